@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hub: carries sealed envelopes between agencies and keeps evidence, without being able to read them.
+
+Requests come in through `hub.web`, which asks `hub.service`, which owns every transaction on
+`hub.store`; `hub.jobs` does what time demands. `hub.app` puts the parts together and is the only module
+that knows them all. The hub holds ciphertext, routing data and its own signing key, never a key that
+opens anything.
+"""
