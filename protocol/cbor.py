@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Strict CBOR: one spelling for each value (CBOR-1 to CBOR-8), on top of cbor2.
+
+cbor2 accepts much that RFC 8949 allows: duplicate keys, indefinite lengths, long integers, tags, trailing bytes. We
+refuse it all by three means: the decoder's own switches, a walk over the types, and comparing with a re-encoding.
+"""
+
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn, TypeAlias
+
+import cbor2
+
+from protocol.errors import MalformedEnvelope
+
+Value: TypeAlias = "int | bytes | str | bool | list[Value] | dict[int, Value] | None"
+
+MAX_DEPTH = 16
+MAX_KEY = 23
+MAX_INTEGER = 2**64 - 1
+
+
+class _RefuseTags(Mapping[int, Callable[..., NoReturn]]):
+    """Stands for every tag's decoder, so that no tag is ever interpreted (CBOR-1)."""
+
+    def __getitem__(self, tag: int) -> Callable[..., NoReturn]:
+        return _refuse_tag
+
+    def __contains__(self, tag: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 1
+
+
+def _refuse_tag(*_: object) -> NoReturn:
+    raise MalformedEnvelope
+
+
+_NO_TAGS: Any = _RefuseTags()
+
+
+def encode(value: Value) -> bytes:
+    """Return the one strict encoding of `value`.
+
+    Raises `MalformedEnvelope` for a value outside the profile, so that nothing is ever sent that we would refuse.
+    """
+    _check(value, MAX_DEPTH)
+    return cbor2.dumps(value, canonical=True)
+
+
+def decode(data: bytes, *, limit: int) -> Value:
+    """Return the value that `data` spells, at most `limit` bytes long.
+
+    Raises `MalformedEnvelope` for anything but the strict encoding of one value (CBOR-1 to CBOR-6).
+    """
+    if len(data) > limit:
+        raise MalformedEnvelope("The bytes are longer than this structure may be.")
+    try:
+        value: Value = cbor2.loads(
+            data,
+            max_depth=MAX_DEPTH,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            semantic_decoders=_NO_TAGS,
+        )
+    except (cbor2.CBORError, MalformedEnvelope, TypeError, ValueError, OverflowError, MemoryError):
+        raise MalformedEnvelope from None
+    _check(value, MAX_DEPTH)
+    if cbor2.dumps(value, canonical=True) != data:
+        raise MalformedEnvelope
+    return value
+
+
+def _check(value: object, depth: int) -> None:
+    if depth < 0:
+        raise MalformedEnvelope
+    kind = type(value)
+    if kind is bytes or kind is bool or value is None:
+        return
+    if isinstance(value, int):
+        if not 0 <= value <= MAX_INTEGER:
+            raise MalformedEnvelope
+    elif isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, list):
+        for item in value:
+            _check(item, depth - 1)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if type(key) is not int or not 0 <= key <= MAX_KEY:
+                raise MalformedEnvelope
+            _check(item, depth - 1)
+    else:
+        raise MalformedEnvelope
+
+
+def _check_text(text: str) -> None:
+    if not unicodedata.is_normalized("NFC", text):
+        raise MalformedEnvelope
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise MalformedEnvelope from None

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every limit of the protocol, with its rule and its reason."""
+
+SECOND = 1_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+PROTOCOL = 1
+SUITE = 1
+
+MAX_ENVELOPE = 1 << 20
+"""ENV-2: bytes. Larger things are attachments; a hub holds a whole envelope in memory."""
+MAX_SLICE = MAX_ENVELOPE + (1 << 16)
+"""A slice is an envelope's part with the hashes of the rest and the receipt."""
+MAX_ROWS = 1_000
+"""ENV-2: a whole jurisdiction has at most 1,000 agency endpoints."""
+MAX_SECTIONS = 32
+"""ENV-2."""
+MAX_BLOBS = 64
+MAX_BLOB = 1 << 30
+"""Bytes of one attachment's plaintext."""
+MAX_LIFE = 366 * DAY
+"""ENV-7: a recipient may be offline for months, not for years."""
+CLOCK_SKEW = 10 * MINUTE
+"""ENV-7: how far ahead of the hub's clock an envelope may be dated."""
+SECTION_ZERO_EXTRA = 8_191
+"""ENV-12: bytes of section 0 without its two signatures: one 8 KiB bucket with its 0x80."""
+WRAP_FIXED = 1_120 + 16 + 40
+"""ENV-3: X-Wing encapsulation, AEAD tag, box."""
+MAX_AFTER = 32
+MAX_PARTICIPANTS = 100
+MAX_NAME = 200
+"""Characters of a display name, a title or a media type."""
+MAX_CODE = 64
+"""Characters of a category, purpose, label or payload type."""
+
+MAX_STATEMENT = 128 * 1024
+"""A root of ten persons needs 55 KiB."""
+MAX_SIGNERS = 10
+MAX_DESKS = 64
+MAX_PAYLOAD_TYPES = 100
+DEVICE_LIFE = 90 * DAY
+"""DIR-6."""
+PREKEY_EVERY = 7 * DAY
+PREKEY_MARKED = 14 * DAY
+PREKEY_REFUSED = 60 * DAY
+"""DIR-8."""
+PREKEY_KEPT = 44 * DAY
+"""DIR-9: after the successor was logged."""
+DIRECTORY_MARKED = 24 * HOUR
+DIRECTORY_REFUSED = 72 * HOUR
+"""DIR-11."""
+
+SIGNATURE_WINDOW = 60 * SECOND
+"""HTTP-2."""
+MAX_BATCH = 64
+MAX_FRAME = MAX_ENVELOPE + 4_096
+"""Bytes of one websocket frame that a hub takes."""
+MAX_DELIVERY = 4 << 20
+"""Bytes of slices in one delivery, besides the first slice, which always goes."""
+MAX_KEY_REQUEST = 32 * 1024
+MAX_RECEIPT = 4_096
+"""Bytes; a receipt is about 500."""
+MAX_RESEALS = 3
+"""CON-4."""
+
+ED25519_PUBLIC = 32
+ED25519_SIGNATURE = 64
+MLDSA65_PUBLIC = 1_952
+MLDSA65_SIGNATURE = 3_309
+XWING_PUBLIC = 1_216
+HASH = 32

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading decoded CBOR into typed values: each function returns what it promises or says `MalformedEnvelope` (CBOR-7)."""
+
+from protocol.cbor import MAX_INTEGER, Value
+from protocol.errors import MalformedEnvelope
+
+
+def as_map(value: Value, keys: int) -> dict[int, Value]:
+    """Return `value` as a map with exactly the keys 0 to `keys` - 1 (CBOR-7)."""
+    if not isinstance(value, dict) or len(value) != keys or any(key not in value for key in range(keys)):
+        raise MalformedEnvelope
+    return value
+
+
+def as_list(value: Value, *, least: int = 0, most: int) -> list[Value]:
+    """Return `value` as a list of `least` to `most` items."""
+    if not isinstance(value, list) or not least <= len(value) <= most:
+        raise MalformedEnvelope
+    return value
+
+
+def as_tuple(value: Value, size: int) -> list[Value]:
+    """Return `value` as a list of exactly `size` items."""
+    return as_list(value, least=size, most=size)
+
+
+def as_int(value: Value, *, least: int = 0, most: int = MAX_INTEGER) -> int:
+    """Return `value` as an integer from `least` to `most`; a boolean is none."""
+    if type(value) is not int or not least <= value <= most:
+        raise MalformedEnvelope
+    return value
+
+
+def as_bytes(value: Value, *, size: int | None = None, most: int | None = None) -> bytes:
+    """Return `value` as a byte string of `size` bytes, or of at most `most`."""
+    if type(value) is not bytes:
+        raise MalformedEnvelope
+    if size is not None and len(value) != size:
+        raise MalformedEnvelope
+    if most is not None and len(value) > most:
+        raise MalformedEnvelope
+    return value
+
+
+def as_text(value: Value, *, least: int = 0, most: int) -> str:
+    """Return `value` as text of `least` to `most` characters."""
+    if type(value) is not str or not least <= len(value) <= most:
+        raise MalformedEnvelope
+    return value
+
+
+def as_optional_bytes(value: Value, *, size: int) -> bytes | None:
+    """Return `value` as a byte string of `size` bytes, or None for null."""
+    return None if value is None else as_bytes(value, size=size)
+
+
+def as_optional_int(value: Value, *, most: int = MAX_INTEGER) -> int | None:
+    """Return `value` as an integer, or None for null."""
+    return None if value is None else as_int(value, most=most)
