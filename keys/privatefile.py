@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that hold secrets: written whole or not at all, readable by their owner only (KEY-3)."""
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from protocol.errors import KeystoreError
+
+_READABLE_BY_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def read_private(path: Path, limit: int) -> bytes:
+    """Return the bytes of `path`, at most `limit` of them.
+
+    Raises `KeystoreError` if the file is missing, is larger, is no plain file or may be read or written by
+    anybody but its owner (KEY-3; Windows has no such mode bits, there the folder's rights decide).
+    """
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
+                raise KeystoreError
+            if os.name == "posix" and status.st_mode & _READABLE_BY_OTHERS:
+                raise KeystoreError("The key file can be read by others. Make it private (chmod 600).")
+            return file.read(limit + 1)
+    except FileNotFoundError as error:
+        raise KeystoreError("There is no key file here. Check the path, or create the keys first.") from error
+    except OSError as error:
+        raise KeystoreError("The key file cannot be read. Check who owns it.") from error
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Make `path` hold exactly `data`, with mode 0600, or leave what was there before (KEY-3).
+
+    When this returns, a power cut cannot undo it. Raises `KeystoreError` if the file cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        try:
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise KeystoreError(
+            "The key file cannot be written. Check the folder's owner and free space."
+        ) from error
+
+
+def remove_private(path: Path) -> None:
+    """Delete `path` for good; that it is gone already is no error."""
+    try:
+        path.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise KeystoreError("The key file cannot be deleted. Check the folder's owner.") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename or a deletion in `folder` durable; Windows needs and offers nothing for it."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One secret in one file under a passphrase: the hub's keys and an authority's keys.
+
+The format is one strict CBOR map:
+
+    { 0: version = 1, 1: Argon2id passes, 2: its memory in KiB, 3: salt(16), 4: nonce(24), 5: ciphertext }
+
+The key comes from Argon2id, the ciphertext from XChaCha20-Poly1305 with the version, the parameters, the
+salt and the purpose as associated data, so that none of them can be exchanged (KEY-5). The keystore of a
+connector uses the same format for its index.
+"""
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+import nacl.bindings
+import nacl.exceptions
+import nacl.pwhash.argon2id
+
+from keys.privatefile import read_private, write_private
+from keys.secret import Secret
+from protocol import cbor
+from protocol.errors import KeystoreError, MalformedEnvelope
+from protocol.shapes import as_bytes, as_int, as_map
+
+MAX_FILE_SIZE = 4 * 1024 * 1024
+
+_LABEL = b"tc/1 sealed file\0"
+_VERSION = 1
+_SALT_SIZE = 16
+_NONCE_SIZE = 24
+_KEY_SIZE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class KdfParams:
+    """How hard Argon2id works: `passes` over `memory` KiB, in one lane."""
+
+    passes: int
+    memory: int
+
+    def check(self) -> None:
+        """Raise `KeystoreError` for parameters that protect too little or cost too much (KEY-2)."""
+        if not (FLOOR.passes <= self.passes <= CEILING.passes):
+            raise KeystoreError
+        if not (FLOOR.memory <= self.memory <= CEILING.memory):
+            raise KeystoreError
+
+
+FLOOR = KdfParams(passes=2, memory=64 * 1024)
+CEILING = KdfParams(passes=10, memory=1024 * 1024)
+# An office machine may take a second to start; a hub that restarts, or a small device, may not.
+CONNECTOR = KdfParams(passes=3, memory=256 * 1024)
+SMALL = FLOOR
+
+
+class PassphraseKey(Secret):
+    """The key that a passphrase, a salt and the parameters give; it opens and seals any number of times."""
+
+    __slots__ = ("_key", "_params", "_salt")
+
+    def __init__(self, passphrase: bytes, salt: bytes, params: KdfParams) -> None:
+        """Run Argon2id over `passphrase`; parameters out of bounds are refused before any work (KEY-2)."""
+        params.check()
+        if not passphrase:
+            raise KeystoreError("The passphrase is empty. Choose one, or name the file that holds it.")
+        try:
+            self._key: bytes = nacl.pwhash.argon2id.kdf(
+                _KEY_SIZE, passphrase, salt, opslimit=params.passes, memlimit=params.memory * 1024
+            )
+        except (nacl.exceptions.RuntimeError, MemoryError) as error:
+            raise KeystoreError("There is not enough free memory to open the keystore.") from error
+        self._salt = salt
+        self._params = params
+
+    @classmethod
+    def create(cls, passphrase: bytes, params: KdfParams) -> "PassphraseKey":
+        """Return a key under a fresh salt."""
+        return cls(passphrase, secrets.token_bytes(_SALT_SIZE), params)
+
+    @classmethod
+    def of(cls, sealed: bytes, passphrase: bytes) -> "PassphraseKey":
+        """Return the key of an existing sealed file, by the salt and parameters it names."""
+        fields = _parse(sealed)
+        return cls(passphrase, fields.salt, fields.params)
+
+    def seal(self, purpose: str, secret: bytes) -> bytes:
+        """Return the bytes of a sealed file that opens for the same `purpose` only."""
+        nonce = secrets.token_bytes(_NONCE_SIZE)
+        header = _header(self._params, self._salt)
+        sealed = nacl.bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(
+            secret, _associated(header, purpose), nonce, self._key
+        )
+        return cbor.encode({**header, 4: nonce, 5: sealed})
+
+    def open(self, purpose: str, sealed: bytes) -> bytes:
+        """Return the secret, or raise `KeystoreError` for whatever is wrong with it (KEY-5)."""
+        fields = _parse(sealed)
+        if (fields.salt, fields.params) != (self._salt, self._params):
+            raise KeystoreError
+        associated = _associated(_header(fields.params, fields.salt), purpose)
+        try:
+            return nacl.bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(
+                fields.ciphertext, associated, fields.nonce, self._key
+            )
+        except nacl.exceptions.CryptoError as error:
+            raise KeystoreError from error
+
+
+def seal_file(path: Path, purpose: str, secret: bytes, passphrase: bytes, params: KdfParams = SMALL) -> None:
+    """Write `secret` to `path` (mode 0600, atomically) under `passphrase`, to be opened for `purpose` only.
+
+    Raises `KeystoreError` if the parameters are out of bounds or the file cannot be written (KEY-2, KEY-3).
+    """
+    write_private(path, PassphraseKey.create(passphrase, params).seal(purpose, secret))
+
+
+def open_file(path: Path, purpose: str, passphrase: bytes) -> bytes:
+    """Return the secret that `seal_file` wrote, or raise `KeystoreError` (KEY-2, KEY-3, KEY-5)."""
+    sealed = read_private(path, MAX_FILE_SIZE)
+    return PassphraseKey.of(sealed, passphrase).open(purpose, sealed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fields:
+    params: KdfParams
+    salt: bytes
+    nonce: bytes
+    ciphertext: bytes
+
+
+def _parse(sealed: bytes) -> _Fields:
+    try:
+        fields = as_map(cbor.decode(sealed, limit=MAX_FILE_SIZE), 6)
+        as_int(fields[0], least=_VERSION, most=_VERSION)
+        return _Fields(
+            KdfParams(passes=as_int(fields[1]), memory=as_int(fields[2])),
+            salt=as_bytes(fields[3], size=_SALT_SIZE),
+            nonce=as_bytes(fields[4], size=_NONCE_SIZE),
+            ciphertext=as_bytes(fields[5]),
+        )
+    except MalformedEnvelope as error:
+        raise KeystoreError from error
+
+
+def _header(params: KdfParams, salt: bytes) -> dict[int, cbor.Value]:
+    return {0: _VERSION, 1: params.passes, 2: params.memory, 3: salt}
+
+
+def _associated(header: dict[int, cbor.Value], purpose: str) -> bytes:
+    return _LABEL + cbor.encode(header) + purpose.encode()
