@@ -114,7 +114,7 @@ class Keystore(Secret):
             self._save({**index, name: entry})
 
     def get(self, name: str, purpose: str) -> bytes:
-        """Return the secret stored as `name`, or raise `KeystoreError` if it is missing or of another purpose."""
+        """Return the secret stored as `name`; `KeystoreError` if it is missing or of another purpose."""
         entry = self._load().get(name)
         if entry is None or entry.purpose != purpose:
             raise KeystoreError("The keystore holds no such key for this purpose.")
@@ -136,7 +136,7 @@ class Keystore(Secret):
         return sorted(name for name in self._load() if name.startswith(prefix))
 
     def destroy(self, name: str) -> None:
-        """Drop the wrapping key of `name` and delete its file (KEY-4); a key that is gone already is no error."""
+        """Drop the wrapping key of `name` and delete its file (KEY-4); a key that is gone is no error."""
         with self._locked():
             index = self._load()
             entry = index.pop(name, None)
