@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a failure is told: what happened, why, what to type next; and which exit code it has.
+
+| code | meaning                            |
+|------|------------------------------------|
+| 0    | done                               |
+| 1    | a check or verification failed     |
+| 2    | wrong usage                        |
+| 3    | configuration                      |
+| 4    | not authorised                     |
+| 5    | not found                          |
+| 6    | conflict                           |
+| 7    | network or hub unreachable: retry  |
+| 8    | key or store damaged               |
+"""
+
+import traceback
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from protocol import errors
+
+ErrorT = TypeVar("ErrorT", bound=Exception)
+
+FAILED, USAGE, CONFIGURATION, NOT_AUTHORISED, NOT_FOUND, CONFLICT, UNREACHABLE, DAMAGED = range(1, 9)
+
+# The nearest class in an error's ancestry counts, so a new error has its parent's code until it gets its own.
+EXIT_CODES: dict[type[Exception], int] = {
+    errors.ThroughcareError: FAILED,
+    errors.InvalidInput: USAGE,
+    errors.MalformedRequest: USAGE,
+    errors.IdempotencyKeyMissing: USAGE,
+    errors.ConfigurationError: CONFIGURATION,
+    errors.MappingInvalid: CONFIGURATION,
+    errors.SelfTestFailed: CONFIGURATION,
+    errors.NotAuthenticated: NOT_AUTHORISED,
+    errors.Forbidden: NOT_AUTHORISED,
+    errors.Revoked: NOT_AUTHORISED,
+    errors.UntrustedKey: NOT_AUTHORISED,
+    errors.EnrolmentRefused: NOT_AUTHORISED,
+    errors.ConsentDenied: NOT_AUTHORISED,
+    errors.PolicyDenied: NOT_AUTHORISED,
+    errors.NotFound: NOT_FOUND,
+    errors.Conflict: CONFLICT,
+    errors.EnvelopeIdReused: CONFLICT,
+    errors.IdempotencyKeyReused: CONFLICT,
+    errors.Replayed: CONFLICT,
+    errors.SequenceError: CONFLICT,
+    errors.OurError: UNREACHABLE,
+    errors.InternalError: FAILED,
+    errors.DirectoryStale: UNREACHABLE,
+    errors.RecipientUnavailable: UNREACHABLE,
+    errors.KeystoreError: DAMAGED,
+    errors.StoreBehind: DAMAGED,
+    errors.StoreFull: DAMAGED,
+    errors.DirectoryInconsistent: DAMAGED,
+}
+
+# What to type next where the place that raised the error did not say it (with `then`).
+NEXT_STEPS: dict[type[Exception], str] = {
+    errors.ThroughcareError: "throughcare --help",
+    errors.InvalidInput: "the same command with --help",
+    errors.ConfigurationError: "throughcare config check FILE",
+    errors.MappingInvalid: "mend the place that is named, then the same command again",
+    errors.ExportUnreadable: "mend or fetch the file again, then the same command again",
+    errors.PackageIncomplete: "complete the export or the mapping, then the same command again",
+    errors.SelfTestFailed: "./run check   (it installs the locked versions)",
+    errors.NotAuthenticated: "throughcare connector status --agency NAME",
+    errors.EnrolmentRefused: "ask your authority for a new code, then throughcare enrol --code-file FILE …",
+    errors.NotFound: "throughcare handover list --agency NAME",
+    errors.NothingToSend: "throughcare directory list --agency NAME   (shows the functions of the desks)",
+    errors.RecipientUnavailable: "throughcare directory list --agency NAME",
+    errors.DirectoryStale: "throughcare connector status --agency NAME",
+    errors.OurError: "the same command again in a moment; throughcare connector status --agency NAME",
+    errors.KeystoreError: "check the passphrase file, then the same command again",
+    errors.StoreBehind: "restore the newest copy of the data directory",
+    errors.DirectoryInconsistent: "stop, and call the hub's operator and your authority",
+}
+
+
+def then(error: ErrorT, next_step: str) -> ErrorT:
+    """Return `error` with the command that its reader should type next."""
+    error.add_note(next_step)
+    return error
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code of `error`; what is no error of ours is a failure (1)."""
+    return next((EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES), FAILED)
+
+
+def next_step(error: BaseException) -> str:
+    """Return what to type next."""
+    notes = getattr(error, "__notes__", [])
+    if notes:
+        return str(notes[0])
+    return next(
+        (NEXT_STEPS[kind] for kind in type(error).__mro__ if kind in NEXT_STEPS), "throughcare --help"
+    )
+
+
+def report(error: Exception) -> int:
+    """Tell `error` on standard error in three lines and return its exit code."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if isinstance(error, errors.ThroughcareError):
+        click.echo(f"error: {error.title} ({error.code})", err=True)
+        click.echo(f"why:   {error.detail}", err=True)
+    elif isinstance(error, OSError) and error.strerror:
+        click.echo(f"error: {error.strerror}", err=True)
+        click.echo(f"why:   the system refused{f' at {error.filename}' if error.filename else ''}", err=True)
+    else:
+        click.echo("error: Internal error (internal-error)", err=True)
+        click.echo(f"why:   {_place(error)}; please report it with what you typed", err=True)
+    click.echo(f"next:  {next_step(error)}", err=True)
+    return exit_code(error)
+
+
+def _place(error: Exception) -> str:
+    """Return the kind and the place of an unforeseen error, without its text: that may hold input."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"an unforeseen {type(error).__name__}{where}"
