@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operations of a connector's local interface, and the models of its lists.
+
+This is what an agency's own system, or the command `throughcare`, talks to. It listens on the loopback
+interface, takes a bearer token and shows the agency's plaintext: none of it is served elsewhere (CON-6).
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from protocol.errors import (
+    ClockSkewed,
+    Conflict,
+    DirectoryStale,
+    IdempotencyKeyReused,
+    InvalidInput,
+    NotFound,
+    NothingToSend,
+    RecipientUnavailable,
+    StoreFull,
+    UntrustedKey,
+)
+from protocol.http.documents import GET_DOCS, GET_OPENAPI
+from protocol.http.fields import (
+    AgencyText,
+    DeskText,
+    EnvelopeIdText,
+    KeyIdText,
+    ResponseModel,
+    Time,
+)
+from protocol.http.handovers import (
+    Code,
+    HandoverFilter,
+    HandoverPage,
+    HandoverPath,
+    HandoverQueued,
+    HandoverRequest,
+    HandoverView,
+    Name,
+    Page,
+)
+from protocol.http.operation import Auth, Example, Method, Operation, registry
+
+
+class DeskItem(ResponseModel):
+    """One desk of the directory."""
+
+    address: DeskText
+    function: Code
+    agency: AgencyText
+    agency_name: Name
+    reachable: bool
+    """Whether it could be sent to now."""
+    marked: bool
+    """Whether its newest prekey is older than it should be (DIR-8)."""
+
+
+class DeskPage(ResponseModel):
+    """All desks in force."""
+
+    items: list[DeskItem]
+
+
+class QuarantineItem(ResponseModel):
+    """Something that came and could not be taken in (HTTP-10). The ids are as claimed, not proven."""
+
+    leaf_index: int
+    at: Time
+    code: Code
+    detail: Annotated[str, Field(max_length=500)]
+    envelope_id: EnvelopeIdText | None
+    sender: DeskText | None
+
+
+class QuarantinePage(ResponseModel):
+    """A page of the quarantine, newest first."""
+
+    items: list[QuarantineItem]
+    next_cursor: str | None
+
+
+class HubStatus(ResponseModel):
+    """The connector's link to its hub."""
+
+    connected: bool
+    last_contact: Time | None
+    clock_difference_ms: int | None
+    error: Code | None
+
+
+class DirectoryStatus(ResponseModel):
+    """The connector's own copy of the directory (DIR-11)."""
+
+    size: int
+    confirmed_at: Time | None
+    state: Code
+    """`normal`, `marked` or `stale`."""
+
+
+class Counts(ResponseModel):
+    """How many messages stand where."""
+
+    queued: int
+    accepted: int
+    failed: int
+    received: int
+    held: int
+    quarantined: int
+
+
+class Status(ResponseModel):
+    """How the connector is."""
+
+    agency: AgencyText
+    desks: list[DeskText]
+    device: KeyIdText
+    now: Time
+    hub: HubStatus
+    directory: DirectoryStatus
+    counts: Counts
+
+
+_MESSAGE = "msg_" + "a" * 26
+_THREAD = "thr_" + "a" * 26
+_GORA = "release.gora-prison@hub.example"
+_REKA = "intake.reka-probation@hub.example"
+_NOW = "2026-11-23T08:09:10.123Z"
+
+SEND_HANDOVER = Operation(
+    id="sendHandover",
+    method=Method.POST,
+    path="/v1/handovers",
+    summary="Send a handover package to one or more desks.",
+    description="A 202 answer means stored durably; sealing and sending follow. What is withheld is listed.",
+    auth=Auth.TOKEN,
+    request=HandoverRequest,
+    response=HandoverQueued,
+    status=202,
+    idempotency_key=True,
+    limit=2 << 20,
+    errors=(
+        NothingToSend,
+        RecipientUnavailable,
+        UntrustedKey,
+        DirectoryStale,
+        ClockSkewed,
+        Conflict,
+        IdempotencyKeyReused,
+        StoreFull,
+    ),
+    example=Example(
+        request={
+            "to": [_REKA],
+            "package": {},
+            "not_understood": [{"path": "case/extra", "reason": "not mapped"}],
+        },
+        response={
+            "id": _MESSAGE,
+            "thread": _THREAD,
+            "state": "queued",
+            "recipients": [
+                {
+                    "desk": _REKA,
+                    "sections": [{"number": 1, "category": "identity"}],
+                    "withheld": [{"category": "medical", "reason": "never for this function"}],
+                }
+            ],
+        },
+    ),
+)
+LIST_HANDOVERS = Operation(
+    id="listHandovers",
+    method=Method.GET,
+    path="/v1/handovers",
+    summary="List handovers sent and received, newest first.",
+    auth=Auth.TOKEN,
+    query=HandoverFilter,
+    response=HandoverPage,
+    example=Example(
+        query={"direction": "received"},
+        response={
+            "items": [
+                {
+                    "id": _MESSAGE,
+                    "thread": _THREAD,
+                    "direction": "received",
+                    "state": "received",
+                    "sender": _GORA,
+                    "recipients": [_REKA],
+                    "at": _NOW,
+                }
+            ],
+            "next_cursor": None,
+        },
+    ),
+)
+GET_HANDOVER = Operation(
+    id="getHandover",
+    method=Method.GET,
+    path="/v1/handovers/{id}",
+    summary="Get one handover with the sections that this agency holds.",
+    auth=Auth.TOKEN,
+    parameters=HandoverPath,
+    response=HandoverView,
+    errors=(NotFound,),
+    answer_limit=8 << 20,
+    example=Example(path={"id": _MESSAGE}),
+)
+LIST_DESKS = Operation(
+    id="listDesks",
+    method=Method.GET,
+    path="/v1/desks",
+    summary="List the desks of the directory, as verified by this connector.",
+    auth=Auth.TOKEN,
+    response=DeskPage,
+    example=Example(
+        response={
+            "items": [
+                {
+                    "address": _REKA,
+                    "function": "probation-intake",
+                    "agency": "reka-probation@hub.example",
+                    "agency_name": "Reka Probation Office",
+                    "reachable": True,
+                    "marked": False,
+                }
+            ]
+        }
+    ),
+)
+LIST_QUARANTINE = Operation(
+    id="listQuarantine",
+    method=Method.GET,
+    path="/v1/quarantine",
+    summary="List what came and could not be taken in, with the reason.",
+    auth=Auth.TOKEN,
+    query=Page,
+    response=QuarantinePage,
+    errors=(InvalidInput,),
+    example=Example(response={"items": [], "next_cursor": None}),
+)
+GET_STATUS = Operation(
+    id="getStatus",
+    method=Method.GET,
+    path="/v1/status",
+    summary="Say how the connector is: its hub, its directory, its queues.",
+    auth=Auth.TOKEN,
+    response=Status,
+)
+
+CONNECTOR_OPERATIONS = registry(
+    [
+        SEND_HANDOVER,
+        LIST_HANDOVERS,
+        GET_HANDOVER,
+        LIST_DESKS,
+        LIST_QUARANTINE,
+        GET_STATUS,
+        GET_OPENAPI,
+        GET_DOCS,
+    ]
+)

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The models of handovers as a connector's local interface shows them to the agency that may see them."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, JsonValue
+
+from protocol.http.fields import (
+    AgencyText,
+    Base64UrlBytes,
+    DeskText,
+    EnvelopeIdText,
+    KeyIdText,
+    MessageIdText,
+    QueryModel,
+    RequestModel,
+    ResponseModel,
+    ThreadIdText,
+    Time,
+)
+from protocol.limits import MAX_CODE, MAX_NAME, MAX_SECTIONS
+
+MAX_RECIPIENTS = 100
+"""Desks of one handover."""
+MAX_NOT_UNDERSTOOD = 5_000
+MAX_PAGE = 200
+
+Code = Annotated[str, Field(max_length=MAX_CODE)]
+Name = Annotated[str, Field(max_length=MAX_NAME)]
+
+
+class Direction(StrEnum):
+    """Which way a message went, seen from this connector."""
+
+    SENT = "sent"
+    RECEIVED = "received"
+
+
+class MessageState(StrEnum):
+    """Where a message stands, as its connector knows it."""
+
+    QUEUED = "queued"
+    """Stored here; not yet accepted by the hub."""
+    ACCEPTED = "accepted"
+    """The hub has signed an acceptance receipt."""
+    OPENED = "opened"
+    """A1: the recipient's connector has opened it."""
+    FAILED = "failed"
+    """A permanent error; its code is shown."""
+    EXPIRED = "expired"
+    """Nobody collected it in time."""
+    RECEIVED = "received"
+    """Received here, verified and complete."""
+    HELD = "held"
+    """Received here, waiting for the message before it (SEQ-1)."""
+
+
+class NotUnderstood(RequestModel):
+    """One place of the agency's export that the mapping did not use: its path and why, never its value."""
+
+    path: Annotated[str, Field(max_length=500)]
+    reason: Annotated[str, Field(max_length=200)]
+
+
+class HandoverRequest(RequestModel):
+    """A handover package for one or more desks."""
+
+    to: Annotated[list[DeskText], Field(min_length=1, max_length=MAX_RECIPIENTS)]
+    package: dict[str, JsonValue]
+    not_understood: Annotated[list[NotUnderstood], Field(max_length=MAX_NOT_UNDERSTOOD)] = Field(
+        default_factory=list
+    )
+
+
+class SectionGoing(ResponseModel):
+    """A section that goes to a desk."""
+
+    number: Annotated[int, Field(ge=1, le=MAX_SECTIONS)]
+    category: Code
+
+
+class SectionWithheld(ResponseModel):
+    """A section that does not go to a desk, and why (CON-7); only the sender ever sees this."""
+
+    category: Code
+    reason: Name
+
+
+class RecipientPlan(ResponseModel):
+    """What one desk will get."""
+
+    desk: DeskText
+    sections: list[SectionGoing]
+    withheld: list[SectionWithheld]
+
+
+class HandoverQueued(ResponseModel):
+    """The handover is stored durably and will be sent (CON-1)."""
+
+    id: MessageIdText
+    thread: ThreadIdText
+    state: MessageState
+    recipients: list[RecipientPlan]
+
+
+class Page(QueryModel):
+    """A page of a list; `cursor` comes from the page before."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 50
+    cursor: Annotated[str, Field(max_length=200)] | None = None
+
+
+class HandoverFilter(Page):
+    """Which handovers to list."""
+
+    direction: Direction | None = None
+
+
+class HandoverItem(ResponseModel):
+    """One handover in a list."""
+
+    id: MessageIdText
+    thread: ThreadIdText
+    direction: Direction
+    state: MessageState
+    sender: DeskText
+    recipients: list[DeskText]
+    at: Time
+    """When it was queued here, or accepted by the hub."""
+
+
+class HandoverPage(ResponseModel):
+    """A page of handovers, newest first."""
+
+    items: list[HandoverItem]
+    next_cursor: str | None
+
+
+class HandoverPath(QueryModel):
+    """Path parameters of one handover."""
+
+    id: MessageIdText
+
+
+class SectionView(ResponseModel):
+    """One section as this agency holds it: what it sent, or what it received and opened."""
+
+    number: int
+    category: Code
+    purpose: Code
+    label: Code
+    body: dict[str, JsonValue]
+
+
+class RecipientView(ResponseModel):
+    """How a handover stands at one desk. A receiver sees its own desk only."""
+
+    desk: DeskText
+    state: MessageState
+    sections: list[SectionGoing]
+    withheld: list[SectionWithheld]
+    envelope_id: EnvelopeIdText | None
+    attempts: int
+    accepted_at: Time | None
+    opened_at: Time | None
+    error: Code | None
+    detail: Annotated[str, Field(max_length=500)] | None
+    receipt: Base64UrlBytes | None
+    """The acceptance receipt, as signed by the hub (AUD-5)."""
+
+
+class Origin(ResponseModel):
+    """Who is proven to have sent a received message."""
+
+    agency: AgencyText
+    desk: DeskText
+    device: KeyIdText
+    officer: Name
+    officer_kind: Code
+    leaf_index: int
+    marks: list[Code]
+    """What a person should know: `revoked-since`, `old-prekey`, `old-directory`."""
+
+
+class HandoverView(ResponseModel):
+    """One handover with all that this agency may see of it."""
+
+    id: MessageIdText
+    thread: ThreadIdText
+    direction: Direction
+    state: MessageState
+    at: Time
+    offer: dict[str, JsonValue]
+    sections: list[SectionView]
+    recipients: list[RecipientView]
+    origin: Origin | None
+    not_understood: list[NotUnderstood]
+    """At the sender only."""
