@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading decoded CBOR into typed values: each function returns what it promises or says `MalformedEnvelope` (CBOR-7)."""
+"""Reading decoded CBOR into typed values: what a function promises, or `MalformedEnvelope` (CBOR-7)."""
 
 from protocol.cbor import MAX_INTEGER, Value
 from protocol.errors import MalformedEnvelope

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The envelope as it is submitted: parsed strictly, not yet believed (ENV-1 to ENV-6, ENV-18)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from protocol import cbor, limits
+from protocol.errors import MalformedEnvelope
+from protocol.rows import Common, Row, envelope_digest, header_hash, sha256
+from protocol.shapes import as_bytes, as_list, as_tuple
+
+
+@dataclass(frozen=True)
+class UnverifiedEnvelope:
+    """An envelope of the right form. Nothing in it is vouched for until its signatures are checked (ENV-18)."""
+
+    raw: bytes = field(repr=False)
+    common: Common
+    rows: tuple[Row, ...]
+    common_bytes: bytes = field(repr=False)
+    row_bytes: tuple[bytes, ...] = field(repr=False)
+    wraps: tuple[bytes, ...] = field(repr=False)
+    sections: tuple[bytes, ...] = field(repr=False)
+    sender_sig: bytes = field(repr=False)
+
+    @cached_property
+    def row_hashes(self) -> tuple[bytes, ...]:
+        """SHA-256 of each row, in order."""
+        return tuple(sha256(row) for row in self.row_bytes)
+
+    @cached_property
+    def section_hashes(self) -> tuple[bytes, ...]:
+        """SHA-256 of each section's ciphertext, in order."""
+        return tuple(sha256(section) for section in self.sections)
+
+    @cached_property
+    def wraps_hash(self) -> bytes:
+        """SHA-256 of the joined hashes of the wraps."""
+        return sha256(b"".join(sha256(wrap) for wrap in self.wraps))
+
+    @cached_property
+    def header_hash(self) -> bytes:
+        """H."""
+        return header_hash(self.common_bytes, self.row_hashes)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """What `sender_sig` signs."""
+        return envelope_digest(self.header_hash, self.wraps_hash, self.section_hashes)
+
+
+def parse_envelope(data: bytes) -> UnverifiedEnvelope:
+    """Read an envelope of at most 1 MiB.
+
+    Raises `UnsupportedSuite` for any suite but tc/1 and `MalformedEnvelope` for every other fault of form.
+    """
+    common_item, row_items, wrap_items, section_items, signature = as_tuple(
+        cbor.decode(data, limit=limits.MAX_ENVELOPE), 5
+    )
+    common_bytes = as_bytes(common_item)
+    common = Common.parse(common_bytes)
+    row_bytes = tuple(as_bytes(item) for item in as_list(row_items, least=1, most=limits.MAX_ROWS))
+    wraps = tuple(as_bytes(item) for item in as_list(wrap_items, least=1, most=limits.MAX_ROWS))
+    sections = tuple(as_bytes(item) for item in as_list(section_items, least=1, most=limits.MAX_SECTIONS))
+    rows = tuple(Row.parse(row) for row in row_bytes)
+    _check_agreement(common, rows, wraps, sections)
+    return UnverifiedEnvelope(
+        raw=data,
+        common=common,
+        rows=rows,
+        common_bytes=common_bytes,
+        row_bytes=row_bytes,
+        wraps=wraps,
+        sections=sections,
+        sender_sig=as_bytes(signature, size=limits.ED25519_SIGNATURE),
+    )
+
+
+def _check_agreement(
+    common: Common, rows: tuple[Row, ...], wraps: tuple[bytes, ...], sections: tuple[bytes, ...]
+) -> None:
+    if len(wraps) != len(rows):
+        raise MalformedEnvelope("Each row needs one wrap.")
+    if len({row.device_id for row in rows}) != len(rows):
+        raise MalformedEnvelope("A device stands in two rows.")
+    if any(len(wrap) != row.wrap_size for row, wrap in zip(rows, wraps, strict=True)):
+        raise MalformedEnvelope("A wrap does not have the size its row demands.")
+    if tuple(len(section) for section in sections) != common.section_lengths:
+        raise MalformedEnvelope("A section does not have the length that common gives.")
+    for row in rows:
+        check_row(common, row)
+    if {number for row in rows for number in row.numbers} != set(range(len(sections))):
+        raise MalformedEnvelope("A section is in no row.")
+
+
+def check_row(common: Common, row: Row) -> None:
+    """Raise `MalformedEnvelope` unless `row` can stand under `common` (ENV-4, ENV-6)."""
+    if row.numbers[-1] >= len(common.section_lengths):
+        raise MalformedEnvelope("A row names a section that does not exist.")
+    if common.klass.bare and row.blobs:
+        raise MalformedEnvelope("This class has no attachments.")
+    if row.blobs and len(row.numbers) == 1:
+        raise MalformedEnvelope("An attachment needs a section that lists it.")
+
+
+def encode_envelope(
+    common: bytes, rows: Sequence[bytes], wraps: Sequence[bytes], sections: Sequence[bytes], sender_sig: bytes
+) -> bytes:
+    """Return the envelope's bytes from its parts; `MalformedEnvelope` above 1 MiB (ENV-2)."""
+    data = cbor.encode([common, list(rows), list(wraps), list(sections), sender_sig])
+    if len(data) > limits.MAX_ENVELOPE:
+        raise MalformedEnvelope("The envelope would be larger than 1 MiB; send large files as attachments.")
+    return data
