@@ -20,7 +20,8 @@ CODES: dict[str, type["ThroughcareError"]] = {}
 class ThroughcareError(Exception):
     """Base of all errors: `code` is stable, `status` is the HTTP status, `retryable` says whether to try again.
 
-    `detail` is the one sentence shown to people; subclasses give a default that tells what to do.
+    `detail` is the one sentence shown to people; subclasses give a default that tells what to do. `retry_after`
+    is the number of seconds to wait before another try, where whoever raised the error knows it.
     """
 
     code: ClassVar[str] = ""
@@ -28,6 +29,7 @@ class ThroughcareError(Exception):
     title: ClassVar[str] = "Throughcare error"
     retryable: ClassVar[bool] = False
     default: ClassVar[str] = "Something went wrong."
+    retry_after: int | None = None
 
     def __init__(self, detail: str | None = None) -> None:
         self.detail = detail or self.default
@@ -180,6 +182,13 @@ class RecipientUnavailable(DirectoryError):
     code = "recipient-unavailable"
     title = "Recipient unavailable"
     default = "The desk has no device with a usable prekey. Ask that agency to bring its connector online."
+
+
+class UnexpectedAnswer(PeerError):
+    code = "unexpected-answer"
+    status = 502
+    title = "Unexpected answer"
+    default = "The server answered in a way that its interface does not name. Look for a proxy in between."
 
 
 # Enrolment
