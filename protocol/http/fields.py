@@ -65,9 +65,7 @@ class TextForm:
         return self._from_text(self.render(value))
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        text = core_schema.no_info_after_validator_function(
-            self._from_text, core_schema.str_schema(strict=True)
-        )
+        text = core_schema.no_info_after_validator_function(self._from_text, core_schema.str_schema(strict=True))
         python = core_schema.no_info_after_validator_function(
             self._checked, core_schema.is_instance_schema(self.inside)
         )
@@ -79,9 +77,7 @@ class TextForm:
             ),
         )
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"type": "string", **self.schema}
 
 

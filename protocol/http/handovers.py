@@ -68,9 +68,7 @@ class HandoverRequest(RequestModel):
 
     to: Annotated[list[DeskText], Field(min_length=1, max_length=MAX_RECIPIENTS)]
     package: dict[str, JsonValue]
-    not_understood: Annotated[list[NotUnderstood], Field(max_length=MAX_NOT_UNDERSTOOD)] = Field(
-        default_factory=list
-    )
+    not_understood: Annotated[list[NotUnderstood], Field(max_length=MAX_NOT_UNDERSTOOD)] = Field(default_factory=list)
 
 
 class SectionGoing(ResponseModel):

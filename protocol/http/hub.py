@@ -26,6 +26,7 @@ from protocol.errors import (
     UnsupportedSuite,
     UntrustedKey,
 )
+from protocol.frames import MAX_BATCH_BODY, MAX_INCOMING
 from protocol.http.documents import GET_DOCS, GET_OPENAPI
 from protocol.http.fields import (
     Bytes32,
@@ -37,14 +38,12 @@ from protocol.http.fields import (
     base64url,
 )
 from protocol.http.operation import Auth, Example, Media, Method, Operation, registry
-from protocol.limits import MAX_BATCH, MAX_DELIVERY, MAX_ENVELOPE, MAX_KEY_REQUEST, MAX_SLICE, MAX_STATEMENT
+from protocol.limits import MAX_BATCH, MAX_ENVELOPE, MAX_KEY_REQUEST, MAX_STATEMENT
 
 MAX_STATEMENTS = 500
 """Statements in one page of the directory."""
 STATEMENT_PAGE = 4 << 20
 """Bytes of statements after which a page ends early; `next_index` tells where to go on."""
-MAX_BATCH_BYTES = 4 << 20
-"""Bytes of one batch; a connector with more to send makes several."""
 MAX_MAILBOX_PAGE = 200
 MAX_WAIT_S = 50
 """Seconds of a long poll: below the 60 s after which many proxies cut a silent connection."""
@@ -185,7 +184,7 @@ _HUB = {
     "limits": {
         "envelope_bytes": MAX_ENVELOPE,
         "batch_envelopes": MAX_BATCH,
-        "batch_bytes": MAX_BATCH_BYTES,
+        "batch_bytes": MAX_BATCH_BODY,
         "mailbox_wait_s": MAX_WAIT_S,
     },
 }
@@ -218,9 +217,7 @@ LIST_DIRECTORY_STATEMENTS = Operation(
     query=StatementRange,
     response=StatementPage,
     answer_limit=12 << 20,
-    example=Example(
-        query={"from_index": "0", "limit": "2"}, response={"items": ["goQB", "goQC"], "next_index": 2}
-    ),
+    example=Example(query={"from_index": "0", "limit": "2"}, response={"items": ["goQB", "goQC"], "next_index": 2}),
 )
 SUBMIT_STATEMENT = Operation(
     id="submitStatement",
@@ -299,10 +296,13 @@ SUBMIT_BATCH = Operation(
     auth=Auth.DEVICE,
     request=Media.CBOR,
     response=Media.CBOR,
-    limit=MAX_BATCH_BYTES + 1024,
+    limit=MAX_BATCH_BODY,
     answer_limit=1 << 20,
     errors=(MalformedEnvelope, Revoked),
-    example=Example(request="[envelope, …]", response="[[0, receipt] or [1, code, detail], …]"),
+    example=Example(
+        request="a list of envelopes",
+        response="a list of results, each accepted with its receipt or refused with its code",
+    ),
 )
 READ_MAILBOX = Operation(
     id="readMailbox",
@@ -313,12 +313,12 @@ READ_MAILBOX = Operation(
     auth=Auth.DEVICE,
     query=MailboxPosition,
     response=Media.CBOR,
-    answer_limit=MAX_DELIVERY + MAX_SLICE + (1 << 16),
+    answer_limit=MAX_INCOMING,
     timeout_s=MAX_WAIT_S + 30,
     errors=(Revoked,),
     example=Example(
         query={"cursor": "0", "wait": "30"},
-        response="[next cursor, [[leaf index, 1 slice or 2 notice, bytes], …]]",
+        response="the next cursor and the items, each with leaf index, kind and bytes",
     ),
 )
 ACKNOWLEDGE = Operation(
