@@ -179,9 +179,7 @@ def counts(report: Path) -> str:
         suite = None
     if suite is None:
         return "0 passed, 0 failed (the suite did not run)"
-    total, failures, errors, skipped = (
-        int(suite.get(key, "0")) for key in ("tests", "failures", "errors", "skipped")
-    )
+    total, failures, errors, skipped = (int(suite.get(key, "0")) for key in ("tests", "failures", "errors", "skipped"))
     failed = failures + errors
     told = f", {skipped} skipped" if skipped else ""
     return f"{total - failed - skipped} passed, {failed} failed{told}"
@@ -287,11 +285,7 @@ def read_stamp() -> dict[str, str]:
 def make_venv(state: dict[str, str]) -> None:
     """Make .venv, unless one that belongs to this place and works is there."""
     moved = read_stamp().get("root", state["root"]) != state["root"]
-    if (
-        not moved
-        and PYTHON.exists()
-        and subprocess.run([PYTHON, "-c", "import pip"], check=False).returncode == 0
-    ):
+    if not moved and PYTHON.exists() and subprocess.run([PYTHON, "-c", "import pip"], check=False).returncode == 0:
         return
     if importlib.util.find_spec("ensurepip") is None:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -306,9 +300,7 @@ def make_venv(state: dict[str, str]) -> None:
 def pip_install(name: str) -> None:
     """Install requirements/`name`.txt with pip, every file checked against its hash."""
     options = ["--quiet", "--disable-pip-version-check", "--require-hashes"]
-    quietly(
-        [str(PYTHON), "-m", "pip", "install", *options, "--requirement", str(REQUIREMENTS / f"{name}.txt")]
-    )
+    quietly([str(PYTHON), "-m", "pip", "install", *options, "--requirement", str(REQUIREMENTS / f"{name}.txt")])
 
 
 def uv_sync(wanted: str) -> bool:
@@ -327,11 +319,7 @@ def find_uv() -> str | None:
 
 def uv_environment() -> dict[str, str]:
     """Return the environment for uv: it works in .venv, with the Python that is there."""
-    kept = {
-        key: value
-        for key, value in os.environ.items()
-        if key not in ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT")
-    }
+    kept = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT")}
     return {**kept, "UV_PYTHON": str(PYTHON), "UV_PYTHON_DOWNLOADS": "never"}
 
 

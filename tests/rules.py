@@ -95,15 +95,10 @@ def main() -> int:
     rules = rules_in(PROTOCOL.read_text(encoding="utf-8"))
     prefixes = prefixes_of(rules)
     tested = {
-        rule
-        for source in python_files(ROOT / "tests", "test_*.py")
-        for rule in rules_in_test_names(source, prefixes)
+        rule for source in python_files(ROOT / "tests", "test_*.py") for rule in rules_in_test_names(source, prefixes)
     }
     mentioned = {
-        rule
-        for package in CODE
-        for text in python_files(ROOT / package)
-        for rule in mentions_in(text, prefixes)
+        rule for package in CODE for text in python_files(ROOT / package) for rule in mentions_in(text, prefixes)
     }
     lines = list(compare(rules, tested, mentioned).lines())
     for line in lines:

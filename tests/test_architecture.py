@@ -135,9 +135,7 @@ raise SystemExit(f"loaded {opened}" if opened else 0)
 
 
 def test_the_hub_loads_where_nothing_that_opens_can_be_imported() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", LOAD_THE_HUB], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", LOAD_THE_HUB], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
