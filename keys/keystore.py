@@ -2,7 +2,7 @@
 """A connector's private keys: each seed in a file of its own, so that one key can be destroyed for good.
 
     <folder>/index            sealed file (passphrase): for each key its name, purpose, file and wrapping key
-    <folder>/<name>.<hex>     the seed under its wrapping key: { 0: version = 1, 1: nonce(24), 2: ciphertext }
+    <folder>/<name>.<hex>     the seed under its wrapping key: { 0: version = 1, 1: nonce(24) || ciphertext }
     <folder>/lock             held while the index changes; the processes of one installation share the folder
 
 The index decides: a key file that it does not name is the remains of an interrupted change and opens for
@@ -19,9 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import nacl.bindings
-import nacl.exceptions
-
+from keys import xchacha
 from keys.privatefile import read_private, remove_private, write_private
 from keys.sealedfile import CONNECTOR, MAX_FILE_SIZE, KdfParams, PassphraseKey
 from keys.secret import Secret
@@ -41,8 +39,6 @@ _INDEX = "index"
 _INDEX_PURPOSE = "keystore index"
 _LABEL = b"tc/1 key file\0"
 _VERSION = 1
-_NONCE_SIZE = 24
-_KEY_SIZE = 32
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,99}")
 _FILE = re.compile(r"[a-z0-9][a-z0-9.-]{0,99}\.[0-9a-f]{16}")
 
@@ -97,20 +93,15 @@ class Keystore(Secret):
         destroyed, never overwritten.
         """
         if not _NAME.fullmatch(name) or len(secret) > MAX_SECRET:
-            raise KeystoreError(
-                "A key's name is 1 to 100 of a-z, 0-9, . and -; a secret has up to 4,096 bytes."
-            )
-        entry = _Entry(name, purpose, f"{name[:80]}.{secrets.token_hex(8)}", secrets.token_bytes(_KEY_SIZE))
-        nonce = secrets.token_bytes(_NONCE_SIZE)
-        sealed = nacl.bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(
-            secret, _associated(entry), nonce, entry.wrapping_key
-        )
+            raise KeystoreError("A key's name is 1 to 100 of a-z, 0-9, . and -; a secret has up to 4,096 bytes.")
+        entry = _Entry(name, purpose, f"{name[:80]}.{secrets.token_hex(8)}", secrets.token_bytes(xchacha.KEY_SIZE))
+        sealed = xchacha.encrypt(entry.wrapping_key, secret, _associated(entry))
         with self._locked():
             index = self._load()
             if name in index:
                 raise KeystoreError("A key of this name is in the keystore already; destroy it first.")
             # The file first: the index never names a key that is not there.
-            write_private(self._folder / entry.file, cbor.encode({0: _VERSION, 1: nonce, 2: sealed}))
+            write_private(self._folder / entry.file, cbor.encode({0: _VERSION, 1: sealed}))
             self._save({**index, name: entry})
 
     def get(self, name: str, purpose: str) -> bytes:
@@ -120,16 +111,12 @@ class Keystore(Secret):
             raise KeystoreError("The keystore holds no such key for this purpose.")
         stored = read_private(self._folder / entry.file, MAX_SECRET * 2)
         try:
-            fields = as_map(cbor.decode(stored, limit=MAX_SECRET * 2), 3)
+            fields = as_map(cbor.decode(stored, limit=MAX_SECRET * 2), 2)
             as_int(fields[0], least=_VERSION, most=_VERSION)
-            return nacl.bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(
-                as_bytes(fields[2]),
-                _associated(entry),
-                as_bytes(fields[1], size=_NONCE_SIZE),
-                entry.wrapping_key,
-            )
-        except (MalformedEnvelope, nacl.exceptions.CryptoError) as error:
+            sealed = as_bytes(fields[1])
+        except MalformedEnvelope as error:
             raise KeystoreError from error
+        return xchacha.decrypt(entry.wrapping_key, sealed, _associated(entry))
 
     def names(self, prefix: str = "") -> list[str]:
         """Return the names that begin with `prefix`, sorted."""
@@ -184,7 +171,7 @@ def _entry(row: cbor.Value) -> _Entry:
         as_text(name, most=100),
         as_text(purpose, most=100),
         as_text(file, most=120),
-        as_bytes(wrapping_key, size=_KEY_SIZE),
+        as_bytes(wrapping_key, size=xchacha.KEY_SIZE),
     )
     if not _FILE.fullmatch(entry.file):
         raise MalformedEnvelope

@@ -49,9 +49,7 @@ def write_private(path: Path, data: bytes) -> None:
             draft.unlink(missing_ok=True)
         _sync_folder(path.parent)
     except OSError as error:
-        raise KeystoreError(
-            "The key file cannot be written. Check the folder's owner and free space."
-        ) from error
+        raise KeystoreError("The key file cannot be written. Check the folder's owner and free space.") from error
 
 
 def remove_private(path: Path) -> None:

@@ -3,7 +3,7 @@
 
 The format is one strict CBOR map:
 
-    { 0: version = 1, 1: Argon2id passes, 2: its memory in KiB, 3: salt(16), 4: nonce(24), 5: ciphertext }
+    { 0: version = 1, 1: Argon2id passes, 2: its memory in KiB, 3: salt(16), 4: nonce(24) || ciphertext }
 
 The key comes from Argon2id, the ciphertext from XChaCha20-Poly1305 with the version, the parameters, the
 salt and the purpose as associated data, so that none of them can be exchanged (KEY-5). The keystore of a
@@ -14,10 +14,10 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-import nacl.bindings
 import nacl.exceptions
 import nacl.pwhash.argon2id
 
+from keys import xchacha
 from keys.privatefile import read_private, write_private
 from keys.secret import Secret
 from protocol import cbor
@@ -29,8 +29,6 @@ MAX_FILE_SIZE = 4 * 1024 * 1024
 _LABEL = b"tc/1 sealed file\0"
 _VERSION = 1
 _SALT_SIZE = 16
-_NONCE_SIZE = 24
-_KEY_SIZE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ class PassphraseKey(Secret):
             raise KeystoreError("The passphrase is empty. Choose one, or name the file that holds it.")
         try:
             self._key: bytes = nacl.pwhash.argon2id.kdf(
-                _KEY_SIZE, passphrase, salt, opslimit=params.passes, memlimit=params.memory * 1024
+                xchacha.KEY_SIZE, passphrase, salt, opslimit=params.passes, memlimit=params.memory * 1024
             )
         except (nacl.exceptions.RuntimeError, MemoryError) as error:
             raise KeystoreError("There is not enough free memory to open the keystore.") from error
@@ -87,12 +85,8 @@ class PassphraseKey(Secret):
 
     def seal(self, purpose: str, secret: bytes) -> bytes:
         """Return the bytes of a sealed file that opens for the same `purpose` only."""
-        nonce = secrets.token_bytes(_NONCE_SIZE)
         header = _header(self._params, self._salt)
-        sealed = nacl.bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(
-            secret, _associated(header, purpose), nonce, self._key
-        )
-        return cbor.encode({**header, 4: nonce, 5: sealed})
+        return cbor.encode({**header, 4: xchacha.encrypt(self._key, secret, _associated(header, purpose))})
 
     def open(self, purpose: str, sealed: bytes) -> bytes:
         """Return the secret, or raise `KeystoreError` for whatever is wrong with it (KEY-5)."""
@@ -100,12 +94,7 @@ class PassphraseKey(Secret):
         if (fields.salt, fields.params) != (self._salt, self._params):
             raise KeystoreError
         associated = _associated(_header(fields.params, fields.salt), purpose)
-        try:
-            return nacl.bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(
-                fields.ciphertext, associated, fields.nonce, self._key
-            )
-        except nacl.exceptions.CryptoError as error:
-            raise KeystoreError from error
+        return xchacha.decrypt(self._key, fields.sealed, associated)
 
 
 def seal_file(path: Path, purpose: str, secret: bytes, passphrase: bytes, params: KdfParams = SMALL) -> None:
@@ -126,19 +115,17 @@ def open_file(path: Path, purpose: str, passphrase: bytes) -> bytes:
 class _Fields:
     params: KdfParams
     salt: bytes
-    nonce: bytes
-    ciphertext: bytes
+    sealed: bytes
 
 
 def _parse(sealed: bytes) -> _Fields:
     try:
-        fields = as_map(cbor.decode(sealed, limit=MAX_FILE_SIZE), 6)
+        fields = as_map(cbor.decode(sealed, limit=MAX_FILE_SIZE), 5)
         as_int(fields[0], least=_VERSION, most=_VERSION)
         return _Fields(
             KdfParams(passes=as_int(fields[1]), memory=as_int(fields[2])),
             salt=as_bytes(fields[3], size=_SALT_SIZE),
-            nonce=as_bytes(fields[4], size=_NONCE_SIZE),
-            ciphertext=as_bytes(fields[5]),
+            sealed=as_bytes(fields[4]),
         )
     except MalformedEnvelope as error:
         raise KeystoreError from error

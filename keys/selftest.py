@@ -80,9 +80,7 @@ def _ed25519() -> bool:
     return (
         public == _ED25519_PUBLIC
         and nacl.bindings.crypto_sign_open(signed, public) == b"message"
-        and _refuses(
-            lambda: nacl.bindings.crypto_sign_open(signed + b"x", public), nacl.exceptions.BadSignatureError
-        )
+        and _refuses(lambda: nacl.bindings.crypto_sign_open(signed + b"x", public), nacl.exceptions.BadSignatureError)
         and nacl.bindings.crypto_core_ed25519_is_valid_point(public)
         and not nacl.bindings.crypto_core_ed25519_is_valid_point(order_one)
     )
@@ -91,9 +89,7 @@ def _ed25519() -> bool:
 def _cobblestone() -> bool:
     encryptor = Cobblestone256Encryptor(_XWING_SEED, b"context")
     sealed = encryptor.update(b"section") + encryptor.finalize()
-    return _uncobble(sealed, b"context") == b"section" and _refuses(
-        lambda: _uncobble(sealed, b"another"), InvalidTag
-    )
+    return _uncobble(sealed, b"context") == b"section" and _refuses(lambda: _uncobble(sealed, b"another"), InvalidTag)
 
 
 def _uncobble(sealed: bytes, context: bytes) -> bytes:

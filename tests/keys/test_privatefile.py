@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files with secrets: whole or not at all, and for their owner only."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from keys.privatefile import read_private, remove_private, write_private
+from protocol.errors import KeystoreError
+
+posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no mode bits")
+
+
+@posix
+def test_key_3_a_file_is_written_with_mode_0600(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        write_private(tmp_path / "key", b"secret")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+    assert read_private(tmp_path / "key", 100) == b"secret"
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o777])
+def test_key_3_a_file_that_others_can_touch_is_refused(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "key"
+    write_private(path, b"secret")
+    path.chmod(mode)
+    with pytest.raises(KeystoreError, match="600"):
+        read_private(path, 100)
+
+
+def test_key_3_a_write_that_fails_leaves_the_old_file_and_no_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "key"
+    write_private(path, b"old")
+
+    def disk_full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", disk_full)
+    with pytest.raises(KeystoreError, match="free space"):
+        write_private(path, b"new")
+    assert read_private(path, 100) == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_file_an_oversized_one_and_a_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(KeystoreError, match="no key file"):
+        read_private(tmp_path / "nothing", 100)
+    write_private(tmp_path / "large", bytes(101))
+    with pytest.raises(KeystoreError):
+        read_private(tmp_path / "large", 100)
+    with pytest.raises(KeystoreError):
+        read_private(tmp_path, 100)
+
+
+def test_a_file_is_removed_and_removing_it_again_is_no_error(tmp_path: Path) -> None:
+    write_private(tmp_path / "key", b"secret")
+    remove_private(tmp_path / "key")
+    remove_private(tmp_path / "key")
+    assert not (tmp_path / "key").exists()
+
+
+def test_a_file_that_cannot_be_deleted_is_told(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(KeystoreError, match="deleted"):
+        remove_private(tmp_path / "folder")
