@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every form that the store ever had, and the steps between them (Alembic)."""

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opening the store: SQLite with write-ahead log, every commit synced, one writer at a time.
+
+A transaction that writes begins IMMEDIATE, so that two processes never discover only at commit that both
+wanted to write. `synchronous=FULL` is what makes "stored before it is acknowledged" true over a power cut.
+"""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import URL, create_engine, event
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+import connectors.migrations
+from connectors.vault import Vault
+
+DATABASE_FILE: Final = "connector.db"
+LOCK_FILE: Final = "connector.lock"
+
+_BUSY_MS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One transaction and the vault: what every access function is handed."""
+
+    connection: AsyncConnection
+    vault: Vault = field(repr=False)
+
+
+class Store:
+    """The connector's database. Make it with `Store.open`, and close it."""
+
+    def __init__(self, writer: AsyncEngine, readers: AsyncEngine, vault: Vault) -> None:
+        """Use `open`."""
+        self._writer = writer
+        self._readers = readers
+        self._vault = vault
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, path: Path, vault: Vault) -> "Store":
+        """Open the database at `path`, made and migrated to the newest form if need be, mode 0600."""
+        await asyncio.to_thread(_prepare, path)
+        url = URL.create("sqlite+aiosqlite", database=str(path))
+        writer = create_async_engine(url, pool_size=1, max_overflow=0)
+        readers = create_async_engine(url, pool_size=4, max_overflow=4)
+        _configure(writer, "BEGIN IMMEDIATE", query_only=False)
+        _configure(readers, "BEGIN", query_only=True)
+        return cls(writer, readers, vault)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Transaction]:
+        """Enter a transaction that may write: committed and synced at the end, rolled back on any error."""
+        async with self._turn, self._writer.begin() as connection:
+            yield Transaction(connection, self._vault)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Transaction]:
+        """Enter a transaction that reads one unchanging state and cannot write."""
+        async with self._readers.begin() as connection:
+            yield Transaction(connection, self._vault)
+
+    async def close(self) -> None:
+        """Close all connections; the store can be opened again."""
+        await self._writer.dispose()
+        await self._readers.dispose()
+
+
+def migrate(path: Path, revision: str = "head") -> None:
+    """Bring the database at `path` to `revision`; used at start and by the tests of each migration."""
+    engine = create_engine(URL.create("sqlite", database=str(path)), poolclass=NullPool)
+    config = Config()
+    config.set_main_option("script_location", str(Path(connectors.migrations.__file__).parent))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        if revision == "base":
+            command.downgrade(config, revision)
+        else:
+            command.upgrade(config, revision)
+
+
+def _prepare(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Made here, so that no moment exists in which others could open it.
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    connection = sqlite3.connect(path)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+    finally:
+        connection.close()
+    migrate(path)
+
+
+def _configure(engine: AsyncEngine, begin: str, *, query_only: bool) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def on_connect(connection: Any, _: object) -> None:  # SQLAlchemy's adapted driver connection has no public type
+        # The driver must not begin transactions of its own: `begin` below says which kind.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (
+            f"busy_timeout={_BUSY_MS}",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+            f"query_only={int(query_only)}",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def on_begin(connection: Any) -> None:  # as above
+        connection.exec_driver_sql(begin)

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One long-running connector for each installation: two would talk over one mailbox.
+
+Other processes (commands, backups) may open the store beside it; what must hold between processes, the
+replay cache above all, is held by the store's constraints and not by this lock.
+"""
+
+import sqlite3
+from pathlib import Path
+from types import TracebackType
+
+from protocol.errors import Conflict
+
+
+class InstallationLock:
+    """Held while a connector runs. It is SQLite's own file lock, so the system frees it even after kill -9."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the lock's file; nothing is taken before `acquire`."""
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+
+    def acquire(self) -> None:
+        """Take the lock, or raise `Conflict` at once if another process has it."""
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=0)
+        try:
+            self._path.chmod(0o600)
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            connection.close()
+            raise Conflict("Another connector runs on this installation. Stop it first.") from error
+        self._connection = connection
+
+    def release(self) -> None:
+        """Give the lock back; that it is not held is no error."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def __enter__(self) -> "InstallationLock":
+        self.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()

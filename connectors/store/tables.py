@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of a connector. Columns named `sealed…` are encrypted by the vault (CON-5); times are ms UTC."""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+meta: Final = Table(
+    "meta",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""Single facts: the newest head seen, the hub's clock, an inconsistency of the directory."""
+
+statement: Final = Table(
+    "statement",
+    metadata,
+    Column("idx", BigInteger, primary_key=True, autoincrement=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""The replayed directory log. Sealed, so that a stored statement needs no second verification."""
+
+outgoing: Final = Table(
+    "outgoing",
+    metadata,
+    Column("position", Integer, primary_key=True),
+    Column("message_id", LargeBinary, nullable=False),
+    Column("thread", LargeBinary, nullable=False),
+    Column("klass", Integer, nullable=False),
+    Column("payload_type", Text, nullable=False),
+    Column("sender_desk", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("deadline", BigInteger, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    UniqueConstraint("message_id"),
+    sqlite_autoincrement=True,
+)
+"""Messages of ours, as composed; they survive every sealing."""
+
+recipient: Final = Table(
+    "recipient",
+    metadata,
+    Column("message_id", LargeBinary, primary_key=True),
+    Column("desk", Text, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("previous", LargeBinary),
+    Column("state", Text, nullable=False),
+    Column("seals", Integer, nullable=False),
+    Column("complaints", Integer, nullable=False),
+    Column("next_try_at", BigInteger, nullable=False),
+    Column("envelope_id", LargeBinary),
+    Column("error", Text),
+    Column("accepted_at", BigInteger),
+    Column("opened_at", BigInteger),
+    Column("sealed", LargeBinary, nullable=False),
+    ForeignKeyConstraint(["message_id"], ["outgoing.message_id"]),
+    Index("ix_recipient_state", "state", "next_try_at"),
+)
+"""One desk of one message of ours: how far it has come. `sealed` lists what it gets and what is withheld."""
+
+attempt: Final = Table(
+    "attempt",
+    metadata,
+    Column("envelope_id", LargeBinary, primary_key=True),
+    Column("message_id", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next_try_at", BigInteger, nullable=False),
+    Column("error", Text),
+    Column("sealed_bytes", LargeBinary),
+    Column("sealed_receipt", LargeBinary),
+    ForeignKeyConstraint(["message_id"], ["outgoing.message_id"]),
+    Index("ix_attempt_state", "state", "next_try_at"),
+    Index("ix_attempt_digest", "digest"),
+)
+"""One sealing of a message of ours: its bytes until a receipt comes, then its receipt (CON-1)."""
+
+attempt_row: Final = Table(
+    "attempt_row",
+    metadata,
+    Column("envelope_id", LargeBinary, primary_key=True),
+    Column("desk", Text, primary_key=True),
+    Column("device_id", LargeBinary, nullable=False),
+    ForeignKeyConstraint(["envelope_id"], ["attempt.envelope_id"]),
+)
+
+sequence: Final = Table(
+    "sequence",
+    metadata,
+    Column("direction", Text, primary_key=True),
+    Column("thread", LargeBinary, primary_key=True),
+    Column("sender_desk", Text, primary_key=True),
+    Column("recipient_desk", Text, primary_key=True),
+    Column("lane", Text, primary_key=True),
+    Column("next_seq", BigInteger, nullable=False),
+    Column("last_message_id", LargeBinary),
+)
+"""The place in each thread for each pair of desks, ours (out) and theirs (in) (SEQ-1)."""
+
+incoming: Final = Table(
+    "incoming",
+    metadata,
+    Column("position", Integer, primary_key=True),
+    Column("sender_desk", Text, nullable=False),
+    Column("recipient_desk", Text, nullable=False),
+    Column("message_id", LargeBinary, nullable=False),
+    Column("thread", LargeBinary, nullable=False),
+    Column("klass", Integer, nullable=False),
+    Column("payload_type", Text, nullable=False),
+    Column("envelope_id", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("previous", LargeBinary),
+    Column("state", Text, nullable=False),
+    Column("leaf_index", BigInteger, nullable=False),
+    Column("accepted_at", BigInteger, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    UniqueConstraint("message_id", "sender_desk", "recipient_desk"),
+    Index("ix_incoming_thread", "thread", "sender_desk", "recipient_desk", "seq"),
+    sqlite_autoincrement=True,
+)
+"""Verified messages of others; the unique constraint is what gives each one effect (ENV-19)."""
+
+replay: Final = Table(
+    "replay",
+    metadata,
+    Column("envelope_id", LargeBinary, primary_key=True),
+    Column("received_at", BigInteger, nullable=False),
+)
+"""The replay cache: envelope ids of all that was verified here, by whichever process (ENV-19)."""
+
+quarantine: Final = Table(
+    "quarantine",
+    metadata,
+    Column("position", Integer, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("item_index", BigInteger, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("sender_desk", Text),
+    Column("envelope_id", LargeBinary),
+    Column("message_id", LargeBinary),
+    Column("reported", Integer, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    UniqueConstraint("fingerprint"),
+    sqlite_autoincrement=True,
+)
+"""What was received and not believed, with its reason and its bytes (HTTP-10)."""
+
+mailbox: Final = Table(
+    "mailbox",
+    metadata,
+    Column("device_id", LargeBinary, primary_key=True),
+    Column("cursor", BigInteger, nullable=False),
+    Column("acknowledged", BigInteger, nullable=False),
+)
+"""How far the mailbox was stored here, and how far the hub was told so (CON-3); -1 is nothing yet."""
+
+request: Final = Table(
+    "request",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""Answers given under an Idempotency-Key, for seven days."""
+
+prekey: Final = Table(
+    "prekey",
+    metadata,
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("logged_at", BigInteger),
+    Column("state", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""Our prekeys: the statement's bytes, and when it was seen in the log (DIR-9). Seeds are in the keystore."""

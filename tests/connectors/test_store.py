@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The store: durable, private, one writer at a time, one long-running connector for each installation."""
+
+import asyncio
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, insert, select, text
+from sqlalchemy.exc import OperationalError
+
+from connectors.store import tables
+from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store, migrate
+from connectors.store.lock import InstallationLock
+from connectors.vault import Vault
+from protocol.errors import Conflict
+
+VAULT = Vault(bytes(range(32)))
+
+
+def test_the_newest_migration_is_what_the_tables_say(tmp_path: Path) -> None:
+    migrate(tmp_path / DATABASE_FILE)
+    engine = create_engine(f"sqlite:///{tmp_path / DATABASE_FILE}")
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
+    engine.dispose()
+
+
+def test_every_migration_goes_down_and_up_again(tmp_path: Path) -> None:
+    path = tmp_path / DATABASE_FILE
+    migrate(path)
+    migrate(path, "base")
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        names = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars().all()
+    engine.dispose()
+    assert set(names) <= {"alembic_version", "sqlite_sequence"}
+    migrate(path)
+
+
+async def test_the_database_is_private_and_survives_being_opened_again(tmp_path: Path) -> None:
+    path = tmp_path / DATABASE_FILE
+    store = await Store.open(path, VAULT)
+    async with store.write() as tx:
+        await tx.connection.execute(insert(tables.meta).values(name="a", sealed=b"1"))
+    await store.close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    store = await Store.open(path, VAULT)
+    async with store.read() as tx:
+        assert (await tx.connection.execute(select(tables.meta.c.name))).scalars().all() == ["a"]
+    await store.close()
+
+
+async def test_every_commit_is_synced(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / DATABASE_FILE, VAULT)
+    async with store.write() as tx:
+        assert (await tx.connection.execute(text("PRAGMA journal_mode"))).scalar() == "wal"
+        assert (await tx.connection.execute(text("PRAGMA synchronous"))).scalar() == 2
+    await store.close()
+
+
+async def test_an_error_inside_a_transaction_leaves_nothing_behind(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / DATABASE_FILE, VAULT)
+    with pytest.raises(ZeroDivisionError):
+        async with store.write() as tx:
+            await tx.connection.execute(insert(tables.meta).values(name="a", sealed=b"1"))
+            raise ZeroDivisionError
+    async with store.read() as tx:
+        assert (await tx.connection.execute(select(tables.meta))).all() == []
+    await store.close()
+
+
+async def test_a_reading_transaction_cannot_write(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / DATABASE_FILE, VAULT)
+    with pytest.raises(OperationalError):
+        async with store.read() as tx:
+            await tx.connection.execute(insert(tables.meta).values(name="a", sealed=b"1"))
+    await store.close()
+
+
+async def test_a_reader_sees_one_state_while_another_writes(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / DATABASE_FILE, VAULT)
+    async with store.read() as reading:
+        assert (await reading.connection.execute(select(tables.meta))).all() == []
+        async with store.write() as tx:
+            await tx.connection.execute(insert(tables.meta).values(name="a", sealed=b"1"))
+        assert (await reading.connection.execute(select(tables.meta))).all() == []
+    await store.close()
+
+
+async def test_writers_of_two_processes_wait_for_each_other(tmp_path: Path) -> None:
+    path = tmp_path / DATABASE_FILE
+    first, second = await Store.open(path, VAULT), await Store.open(path, VAULT)
+
+    async def write(store: Store, name: str) -> None:
+        async with store.write() as tx:
+            await tx.connection.execute(insert(tables.meta).values(name=name, sealed=b"1"))
+
+    await asyncio.gather(*(write(store, f"{n}-{i}") for i in range(10) for n, store in enumerate((first, second))))
+    async with first.read() as tx:
+        assert len((await tx.connection.execute(select(tables.meta))).all()) == 20
+    await first.close()
+    await second.close()
+
+
+def test_a_second_connector_on_one_installation_is_refused(tmp_path: Path) -> None:
+    with InstallationLock(tmp_path / LOCK_FILE), pytest.raises(Conflict), InstallationLock(tmp_path / LOCK_FILE):
+        pass
+    with InstallationLock(tmp_path / LOCK_FILE):
+        pass
+
+
+def test_a_second_process_on_one_installation_is_refused_until_the_first_is_killed(tmp_path: Path) -> None:
+    script = (
+        "import sys, time, pathlib\n"
+        "from connectors.store.lock import InstallationLock\n"
+        f"with InstallationLock(pathlib.Path({str(tmp_path / LOCK_FILE)!r})):\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(Conflict), InstallationLock(tmp_path / LOCK_FILE):
+            pass
+        process.kill()
+        process.wait()
+    with InstallationLock(tmp_path / LOCK_FILE):
+        pass
