@@ -87,9 +87,7 @@ def _unknown(names: Iterable[str]) -> NotFound:
         if listed
         else f"No connector is known here (looked in {_folder(None)})."
     )
-    error.add_note(
-        "the same command with a known name" if listed else "throughcare sandbox   (in another terminal)"
-    )
+    error.add_note("the same command with a known name" if listed else "throughcare sandbox   (in another terminal)")
     return error
 
 

@@ -96,9 +96,7 @@ def next_step(error: BaseException) -> str:
     notes = getattr(error, "__notes__", [])
     if notes:
         return str(notes[0])
-    return next(
-        (NEXT_STEPS[kind] for kind in type(error).__mro__ if kind in NEXT_STEPS), "throughcare --help"
-    )
+    return next((NEXT_STEPS[kind] for kind in type(error).__mro__ if kind in NEXT_STEPS), "throughcare --help")
 
 
 def report(error: Exception) -> int:
@@ -120,6 +118,6 @@ def report(error: Exception) -> int:
 
 def _place(error: Exception) -> str:
     """Return the kind and the place of an unforeseen error, without its text: that may hold input."""
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"an unforeseen {type(error).__name__}{where}"

@@ -60,16 +60,10 @@ def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool)
 
 AUTHORITY = {
     "init": Entry("authority:init", "Make the keys and first statements of a programme."),
-    "publish": Entry(
-        "connectors.cli.authority:publish", "Bring root and authority into the hub's directory."
-    ),
+    "publish": Entry("authority:publish", "Bring root and authority into the hub's directory."),
     "invite": Entry("authority:invite", "Write an enrolment code for one agency."),
-    "pending": Entry(
-        "connectors.cli.authority:pending", "Show who asks for a certificate, and the words to compare."
-    ),
-    "approve": Entry(
-        "connectors.cli.authority:approve", "Sign an agency after comparing the words by voice."
-    ),
+    "pending": Entry("authority:pending", "Show who asks for a certificate, and the words to compare."),
+    "approve": Entry("authority:approve", "Sign an agency after comparing the words by voice."),
     "show": Entry("authority:show", "Show the programme, its hub and its root fingerprint."),
 }
 CONNECTOR = {
@@ -77,21 +71,15 @@ CONNECTOR = {
     "status": Entry("connector:status", "Show what a running connector is doing."),
 }
 HANDOVER = {
-    "send": Entry(
-        "connectors.cli.handover_send:send", "Map an export and send it, sealed, to one or more desks."
-    ),
+    "send": Entry("handover_send:send", "Map an export and send it, sealed, to one or more desks."),
     "list": Entry("handover:list_", "List handovers sent and received."),
-    "show": Entry(
-        "connectors.cli.handover:show", "Show one handover: own sections, receipts, what was withheld."
-    ),
+    "show": Entry("handover:show", "Show one handover: own sections, receipts, what was withheld."),
 }
 DIRECTORY = {"list": Entry("directory:list_", "List the desks that can be written to.")}
 QUARANTINE = {"list": Entry("quarantine:list_", "List what arrived and was refused, with the reason.")}
 CONFIG = {
     "check": Entry("config:check", "Validate a connector's configuration file offline."),
-    "show": Entry(
-        "connectors.cli.config:show", "Show the configuration in force and where each value is from."
-    ),
+    "show": Entry("config:show", "Show the configuration in force and where each value is from."),
     "explain": Entry("config:explain", "Explain one key, for example connector.hub_url."),
     "example": Entry("config:example", "Print an example configuration with every key."),
 }
@@ -116,13 +104,9 @@ COMMANDS: dict[str, Entry] = {
     "enrol": Entry("enrol:enrol", "Enrol this agency with the code its authority gave it."),
     "authority": Noun("authority", "Vouch for agencies (the jurisdiction's authority).", AUTHORITY),
     "config": Noun("config", "Check and explain a connector's configuration.", CONFIG),
-    "sandbox": Entry(
-        "connectors.cli.sandbox:sandbox", "Run a hub and three invented agencies until stopped."
-    ),
+    "sandbox": Entry("sandbox:sandbox", "Run a hub and three invented agencies until stopped."),
     "demo": Entry("demo:demo", "Tell the story of one handover, everything real."),
-    "completion": Entry(
-        "connectors.cli.completion:completion", "Print the completion script for your shell."
-    ),
+    "completion": Entry("completion:completion", "Print the completion script for your shell."),
 }
 
 ROOT = LazyGroup(

@@ -59,7 +59,4 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
         return []
     every = [list(head), *body]
     widths = [max(len(row[column]) for row in every) for column in range(len(head))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in every
-    ]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in every]

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A failure says what happened, why, and what to type next; it never shows a traceback or input."""
+
+import pytest
+
+from connectors.cli import failures
+from protocol import errors
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.CannotOpen(), 1),
+        (errors.BadSignature(), 1),
+        (errors.ExportUnreadable(), 1),
+        (errors.InvalidInput(), 2),
+        (errors.ConfigurationError(), 3),
+        (errors.MappingInvalid(), 3),
+        (errors.NotAuthenticated(), 4),
+        (errors.EnrolmentRefused(), 4),
+        (errors.NotFound(), 5),
+        (errors.Conflict(), 6),
+        (errors.HubUnreachable(), 7),
+        (errors.Unavailable(), 7),
+        (errors.KeystoreError(), 8),
+        (errors.StoreBehind(), 8),
+        (ValueError("x"), 1),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_code(error: Exception, code: int) -> None:
+    assert failures.exit_code(error) == code
+
+
+@pytest.mark.parametrize("error", list(errors.CODES.values()))
+def test_every_error_is_told_in_three_lines(
+    error: type[errors.ThroughcareError], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = failures.report(error())
+    spoken = capsys.readouterr()
+    assert 1 <= code <= 8
+    assert spoken.out == ""
+    assert [line.split(":")[0] for line in spoken.err.splitlines()] == ["error", "why", "next"]
+
+
+def test_the_place_that_raises_may_name_the_next_command(capsys: pytest.CaptureFixture[str]) -> None:
+    failures.report(failures.then(errors.NotFound(), "throughcare sandbox"))
+    assert capsys.readouterr().err.endswith("next:  throughcare sandbox\n")
+
+
+def test_an_unforeseen_error_shows_its_place_but_neither_traceback_nor_text(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        raise RuntimeError("Marko Marković, born 1990")
+    assert failures.report(caught.value) == 1
+    spoken = capsys.readouterr().err
+    assert "RuntimeError at test_failures.py:" in spoken
+    assert "Marko" not in spoken
+    assert "Traceback" not in spoken
+
+
+def test_an_error_of_the_system_names_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+    failures.report(PermissionError(13, "Permission denied", "/some/file"))
+    assert "/some/file" in capsys.readouterr().err
+
+
+def test_a_lone_error_of_a_task_group_is_told_as_itself() -> None:
+    assert failures.report(ExceptionGroup("tasks", [errors.HubUnreachable()])) == 7

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How `--agency NAME` finds a connector."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from connectors import home
+from protocol.errors import ConfigurationError, NotFound
+
+REKA = home.Profile(
+    name="reka-probation",
+    desk="intake.reka-probation@hub.example",
+    api_url="http://localhost:8451",
+    token_file="/data/reka/api-token",
+    data_dir="/data/reka",
+)
+GORA = replace(REKA, name="gora-prison", desk="release.gora-prison@hub.example")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("THROUGHCARE_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["reka-probation", "Reka-Probation", "REKA PROBATION", " reka  probation "])
+def test_an_agency_is_found_however_its_name_is_typed(name: str) -> None:
+    home.register(REKA)
+    home.register(GORA)
+    assert home.find(name) == REKA
+
+
+def test_an_unknown_agency_is_answered_with_the_names_that_are_known() -> None:
+    home.register(REKA)
+    home.register(GORA)
+    with pytest.raises(NotFound, match="gora-prison, reka-probation"):
+        home.find("polje-csw")
+
+
+def test_without_any_connector_the_answer_tells_where_it_looked(folder: Path) -> None:
+    with pytest.raises(NotFound, match=str(folder)):
+        home.find("reka-probation")
+
+
+def test_the_newest_connector_of_an_agency_takes_its_name() -> None:
+    home.register(REKA)
+    newer = replace(REKA, api_url="http://localhost:9000")
+    home.register(newer)
+    assert home.profiles() == [newer]
+
+
+def test_who_leaves_does_not_remove_the_profile_of_who_came_after() -> None:
+    home.register(REKA)
+    newer = replace(REKA, api_url="http://localhost:9000")
+    home.register(newer)
+    home.forget(REKA)
+    assert home.profiles() == [newer]
+    home.forget(newer)
+    home.forget(newer)
+    assert home.profiles() == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"name": "x"}'])
+def test_a_damaged_profile_is_named(text: str, folder: Path) -> None:
+    home.register(REKA)
+    path = folder / "profiles" / "reka-probation.json"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=r"reka-probation\.json"):
+        home.profiles()
+
+
+def test_without_the_variable_the_platform_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("THROUGHCARE_HOME")
+    monkeypatch.setenv("XDG_DATA_HOME", "/somewhere")
+    monkeypatch.setattr("sys.platform", "linux")
+    assert home.home() == Path("/somewhere/throughcare")
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert home.home().parts[-2:] == ("Application Support", "Throughcare")
+    monkeypatch.setattr("sys.platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", "/local")
+    assert home.home() == Path("/local/Throughcare")

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`throughcare --help` answers at once, and its table says what the commands say."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from connectors.cli import main
+from connectors.cli.tree import COMMANDS, Entry, Noun
+
+HEAVY = [
+    "aiohttp",
+    "sqlalchemy",
+    "alembic",
+    "pydantic",
+    "cryptography",
+    "nacl",
+    "cbor2",
+    "structlog",
+    "asyncio",
+    "jmespath",
+    "protocol",
+    "keys",
+]
+
+
+def entries() -> Iterator[tuple[str, Entry]]:
+    for name, entry in COMMANDS.items():
+        if isinstance(entry, Noun):
+            for verb, inner in entry.verbs.items():
+                yield f"{name} {verb}", inner
+        else:
+            yield name, entry
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["handover", "--help"], ["authority", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    script = (
+        "import sys\n"
+        "from connectors.cli import main\n"
+        f"code = main({arguments!r})\n"
+        f"heavy = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "sys.exit(f'imported {heavy}, exit code {code}' if heavy or code else 0)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(("name", "entry"), list(entries()))
+def test_every_command_can_be_loaded_and_says_the_same_as_the_table(name: str, entry: Entry) -> None:
+    command = entry.load()
+    assert command.name == name.rsplit(maxsplit=1)[-1]
+    assert (command.help or "").split("\n\n")[0].replace("\n", " ").strip() == entry.line
+
+
+@pytest.mark.parametrize(("name", "entry"), list(entries()))
+def test_every_option_of_every_command_is_explained(name: str, entry: Entry) -> None:
+    for parameter in entry.load().params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{name} {parameter.opts[0]}"
+
+
+def test_wrong_usage_has_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["handover", "frobnicate"]) == 2
+    assert "No such command" in capsys.readouterr().err
+
+
+def test_a_noun_alone_shows_its_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["handover"])
+    spoken = capsys.readouterr()
+    assert "send" in spoken.out + spoken.err
