@@ -137,7 +137,8 @@ def encode_frame(frame: Frame) -> bytes:
 
 def parse_frame(data: bytes, *, limit: int = limits.MAX_FRAME) -> Frame:
     """Read a frame of at most `limit` bytes (a connector passes `MAX_INCOMING`), or raise `MalformedEnvelope`."""
-    match as_list(cbor.decode(data, limit=limit), least=2, most=5):
+    kind, *rest = as_list(cbor.decode(data, limit=limit), least=2, most=5)
+    match [as_int(kind), *rest]:
         case [1, challenge]:
             return Challenge(as_bytes(challenge, size=CHALLENGE_SIZE))
         case [2, device_id, signature]:

@@ -82,8 +82,9 @@ class Common:
         value = cbor.decode(data, limit=1_024)
         if not isinstance(value, dict):
             raise MalformedEnvelope
-        if value.get(0) != limits.PROTOCOL or value.get(1) != limits.SUITE or value.get(1) is True:
-            raise UnsupportedSuite
+        for key, known in ((0, limits.PROTOCOL), (1, limits.SUITE)):
+            if type(value.get(key)) is not int or value.get(key) != known:
+                raise UnsupportedSuite
         fields = as_map(value, 9)
         try:
             klass = EnvelopeClass(as_int(fields[7]))

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Strict CBOR: one spelling for each value, and a hostile stranger who tries all the others (attacks 1 to 7)."""
+
+import tracemalloc
+
+import cbor2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol import cbor
+from protocol.errors import MalformedEnvelope
+from protocol.shapes import as_bytes, as_int, as_list, as_map, as_optional_bytes, as_text, as_tuple
+
+LIMIT = 1 << 20
+
+TEXT = st.text(st.characters(codec="ascii"), max_size=20)
+LEAVES = st.none() | st.booleans() | st.integers(0, 2**64 - 1) | st.binary(max_size=40) | TEXT
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.integers(0, 23), inner, max_size=5),
+    max_leaves=20,
+)
+
+
+def refused(data: bytes) -> None:
+    with pytest.raises(MalformedEnvelope):
+        cbor.decode(data, limit=LIMIT)
+
+
+@given(VALUES)
+def test_cbor_3_what_is_encoded_decodes_to_the_same_value(value: cbor.Value) -> None:
+    assert cbor.decode(cbor.encode(value), limit=LIMIT) == value
+
+
+@given(st.binary(max_size=200))
+def test_cbor_3_whatever_a_stranger_sends_is_refused_or_is_the_only_spelling(data: bytes) -> None:
+    try:
+        value = cbor.decode(data, limit=LIMIT)
+    except MalformedEnvelope:
+        return
+    assert cbor.encode(value) == data
+
+
+@given(VALUES, st.binary(min_size=1, max_size=8))
+def test_cbor_4_trailing_bytes_are_refused(value: cbor.Value, tail: bytes) -> None:
+    """Attack 1."""
+    refused(cbor.encode(value) + tail)
+
+
+@pytest.mark.parametrize("data", [b"\xa2\x00\x01\x00\x02", b"\xa1\x18\x18\x00", b"\xa1\x61a\x00", b"\xa1\x20\x00"])
+def test_cbor_2_duplicate_keys_and_keys_that_are_no_small_integers_are_refused(data: bytes) -> None:
+    """Attack 2."""
+    refused(data)
+
+
+@pytest.mark.parametrize("data", [b"\x9f\x00\xff", b"\xbf\x00\x01\xff", b"\x5f\x41a\xff", b"\x7f\x61a\xff"])
+def test_cbor_3_indefinite_lengths_are_refused(data: bytes) -> None:
+    """Attack 3."""
+    refused(data)
+
+
+@pytest.mark.parametrize("data", [b"\x18\x05", b"\x19\x00\x18", b"\x58\x01a", b"\x98\x01\x00", b"\xa2\x01\x00\x00\x00"])
+def test_cbor_3_long_spellings_and_unsorted_keys_are_refused(data: bytes) -> None:
+    """Attack 4."""
+    refused(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xf9\x00\x00",  # float
+        b"\xfb" + bytes(8),  # float, 8 bytes
+        b"\xf7",  # undefined
+        b"\xe1",  # simple value
+        b"\x20",  # negative
+        b"\xc2\x41\x01",  # bignum
+        b"\xc0\x74" + b"2026-01-01T00:00:00Z",  # date
+        b"\xd8\x1c\x81\xd8\x1d\x00",  # a list that holds itself
+        b"\xd8\x23\x68(a+)+$aa",  # regular expression
+        b"\xd9\xd9\xf7\x00",  # self-described
+        b"\x82\x00\xc2\x41\x01",  # deeper
+    ],
+)
+def test_cbor_1_floats_tags_undefined_and_shared_references_are_refused(data: bytes) -> None:
+    """Attack 5."""
+    refused(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x81" * 10_000 + b"\x00",
+        b"\xa1\x00" * 10_000 + b"\x00",
+        b"\x9b\x7f" + b"\xff" * 7,
+        b"\xbb\x7f" + b"\xff" * 7,
+        b"\x5b\x7f" + b"\xff" * 7,
+        b"\x7b\x7f" + b"\xff" * 7,
+        b"\x9a\x7f\xff\xff\xff",
+        b"\x5a\x7f\xff\xff\xff",
+        b"\x81" * 17 + b"\x00",
+    ],
+)
+def test_cbor_6_deep_nesting_and_huge_declared_lengths_cost_nothing(data: bytes) -> None:
+    """Attack 6: refused at once, without building anything from what was only declared."""
+    tracemalloc.start()
+    refused(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 << 20
+
+
+def test_cbor_6_input_longer_than_the_named_limit_is_refused_unread() -> None:
+    with pytest.raises(MalformedEnvelope):
+        cbor.decode(cbor.encode(b"x" * 100), limit=50)
+
+
+@pytest.mark.parametrize("text", [b"\xff", b"\xed\xa0\x80", "e\u0301".encode(), b"\xc0\x80"])
+def test_cbor_5_text_that_is_not_utf_8_in_normal_form_c_is_refused(text: bytes) -> None:
+    """Attack 7."""
+    refused(bytes([0x60 + len(text)]) + text)
+
+
+def test_cbor_5_nothing_is_encoded_that_would_be_refused() -> None:
+    for value in ("e\u0301", "\ud800", -1, 2**64, {24: 0}):
+        with pytest.raises(MalformedEnvelope):
+            cbor.encode(value)
+    with pytest.raises(MalformedEnvelope):
+        cbor.encode([1.5])  # type: ignore[list-item]
+
+
+def test_cbor_7_a_structure_has_exactly_its_keys_and_types() -> None:
+    assert as_map({0: 1, 1: 2}, 2) == {0: 1, 1: 2}
+    for wrong in ({0: 1}, {0: 1, 2: 2}, {0: 1, 1: 2, 2: 3}, [1, 2], None):
+        with pytest.raises(MalformedEnvelope):
+            as_map(wrong, 2)  # type: ignore[arg-type]
+    for call in (
+        lambda: as_int(True),
+        lambda: as_int(5, most=4),
+        lambda: as_bytes("x"),
+        lambda: as_bytes(b"xx", size=1),
+        lambda: as_bytes(b"xx", most=1),
+        lambda: as_text(b"x", most=5),
+        lambda: as_text("", least=1, most=5),
+        lambda: as_list([1], least=2, most=3),
+        lambda: as_tuple([1], 2),
+        lambda: as_optional_bytes(b"", size=1),
+    ):
+        with pytest.raises(MalformedEnvelope):
+            call()
+
+
+def test_the_library_alone_would_accept_what_the_profile_refuses() -> None:
+    """The reason for the profile: if cbor2 grows stricter, this says so."""
+    assert cbor2.loads(b"\x00\x00") == 0
+    assert cbor2.loads(b"\xa2\x00\x01\x00\x02") == {0: 2}
+    assert cbor2.loads(b"\x18\x05") == 5
