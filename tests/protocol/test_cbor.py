@@ -122,7 +122,8 @@ def test_cbor_5_text_that_is_not_utf_8_in_normal_form_c_is_refused(text: bytes) 
 
 
 def test_cbor_5_nothing_is_encoded_that_would_be_refused() -> None:
-    for value in ("e\u0301", "\ud800", -1, 2**64, {24: 0}):
+    values: list[cbor.Value] = ["e\u0301", "\ud800", -1, 2**64, {24: 0}]
+    for value in values:
         with pytest.raises(MalformedEnvelope):
             cbor.encode(value)
     with pytest.raises(MalformedEnvelope):

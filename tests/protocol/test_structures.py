@@ -176,7 +176,7 @@ def test_dir_1_a_signer_that_stands_twice_is_refused() -> None:
     with pytest.raises(MalformedEnvelope):
         parse_statement(encode_statement(Body(5, 5, 50, SUBJECTS[0]).encode(), [one, one]))
     with pytest.raises(MalformedEnvelope):
-        Body.parse(Body(5, 5, 50, replace(SUBJECTS[0], identities=(IDENTITY, IDENTITY))).encode())  # type: ignore[call-arg]
+        Body.parse(Body(5, 5, 50, Root(1, 2, (IDENTITY, IDENTITY), "demo")).encode())
 
 
 def test_dir_2_a_threshold_is_at_least_one_and_at_most_all() -> None:
@@ -191,14 +191,8 @@ def test_dir_6_a_statement_ends_after_it_begins() -> None:
 
 
 def detail() -> Detail:
-    return Detail(
-        ReceiptKind.ACCEPTED,
-        EnvelopeId(b"e" * 16),
-        b"d" * 32,
-        DeskAddress("release.gora-prison@hub.example"),
-        3,
-        b"r" * 32,
-    )
+    desk = DeskAddress("release.gora-prison@hub.example")
+    return Detail(ReceiptKind.ACCEPTED, EnvelopeId(b"e" * 16), b"d" * 32, desk, 3, b"r" * 32)
 
 
 def receipt_body() -> ReceiptBody:
@@ -257,24 +251,20 @@ def test_enr_1_a_code_reads_back_and_a_damaged_one_is_refused(place_: int, lette
     assert parse_code("  " + text[:40] + "\n" + text[40:] + "\n") == CODE
     at = len("TC-ENROL-1-") + place_ % (len(text) - len("TC-ENROL-1-"))
     damaged = text[:at] + letter + text[at + 1 :]
-    if damaged != text:
-        try:
-            assert parse_code(damaged) == CODE  # only the spare bits of the last letter
-        except EnrolmentRefused as error:
-            assert text[20:40] not in error.detail
+    if damaged[:-1] != text[:-1]:  # the last letter has spare bits
+        with pytest.raises(EnrolmentRefused):
+            parse_code(damaged)
 
 
-@pytest.mark.parametrize(
-    "wrong", ["", "TC-ENROL-1-", "TC-ENROL-2-AAAA", "TC-ENROL-1-????", "TC-ENROL-1-" + "A" * 9_000]
-)
-def test_enr_1_what_is_no_code_is_refused(wrong: str) -> None:
+@pytest.mark.parametrize("body", ["", "1-", "2-AAAA", "1-????", "1-" + "A" * 9_000])
+def test_enr_1_what_is_no_code_is_refused(body: str) -> None:
     with pytest.raises(EnrolmentRefused):
-        parse_code(wrong)
+        parse_code("TC-ENROL-" + body)
 
 
 def test_enr_2_the_hub_knows_a_code_only_by_its_id() -> None:
     assert CODE.code_id == code_id(CODE.secret)
-    assert CODE.secret not in CODE.code_id
+    assert bytes(CODE.code_id) != CODE.secret
     assert "5a5a" not in repr(CODE)
     assert "ZZZZ" not in repr(CODE)
     body = CodeRegistration(CODE.code_id, TERMS)
