@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hub's configuration: what can be set, what it means, and what the production profile refuses."""
+
+import ipaddress
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from protocol.errors import ConfigurationError
+from protocol.limits import HASH, MAX_LIFE
+from protocol.settings import ConfigPath, Loaded, Section, Settings, load
+
+OTHER_PROGRAMS = ("connector", "ui", "matrix")
+"""Sections of one shared file that other programs read."""
+
+_LEAST_RETENTION_DAYS = MAX_LIFE // 86_400_000 + 34
+"""A replay must be known as such for the whole life of an envelope, and a month longer."""
+
+
+class Profile(StrEnum):
+    """`demo` runs on one machine with throw-away keys; `production` refuses what only a demo may do."""
+
+    DEMO = "demo"
+    PRODUCTION = "production"
+
+
+def _fingerprint(value: str) -> str:
+    try:
+        if len(bytes.fromhex(value)) == HASH and value == value.lower():
+            return value
+    except ValueError:
+        pass
+    raise ValueError("write the root fingerprint as 64 lower-case hexadecimal digits")
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    plain = parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment)
+    if not plain or parts.path not in ("", "/") or parts.username:
+        raise ValueError("write the URL as https://name or https://name:port, without a path")
+    return value.rstrip("/")
+
+
+class HubSection(Section):
+    """`[hub]`: who this hub is and where it listens."""
+
+    domain: str = Field(
+        description="The hub's domain: the part after @ in every address, and the name in both logs' origins.",
+        examples=["hub.example"],
+        pattern=r"^[a-z0-9.-]{1,100}$",
+    )
+    data_dir: ConfigPath = Field(
+        description="The folder for the database, the guard file and the sealed keys. Keep it on a local disk.",
+        examples=["/var/lib/throughcare-hub"],
+    )
+    profile: Profile = Field(
+        Profile.PRODUCTION, description="demo or production; production refuses demo keys and plain HTTP."
+    )
+    root_fingerprint: Annotated[str, AfterValidator(_fingerprint)] | None = Field(
+        None,
+        description="The programme root's fingerprint, received from the authority by hand. The hub does not run "
+        "without it, and accepts no other directory.",
+        examples=["00" * HASH],
+    )
+    host: str = Field("127.0.0.1", description="The address on which connectors are served.")
+    port: int = Field(8440, ge=0, le=65_535, description="The port for connectors; 0 takes a free one.")
+    admin_host: str = Field("127.0.0.1", description="The address for health checks and metrics. Never public.")
+    admin_port: int = Field(8441, ge=0, le=65_535, description="The port for health checks and metrics.")
+    public_url: Annotated[str, AfterValidator(_url)] | None = Field(
+        None,
+        description="The URL by which connectors reach the hub, where a proxy stands in front. They sign it with "
+        "every request. Without it, http(s)://localhost and the port.",
+        examples=["https://hub.example"],
+    )
+    behind_proxy: bool = Field(
+        False, description="A proxy on this machine ends TLS and passes requests on over the loopback interface."
+    )
+    passphrase_file: ConfigPath | None = Field(
+        None,
+        description="The file with the passphrase of the signing keys, readable by its owner only.",
+        examples=["/etc/throughcare/hub-passphrase"],
+    )
+    credentials_directory: ConfigPath | None = Field(
+        None,
+        description="A folder of systemd credentials with the signing keys (throughcare-hub-keys), instead of "
+        "sealed keys and a passphrase.",
+        examples=["/run/credentials/throughcare-hub.service"],
+    )
+
+
+class StoreSection(Section):
+    """`[store]`: the hub's database."""
+
+    queue_length: int = Field(
+        2_000, ge=64, le=100_000, description="Changes that may wait for the writer before the hub asks to retry."
+    )
+    queue_megabytes: int = Field(64, ge=4, le=4_096, description="Megabytes that may wait for the writer.")
+
+
+class TlsSection(Section):
+    """`[tls]`: the hub's own certificate, if it ends TLS itself."""
+
+    certificate_file: ConfigPath | None = Field(
+        None, description="The hub's certificate chain (PEM).", examples=["/etc/throughcare/hub.pem"]
+    )
+    key_file: ConfigPath | None = Field(
+        None, description="The certificate's private key (PEM).", examples=["/etc/throughcare/hub-key.pem"]
+    )
+
+
+class RetentionSection(Section):
+    """`[retention]`: how long evidence is kept."""
+
+    evidence_days: int = Field(
+        1_095,
+        ge=_LEAST_RETENTION_DAYS,
+        le=36_500,
+        description="Days for which digests, receipts and replay rows are kept. The leaves of the log stay for good.",
+    )
+
+
+class LogSection(Section):
+    """`[log]`: the running log, which is not the evidence."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
+    form: Literal["auto", "json", "text"] = Field(
+        "auto", description="json lines, text for people, or auto: text on a terminal."
+    )
+
+
+class HubSettings(Settings):
+    """Everything that can be set for a hub."""
+
+    hub: HubSection
+    store: StoreSection
+    tls: TlsSection
+    retention: RetentionSection
+    log: LogSection
+
+
+def load_settings(path: Path, environment: Mapping[str, str]) -> Loaded[HubSettings]:
+    """Read and check the configuration file; raises ConfigurationError that says what to change."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigurationError("The configuration file cannot be read; give its path with --config.") from None
+    loaded = load(HubSettings, text, environment, base=path.absolute().parent, others=OTHER_PROGRAMS)
+    check(loaded.settings)
+    return loaded
+
+
+def check(settings: HubSettings) -> None:
+    """Refuse what contradicts itself, and in production what only a demo may do."""
+    hub, tls = settings.hub, settings.tls
+    if (tls.certificate_file is None) != (tls.key_file is None):
+        raise ConfigurationError("tls.certificate_file and tls.key_file belong together; set both or neither.")
+    if (hub.passphrase_file is None) == (hub.credentials_directory is None):
+        raise ConfigurationError(
+            "Set one of hub.passphrase_file and hub.credentials_directory: where the signing keys come from."
+        )
+    if not is_loopback(hub.admin_host):
+        raise ConfigurationError("hub.admin_host must be an address of the loopback interface.")
+    if hub.profile is Profile.DEMO:
+        if not is_loopback(hub.host):
+            raise ConfigurationError("A demo hub serves its own machine only: hub.host must be 127.0.0.1 or ::1.")
+        return
+    if tls.certificate_file is None and not (hub.behind_proxy and is_loopback(hub.host)):
+        raise ConfigurationError(
+            "In production the hub needs tls.certificate_file and tls.key_file, or hub.behind_proxy = true with "
+            "hub.host on the loopback interface."
+        )
+    if hub.public_url is None or not hub.public_url.startswith("https://"):
+        raise ConfigurationError("In production hub.public_url must be set, and begin with https://.")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether `host` is an address of the loopback interface, or the name localhost."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def pinned_root(settings: HubSettings) -> bytes:
+    """Return the pinned root fingerprint, 32 bytes; without one the hub does not run (DIR-4)."""
+    if settings.hub.root_fingerprint is None:
+        raise ConfigurationError(
+            "hub.root_fingerprint is not set. Ask the authority for it (`throughcare authority show` prints it), "
+            "and write it into the configuration by hand."
+        )
+    return bytes.fromhex(settings.hub.root_fingerprint)

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables. A migration in `hub.migrations` makes them; a test compares the two."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+)
+
+# Names by rule, so that a later migration can name what it changes on every database.
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+# SQLite makes only an INTEGER primary key its row number; elsewhere indexes and times need 64 bits.
+Number = BigInteger().with_variant(Integer, "sqlite")
+
+# One row for each log (`hub.store.trees.Log`): the tree state that the next index is taken from (AUD-3).
+tree = Table(
+    "tree",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False),
+    Column("size", Number, nullable=False),
+    Column("compact", LargeBinary, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("at", Number, nullable=False),
+)
+
+# Every leaf of both logs; a statement's bytes are its leaf.
+leaf = Table(
+    "leaf",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False),
+    Column("idx", Number, primary_key=True, autoincrement=False),
+    Column("bytes", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What an audit leaf commits to, and the tree that its receipt names: deletable, unlike the leaf (AUD-1, AUD-5).
+detail = Table(
+    "detail",
+    metadata,
+    Column("idx", Number, primary_key=True, autoincrement=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("detail", LargeBinary, nullable=False),
+    Column("tree_size", Number, nullable=False),
+    Column("tree_root", LargeBinary, nullable=False),
+)
+
+# An accepted envelope without rows, wraps and sections: what stays for replays and evidence (HTTP-5, HTTP-7).
+# `purge_at` is when what is stored of it expires, and null once nothing is.
+envelope = Table(
+    "envelope",
+    metadata,
+    Column("idx", Number, primary_key=True, autoincrement=False),
+    Column("envelope_id", LargeBinary, nullable=False, unique=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("sender_sig", LargeBinary, nullable=False),
+    Column("sender_device", LargeBinary, nullable=False),
+    Column("common", LargeBinary, nullable=False),
+    Column("row_hashes", LargeBinary, nullable=False),
+    Column("wraps_hash", LargeBinary, nullable=False),
+    Column("section_hashes", LargeBinary, nullable=False),
+    Column("accepted_at", Number, nullable=False, index=True),
+    Column("purge_at", Number, index=True),
+)
+
+# A section's ciphertext, as long as a recipient that may open it has not acknowledged.
+section = Table(
+    "section",
+    metadata,
+    Column("idx", Number, ForeignKey("envelope.idx"), primary_key=True, autoincrement=False),
+    Column("number", SmallInteger, primary_key=True, autoincrement=False),
+    Column("bytes", LargeBinary, nullable=False),
+)
+
+# One item of one device's mailbox: a row and wrap of an envelope, or a notice (both null). `sections` is a set of
+# section numbers, one bit each.
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("device_id", LargeBinary, primary_key=True),
+    Column("idx", Number, primary_key=True, autoincrement=False),
+    Column("kind", SmallInteger, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("row", LargeBinary),
+    Column("wrap", LargeBinary),
+    Column("sections", Number, nullable=False),
+    Index("ix_delivery_idx", "idx"),
+)
+
+# An enrolment code by its id, and the one key request that redeemed it (ENR-2).
+code = Table(
+    "code",
+    metadata,
+    Column("code_id", LargeBinary, primary_key=True),
+    Column("registration", LargeBinary, nullable=False),
+    Column("expires", Number, nullable=False),
+)
+key_request = Table(
+    "key_request",
+    metadata,
+    Column("code_id", LargeBinary, ForeignKey("code.code_id"), primary_key=True),
+    Column("request", LargeBinary, nullable=False),
+    Column("mac", LargeBinary, nullable=False),
+    Column("received_at", Number, nullable=False),
+)
+
+# Nonces of request signatures, until their signatures are too old anyway (HTTP-2).
+nonce = Table(
+    "nonce",
+    metadata,
+    Column("device_id", LargeBinary, primary_key=True),
+    Column("nonce", Text, primary_key=True),
+    Column("expires", Number, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
