@@ -301,7 +301,7 @@ SUBMIT_BATCH = Operation(
     errors=(MalformedEnvelope, Revoked),
     example=Example(
         request="a list of envelopes",
-        response="a list of results, each accepted with its receipt or refused with its code",
+        response="results: each a receipt, or a refusal with its code",
     ),
 )
 READ_MAILBOX = Operation(
