@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the content of a section is made of: strict models, bounded clean text, a category on every field.
+
+Content is JSON inside the sealed section. It has one spelling (keys in order, no spaces, absent fields left
+out), so that two encoders agree on the bytes and a reader notices anything that a careful sender would not
+have written.
+"""
+
+import json
+import unicodedata
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Final, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import CoreSchema
+
+from protocol.errors import MalformedEnvelope, TooLarge
+
+MAX_LINE: Final = 200
+"""Characters of a name, a number, a heading."""
+MAX_PASSAGE: Final = 20_000
+"""Characters of free text: ten printed pages; a longer text is a document and goes as an attachment."""
+MAX_ITEMS: Final = 2_000
+"""Entries of one list."""
+MAX_CONTENT: Final = 1 << 19
+"""Bytes of one encoded body."""
+
+SAME_AS_SECTION: Final = "section"
+"""The category of a field whose section may stand under several categories."""
+STATE: Final = "state"
+"""The category of a field of the offer: machine state for every recipient, no data about the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The data category of a field, for retention and subject-access answers to come.
+
+    `category` is a `Category`, `SAME_AS_SECTION`, or `STATE`.
+    """
+
+    category: str
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Write the category into the published schema, as `x-category`."""
+        return {**handler(schema), "x-category": self.category}
+
+
+class Content(BaseModel):
+    """Base of all content: strict types, no unknown field, frozen; an error never shows what it refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+    max_bytes: ClassVar[int] = MAX_CONTENT
+
+
+def is_clean(text: str) -> bool:
+    """Tell whether `text` is in normal form C and free of control characters other than line feed and tab."""
+    return unicodedata.is_normalized("NFC", text) and not any(
+        unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\t" for character in text
+    )
+
+
+def _clean(text: str) -> str:
+    if not is_clean(text):
+        raise ValueError("text is not in normal form C or holds control characters")
+    return text
+
+
+def _one_line(text: str) -> str:
+    if "\n" in text or "\t" in text:
+        raise ValueError("the text must be one line")
+    return _clean(text)
+
+
+def _trimmed(text: str) -> str:
+    if text != text.strip():
+        raise ValueError("the text must not begin or end with spaces")
+    return text
+
+
+Line = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_LINE),
+    AfterValidator(_one_line),
+    AfterValidator(_trimmed),
+]
+Passage = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_PASSAGE),
+    AfterValidator(_clean),
+    AfterValidator(_trimmed),
+]
+
+ClockTime = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+"""Hours and minutes as the place's own clock shows them: an appointment is kept by the clock on the wall."""
+
+
+def category_of(model: type[BaseModel], field: str) -> str:
+    """Return the category that `field` of `model` declares; `KeyError` if there is no such field or category."""
+    for mark in model.model_fields[field].metadata:
+        if isinstance(mark, Held):
+            return mark.category
+    raise KeyError(field)
+
+
+def encode_payload(content: Content) -> bytes:
+    """Return the one UTF-8 JSON spelling of `content`; `TooLarge` beyond what its kind may have."""
+    plain = content.model_dump(mode="json", exclude_none=True)
+    encoded = json.dumps(plain, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode()
+    if len(encoded) > content.max_bytes:
+        raise TooLarge(f"One section's content is larger than {content.max_bytes} bytes; send part of it later.")
+    return encoded
+
+
+ContentType = TypeVar("ContentType", bound=Content)
+
+
+def decode_content(
+    adapter: TypeAdapter[ContentType], data: bytes, *, what: str, limit: int = MAX_CONTENT
+) -> ContentType:
+    """Read what `encode_payload` wrote, or raise `MalformedEnvelope`, which names `what` was expected.
+
+    Any other spelling of the same content is refused: a repeated key, a space, a field set to null.
+    """
+    if len(data) > limit:
+        raise MalformedEnvelope(f"The content is larger than {what} may be.")
+    try:
+        content = adapter.validate_json(data)
+    except ValidationError:
+        raise MalformedEnvelope(f"The content is not {what}.") from None
+    if encode_payload(content) != data:
+        raise MalformedEnvelope(f"The content is not {what} in its one spelling.")
+    return content
