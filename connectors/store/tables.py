@@ -139,6 +139,7 @@ incoming: Final = Table(
     Column("accepted_at", BigInteger, nullable=False),
     Column("received_at", BigInteger, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
+    Column("sealed_slice", LargeBinary, nullable=False),
     UniqueConstraint("message_id", "sender_desk", "recipient_desk"),
     Index("ix_incoming_thread", "thread", "sender_desk", "recipient_desk", "seq"),
     sqlite_autoincrement=True,

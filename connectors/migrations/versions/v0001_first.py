@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.Column("accepted_at", sa.BigInteger(), nullable=False),
         sa.Column("received_at", sa.BigInteger(), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("sealed_slice", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("position", name=op.f("pk_incoming")),
         sa.UniqueConstraint("message_id", "sender_desk", "recipient_desk", name=op.f("uq_incoming_message_id")),
         sqlite_autoincrement=True,

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sealings of our messages: the same bytes are sent until a receipt comes or a permanent error says otherwise."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import Row, func, insert, select, update
+
+from connectors.store.engine import Transaction
+from connectors.store.tables import attempt, attempt_row, recipient
+from protocol.address import DeskAddress
+from protocol.ids import EnvelopeId, KeyId, MessageId
+
+_BYTES: Final = "attempt"
+_RECEIPT: Final = "attempt receipt"
+
+
+class AttemptState(StrEnum):
+    """How far one sealing has come."""
+
+    READY = "ready"
+    """Stored, to be sent until it is answered (CON-1)."""
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    LAPSED = "lapsed"
+    """It expired, or its recipients changed, before the hub had it."""
+    EXPIRED = "expired"
+    """The hub says that nobody collected it in time (HTTP-11)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One sealing, as found again by its id or digest; `devices` are those it was sealed to, by desk."""
+
+    envelope_id: EnvelopeId
+    message_id: MessageId
+    digest: bytes
+    expires: int
+    state: AttemptState
+    tries: int
+    devices: Mapping[DeskAddress, KeyId]
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyEnvelope:
+    """Bytes to send now."""
+
+    envelope_id: EnvelopeId
+    digest: bytes
+    expires: int
+    tries: int
+    raw: bytes = field(repr=False)
+
+
+async def add(tx: Transaction, new: Attempt, raw: bytes, now: int) -> None:
+    """Store a sealing with its bytes, before they are sent (CON-1)."""
+    await tx.connection.execute(
+        insert(attempt).values(
+            envelope_id=new.envelope_id,
+            message_id=new.message_id,
+            digest=new.digest,
+            expires=new.expires,
+            state=AttemptState.READY,
+            tries=0,
+            next_try_at=now,
+            sealed_bytes=tx.vault.seal(_BYTES, new.envelope_id, raw),
+        )
+    )
+    rows = [{"envelope_id": new.envelope_id, "desk": desk, "device_id": dev} for desk, dev in new.devices.items()]
+    await tx.connection.execute(insert(attempt_row), rows)
+
+
+async def ready(tx: Transaction, now: int, *, limit: int, most_bytes: int) -> list[ReadyEnvelope]:
+    """Return up to `limit` envelopes to send now, oldest first, of at most `most_bytes` after the first."""
+    rows = await tx.connection.execute(
+        select(attempt)
+        .where(attempt.c.state == AttemptState.READY, attempt.c.next_try_at <= now)
+        .order_by(attempt.c.next_try_at)
+        .limit(limit)
+    )
+    found: list[ReadyEnvelope] = []
+    total = 0
+    for row in rows:
+        total += len(row.sealed_bytes)
+        if found and total > most_bytes:
+            break
+        raw = tx.vault.open(_BYTES, row.envelope_id, row.sealed_bytes)
+        found.append(ReadyEnvelope(row.envelope_id, row.digest, row.expires, row.tries, raw))
+    return found
+
+
+async def next_sending_at(tx: Transaction) -> int | None:
+    """Return when the next envelope is to be sent, in ms UTC, or None if there is none."""
+    at: int | None = (
+        await tx.connection.execute(
+            select(func.min(attempt.c.next_try_at)).where(attempt.c.state == AttemptState.READY)
+        )
+    ).scalar_one()
+    return at
+
+
+async def postpone(tx: Transaction, envelope_id: EnvelopeId, *, tries: int, until: int, error: str) -> None:
+    """Send the same bytes again at `until` (CON-2)."""
+    await tx.connection.execute(
+        update(attempt).where(attempt.c.envelope_id == envelope_id).values(tries=tries, next_try_at=until, error=error)
+    )
+
+
+async def accept(tx: Transaction, envelope_id: EnvelopeId, receipt: bytes) -> None:
+    """Store the hub's receipt, as it came; the envelope's bytes are not needed any more."""
+    await tx.connection.execute(
+        update(attempt)
+        .where(attempt.c.envelope_id == envelope_id)
+        .values(
+            state=AttemptState.ACCEPTED,
+            error=None,
+            sealed_bytes=None,
+            sealed_receipt=tx.vault.seal(_RECEIPT, envelope_id, receipt),
+        )
+    )
+
+
+async def close(tx: Transaction, envelope_id: EnvelopeId, state: AttemptState, error: str) -> None:
+    """End an attempt for good."""
+    await tx.connection.execute(
+        update(attempt).where(attempt.c.envelope_id == envelope_id).values(state=state, error=error, sealed_bytes=None)
+    )
+
+
+async def by_id(tx: Transaction, envelope_id: EnvelopeId) -> Attempt | None:
+    """Return our attempt of that id, or None."""
+    row = (await tx.connection.execute(select(attempt).where(attempt.c.envelope_id == envelope_id))).one_or_none()
+    return None if row is None else await _attempt(tx, row)
+
+
+async def by_digest(tx: Transaction, digest: bytes) -> Attempt | None:
+    """Return our attempt of that envelope digest, or None."""
+    row = (await tx.connection.execute(select(attempt).where(attempt.c.digest == digest))).one_or_none()
+    return None if row is None else await _attempt(tx, row)
+
+
+async def receipt(tx: Transaction, envelope_id: EnvelopeId) -> bytes | None:
+    """Return the acceptance receipt of an attempt, or None while there is none."""
+    sealed = (
+        await tx.connection.execute(select(attempt.c.sealed_receipt).where(attempt.c.envelope_id == envelope_id))
+    ).scalar_one_or_none()
+    return None if sealed is None else tx.vault.open(_RECEIPT, envelope_id, sealed)
+
+
+async def waiting_devices(tx: Transaction, states: tuple[str, ...]) -> list[tuple[MessageId, DeskAddress, KeyId]]:
+    """Return for every desk in one of `states` the device that its newest sealing was made for."""
+    rows = await tx.connection.execute(
+        select(recipient.c.message_id, recipient.c.desk, attempt_row.c.device_id)
+        .join(
+            attempt_row,
+            (attempt_row.c.envelope_id == recipient.c.envelope_id) & (attempt_row.c.desk == recipient.c.desk),
+        )
+        .where(recipient.c.state.in_(states))
+    )
+    return [(row.message_id, row.desk, row.device_id) for row in rows]
+
+
+async def _attempt(tx: Transaction, row: Row[Any]) -> Attempt:
+    devices = await tx.connection.execute(select(attempt_row).where(attempt_row.c.envelope_id == row.envelope_id))
+    return Attempt(
+        envelope_id=row.envelope_id,
+        message_id=row.message_id,
+        digest=row.digest,
+        expires=row.expires,
+        state=AttemptState(row.state),
+        tries=row.tries,
+        devices={item.desk: item.device_id for item in devices},
+        error=row.error,
+    )

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verified messages of others, each with one effect however often it comes (ENV-19, CON-3)."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import Row, and_, func, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from connectors.store.engine import Transaction
+from connectors.store.sequences import Line
+from connectors.store.tables import incoming, replay
+from protocol import cbor, limits
+from protocol.address import AgencyAddress, DeskAddress
+from protocol.errors import NotFound
+from protocol.ids import EnvelopeId, KeyId, MessageId, ThreadId
+from protocol.rows import EnvelopeClass
+from protocol.sections import Actor, as_agency
+from protocol.shapes import as_bytes, as_int, as_list, as_map, as_text, as_tuple
+
+_PLACE: Final = "incoming"
+_SLICE_PLACE: Final = "incoming slice"
+_MAX_STORED: Final = 8 << 20
+
+
+class IncomingState(StrEnum):
+    """Whether a message has its effect or waits for the one before it (SEQ-1)."""
+
+    DELIVERED = "delivered"
+    HELD = "held"
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedSection:
+    """One section as opened."""
+
+    number: int
+    category: str
+    purpose: str
+    label: str
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedMessage:
+    """A message as verified and stored; times in ms UTC."""
+
+    message_id: MessageId
+    thread: ThreadId
+    klass: EnvelopeClass
+    payload_type: str
+    payload_version: int
+    sender_desk: DeskAddress
+    recipient_desk: DeskAddress
+    agency: AgencyAddress
+    device_id: KeyId
+    actor: Actor
+    envelope_id: EnvelopeId
+    digest: bytes
+    seq: int
+    previous: MessageId | None
+    state: IncomingState
+    label: str
+    leaf_index: int
+    accepted_at: int
+    received_at: int
+    marks: tuple[str, ...]
+    payload: bytes = field(repr=False)
+    sections: tuple[ReceivedSection, ...] = field(repr=False)
+    position: int = 0
+
+    def content(self) -> bytes:
+        """Return the stored form of everything that is not a column."""
+        sections: list[cbor.Value] = [[s.number, s.category, s.purpose, s.label, s.body] for s in self.sections]
+        return cbor.encode(
+            {
+                0: self.payload_version,
+                1: self.agency,
+                2: self.device_id,
+                3: self.actor.value(),
+                4: self.label,
+                5: list(self.marks),
+                6: self.payload,
+                7: sections,
+            }
+        )
+
+
+async def was_seen(tx: Transaction, envelope_id: EnvelopeId) -> bool:
+    """Tell whether an envelope of this id was verified here before, by whichever process (ENV-19)."""
+    found = await tx.connection.execute(select(replay.c.envelope_id).where(replay.c.envelope_id == envelope_id))
+    return found.scalar_one_or_none() is not None
+
+
+async def mark_seen(tx: Transaction, envelope_id: EnvelopeId, now: int) -> bool:
+    """Put a verified envelope id into the replay cache; False if another process did so first."""
+    statement = (
+        upsert(replay)
+        .values(envelope_id=envelope_id, received_at=now)
+        .on_conflict_do_nothing(index_elements=replay.primary_key)
+        .returning(replay.c.received_at)
+    )
+    return (await tx.connection.execute(statement)).scalar_one_or_none() is not None
+
+
+async def known(
+    tx: Transaction, message_id: MessageId, sender: DeskAddress, recipient: DeskAddress
+) -> ReceivedMessage | None:
+    """Return the message of that id between these desks if it has had its effect or is held, else None.
+
+    The desks belong to the question: an agency that repeats another's message_id must not suppress it.
+    """
+    row = (
+        await tx.connection.execute(
+            select(incoming).where(
+                incoming.c.message_id == message_id,
+                incoming.c.sender_desk == sender,
+                incoming.c.recipient_desk == recipient,
+            )
+        )
+    ).one_or_none()
+    return None if row is None else _message(tx, row)
+
+
+async def add(tx: Transaction, message: ReceivedMessage, raw_slice: bytes) -> None:
+    """Store a verified message and the bytes that prove it."""
+    row = _row(message.message_id, message.sender_desk, message.recipient_desk)
+    await tx.connection.execute(
+        insert(incoming).values(
+            sender_desk=message.sender_desk,
+            recipient_desk=message.recipient_desk,
+            message_id=message.message_id,
+            thread=message.thread,
+            klass=int(message.klass),
+            payload_type=message.payload_type,
+            envelope_id=message.envelope_id,
+            digest=message.digest,
+            seq=message.seq,
+            previous=message.previous,
+            state=message.state,
+            leaf_index=message.leaf_index,
+            accepted_at=message.accepted_at,
+            received_at=message.received_at,
+            sealed=tx.vault.seal(_PLACE, row, message.content()),
+            sealed_slice=tx.vault.seal(_SLICE_PLACE, row, raw_slice),
+        )
+    )
+
+
+async def held(tx: Transaction, line: Line, seq: int) -> ReceivedMessage | None:
+    """Return the message that waits at `seq` of `line`, or None."""
+    row = (
+        await tx.connection.execute(
+            select(incoming).where(
+                and_(
+                    incoming.c.thread == line.thread,
+                    incoming.c.sender_desk == line.sender,
+                    incoming.c.recipient_desk == line.recipient,
+                    incoming.c.seq == seq,
+                    incoming.c.state == IncomingState.HELD,
+                )
+            )
+        )
+    ).one_or_none()
+    return None if row is None else _message(tx, row)
+
+
+async def release(tx: Transaction, message: ReceivedMessage) -> None:
+    """Let a held message have its effect: the gap before it has closed."""
+    await tx.connection.execute(
+        update(incoming).where(incoming.c.position == message.position).values(state=IncomingState.DELIVERED)
+    )
+
+
+async def remove(tx: Transaction, message: ReceivedMessage) -> bytes:
+    """Take out a held message that turned out to stand on a fork; returns its slice for the quarantine (SEQ-2)."""
+    raw = await slice_of(tx, message)
+    await tx.connection.execute(incoming.delete().where(incoming.c.position == message.position))
+    return raw
+
+
+async def slice_of(tx: Transaction, message: ReceivedMessage) -> bytes:
+    """Return the bytes that a message came in, its acceptance receipt among them."""
+    sealed = (
+        await tx.connection.execute(select(incoming.c.sealed_slice).where(incoming.c.position == message.position))
+    ).scalar_one()
+    return tx.vault.open(_SLICE_PLACE, _row(message.message_id, message.sender_desk, message.recipient_desk), sealed)
+
+
+async def find(tx: Transaction, message_id: MessageId, payload_type: str) -> list[ReceivedMessage]:
+    """Return the messages of that id and type, one for each of our desks and each sender that used the id."""
+    rows = await tx.connection.execute(
+        select(incoming)
+        .where(incoming.c.message_id == message_id, incoming.c.payload_type == payload_type)
+        .order_by(incoming.c.position)
+    )
+    return [_message(tx, row) for row in rows]
+
+
+async def at(tx: Transaction, position: int) -> ReceivedMessage:
+    """Return the message at `position`, or raise `NotFound`."""
+    row = (await tx.connection.execute(select(incoming).where(incoming.c.position == position))).one_or_none()
+    if row is None:
+        raise NotFound
+    return _message(tx, row)
+
+
+async def counts(tx: Transaction) -> dict[IncomingState, int]:
+    """Return how many messages with content (no receipts) stand in each state."""
+    rows = await tx.connection.execute(
+        select(incoming.c.state, func.count())
+        .where(incoming.c.klass.not_in([int(klass) for klass in EnvelopeClass if klass.bare]))
+        .group_by(incoming.c.state)
+    )
+    found = {IncomingState(state): number for state, number in rows}
+    return {state: found.get(state, 0) for state in IncomingState}
+
+
+def _message(tx: Transaction, row: Row[Any]) -> ReceivedMessage:
+    place = _row(row.message_id, row.sender_desk, row.recipient_desk)
+    fields = as_map(cbor.decode(tx.vault.open(_PLACE, place, row.sealed), limit=_MAX_STORED), 8)
+    return ReceivedMessage(
+        message_id=row.message_id,
+        thread=row.thread,
+        klass=EnvelopeClass(row.klass),
+        payload_type=row.payload_type,
+        payload_version=as_int(fields[0]),
+        sender_desk=row.sender_desk,
+        recipient_desk=row.recipient_desk,
+        agency=as_agency(fields[1]),
+        device_id=KeyId(as_bytes(fields[2])),
+        actor=Actor.of(fields[3]),
+        envelope_id=row.envelope_id,
+        digest=row.digest,
+        seq=row.seq,
+        previous=row.previous,
+        state=IncomingState(row.state),
+        label=as_text(fields[4], most=limits.MAX_CODE),
+        leaf_index=row.leaf_index,
+        accepted_at=row.accepted_at,
+        received_at=row.received_at,
+        marks=tuple(as_text(item, most=limits.MAX_CODE) for item in as_list(fields[5], most=10)),
+        payload=as_bytes(fields[6]),
+        sections=tuple(_section(item) for item in as_list(fields[7], most=limits.MAX_SECTIONS)),
+        position=row.position,
+    )
+
+
+def _section(value: cbor.Value) -> ReceivedSection:
+    number, category, purpose, label, body = as_tuple(value, 5)
+    return ReceivedSection(
+        number=as_int(number),
+        category=as_text(category, most=limits.MAX_CODE),
+        purpose=as_text(purpose, most=limits.MAX_CODE),
+        label=as_text(label, most=limits.MAX_CODE),
+        body=as_bytes(body),
+    )
+
+
+def _row(message_id: MessageId, sender: DeskAddress, recipient: DeskAddress) -> bytes:
+    return cbor.encode([message_id, sender, recipient])

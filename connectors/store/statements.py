@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The replayed directory log. A statement that stands here was verified by this installation before."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import insert, select
+
+from connectors.store.engine import Transaction
+from connectors.store.tables import statement
+
+_PLACE = "statement"
+
+
+async def load_all(tx: Transaction) -> list[bytes]:
+    """Return all statements in the order of the log."""
+    rows = await tx.connection.execute(select(statement.c.idx, statement.c.sealed).order_by(statement.c.idx))
+    return [tx.vault.open(_PLACE, str(row.idx).encode(), row.sealed) for row in rows]
+
+
+async def append(tx: Transaction, first: int, raws: Sequence[bytes]) -> None:
+    """Store statements of the indexes `first` and following; one that stands there already is an error."""
+    if not raws:
+        return
+    rows = [
+        {"idx": first + offset, "sealed": tx.vault.seal(_PLACE, str(first + offset).encode(), raw)}
+        for offset, raw in enumerate(raws)
+    ]
+    await tx.connection.execute(insert(statement), rows)
