@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Eight words that two people compare by voice: nobody between them can have changed a key (ENR-4)."""
 
-import hashlib
 from functools import cache
 
 from mnemonic import Mnemonic
 
-from protocol import labels
+from protocol.enrolment import words_input
 
 WORD_COUNT = 8
 _BITS_PER_WORD = 11
@@ -20,7 +19,7 @@ def _word_list() -> tuple[str, ...]:
 
 def fingerprint_words(data: bytes) -> tuple[str, ...]:
     """Return the 8 words of `data` (an encoded key request): 88 bits of its labelled SHA-256 (ENR-4)."""
-    digest = int.from_bytes(hashlib.sha256(labels.WORDS + data).digest())
+    digest = int.from_bytes(words_input(data))
     words = _word_list()
     shifts = range(256 - _BITS_PER_WORD, 256 - _BITS_PER_WORD * (WORD_COUNT + 1), -_BITS_PER_WORD)
     return tuple(words[digest >> shift & 0x7FF] for shift in shifts)
