@@ -67,8 +67,11 @@ class LogLeak(Exception):
 class Log:
     """The one way to log; every part is handed one."""
 
-    def __init__(self, stream: TextIO | None = None, *, json: bool | None = None) -> None:
-        """Write to `stream` (standard error if None), as JSON lines unless it is a terminal."""
+    def __init__(self, stream: TextIO | None = None, *, json: bool | None = None, level: str = "info") -> None:
+        """Write lines of `level` and above to `stream` (standard error if None).
+
+        They are JSON, or text for people if `json` is False; for None, text only on a terminal.
+        """
         self._stream = stream or sys.stderr
         as_json = json if json is not None else not self._stream.isatty()
         renderer: structlog.typing.Processor = (
@@ -77,7 +80,7 @@ class Log:
         self._logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
             structlog.PrintLogger(self._stream),
             processors=[only_allowed, _stamp, renderer],
-            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+            wrapper_class=structlog.make_filtering_bound_logger(level),
             cache_logger_on_first_use=False,
         )
 

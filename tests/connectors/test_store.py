@@ -65,10 +65,14 @@ async def test_every_commit_is_synced(tmp_path: Path) -> None:
 
 async def test_an_error_inside_a_transaction_leaves_nothing_behind(tmp_path: Path) -> None:
     store = await Store.open(tmp_path / DATABASE_FILE, VAULT)
-    with pytest.raises(ZeroDivisionError):
+
+    async def fail_half_way() -> None:
         async with store.write() as tx:
             await tx.connection.execute(insert(tables.meta).values(name="a", sealed=b"1"))
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail_half_way()
     async with store.read() as tx:
         assert (await tx.connection.execute(select(tables.meta))).all() == []
     await store.close()

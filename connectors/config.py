@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be set for a connector: `[connector]` and `[log]` of one TOML file, and the environment above it.
+
+Who the connector is (agency, desks, hub, pinned root) is not set here: enrolment wrote it beside the keys.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from protocol.errors import ConfigurationError
+from protocol.settings import ConfigPath, Loaded, Section, Settings
+from protocol.settings import load as load_text
+
+OTHER_PROGRAMS: Final = frozenset({"hub", "store", "tls", "retention"})
+"""Sections of the hub, which may stand in the same file."""
+
+
+class Profile(StrEnum):
+    """What the installation is for."""
+
+    DEMO = "demo"
+    PRODUCTION = "production"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether `host` is an address of the loopback interface, or the name localhost."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _loopback(host: str) -> str:
+    if not is_loopback(host) or host == "localhost":
+        raise ValueError("the local interface listens on the loopback interface only: write 127.0.0.1 or ::1")
+    return host
+
+
+def _base_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("write http:// or https://, a host and nothing behind the path")
+    if parts.username or parts.password:
+        raise ValueError("no user and no password stand in a URL")
+    return url.rstrip("/")
+
+
+def _fingerprint(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise ValueError("a root fingerprint has 64 characters of 0-9 and a-f")
+    return text
+
+
+class ConnectorSection(Section):
+    """`[connector]`: where the installation lives and how it talks."""
+
+    data_dir: ConfigPath = Field(
+        description="The folder that enrolment filled: keys, database, access token. Keep it on a local disk.",
+        examples=["/var/lib/throughcare"],
+    )
+    passphrase_file: ConfigPath = Field(
+        description="The file with the keystore's passphrase, readable by its owner only.",
+        examples=["/etc/throughcare/connector-passphrase"],
+    )
+    profile: Profile = Field(
+        Profile.PRODUCTION, description="demo or production; production refuses a hub that is not reached by https."
+    )
+    root_fingerprint: Annotated[str, AfterValidator(_fingerprint)] | None = Field(
+        None,
+        description="The programme root's fingerprint, if it is to be checked once more against the one that "
+        "enrolment pinned.",
+        examples=["00" * 32],
+    )
+    hub_url: Annotated[str, AfterValidator(_base_url)] | None = Field(
+        None,
+        description="The hub's URL, if it is not the one of the enrolment any more. No other hub can take its place: "
+        "its keys are pinned.",
+        examples=["https://hub.example"],
+    )
+    proxy: Annotated[str, AfterValidator(_base_url)] | None = Field(
+        None,
+        description="The HTTP proxy by which the hub is reached.",
+        examples=["http://proxy.agency.example:3128"],
+    )
+    ca_file: ConfigPath | None = Field(
+        None,
+        description="The certificates (PEM) to trust instead of the system's, where the hub's is from a private CA.",
+        examples=["/etc/throughcare/ca.pem"],
+    )
+    host: Annotated[str, AfterValidator(_loopback)] = Field(
+        "127.0.0.1", description="The loopback address on which the local interface is served."
+    )
+    port: int = Field(8450, ge=0, le=65_535, description="The port of the local interface; 0 takes a free one.")
+    websocket: bool = Field(
+        True, description="Whether to keep a websocket open; without it, or where it is blocked, the hub is polled."
+    )
+    poll_wait_s: int = Field(50, ge=0, le=50, description="Seconds that one poll of the mailbox waits for mail.")
+    directory_every_s: int = Field(
+        300, ge=1, le=43_200, description="Seconds between two looks at the directory's newest head."
+    )
+    envelope_days: int = Field(
+        30,
+        ge=1,
+        le=40,
+        description="Days that one envelope waits at the hub. Below the 44 days for which every recipient can still "
+        "open it; then the message is sealed anew.",
+    )
+    message_days: int = Field(
+        180, ge=1, le=366, description="Days after which a message that nobody opened is given up, visibly."
+    )
+
+
+class LogSection(Section):
+    """`[log]`: the running log, which is not the evidence."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
+    form: Literal["auto", "json", "text"] = Field(
+        "auto", description="json lines, text for people, or auto: text on a terminal."
+    )
+
+
+class ConnectorSettings(Settings):
+    """Everything that can be set for a connector."""
+
+    connector: ConnectorSection
+    log: LogSection
+
+
+def load(path: Path, environment: Mapping[str, str]) -> Loaded[ConnectorSettings]:
+    """Read and check the configuration file; raises ConfigurationError that says what to change."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigurationError("The configuration file cannot be read; give its path with --config.") from None
+    loaded = load_text(ConnectorSettings, text, environment, base=path.absolute().parent, others=OTHER_PROGRAMS)
+    if loaded.settings.connector.hub_url is not None:
+        check_hub_url(loaded.settings.connector.profile, loaded.settings.connector.hub_url)
+    return loaded
+
+
+def check_hub_url(profile: Profile, url: str) -> str:
+    """Return `url`, or raise ConfigurationError if the profile does not allow it."""
+    parts = urlsplit(url)
+    if parts.scheme == "https" or (profile is Profile.DEMO and parts.hostname and is_loopback(parts.hostname)):
+        return url
+    if profile is Profile.DEMO:
+        raise ConfigurationError("A demo connector talks to a hub on its own machine, or to one by https.")
+    raise ConfigurationError("In production the hub is reached by https:// only.")
