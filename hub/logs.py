@@ -68,9 +68,7 @@ class AllowList:
     def __init__(self, *, strict: bool) -> None:
         self.strict = strict
 
-    def __call__(
-        self, _logger: object, _method: str, entry: MutableMapping[str, Any]
-    ) -> MutableMapping[str, Any]:
+    def __call__(self, _logger: object, _method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         """Return `entry` without what is not allowed; in strict mode raise instead."""
         foreign = sorted(entry.keys() - FIELDS)
         unknown = entry.get("event") not in set(Event)

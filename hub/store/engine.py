@@ -91,7 +91,7 @@ class Store:
 
     async def checkpoint(self) -> None:
         """Move what is committed from the write-ahead log into the database file, as far as readers allow."""
-        mode = "RESTART" if self._log_size() > RESTART_ABOVE else "PASSIVE"
+        mode = "RESTART" if self.log_size() > RESTART_ABOVE else "PASSIVE"
         # A checkpoint cannot run inside a transaction, hence past SQLAlchemy's own BEGIN.
         raw = await self._writing.get_raw_connection()
         driver: Any = raw.driver_connection
@@ -100,7 +100,7 @@ class Store:
 
     def size(self) -> int:
         """Return the bytes on disk."""
-        return self.path.stat().st_size + self._log_size()
+        return self.path.stat().st_size + self.log_size()
 
     async def close(self) -> None:
         """Close every connection and let other processes have the file."""
@@ -116,7 +116,8 @@ class Store:
             raise Unavailable
         return self._connection
 
-    def _log_size(self) -> int:
+    def log_size(self) -> int:
+        """Return the bytes of the write-ahead log."""
         try:
             return self.path.with_name(self.path.name + "-wal").stat().st_size
         except FileNotFoundError:

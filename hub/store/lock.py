@@ -25,7 +25,7 @@ class ProcessLock:
 
     def __init__(self, path: Path) -> None:
         """Take the lock; raises ConfigurationError when another process has it."""
-        self._file = open(path, "a+b", opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: PTH123, SIM115 - held open
+        self._file = open(path, "a+b", opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: SIM115 - held open
         try:
             _lock(self._file)
         except OSError:

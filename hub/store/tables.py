@@ -11,7 +11,6 @@ from sqlalchemy import (
     MetaData,
     SmallInteger,
     Table,
-    Text,
 )
 
 # Names by rule, so that a later migration can name what it changes on every database.
@@ -124,7 +123,7 @@ nonce = Table(
     "nonce",
     metadata,
     Column("device_id", LargeBinary, primary_key=True),
-    Column("nonce", Text, primary_key=True),
+    Column("nonce", LargeBinary, primary_key=True),
     Column("expires", Number, nullable=False, index=True),
     sqlite_with_rowid=False,
 )

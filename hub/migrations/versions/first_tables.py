@@ -98,7 +98,7 @@ def upgrade() -> None:
     op.create_table(
         "nonce",
         sa.Column("device_id", sa.LargeBinary(), nullable=False),
-        sa.Column("nonce", sa.Text(), nullable=False),
+        sa.Column("nonce", sa.LargeBinary(), nullable=False),
         sa.Column("expires", NUMBER, nullable=False),
         sa.PrimaryKeyConstraint("device_id", "nonce", name="pk_nonce"),
         sqlite_with_rowid=False,

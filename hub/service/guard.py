@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guard: a small file beside the database that remembers how far the logs had grown (AUD-3, AUD-4).
+
+A database can lose commits without a word: one bad bit in its write-ahead log, an old backup put back, a
+second hub started on a copy. If the hub went on from there it would sign a second history. So every group
+of changes is noted here, synced, before anything is signed; and at the start the database must contain
+everything that stands here.
+
+The file is text, one line for each noted head: a checksum, the log's origin, its size, its root, the time.
+Only the last line can be torn by a crash; a torn line was never followed by a signature.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol.errors import StoreBehind
+
+COMPACT_ABOVE = 256 * 1024
+"""Bytes after which the file is rewritten with the newest line of each log."""
+
+_FORMAT = "tc-guard-1"
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedHead:
+    """A log's size (leaves) and root (32 bytes) at a time (ms UTC)."""
+
+    origin: str
+    size: int
+    root: bytes
+    at: int
+
+    def line(self) -> bytes:
+        """Return the line of the guard file."""
+        text = f"{_FORMAT} {self.origin} {self.size} {self.root.hex()} {self.at}"
+        return f"{_checksum(text)} {text}\n".encode()
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _parse(line: bytes) -> GuardedHead | None:
+    """Return the head of a whole and sound line, else None."""
+    try:
+        checksum, text = line.decode("ascii").removesuffix("\n").split(" ", 1)
+        form, origin, size, root, at = text.split(" ")
+        head = GuardedHead(origin, int(size), bytes.fromhex(root), int(at))
+    except ValueError:
+        return None
+    return head if form == _FORMAT and line == head.line() and checksum == _checksum(text) else None
+
+
+class Guard:
+    """The open guard file. Its methods block on the disk: the writer calls them in a thread."""
+
+    def __init__(self, path: Path, heads: Mapping[str, GuardedHead], *, torn: bool) -> None:
+        self.path = path
+        self.heads: dict[str, GuardedHead] = dict(heads)
+        self.torn = torn
+        """Whether the last line was cut short by a crash."""
+        self._file = -1
+        self._size = 0
+
+    @classmethod
+    def read(cls, path: Path) -> "Guard":
+        """Read the file, or begin an empty one; raises StoreBehind when it was altered."""
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return cls(path, {}, torn=False)
+        heads: dict[str, GuardedHead] = {}
+        lines = data.splitlines(keepends=True)
+        for number, line in enumerate(lines, start=1):
+            head = _parse(line)
+            if head is None:
+                if number == len(lines):
+                    return cls(path, heads, torn=True)
+                raise StoreBehind("The guard file was altered. Put back the newest copy of database and guard.")
+            known = heads.get(head.origin)
+            if known is not None and head.size < known.size:
+                raise StoreBehind("The guard file was altered. Put back the newest copy of database and guard.")
+            heads[head.origin] = head
+        return cls(path, heads, torn=False)
+
+    def start(self, heads: Iterable[GuardedHead]) -> None:
+        """Write the file anew with `heads`, and open it for appending."""
+        self.heads = {head.origin: head for head in heads}
+        self._rewrite()
+
+    def append(self, heads: Sequence[GuardedHead]) -> None:
+        """Note `heads`; when this returns they are on the disk (AUD-3)."""
+        if not heads:
+            return
+        if self._size > COMPACT_ABOVE:
+            self.heads.update((head.origin, head) for head in heads)
+            self._rewrite()
+            return
+        data = b"".join(head.line() for head in heads)
+        if os.write(self._file, data) != len(data):
+            raise OSError("the guard file was not written whole")
+        _sync(self._file)
+        self._size += len(data)
+        self.heads.update((head.origin, head) for head in heads)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _rewrite(self) -> None:
+        """Replace the file in one step: whoever reads sees the old one or the new one, whole."""
+        draft = self.path.with_name(f".{self.path.name}.new")
+        data = b"".join(head.line() for head in self.heads.values())
+        draft.unlink(missing_ok=True)
+        file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            if os.write(file, data) != len(data):
+                raise OSError("the guard file was not written whole")
+            os.fsync(file)
+        finally:
+            os.close(file)
+        self.close()
+        draft.replace(self.path)
+        _sync_folder(self.path.parent)
+        self._file, self._size = os.open(self.path, os.O_WRONLY | os.O_APPEND), len(data)
+
+
+def _sync(file: int) -> None:
+    """Write data and size to the disk; systems without fdatasync do a little more."""
+    getattr(os, "fdatasync", os.fsync)(file)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

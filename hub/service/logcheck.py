@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Are the logs what they were when they were last guarded? Asked before anything is served or signed (AUD-4).
+
+A database's own integrity check finds neither a lost commit nor most flipped bits; a Merkle root finds both.
+"""
+
+from collections.abc import Mapping
+from itertools import count
+
+from sqlalchemy import Connection
+
+from hub.service.guard import GuardedHead
+from hub.store import trees
+from hub.store.trees import Log
+from protocol.errors import StoreBehind
+from protocol.receipts import Leaf
+from protocol.tree import CompactRange, leaf_hash
+
+_CALL = "Do not go on with it: put back the newest copy of the database together with its guard file."
+_PAGE = 1_000
+
+
+def check_log(connection: Connection, log: Log, origin: str, guarded: GuardedHead | None) -> GuardedHead:
+    """Recompute the root of `log` from its leaf hashes; return its head.
+
+    Raises StoreBehind when the log is smaller than the guard says, had another root at the guarded size, is not
+    guarded at all though it has leaves, or does not lead to the stored tree state.
+    """
+    size, root = trees.stored_heads(connection).get(log, (0, CompactRange().root))
+    if guarded is None and size:
+        raise StoreBehind(f"The database holds {size} leaves of a log, but the guard file knows nothing of it. {_CALL}")
+    least = guarded.size if guarded else 0
+    if size < least:
+        raise StoreBehind(f"The database is behind: it holds {size} leaves of a log, the guard file {least}. {_CALL}")
+    state = CompactRange()
+    _compare(state, guarded)
+    for expected, (index, hashed) in zip(count(), trees.leaf_hashes(connection, log), strict=False):
+        if index != expected:
+            raise StoreBehind(f"Leaf {expected} of a log is missing. {_CALL}")
+        state.append(hashed)
+        _compare(state, guarded)
+    if (state.size, state.root) != (size, root):
+        raise StoreBehind(f"The leaves of a log do not lead to its stored state of {size} leaves. {_CALL}")
+    return GuardedHead(origin, size, root, guarded.at if guarded else 0)
+
+
+def _compare(state: CompactRange, guarded: GuardedHead | None) -> None:
+    if guarded is not None and state.size == guarded.size and state.root != guarded.root:
+        raise StoreBehind(f"The first {state.size} leaves of a log are not those that the guard file knows. {_CALL}")
+
+
+def check_logs(
+    connection: Connection, origins: Mapping[Log, str], guarded: Mapping[str, GuardedHead]
+) -> dict[Log, GuardedHead]:
+    """Check every log as `check_log` does; also that the guard file is of this hub."""
+    if foreign := guarded.keys() - set(origins.values()):
+        raise StoreBehind(f"The guard file belongs to another hub: it names {len(foreign)} other logs. {_CALL}")
+    return {log: check_log(connection, log, origin, guarded.get(origin)) for log, origin in origins.items()}
+
+
+def check_leaves(connection: Connection, log: Log) -> int:
+    """Check the stored bytes of every leaf against its hash; returns how many there are.
+
+    Slower than `check_log`, and finds a flipped bit in any leaf; raises StoreBehind that names it.
+    """
+    hashes = trees.leaf_hashes(connection, log)
+    start = 0
+    while page := trees.leaves(connection, log, start, _PAGE):
+        for index, data in enumerate(page, start):
+            if next(hashes, None) != (index, leaf_hash(data)):
+                raise StoreBehind(f"Leaf {index} of a log is damaged. {_CALL}")
+            if log is Log.AUDIT:
+                Leaf.parse(data)
+        start += len(page)
+    return start

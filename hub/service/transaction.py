@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One transaction of the writer while it is being made: what its changes append, insert and delete.
+
+Rows are collected and written with one statement per table, since a statement costs more than a row. The
+index of a leaf comes from the tree state read in this very transaction, and the new state is stored in it
+(AUD-3).
+"""
+
+import secrets
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import ClassVar, Generic, TypeVar
+
+from sqlalchemy import Connection, Insert
+
+from hub.store import envelopes, mailboxes, trees
+from hub.store.envelopes import Accepted, Entry
+from hub.store.mailboxes import Removal
+from hub.store.trees import Log
+from protocol.ids import ID_SIZE, EnvelopeId, KeyId
+from protocol.receipts import SALT_SIZE, Detail, Leaf, commitment
+
+T_co = TypeVar("T_co", covariant=True)
+
+Finish = Callable[[], T_co]
+"""Makes the answer of a change once it is committed and guarded; receipts are signed here, never earlier."""
+
+
+class Change(ABC, Generic[T_co]):
+    """Something that the writer is asked to do.
+
+    `apply` runs inside the transaction, together with other changes. It either raises a ThroughcareError before
+    it has changed anything, or does all of its work and returns what makes the answer.
+    """
+
+    weight: int = 512
+    """About how many bytes it writes; groups are cut by it."""
+    envelope_id: EnvelopeId | None = None
+    """An id that is looked up for the whole group at once; see `Transaction.known`."""
+
+    @abstractmethod
+    def apply(self, transaction: "Transaction") -> Finish[T_co]:
+        """Make the change inside `transaction`."""
+
+
+class Transaction:
+    """What a group of changes does to the database; `flush` writes what was collected."""
+
+    # Parents first, for the sake of foreign keys.
+    _ORDER: ClassVar[tuple[Insert, ...]] = (
+        envelopes.NEW_DETAILS,
+        envelopes.NEW_ENVELOPES,
+        envelopes.NEW_SECTIONS,
+        envelopes.NEW_DELIVERIES,
+    )
+
+    def __init__(self, connection: Connection, clock_now: int, wanted: Iterable[EnvelopeId]) -> None:
+        """Read the state of the logs, and which of the envelopes `wanted` were accepted before."""
+        self.connection = connection
+        self._trees = trees.load_trees(connection)
+        self._sizes = {log: tree.state.size for log, tree in self._trees.items()}
+        # A clock that is set back does not turn the log's time back.
+        self.now = max(clock_now, self._trees[Log.AUDIT].at)
+        self.known: dict[EnvelopeId, Accepted] = envelopes.accepted(connection, wanted)
+        self.woken: set[KeyId] = set()
+        self._rows: dict[Insert, list[dict[str, object]]] = defaultdict(list)
+        self._leaves: list[dict[str, object]] = []
+        self._entries: list[Entry] = []
+        self._removals: list[Removal] = []
+
+    def size(self, log: Log) -> int:
+        """Return how many leaves `log` has, with those of this transaction."""
+        return self._trees[log].state.size
+
+    def root(self, log: Log) -> bytes:
+        """Return the root of `log`, with the leaves of this transaction."""
+        return self._trees[log].state.root
+
+    def append(self, log: Log, leaf: bytes) -> int:
+        """Append a leaf and return its index."""
+        tree = self._trees[log]
+        row = trees.leaf_row(log, tree.state.size, leaf)
+        self._leaves.append(row)
+        tree.at = self.now
+        return tree.state.append(row["hash"])  # type: ignore[arg-type] # a row's values are objects to the database
+
+    def record(self, detail: Detail) -> Entry:
+        """Append an audit leaf that commits to `detail` and names nobody (AUD-1)."""
+        salt, encoded = secrets.token_bytes(SALT_SIZE), detail.encode()
+        leaf = Leaf(self.now, commitment(salt, encoded), secrets.token_bytes(ID_SIZE)).encode()
+        entry = Entry(self.append(Log.AUDIT, leaf), leaf, salt, encoded)
+        self._entries.append(entry)
+        return entry
+
+    def insert(self, statement: Insert, row: dict[str, object]) -> None:
+        """Collect a row to be inserted."""
+        self._rows[statement].append(row)
+
+    def deliver(self, device: KeyId, row: dict[str, object]) -> None:
+        """Put an item into a mailbox; its owner is told once it is committed."""
+        self.insert(envelopes.NEW_DELIVERIES, {"device_id": device, **row})
+        self.woken.add(device)
+
+    def remove(self, removals: Iterable[Removal]) -> None:
+        """Collect acknowledged deliveries to be deleted."""
+        self._removals.extend(removals)
+
+    def settle(self) -> None:
+        """Delete what was collected for deletion, before something asks what is left."""
+        if self._removals:
+            mailboxes.remove(self.connection, self._removals)
+            self._removals.clear()
+
+    def flush(self) -> None:
+        """Write everything that was collected, and the new state of the logs."""
+        self.settle()
+        audit = self._trees[Log.AUDIT].state
+        if self._entries:
+            root = audit.root
+            for entry in self._entries:
+                entry.size, entry.root = audit.size, root
+                self.insert(envelopes.NEW_DETAILS, entry.row())
+        if self._leaves:
+            trees.append_leaves(self.connection, self._leaves)
+        for statement in (*self._ORDER, *(self._rows.keys() - set(self._ORDER))):
+            if self._rows[statement]:
+                self.connection.execute(statement, self._rows[statement])
+        if grown := [tree for tree in self._trees.values() if tree.state.size != self._sizes[tree.log]]:
+            trees.save_trees(self.connection, grown)
+
+    def grown(self) -> list[tuple[Log, int, bytes, int]]:
+        """Return (log, size, root, time) of every log that grew."""
+        return [
+            (log, tree.state.size, tree.state.root, tree.at)
+            for log, tree in self._trees.items()
+            if tree.state.size != self._sizes[log]
+        ]

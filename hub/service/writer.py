@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one task that changes the database: it takes all that waits and commits it as one group.
+
+While a group is being committed the next one gathers by itself, so no timer is needed: a lone change is
+committed at once, and under load the cost of a sync is shared by many. The order is that of AUD-3 and of no
+other: commit, guard, sign, answer. A change that fails takes nobody with it: if a group cannot be
+committed, its changes are tried one by one.
+
+When the disk fails, the writer stops for good and the hub with it. What was committed before a crash and not
+yet answered is found again by the same bytes (HTTP-5).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError, DataError, IntegrityError
+
+from hub.logs import Event, Log, where
+from hub.service.guard import Guard, GuardedHead
+from hub.service.transaction import Change, Finish, Transaction
+from hub.store import trees
+from hub.store.engine import Store
+from protocol.errors import InternalError, StoreFull, ThroughcareError, Unavailable
+
+T = TypeVar("T")
+
+GROUP_CHANGES = 256
+GROUP_BYTES = 1 << 20
+CHECKPOINT_EVERY = 4 << 20
+"""Bytes of write-ahead log after which it is moved into the database file, between two groups."""
+
+Clock = Callable[[], int]
+_Item = tuple[Change[Any], "asyncio.Future[Any]"]
+_Finish = Finish[Any] | ThroughcareError
+"""What makes the answer of a change, or the error it is refused with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """How much may wait: changes and bytes."""
+
+    changes: int
+    bytes: int
+
+
+class Counters:
+    """What the writer has done, for metrics and tests."""
+
+    def __init__(self) -> None:
+        self.groups = 0
+        self.changes = 0
+        self.splits = 0
+
+
+class Writer:
+    """The group-committing writer. `write` is for everybody, `run` for the task that does it."""
+
+    def __init__(
+        self,
+        store: Store,
+        guard: Guard,
+        origins: dict[trees.Log, str],
+        clock: Clock,
+        log: Log,
+        queue: Queue,
+        reach: Callable[[str], None] = lambda step: None,
+    ) -> None:
+        """`reach` is told each step of a group by name; tests kill the process there."""
+        self.counters = Counters()
+        self._store = store
+        self._guard = guard
+        self._origins = origins
+        self._clock = clock
+        self._log = log
+        self._limit = queue
+        self._reach = reach
+        self._waiting: deque[_Item] = deque()
+        self._bytes = 0
+        self._arrived = asyncio.Event()
+        self._closing = False
+        self._failed = False
+        self._listeners: list[Callable[[Transaction], None]] = []
+
+    def on_commit(self, listener: Callable[[Transaction], None]) -> None:
+        """Have `listener` called after each committed and guarded group, before answers are given."""
+        self._listeners.append(listener)
+
+    @property
+    def waiting(self) -> int:
+        """How many changes wait."""
+        return len(self._waiting)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether changes are taken."""
+        return not (self._failed or self._closing)
+
+    async def write(self, change: Change[T]) -> T:
+        """Have `change` committed with the next group, and return its answer.
+
+        Raises the error the change is refused with, Unavailable when too much waits or the hub is stopping, and
+        StoreFull when the disk is full. A caller that goes away takes nothing back.
+        """
+        if not self.healthy:
+            raise Unavailable
+        if len(self._waiting) >= self._limit.changes or self._bytes + change.weight > self._limit.bytes:
+            busy = Unavailable("The hub is busy. Try again after the time in Retry-After.")
+            busy.retry_after = 1
+            raise busy
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((change, future))
+        self._bytes += change.weight
+        self._arrived.set()
+        return await future
+
+    async def run(self) -> None:
+        """Commit group after group until `close`; raises when the disk or the database failed."""
+        try:
+            while await self._something_waits():
+                await self._serve(self._take())
+                if self._store.log_size() > CHECKPOINT_EVERY:
+                    await self._store.checkpoint()
+        except BaseException:
+            self._failed = True
+            raise
+        finally:
+            self._closing = True
+            _refuse_all(self._waiting, Unavailable)
+            self._waiting.clear()
+
+    def close(self) -> None:
+        """Take nothing new; `run` returns once all that waits is committed."""
+        self._closing = True
+        self._arrived.set()
+
+    async def _something_waits(self) -> bool:
+        while not self._waiting:
+            if self._closing:
+                return False
+            self._arrived.clear()
+            await self._arrived.wait()
+        return True
+
+    def _take(self) -> list[_Item]:
+        group: list[_Item] = []
+        size = 0
+        while self._waiting and len(group) < GROUP_CHANGES:
+            weight = self._waiting[0][0].weight
+            if group and size + weight > GROUP_BYTES:
+                break
+            size += weight
+            group.append(self._waiting.popleft())
+        self._bytes -= size
+        return group
+
+    async def _serve(self, group: Sequence[_Item]) -> None:
+        changes = [change for change, _ in group]
+        try:
+            transaction, finishes = await self._transact(changes)
+        except StoreFull:
+            _refuse_all(group, StoreFull)
+        except Exception as error:
+            if isinstance(error, DatabaseError) and not isinstance(error, IntegrityError | DataError):
+                self._stop(group, error)
+                raise
+            if len(group) > 1:
+                self.counters.splits += 1
+                self._log.warning(Event.GROUP_SPLIT, count=len(group), where=where(error))
+                for item in group:
+                    await self._serve([item])
+            else:
+                self._log.error(Event.REQUEST_FAILED, where=where(error))
+                _refuse_all(group, InternalError)
+        else:
+            try:
+                await self._conclude(group, transaction, finishes)
+            except BaseException as error:
+                self._stop(group, error)
+                raise
+
+    async def _transact(self, changes: Sequence[Change[Any]]) -> tuple[Transaction, list[_Finish]]:
+        """Commit the group; whatever is raised here, nothing of it was committed or the disk failed."""
+        now = self._clock()
+
+        def work(connection: Connection) -> tuple[Transaction, list[_Finish]]:
+            wanted = {change.envelope_id for change in changes if change.envelope_id is not None}
+            transaction = Transaction(connection, now, wanted)
+            finishes = [_apply(change, transaction) for change in changes]
+            transaction.flush()
+            self._reach("before-commit")
+            return transaction, finishes
+
+        done = await self._store.write(work)
+        self._reach("after-commit")
+        return done
+
+    async def _conclude(self, group: Sequence[_Item], transaction: Transaction, finishes: Sequence[_Finish]) -> None:
+        """Guard what is committed, then sign, then answer (AUD-3)."""
+        heads = [GuardedHead(self._origins[log], size, root, at) for log, size, root, at in transaction.grown()]
+        if heads:
+            await asyncio.to_thread(self._guard.append, heads)
+        self._reach("after-guard")
+        outcomes = [finish if isinstance(finish, ThroughcareError) else finish() for finish in finishes]
+        self._reach("after-sign")
+        self.counters.groups += 1
+        self.counters.changes += len(group)
+        for listener in self._listeners:
+            listener(transaction)
+        for (_, future), outcome in zip(group, outcomes, strict=True):
+            if future.done():
+                continue
+            if isinstance(outcome, ThroughcareError):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+    def _stop(self, group: Sequence[_Item], error: BaseException) -> None:
+        """Answer nobody with what may not be so; `run` ends, and the hub with it."""
+        self._failed = True
+        self._log.error(Event.WRITER_STOPPED, where=where(error))
+        _refuse_all(group, Unavailable)
+
+
+def _apply(change: Change[Any], transaction: Transaction) -> _Finish:
+    try:
+        return change.apply(transaction)
+    except ThroughcareError as error:
+        return error
+
+
+def _refuse_all(group: Iterable[_Item], error: type[ThroughcareError]) -> None:
+    for _, future in group:
+        if not future.done():
+            future.set_exception(error())

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Accepted envelopes: what stays for evidence and replays, and what a receipt is made of."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
+
+from hub.store.tables import delivery, detail, envelope, leaf, section
+from hub.store.trees import Log
+from protocol.frames import ItemKind
+from protocol.ids import EnvelopeId
+
+
+@dataclass(slots=True)
+class Entry:
+    """An audit leaf with what it commits to and the tree its receipt names (AUD-1, AUD-5).
+
+    `size` and `root` are those of the tree after the whole group, known once the group is complete.
+    """
+
+    index: int
+    leaf: bytes = field(repr=False)
+    salt: bytes = field(repr=False)
+    detail: bytes = field(repr=False)
+    size: int = 0
+    root: bytes = b""
+
+    def row(self) -> dict[str, object]:
+        """Return the row of the table `detail`."""
+        return {
+            "idx": self.index,
+            "salt": self.salt,
+            "detail": self.detail,
+            "tree_size": self.size,
+            "tree_root": self.root,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An envelope that was accepted before: enough to tell a replay from a reuse of its id, and its receipt."""
+
+    digest: bytes
+    sender_sig: bytes
+    entry: Entry
+
+
+ENTRY_COLUMNS = (
+    leaf.c.bytes.label("leaf_bytes"),
+    detail.c.salt,
+    detail.c.detail,
+    detail.c.tree_size,
+    detail.c.tree_root,
+)
+NEW_ENVELOPES = insert(envelope)
+NEW_SECTIONS = insert(section)
+NEW_DELIVERIES = insert(delivery)
+NEW_DETAILS = insert(detail)
+
+_ACCEPTED = (
+    select(envelope.c.idx, envelope.c.envelope_id, envelope.c.digest, envelope.c.sender_sig, *ENTRY_COLUMNS)
+    .join(detail, detail.c.idx == envelope.c.idx)
+    .join(leaf, (leaf.c.log == Log.AUDIT) & (leaf.c.idx == envelope.c.idx))
+    .where(envelope.c.envelope_id.in_(bindparam("ids", expanding=True)))
+)
+_DUE = (
+    select(
+        envelope.c.idx,
+        envelope.c.envelope_id,
+        envelope.c.digest,
+        envelope.c.sender_device,
+        envelope.c.purge_at,
+        detail.c.detail,
+    )
+    .join(detail, detail.c.idx == envelope.c.idx)
+    .where(envelope.c.purge_at <= bindparam("now"))
+    .order_by(envelope.c.purge_at)
+    .limit(bindparam("most"))
+)
+_EMPTY = update(envelope).where(envelope.c.idx == bindparam("which")).values(purge_at=None)
+_OLD = (
+    select(envelope.c.idx)
+    .where(envelope.c.accepted_at < bindparam("before"), envelope.c.purge_at.is_(None))
+    .order_by(envelope.c.accepted_at)
+    .limit(bindparam("most"))
+)
+
+
+def entry_of(index: int, row: RowMapping) -> Entry:
+    """Return the entry from a row that holds `ENTRY_COLUMNS`."""
+    return Entry(index, row["leaf_bytes"], row["salt"], row["detail"], row["tree_size"], row["tree_root"])
+
+
+def accepted(connection: Connection, ids: Iterable[EnvelopeId]) -> dict[EnvelopeId, Accepted]:
+    """Return those of `ids` that were accepted before."""
+    wanted = list(ids)
+    if not wanted:
+        return {}
+    rows = connection.execute(_ACCEPTED, {"ids": wanted}).mappings()
+    return {
+        EnvelopeId(row["envelope_id"]): Accepted(row["digest"], row["sender_sig"], entry_of(row["idx"], row))
+        for row in rows
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An envelope whose time is over while something of it is still stored (HTTP-11)."""
+
+    index: int
+    envelope_id: EnvelopeId
+    digest: bytes
+    sender_device: bytes
+    detail: bytes = field(repr=False)
+
+
+def due(connection: Connection, now: int, most: int) -> list[Due]:
+    """Return at most `most` envelopes that expired at `now` or before, uncollected."""
+    rows = connection.execute(_DUE, {"now": now, "most": most})
+    return [Due(row.idx, EnvelopeId(row.envelope_id), row.digest, row.sender_device, row.detail) for row in rows]
+
+
+def next_due(connection: Connection) -> int | None:
+    """Return when the next envelope expires, in ms UTC, or None."""
+    found: int | None = connection.scalar(
+        select(envelope.c.purge_at).where(envelope.c.purge_at.is_not(None)).order_by(envelope.c.purge_at).limit(1)
+    )
+    return found
+
+
+def purge(connection: Connection, indexes: Sequence[int]) -> None:
+    """Delete rows, wraps and sections of these envelopes; digest and receipt stay (HTTP-11)."""
+    connection.execute(delete(delivery).where(delivery.c.idx.in_(indexes), delivery.c.kind == ItemKind.SLICE))
+    connection.execute(delete(section).where(section.c.idx.in_(indexes)))
+    nothing_left(connection, indexes)
+
+
+def nothing_left(connection: Connection, indexes: Sequence[int]) -> None:
+    """Note that nothing of these envelopes is stored any more, so that they cannot expire."""
+    connection.execute(_EMPTY, [{"which": index} for index in indexes])
+
+
+def forget(connection: Connection, before: int, most: int) -> int:
+    """Delete what was kept of envelopes accepted before `before` of which nothing is stored; leaves stay (AUD-1).
+
+    Returns how many were deleted, at most `most`.
+    """
+    indexes = list(connection.scalars(_OLD, {"before": before, "most": most}))
+    if indexes:
+        connection.execute(delete(envelope).where(envelope.c.idx.in_(indexes)))
+        connection.execute(delete(detail).where(detail.c.idx.in_(indexes)))
+    return len(indexes)
+
+
+def oldest_waiting(connection: Connection) -> int | None:
+    """Return when the oldest envelope that still waits for a recipient was accepted, in ms UTC, or None."""
+    found: int | None = connection.scalar(
+        select(envelope.c.accepted_at).where(envelope.c.purge_at.is_not(None)).order_by(envelope.c.accepted_at).limit(1)
+    )
+    return found

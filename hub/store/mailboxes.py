@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mailboxes: one device's items by leaf index, and their deletion once they are acknowledged (HTTP-7, HTTP-8).
+
+Every function takes the device that asks; there is no other way to a row of another device.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, select, tuple_
+
+from hub.store.envelopes import ENTRY_COLUMNS, Entry, entry_of, nothing_left
+from hub.store.tables import delivery, detail, envelope, leaf, section
+from hub.store.trees import Log
+from protocol.frames import ItemKind
+from protocol.ids import KeyId
+from protocol.limits import HASH
+
+_AT_ONCE = 2_000
+"""Values in one list of a statement; databases allow about 32,000."""
+
+
+@dataclass(frozen=True, slots=True)
+class SliceParts:
+    """All that one recipient's slice is made of, except the receipt (ENV-15)."""
+
+    common: bytes = field(repr=False)
+    position: int
+    row_hashes: tuple[bytes, ...] = field(repr=False)
+    row: bytes = field(repr=False)
+    wraps_hash: bytes = field(repr=False)
+    wrap: bytes = field(repr=False)
+    section_hashes: tuple[bytes, ...] = field(repr=False)
+    sections: Mapping[int, bytes] = field(repr=False)
+    sender_sig: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredItem:
+    """One item of a mailbox: its audit entry, and its slice's parts unless it is a notice."""
+
+    entry: Entry
+    parts: SliceParts | None
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """One delivery that was acknowledged."""
+
+    device_id: KeyId
+    index: int
+    sections: int
+
+
+_PAGE = (
+    select(delivery, envelope, *ENTRY_COLUMNS)
+    .join(detail, detail.c.idx == delivery.c.idx)
+    .join(leaf, (leaf.c.log == Log.AUDIT) & (leaf.c.idx == delivery.c.idx))
+    .join(envelope, envelope.c.idx == delivery.c.idx, isouter=True)
+    .where(delivery.c.device_id == bindparam("device"), delivery.c.idx >= bindparam("cursor"))
+    .order_by(delivery.c.idx)
+    .limit(bindparam("most"))
+)
+_SIZES = select(section.c.idx, section.c.number, func.length(section.c.bytes).label("size")).where(
+    section.c.idx.in_(bindparam("indexes", expanding=True))
+)
+_SECTIONS = select(section).where(tuple_(section.c.idx, section.c.number).in_(bindparam("which", expanding=True)))
+_UP_TO = (
+    select(delivery.c.idx, delivery.c.sections)
+    .where(delivery.c.device_id == bindparam("device"), delivery.c.idx <= bindparam("up_to"))
+    .order_by(delivery.c.idx)
+    .limit(bindparam("most"))
+)
+_REMOVE = delete(delivery).where(delivery.c.device_id == bindparam("device"), delivery.c.idx == bindparam("which"))
+_STILL_WANTED = select(delivery.c.idx, delivery.c.sections).where(
+    delivery.c.idx.in_(bindparam("indexes", expanding=True)), delivery.c.kind == ItemKind.SLICE
+)
+_DROP_SECTION = delete(section).where(section.c.idx == bindparam("which"), section.c.number == bindparam("one"))
+
+
+def bits(numbers: Iterable[int]) -> int:
+    """Return section numbers as a set of bits."""
+    return sum(1 << number for number in set(numbers))
+
+
+def numbers_in(mask: int) -> list[int]:
+    """Return the section numbers of a set of bits, ascending."""
+    return [number for number in range(mask.bit_length()) if mask >> number & 1]
+
+
+def page(connection: Connection, device: KeyId, cursor: int, most: int, most_bytes: int) -> list[StoredItem]:
+    """Return the items of `device` with an index of `cursor` or above, in order.
+
+    At most `most` items and `most_bytes` bytes of sections, but always the first item, whatever its size.
+    """
+    parameters = {"device": device, "cursor": cursor, "most": most}
+    rows = connection.execute(_PAGE, parameters).mappings().all()
+    wanted = _fitting(connection, rows, most_bytes)
+    rows = rows[: len(wanted)]
+    found: dict[int, dict[int, bytes]] = defaultdict(dict)
+    pairs = [(index, number) for index, numbers in wanted for number in numbers]
+    if pairs:
+        for row in connection.execute(_SECTIONS, {"which": pairs}):
+            found[row.idx][row.number] = row.bytes
+    return [_item(row, found[row[delivery.c.idx]]) for row in rows]
+
+
+def _fitting(connection: Connection, rows: Sequence[RowMapping], most_bytes: int) -> list[tuple[int, list[int]]]:
+    """Return (index, section numbers) of the first rows, as many as fit."""
+    sizes: dict[tuple[int, int], int] = {}
+    indexes = [row[delivery.c.idx] for row in rows]
+    if indexes:
+        sizes = {(row.idx, row.number): row.size for row in connection.execute(_SIZES, {"indexes": indexes})}
+    fitting: list[tuple[int, list[int]]] = []
+    total = 0
+    for row in rows:
+        index, numbers = row[delivery.c.idx], numbers_in(row[delivery.c.sections])
+        total += sum(sizes[index, number] for number in numbers) + len(row[envelope.c.row_hashes] or b"")
+        if fitting and total > most_bytes:
+            break
+        fitting.append((index, numbers))
+    return fitting
+
+
+def _item(row: RowMapping, sections: Mapping[int, bytes]) -> StoredItem:
+    entry = entry_of(row[delivery.c.idx], row)
+    if row[delivery.c.kind] == ItemKind.NOTICE:
+        return StoredItem(entry, None)
+    parts = SliceParts(
+        common=row[envelope.c.common],
+        position=row[delivery.c.position],
+        row_hashes=_split(row[envelope.c.row_hashes]),
+        row=row[delivery.c.row],
+        wraps_hash=row[envelope.c.wraps_hash],
+        wrap=row[delivery.c.wrap],
+        section_hashes=_split(row[envelope.c.section_hashes]),
+        sections=sections,
+        sender_sig=row[envelope.c.sender_sig],
+    )
+    return StoredItem(entry, parts)
+
+
+def _split(joined: bytes) -> tuple[bytes, ...]:
+    return tuple(joined[at : at + HASH] for at in range(0, len(joined), HASH))
+
+
+def acknowledged(connection: Connection, device: KeyId, up_to: int, most: int) -> list[Removal]:
+    """Return at most `most` deliveries of `device` up to leaf index `up_to`, oldest first."""
+    rows = connection.execute(_UP_TO, {"device": device, "up_to": up_to, "most": most})
+    return [Removal(device, row.idx, row.sections) for row in rows]
+
+
+def remove(connection: Connection, removals: Sequence[Removal]) -> None:
+    """Delete deliveries, and the sections that no other recipient still waits for (HTTP-7)."""
+    for start in range(0, len(removals), _AT_ONCE):
+        _remove(connection, removals[start : start + _AT_ONCE])
+
+
+def _remove(connection: Connection, removals: Sequence[Removal]) -> None:
+    connection.execute(_REMOVE, [{"device": one.device_id, "which": one.index} for one in removals])
+    opened: dict[int, int] = defaultdict(int)
+    for one in removals:
+        opened[one.index] |= one.sections
+    wanted: dict[int, int] = defaultdict(int)
+    waiting = set[int]()
+    for row in connection.execute(_STILL_WANTED, {"indexes": list(opened)}):
+        wanted[row.idx] |= row.sections
+        waiting.add(row.idx)
+    orphans = [
+        {"which": index, "one": number}
+        for index, mask in opened.items()
+        for number in numbers_in(mask & ~wanted[index])
+    ]
+    if orphans:
+        connection.execute(_DROP_SECTION, orphans)
+    finished = [index for index in opened if index not in waiting]
+    if finished:
+        nothing_left(connection, finished)

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two logs as they are stored: leaves, and the tree state that the next index is taken from (AUD-3)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from hub.store.tables import leaf, tree
+from protocol.tree import EMPTY_ROOT, CompactRange, leaf_hash
+
+_CHUNK = 10_000
+
+
+class Log(IntEnum):
+    """The hub's logs, as numbered in the database."""
+
+    DIRECTORY = 1
+    AUDIT = 2
+
+
+@dataclass(slots=True)
+class Tree:
+    """One log's state inside a transaction: what is committed, and what this transaction appends."""
+
+    log: Log
+    state: CompactRange
+    at: int
+    """The time of its newest leaf, in ms UTC; times within a log never go back."""
+
+
+_TREES = select(tree).with_for_update()
+_NEW_TREES = insert(tree)
+_SAVE_TREE = (
+    update(tree)
+    .where(tree.c.log == bindparam("which"))
+    .values(
+        size=bindparam("new_size"),
+        compact=bindparam("new_compact"),
+        root=bindparam("new_root"),
+        at=bindparam("new_at"),
+    )
+)
+_NEW_LEAVES = insert(leaf)
+_HASHES = (
+    select(leaf.c.idx, leaf.c.hash)
+    .where(leaf.c.log == bindparam("which"), leaf.c.idx >= bindparam("start"))
+    .order_by(leaf.c.idx)
+    .limit(_CHUNK)
+)
+_LEAVES = (
+    select(leaf.c.bytes)
+    .where(leaf.c.log == bindparam("which"), leaf.c.idx >= bindparam("start"))
+    .order_by(leaf.c.idx)
+    .limit(bindparam("most"))
+)
+
+
+def load_trees(connection: Connection) -> dict[Log, Tree]:
+    """Return the state of every log, locked until the transaction ends; a new database gets empty logs."""
+    found = connection.execute(_TREES).all()
+    if not found:
+        empty = CompactRange().encode()
+        rows = [{"log": log, "size": 0, "compact": empty, "root": EMPTY_ROOT, "at": 0} for log in Log]
+        connection.execute(_NEW_TREES, rows)
+        return {log: Tree(log, CompactRange(), 0) for log in Log}
+    return {Log(row.log): Tree(Log(row.log), CompactRange.decode(row.compact), row.at) for row in found}
+
+
+def stored_heads(connection: Connection) -> dict[Log, tuple[int, bytes]]:
+    """Return size and root of every log as stored, without taking a lock; empty for a new database."""
+    rows = connection.execute(select(tree.c.log, tree.c.size, tree.c.root)).all()
+    return {Log(row.log): (row.size, row.root) for row in rows}
+
+
+def save_trees(connection: Connection, trees: Sequence[Tree]) -> None:
+    """Store the new state of logs that grew."""
+    connection.execute(
+        _SAVE_TREE,
+        [
+            {
+                "which": one.log,
+                "new_size": one.state.size,
+                "new_compact": one.state.encode(),
+                "new_root": one.state.root,
+                "new_at": one.at,
+            }
+            for one in trees
+        ],
+    )
+
+
+def append_leaves(connection: Connection, leaves: Sequence[Mapping[str, object]]) -> None:
+    """Store new leaves, given as rows of the table `leaf`."""
+    connection.execute(_NEW_LEAVES, leaves)
+
+
+def leaf_row(log: Log, index: int, data: bytes) -> dict[str, object]:
+    """Return the row of a new leaf."""
+    return {"log": log, "idx": index, "bytes": data, "hash": leaf_hash(data)}
+
+
+def leaf_hashes(connection: Connection, log: Log) -> Iterator[tuple[int, bytes]]:
+    """Yield (index, leaf hash) of every leaf of `log` in order, holding only a chunk in memory."""
+    start = 0
+    while True:
+        rows = connection.execute(_HASHES, {"which": log, "start": start}).all()
+        yield from ((row.idx, row.hash) for row in rows)
+        if len(rows) < _CHUNK:
+            return
+        start = rows[-1].idx + 1
+
+
+def leaves(connection: Connection, log: Log, start: int, most: int) -> list[bytes]:
+    """Return the bytes of at most `most` leaves of `log` from index `start` on."""
+    return list(connection.scalars(_LEAVES, {"which": log, "start": start, "most": most}))
