@@ -96,7 +96,8 @@ class DirectoryStatus(ResponseModel):
     size: int
     confirmed_at: Time | None
     state: Code
-    """`normal`, `marked` or `stale`."""
+    """`normal`, `marked`, `stale` or `inconsistent`."""
+    error: Code | None
 
 
 class Counts(ResponseModel):

@@ -1,7 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two operations by which every server describes itself."""
+"""The two operations by which every server describes itself, and their handlers."""
 
+from collections.abc import Sequence
+from typing import Any
+
+from protocol.http import reference
+from protocol.http.call import Answer, Call, Handler
+from protocol.http.openapi import openapi
 from protocol.http.operation import Auth, Media, Method, Operation
+from protocol.http.strictjson import render
 
 GET_OPENAPI = Operation(
     id="getOpenapi",
@@ -19,3 +26,17 @@ GET_DOCS = Operation(
     auth=Auth.NONE,
     response=Media.HTML,
 )
+
+
+def document_handlers(operations: Sequence[Operation], *, title: str, version: str) -> dict[str, Handler[Any]]:
+    """Return the handlers of `getOpenapi` and `getDocs` for a server with these operations."""
+    document = render(openapi(operations, title=title, version=version))
+    page = reference.page(operations, title=title, version=version).encode()
+
+    async def get_openapi(_: Call[Any]) -> Answer:
+        return Answer(document)
+
+    async def get_docs(_: Call[Any]) -> Answer:
+        return Answer(page, headers={"Content-Security-Policy": reference.POLICY})
+
+    return {GET_OPENAPI.id: get_openapi, GET_DOCS.id: get_docs}

@@ -17,7 +17,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from protocol.address import MAX_ADDRESS, AgencyAddress, DeskAddress, parse_agency, parse_desk
 from protocol.errors import InvalidInput
-from protocol.ids import CodeId, EnvelopeId, KeyId, Kind, MessageId, ThreadId
+from protocol.ids import CodeId, EnvelopeId, KeyId, Kind, MessageId, OfficerId, ThreadId
 from protocol.ids import raw as id_raw
 from protocol.ids import text as id_text
 
@@ -31,22 +31,22 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class RequestModel(BaseModel):
     """Body of a request: unknown fields are refused, nothing is coerced."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
 
 class QueryModel(BaseModel):
     """Query or path parameters: numbers arrive as text and are coerced; unknown names are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class ResponseModel(BaseModel):
     """Body of an answer: unknown fields are ignored, so that a newer server may add some within `/v1`."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True, hide_input_in_errors=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TextForm:
     """Annotation: the field is `inside` in Python and text in JSON."""
 
@@ -61,17 +61,19 @@ class TextForm:
         except (InvalidInput, ValueError):
             raise PydanticCustomError("wrong_form", "not written in the form of this field") from None
 
-    def _checked(self, value: Any) -> Any:
+    def _from_python(self, value: Any) -> Any:
+        """Take the value itself, or its text where a parameter of a URL is text."""
+        if type(value) is str:
+            return self._from_text(value)
+        if not isinstance(value, self.inside) or isinstance(value, bool):
+            raise PydanticCustomError("wrong_type", "not of the type of this field")
         return self._from_text(self.render(value))
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         text = core_schema.no_info_after_validator_function(self._from_text, core_schema.str_schema(strict=True))
-        python = core_schema.no_info_after_validator_function(
-            self._checked, core_schema.is_instance_schema(self.inside)
-        )
         return core_schema.json_or_python_schema(
             json_schema=text,
-            python_schema=core_schema.union_schema([python, text]),
+            python_schema=core_schema.no_info_plain_validator_function(self._from_python),
             serialization=core_schema.plain_serializer_function_ser_schema(
                 self.render, return_schema=core_schema.str_schema(), when_used="json"
             ),
@@ -161,6 +163,7 @@ Time = Annotated[int, TextForm(int, parse_time, format_time, {"format": "date-ti
 EnvelopeIdText = Annotated[EnvelopeId, _id_form(Kind.ENVELOPE)]
 MessageIdText = Annotated[MessageId, _id_form(Kind.MESSAGE)]
 ThreadIdText = Annotated[ThreadId, _id_form(Kind.THREAD)]
+OfficerIdText = Annotated[OfficerId, _id_form(Kind.OFFICER)]
 CodeIdText = Annotated[CodeId, _id_form(Kind.CODE)]
 KeyIdText = Annotated[KeyId, TextForm(bytes, _parse_key_id, bytes.hex, {"pattern": "^[0-9a-f]{64}$"})]
 AgencyText = Annotated[AgencyAddress, _address_form(parse_agency)]

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue
 
+from protocol.handover import HandoverPackage
 from protocol.http.fields import (
     AgencyText,
     Base64UrlBytes,
@@ -13,6 +14,7 @@ from protocol.http.fields import (
     EnvelopeIdText,
     KeyIdText,
     MessageIdText,
+    OfficerIdText,
     QueryModel,
     RequestModel,
     ResponseModel,
@@ -64,10 +66,16 @@ class NotUnderstood(RequestModel):
 
 
 class HandoverRequest(RequestModel):
-    """A handover package for one or more desks."""
+    """A handover package for one or more desks.
+
+    `officer` is who acts, the installation's service where it is null; `sender` is which of its own desks
+    sends, the first where it is null.
+    """
 
     to: Annotated[list[DeskText], Field(min_length=1, max_length=MAX_RECIPIENTS)]
-    package: dict[str, JsonValue]
+    package: HandoverPackage
+    sender: DeskText | None = None
+    officer: OfficerIdText | None = None
     not_understood: Annotated[list[NotUnderstood], Field(max_length=MAX_NOT_UNDERSTOOD)] = Field(default_factory=list)
 
 

@@ -53,6 +53,11 @@ def parse(data: bytes) -> Json:
     return value
 
 
+def render(value: Json) -> bytes:
+    """Return `value` as JSON in UTF-8, without spaces."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
 def _check_depth(data: bytes) -> None:
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls an operation of another server and gives back its model, or raises the error that the server told of.
+
+Used with a device's signature against the hub and with a bearer token against a connector. It retries nothing:
+whoever calls knows whether a message's deadline allows another try (CON-2).
+"""
+
+import re
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from pydantic import BaseModel, ValidationError
+from yarl import URL
+
+from protocol.errors import (
+    ClockSkewed,
+    ConfigurationError,
+    HubUnreachable,
+    MalformedRequest,
+    NotAuthenticated,
+    ThroughcareError,
+    UnexpectedAnswer,
+)
+from protocol.http import strictjson
+from protocol.http.operation import Media, Operation
+from protocol.http.problems import PROBLEM_LIMIT, from_problem
+from protocol.http.signatures import Sign, sign_request
+from protocol.ids import KeyId
+from protocol.limits import SECOND, SIGNATURE_WINDOW
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+Clock = Callable[[], int]
+
+CONNECT_S = 15.0
+IDLE_S = 10.0
+"""Seconds that an idle connection is kept: less than the server keeps it, so that no call meets one being closed."""
+
+_BASE = re.compile(r"(https?)://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(?::(\d{1,5}))?/?")
+_PORTS = {"http": "80", "https": "443"}
+_REQUEST_ID = re.compile(r"req_[a-z2-7]{16}")
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request about to be sent: what an `Authorize` may sign."""
+
+    method: str
+    url: str
+    content_type: str | None
+    body: bytes = field(repr=False)
+
+
+Authorize = Callable[[Outgoing], Mapping[str, str]]
+"""Returns the headers that show who calls."""
+
+
+def anonymous(_: Outgoing) -> Mapping[str, str]:
+    """Show nothing, for operations that ask for no caller."""
+    return {}
+
+
+def bearer(token: str) -> Authorize:
+    """Show the bearer token of a connector's local interface (CON-6)."""
+    return lambda _: {"Authorization": f"Bearer {token}"}
+
+
+def signed(device_id: KeyId, sign: Sign, clock: Clock) -> Authorize:
+    """Sign each request with a device's transport key (HTTP-1); `clock` gives ms UTC."""
+    return lambda request: sign_request(
+        method=request.method,
+        url=request.url,
+        body=request.body,
+        content_type=request.content_type,
+        device_id=device_id,
+        sign=sign,
+        now=clock(),
+    )
+
+
+def base_url(text: str) -> str:
+    """Return the one spelling of a server's base URL; `ConfigurationError` if it is none.
+
+    It is signed with every request (HTTP-1), so both sides must write it alike: scheme, lower-case host, port
+    unless it is the scheme's own, and nothing else.
+    """
+    found = _BASE.fullmatch(text.strip().lower())
+    if found is None or (found[3] and not 0 < int(found[3]) < 65_536):
+        raise ConfigurationError("A server's address reads https://host or https://host:port, without a path.")
+    scheme, host, port = found.groups()
+    return f"{scheme}://{host}" + (f":{int(port)}" if port and port != _PORTS[scheme] else "")
+
+
+def new_session(*, use_proxy_settings: bool = False, tls: ssl.SSLContext | bool = True) -> aiohttp.ClientSession:
+    """Return a session for `Client`: no cookies, no redirects, nothing inflated.
+
+    `use_proxy_settings` takes a proxy from the environment; `tls` is a context with an authority of one's own.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(keepalive_timeout=IDLE_S, ssl=tls),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=use_proxy_settings,
+        auto_decompress=False,
+        headers={"Accept-Encoding": "identity", "User-Agent": "throughcare"},
+    )
+
+
+class Client:
+    """Calls the operations of one server.
+
+    `base` is its base URL, `authorize` shows who calls, `unreachable` is the error to raise when the network or the
+    server fails, and `clock` (ms UTC) lets a refused signature be told from a wrong clock.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        base: str,
+        authorize: Authorize = anonymous,
+        *,
+        unreachable: type[ThroughcareError] = HubUnreachable,
+        clock: Clock | None = None,
+    ) -> None:
+        self._session = session
+        self._base = base_url(base)
+        self._authorize = authorize
+        self._unreachable = unreachable
+        self._clock = clock
+
+    async def call(
+        self,
+        operation: Operation,
+        answer: type[ModelT],
+        *,
+        body: BaseModel | bytes | None = None,
+        query: Mapping[str, str | int] | None = None,
+        path: Mapping[str, str] | None = None,
+        idempotency_key: str = "",
+    ) -> ModelT:
+        """Call an operation that answers with the model `answer`.
+
+        Raises the error that the server names, `UnexpectedAnswer` if it answers otherwise than its interface
+        says, and `unreachable` if it does not answer.
+        """
+        content = await self.call_bytes(operation, body=body, query=query, path=path, idempotency_key=idempotency_key)
+        try:
+            strictjson.parse(content)
+            return answer.model_validate_json(content)
+        except (MalformedRequest, ValidationError):
+            raise UnexpectedAnswer from None
+
+    async def call_bytes(
+        self,
+        operation: Operation,
+        *,
+        body: BaseModel | bytes | None = None,
+        query: Mapping[str, str | int] | None = None,
+        path: Mapping[str, str] | None = None,
+        idempotency_key: str = "",
+    ) -> bytes:
+        """Call an operation and return the body of its answer, empty if it has none; raises as `call`."""
+        content = body.model_dump_json().encode() if isinstance(body, BaseModel) else body or b""
+        url = self._base + operation.url_path(path or {})
+        if query:
+            url += "?" + urlencode(query, quote_via=quote)
+        media = _media(operation.request)
+        request = Outgoing(operation.method.value, url, media if content else None, content)
+        headers = {"Content-Type": media} if content and media else {}
+        headers |= self._authorize(request)
+        if idempotency_key:
+            headers["Idempotency-Key"] = idempotency_key
+        try:
+            return await self._exchange(operation, request, headers)
+        except aiohttp.ClientSSLError:
+            raise self._unreachable("The server's certificate is not trusted here; nothing was sent.") from None
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            raise self._unreachable from None
+
+    async def _exchange(self, operation: Operation, request: Outgoing, headers: Mapping[str, str]) -> bytes:
+        timeout = aiohttp.ClientTimeout(total=operation.timeout_s, connect=CONNECT_S)
+        async with self._session.request(
+            request.method,
+            URL(request.url, encoded=True),
+            data=request.body or None,
+            headers=headers,
+            allow_redirects=False,
+            timeout=timeout,
+        ) as response:
+            if response.status != operation.status:
+                raise self._error(response.status, await _read(response, PROBLEM_LIMIT), response.headers)
+            expected = _media(operation.response)
+            if expected is not None and response.content_type != expected:
+                raise UnexpectedAnswer
+            if "Content-Encoding" in response.headers:
+                raise UnexpectedAnswer
+            return await _read(response, operation.answer_limit)
+
+    def _error(self, status: int, body: bytes, headers: Mapping[str, str]) -> ThroughcareError:
+        if status < 400:
+            return UnexpectedAnswer()
+        answered = from_problem(status, body, headers)
+        error = answered.error
+        if isinstance(error, NotAuthenticated) and answered.server_time is not None and self._clock is not None:
+            ahead = self._clock() - answered.server_time
+            if abs(ahead) > SIGNATURE_WINDOW:
+                error = ClockSkewed(f"This machine's clock is {abs(ahead) // SECOND} s from the hub's. Set the clock.")
+        if _REQUEST_ID.fullmatch(answered.request_id):
+            error.add_note(f"The server's log has it as {answered.request_id}.")
+        return error
+
+
+def _media(body: type[BaseModel] | Media | None) -> str | None:
+    if body is None:
+        return None
+    return body.value if isinstance(body, Media) else "application/json"
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    parts, size = [], 0
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > limit:
+            raise UnexpectedAnswer
+        parts.append(chunk)
+    return b"".join(parts)

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes an OpenAPI 3.1 document from operations, so that the document cannot say what the server does not do."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from protocol.errors import ThroughcareError
+from protocol.http.operation import Auth, Media, Operation
+from protocol.http.problems import PROBLEM, ProblemDocument, problem
+
+Schema = dict[str, Any]
+Refs = dict[Any, Schema]
+"""The reference to each model's schema."""
+Mode = Literal["validation", "serialization"]
+
+_REF = "#/components/schemas/{model}"
+_EXAMPLE_REQUEST = "req_aaaaaaaaaaaaaaaa"
+_EXAMPLE_TIME = 1_795_421_350_123
+
+SECURITY: dict[Auth, Schema] = {
+    Auth.DEVICE: {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Signature",
+        "description": "RFC 9421 request signature of a device, label hub, tag throughcare-v1 (HTTP-1).",
+    },
+    Auth.TOKEN: {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The token in the connector's token file (CON-6).",
+    },
+}
+
+
+def openapi(operations: Sequence[Operation], *, title: str, version: str) -> Schema:
+    """Return the OpenAPI 3.1 document of a server."""
+    modes: list[tuple[type[BaseModel], Mode]] = [(ProblemDocument, "serialization")]
+    for operation in operations:
+        if isinstance(operation.request, type):
+            modes.append((operation.request, "validation"))
+        if isinstance(operation.response, type):
+            modes.append((operation.response, "serialization"))
+    names, definitions = models_json_schema(modes, ref_template=_REF)
+    refs: Refs = {model: schema for (model, _), schema in names.items()}
+    paths: dict[str, Schema] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method.value.lower()] = _operation(operation, refs)
+    used = {operation.auth for operation in operations} & SECURITY.keys()
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": definitions["$defs"],
+            "securitySchemes": {auth.value: SECURITY[auth] for auth in sorted(used)},
+        },
+    }
+
+
+def _operation(operation: Operation, refs: Refs) -> Schema:
+    entry: Schema = {
+        "operationId": operation.id,
+        "summary": operation.summary,
+        "security": [] if operation.auth is Auth.NONE else [{operation.auth.value: []}],
+        "responses": {str(operation.status): _success(operation, refs), **_failures(operation.all_errors)},
+    }
+    if operation.description:
+        entry["description"] = operation.description
+    parameters = [*_parameters(operation)]
+    if parameters:
+        entry["parameters"] = parameters
+    if operation.request is not None:
+        content = _content(operation.request, operation.example.request, refs)
+        entry["requestBody"] = {"required": True, "content": content}
+    return entry
+
+
+def _content(body: type[BaseModel] | Media, example: Any, refs: Refs) -> Schema:
+    match body:
+        case Media.CBOR:
+            return {body.value: {"schema": {"description": example or "CBOR", "contentMediaType": body.value}}}
+        case Media.HTML:
+            return {body.value: {"schema": {"type": "string"}}}
+        case Media.OPENAPI:
+            return {body.value: {"schema": {"type": "object"}}}
+        case _:
+            media: Schema = {"schema": refs[body]}
+            if example is not None:
+                media["example"] = example
+            return {"application/json": media}
+
+
+def _success(operation: Operation, refs: Refs) -> Schema:
+    response: Schema = {"description": "Switching to the websocket." if operation.socket else "Done."}
+    if operation.response is not None:
+        response["content"] = _content(operation.response, operation.example.response, refs)
+    return response
+
+
+def _failures(errors: Iterable[type[ThroughcareError]]) -> dict[str, Schema]:
+    by_status: dict[int, list[type[ThroughcareError]]] = {}
+    for error in errors:
+        by_status.setdefault(error.status, []).append(error)
+    return {
+        str(status): {
+            "description": ", ".join(error.code for error in group),
+            "content": {
+                PROBLEM: {
+                    "schema": {"$ref": _REF.format(model=ProblemDocument.__name__)},
+                    "examples": {error.code: {"value": _example_problem(error)} for error in group},
+                }
+            },
+        }
+        for status, group in by_status.items()
+    }
+
+
+def _example_problem(error: type[ThroughcareError]) -> Schema:
+    return problem(error(), _EXAMPLE_REQUEST, now=_EXAMPLE_TIME)
+
+
+def parameters_of(model: type[BaseModel]) -> dict[str, tuple[Schema, bool]]:
+    """Return the schema of each field of a query or path model, and whether it is required."""
+    schema = model.model_json_schema()
+    required = schema.get("required", [])
+    definitions = schema.get("$defs", {})
+    return {
+        name: (_inlined(field, definitions), name in required) for name, field in schema.get("properties", {}).items()
+    }
+
+
+def _inlined(field: Any, definitions: dict[str, Any]) -> Any:
+    match field:
+        case {"$ref": str(reference)}:
+            return definitions[reference.rpartition("/")[2]]
+        case dict():
+            return {key: _inlined(value, definitions) for key, value in field.items()}
+        case list():
+            return [_inlined(value, definitions) for value in field]
+        case _:
+            return field
+
+
+def _parameters(operation: Operation) -> Iterable[Schema]:
+    for place, model, examples in (
+        ("path", operation.parameters, operation.example.path),
+        ("query", operation.query, operation.example.query),
+    ):
+        for name, (schema, required) in parameters_of(model).items() if model else ():
+            parameter: Schema = {"name": name, "in": place, "required": required, "schema": schema}
+            if name in examples:
+                number = schema.get("type") == "integer"
+                parameter["example"] = int(examples[name]) if number else examples[name]
+            yield parameter
+    if operation.idempotency_key:
+        yield {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": True,
+            "description": "The same key with the same body has one effect, for seven days.",
+            "schema": {"type": "string", "minLength": 16, "maxLength": 255, "pattern": "^[!-~]+$"},
+        }

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Binds operations to routes: the one way in which hub and connectors take requests.
+
+A request passes, in this order: target, host, origin, route, proof of caller present, media type, body within its
+limit, caller, idempotency key, path, query, body. What a handler sees has passed all of it; what fails anywhere
+becomes one problem document (HTTP-3).
+"""
+
+import time
+from base64 import b32encode
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from secrets import token_bytes
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from protocol.errors import (
+    InternalError,
+    MalformedRequest,
+    MethodNotAllowed,
+    NotFound,
+    ThroughcareError,
+    TooLarge,
+    UnsupportedMediaType,
+)
+from protocol.http import reading
+from protocol.http.call import Answer, Call, Handler
+from protocol.http.operation import Auth, Operation
+from protocol.http.problems import PROBLEM, problem, problem_headers
+from protocol.http.strictjson import render
+
+CallerT = TypeVar("CallerT")
+
+Clock = Callable[[], int]
+Authenticate = Callable[[web.Request, Operation, bytes], Awaitable[CallerT]]
+"""Finds out who calls, from the request and its body; raises `NotAuthenticated` or another error of the operation."""
+SocketHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+"""The names by which a connector's local interface may be called (CON-6)."""
+
+_CHALLENGES = {Auth.DEVICE: "Signature", Auth.TOKEN: "Bearer"}
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request and what became of it, for logs and metrics. Holds nothing of the request's content."""
+
+    request_id: str
+    method: str
+    operation: Operation | None = None
+    traceparent: str = ""
+    caller: object = field(default=None, repr=False)
+    started: bool = False
+    status: int = 0
+    code: str = ""
+    """The error's code; empty for a success."""
+    duration_ms: float = 0.0
+    failure: BaseException | None = field(default=None, repr=False)
+    """What nobody expected: to be logged in full, with the request id, and shown to nobody."""
+
+
+def _unobserved(_: Exchange) -> None:
+    """Keep no record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """How a server answers, apart from its operations.
+
+    `clock` gives ms UTC. `hosts` are the host names answered to, without port; None for every name, behind a proxy.
+    With `refuse_foreign_pages` a request made by another site's web page changes nothing. `observe` is told of every
+    exchange when it is over. A body's first byte may take `body_s` seconds.
+    """
+
+    clock: Clock
+    hosts: frozenset[str] | None = None
+    refuse_foreign_pages: bool = False
+    observe: Callable[[Exchange], None] = _unobserved
+    body_s: float = 15.0
+
+
+EXCHANGE = web.RequestKey("exchange", Exchange)
+"""Where a websocket's handler finds its request id."""
+
+
+def bind_all(
+    app: web.Application,
+    operations: Sequence[Operation],
+    handlers: Mapping[str, Handler[CallerT]],
+    authenticate: Authenticate[CallerT],
+    serving: Serving,
+    *,
+    sockets: Mapping[str, SocketHandler] | None = None,
+) -> None:
+    """Give `app` a route for each operation, and the answers to all that goes wrong.
+
+    `handlers` and `sockets` have one entry for each operation by its id. Raises `TypeError` at start-up if one is
+    missing or has no operation.
+    """
+    raw = dict(sockets or {})
+    _check_complete("handler", {item.id for item in operations if not item.socket}, set(handlers))
+    _check_complete("socket handler", {item.id for item in operations if item.socket}, set(raw))
+    app.middlewares.append(_middleware(serving))
+    app.on_response_prepare.append(_finish_headers)
+    for operation in operations:
+        if operation.socket:
+            route = _socket_route(operation, raw[operation.id])
+        else:
+            route = _route(operation, handlers[operation.id], authenticate, serving)
+        app.router.add_route(operation.method.value, operation.path, route, expect_handler=_expect(operation))
+
+
+def _check_complete(what: str, wanted: set[str], given: set[str]) -> None:
+    for missing in sorted(wanted - given):
+        raise TypeError(f"operation {missing} has no {what}")
+    for superfluous in sorted(given - wanted):
+        raise TypeError(f"{what} {superfluous} has no operation")
+
+
+def _route(
+    operation: Operation, handler: Handler[CallerT], authenticate: Authenticate[CallerT], serving: Serving
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def route(request: web.Request) -> web.StreamResponse:
+        exchange = request[EXCHANGE]
+        exchange.operation = operation
+        reading.check_credentials(request, operation)
+        reading.check_media(request, operation)
+        body = await reading.read_body(request, operation, serving.body_s)
+        caller = None
+        if operation.auth is not Auth.NONE:
+            caller = await authenticate(request, operation, body)
+            exchange.caller = caller
+        call = Call(
+            operation=operation,
+            request_id=exchange.request_id,
+            traceparent=exchange.traceparent,
+            idempotency_key=reading.read_idempotency_key(request, operation),
+            raw=body,
+            authenticated=caller,
+            path_model=reading.read_path(request, operation),
+            query_model=reading.read_query(request, operation),
+            body_model=reading.read_json(body, operation),
+        )
+        return _response(operation, await handler(call))
+
+    return route
+
+
+def _socket_route(
+    operation: Operation, handler: SocketHandler
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def route(request: web.Request) -> web.StreamResponse:
+        request[EXCHANGE].operation = operation
+        return await handler(request)
+
+    return route
+
+
+def _response(operation: Operation, answer: Answer) -> web.Response:
+    body, media = answer.body, operation.response
+    headers = dict(answer.headers)
+    if isinstance(media, type):
+        if not isinstance(body, media):
+            raise TypeError("the handler's answer is not of its operation's response model")
+        content = body.model_dump_json().encode()
+        return web.Response(status=operation.status, body=content, content_type="application/json", headers=headers)
+    if media is None:
+        if body is not None:
+            raise TypeError("the handler answers with a body that its operation does not name")
+        return web.Response(status=operation.status, headers=headers)
+    if not isinstance(body, bytes):
+        raise TypeError("the handler's answer is not bytes")
+    return web.Response(status=operation.status, body=body, content_type=media.value, headers=headers)
+
+
+def new_request_id() -> str:
+    """Return a fresh request id."""
+    return "req_" + b32encode(token_bytes(10)).decode().lower()
+
+
+def _middleware(serving: Serving) -> Any:
+    @web.middleware
+    async def answer_all(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        exchange = Exchange(new_request_id(), request.method)
+        request[EXCHANGE] = exchange
+        begin = time.perf_counter()
+        try:
+            reading.check_target(request)
+            exchange.traceparent = reading.traceparent(request)
+            if serving.hosts is not None:
+                reading.check_host(request, serving.hosts)
+            if serving.refuse_foreign_pages:
+                reading.check_origin(request)
+            response = await handler(request)
+            exchange.status = response.status
+        except web.HTTPException as error:
+            response = _refuse(exchange, _translated(error), serving, allowed=error.headers.get("Allow", ""))
+        except ThroughcareError as error:
+            response = _refuse(exchange, error, serving)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets one document and the log the rest
+            exchange.failure = error
+            response = _refuse(exchange, InternalError(), serving)
+        finally:
+            exchange.duration_ms = (time.perf_counter() - begin) * 1000
+            serving.observe(exchange)
+        return response
+
+    return answer_all
+
+
+def _refuse(exchange: Exchange, error: ThroughcareError, serving: Serving, *, allowed: str = "") -> web.Response:
+    exchange.status, exchange.code = error.status, error.code
+    if exchange.started:
+        # Half an answer is on its way; only cutting the connection tells the caller that it is not whole.
+        raise ConnectionResetError
+    response = problem_response(error, exchange.request_id, now=serving.clock())
+    if allowed:
+        response.headers["Allow"] = allowed
+    if error.status == 401 and exchange.operation is not None:
+        response.headers["WWW-Authenticate"] = _CHALLENGES.get(exchange.operation.auth, "Bearer")
+    if isinstance(error, TooLarge):
+        response.force_close()
+    return response
+
+
+def problem_response(error: ThroughcareError, request_id: str, *, now: int) -> web.Response:
+    """Return the response that tells of `error` (HTTP-3)."""
+    return web.Response(
+        status=error.status,
+        body=render(problem(error, request_id, now=now)),
+        content_type=PROBLEM,
+        headers=problem_headers(error),
+    )
+
+
+def _translated(error: web.HTTPException) -> ThroughcareError:
+    known: dict[int, type[ThroughcareError]] = {
+        404: NotFound,
+        405: MethodNotAllowed,
+        413: TooLarge,
+        415: UnsupportedMediaType,
+    }
+    if error.status in known:
+        return known[error.status]()
+    return MalformedRequest() if error.status < 500 else InternalError()
+
+
+def _expect(operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse | None]]:
+    async def invite(request: web.Request) -> None:
+        """Invite a body that was announced, if it can be taken. Unlike aiohttp's own handler, echo nothing."""
+        fits = (request.content_length or 0) <= operation.limit
+        if fits and request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    return invite
+
+
+async def _finish_headers(request: web.Request, response: web.StreamResponse) -> None:
+    headers = response.headers
+    exchange = request.get(EXCHANGE)
+    if exchange is not None:
+        exchange.started = True
+        headers["X-Request-Id"] = exchange.request_id
+    headers["Cache-Control"] = "no-store"
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers.pop("Server", None)
