@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The directory: who may be sealed to and believed, worked out from the log's own statements (DIR-12).
+
+A connector replays the whole log from its pinned root fingerprint; the hub holds the same to judge submissions.
+Two replays of the same leaves answer every question alike.
+"""
+
+from keys.chain import judge
+from keys.entries import (
+    AgencyEntry,
+    AuthorityEntry,
+    DelegationEntry,
+    DeskEntry,
+    DeviceEntry,
+    IdentityHolder,
+    PrekeyEntry,
+    RootEntry,
+)
+from keys.permission import Change
+from keys.register import Register
+from protocol.address import AgencyAddress, DeskAddress, agency_of, desk_name, desk_of
+from protocol.errors import DirectoryInconsistent, Revoked, UntrustedKey
+from protocol.ids import KeyId
+from protocol.statements import Root, UnverifiedStatement, parse_statement
+from protocol.tree import CompactRange, leaf_hash
+
+__all__ = [
+    "AgencyEntry",
+    "AuthorityEntry",
+    "DelegationEntry",
+    "DeskEntry",
+    "DeviceEntry",
+    "Directory",
+    "IdentityHolder",
+    "PrekeyEntry",
+    "RootEntry",
+]
+
+
+class Directory:
+    """A replayed directory log. Not thread-safe; a statement that is refused changes nothing."""
+
+    def __init__(self, root_fingerprint: bytes, domain: str) -> None:
+        """Begin a replay of the log of the hub `domain` from `root_fingerprint`, SHA-256 of the root's body (DIR-4)."""
+        if len(root_fingerprint) != 32:
+            raise DirectoryInconsistent("Without a pinned root fingerprint nothing can be trusted.")
+        self.root_fingerprint = root_fingerprint
+        self.domain = domain
+        self._register = Register()
+        self._tree = CompactRange()
+        self._roots = [self._tree.root]
+
+    # Growing
+
+    def check(self, raw: bytes) -> None:
+        """Raise what `apply` would raise for `raw`, and change nothing."""
+        self._judge(parse_statement(raw), verify=True)
+
+    def apply(self, raw: bytes, *, verified: bool = False) -> int:
+        """Take in the next leaf and return its index.
+
+        `verified` spares the signatures of a statement that this installation checked before it stored it.
+        Raises `MalformedEnvelope`, `UntrustedKey`, `BadSignature`, `Revoked` or `DirectoryInconsistent`; the
+        directory is then as it was (DIR-1 to DIR-8).
+        """
+        change = self._judge(parse_statement(raw), verify=not verified)
+        change()
+        index = self._tree.append(leaf_hash(raw))
+        self._roots.append(self._tree.root)
+        return index
+
+    def _judge(self, statement: UnverifiedStatement, *, verify: bool) -> Change:
+        if not self._register.roots:
+            root = isinstance(statement.body.subject, Root)
+            if not root or statement.digest != self.root_fingerprint:
+                raise DirectoryInconsistent("The directory does not begin with the pinned root.")
+        return judge(self._register, statement, verify=verify)
+
+    # The log itself
+
+    @property
+    def size(self) -> int:
+        """The number of leaves."""
+        return self._tree.size
+
+    @property
+    def root(self) -> bytes:
+        """The tree's root hash over all leaves (AUD-2)."""
+        return self._roots[-1]
+
+    @property
+    def origin(self) -> str:
+        """The log's origin (DIR-13)."""
+        return f"{self.domain}/directory"
+
+    def root_at(self, size: int) -> bytes | None:
+        """Return the tree's root when it had `size` leaves; None if this replay has not come that far."""
+        return self._roots[size] if 0 <= size <= self.size else None
+
+    def index_of(self, raw: bytes) -> int | None:
+        """Return the index of the statement with the same body as `raw`, or None if it is new."""
+        return self._register.indexes.get(parse_statement(raw).digest)
+
+    # Looking up, as of now
+
+    def authority(self, domain: str) -> AuthorityEntry | None:
+        """Return the newest statement of the authority over `domain` that is not revoked, whatever its time."""
+        line = self._register.authorities.get(domain, [])
+        return line[-1] if line and line[-1].revoked_index is None else None
+
+    def agency(self, address: AgencyAddress, at: int) -> AgencyEntry | None:
+        """Return the agency's newest statement in force at `at` (ms UTC), if there is one."""
+        try:
+            return self._register.agency_in_force(address, at=at, size=self.size)
+        except (Revoked, UntrustedKey):
+            return None
+
+    def desk(self, address: DeskAddress, at: int) -> DeskEntry | None:
+        """Return a desk of an agency in force at `at` (ms UTC), if there is one, with the device that serves it."""
+        agency = self.agency(agency_of(address), at)
+        for name, function in agency.desks if agency else ():
+            if name == desk_name(address):
+                return DeskEntry(
+                    address=address,
+                    function=function,
+                    agency=agency_of(address),
+                    device=self._serving_in_force(address, at),
+                )
+        return None
+
+    def desks(self, at: int) -> list[DeskEntry]:
+        """Return all desks of agencies in force at `at` (ms UTC), sorted by address."""
+        addresses = [
+            desk_of(name, agency.address)
+            for agency in (self.agency(address, at) for address in self._register.agencies)
+            if agency
+            for name, _ in agency.desks
+        ]
+        found = (self.desk(address, at) for address in sorted(addresses))
+        return [desk for desk in found if desk]
+
+    def _serving_in_force(self, desk: DeskAddress, at: int) -> DeviceEntry | None:
+        key_id = self._register.serving(desk, self.size)
+        try:
+            return self.device_in_force(key_id, at=at, size=self.size) if key_id else None
+        except (Revoked, UntrustedKey):
+            return None
+
+    def device(self, key_id: bytes) -> DeviceEntry | None:
+        """Return the newest statement of a device, in force or not; `device_in_force` says whether it counts.
+
+        Its `revoked_index` tells of its own revocation, not of one above it.
+        """
+        line = self._register.devices.get(KeyId(key_id))
+        return line[-1] if line else None
+
+    def newest_prekey(self, device_id: bytes) -> PrekeyEntry | None:
+        """Return the device's prekey of the highest epoch, the only one to seal to (DIR-8)."""
+        line = self._register.prekeys.get(KeyId(device_id))
+        return line[-1] if line else None
+
+    def prekey(self, device_id: bytes, epoch: int) -> PrekeyEntry | None:
+        """Return the device's prekey of `epoch`, if it is among the last twelve."""
+        line = self._register.prekeys.get(KeyId(device_id), [])
+        return next((entry for entry in line if entry.epoch == epoch), None)
+
+    def identity_holder(self, key_id: bytes) -> IdentityHolder | None:
+        """Return whose an identity key is, in force or not."""
+        return self._register.identities.get(KeyId(key_id))
+
+    # Judging, as of a time and a size
+
+    def device_in_force(self, key_id: bytes, *, at: int, size: int) -> DeviceEntry:
+        """Return the device's statement that counted at `at` (ms UTC) in the first `size` leaves (DIR-6, ENV-17).
+
+        Raises `Revoked` if the device, its agency or its authority was revoked by then, and `UntrustedKey` if it is
+        unknown or a certificate of the chain did not cover that time.
+        """
+        return self._register.device_in_force(KeyId(key_id), at=at, size=size)
+
+    def delegation(self, digest: bytes, *, at: int, size: int) -> DelegationEntry:
+        """Return the delegation that counted at `at` in the first `size` leaves, or raise as `device_in_force`."""
+        return self._register.delegation_in_force(digest, at=at, size=size)
+
+    def serves(self, device_id: bytes, desk: DeskAddress, *, size: int) -> bool:
+        """Tell whether the first `size` leaves name this device last for `desk` (DIR-7)."""
+        return self._register.serving(desk, size) == device_id
