@@ -7,6 +7,7 @@ input: a pointer names only fields that the operation's own model knows.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -83,7 +84,7 @@ def invalid_fields(error: ValidationError, model: type[BaseModel], value: Json) 
 
     A pointer follows the value that came, but only over names that `model` declares: an unknown name is input.
     """
-    known = _names(model.model_json_schema())
+    known = _names(model)
     found = dict.fromkeys(
         FieldError(_pointer(item["loc"], value, known, missing=item["type"] == "missing"), _code(item["type"]))
         for item in error.errors(include_url=False, include_context=False, include_input=False)
@@ -91,9 +92,10 @@ def invalid_fields(error: ValidationError, model: type[BaseModel], value: Json) 
     return InvalidFields(list(found)[:MAX_FIELD_ERRORS])
 
 
-def _names(schema: Any) -> set[str]:
+@cache
+def _names(model: type[BaseModel]) -> frozenset[str]:
     names = set[str]()
-    waiting = [schema]
+    waiting: list[Any] = [model.model_json_schema()]
     while waiting:
         match waiting.pop():
             case dict(node):
@@ -105,10 +107,10 @@ def _names(schema: Any) -> set[str]:
                 waiting.extend(nodes)
             case _:
                 pass
-    return names
+    return frozenset(names)
 
 
-def _pointer(location: tuple[int | str, ...], value: Json, known: set[str], *, missing: bool) -> str:
+def _pointer(location: tuple[int | str, ...], value: Json, known: frozenset[str], *, missing: bool) -> str:
     parts: list[str] = []
     for place, step in enumerate(location):
         if isinstance(step, int):
