@@ -129,6 +129,35 @@ _GORA = "release.gora-prison@hub.example"
 _REKA = "intake.reka-probation@hub.example"
 _NOW = "2026-11-23T08:09:10.123Z"
 
+_PACKAGE = {
+    "terms": {
+        "trigger": {"event": "release.notice", "expected_on": "2026-12-01"},
+        "what_moves": ["supervision"],
+        "priority": "normal",
+        "acknowledge_by": "2026-11-24",
+        "answer_by": "2026-11-27",
+    },
+    "sections": [
+        {
+            "category": "identity",
+            "purpose": "continuity-of-care",
+            "basis": "statute",
+            "citation": "Probation Act, article 12",
+            "functions": ["probation-intake"],
+            "body": {"kind": "person", "family_name": "Example", "given_names": "Ana"},
+        }
+    ],
+}
+_ORIGIN = {
+    "agency": "gora-prison@hub.example",
+    "desk": _GORA,
+    "device": "0" * 64,
+    "officer": "release desk",
+    "officer_kind": "service",
+    "leaf_index": 41,
+    "marks": [],
+}
+
 SEND_HANDOVER = Operation(
     id="sendHandover",
     method=Method.POST,
@@ -154,7 +183,7 @@ SEND_HANDOVER = Operation(
     example=Example(
         request={
             "to": [_REKA],
-            "package": {},
+            "package": _PACKAGE,
             "not_understood": [{"path": "case/extra", "reason": "not mapped"}],
         },
         response={
@@ -207,7 +236,29 @@ GET_HANDOVER = Operation(
     response=HandoverView,
     errors=(NotFound,),
     answer_limit=8 << 20,
-    example=Example(path={"id": _MESSAGE}),
+    example=Example(
+        path={"id": _MESSAGE},
+        response={
+            "id": _MESSAGE,
+            "thread": _THREAD,
+            "direction": "received",
+            "state": "received",
+            "at": _NOW,
+            "offer": {"kind": "handover.offer", "version": 1},
+            "sections": [
+                {
+                    "number": 1,
+                    "category": "identity",
+                    "purpose": "continuity-of-care",
+                    "label": "standard",
+                    "body": {"kind": "person", "family_name": "Example", "given_names": "Ana"},
+                }
+            ],
+            "recipients": [],
+            "origin": _ORIGIN,
+            "not_understood": [],
+        },
+    ),
 )
 LIST_DESKS = Operation(
     id="listDesks",
@@ -249,6 +300,17 @@ GET_STATUS = Operation(
     summary="Say how the connector is: its hub, its directory, its queues.",
     auth=Auth.TOKEN,
     response=Status,
+    example=Example(
+        response={
+            "agency": "reka-probation@hub.example",
+            "desks": [_REKA],
+            "device": "0" * 64,
+            "now": _NOW,
+            "hub": {"connected": True, "last_contact": _NOW, "clock_difference_ms": 12, "error": None},
+            "directory": {"size": 30, "confirmed_at": _NOW, "state": "normal", "error": None},
+            "counts": {"queued": 0, "accepted": 1, "failed": 0, "received": 3, "held": 0, "quarantined": 0},
+        }
+    ),
 )
 
 CONNECTOR_OPERATIONS = registry(

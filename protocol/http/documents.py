@@ -10,6 +10,11 @@ from protocol.http.openapi import openapi
 from protocol.http.operation import Auth, Media, Method, Operation
 from protocol.http.strictjson import render
 
+HUB_TITLE = "Throughcare hub"
+CONNECTOR_TITLE = "Throughcare connector"
+API_VERSION = "1"
+"""The interface's version, which is also in every path; the program has another one."""
+
 GET_OPENAPI = Operation(
     id="getOpenapi",
     method=Method.GET,
@@ -28,7 +33,9 @@ GET_DOCS = Operation(
 )
 
 
-def document_handlers(operations: Sequence[Operation], *, title: str, version: str) -> dict[str, Handler[Any]]:
+def document_handlers(
+    operations: Sequence[Operation], *, title: str, version: str = API_VERSION
+) -> dict[str, Handler[Any]]:
     """Return the handlers of `getOpenapi` and `getDocs` for a server with these operations."""
     document = render(openapi(operations, title=title, version=version))
     page = reference.page(operations, title=title, version=version).encode()

@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from protocol.errors import ThroughcareError
 from protocol.http.operation import Auth, Media, Operation
-from protocol.http.problems import PROBLEM, ProblemDocument, problem
+from protocol.http.problems import PROBLEM, ProblemDocument
 
 Schema = dict[str, Any]
 Refs = dict[Any, Schema]
@@ -17,8 +17,6 @@ Refs = dict[Any, Schema]
 Mode = Literal["validation", "serialization"]
 
 _REF = "#/components/schemas/{model}"
-_EXAMPLE_REQUEST = "req_aaaaaaaaaaaaaaaa"
-_EXAMPLE_TIME = 1_795_421_350_123
 
 SECURITY: dict[Auth, Schema] = {
     Auth.DEVICE: {
@@ -102,25 +100,23 @@ def _success(operation: Operation, refs: Refs) -> Schema:
 
 
 def _failures(errors: Iterable[type[ThroughcareError]]) -> dict[str, Schema]:
-    by_status: dict[int, list[type[ThroughcareError]]] = {}
+    by_status: dict[int, list[str]] = {}
     for error in errors:
-        by_status.setdefault(error.status, []).append(error)
+        by_status.setdefault(error.status, []).append(error.code)
     return {
         str(status): {
-            "description": ", ".join(error.code for error in group),
+            "description": "Refused: " + ", ".join(codes),
             "content": {
                 PROBLEM: {
-                    "schema": {"$ref": _REF.format(model=ProblemDocument.__name__)},
-                    "examples": {error.code: {"value": _example_problem(error)} for error in group},
+                    "schema": {
+                        "$ref": _REF.format(model=ProblemDocument.__name__),
+                        "properties": {"code": {"enum": codes}},
+                    }
                 }
             },
         }
-        for status, group in by_status.items()
+        for status, codes in by_status.items()
     }
-
-
-def _example_problem(error: type[ThroughcareError]) -> Schema:
-    return problem(error(), _EXAMPLE_REQUEST, now=_EXAMPLE_TIME)
 
 
 def parameters_of(model: type[BaseModel]) -> dict[str, tuple[Schema, bool]]:
