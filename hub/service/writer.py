@@ -175,6 +175,9 @@ class Writer:
             else:
                 self._log.error(Event.REQUEST_FAILED, where=where(error))
                 _refuse_all(group, InternalError)
+        except BaseException as error:
+            self._stop(group, error)
+            raise
         else:
             try:
                 await self._conclude(group, transaction, finishes)

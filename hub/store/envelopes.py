@@ -4,7 +4,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
 
 from hub.store.tables import delivery, detail, envelope, leaf, section
 from hub.store.trees import Log
@@ -79,10 +79,12 @@ _DUE = (
     .limit(bindparam("most"))
 )
 _EMPTY = update(envelope).where(envelope.c.idx == bindparam("which")).values(purge_at=None)
+_BOUNDARY = select(func.max(envelope.c.idx)).where(envelope.c.accepted_at < bindparam("before"))
 _OLD = (
-    select(envelope.c.idx)
-    .where(envelope.c.accepted_at < bindparam("before"), envelope.c.purge_at.is_(None))
-    .order_by(envelope.c.accepted_at)
+    select(detail.c.idx)
+    .join(envelope, envelope.c.idx == detail.c.idx, isouter=True)
+    .where(detail.c.idx <= bindparam("boundary"), envelope.c.purge_at.is_(None))
+    .order_by(detail.c.idx)
     .limit(bindparam("most"))
 )
 
@@ -142,12 +144,17 @@ def nothing_left(connection: Connection, indexes: Sequence[int]) -> None:
 
 
 def forget(connection: Connection, before: int, most: int) -> int:
-    """Delete what was kept of envelopes accepted before `before` of which nothing is stored; leaves stay (AUD-1).
+    """Delete what was kept of events before `before` (ms UTC), except envelopes that still wait; leaves stay (AUD-1).
 
-    Returns how many were deleted, at most `most`.
+    Returns how many entries were forgotten, at most `most`.
     """
-    indexes = list(connection.scalars(_OLD, {"before": before, "most": most}))
+    # Indexes and times rise together, so the last old envelope bounds the old notices too.
+    boundary = connection.scalar(_BOUNDARY, {"before": before})
+    if boundary is None:
+        return 0
+    indexes = list(connection.scalars(_OLD, {"boundary": boundary, "most": most}))
     if indexes:
+        connection.execute(delete(delivery).where(delivery.c.idx.in_(indexes)))
         connection.execute(delete(envelope).where(envelope.c.idx.in_(indexes)))
         connection.execute(delete(detail).where(detail.c.idx.in_(indexes)))
     return len(indexes)

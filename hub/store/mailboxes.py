@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, func, select, tuple_
+from sqlalchemy import Connection, RowMapping, bindparam, delete, select, tuple_
 
 from hub.store.envelopes import ENTRY_COLUMNS, Entry, entry_of, nothing_left
 from hub.store.tables import delivery, detail, envelope, leaf, section
@@ -62,9 +62,6 @@ _PAGE = (
     .order_by(delivery.c.idx)
     .limit(bindparam("most"))
 )
-_SIZES = select(section.c.idx, section.c.number, func.length(section.c.bytes).label("size")).where(
-    section.c.idx.in_(bindparam("indexes", expanding=True))
-)
 _SECTIONS = select(section).where(tuple_(section.c.idx, section.c.number).in_(bindparam("which", expanding=True)))
 _UP_TO = (
     select(delivery.c.idx, delivery.c.sections)
@@ -96,31 +93,23 @@ def page(connection: Connection, device: KeyId, cursor: int, most: int, most_byt
     """
     parameters = {"device": device, "cursor": cursor, "most": most}
     rows = connection.execute(_PAGE, parameters).mappings().all()
-    wanted = _fitting(connection, rows, most_bytes)
-    rows = rows[: len(wanted)]
+    rows = rows[: _fitting([row[delivery.c.size] for row in rows], most_bytes)]
+    pairs = [(row[delivery.c.idx], number) for row in rows for number in numbers_in(row[delivery.c.sections])]
     found: dict[int, dict[int, bytes]] = defaultdict(dict)
-    pairs = [(index, number) for index, numbers in wanted for number in numbers]
     if pairs:
-        for row in connection.execute(_SECTIONS, {"which": pairs}):
-            found[row.idx][row.number] = row.bytes
+        for one in connection.execute(_SECTIONS, {"which": pairs}):
+            found[one.idx][one.number] = one.bytes
     return [_item(row, found[row[delivery.c.idx]]) for row in rows]
 
 
-def _fitting(connection: Connection, rows: Sequence[RowMapping], most_bytes: int) -> list[tuple[int, list[int]]]:
-    """Return (index, section numbers) of the first rows, as many as fit."""
-    sizes: dict[tuple[int, int], int] = {}
-    indexes = [row[delivery.c.idx] for row in rows]
-    if indexes:
-        sizes = {(row.idx, row.number): row.size for row in connection.execute(_SIZES, {"indexes": indexes})}
-    fitting: list[tuple[int, list[int]]] = []
+def _fitting(sizes: Sequence[int], most_bytes: int) -> int:
+    """Return how many of the first items fit into `most_bytes`; the first always does."""
     total = 0
-    for row in rows:
-        index, numbers = row[delivery.c.idx], numbers_in(row[delivery.c.sections])
-        total += sum(sizes[index, number] for number in numbers) + len(row[envelope.c.row_hashes] or b"")
-        if fitting and total > most_bytes:
-            break
-        fitting.append((index, numbers))
-    return fitting
+    for count, size in enumerate(sizes):
+        total += size
+        if count and total > most_bytes:
+            return count
+    return len(sizes)
 
 
 def _item(row: RowMapping, sections: Mapping[int, bytes]) -> StoredItem:

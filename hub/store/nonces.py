@@ -6,14 +6,14 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 from hub.store.tables import nonce
 from protocol.ids import KeyId
 
-_FIND = select(nonce.c.expires).where(nonce.c.device_id == bindparam("device"), nonce.c.nonce == bindparam("value"))
+_ALL = select(nonce.c.device_id, nonce.c.nonce, nonce.c.expires)
 _OLD = delete(nonce).where(nonce.c.expires < bindparam("now"))
 NEW_NONCES = insert(nonce)
 
 
-def is_used(connection: Connection, device: KeyId, value: bytes) -> bool:
-    """Tell whether `device` used this nonce before."""
-    return connection.execute(_FIND, {"device": device, "value": value}).first() is not None
+def stored(connection: Connection) -> list[tuple[KeyId, bytes, int]]:
+    """Return (device, nonce, expires) of every stored nonce."""
+    return [(KeyId(row.device_id), row.nonce, row.expires) for row in connection.execute(_ALL)]
 
 
 def drop_old(connection: Connection, now: int) -> int:

@@ -87,7 +87,7 @@ section = Table(
 )
 
 # One item of one device's mailbox: a row and wrap of an envelope, or a notice (both null). `sections` is a set of
-# section numbers, one bit each.
+# section numbers, one bit each; `size` is about how many bytes the item has on the wire.
 delivery = Table(
     "delivery",
     metadata,
@@ -98,6 +98,7 @@ delivery = Table(
     Column("row", LargeBinary),
     Column("wrap", LargeBinary),
     Column("sections", Number, nullable=False),
+    Column("size", Number, nullable=False),
     Index("ix_delivery_idx", "idx"),
 )
 

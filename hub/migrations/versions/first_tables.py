@@ -76,6 +76,7 @@ def upgrade() -> None:
         sa.Column("row", sa.LargeBinary(), nullable=True),
         sa.Column("wrap", sa.LargeBinary(), nullable=True),
         sa.Column("sections", NUMBER, nullable=False),
+        sa.Column("size", NUMBER, nullable=False),
         sa.PrimaryKeyConstraint("device_id", "idx", name="pk_delivery"),
     )
     op.create_index("ix_delivery_idx", "delivery", ["idx"])

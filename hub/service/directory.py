@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The directory log: kept in memory as verified, appended to through the writer, and vouched for by heads."""
+
+import asyncio
+from collections.abc import Callable
+
+from sqlalchemy import Connection
+
+from hub.service.transaction import Change, Finish, Transaction
+from hub.service.writer import Clock, Writer
+from hub.store import trees
+from hub.store.engine import Store
+from hub.store.trees import Log
+from keys.directory import Directory
+from keys.signing import Ed25519Signer, sign_head
+from protocol.errors import NotFound, StoreBehind, ThroughcareError, Unavailable
+from protocol.limits import MINUTE
+from protocol.receipts import Head
+
+HEAD_KEPT = MINUTE
+"""How long a signed head may be handed out: connectors judge the hub's freshness by its time (DIR-11)."""
+
+_PAGE = 500
+
+
+class AppendStatement(Change[int]):
+    """Append a statement that the directory has checked; the answer is its index."""
+
+    def __init__(self, raw: bytes, index: int) -> None:
+        self.raw = raw
+        self.index = index
+        self.weight = len(raw)
+
+    def apply(self, transaction: Transaction) -> Finish[int]:
+        """Append the leaf where it was checked to belong."""
+        if transaction.size(Log.DIRECTORY) != self.index:
+            raise Unavailable
+        index = transaction.append(Log.DIRECTORY, self.raw)
+        return lambda: index
+
+
+class DirectoryLog:
+    """The hub's directory. Everything here happens on the event loop; only one statement is appended at a time."""
+
+    def __init__(
+        self, store: Store, writer: Writer, directory: Directory, origin: str, key: Ed25519Signer, clock: Clock
+    ) -> None:
+        """`directory` is empty; `load` fills it."""
+        self.directory = directory
+        self._store = store
+        self._writer = writer
+        self._origin = origin
+        self._key = key
+        self._clock = clock
+        self._turn = asyncio.Lock()
+        self._grown = asyncio.Condition()
+        self._head: tuple[Head, bytes] | None = None
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_statement(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called after each new statement."""
+        self._listeners.append(listener)
+
+    async def load(self) -> None:
+        """Replay what is stored; raises StoreBehind if it is not what this hub once accepted."""
+        while batch := await self._store.read(self._stored):
+            for raw in batch:
+                try:
+                    # Signatures were checked before the statement became a leaf, and the log check has shown that
+                    # the leaves are those of then.
+                    self.directory.apply(raw, verified=True)
+                except ThroughcareError as error:
+                    raise StoreBehind(
+                        "The stored directory does not begin with the pinned root, or is damaged. Check "
+                        "hub.root_fingerprint; if it is right, put back the newest copy of the database."
+                    ) from error
+
+    def _stored(self, connection: Connection) -> list[bytes]:
+        return trees.leaves(connection, Log.DIRECTORY, self.directory.size, _PAGE)
+
+    async def append(self, raw: bytes) -> int:
+        """Append a statement and return its index; one with the same body again gets the same index.
+
+        Raises what is wrong with the statement; a refused one changes nothing.
+        """
+        async with self._turn:
+            known = self.directory.index_of(raw)
+            if known is not None:
+                return known
+            self.directory.check(raw)
+            # Once it is committed it must be taken in, even if who sent it does not wait for the answer.
+            return await asyncio.shield(asyncio.ensure_future(self._commit(raw)))
+
+    async def _commit(self, raw: bytes) -> int:
+        index = await self._writer.write(AppendStatement(raw, self.directory.size))
+        self.directory.apply(raw)
+        async with self._grown:
+            self._grown.notify_all()
+        for listener in self._listeners:
+            listener()
+        return index
+
+    async def reached(self, size: int) -> None:
+        """Wait until the directory in memory has `size` statements, as the stored one already has."""
+        async with self._grown:
+            await self._grown.wait_for(lambda: self.directory.size >= size)
+
+    def head(self) -> bytes:
+        """Return the newest signed head, at most a minute old (DIR-10); NotFound before the first statement."""
+        if self.directory.size == 0:
+            raise NotFound("The directory has no statement yet. The authority submits the root first.")
+        now = self._clock()
+        if self._head is not None:
+            head, signed = self._head
+            if head.size == self.directory.size and head.at <= now < head.at + HEAD_KEPT:
+                return signed
+        head = Head(self._origin, self.directory.size, self.directory.root, now)
+        signed = sign_head(head, self._key)
+        self._head = (head, signed)
+        return signed
+
+    async def statements(self, start: int, most: int, most_bytes: int) -> tuple[list[bytes], int | None]:
+        """Return statements from index `start` on, at most `most` and `most_bytes`, and where to go on, or None."""
+        found = await self._store.read(lambda connection: trees.leaves(connection, Log.DIRECTORY, start, most))
+        page: list[bytes] = []
+        total = 0
+        for raw in found:
+            total += len(raw)
+            if page and total > most_bytes:
+                break
+            page.append(raw)
+        end = start + len(page)
+        return page, end if page and end < self.directory.size else None

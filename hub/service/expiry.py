@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What time demands of the store: expired envelopes, and evidence past its time."""
+
+from hub.service.transaction import Change, Finish, Transaction
+from hub.store import envelopes
+from hub.store.trees import Log
+from protocol.frames import ItemKind
+from protocol.ids import KeyId
+from protocol.limits import DAY
+from protocol.receipts import Detail, ReceiptKind
+
+AT_ONCE = 100
+NOTICE_SIZE = 1_024
+"""About the bytes of a notice on the wire."""
+
+
+class ExpireDue(Change[int]):
+    """Purge envelopes past their time and tell their senders, at most 100 at once (HTTP-11).
+
+    The answer is how many; fewer than `AT_ONCE` means that none is left.
+    """
+
+    def apply(self, transaction: Transaction) -> Finish[int]:
+        """Append a leaf for each, put the notice into the sender's mailbox, delete what is left."""
+        # What was collected in this very group must not count as uncollected.
+        transaction.settle()
+        found = envelopes.due(transaction.connection, transaction.now, AT_ONCE)
+        for one in found:
+            entry = transaction.record(
+                Detail(
+                    kind=ReceiptKind.EXPIRED,
+                    envelope_id=one.envelope_id,
+                    digest=one.digest,
+                    sender_desk=Detail.parse(one.detail).sender_desk,
+                    directory_size=transaction.size(Log.DIRECTORY),
+                    directory_root=transaction.root(Log.DIRECTORY),
+                )
+            )
+            transaction.deliver(
+                KeyId(one.sender_device),
+                {
+                    "idx": entry.index,
+                    "kind": ItemKind.NOTICE,
+                    "position": 0,
+                    "row": None,
+                    "wrap": None,
+                    "sections": 0,
+                    "size": NOTICE_SIZE,
+                },
+            )
+        if found:
+            envelopes.purge(transaction.connection, [one.index for one in found])
+        return lambda: len(found)
+
+
+class ForgetOld(Change[int]):
+    """Delete digests, receipts and replay rows past the retention time; the leaves stay and stay valid (AUD-1)."""
+
+    def __init__(self, days: int) -> None:
+        self.days = days
+
+    def apply(self, transaction: Transaction) -> Finish[int]:
+        """Delete at most `AT_ONCE` entries; the answer is how many."""
+        forgotten = envelopes.forget(transaction.connection, transaction.now - self.days * DAY, AT_ONCE)
+        return lambda: forgotten

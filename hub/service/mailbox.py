@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mailboxes: reading by cursor, waking whoever waits, deleting what is acknowledged (HTTP-7, HTTP-8)."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hub.service.receipts import Receipts
+from hub.service.transaction import Change, Finish, Transaction
+from hub.service.writer import Writer
+from hub.store import mailboxes
+from hub.store.engine import Store
+from hub.store.mailboxes import StoredItem
+from hub.store.trees import Log
+from protocol.errors import InvalidInput, Unavailable
+from protocol.frames import Item, ItemKind
+from protocol.ids import KeyId
+from protocol.limits import MAX_DELIVERY
+from protocol.slices import encode_slice
+
+MAX_WATCHERS = 8
+"""Long polls and connections of one device at the same time."""
+AT_ONCE = 500
+"""Deliveries deleted by one change; a long acknowledgement takes several, and others get their turn between."""
+
+
+class AcknowledgeUpTo(Change[bool]):
+    """Delete deliveries of one device up to a leaf index; the answer is whether there are more."""
+
+    def __init__(self, device_id: KeyId, up_to: int) -> None:
+        self.device_id = device_id
+        self.up_to = up_to
+
+    def apply(self, transaction: Transaction) -> Finish[bool]:
+        """Collect what is to be deleted."""
+        if self.up_to >= transaction.size(Log.AUDIT):
+            raise InvalidInput("Nothing with this index was delivered yet.")
+        found = mailboxes.acknowledged(transaction.connection, self.device_id, self.up_to, AT_ONCE)
+        transaction.remove(found)
+        return lambda: len(found) == AT_ONCE
+
+
+class Mailboxes:
+    """The mailboxes of all devices; each method takes the device that asks, and shows it nothing else (HTTP-8)."""
+
+    def __init__(self, store: Store, writer: Writer, receipts: Receipts) -> None:
+        self._store = store
+        self._writer = writer
+        self._receipts = receipts
+        self._watchers: dict[KeyId, set[asyncio.Event]] = defaultdict(set)
+        self._closing = False
+        writer.on_commit(self._wake)
+
+    def _wake(self, transaction: Transaction) -> None:
+        for device in transaction.woken & self._watchers.keys():
+            for event in self._watchers[device]:
+                event.set()
+
+    @contextmanager
+    def watch(self, device_id: KeyId) -> Iterator[asyncio.Event]:
+        """Give an event that is set whenever something comes for `device_id`, and when the hub stops."""
+        watchers = self._watchers[device_id]
+        if self._closing or len(watchers) >= MAX_WATCHERS:
+            raise Unavailable
+        event = asyncio.Event()
+        watchers.add(event)
+        try:
+            yield event
+        finally:
+            watchers.discard(event)
+            if not watchers:
+                self._watchers.pop(device_id, None)
+
+    def close(self) -> None:
+        """Send everybody who waits away with what there is."""
+        self._closing = True
+        for watchers in self._watchers.values():
+            for event in watchers:
+                event.set()
+
+    async def read(self, device_id: KeyId, cursor: int, most: int) -> list[Item]:
+        """Return the items of `device_id` from leaf index `cursor` on: at most `most`, about 4 MiB."""
+        found = await self._store.read(
+            lambda connection: mailboxes.page(connection, device_id, cursor, most, MAX_DELIVERY)
+        )
+        return [self._item(stored) for stored in found]
+
+    async def wait(self, device_id: KeyId, cursor: int, most: int, seconds: float) -> list[Item]:
+        """Return as `read` does, waiting up to `seconds` for the first item."""
+        if seconds <= 0:
+            return await self.read(device_id, cursor, most)
+        with self.watch(device_id) as arrived:
+            try:
+                async with asyncio.timeout(seconds):
+                    while True:
+                        arrived.clear()
+                        items = await self.read(device_id, cursor, most)
+                        if items or self._closing:
+                            return items
+                        await arrived.wait()
+            except TimeoutError:
+                return []
+
+    async def acknowledge(self, device_id: KeyId, up_to: int) -> None:
+        """Delete what `device_id` has stored durably: everything up to leaf index `up_to` (HTTP-7).
+
+        Raises InvalidInput for an index that no leaf has yet.
+        """
+        while await self._writer.write(AcknowledgeUpTo(device_id, up_to)):
+            pass
+
+    def _item(self, stored: StoredItem) -> Item:
+        receipt = self._receipts.of(stored.entry)
+        parts = stored.parts
+        if parts is None:
+            return Item(stored.entry.index, ItemKind.NOTICE, receipt)
+        data = encode_slice(
+            common=parts.common,
+            position=parts.position,
+            row_hashes=parts.row_hashes,
+            row=parts.row,
+            wraps_hash=parts.wraps_hash,
+            wrap=parts.wrap,
+            section_hashes=parts.section_hashes,
+            sections=parts.sections,
+            sender_sig=parts.sender_sig,
+            receipt=receipt,
+        )
+        return Item(stored.entry.index, ItemKind.SLICE, data)

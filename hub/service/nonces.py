@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nonces of request signatures: each counts once for a device, also after a restart (HTTP-2)."""
+
+from hub.service.transaction import Change, Finish, Transaction
+from hub.service.writer import Clock, Writer
+from hub.store import nonces
+from hub.store.engine import Store
+from protocol.errors import NotAuthenticated
+from protocol.ids import KeyId
+from protocol.limits import SIGNATURE_WINDOW
+
+_KEPT = 2 * SIGNATURE_WINDOW
+"""A signature may be dated a window ahead, and is accepted for a window from then."""
+
+
+class StoreNonce(Change[None]):
+    """Store a nonce that is known to be new."""
+
+    weight = 128
+
+    def __init__(self, device_id: KeyId, nonce: bytes, expires: int) -> None:
+        self._row: dict[str, object] = {"device_id": device_id, "nonce": nonce, "expires": expires}
+
+    def apply(self, transaction: Transaction) -> Finish[None]:
+        """Collect the row."""
+        transaction.insert(nonces.NEW_NONCES, self._row)
+        return lambda: None
+
+
+class DropNonces(Change[int]):
+    """Delete nonces whose signatures are too old to be accepted anyway."""
+
+    def apply(self, transaction: Transaction) -> Finish[int]:
+        """Delete them; the answer is how many."""
+        dropped = nonces.drop_old(transaction.connection, transaction.now)
+        return lambda: dropped
+
+
+class Nonces:
+    """The nonces in use: looked up in memory, stored before the request is answered."""
+
+    def __init__(self, store: Store, writer: Writer, clock: Clock) -> None:
+        self._store = store
+        self._writer = writer
+        self._clock = clock
+        self._used: dict[tuple[KeyId, bytes], int] = {}
+
+    async def load(self) -> None:
+        """Read what was in use before the restart."""
+        for device_id, nonce, expires in await self._store.read(nonces.stored):
+            self._used[device_id, nonce] = expires
+
+    async def use(self, device_id: KeyId, nonce: bytes) -> None:
+        """Use up a nonce of an authentic signature; raises NotAuthenticated if it was used before."""
+        if (device_id, nonce) in self._used:
+            raise NotAuthenticated("The signature's nonce was used before. Sign each request anew.")
+        expires = self._clock() + _KEPT
+        self._used[device_id, nonce] = expires
+        await self._writer.write(StoreNonce(device_id, nonce, expires))
+
+    async def prune(self) -> None:
+        """Forget nonces whose signatures are too old anyway."""
+        now = self._clock()
+        self._used = {key: expires for key, expires in self._used.items() if expires >= now}
+        await self._writer.write(DropNonces())

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Accepting envelopes: what a hub can check without opening anything, then one durable entry (ENV, HTTP-5)."""
+
+from hub.service.directory import DirectoryLog
+from hub.service.receipts import Receipts
+from hub.service.transaction import Change, Finish, Transaction
+from hub.service.writer import Clock, Writer
+from hub.store import envelopes
+from hub.store.engine import Store
+from hub.store.envelopes import Accepted
+from hub.store.mailboxes import bits
+from hub.store.trees import Log
+from keys.verifying import verify_sender
+from protocol.envelope import UnverifiedEnvelope, parse_envelope
+from protocol.errors import (
+    ConsentDenied,
+    EnvelopeIdReused,
+    Expired,
+    PolicyDenied,
+    RecipientUnavailable,
+    Revoked,
+    SenderMismatch,
+    ThroughcareError,
+    UntrustedKey,
+)
+from protocol.frames import ItemKind
+from protocol.ids import KeyId
+from protocol.limits import CLOCK_SKEW, HASH
+from protocol.receipts import Detail, ReceiptKind
+from protocol.rows import Row
+
+SLICE_FIXED = 4_096
+"""About the bytes of a slice without its sections and the hashes of other rows."""
+
+
+class DirectoryMoved(ThroughcareError):
+    """The directory grew between check and commit; the envelope is checked again, and nobody is told."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+
+class AcceptEnvelope(Change[bytes]):
+    """Store a checked envelope with its audit leaf; the answer is its receipt (AUD-1, AUD-3)."""
+
+    def __init__(
+        self, envelope: UnverifiedEnvelope, *, directory_size: int, valid_until: int, receipts: Receipts
+    ) -> None:
+        """It was checked against the first `directory_size` statements and holds until `valid_until`, ms UTC."""
+        self.envelope = envelope
+        self.envelope_id = envelope.common.envelope_id
+        self.weight = len(envelope.raw)
+        self._directory_size = directory_size
+        self._valid_until = valid_until
+        self._receipts = receipts
+
+    def apply(self, transaction: Transaction) -> Finish[bytes]:
+        """Append the leaf and the rows, or find the envelope accepted before."""
+        envelope, known = self.envelope, transaction.known.get(self.envelope.common.envelope_id)
+        if known is not None:
+            check_same(envelope, known)
+            return lambda: self._receipts.of(known.entry)
+        if transaction.size(Log.DIRECTORY) != self._directory_size:
+            raise DirectoryMoved(transaction.size(Log.DIRECTORY))
+        if transaction.now >= self._valid_until:
+            raise Expired
+        entry = transaction.record(
+            Detail(
+                kind=ReceiptKind.ACCEPTED,
+                envelope_id=envelope.common.envelope_id,
+                digest=envelope.digest,
+                sender_desk=envelope.common.sender_desk,
+                directory_size=transaction.size(Log.DIRECTORY),
+                directory_root=transaction.root(Log.DIRECTORY),
+            )
+        )
+        self._store(transaction, entry.index)
+        transaction.known[envelope.common.envelope_id] = Accepted(envelope.digest, envelope.sender_sig, entry)
+        return lambda: self._receipts.of(entry)
+
+    def _store(self, transaction: Transaction, index: int) -> None:
+        envelope = self.envelope
+        transaction.insert(
+            envelopes.NEW_ENVELOPES,
+            {
+                "idx": index,
+                "envelope_id": envelope.common.envelope_id,
+                "digest": envelope.digest,
+                "sender_sig": envelope.sender_sig,
+                "sender_device": envelope.common.device_id,
+                "common": envelope.common_bytes,
+                "row_hashes": b"".join(envelope.row_hashes),
+                "wraps_hash": envelope.wraps_hash,
+                "section_hashes": b"".join(envelope.section_hashes),
+                "accepted_at": transaction.now,
+                "purge_at": envelope.common.expires,
+            },
+        )
+        for number, section in enumerate(envelope.sections):
+            transaction.insert(envelopes.NEW_SECTIONS, {"idx": index, "number": number, "bytes": section})
+        fixed = SLICE_FIXED + HASH * len(envelope.rows)
+        for position, row in enumerate(envelope.rows):
+            transaction.deliver(
+                row.device_id,
+                {
+                    "idx": index,
+                    "kind": ItemKind.SLICE,
+                    "position": position,
+                    "row": envelope.row_bytes[position],
+                    "wrap": envelope.wraps[position],
+                    "sections": bits(row.numbers),
+                    "size": fixed + sum(len(envelope.sections[number]) for number in row.numbers),
+                },
+            )
+
+
+def check_same(envelope: UnverifiedEnvelope, known: Accepted) -> None:
+    """Raise EnvelopeIdReused unless these are the bytes that were accepted under the id (HTTP-5)."""
+    if (known.digest, known.sender_sig) != (envelope.digest, envelope.sender_sig):
+        raise EnvelopeIdReused
+
+
+class Submissions:
+    """Takes envelopes from devices."""
+
+    def __init__(self, store: Store, writer: Writer, directory: DirectoryLog, receipts: Receipts, clock: Clock) -> None:
+        self._store = store
+        self._writer = writer
+        self._log = directory
+        self._receipts = receipts
+        self._clock = clock
+
+    async def submit(self, device_id: KeyId, data: bytes) -> bytes:
+        """Accept the envelope `data` from an authenticated device and return its receipt, durable (HTTP-5).
+
+        Raises the EnvelopeError or DirectoryError that says what is wrong with it.
+        """
+        envelope = parse_envelope(data)
+        if envelope.common.device_id != device_id:
+            raise SenderMismatch
+        while True:
+            size = self._log.directory.size
+            try:
+                valid_until = self._check(envelope)
+            except (Expired, Revoked, UntrustedKey, RecipientUnavailable):
+                # What was accepted once stays accepted, however the world has changed since (HTTP-5).
+                before = await self._accepted_before(envelope)
+                if before is None:
+                    raise
+                check_same(envelope, before)
+                return self._receipts.of(before.entry)
+            change = AcceptEnvelope(envelope, directory_size=size, valid_until=valid_until, receipts=self._receipts)
+            try:
+                return await self._writer.write(change)
+            except DirectoryMoved as moved:
+                await self._log.reached(moved.size)
+
+    async def _accepted_before(self, envelope: UnverifiedEnvelope) -> Accepted | None:
+        id_ = envelope.common.envelope_id
+        found = await self._store.read(lambda connection: envelopes.accepted(connection, [id_]))
+        return found.get(id_)
+
+    def _check(self, envelope: UnverifiedEnvelope) -> int:
+        """Check all that needs no key; return until when the answer holds, in ms UTC."""
+        now, common, directory = self._clock(), envelope.common, self._log.directory
+        if common.created > now + CLOCK_SKEW:
+            raise Expired("The envelope is dated over 10 minutes ahead. Check the sender's clock and seal again.")
+        if common.expires <= now:
+            raise Expired
+        device = directory.device_in_force(common.device_id, at=now, size=directory.size)
+        desk = directory.desk(common.sender_desk, now)
+        if desk is None or desk.device is None or desk.device.key_id != device.key_id:
+            raise SenderMismatch("The sending desk is not served by this device.")
+        verify_sender(envelope, device.key)
+        for row in envelope.rows:
+            self._check_row(row, now)
+        return min(common.expires, device.not_after)
+
+    def _check_row(self, row: Row, now: int) -> None:
+        if any(section.handle is not None for section in row.sections):
+            raise ConsentDenied("Handles and tickets are not in force yet; they must be null (ENV-5).")
+        if row.blobs:
+            raise PolicyDenied("This hub does not take attachments yet (ATT-1).")
+        desk = self._log.directory.desk(row.desk, now)
+        if desk is None or desk.device is None or desk.device.key_id != row.device_id:
+            raise RecipientUnavailable(
+                "A recipient's desk is not served by the device that the envelope names. Refresh the directory and "
+                "seal again."
+            )
