@@ -87,7 +87,8 @@ def _unknown(names: Iterable[str]) -> NotFound:
         if listed
         else f"No connector is known here (looked in {_folder(None)})."
     )
-    error.add_note("the same command with a known name" if listed else "throughcare sandbox   (in another terminal)")
+    next_step = "the same command with a known name" if listed else "throughcare sandbox   (in another terminal)"
+    error.add_note(f"next: {next_step}")
     return error
 
 

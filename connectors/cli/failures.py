@@ -23,6 +23,7 @@ import click
 from protocol import errors
 
 ErrorT = TypeVar("ErrorT", bound=Exception)
+_NEXT = "next: "
 
 FAILED, USAGE, CONFIGURATION, NOT_AUTHORISED, NOT_FOUND, CONFLICT, UNREACHABLE, DAMAGED = range(1, 9)
 
@@ -82,7 +83,7 @@ NEXT_STEPS: dict[type[Exception], str] = {
 
 def then(error: ErrorT, next_step: str) -> ErrorT:
     """Return `error` with the command that its reader should type next."""
-    error.add_note(next_step)
+    error.add_note(_NEXT + next_step)
     return error
 
 
@@ -93,14 +94,19 @@ def exit_code(error: BaseException) -> int:
 
 def next_step(error: BaseException) -> str:
     """Return what to type next."""
-    notes = getattr(error, "__notes__", [])
-    if notes:
-        return str(notes[0])
+    for note in notes(error):
+        if note.startswith(_NEXT):
+            return note.removeprefix(_NEXT)
     return next((NEXT_STEPS[kind] for kind in type(error).__mro__ if kind in NEXT_STEPS), "throughcare --help")
 
 
+def notes(error: BaseException) -> list[str]:
+    """Return what was noted on `error` on its way up."""
+    return [str(note) for note in getattr(error, "__notes__", [])]
+
+
 def report(error: Exception) -> int:
-    """Tell `error` on standard error in three lines and return its exit code."""
+    """Tell `error` on standard error: what, why, notes made on its way, what next. Return its exit code."""
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     if isinstance(error, errors.ThroughcareError):
@@ -112,6 +118,9 @@ def report(error: Exception) -> int:
     else:
         click.echo("error: Internal error (internal-error)", err=True)
         click.echo(f"why:   {_place(error)}; please report it with what you typed", err=True)
+    for note in notes(error):
+        if not note.startswith(_NEXT):
+            click.echo(f"note:  {note}", err=True)
     click.echo(f"next:  {next_step(error)}", err=True)
     return exit_code(error)
 

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`throughcare authority`: vouching for agencies, from the programme's root to the second approver's signature."""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from connectors.authority import approval, invitation
+from connectors.authority.office import Office, create_office, open_office, read_hub_facts
+from connectors.cli.failures import then
+from connectors.cli.passphrase import passphrase_in, read_passphrase
+from connectors.cli.voice import Voice, speaks
+from connectors.enrolment.pins import Pins, check_hub, verified_head
+from connectors.enrolment.visit import now_ms, visiting
+from connectors.hub_client import HubClient
+from keys.privatefile import write_private
+from keys.signing import HybridSigner
+from protocol.enrolment import EnrolmentCode
+from protocol.errors import Conflict, InvalidInput, NotFound
+from protocol.ids import Kind, text
+from protocol.limits import DAY
+
+FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+APPROVER = click.option("--approver", type=int, required=True, help="Which approver signs: 1, 2, …")
+KEY_FILE = click.option(
+    "--key-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The approver's key, if it is not in the authority's folder.",
+)
+PASSPHRASE_FILE = click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the approver's passphrase (- is standard input).",
+)
+
+
+@click.command()
+@FOLDER
+@click.option("--domain", required=True, help="The hub's domain, in which all addresses end: hub.example.")
+@click.option("--programme", required=True, help="Name of the whole federation.")
+@click.option("--jurisdiction", required=True, help="Whose authority this is.")
+@click.option("--approvers", default=2, show_default=True, help="How many people may approve agencies.")
+@click.option("--root-persons", default=2, show_default=True, help="How many people hold the programme's root.")
+@click.option(
+    "--passphrases",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of NAME.passphrase files; what is missing there is made.  [default: DIR/passphrases]",
+)
+@speaks
+def init(
+    folder: Path,
+    domain: str,
+    programme: str,
+    jurisdiction: str,
+    approvers: int,
+    root_persons: int,
+    passphrases: Path | None,
+    voice: Voice,
+) -> None:
+    """Make the keys and first statements of a programme."""
+    where = passphrases or folder / "passphrases"
+    office = create_office(
+        folder,
+        programme=programme,
+        jurisdiction=jurisdiction,
+        domain=domain,
+        root_persons=root_persons,
+        approvers=approvers,
+        passphrase_of=lambda name: passphrase_in(where, name),
+        now=now_ms(),
+    )
+    voice.data(facts(office), describe(office))
+    voice.say(
+        f"Each key in {folder / 'keys'} and its passphrase in {where} belong to one person: take them away.\n"
+        f"next:  throughcare-hub init   (with this root fingerprint), then throughcare authority publish {folder}"
+    )
+
+
+@click.command()
+@FOLDER
+@click.option(
+    "--hub",
+    "hub_file",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="The hub-public.json that `throughcare-hub init` wrote.",
+)
+@speaks
+def publish(folder: Path, hub_file: Path, voice: Voice) -> None:
+    """Bring root and authority into the hub's directory."""
+    office = open_office(folder).connect(read_hub_facts(hub_file))
+    voice.data(asyncio.run(_publish(office)), ["Root and authority are in the hub's directory."])
+    voice.say(f"next:  throughcare authority invite {folder} --agency NAME …")
+
+
+async def _publish(office: Office) -> dict[str, Any]:
+    async with visiting(office.hub.url) as hub:
+        await check_hub(hub, pins_of(office))
+        return {"indexes": [await hub.submit_statement(raw) for raw in office.statements()]}
+
+
+@click.command()
+@FOLDER
+@click.option("--agency", required=True, help="The agency's name in its address: reka-probation.")
+@click.option("--name", required=True, help='How people call it: "Reka Probation Office".')
+@click.option("--kind", required=True, help="What it is: prison, probation, csw, …")
+@click.option("--desk", "desks", required=True, multiple=True, help="A desk and its function: intake=probation-intake.")
+@click.option("--days", default=14, show_default=True, help="For how many days the code can be used.")
+@click.option("--replace", is_flag=True, help="Make a new code in place of one that is out.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write the code.  [default: AGENCY.code]"
+)
+@APPROVER
+@KEY_FILE
+@PASSPHRASE_FILE
+@speaks
+def invite(
+    folder: Path,
+    agency: str,
+    name: str,
+    kind: str,
+    desks: tuple[str, ...],
+    days: int,
+    replace: bool,
+    out: Path | None,
+    approver: int,
+    key_file: Path | None,
+    passphrase_file: Path | None,
+    voice: Voice,
+) -> None:
+    """Write an enrolment code for one agency."""
+    office = open_office(folder)
+    pairs = tuple(_desk(desk) for desk in desks)
+    invitation.check_functions(kind, pairs)
+    if office.code_file(agency).exists() and not replace:
+        raise Conflict("A code is out for that agency already. Use --replace to make a new one in its place.")
+    signer = open_approver(office, approver, key_file, passphrase_file)
+
+    async def register() -> EnrolmentCode:
+        async with visiting(office.hub.url) as hub:
+            await check_hub(hub, pins_of(office))
+            code = invitation.make_code(
+                office,
+                agency=agency,
+                name=name,
+                kind=kind,
+                desks=pairs,
+                expires=now_ms() + days * DAY,
+                directory_size=(await verified_head(hub, pins_of(office))).size,
+            )
+            await hub.register_code(invitation.registration(code, signer))
+            return code
+
+    code = asyncio.run(register())
+    invitation.keep_code(office, code, replace=replace)
+    target = out or Path(f"{agency}.code")
+    write_private(target, code.text().encode() + b"\n")
+    voice.data(
+        {"agency": code.terms.agency, "code_id": text(Kind.CODE, code.code_id), "code_file": str(target)},
+        [f"{code.terms.agency}: the code is in {target}"],
+    )
+    voice.say(
+        "Bring the file to the agency by hand or another way that does not pass the hub.\n"
+        f"next:  throughcare authority pending {folder}   (when the agency has used it)"
+    )
+
+
+@click.command()
+@FOLDER
+@speaks
+def pending(folder: Path, voice: Voice) -> None:
+    """Show who asks for a certificate, and the words to compare."""
+    office = open_office(folder)
+    waiting = asyncio.run(_pending(office))
+    items = [
+        {
+            "agency": code.terms.agency,
+            "kind": code.terms.agency_kind,
+            "name": code.name,
+            "desks": [{"desk": desk, "function": function} for desk, function in code.terms.desks],
+            "state": state,
+            "words": list(words),
+        }
+        for code, state, words in waiting
+    ]
+    voice.data({"items": items}, _pending_lines(items))
+
+
+async def _pending(office: Office) -> list[tuple[EnrolmentCode, str, tuple[str, ...]]]:
+    found: list[tuple[EnrolmentCode, str, tuple[str, ...]]] = []
+    async with visiting(office.hub.url) as hub:
+        for code in office.codes():
+            try:
+                checked = await fetch_checked(hub, code)
+            except NotFound:
+                found.append((code, "not used yet", ()))
+            else:
+                found.append((code, "waits for approval", checked.words))
+    return found
+
+
+def _pending_lines(items: list[dict[str, Any]]) -> Iterable[str]:
+    if not items:
+        yield "No code is out."
+    for item in items:
+        yield f"{item['agency']}  ({item['name']}, {item['kind']}): {item['state']}"
+        for desk in item["desks"]:
+            yield f"    desk {desk['desk']}, {desk['function']}"
+        if item["words"]:
+            yield f"    words: {' '.join(item['words'])}"
+            yield "    Call the agency on a number you know, and let it read its words to you."
+
+
+@click.command()
+@FOLDER
+@click.argument("agency")
+@click.option("--words", required=True, help="The 8 words that the agency read to you.")
+@APPROVER
+@KEY_FILE
+@PASSPHRASE_FILE
+@speaks
+def approve(
+    folder: Path,
+    agency: str,
+    words: str,
+    approver: int,
+    key_file: Path | None,
+    passphrase_file: Path | None,
+    voice: Voice,
+) -> None:
+    """Sign an agency after comparing the words by voice."""
+    office = open_office(folder)
+    code = office.code(agency)
+    signer = open_approver(office, approver, key_file, passphrase_file)
+    lacking = asyncio.run(_approve(office, code, signer, words))
+    address = code.terms.agency
+    line = f"{address} is vouched for." if not lacking else f"{address}: signed; {lacking} more approver must sign."
+    voice.data({"agency": address, "signatures_lacking": lacking}, [line])
+
+
+async def _approve(office: Office, code: EnrolmentCode, signer: HybridSigner, words: str) -> int:
+    async with visiting(office.hub.url) as hub:
+        checked = await fetch_checked(hub, code)
+        raw, lacking = approval.approve(office, checked, signer, words, now_ms())
+        if not lacking:
+            await hub.submit_statement(raw)
+            approval.conclude(office, checked, raw)
+    return lacking
+
+
+async def fetch_checked(hub: HubClient, code: EnrolmentCode) -> approval.CheckedRequest:
+    """Return the key request that the hub holds under `code`, checked; `NotFound` if there is none yet."""
+    view = await hub.key_request(code.code_id)
+    return approval.check_request(code, view.request, view.mac, view.received_at)
+
+
+@click.command()
+@FOLDER
+@speaks
+def show(folder: Path, voice: Voice) -> None:
+    """Show the programme, its hub and its root fingerprint."""
+    office = open_office(folder)
+    voice.data(facts(office), describe(office))
+
+
+def open_approver(office: Office, number: int, key_file: Path | None, passphrase_file: Path | None) -> HybridSigner:
+    """Return the approver's signer; the passphrase comes from the file or is asked for."""
+    return office.approver(number, read_passphrase(passphrase_file, f"approver {number}"), key_file)
+
+
+def pins_of(office: Office) -> Pins:
+    """Return what the authority knows of its hub beforehand."""
+    return Pins(office.facts.domain, office.facts.root_fingerprint, *office.anchors(0))
+
+
+def facts(office: Office) -> dict[str, Any]:
+    """Return what `--json` shows of an authority."""
+    own = office.facts
+    return {
+        "programme": own.programme,
+        "jurisdiction": own.jurisdiction,
+        "domain": own.domain,
+        "root_fingerprint": own.root_fingerprint.hex(),
+        "approvers": len(own.approvers),
+        "threshold": own.threshold,
+        "hub": own.hub.url if own.hub else None,
+        "codes": [code.terms.agency for code in office.codes()],
+    }
+
+
+def describe(office: Office) -> Iterable[str]:
+    """Yield the same for people."""
+    own = facts(office)
+    yield f"programme         {own['programme']}"
+    yield f"jurisdiction      {own['jurisdiction']}, addresses end in @{own['domain']}"
+    yield f"root fingerprint  {own['root_fingerprint']}"
+    yield f"approvers         {own['approvers']}, of whom {own['threshold']} must sign each agency"
+    yield f"hub               {own['hub'] or 'none yet'}"
+    yield f"codes out         {', '.join(own['codes']) or 'none'}"
+
+
+def _desk(text_: str) -> tuple[str, str]:
+    desk, separator, function = text_.partition("=")
+    if not separator:
+        raise then(InvalidInput("A desk is given as NAME=FUNCTION."), "--desk intake=probation-intake")
+    return desk, function

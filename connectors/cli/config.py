@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`throughcare config`: a connector's configuration, checked and explained without starting anything."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from connectors.cli.voice import Voice, speaks, table
+from connectors.config import ConnectorSettings, Profile, load
+from protocol.settings import Explanation, render_example
+from protocol.settings import explain as explain_key
+
+FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+
+
+@click.command()
+@FILE
+@speaks
+def check(file: Path, voice: Voice) -> None:
+    """Validate a connector's configuration file offline."""
+    loaded = load(file, os.environ)
+    warnings = list(insecure(loaded.settings))
+    voice.data({"valid": True, "warnings": warnings}, [f"{file}: valid", *(f"  {warning}" for warning in warnings)])
+
+
+def insecure(settings: ConnectorSettings) -> Iterator[str]:
+    """Yield what is allowed but weak, or will fail at the start."""
+    connector = settings.connector
+    if connector.profile is Profile.DEMO:
+        yield "connector.profile is demo: for trying out, not for real cases"
+    if not connector.passphrase_file.exists():
+        yield "connector.passphrase_file names a file that does not exist"
+    elif os.name == "posix" and connector.passphrase_file.stat().st_mode & 0o077:
+        yield "connector.passphrase_file can be read by others; type chmod 600"
+    if not connector.data_dir.exists():
+        yield "connector.data_dir names a folder that does not exist; throughcare enrol makes it"
+    if settings.log.level == "debug":
+        yield "log.level is debug: more is logged than is needed"
+
+
+def every_key(settings: type[ConnectorSettings]) -> Iterator[str]:
+    """Yield all keys as `section.key`."""
+    for section, field in settings.model_fields.items():
+        keys = getattr(field.annotation, "model_fields", {})
+        yield from (f"{section}.{key}" for key in keys)
+
+
+@click.command()
+@FILE
+@speaks
+def show(file: Path, voice: Voice) -> None:
+    """Show the configuration in force and where each value is from."""
+    loaded = load(file, os.environ)
+    found = [explain_key(loaded, key) for key in every_key(ConnectorSettings)]
+    voice.data(
+        {"items": [as_json(one) for one in found]},
+        table(["KEY", "VALUE", "FROM"], [[one.key, one.value, one.origin.value] for one in found]),
+    )
+
+
+@click.command()
+@click.argument("key")
+@FILE
+@speaks
+def explain(key: str, file: Path, voice: Voice) -> None:
+    """Explain one key, for example connector.hub_url."""
+    found = explain_key(load(file, os.environ), key)
+    lines = [found.key, f"  {found.description}", f"  now {found.value}, from {found.origin.value}"]
+    voice.data(as_json(found), lines)
+
+
+def as_json(one: Explanation) -> dict[str, str]:
+    """Return an explanation as `--json` shows it."""
+    return {
+        "key": one.key,
+        "value": one.value,
+        "origin": one.origin.value,
+        "description": one.description,
+    }
+
+
+@click.command()
+def example() -> None:
+    """Print an example configuration with every key."""
+    click.echo(render_example([("throughcare connector run", ConnectorSettings)]), nl=False)

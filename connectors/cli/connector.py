@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`throughcare connector`: run one, and ask a running one how it is."""
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from connectors import home
+from connectors.cli.local import AGENCY, connected
+from connectors.cli.ownership import check_ownership
+from connectors.cli.signals import run_until_signalled
+from connectors.cli.voice import Voice, speaks
+from connectors.config import ConnectorSettings, load
+from connectors.installation import read_enrolment
+from protocol.http.connector import Status
+from protocol.http.fields import format_time
+
+
+@click.command()
+@click.option(
+    "--config",
+    "config_file",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The connector's configuration file.",
+)
+@click.option("--ready-json", is_flag=True, help="Print one line of JSON when the connector is up.")
+def run(config_file: Path, ready_json: bool) -> None:
+    """Run this agency's connector until it is stopped."""
+    from connectors import app
+
+    check_ownership()
+    settings = load(config_file, os.environ).settings
+
+    def ready(api_url: str) -> None:
+        announce(settings, api_url)
+        if ready_json:
+            click.echo(json.dumps({"api_url": api_url}))
+        click.echo(f"The connector is up; its API is at {api_url}. Ctrl-C stops it.", err=True)
+
+    run_until_signalled(app.run(settings, ready=ready))
+
+
+def announce(settings: ConnectorSettings, api_url: str) -> None:
+    """Let `--agency NAME` find this connector; where that cannot be written down, the connector runs all the same."""
+    enrolment = read_enrolment(settings.connector.data_dir)
+    data_dir = settings.connector.data_dir.absolute()
+    profile = home.Profile(
+        name=enrolment.agency.partition("@")[0],
+        desk=enrolment.desks[0],
+        api_url=api_url,
+        token_file=str(data_dir / "api-token"),
+        data_dir=str(data_dir),
+    )
+    try:
+        home.register(profile)
+    except OSError:
+        click.echo(f"warning: {home.home()} cannot be written; --agency will not find this connector", err=True)
+
+
+@click.command()
+@AGENCY
+@speaks
+def status(agency: str, voice: Voice) -> None:
+    """Show what a running connector is doing."""
+
+    async def ask() -> Status:
+        async with connected(home.find(agency)) as client:
+            return await client.status()
+
+    found = asyncio.run(ask())
+    voice.data(found.model_dump(mode="json"), _lines(found))
+
+
+def _lines(found: Status) -> Iterator[str]:
+    hub, directory, counts = found.hub, found.directory, found.counts
+    seen = format_time(hub.last_contact) if hub.last_contact else "never"
+    yield f"agency      {found.agency}"
+    for desk in found.desks:
+        yield f"desk        {desk}"
+    yield f"device      {found.device.hex()[:16]}…"
+    yield f"hub         {'connected' if hub.connected else 'not connected'}, last heard from {seen}"
+    if hub.error:
+        yield f"            last error: {hub.error}"
+    yield f"directory   {directory.size} statements, {directory.state}"
+    yield f"outgoing    {counts.queued} queued, {counts.accepted} accepted, {counts.failed} failed"
+    yield f"incoming    {counts.received} received, {counts.held} held, {counts.quarantined} in quarantine"

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`throughcare enrol`: from the code that the authority gave to a connector that may start."""
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Final
+
+import click
+
+from connectors.cli.failures import then
+from connectors.cli.passphrase import read_passphrase
+from connectors.cli.voice import Voice, speaks
+from connectors.enrolment import application
+from connectors.enrolment.application import Application
+from connectors.enrolment.visit import now_ms, visiting
+from connectors.installation import Enrolment
+from keys.privatefile import read_private
+from keys.sealedfile import CONNECTOR, SMALL
+from protocol.enrolment import parse_code
+from protocol.errors import ConfigurationError, Unavailable
+
+CONFIG_FILE: Final = "connector.toml"
+_MAX_CODE_FILE = 16 * 1024
+_LOOK_EVERY_S = 2
+
+
+@click.command()
+@click.option(
+    "--code-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The code as the authority gave it; not needed to go on with an application.",
+)
+@click.option(
+    "--data-dir",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The connector's own folder: keys, and later its database.",
+)
+@click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the keystore's passphrase (- is standard input).",
+)
+@click.option("--officer", "officers", multiple=True, help="Title (never a name) of somebody who may act here.")
+@click.option(
+    "--wait", default=900, show_default=True, help="Seconds to wait for the approvers; the same command goes on later."
+)
+@click.option("--demo", is_flag=True, help="Weaker but faster protection of the keystore, for trying out only.")
+@speaks
+def enrol(
+    code_file: Path | None,
+    data_dir: Path,
+    passphrase_file: Path | None,
+    officers: tuple[str, ...],
+    wait: int,
+    demo: bool,
+    voice: Voice,
+) -> None:
+    """Enrol this agency with the code its authority gave it."""
+    passphrase = read_passphrase(passphrase_file, "the keystore")
+    if application.is_begun(data_dir):
+        applied = application.resume(data_dir, passphrase)
+    elif code_file is None:
+        raise then(
+            ConfigurationError("No application is under way in this folder."), "throughcare enrol --code-file FILE …"
+        )
+    else:
+        code = parse_code(read_private(code_file, _MAX_CODE_FILE).decode("ascii", errors="replace"))
+        params = SMALL if demo else CONNECTOR
+        applied = application.begin(code, data_dir, passphrase, params)
+    enrolment = asyncio.run(_enrol(applied, officers, wait, voice))
+    config = write_config(data_dir, passphrase_file, demo=demo)
+    voice.data(
+        {"agency": enrolment.agency, "desks": list(enrolment.desks), "device": enrolment.device_key_id.hex()},
+        [f"{enrolment.agency} is enrolled."],
+    )
+    voice.say(f"next:  throughcare connector run --config {config}")
+
+
+async def _enrol(applied: Application, officers: tuple[str, ...], wait_s: int, voice: Voice) -> Enrolment:
+    async with visiting(applied.code.hub_url) as hub:
+        await applied.hand_in(hub)
+        voice.say(
+            f"The key request of {applied.code.terms.agency} is at the hub. Now call your authority on a number you\n"
+            f"know, and read these words to each approver:\n\n    {' '.join(applied.words)}\n"
+        )
+        deadline = time.monotonic() + wait_s
+        while await applied.certificate(hub, now_ms()) is None:
+            if time.monotonic() > deadline:
+                error = Unavailable("The approvers have not signed yet. What was done so far is kept.")
+                raise then(error, "the same command again, later")
+            await asyncio.sleep(_LOOK_EVERY_S)
+        return await applied.complete(hub, now_ms(), officers)
+
+
+def write_config(
+    data_dir: Path, passphrase_file: Path | None, *, demo: bool, port: int | None = None, hub_url: str | None = None
+) -> Path:
+    """Write the connector's configuration beside its keys, unless one is there, and return its path."""
+    path = data_dir / CONFIG_FILE
+    if path.exists():
+        return path
+    known = passphrase_file is not None and str(passphrase_file) != "-"
+    passphrase = str(passphrase_file.absolute()) if known and passphrase_file else "/path/of/the/passphrase-file"
+    lines = ["[connector]", 'data_dir = "."', f"passphrase_file = {json.dumps(passphrase)}"]
+    if demo:
+        lines.append('profile = "demo"')
+    if port is not None:
+        lines.append(f"port = {port}")
+    if hub_url is not None:
+        lines.append(f"hub_url = {json.dumps(hub_url)}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`throughcare handover list` and `show`: what this agency sent and received, and how it stands.
+
+`show ID` without `--agency` asks every connector of this machine that has a profile, and prints each
+agency's own view of the handover under that agency's name: in a sandbox sender and recipients are all here,
+and each still shows only what it holds. With `--json` the answer is then `{"items": [...]}`, and with
+`--agency` it is that one item; each item names its `agency`.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from connectors import home
+from connectors.cli.failures import then
+from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
+from connectors.cli.voice import Voice, speaks, table
+from protocol.errors import HubUnreachable, NotFound, Unavailable
+from protocol.http.fields import format_time
+from protocol.http.handovers import Direction, HandoverPage, HandoverView, RecipientView
+from protocol.ids import Kind, raw, text
+
+
+@click.command("list")
+@AGENCY
+@click.option("--direction", type=click.Choice(["sent", "received"]), help="Only those sent, or only those received.")
+@LIMIT
+@CURSOR
+@speaks
+def list_(agency: str, direction: str | None, limit: int, cursor: str | None, voice: Voice) -> None:
+    """List handovers sent and received."""
+    wanted = Direction(direction) if direction else None
+
+    async def ask() -> HandoverPage:
+        async with connected(home.find(agency)) as client:
+            return await client.handovers(direction=wanted, limit=limit, cursor=cursor)
+
+    found = asyncio.run(ask())
+    rows = [
+        [
+            text(Kind.MESSAGE, item.id),
+            item.direction.value,
+            item.state.value,
+            item.sender if item.direction is Direction.RECEIVED else ", ".join(item.recipients),
+            format_time(item.at),
+        ]
+        for item in found.items
+    ]
+    voice.data(found.model_dump(mode="json"), table(["ID", "DIRECTION", "STATE", "FROM OR TO", "AT"], rows))
+    if not found.items:
+        voice.say("There are no handovers.")
+    if found.next_cursor:
+        voice.say(f"more:  the same command with --cursor {found.next_cursor}")
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@click.option("--agency", help="Whose view to show; without it, that of every agency of this machine that has it.")
+@speaks
+def show(id_: str, agency: str | None, voice: Voice) -> None:
+    """Show one handover: own sections, receipts, what was withheld."""
+    raw(Kind.MESSAGE, id_)
+    profiles = [home.find(agency)] if agency else home.profiles()
+    found, silent = asyncio.run(_views(id_, profiles))
+    for profile in silent:
+        voice.warn(f"the connector of {profile.name} does not answer")
+    if not found:
+        raise _nowhere(agency, silent)
+    items = [{"agency": profile.name, **view.model_dump(mode="json")} for profile, view in found]
+    lines = (line for profile, view in found for line in describe(profile.name, view))
+    voice.data(items[0] if agency else {"items": items}, lines)
+
+
+async def _views(
+    id_: str, profiles: list[home.Profile]
+) -> tuple[list[tuple[home.Profile, HandoverView]], list[home.Profile]]:
+    """Return what each connector that has the handover says of it, and the connectors that did not answer."""
+    found, silent = [], []
+    for profile in profiles:
+        try:
+            async with connected(profile) as client:
+                found.append((profile, await client.handover(id_)))
+        except NotFound:
+            continue
+        except (Unavailable, HubUnreachable):
+            silent.append(profile)
+    return found, silent
+
+
+def _nowhere(agency: str | None, silent: list[home.Profile]) -> Exception:
+    if silent:
+        error: Exception = Unavailable("Who answered has no such handover, and not every connector answered.")
+        return then(error, "throughcare connector run --config FILE   (then the same command again)")
+    whose = agency or "NAME"
+    return then(NotFound("No handover with this id is known here."), f"throughcare handover list --agency {whose}")
+
+
+def describe(agency: str, view: HandoverView) -> Iterator[str]:
+    """Yield one agency's view of a handover for people."""
+    yield f"{text(Kind.MESSAGE, view.id)}"
+    yield f"  at {agency}: {view.direction.value}, {view.state.value}, {format_time(view.at)}"
+    if view.origin:
+        origin = view.origin
+        yield f"  from {origin.desk}, signed by {origin.officer} ({origin.officer_kind}), leaf {origin.leaf_index}"
+        for mark in origin.marks:
+            yield f"  mark: {mark}"
+    for recipient in view.recipients:
+        yield from _recipient(recipient, sender=view.direction is Direction.SENT)
+    for section in view.sections:
+        yield f"  section {section.number}: {section.category}, for {section.purpose}, {section.label}"
+        yield from (f"    {line}" for line in outline(section.body))
+    if view.not_understood:
+        yield f"  not understood by the mapping, and not sent: {len(view.not_understood)} places"
+        yield from (f"    {item.path}: {item.reason}" for item in view.not_understood)
+    yield ""
+
+
+def _recipient(recipient: RecipientView, *, sender: bool) -> Iterator[str]:
+    yield f"  to {recipient.desk}: {recipient.state.value}"
+    if not sender:
+        return
+    for what, at in (("accepted by the hub", recipient.accepted_at), ("opened", recipient.opened_at)):
+        if at is not None:
+            yield f"    {what} {format_time(at)}"
+    if recipient.error:
+        yield f"    {recipient.error}: {recipient.detail or ''}"
+    sections = ", ".join(f"{section.number} {section.category}" for section in recipient.sections)
+    yield f"    sections {sections}"
+    yield from (f"    withheld {section.category}: {section.reason}" for section in recipient.withheld)
+
+
+def outline(value: Any, name: str = "") -> Iterator[str]:
+    """Yield JSON as indented lines without brackets, for reading; absent values are left out."""
+    if isinstance(value, dict):
+        if name:
+            yield f"{name}:"
+        for key, inner in value.items():
+            yield from (f"  {line}" if name else line for line in outline(inner, key))
+    elif isinstance(value, list):
+        yield from ([f"{name}:"] if value and name else [])
+        for inner in value:
+            lines = list(outline(inner))
+            yield from (f"  {'- ' if number == 0 else '  '}{line}" for number, line in enumerate(lines))
+    elif value is not None:
+        first, *rest = str(value).splitlines() or [""]
+        yield f"{name}: {first}" if name else first
+        yield from (f"  {line}" for line in rest)

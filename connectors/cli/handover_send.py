@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`throughcare handover send`: an agency's own export, mapped, shown where it was not understood, and sent.
+
+Nothing leaves before everything is known: a broken file, an incomplete package or a desk that may get no
+section ends the command with an error and nothing sent.
+"""
+
+import asyncio
+import secrets
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from connectors import home
+from connectors.adapters import Mapped, find_mapping, load_mapping, read_export, transform
+from connectors.api_client import ApiClient
+from connectors.cli.failures import then
+from connectors.cli.local import AGENCY, connected
+from connectors.cli.voice import Voice, speaks
+from connectors.enrolment.visit import now_ms
+from protocol.address import DeskAddress, domain_of, parse_desk
+from protocol.errors import InvalidInput
+from protocol.http.handovers import HandoverQueued, HandoverRequest, HandoverView, MessageState
+from protocol.http.handovers import NotUnderstood as Place
+from protocol.ids import Kind, OfficerId, raw, text
+
+_SHOWN: Final = 12
+"""Places that the mapping did not understand, as many as are shown on a terminal; --json has all of them."""
+_LOOK_EVERY_S: Final = 0.2
+_UNDER_WAY = (MessageState.QUEUED,)
+
+
+@click.command()
+@AGENCY
+@click.option("--mapping", required=True, help="A mapping file, or the name of a shipped one (resettlement).")
+@click.option(
+    "--input",
+    "export_path",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The export: a folder of JSON files, or one JSON file.",
+)
+@click.option("--to", "desks", required=True, multiple=True, help="A desk to send to; may be given several times.")
+@click.option("--officer", help="Id of the officer who acts (off_…); without it, the connector's service account.")
+@click.option(
+    "--wait", default=5.0, show_default=True, help="Seconds to wait for the hub's receipt; sending goes on anyway."
+)
+@click.option("--check-only", is_flag=True, help="Map and show what was not understood; send nothing.")
+@speaks
+def send(
+    agency: str,
+    mapping: str,
+    export_path: Path,
+    desks: tuple[str, ...],
+    officer: str | None,
+    wait: float,
+    check_only: bool,
+    voice: Voice,
+) -> None:
+    """Map an export and send it, sealed, to one or more desks."""
+    profile = home.find(agency)
+    to = [full_address(desk, profile) for desk in desks]
+    acting = OfficerId(raw(Kind.OFFICER, officer)) if officer else None
+    mapped = transform(load_mapping(find_mapping(mapping)), read_export(export_path), now_ms=now_ms())
+    for line in understanding(mapped):
+        voice.say(line)
+    not_understood = [{"path": item.path, "reason": item.reason} for item in mapped.not_understood]
+    if check_only:
+        voice.data({"sent": False, "not_understood": not_understood}, ["Nothing was sent (--check-only)."])
+        return
+    request = HandoverRequest(
+        to=to,
+        package=mapped.package,
+        not_understood=[Place(path=item.path, reason=item.reason) for item in mapped.not_understood],
+        officer=acting,
+    )
+    queued, view = asyncio.run(_send(profile, request, wait))
+    shown = {**queued.model_dump(mode="json"), "state": view.state.value, "not_understood": not_understood}
+    voice.data(shown, describe(queued, view))
+    voice.say(f"next:  throughcare handover show {text(Kind.MESSAGE, queued.id)} --agency {profile.name}")
+
+
+async def _send(profile: home.Profile, request: HandoverRequest, wait_s: float) -> tuple[HandoverQueued, HandoverView]:
+    async with connected(profile) as client:
+        queued = await client.send(request, idempotency_key=secrets.token_urlsafe(24))
+        return queued, await _settled(client, queued, wait_s)
+
+
+async def _settled(client: ApiClient, queued: HandoverQueued, wait_s: float) -> HandoverView:
+    """Return the handover when no recipient's part is queued any more, or when the time is over."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        view = await client.handover(text(Kind.MESSAGE, queued.id))
+        waiting = any(recipient.state in _UNDER_WAY for recipient in view.recipients)
+        if not waiting or time.monotonic() >= deadline:
+            return view
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def full_address(desk: str, sender: home.Profile) -> DeskAddress:
+    """Return the desk's address; `desk.agency` without a domain is one at the sender's own hub."""
+    if "@" not in desk:
+        desk = f"{desk}@{domain_of(parse_desk(sender.desk))}"
+    try:
+        return parse_desk(desk)
+    except InvalidInput as error:
+        raise then(error, f"throughcare directory list --agency {sender.name}") from None
+
+
+def understanding(mapped: Mapped) -> Iterator[str]:
+    """Yield what the mapping made of the export, and what it did not understand."""
+    sections = mapped.package.sections
+    yield f"mapped: {len(sections)} sections ({', '.join(sorted({section.category for section in sections}))})"
+    if mapped.ignored_count:
+        yield f"left out on purpose: {mapped.ignored_count} values"
+        yield from (f"    {item.count} × {item.reason}" for item in mapped.ignored)
+    if not mapped.not_understood:
+        return
+    yield f"not understood, and not sent: {len(mapped.not_understood)} places"
+    yield from (f"    {item.path}: {item.reason}" for item in mapped.not_understood[:_SHOWN])
+    if len(mapped.not_understood) > _SHOWN:
+        by_file = Counter(item.path.split("/")[0] for item in mapped.not_understood[_SHOWN:])
+        yield from (f"    … {count} more in {name}" for name, count in by_file.items())
+
+
+def describe(queued: HandoverQueued, view: HandoverView) -> Iterator[str]:
+    """Yield for people what was sent to whom, and what was withheld."""
+    yield text(Kind.MESSAGE, queued.id)
+    states: dict[str, Any] = {recipient.desk: recipient for recipient in view.recipients}
+    for recipient in queued.recipients:
+        yield f"  to {recipient.desk}: {states[recipient.desk].state.value}"
+        yield f"    sections {', '.join(f'{one.number} {one.category}' for one in recipient.sections)}"
+        yield from (f"    withheld {one.category}: {one.reason}" for one in recipient.withheld)

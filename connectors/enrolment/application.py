@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The newcomer's side of enrolment: make keys, ask, compare words, and finish when the authority has signed.
+
+An application survives interruption. Its keys are in the keystore before anything is sent, and the key
+request is kept as the bytes that were sent, so that a second start asks for nothing new. Only the last step
+writes `enrolment.json`; before that no connector starts here (DIR-4).
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from connectors import installation as places
+from connectors.enrolment.pins import Pins, check_hub, replay
+from connectors.enrolment.publication import Publication, make_publication
+from connectors.hub_client import HubClient
+from connectors.installation import Enrolment, LogIdentity
+from keys.directory import Directory
+from keys.keystore import Keystore
+from keys.privatefile import read_private, remove_private, write_private
+from keys.sealedfile import CONNECTOR, KdfParams
+from keys.signing import DeviceSigner, HybridSigner, device_proof
+from keys.words import fingerprint_words
+from protocol import labels
+from protocol.address import desk_of, domain_of
+from protocol.enrolment import EnrolmentCode, KeyRequest, parse_code, request_mac
+from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused
+from protocol.http.fields import Base64UrlBytes
+from protocol.identities import identity_proof_message
+from protocol.ids import KeyId
+
+APPLICATION_FILE: Final = "application.json"
+_MAX_FILE = 512 * 1024
+_STORAGE_KEY_SIZE = 32
+_AGENCY_NAMES = (places.AGENCY_ED25519, places.AGENCY_MLDSA65)
+_DEVICE_NAMES = (places.DEVICE_ED25519, places.DEVICE_MLDSA65, places.DEVICE_TRANSPORT)
+
+
+class _Saved(BaseModel):
+    """What is kept of an application between two starts; it holds the code's secret."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    code: str
+    request: Base64UrlBytes
+    publication: Publication | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A newcomer's keys, its code and the key request made of both."""
+
+    data_dir: Path
+    code: EnrolmentCode = field(repr=False)
+    request: bytes = field(repr=False)
+    keystore: Keystore = field(repr=False)
+    agency: HybridSigner = field(repr=False)
+    device: DeviceSigner = field(repr=False)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The 8 words to read to the approvers (ENR-4)."""
+        return fingerprint_words(self.request)
+
+    async def hand_in(self, hub: HubClient) -> None:
+        """Check that the hub is the one the code pins, then hand in the key request.
+
+        The same request may be handed in again. Raises `EnrolmentRefused` for another hub, before anything
+        is sent, and for a code that is unknown, used, expired or not for this agency (ENR-2).
+        """
+        await check_hub(hub, Pins.of(self.code))
+        await hub.redeem_code(self.code.code_id, self.request, request_mac(self.code.secret, self.request))
+
+    async def certificate(self, hub: HubClient, now: int) -> Directory | None:
+        """Return the verified directory once it holds this agency's certificate, None before that.
+
+        Raises `EnrolmentRefused` if the authority vouched for other keys or desks than those asked for.
+        """
+        directory = await replay(hub, Pins.of(self.code))
+        entry = directory.agency(self.code.terms.agency, now)
+        if entry is None:
+            return None
+        if (entry.identity, entry.desks) != (self.agency.public, self.code.terms.desks):
+            raise EnrolmentRefused(
+                "The authority vouched for other keys than those made here. Call it: somebody may have enrolled "
+                "in this agency's name."
+            )
+        return directory
+
+    async def complete(self, hub: HubClient, now: int, officers: Sequence[str] = ()) -> Enrolment:
+        """Publish device, delegations and first prekey, and write the enrolment, once `certificate` found one.
+
+        `officers` are the titles (never the names) of people who may act for the agency.
+        """
+        publication = self._publication(now, officers)
+        for raw in publication.statements:
+            await hub.submit_statement(raw)
+        directory = await replay(hub, Pins.of(self.code))
+        code, agency = self.code, self.code.terms.agency
+        enrolment = Enrolment(
+            hub_url=code.hub_url,
+            domain=domain_of(agency),
+            root_fingerprint=KeyId(code.root_fingerprint),
+            directory=LogIdentity(origin=code.directory.origin, key=code.directory.key, minimum_size=directory.size),
+            audit=LogIdentity(origin=code.audit.origin, key=code.audit.key, minimum_size=code.audit.size),
+            agency=agency,
+            desks=tuple(desk_of(desk, agency) for desk, _ in code.terms.desks),
+            device_key_id=self.device.key_id,
+            actors=publication.actors,
+        )
+        places.write_enrolment(self.data_dir, enrolment)
+        remove_private(self.data_dir / APPLICATION_FILE)
+        return enrolment
+
+    def _publication(self, now: int, officers: Sequence[str]) -> Publication:
+        """Return what was made before an interruption, or make it now."""
+        saved = _read(self.data_dir)
+        if saved.publication is not None:
+            return saved.publication
+        made = make_publication(self.code.terms, self.agency, self.device, self.keystore, officers=officers, now=now)
+        _write(self.data_dir, saved.model_copy(update={"publication": made}))
+        return made
+
+
+def begin(code: EnrolmentCode, data_dir: Path, passphrase: bytes, params: KdfParams = CONNECTOR) -> Application:
+    """Make the agency's and the device's keys in `data_dir` and the key request under `code` (ENR-3).
+
+    Raises `Conflict` if the folder holds an enrolment or an application already.
+    """
+    if (data_dir / places.ENROLMENT_FILE).exists() or is_begun(data_dir):
+        raise Conflict("This folder holds an enrolment already; its keys are never overwritten.")
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    keystore = Keystore.create(data_dir / places.KEYSTORE_FOLDER, passphrase, params)
+    agency, device = HybridSigner.generate(), DeviceSigner.generate()
+    for name, seed in zip(_AGENCY_NAMES + _DEVICE_NAMES, agency.seeds + device.seeds, strict=True):
+        keystore.put(name, name, seed)
+    keystore.put(places.STORAGE, places.STORAGE, secrets.token_bytes(_STORAGE_KEY_SIZE))
+    request = _key_request(code, agency, device)
+    _write(data_dir, _Saved(code=code.text(), request=request))
+    return Application(data_dir, code, request, keystore, agency, device)
+
+
+def resume(data_dir: Path, passphrase: bytes) -> Application:
+    """Return the application that `begin` left in `data_dir`; `ConfigurationError` if there is none to go on with."""
+    if not is_begun(data_dir):
+        raise ConfigurationError("This folder holds no application. Type `throughcare enrol --code-file FILE` first.")
+    saved = _read(data_dir)
+    keystore = Keystore.open(data_dir / places.KEYSTORE_FOLDER, passphrase)
+    agency = HybridSigner.from_seeds(*(keystore.get(name, name) for name in _AGENCY_NAMES))
+    device = DeviceSigner.from_seeds(*(keystore.get(name, name) for name in _DEVICE_NAMES))
+    return Application(data_dir, parse_code(saved.code), saved.request, keystore, agency, device)
+
+
+def is_begun(data_dir: Path) -> bool:
+    """Tell whether an application is under way in `data_dir`."""
+    return (data_dir / APPLICATION_FILE).exists()
+
+
+def _read(data_dir: Path) -> _Saved:
+    try:
+        return _Saved.model_validate_json(read_private(data_dir / APPLICATION_FILE, _MAX_FILE))
+    except ValidationError as error:
+        raise ConfigurationError(f"{APPLICATION_FILE} is damaged. Enrol into a new folder with a new code.") from error
+
+
+def _write(data_dir: Path, saved: _Saved) -> None:
+    write_private(data_dir / APPLICATION_FILE, saved.model_dump_json().encode())
+
+
+def _key_request(code: EnrolmentCode, agency: HybridSigner, device: DeviceSigner) -> bytes:
+    address = code.terms.agency
+    message = identity_proof_message(code.code_id, address, agency.public)
+    return KeyRequest(
+        code_id=code.code_id,
+        agency=address,
+        identity=agency.public,
+        device=device.public,
+        identity_proof=agency.sign(labels.IDENTITY_PROOF, message),
+        device_proof=device_proof(address, device),
+        desks=tuple(desk for desk, _ in code.terms.desks),
+    ).encode()

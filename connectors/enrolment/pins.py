@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes sure that a hub is the one that was meant, and that its directory begins where it must (ENR-1, DIR-4).
+
+Nothing that a hub says about itself is believed: domain, root fingerprint, logs, keys and minimum sizes are
+pinned beforehand, by an enrolment code or in an authority's folder.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+from connectors.hub_client import HubClient
+from keys.directory import Directory
+from keys.verifying import verify_head
+from protocol.address import domain_of
+from protocol.enrolment import EnrolmentCode, LogAnchor
+from protocol.errors import DirectoryInconsistent, EnrolmentRefused
+from protocol.http.hub import LogIdentity
+from protocol.receipts import Head
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """What a hub must be."""
+
+    domain: str
+    root_fingerprint: bytes
+    directory: LogAnchor
+    audit: LogAnchor
+
+    @classmethod
+    def of(cls, code: EnrolmentCode) -> Self:
+        """Return what an enrolment code pins."""
+        return cls(domain_of(code.terms.agency), code.root_fingerprint, code.directory, code.audit)
+
+
+async def check_hub(hub: HubClient, pins: Pins) -> None:
+    """Raise `EnrolmentRefused` unless the hub has the pinned domain, root and logs (attack 59)."""
+    info = await hub.hub()
+    same = (
+        info.domain == pins.domain
+        and info.root_fingerprint == pins.root_fingerprint
+        and _same(info.directory, pins.directory)
+        and _same(info.audit, pins.audit)
+    )
+    if not same:
+        raise EnrolmentRefused("This is not the hub that was meant. Nothing was sent to it.")
+
+
+def _same(log: LogIdentity, anchor: LogAnchor) -> bool:
+    return (log.origin, log.key) == (anchor.origin, anchor.key)
+
+
+async def verified_head(hub: HubClient, pins: Pins) -> Head:
+    """Return the directory's head; `DirectoryInconsistent` for a wrong key or a smaller log than pinned (DIR-10)."""
+    head = verify_head(await hub.directory_head(), pins.directory.origin, pins.directory.key)
+    if head.size < pins.directory.size:
+        raise DirectoryInconsistent("The hub shows an older directory than the authority had seen. Call both.")
+    return head
+
+
+async def replay(hub: HubClient, pins: Pins) -> Directory:
+    """Return the hub's directory, each statement verified from the pinned root on, up to its signed head (DIR-10).
+
+    Raises `DirectoryInconsistent` if the statements do not add up to the head.
+    """
+    head = await verified_head(hub, pins)
+    directory = Directory(pins.root_fingerprint, pins.domain)
+    while directory.size < head.size:
+        page = await hub.directory_statements(directory.size)
+        if not page:
+            break
+        for raw in page[: head.size - directory.size]:
+            directory.apply(raw)
+    if (directory.size, directory.root) != (head.size, head.root):
+        raise DirectoryInconsistent("The directory's statements do not add up to its signed head.")
+    return directory
