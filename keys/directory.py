@@ -154,6 +154,10 @@ class Directory:
         line = self._register.devices.get(KeyId(key_id))
         return line[-1] if line else None
 
+    def ever_served(self, device_id: bytes, desk: DeskAddress) -> bool:
+        """Tell whether any statement of the device names `desk`: old mail of a desk that was given up still opens."""
+        return any(desk in entry.desks for entry in self._register.devices.get(KeyId(device_id), []))
+
     def newest_prekey(self, device_id: bytes) -> PrekeyEntry | None:
         """Return the device's prekey of the highest epoch, the only one to seal to (DIR-8)."""
         line = self._register.prekeys.get(KeyId(device_id))

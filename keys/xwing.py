@@ -8,6 +8,7 @@ The public key is the two public keys one after the other.
 
 import hashlib
 import secrets
+from functools import lru_cache
 
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
@@ -98,6 +99,7 @@ def check_xwing_public(raw: bytes) -> None:
         raise UntrustedKey
 
 
+@lru_cache(maxsize=1_024)
 def public_key(raw: bytes) -> hpke.MLKEM768X25519PublicKey:
     """Return the 1,216 bytes as a key that HPKE takes, or raise `UntrustedKey` (ID-4)."""
     check_xwing_public(raw)

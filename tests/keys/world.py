@@ -85,7 +85,7 @@ class Member:
     device: DeviceSigner
     prekeys: dict[int, XWingSecret] = field(default_factory=dict)
     delegation: bytes = b""
-    officer: OfficerId = OfficerId(bytes(16))
+    officer: OfficerId = field(default=OfficerId(bytes(16)))
 
     @property
     def desk(self) -> DeskAddress:
