@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from protocol.errors import ConfigurationError
+from protocol.http.calling import base_url
 from protocol.settings import ConfigPath, Loaded, Section, Settings
 from protocol.settings import load as load_text
 
@@ -54,6 +55,13 @@ def _base_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _hub_url(url: str) -> str:
+    try:
+        return base_url(url)
+    except ConfigurationError as error:
+        raise ValueError(error.detail) from None
+
+
 def _fingerprint(text: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{64}", text):
         raise ValueError("a root fingerprint has 64 characters of 0-9 and a-f")
@@ -80,7 +88,7 @@ class ConnectorSection(Section):
         "enrolment pinned.",
         examples=["00" * 32],
     )
-    hub_url: Annotated[str, AfterValidator(_base_url)] | None = Field(
+    hub_url: Annotated[str, AfterValidator(_hub_url)] | None = Field(
         None,
         description="The hub's URL, if it is not the one of the enrolment any more. No other hub can take its place: "
         "its keys are pinned.",

@@ -92,6 +92,14 @@ async def ready(tx: Transaction, now: int, *, limit: int, most_bytes: int) -> li
     return found
 
 
+async def lapsed(tx: Transaction, now: int) -> list[EnvelopeId]:
+    """Return the envelopes that expired before the hub had them."""
+    rows = await tx.connection.execute(
+        select(attempt.c.envelope_id).where(attempt.c.state == AttemptState.READY, attempt.c.expires <= now)
+    )
+    return list(rows.scalars())
+
+
 async def next_sending_at(tx: Transaction) -> int | None:
     """Return when the next envelope is to be sent, in ms UTC, or None if there is none."""
     at: int | None = (

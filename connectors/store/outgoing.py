@@ -241,7 +241,14 @@ async def next_sealing_at(tx: Transaction) -> int | None:
 async def _set(tx: Transaction, message_id: MessageId, desks: Sequence[DeskAddress], **values: object) -> None:
     await tx.connection.execute(
         update(recipient)
-        .where(and_(recipient.c.message_id == message_id, recipient.c.desk.in_(list(desks))))
+        .where(
+            and_(
+                recipient.c.message_id == message_id,
+                recipient.c.desk.in_(list(desks)),
+                # What was opened stays opened: no negative follows a positive.
+                recipient.c.state != RecipientState.OPENED,
+            )
+        )
         .values(**values)
     )
 
@@ -249,6 +256,15 @@ async def _set(tx: Transaction, message_id: MessageId, desks: Sequence[DeskAddre
 async def wait(tx: Transaction, message_id: MessageId, desk: DeskAddress, *, until: int, error: str) -> None:
     """Keep a desk queued until `until`, and show why (CON-2)."""
     await _set(tx, message_id, [desk], state=RecipientState.QUEUED, next_try_at=until, error=error)
+
+
+async def wake(tx: Transaction, now: int) -> None:
+    """Look again now at all desks that wait for another agency: the directory has changed."""
+    await tx.connection.execute(
+        update(recipient)
+        .where(recipient.c.state == RecipientState.QUEUED, recipient.c.next_try_at > now)
+        .values(next_try_at=now)
+    )
 
 
 async def requeue(tx: Transaction, row: RecipientRow, *, now: int, error: str | None, complained: bool = False) -> None:
@@ -290,11 +306,16 @@ async def sealed(tx: Transaction, row: RecipientRow, envelope_id: EnvelopeId, pl
 
 
 async def accepted(tx: Transaction, envelope_id: EnvelopeId, at: int) -> None:
-    """Note that the hub accepted `envelope_id` at `at`, for the desks whose newest sealing it is."""
+    """Note that the hub accepted `envelope_id` at `at`, for the desks whose newest sealing it is.
+
+    A1 may have come before the hub's answer did; it is not taken back.
+    """
+    newest = recipient.c.envelope_id == envelope_id
+    await tx.connection.execute(update(recipient).where(newest).values(accepted_at=at))
     await tx.connection.execute(
         update(recipient)
-        .where(recipient.c.envelope_id == envelope_id, recipient.c.state == RecipientState.SEALED)
-        .values(state=RecipientState.ACCEPTED, accepted_at=at, error=None)
+        .where(newest, recipient.c.state == RecipientState.SEALED)
+        .values(state=RecipientState.ACCEPTED, error=None)
     )
 
 

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The last gate before a verified message has its effect: it must be for us, allowed here, and readable.
+
+Signatures say who sent a message; they do not say that it was right to send it. A section that the table never
+lets this desk's function see is refused whole here too, even if the sender meant well (CON-7), and content that
+cannot be read is found now, not by the officer who opens the case.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from keys.directory import Directory
+from keys.opening import VerifiedMessage
+from protocol.address import DeskAddress
+from protocol.clearance import Category, Clearance, DeskFunction, clearance
+from protocol.errors import MalformedEnvelope, NotARecipient, PolicyDenied
+from protocol.rows import EnvelopeClass
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadForm:
+    """One payload type and version: its class, and how to tell that payload and sections can be read.
+
+    `check` raises `MalformedEnvelope` for what cannot.
+    """
+
+    payload_type: str
+    version: int
+    klass: EnvelopeClass
+    check: Callable[[VerifiedMessage], None]
+
+
+class Admission:
+    """Decides whether a verified message may have its effect here."""
+
+    def __init__(self, desks: Collection[DeskAddress], forms: Collection[PayloadForm]) -> None:
+        """`desks` are those of this device, `forms` all that this connector understands."""
+        self._desks = frozenset(desks)
+        self._forms: Mapping[tuple[str, int], PayloadForm] = {(form.payload_type, form.version): form for form in forms}
+
+    def admit(self, message: VerifiedMessage, directory: Directory) -> None:
+        """Return if `message` may have its effect.
+
+        Raises `NotARecipient` for a desk that is not ours, `PolicyDenied` for a section that our function may
+        never see, `MalformedEnvelope` for what cannot be read or is of the wrong class.
+        """
+        if message.recipient_desk not in self._desks:
+            raise NotARecipient
+        form = self._forms.get((message.payload_type, message.payload_version))
+        if form is None or form.klass is not message.klass:
+            raise MalformedEnvelope("This connector does not know messages of this type, version and class.")
+        self._check_clearance(message, directory)
+        form.check(message)
+
+    def _check_clearance(self, message: VerifiedMessage, directory: Directory) -> None:
+        if not message.sections:
+            return
+        desk = directory.desk(message.recipient_desk, message.accepted_at)
+        try:
+            function = DeskFunction(desk.function if desk else "")
+            categories = {Category(section.category) for section in message.sections.values()}
+        except ValueError:
+            raise PolicyDenied("A section's category, or this desk's function, is not in the table.") from None
+        if any(clearance(category, function) is Clearance.NEVER for category in categories):
+            raise PolicyDenied("A section is of a category that a desk of this function may never hold.")

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a verified message does: its place in the thread, its effect, and the receipt that answers it.
+
+Everything here happens inside the transaction that also writes the replay cache and the mailbox's cursor, so
+that a crash leaves either all of it or nothing (CON-3).
+"""
+
+from dataclasses import replace
+
+from connectors.logs import Log
+from connectors.receipts import OPENED, read_report, report
+from connectors.resealing import Resealing
+from connectors.store import incoming, outgoing, quarantine, sequences
+from connectors.store.engine import Transaction
+from connectors.store.incoming import IncomingState, ReceivedMessage, ReceivedSection
+from connectors.store.outgoing import Plan
+from connectors.store.quarantine import Quarantined
+from connectors.store.sequences import Direction, Line
+from connectors.timing import Clock
+from keys.opening import VerifiedMessage
+from protocol.errors import SequenceError
+from protocol.ids import MessageId
+from protocol.rows import Box, EnvelopeClass
+from protocol.sections import Actor
+from protocol.sequence import Placement, Position, place
+
+
+class Delivery:
+    """Gives each message its one effect (ENV-19)."""
+
+    def __init__(self, service: Actor, resealing: Resealing, clock: Clock, log: Log, *, receipt_life: int) -> None:
+        """`service` signs receipts; `receipt_life` in ms."""
+        self._service = service
+        self._resealing = resealing
+        self._clock = clock
+        self._log = log
+        self._receipt_life = receipt_life
+
+    async def deliver(self, tx: Transaction, message: VerifiedMessage, raw: bytes, marks: tuple[str, ...]) -> None:
+        """Take in a message that passed every check; a known message_id is answered again and does nothing else.
+
+        Raises `SequenceError` for a fork (SEQ-2) and what `Resealing.report` raises.
+        """
+        known = await incoming.known(tx, message.message_id, message.sender_desk, message.recipient_desk)
+        if known is None:
+            await self._take_in(tx, _received(message, marks, self._clock()), raw)
+        if not message.klass.bare:
+            # Also for a message sealed anew: that it was says that our first receipt did not arrive.
+            await self._answer(tx, message)
+
+    async def _take_in(self, tx: Transaction, message: ReceivedMessage, raw: bytes) -> None:
+        if message.klass.bare:
+            # Receipts and notices never wait for a gap (SEQ-3).
+            if message.klass is EnvelopeClass.RECEIPT:
+                await self._resealing.report(
+                    tx,
+                    message.payload_type,
+                    read_report(message.payload),
+                    message.sender_desk,
+                    message.device_id,
+                    message.accepted_at,
+                )
+            await incoming.add(tx, message, raw)
+            return
+        line = Line.of(Direction.IN, message.thread, message.sender_desk, message.recipient_desk, message.klass)
+        position = await sequences.position(tx, line)
+        match place(position, _box(message)):
+            case Placement.DELIVER:
+                await incoming.add(tx, message, raw)
+                self._log.event("message-received")
+                await self._release(tx, line, Position(message.seq, message.message_id))
+            case Placement.HOLD:
+                if await incoming.held(tx, line, message.seq) is not None:
+                    raise SequenceError
+                await incoming.add(tx, replace(message, state=IncomingState.HELD), raw)
+                self._log.event("message-held")
+            case Placement.FORK:
+                raise SequenceError
+
+    async def _release(self, tx: Transaction, line: Line, position: Position) -> None:
+        """Advance `line` to `position` and on over every message that waited for it (SEQ-1)."""
+        while (waiting := await incoming.held(tx, line, position.seq + 1)) is not None:
+            if place(position, _box(waiting)) is not Placement.DELIVER:
+                await self._expel(tx, waiting)
+                break
+            await incoming.release(tx, waiting)
+            self._log.event("message-received")
+            position = Position(waiting.seq, waiting.message_id)
+        await sequences.advance(tx, line, position)
+
+    async def _expel(self, tx: Transaction, message: ReceivedMessage) -> None:
+        """Put a held message that names another predecessor than the one that came into quarantine (SEQ-2)."""
+        raw = await incoming.remove(tx, message)
+        entry = Quarantined(
+            item_index=message.leaf_index,
+            received_at=self._clock(),
+            code=SequenceError.code,
+            sender=message.sender_desk,
+            envelope_id=message.envelope_id,
+            message_id=message.message_id,
+            reported=False,
+        )
+        await quarantine.add(tx, entry, raw)
+        self._log.event("item-quarantined", code=SequenceError.code)
+
+    async def _answer(self, tx: Transaction, message: VerifiedMessage) -> None:
+        now = self._clock()
+        answer = report(
+            OPENED,
+            digest=message.digest,
+            message_id=message.message_id,
+            thread=message.thread,
+            sender=message.recipient_desk,
+            actor=self._service,
+            now=now,
+            deadline=now + self._receipt_life,
+        )
+        await outgoing.add(tx, answer, {message.sender_desk: Plan()})
+
+
+def _box(message: ReceivedMessage) -> Box:
+    return Box(message.seq, message.previous, b"")
+
+
+def _received(message: VerifiedMessage, marks: tuple[str, ...], now: int) -> ReceivedMessage:
+    return ReceivedMessage(
+        message_id=message.message_id,
+        thread=message.thread,
+        klass=message.klass,
+        payload_type=message.payload_type,
+        payload_version=message.payload_version,
+        sender_desk=message.sender_desk,
+        recipient_desk=message.recipient_desk,
+        agency=message.sender_agency,
+        device_id=message.device_id,
+        actor=message.actor,
+        envelope_id=message.envelope_id,
+        digest=message.digest,
+        seq=message.box.seq,
+        previous=None if message.box.previous is None else MessageId(message.box.previous),
+        state=IncomingState.DELIVERED,
+        label=message.label,
+        leaf_index=message.leaf_index,
+        accepted_at=message.accepted_at,
+        received_at=now,
+        marks=marks,
+        payload=message.payload,
+        sections=tuple(
+            ReceivedSection(number, section.category, section.purpose, section.label, section.body)
+            for number, section in sorted(message.sections.items())
+        ),
+    )

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""This connector's own copy of the directory: replayed whole, verified statement by statement, never taken on trust.
+
+What the hub shows must continue what was seen before (DIR-10). Whatever does not is refused, stops sealing and
+is shown; opening goes on with what is verified. Two signed heads that contradict each other are evidence against
+the hub, and sealing stays stopped until a person has looked at it.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Protocol
+
+from connectors.logs import Log
+from connectors.store import facts, statements
+from connectors.store.engine import Store, Transaction
+from connectors.timing import Clock
+from keys.directory import Directory
+from keys.verifying import verify_head
+from protocol import cbor
+from protocol.errors import (
+    ClockSkewed,
+    DirectoryError,
+    DirectoryInconsistent,
+    DirectoryStale,
+    EnvelopeError,
+)
+from protocol.http.hub import HubInfo
+from protocol.limits import CLOCK_SKEW, DIRECTORY_MARKED, DIRECTORY_REFUSED
+from protocol.receipts import Head
+from protocol.shapes import as_bytes, as_int, as_tuple
+
+_HEAD: Final = "directory-head"
+_FORK: Final = "directory-fork"
+_MAX_FACT: Final = 16_384
+_BREATH: Final = 50
+"""Statements verified before other tasks get a turn: about 30 ms."""
+
+
+class DirectorySource(Protocol):
+    """Where the directory is read from; nothing it says is believed."""
+
+    async def hub(self) -> HubInfo:
+        """Return what the hub says about itself."""
+
+    async def directory_head(self) -> bytes:
+        """Return the newest signed head."""
+
+    async def directory_statements(self, from_index: int) -> list[bytes]:
+        """Return some of the statements from `from_index` on; none if there are none now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """What enrolment pinned of the directory (DIR-4, DIR-13, ENR-1)."""
+
+    root_fingerprint: bytes
+    domain: str
+    origin: str
+    key: bytes
+    minimum_size: int
+
+
+class Freshness(StrEnum):
+    """Whether the directory is good enough to seal by (DIR-11)."""
+
+    NORMAL = "normal"
+    MARKED = "marked"
+    STALE = "stale"
+    INCONSISTENT = "inconsistent"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the directory stands; times in ms UTC."""
+
+    freshness: Freshness
+    size: int
+    confirmed_at: int | None
+    clock_difference: int | None
+    error: str | None
+
+
+class DirectorySync:
+    """Keeps the verified directory up to date. `load` comes first, then `sync` as often as one likes."""
+
+    def __init__(self, store: Store, source: DirectorySource, pinned: Pinned, clock: Clock, log: Log) -> None:
+        """Nothing is read before `load`."""
+        self._store = store
+        self._source = source
+        self._pinned = pinned
+        self._clock = clock
+        self._log = log
+        self._directory = self._empty()
+        self._head: Head | None = None
+        self._refused: DirectoryError | None = None
+        self._forked = False
+        self._clock_difference: int | None = None
+        self._turn = asyncio.Lock()
+        self.changed = asyncio.Event()
+        """Set when statements were added, so that what waited for them can go on."""
+
+    @property
+    def directory(self) -> Directory:
+        """The verified directory; ask for it anew after every await."""
+        return self._directory
+
+    def _empty(self) -> Directory:
+        return Directory(self._pinned.root_fingerprint, self._pinned.domain)
+
+    async def load(self) -> None:
+        """Replay what this installation verified and stored before."""
+        async with self._store.read() as tx:
+            raws = await statements.load_all(tx)
+            head = await facts.get(tx, _HEAD)
+            self._forked = await facts.get(tx, _FORK) is not None
+        self._directory = await self._replayed(raws)
+        self._head = None if head is None else _stored_head(head)
+        if self._head is not None and self._head.size != self._directory.size:
+            raise DirectoryInconsistent("The stored directory is not complete. Restore the newest copy of the store.")
+
+    async def _replayed(self, raws: list[bytes]) -> Directory:
+        directory = self._empty()
+        for index, raw in enumerate(raws):
+            directory.apply(raw, verified=True)
+            if index % _BREATH == 0:
+                await asyncio.sleep(0)
+        return directory
+
+    async def sync(self) -> None:
+        """Take one look at the hub's directory and replay what is new.
+
+        Raises `DirectoryInconsistent` for whatever contradicts what was seen or pinned (DIR-10), and
+        `HubUnreachable` and the like if the hub does not answer; then what is known stays as it was.
+        """
+        async with self._turn:
+            try:
+                grown = await self._look()
+            except (DirectoryError, EnvelopeError) as error:
+                self._refused = error if isinstance(error, DirectoryError) else DirectoryInconsistent(error.detail)
+                self._log.event("directory-inconsistent", code=error.code, size=self._directory.size)
+                raise DirectoryInconsistent(error.detail) from error
+            self._refused = None
+        if grown:
+            self._log.event("directory-synced", size=self._directory.size, count=grown)
+            self.changed.set()
+
+    async def _look(self) -> int:
+        info = await self._source.hub()
+        self._clock_difference = info.server_time - self._clock()
+        if (info.directory.origin, info.directory.key) != (self._pinned.origin, self._pinned.key):
+            raise DirectoryInconsistent("The hub names another directory log than the one that was pinned.")
+        raw_head = await self._source.directory_head()
+        head = verify_head(raw_head, self._pinned.origin, self._pinned.key)
+        if self._directory.root_at(head.size) not in (head.root, None):
+            await self._keep_evidence(raw_head)
+            raise DirectoryInconsistent("The hub signed two different directories of the same size.")
+        if head.size < max(self._directory.size, self._pinned.minimum_size):
+            raise DirectoryInconsistent("The hub shows an older directory than it showed before.")
+        new = await self._fetch(head) if head.size > self._directory.size else []
+        await self._store_progress(head, new)
+        return len(new)
+
+    async def _fetch(self, head: Head) -> list[bytes]:
+        """Replay up to `head`; if its root is not reached, go back to what is stored (DIR-10)."""
+        new: list[bytes] = []
+        try:
+            while self._directory.size < head.size:
+                page = await self._source.directory_statements(self._directory.size)
+                if not page:
+                    raise DirectoryInconsistent("The hub withholds statements that its head counts.")
+                for raw in page[: head.size - self._directory.size]:
+                    self._directory.apply(raw)
+                    new.append(raw)
+                    if len(new) % _BREATH == 0:
+                        await asyncio.sleep(0)
+            if self._directory.root != head.root:
+                raise DirectoryInconsistent("The hub's statements do not add up to the head that it signed.")
+        except BaseException:
+            await self._go_back()
+            raise
+        return new
+
+    async def _go_back(self) -> None:
+        async with self._store.read() as tx:
+            raws = await statements.load_all(tx)
+        self._directory = await self._replayed(raws)
+
+    async def _store_progress(self, head: Head, new: list[bytes]) -> None:
+        at = max(head.at, self._head.at if self._head else 0)
+        newest = Head(head.origin, head.size, head.root, at)
+        async with self._store.write() as tx:
+            await statements.append(tx, head.size - len(new), new)
+            await facts.put(tx, _HEAD, cbor.encode([head.size, head.root, at]))
+        self._head = newest
+
+    async def _keep_evidence(self, raw_head: bytes) -> None:
+        async with self._store.write() as tx:
+            await facts.put(tx, _FORK, raw_head)
+        self._forked = True
+
+    async def fork_evidence(self) -> bytes | None:
+        """Return the signed head that contradicts the replayed directory, or None."""
+        async with self._store.read() as tx:
+            return await facts.get(tx, _FORK)
+
+    async def dismiss_fork(self, tx: Transaction) -> None:
+        """Let sealing go on after a person has looked at the evidence and decided so."""
+        await facts.drop(tx, _FORK)
+        self._forked = False
+
+    def standing(self) -> Standing:
+        """Say how the directory stands now."""
+        error: str | None = None
+        try:
+            freshness = Freshness.MARKED if self.check_sealing() else Freshness.NORMAL
+        except DirectoryInconsistent as refusal:
+            freshness, error = Freshness.INCONSISTENT, refusal.code
+        except (DirectoryStale, ClockSkewed) as refusal:
+            freshness, error = Freshness.STALE, refusal.code
+        return Standing(
+            freshness,
+            self._directory.size,
+            self._head.at if self._head else None,
+            self._clock_difference,
+            error,
+        )
+
+    def check_sealing(self) -> bool:
+        """Return whether sealing goes on marked (the newest head is over 24 hours old), or refuse (DIR-11).
+
+        Raises `DirectoryInconsistent` after a refused directory, `ClockSkewed` if this machine's clock is over
+        10 minutes from the hub's, `DirectoryStale` if the newest head is over 72 hours old.
+        """
+        if self._forked or self._refused is not None:
+            raise DirectoryInconsistent
+        if self._clock_difference is not None and abs(self._clock_difference) > CLOCK_SKEW:
+            raise ClockSkewed
+        if self._head is None:
+            raise DirectoryStale
+        age = self._clock() - self._head.at
+        if age < -CLOCK_SKEW:
+            raise ClockSkewed
+        if age > DIRECTORY_REFUSED:
+            raise DirectoryStale
+        return age > DIRECTORY_MARKED
+
+
+def _stored_head(data: bytes) -> Head:
+    size, root, at = as_tuple(cbor.decode(data, limit=_MAX_FACT), 3)
+    return Head("", as_int(size), as_bytes(root, size=32), as_int(at))

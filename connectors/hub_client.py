@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every operation of a hub as a typed call, signed by the device where the hub asks for it (HTTP-1)."""
+
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
+
+import aiohttp
+
+from connectors.timing import Clock
+from keys.signing import DeviceSigner
+from protocol.errors import CODES, MalformedEnvelope, ThroughcareError, UnexpectedAnswer
+from protocol.frames import Accepted, Item, Refused, encode_batch, parse_page, parse_results
+from protocol.http import hub as operations
+from protocol.http.calling import Client, anonymous, signed
+from protocol.ids import CodeId, Kind, text
+
+Outcome: TypeAlias = bytes | ThroughcareError
+"""What became of one submitted envelope: the hub's receipt, or why it was refused."""
+
+
+class HubLink(Protocol):
+    """What the outbox and the inbox need of a hub, over the websocket or over plain HTTP (HTTP-9)."""
+
+    async def submit(self, envelopes: Sequence[bytes]) -> list[Outcome]:
+        """Submit 1 to 64 envelopes; each stands alone (HTTP-6)."""
+
+    async def receive(self, cursor: int) -> tuple[Item, ...]:
+        """Return items of the mailbox from leaf `cursor` on; after a while without any, none."""
+
+    async def acknowledge(self, up_to: int) -> None:
+        """Say that everything up to leaf `up_to` is stored here (HTTP-7)."""
+
+
+class HubClient:
+    """Calls a hub. Make one for each session; `device` is None for what needs no device, such as enrolment."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, base: str, clock: Clock, device: DeviceSigner | None = None
+    ) -> None:
+        """`base` is the hub's URL exactly as the hub knows itself: it is signed with every request."""
+        authorize = anonymous if device is None else signed(device.key_id, device.transport.sign_raw, clock)
+        self._open = Client(session, base, clock=clock)
+        self._signed = Client(session, base, authorize, clock=clock)
+
+    async def hub(self) -> operations.HubInfo:
+        """Return what the hub says about itself; compare it with what is pinned and believe none of it."""
+        return await self._open.call(operations.GET_HUB, operations.HubInfo)
+
+    async def directory_head(self) -> bytes:
+        """Return the newest signed head of the directory log, unverified (DIR-10)."""
+        return (await self._open.call(operations.GET_DIRECTORY_HEAD, operations.DirectoryHead)).head
+
+    async def directory_statements(self, from_index: int) -> list[bytes]:
+        """Return a page of statements from `from_index` on, unverified; an empty one at the end."""
+        answer = await self._open.call(
+            operations.LIST_DIRECTORY_STATEMENTS, operations.StatementPage, query={"from_index": from_index}
+        )
+        return list(answer.items)
+
+    async def submit_statement(self, statement: bytes) -> int:
+        """Append a statement to the directory log and return its index; the same bytes get the same index."""
+        body = operations.StatementSubmission(statement=statement)
+        return (await self._open.call(operations.SUBMIT_STATEMENT, operations.StatementAccepted, body=body)).index
+
+    async def register_code(self, registration: bytes) -> CodeId:
+        """Register an enrolment code that its authority signed (ENR-2)."""
+        body = operations.CodeRegistrationBody(registration=registration)
+        return (await self._open.call(operations.REGISTER_CODE, operations.CodeRegistered, body=body)).code_id
+
+    async def redeem_code(self, code_id: CodeId, request: bytes, mac: bytes) -> None:
+        """Hand in a key request under an enrolment code (ENR-3)."""
+        body = operations.CodeRedemption(code_id=code_id, request=request, mac=mac)
+        await self._open.call_bytes(operations.REDEEM_CODE, body=body)
+
+    async def key_request(self, code_id: CodeId) -> operations.KeyRequestView:
+        """Return the key request handed in under a code; `NotFound` while there is none."""
+        path = {"code_id": text(Kind.CODE, code_id)}
+        return await self._open.call(operations.GET_KEY_REQUEST, operations.KeyRequestView, path=path)
+
+    async def submit_envelope(self, envelope: bytes) -> bytes:
+        """Submit one envelope and return its acceptance receipt, unverified (HTTP-5)."""
+        return await self._signed.call_bytes(operations.SUBMIT_ENVELOPE, body=envelope)
+
+    async def submit_batch(self, envelopes: Sequence[bytes]) -> list[Outcome]:
+        """Submit 1 to 64 envelopes of at most 4 MiB together, each standing alone (HTTP-6)."""
+        answer = await self._signed.call_bytes(operations.SUBMIT_BATCH, body=encode_batch(envelopes))
+        try:
+            results = parse_results(answer)
+        except MalformedEnvelope as error:
+            raise UnexpectedAnswer from error
+        if sorted(result.ref for result in results) != list(range(len(envelopes))):
+            raise UnexpectedAnswer
+        return [outcome(result) for result in sorted(results, key=lambda result: result.ref)]
+
+    async def read_mailbox(self, cursor: int, *, wait_s: int, limit: int = 50) -> tuple[Item, ...]:
+        """Return items of this device's mailbox from leaf `cursor` on, waiting up to `wait_s` for the first."""
+        query = {"cursor": cursor, "limit": limit, "wait": wait_s}
+        try:
+            return parse_page(await self._signed.call_bytes(operations.READ_MAILBOX, query=query))[1]
+        except MalformedEnvelope as error:
+            raise UnexpectedAnswer from error
+
+    async def acknowledge(self, up_to: int) -> None:
+        """Say that everything up to leaf `up_to` is stored here; the hub deletes its part of it (HTTP-7)."""
+        await self._signed.call_bytes(operations.ACKNOWLEDGE, body=operations.Acknowledgement(up_to=up_to))
+
+
+def outcome(result: Accepted | Refused) -> Outcome:
+    """Return a receipt, or the error that the hub named; an unknown code is an unexpected answer."""
+    if isinstance(result, Accepted):
+        return result.receipt
+    try:
+        error = CODES[result.code]()
+    except KeyError:
+        error = UnexpectedAnswer()
+    error.retry_after = result.retry_after
+    return error
+
+
+class PollingLink:
+    """The plain operations as a link: single submissions or batches, long polls, acknowledgements."""
+
+    def __init__(self, client: HubClient, wait_s: int) -> None:
+        """Poll with waits of `wait_s` seconds, at most 50."""
+        self._client = client
+        self._wait_s = wait_s
+
+    async def submit(self, envelopes: Sequence[bytes]) -> list[Outcome]:
+        """Submit 1 to 64 envelopes; each stands alone (HTTP-6)."""
+        return await self._client.submit_batch(envelopes)
+
+    async def receive(self, cursor: int) -> tuple[Item, ...]:
+        """Return items of the mailbox from leaf `cursor` on; after the wait without any, none."""
+        return await self._client.read_mailbox(cursor, wait_s=self._wait_s)
+
+    async def acknowledge(self, up_to: int) -> None:
+        """Say that everything up to leaf `up_to` is stored here (HTTP-7)."""
+        await self._client.acknowledge(up_to)

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takes what the hub delivers: each item has its whole effect in one transaction, or none (CON-3, ENV-19).
+
+The hub is not believed. What it repeats, swaps, cuts, splices or withholds is noticed by the receipt, the replay
+cache, the signatures or the sequence; the item goes into quarantine with its reason, the sender is told where it
+is known, and the mailbox goes on (HTTP-10).
+"""
+
+import sqlite3
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from connectors.admission import Admission
+from connectors.delivery import Delivery
+from connectors.directory_sync import DirectorySync
+from connectors.logs import Log
+from connectors.outbox import PinnedLog
+from connectors.receipts import CANNOT_OPEN, report
+from connectors.resealing import Resealing
+from connectors.store import incoming, mailboxes, outgoing, quarantine
+from connectors.store.engine import Store, Transaction
+from connectors.store.outgoing import Plan
+from connectors.store.quarantine import Quarantined
+from connectors.timing import Clock
+from keys.directory import Directory
+from keys.opening import Peeked, VerifiedMessage, open_slice, peek
+from keys.verifying import verify_digest, verify_receipt
+from keys.xwing import XWingSecret
+from protocol import ids
+from protocol.address import DeskAddress
+from protocol.errors import (
+    BadSignature,
+    CannotOpen,
+    DirectoryInconsistent,
+    DirectoryStale,
+    InternalError,
+    KeystoreError,
+    MalformedEnvelope,
+    OurError,
+    PolicyDenied,
+    Replayed,
+    SenderMismatch,
+    ThroughcareError,
+    UntrustedKey,
+)
+from protocol.frames import Item, ItemKind
+from protocol.ids import KeyId, ThreadId
+from protocol.limits import PREKEY_MARKED
+from protocol.sections import Actor
+from protocol.slices import parse_slice
+
+_REPORTED: Final = (CannotOpen, BadSignature, SenderMismatch, MalformedEnvelope, PolicyDenied, UntrustedKey)
+"""Faults of the envelope itself: a fresh sealing by its sender may mend them (SEQ-4)."""
+_LOCAL: Final = (OurError, KeystoreError, SQLAlchemyError, sqlite3.Error, OSError)
+"""Faults of this installation: the item is left where it is and taken again."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnDevice:
+    """Whom mail is for: this device, its desks, and the service account that answers for them."""
+
+    device_id: KeyId
+    desks: Collection[DeskAddress]
+    service: Actor
+
+
+class Inbox:
+    """Takes items of one mailbox, in any order and as often as the hub likes to repeat them."""
+
+    def __init__(
+        self,
+        store: Store,
+        directory: DirectorySync,
+        own: OwnDevice,
+        prekey: Callable[[int], XWingSecret | None],
+        audit: PinnedLog,
+        admission: Admission,
+        resealing: Resealing,
+        clock: Clock,
+        log: Log,
+        *,
+        receipt_life: int,
+    ) -> None:
+        """`prekey` gives the secret of an epoch while it is kept; `receipt_life` in ms."""
+        self._store = store
+        self._directory = directory
+        self._own = own
+        self._prekey = prekey
+        self._audit = audit
+        self._admission = admission
+        self._resealing = resealing
+        self._delivery = Delivery(own.service, resealing, clock, log, receipt_life=receipt_life)
+        self._clock = clock
+        self._log = log
+        self._receipt_life = receipt_life
+
+    async def cursor(self) -> int:
+        """Return the first leaf index that is not stored here yet."""
+        async with self._store.read() as tx:
+            return (await mailboxes.load(tx, self._own.device_id)).stored + 1
+
+    async def unacknowledged(self) -> int | None:
+        """Return up to where the hub is still to be told that all is stored, or None if it knows."""
+        async with self._store.read() as tx:
+            state = await mailboxes.load(tx, self._own.device_id)
+        return state.stored if state.stored > state.acknowledged else None
+
+    async def acknowledged(self, up_to: int) -> None:
+        """Note that the hub was told."""
+        async with self._store.write() as tx:
+            await mailboxes.acknowledged(tx, self._own.device_id, up_to)
+
+    async def take(self, items: Sequence[Item]) -> None:
+        """Take `items`; when this returns all of them are stored, and only then may they be acknowledged.
+
+        Raises only what is this installation's own trouble, or the hub being out of reach for the directory:
+        then the item in question was not taken, and nothing of it is stored.
+        """
+        for item in items:
+            try:
+                await self._take(item)
+            except DirectoryInconsistent:
+                # The hub's directory itself is refused: mail waits until it is put right, and nothing is lost.
+                raise
+            except _LOCAL:
+                raise
+            except ThroughcareError as error:
+                await self._quarantine(item, error)
+            except Exception as error:  # noqa: BLE001 # one item that nobody foresaw must not block the mailbox
+                self._log.event("part-failed", part="inbox", code=type(error).__name__)
+                await self._quarantine(item, InternalError())
+
+    async def _take(self, item: Item) -> None:
+        if item.kind is ItemKind.NOTICE:
+            async with self._store.write() as tx:
+                index = await self._resealing.notice(tx, item.data)
+                _check_index(item, index)
+                await mailboxes.stored(tx, self._own.device_id, item.index)
+            return
+        peeked = peek(item.data)
+        async with self._store.read() as tx:
+            seen = await incoming.was_seen(tx, peeked.envelope_id)
+            stored = (await mailboxes.load(tx, self._own.device_id)).stored
+        if seen and item.index <= stored:
+            # Delivered again because our acknowledgement was lost: no attack, and no second effect.
+            return
+        message = await self._open(item, seen=seen)
+        _check_index(item, message.leaf_index)
+        self._admission.admit(message, self._directory.directory)
+        async with self._store.write() as tx:
+            if not await incoming.mark_seen(tx, message.envelope_id, self._clock()):
+                # Another process of this installation was faster.
+                raise Replayed
+            await self._delivery.deliver(tx, message, item.data, self._marks(message, item.data))
+            await mailboxes.stored(tx, self._own.device_id, item.index)
+
+    async def _open(self, item: Item, *, seen: bool) -> VerifiedMessage:
+        try:
+            return self._open_with(self._directory.directory, item, seen=seen)
+        except DirectoryStale:
+            await self._directory.sync()
+        try:
+            return self._open_with(self._directory.directory, item, seen=seen)
+        except DirectoryStale:
+            # The receipt counts more statements than the hub's own head: one of the two is a lie.
+            raise BadSignature("The receipt names a directory that the hub does not show.") from None
+
+    def _open_with(self, directory: Directory, item: Item, *, seen: bool) -> VerifiedMessage:
+        try:
+            return open_slice(
+                item.data,
+                own_device=self._own.device_id,
+                prekey=self._prekey,
+                directory=directory,
+                audit_origin=self._audit.origin,
+                audit_key=self._audit.key,
+                seen=lambda _: seen,
+            )
+        except DirectoryInconsistent as error:
+            # Said of this slice's receipt, not of the directory that is replayed here.
+            raise UntrustedKey(error.detail) from None
+
+    def _marks(self, message: VerifiedMessage, raw: bytes) -> tuple[str, ...]:
+        marks = ["revoked-since"] if message.revoked_since else []
+        prekey = self._directory.directory.prekey(self._own.device_id, parse_slice(raw).row.prekey_epoch)
+        if prekey is None or message.accepted_at - prekey.issued > PREKEY_MARKED:
+            marks.append("old-prekey")
+        return tuple(marks)
+
+    async def _quarantine(self, item: Item, error: ThroughcareError) -> None:
+        """Keep the item with its reason, tell its sender if there is one to tell, and let the mailbox go on."""
+        peeked = _peeked(item)
+        vouched = peeked is not None and isinstance(error, _REPORTED) and self._vouched(item)
+        reported = vouched and peeked is not None and peeked.recipient_desk in self._own.desks and not peeked.klass.bare
+        entry = Quarantined(
+            item_index=item.index,
+            received_at=self._clock(),
+            code=error.code,
+            sender=peeked.sender_desk if peeked else None,
+            envelope_id=peeked.envelope_id if peeked else None,
+            message_id=None,
+            reported=reported,
+        )
+        async with self._store.write() as tx:
+            new = await quarantine.add(tx, entry, item.data)
+            if new and reported and peeked is not None:
+                await self._report(tx, peeked)
+            await mailboxes.stored(tx, self._own.device_id, item.index)
+        if new:
+            self._log.event("item-quarantined", code=error.code)
+
+    def _vouched(self, item: Item) -> bool:
+        """Tell whether hub and sender both signed for this very envelope, so that a report reaches who sent it."""
+        try:
+            unverified = parse_slice(item.data)
+            receipt = verify_receipt(unverified.receipt, self._audit.origin, self._audit.key)
+            sender = self._directory.directory.device(unverified.common.device_id)
+            if sender is None or unverified.common.sender_desk not in sender.desks:
+                return False
+            verify_digest(sender.key, unverified.digest, unverified.sender_sig)
+        except ThroughcareError:
+            return False
+        return receipt.detail.digest == unverified.digest
+
+    async def _report(self, tx: Transaction, peeked: Peeked) -> None:
+        now = self._clock()
+        message = report(
+            CANNOT_OPEN,
+            digest=peeked.digest,
+            message_id=None,
+            thread=ThreadId(ids.new_id()),
+            sender=peeked.recipient_desk,
+            actor=self._own.service,
+            now=now,
+            deadline=now + self._receipt_life,
+        )
+        await outgoing.add(tx, message, {peeked.sender_desk: Plan()})
+
+
+def _check_index(item: Item, index: int) -> None:
+    if item.index != index:
+        raise BadSignature("The item does not stand where its receipt says.")
+
+
+def _peeked(item: Item) -> Peeked | None:
+    if item.kind is not ItemKind.SLICE:
+        return None
+    try:
+        return peek(item.data)
+    except ThroughcareError:
+        return None

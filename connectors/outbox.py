@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sends sealed envelopes: the same bytes, until a receipt comes or a permanent error says otherwise (CON-1, CON-2).
+
+Only a receipt that verifies counts, for this very envelope and from the pinned hub. Transient refusals are
+tried again with growing, jittered pauses; a refusal because the directory moved on makes the message be sealed
+anew; everything else is permanent and shown at once.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from connectors.hub_client import HubLink, Outcome
+from connectors.logs import Log
+from connectors.store import attempts, outgoing
+from connectors.store.attempts import AttemptState, ReadyEnvelope
+from connectors.store.engine import Store, Transaction
+from connectors.store.outgoing import RecipientRow, RecipientState
+from connectors.timing import Chance, Clock, patience, pause, system_chance
+from keys.verifying import verify_receipt
+from protocol.errors import (
+    EnvelopeError,
+    EnvelopeIdReused,
+    Expired,
+    RecipientUnavailable,
+    Revoked,
+    SenderMismatch,
+    ThroughcareError,
+    UnexpectedAnswer,
+    UntrustedKey,
+)
+from protocol.frames import MAX_BATCH_BODY
+from protocol.ids import EnvelopeId
+from protocol.limits import MAX_BATCH, SECOND
+from protocol.receipts import ReceiptBody, ReceiptKind
+
+_SEAL_ANEW: Final = (EnvelopeIdReused, Expired, RecipientUnavailable, Revoked, UntrustedKey)
+"""Refusals that a fresh look at the directory and a fresh sealing may mend (SEQ-4)."""
+_BATCH_BYTES: Final = MAX_BATCH_BODY - 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedLog:
+    """The hub's audit log as enrolment pinned it: whose receipts count (AUD-6)."""
+
+    origin: str
+    key: bytes
+
+
+class Outbox:
+    """Sends what the sealer made. `step` may be called at any time."""
+
+    def __init__(
+        self, store: Store, audit: PinnedLog, clock: Clock, log: Log, *, chance: Chance = system_chance
+    ) -> None:
+        """`audit` is the pinned log whose receipts are believed."""
+        self._store = store
+        self._audit = audit
+        self._clock = clock
+        self._log = log
+        self._chance = chance
+
+    async def step(self, link: HubLink) -> int:
+        """Send what is due in one batch and return how many envelopes were answered.
+
+        Raises `HubUnreachable` and the like if the batch itself failed: nothing has changed then, and the very
+        same bytes go out again (CON-1).
+        """
+        await self._drop_lapsed()
+        async with self._store.read() as tx:
+            ready = await attempts.ready(tx, self._clock(), limit=MAX_BATCH, most_bytes=_BATCH_BYTES)
+        if not ready:
+            return 0
+        outcomes = await link.submit([envelope.raw for envelope in ready])
+        for envelope, outcome in zip(ready, outcomes, strict=True):
+            await self._take(envelope, outcome)
+        return len(ready)
+
+    async def next_due(self) -> int | None:
+        """Return when there is something to seal or to send next, in ms UTC, or None if there is nothing."""
+        async with self._store.read() as tx:
+            times = [await outgoing.next_sealing_at(tx), await attempts.next_sending_at(tx)]
+        return min((at for at in times if at is not None), default=None)
+
+    async def _drop_lapsed(self) -> None:
+        """Give up sealings that expired while the hub was out of reach, and have their desks sealed for anew."""
+        now = self._clock()
+        async with self._store.write() as tx:
+            for envelope_id in await attempts.lapsed(tx, now):
+                await self._seal_anew(tx, envelope_id, AttemptState.LAPSED, Expired.code, now, now)
+
+    async def _take(self, envelope: ReadyEnvelope, outcome: Outcome) -> None:
+        now = self._clock()
+        if isinstance(outcome, bytes):
+            try:
+                body = self._check_receipt(envelope, outcome)
+            except EnvelopeError as error:
+                outcome = error
+            else:
+                await self._accepted(envelope, outcome, body)
+                return
+            # Whatever the hub did with the envelope, it has given no evidence of it.
+            refusal: ThroughcareError = UnexpectedAnswer()
+        else:
+            refusal = outcome
+        async with self._store.write() as tx:
+            if isinstance(refusal, _SEAL_ANEW):
+                until = now + patience(0, self._chance)
+                await self._seal_anew(tx, envelope.envelope_id, AttemptState.LAPSED, refusal.code, now, until)
+            elif refusal.retryable or isinstance(refusal, UnexpectedAnswer):
+                wait = max(pause(envelope.tries, self._chance), (refusal.retry_after or 0) * SECOND)
+                await attempts.postpone(
+                    tx, envelope.envelope_id, tries=envelope.tries + 1, until=now + wait, error=refusal.code
+                )
+            else:
+                await self._give_up(tx, envelope.envelope_id, refusal)
+        self._log.event("envelope-refused", code=refusal.code)
+
+    def _check_receipt(self, envelope: ReadyEnvelope, raw: bytes) -> ReceiptBody:
+        """Return what the receipt says if it is the pinned hub's, of this envelope, accepted (AUD-6)."""
+        body = verify_receipt(raw, self._audit.origin, self._audit.key)
+        detail = body.detail
+        if (body.kind, detail.envelope_id, detail.digest) != (
+            ReceiptKind.ACCEPTED,
+            envelope.envelope_id,
+            envelope.digest,
+        ):
+            raise SenderMismatch("The receipt is of another envelope.")
+        return body
+
+    async def _accepted(self, envelope: ReadyEnvelope, receipt: bytes, body: ReceiptBody) -> None:
+        async with self._store.write() as tx:
+            await attempts.accept(tx, envelope.envelope_id, receipt)
+            await outgoing.accepted(tx, envelope.envelope_id, body.leaf.at)
+        self._log.event("envelope-accepted")
+
+    async def _give_up(self, tx: Transaction, envelope_id: EnvelopeId, refusal: ThroughcareError) -> None:
+        rows = await _waiting_on(tx, envelope_id)
+        await attempts.close(tx, envelope_id, AttemptState.REFUSED, refusal.code)
+        for row in rows:
+            await outgoing.fail(tx, row.message_id, [row.desk], refusal.code)
+
+    async def _seal_anew(
+        self, tx: Transaction, envelope_id: EnvelopeId, state: AttemptState, code: str, now: int, until: int
+    ) -> None:
+        rows = await _waiting_on(tx, envelope_id)
+        await attempts.close(tx, envelope_id, state, code)
+        for row in rows:
+            await outgoing.requeue(tx, row, now=max(now, until), error=code)
+
+
+async def _waiting_on(tx: Transaction, envelope_id: EnvelopeId) -> list[RecipientRow]:
+    """Return the desks whose newest sealing is `envelope_id`, still on its way to the hub."""
+    attempt = await attempts.by_id(tx, envelope_id)
+    if attempt is None:
+        return []
+    rows = await outgoing.recipients(tx, attempt.message_id)
+    return [row for row in rows if row.envelope_id == envelope_id and row.state is RecipientState.SEALED]

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our prekeys: a new one every week, and the old ones' seeds destroyed when nothing can need them (DIR-8, DIR-9).
+
+The order protects against every crash: the seed is in the keystore before its statement exists, the statement is
+stored before it is published, and a seed goes only after the log has had its successor for 44 days and the
+mailbox has been read since. Then what was sealed to it is closed for everybody, us included.
+"""
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from connectors.installation import PREKEY_PREFIX, PREKEY_PURPOSE, prekey_name
+from connectors.logs import Log
+from connectors.store import prekeys
+from connectors.store.engine import Store
+from connectors.store.prekeys import OwnPrekey, PrekeyState
+from connectors.timing import Clock
+from keys.directory import Directory
+from keys.keystore import Keystore
+from keys.signing import DeviceSigner, sign_statement
+from keys.xwing import XWingSecret
+from protocol.errors import KeystoreError
+from protocol.limits import DAY, PREKEY_EVERY, PREKEY_KEPT
+from protocol.statements import Body, Prekey
+
+_LIFE: Final = 366 * DAY
+"""A prekey is superseded, not expired; its statement's end only bounds a mistake."""
+
+
+class StatementSink(Protocol):
+    """Where statements are published."""
+
+    async def submit_statement(self, statement: bytes) -> int:
+        """Append `statement` to the directory log; the same bytes again get the same index."""
+
+
+class Prekeys:
+    """Makes, publishes and destroys this device's prekeys."""
+
+    def __init__(
+        self,
+        store: Store,
+        keystore: Keystore,
+        device: DeviceSigner,
+        directory: Callable[[], Directory],
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        """`directory` gives the verified directory as it is now."""
+        self._store = store
+        self._keystore = keystore
+        self._device = device
+        self._directory = directory
+        self._clock = clock
+        self._log = log
+
+    def secret(self, epoch: int) -> XWingSecret | None:
+        """Return the secret of `epoch`, or None if it never was or has been destroyed (DIR-9)."""
+        name = prekey_name(epoch)
+        if name not in self._keystore.names(PREKEY_PREFIX):
+            return None
+        return XWingSecret(self._keystore.get(name, PREKEY_PURPOSE))
+
+    async def maintain(self, sink: StatementSink, *, drained_at: int | None) -> None:
+        """Do what is due: note what the log has, publish a new prekey, destroy seeds.
+
+        `drained_at` is when the mailbox was last found empty (ms UTC), None if not since the start. Raises
+        `HubUnreachable` and the like; what was made is stored and published at the next call.
+        """
+        await self._note_logged()
+        if await self._newest_is_due():
+            await self._make()
+        for own in await self._load():
+            if own.state is PrekeyState.MADE:
+                await sink.submit_statement(own.statement)
+                self._log.event("prekey-published")
+        await self._destroy(drained_at)
+
+    async def _load(self) -> list[OwnPrekey]:
+        async with self._store.read() as tx:
+            return await prekeys.load_all(tx)
+
+    async def _note_logged(self) -> None:
+        """Mark as logged what the replayed directory holds: its word counts, not the hub's answer.
+
+        One that can no longer be logged, because a higher epoch is, was never sealed to and goes at once.
+        """
+        directory, now = self._directory(), self._clock()
+        newest = directory.newest_prekey(self._device.key_id)
+        for own in [own for own in await self._load() if own.state is PrekeyState.MADE]:
+            if directory.index_of(own.statement) is not None:
+                async with self._store.write() as tx:
+                    await prekeys.logged(tx, own.epoch, now)
+            elif newest is not None and newest.epoch >= own.epoch:
+                await self._drop(own.epoch)
+
+    async def _newest_is_due(self) -> bool:
+        stored = await self._load()
+        if any(own.state is PrekeyState.MADE for own in stored):
+            return False
+        newest = self._directory().newest_prekey(self._device.key_id)
+        return newest is None or self._clock() - newest.issued >= PREKEY_EVERY
+
+    async def _make(self) -> None:
+        epoch = self._next_epoch(await self._load())
+        secret = XWingSecret.generate()
+        self._keystore.put(prekey_name(epoch), PREKEY_PURPOSE, secret.seed)
+        now = self._clock()
+        body = Body(
+            issued=now,
+            not_before=now,
+            not_after=now + _LIFE,
+            subject=Prekey(device_id=self._device.key_id, epoch=epoch, public=secret.public),
+        )
+        statement = sign_statement(body, [self._device])
+        async with self._store.write() as tx:
+            await prekeys.add(tx, OwnPrekey(epoch, now, None, PrekeyState.MADE, statement))
+
+    def _next_epoch(self, stored: list[OwnPrekey]) -> int:
+        """Return an epoch above every one that the log, the store or the keystore knows (DIR-8)."""
+        newest = self._directory().newest_prekey(self._device.key_id)
+        kept = [int(name.removeprefix(PREKEY_PREFIX)) for name in self._keystore.names(PREKEY_PREFIX)]
+        return max([0, newest.epoch if newest else 0, *(own.epoch for own in stored), *kept]) + 1
+
+    async def _destroy(self, drained_at: int | None) -> None:
+        """Destroy the seeds whose successor has been logged for 44 days, if the mailbox was drained since (DIR-9)."""
+        successors = await self._successors_logged_at()
+        for name in self._keystore.names(PREKEY_PREFIX):
+            epoch = int(name.removeprefix(PREKEY_PREFIX))
+            logged_at = successors.get(epoch)
+            if logged_at is None or drained_at is None:
+                continue
+            if drained_at >= logged_at + PREKEY_KEPT:
+                await self._drop(epoch)
+
+    async def _drop(self, epoch: int) -> None:
+        self._keystore.destroy(prekey_name(epoch))
+        async with self._store.write() as tx:
+            await prekeys.destroyed(tx, epoch)
+        self._log.event("prekey-destroyed")
+
+    async def _successors_logged_at(self) -> dict[int, int]:
+        """Return for each epoch when its successor was first seen in the log, in ms UTC."""
+        seen = {own.epoch: own.logged_at for own in await self._load() if own.logged_at is not None}
+        found: dict[int, int] = {}
+        for name in self._keystore.names(PREKEY_PREFIX):
+            epoch = int(name.removeprefix(PREKEY_PREFIX))
+            later = [at for other, at in seen.items() if other > epoch]
+            if later:
+                found[epoch] = min(later)
+        return found
+
+
+def check_seeds(keystore: Keystore) -> None:
+    """Raise `KeystoreError` if a prekey's name in the keystore is not of this connector's making."""
+    for name in keystore.names(PREKEY_PREFIX):
+        if not name.removeprefix(PREKEY_PREFIX).isdecimal():
+            raise KeystoreError("The keystore holds a prekey under a name that no connector gave it.")

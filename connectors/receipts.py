@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A1, *opened*, and its negative: what a receiving connector tells the sending desk of an envelope (CON-4).
+
+Both are envelopes of class receipt like any other: signed by the device, sealed for the desk, logged by the
+hub. Their payload names the message and the digest of the very sealing that was, or was not, opened. When
+even the claims could not be read the message is not known, and the digest alone names the sealing.
+"""
+
+from typing import Annotated, Final
+
+from pydantic import StringConstraints, TypeAdapter
+
+from connectors.store.outgoing import OutgoingMessage
+from protocol import ids
+from protocol.address import DeskAddress
+from protocol.content import Content, decode_content, encode_payload
+from protocol.errors import InvalidInput, MalformedEnvelope
+from protocol.ids import Kind, MessageId, ThreadId
+from protocol.rows import EnvelopeClass
+from protocol.sections import Actor
+
+OPENED: Final = "receipt.opened"
+CANNOT_OPEN: Final = "receipt.cannot-open"
+VERSION: Final = 1
+LABEL: Final = "standard"
+
+_MAX_PAYLOAD: Final = 512
+
+
+class Report(Content):
+    """The payload of both receipts."""
+
+    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    message_id: str | None = None
+
+    @property
+    def envelope_digest(self) -> bytes:
+        """The digest of the sealing, 32 bytes."""
+        return bytes.fromhex(self.digest)
+
+    @property
+    def message(self) -> MessageId | None:
+        """The message, if the reporter could read which it is; `MalformedEnvelope` for an id of another form."""
+        if self.message_id is None:
+            return None
+        try:
+            return MessageId(ids.raw(Kind.MESSAGE, self.message_id))
+        except InvalidInput:
+            raise MalformedEnvelope("The receipt names no message.") from None
+
+
+_REPORT: TypeAdapter[Report] = TypeAdapter(Report)
+
+
+def read_report(payload: bytes) -> Report:
+    """Read the payload of a receipt, or raise `MalformedEnvelope`."""
+    return decode_content(_REPORT, payload, what="a receipt of version 1", limit=_MAX_PAYLOAD)
+
+
+def report(
+    payload_type: str,
+    *,
+    digest: bytes,
+    message_id: MessageId | None,
+    thread: ThreadId,
+    sender: DeskAddress,
+    actor: Actor,
+    now: int,
+    deadline: int,
+) -> OutgoingMessage:
+    """Return the receipt that the desk `sender` of ours sends; `now` and `deadline` in ms UTC."""
+    text = None if message_id is None else ids.text(Kind.MESSAGE, message_id)
+    return OutgoingMessage(
+        message_id=MessageId(ids.new_id()),
+        thread=thread,
+        klass=EnvelopeClass.RECEIPT,
+        sender_desk=sender,
+        payload_type=payload_type,
+        payload_version=VERSION,
+        label=LABEL,
+        actor=actor,
+        created_at=now,
+        deadline=deadline,
+        payload=encode_payload(Report(digest=digest.hex(), message_id=text)),
+    )

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When a message of ours is sealed anew, under the same message_id and place in its thread (SEQ-4).
+
+Three things cause it: the hub says that an envelope expired uncollected (HTTP-11), the recipient's device was
+replaced (DIR-7), or the recipient says that it cannot open (CON-4). Each is believed only as far as it can be:
+a notice must be the pinned hub's and of an envelope of ours, a report must come from a desk and device that
+the very sealing was made for.
+"""
+
+from connectors.directory_sync import DirectorySync
+from connectors.logs import Log
+from connectors.outbox import PinnedLog
+from connectors.receipts import CANNOT_OPEN, OPENED, Report
+from connectors.store import attempts, outgoing
+from connectors.store.attempts import Attempt, AttemptState
+from connectors.store.engine import Store, Transaction
+from connectors.store.outgoing import RecipientRow, RecipientState
+from connectors.timing import Clock
+from keys.verifying import verify_receipt
+from protocol.address import DeskAddress
+from protocol.errors import CannotOpen, MalformedEnvelope, NotFound, PolicyDenied
+from protocol.ids import KeyId
+from protocol.limits import MAX_RESEALS
+from protocol.receipts import ReceiptKind
+
+_ON_ITS_WAY = (RecipientState.SEALED, RecipientState.ACCEPTED)
+
+
+class Resealing:
+    """Judges what others say about our messages and puts desks back into the queue."""
+
+    def __init__(self, store: Store, directory: DirectorySync, audit: PinnedLog, clock: Clock, log: Log) -> None:
+        """`audit` is the pinned log whose notices are believed."""
+        self._store = store
+        self._directory = directory
+        self._audit = audit
+        self._clock = clock
+        self._log = log
+
+    async def notice(self, tx: Transaction, raw: bytes) -> int:
+        """Take a notice from the hub and return the leaf index that it names.
+
+        Raises an `EnvelopeError` if it is not the pinned hub's, not of kind expired, or of no envelope of ours.
+        """
+        body = verify_receipt(raw, self._audit.origin, self._audit.key)
+        if body.kind is not ReceiptKind.EXPIRED:
+            raise MalformedEnvelope("A notice tells of an expired envelope.")
+        attempt = await attempts.by_id(tx, body.detail.envelope_id)
+        if attempt is None or attempt.digest != body.detail.digest:
+            raise PolicyDenied("The notice is of an envelope that this connector did not send.")
+        await attempts.close(tx, attempt.envelope_id, AttemptState.EXPIRED, "expired")
+        message = await outgoing.load(tx, attempt.message_id)
+        for row in await outgoing.recipients(tx, attempt.message_id):
+            if row.envelope_id != attempt.envelope_id or row.state not in _ON_ITS_WAY:
+                continue
+            if message.deadline <= self._clock():
+                await outgoing.expire(tx, row.message_id, [row.desk])
+            else:
+                await outgoing.requeue(tx, row, now=self._clock(), error="expired")
+                self._log.event("resealing", code="expired")
+        return body.index
+
+    async def report(
+        self, tx: Transaction, payload_type: str, said: Report, desk: DeskAddress, device: KeyId, accepted_at: int
+    ) -> None:
+        """Take a verified receipt of `desk`, sent by `device` and accepted at `accepted_at` (CON-4).
+
+        Raises `PolicyDenied` for a receipt about what that desk was not sent: receipts count only for one's own
+        messages.
+        """
+        attempt = await attempts.by_digest(tx, said.envelope_digest)
+        row = await self._reported_row(tx, attempt, said, desk, device)
+        if payload_type == OPENED:
+            if said.message is None:
+                raise MalformedEnvelope("Who opened a message can say which.")
+            await outgoing.opened(tx, row.message_id, desk, accepted_at)
+            self._log.event("receipt-received", code=OPENED)
+            return
+        self._log.event("receipt-received", code=CANNOT_OPEN)
+        superseded = attempt is None or row.envelope_id != attempt.envelope_id
+        if superseded or row.state not in _ON_ITS_WAY:
+            # It was opened, or sealed anew, since: the report is late and changes nothing.
+            return
+        if row.complaints >= MAX_RESEALS:
+            await outgoing.fail(tx, row.message_id, [desk], CannotOpen.code)
+        else:
+            await outgoing.requeue(tx, row, now=self._clock(), error=CannotOpen.code, complained=True)
+            self._log.event("resealing", code=CannotOpen.code)
+
+    async def _reported_row(
+        self, tx: Transaction, attempt: Attempt | None, said: Report, desk: DeskAddress, device: KeyId
+    ) -> RecipientRow:
+        if attempt is None or attempt.devices.get(desk) != device:
+            raise PolicyDenied("The receipt is of an envelope that its sender was not sent.")
+        if said.message not in (attempt.message_id, None):
+            raise PolicyDenied("The receipt names another message than the envelope that it is of.")
+        try:
+            return await outgoing.desk_of(tx, attempt.message_id, desk)
+        except NotFound:
+            raise PolicyDenied("The receipt is of a message that its sender was not sent.") from None
+
+    async def follow_directory(self) -> int:
+        """Queue anew what was sealed for a device that no longer serves its desk; return how many desks.
+
+        What waited for another agency to publish a device or a prekey is looked at again as well.
+        """
+        now = self._clock()
+        moved = 0
+        async with self._store.write() as tx:
+            await outgoing.wake(tx, now)
+            states = tuple(str(state) for state in _ON_ITS_WAY)
+            for message_id, address, device in await attempts.waiting_devices(tx, states):
+                desk = self._directory.directory.desk(address, now)
+                if desk is None or desk.device is None or desk.device.key_id == device:
+                    continue
+                row = await outgoing.desk_of(tx, message_id, address)
+                await self._let_go(tx, row)
+                await outgoing.requeue(tx, row, now=now, error="device-replaced")
+                moved += 1
+        if moved:
+            self._log.event("resealing", code="device-replaced", count=moved)
+        return moved
+
+    async def _let_go(self, tx: Transaction, row: RecipientRow) -> None:
+        """Stop sending an envelope that the hub would refuse whole, and queue its other desks too."""
+        if row.state is not RecipientState.SEALED or row.envelope_id is None:
+            return
+        await attempts.close(tx, row.envelope_id, AttemptState.LAPSED, "device-replaced")
+        for other in await outgoing.recipients(tx, row.message_id):
+            if other.envelope_id == row.envelope_id and other.state is RecipientState.SEALED:
+                await outgoing.requeue(tx, other, now=self._clock(), error="device-replaced")

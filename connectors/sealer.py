@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns stored messages into sealed envelopes, once for each attempt (CON-1, SEQ-4).
+
+Recipients, devices and prekeys come from this connector's own replayed directory and from nowhere else
+(DIR-12). The sealed bytes and the state of every desk are stored in one transaction before anything is sent.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from connectors.composition import Composer, Composition, compose
+from connectors.directory_sync import DirectorySync
+from connectors.logs import Log
+from connectors.store import attempts, outgoing
+from connectors.store.attempts import Attempt, AttemptState
+from connectors.store.engine import Store, Transaction
+from connectors.store.outgoing import OutgoingMessage, RecipientRow, RecipientState
+from connectors.timing import Chance, Clock, patience, system_chance
+from keys.directory import DeskEntry
+from keys.sealing import MessageDraft, PrekeyChoice, Recipient, choose_prekey, seal
+from keys.signing import DeviceSigner
+from protocol import ids
+from protocol.address import DeskAddress, agency_of
+from protocol.envelope import parse_envelope
+from protocol.errors import DirectoryError, EnvelopeError, InvalidInput, NothingToSend, RecipientUnavailable
+from protocol.ids import EnvelopeId, KeyId, MessageId
+
+_AT_ONCE: Final = 20
+"""Messages sealed in one step, before the loop looks at other work."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A desk that can be sealed for now."""
+
+    row: RecipientRow
+    desk: DeskEntry
+    choice: PrekeyChoice
+
+
+class Sealer:
+    """Seals what is due. `step` may be called at any time; a refused directory makes it seal nothing."""
+
+    def __init__(
+        self,
+        store: Store,
+        directory: DirectorySync,
+        device: DeviceSigner,
+        composers: Mapping[str, Composer],
+        envelope_life: int,
+        clock: Clock,
+        log: Log,
+        *,
+        chance: Chance = system_chance,
+    ) -> None:
+        """`composers` by payload type; `envelope_life` in ms."""
+        self._store = store
+        self._directory = directory
+        self._device = device
+        self._composers = composers
+        self._envelope_life = envelope_life
+        self._clock = clock
+        self._log = log
+        self._chance = chance
+
+    async def step(self) -> int:
+        """Seal what is due and return how many envelopes were made.
+
+        Raises `DirectoryInconsistent`, `DirectoryStale` or `ClockSkewed` if nothing may be sealed now (DIR-10,
+        DIR-11); what is queued stays queued.
+        """
+        async with self._store.write() as tx:
+            for message_id, desk in await outgoing.overdue(tx, self._clock()):
+                await outgoing.expire(tx, message_id, [desk])
+        async with self._store.read() as tx:
+            due = await outgoing.to_seal(tx, self._clock(), _AT_ONCE)
+        if not due:
+            return 0
+        self._directory.check_sealing()
+        return sum([await self._seal_message(message_id) for message_id in due])
+
+    async def _seal_message(self, message_id: MessageId) -> int:
+        # One transaction from reading the state to storing the bytes: two processes never seal for one desk.
+        async with self._store.write() as tx:
+            message = await outgoing.load(tx, message_id)
+            now = self._clock()
+            rows = [
+                row
+                for row in await outgoing.recipients(tx, message_id)
+                if row.state is RecipientState.QUEUED and row.next_try_at <= now
+            ]
+            targets = [target for row in rows if (target := await self._target(tx, message, row, now)) is not None]
+            made = 0
+            for group in _groups(targets):
+                made += await self._seal_group(tx, message, group, now)
+        if made:
+            self._log.event("message-sealed", count=made)
+        return made
+
+    async def _target(self, tx: Transaction, message: OutgoingMessage, row: RecipientRow, now: int) -> _Target | None:
+        directory = self._directory.directory
+        try:
+            desk = directory.desk(row.desk, now)
+            if desk is None:
+                raise RecipientUnavailable
+            return _Target(row, desk, choose_prekey(directory, row.desk, now))
+        except DirectoryError as error:
+            # Another agency must act first; this one shows it and looks again (CON-2).
+            until = now + patience(now - message.created_at, self._chance)
+            await outgoing.wait(tx, message.message_id, row.desk, until=until, error=error.code)
+            self._log.event("message-waiting", code=error.code)
+            return None
+
+    async def _seal_group(self, tx: Transaction, message: OutgoingMessage, group: Sequence[_Target], now: int) -> int:
+        composer = self._composers[message.payload_type]
+        functions = {target.row.desk: target.desk.function for target in group}
+        composition = compose(composer, message, functions)
+        if not message.klass.bare:
+            empty = [desk for desk, plan in composition.plans.items() if not plan.going]
+            if empty:
+                await outgoing.fail(tx, message.message_id, empty, NothingToSend.code)
+            group = [target for target in group if target.row.desk not in empty]
+        if not group:
+            return 0
+        try:
+            await self._seal(tx, message, group, composition, now)
+        except (EnvelopeError, DirectoryError, InvalidInput) as error:
+            desks = [target.row.desk for target in group]
+            await outgoing.fail(tx, message.message_id, desks, error.code)
+            self._log.event("envelope-refused", code=error.code)
+            return 0
+        return 1
+
+    async def _seal(
+        self, tx: Transaction, message: OutgoingMessage, group: Sequence[_Target], composition: Composition, now: int
+    ) -> None:
+        envelope_id = EnvelopeId(ids.new_id())
+        expires = min(now + self._envelope_life, message.deadline)
+        directory = self._directory.directory
+        raw = seal(
+            _draft(message, composition, expires),
+            [_recipient(target, composition) for target in group],
+            self._device,
+            (directory.size, directory.root),
+            now=now,
+            envelope_id=envelope_id,
+        )
+        devices: dict[DeskAddress, KeyId] = {target.row.desk: target.choice.device.key_id for target in group}
+        attempt = Attempt(
+            envelope_id=envelope_id,
+            message_id=message.message_id,
+            digest=parse_envelope(raw).digest,
+            expires=expires,
+            state=AttemptState.READY,
+            tries=0,
+            devices=devices,
+            error=None,
+        )
+        await attempts.add(tx, attempt, raw, now)
+        for target in group:
+            await outgoing.sealed(tx, target.row, envelope_id, composition.plans[target.row.desk])
+
+
+def _groups(targets: Iterable[_Target]) -> list[list[_Target]]:
+    """Put desks into envelopes: first sealings share one, but never two desks of one device (ENV-2).
+
+    A desk that is sealed for anew gets an envelope of its own, so that its trouble is nobody else's.
+    """
+    groups: list[list[_Target]] = []
+    for target in targets:
+        fitting = (
+            group
+            for group in groups
+            if target.row.seals == 0
+            and group[0].row.seals == 0
+            and all(other.choice.device.key_id != target.choice.device.key_id for other in group)
+        )
+        group = next(fitting, None)
+        if group is None:
+            groups.append([target])
+        else:
+            group.append(target)
+    return groups
+
+
+def _draft(message: OutgoingMessage, composition: Composition, expires: int) -> MessageDraft:
+    return MessageDraft(
+        sender_desk=message.sender_desk,
+        agency=agency_of(message.sender_desk),
+        klass=message.klass,
+        message_id=message.message_id,
+        thread=message.thread,
+        after=message.after,
+        expires=expires,
+        payload_type=message.payload_type,
+        payload_version=message.payload_version,
+        payload=message.payload,
+        label=message.label,
+        sections=composition.sections,
+        actor=message.actor,
+        participants=message.participants,
+    )
+
+
+def _recipient(target: _Target, composition: Composition) -> Recipient:
+    return Recipient(
+        desk=target.row.desk,
+        device_id=target.choice.device.key_id,
+        prekey_epoch=target.choice.prekey.epoch,
+        prekey_public=target.choice.prekey.public,
+        sections=tuple(number for number, _ in composition.plans[target.row.desk].going),
+        seq=target.row.seq,
+        previous=target.row.previous,
+        due=None,
+        answers=None,
+    )

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The time, and how long to wait before another try: both are handed in, so that tests can skip weeks."""
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from protocol.limits import HOUR, SECOND
+
+Clock: TypeAlias = Callable[[], int]
+"""Returns the time in ms UTC."""
+Chance: TypeAlias = Callable[[], float]
+"""Returns a random number from 0 up to 1."""
+
+FIRST_PAUSE: Final = SECOND
+LONGEST_PAUSE: Final = HOUR
+
+_DOUBLINGS: Final = 12
+
+
+def system_clock() -> int:
+    """Return the machine's time in ms UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def system_chance() -> float:
+    """Return a random number from 0 up to 1."""
+    return secrets.SystemRandom().random()
+
+
+def pause(tries: int, chance: Chance = system_chance) -> int:
+    """Return how many ms to wait after `tries` failures: doubling from a second to an hour (CON-2).
+
+    Half of it is chance, so that a hundred connectors do not all come back to a restarted hub at once.
+    """
+    longest = min(LONGEST_PAUSE, FIRST_PAUSE << min(tries, _DOUBLINGS))
+    return longest // 2 + int(chance() * (longest - longest // 2))
+
+
+def patience(age: int, chance: Chance = system_chance) -> int:
+    """Return how many ms to wait for what others must do first, after `age` ms of waiting: growing with the age."""
+    longest = min(LONGEST_PAUSE, max(5 * SECOND, age // 4))
+    return longest // 2 + int(chance() * (longest - longest // 2))
