@@ -11,8 +11,9 @@ import click
 from connectors.authority import approval, invitation
 from connectors.authority.office import Office, create_office, open_office, read_hub_facts
 from connectors.cli.failures import then
-from connectors.cli.passphrase import passphrase_in, read_passphrase
+from connectors.cli.passphrase import read_passphrase
 from connectors.cli.voice import Voice, speaks
+from connectors.enrolment.passphrases import passphrase_in
 from connectors.enrolment.pins import Pins, check_hub, verified_head
 from connectors.enrolment.visit import now_ms, visiting
 from connectors.hub_client import HubClient

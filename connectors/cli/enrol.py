@@ -2,18 +2,18 @@
 """`throughcare enrol`: from the code that the authority gave to a connector that may start."""
 
 import asyncio
-import json
 import time
 from pathlib import Path
-from typing import Final
 
 import click
 
 from connectors.cli.failures import then
 from connectors.cli.passphrase import read_passphrase
 from connectors.cli.voice import Voice, speaks
+from connectors.config import Profile
 from connectors.enrolment import application
 from connectors.enrolment.application import Application
+from connectors.enrolment.configuration import write_configuration
 from connectors.enrolment.visit import now_ms, visiting
 from connectors.installation import Enrolment
 from keys.privatefile import read_private
@@ -21,7 +21,6 @@ from keys.sealedfile import CONNECTOR, SMALL
 from protocol.enrolment import parse_code
 from protocol.errors import ConfigurationError, Unavailable
 
-CONFIG_FILE: Final = "connector.toml"
 _MAX_CODE_FILE = 16 * 1024
 _LOOK_EVERY_S = 2
 
@@ -71,7 +70,11 @@ def enrol(
         params = SMALL if demo else CONNECTOR
         applied = application.begin(code, data_dir, passphrase, params)
     enrolment = asyncio.run(_enrol(applied, officers, wait, voice))
-    config = write_config(data_dir, passphrase_file, demo=demo)
+    config = write_configuration(
+        data_dir,
+        passphrase_file if passphrase_file and str(passphrase_file) != "-" else data_dir / "passphrase",
+        profile=Profile.DEMO if demo else Profile.PRODUCTION,
+    )
     voice.data(
         {"agency": enrolment.agency, "desks": list(enrolment.desks), "device": enrolment.device_key_id.hex()},
         [f"{enrolment.agency} is enrolled."],
@@ -93,23 +96,3 @@ async def _enrol(applied: Application, officers: tuple[str, ...], wait_s: int, v
                 raise then(error, "the same command again, later")
             await asyncio.sleep(_LOOK_EVERY_S)
         return await applied.complete(hub, now_ms(), officers)
-
-
-def write_config(
-    data_dir: Path, passphrase_file: Path | None, *, demo: bool, port: int | None = None, hub_url: str | None = None
-) -> Path:
-    """Write the connector's configuration beside its keys, unless one is there, and return its path."""
-    path = data_dir / CONFIG_FILE
-    if path.exists():
-        return path
-    known = passphrase_file is not None and str(passphrase_file) != "-"
-    passphrase = str(passphrase_file.absolute()) if known and passphrase_file else "/path/of/the/passphrase-file"
-    lines = ["[connector]", 'data_dir = "."', f"passphrase_file = {json.dumps(passphrase)}"]
-    if demo:
-        lines.append('profile = "demo"')
-    if port is not None:
-        lines.append(f"port = {port}")
-    if hub_url is not None:
-        lines.append(f"hub_url = {json.dumps(hub_url)}")
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
