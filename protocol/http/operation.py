@@ -56,7 +56,7 @@ class Method(StrEnum):
 Body: TypeAlias = type[BaseModel] | Media | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Example:
     """One good call: JSON values for JSON bodies, a sentence for others."""
 
@@ -66,7 +66,7 @@ class Example:
     path: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Operation:
     """One HTTP operation of a server.
 

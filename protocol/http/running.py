@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from protocol.errors import InternalError, MalformedRequest
-from protocol.http.serving import Clock, new_request_id, problem_response
+from protocol.http.serving import COMMON_HEADERS, Clock, new_request_id, problem_response
 
 HEAD_S = 15.0
 """Seconds for a request's head on a new or a kept connection; clients close idle connections earlier."""
@@ -43,8 +43,7 @@ class _Protocol(RequestHandler):
 
 
 def _closing(response: web.Response) -> web.Response:
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.update(COMMON_HEADERS | {"Connection": "close"})
     response.force_close()
     return response
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Binds operations to routes: the one way in which hub and connectors take requests.
 
-A request passes, in this order: target, host, origin, route, proof of caller present, media type, body within its
-limit, caller, idempotency key, path, query, body. What a handler sees has passed all of it; what fails anywhere
-becomes one problem document (HTTP-3).
+A request passes, in this order: framing, target, host, origin, route, proof of caller present, media type, body
+within its limit, caller, idempotency key, path, query, body. What a handler sees has passed all of it; what fails
+anywhere becomes one problem document (HTTP-3).
 """
 
 import time
@@ -39,6 +39,9 @@ SocketHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """The names by which a connector's local interface may be called (CON-6)."""
+
+COMMON_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "throughcare"}
+"""On every response. The server's name stands in for aiohttp's, which would tell its version and Python's."""
 
 _CHALLENGES = {Auth.DEVICE: "Signature", Auth.TOKEN: "Bearer"}
 
@@ -189,6 +192,7 @@ def _middleware(serving: Serving) -> Any:
         request[EXCHANGE] = exchange
         begin = time.perf_counter()
         try:
+            reading.check_framing(request)
             reading.check_target(request)
             exchange.traceparent = reading.traceparent(request)
             if serving.hosts is not None:
@@ -222,7 +226,8 @@ def _refuse(exchange: Exchange, error: ThroughcareError, serving: Serving, *, al
         response.headers["Allow"] = allowed
     if error.status == 401 and exchange.operation is not None:
         response.headers["WWW-Authenticate"] = _CHALLENGES.get(exchange.operation.auth, "Bearer")
-    if isinstance(error, TooLarge):
+    if isinstance(error, TooLarge | MalformedRequest):
+        # What follows on this connection may be the rest of the request, not another one.
         response.force_close()
     return response
 
@@ -260,11 +265,8 @@ def _expect(operation: Operation) -> Callable[[web.Request], Awaitable[web.Strea
 
 
 async def _finish_headers(request: web.Request, response: web.StreamResponse) -> None:
-    headers = response.headers
     exchange = request.get(EXCHANGE)
     if exchange is not None:
         exchange.started = True
-        headers["X-Request-Id"] = exchange.request_id
-    headers["Cache-Control"] = "no-store"
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers.pop("Server", None)
+        response.headers["X-Request-Id"] = exchange.request_id
+    response.headers.update(COMMON_HEADERS)

@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests that are meant to harm: too large, too deep, not text, or HTTP that two readers read differently.
+
+Samples of faults 13 to 17. Each goes to a real server over a raw socket, once with aiohttp's C parser and once with
+its Python parser, since both must refuse alike.
+"""
+
+import asyncio
+import contextlib
+import gzip
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.protocol.http.shop import Shop
+
+ROOT = Path(__file__).parents[3]
+CANARY = b"zolotoi-petushok"
+
+
+@pytest.fixture(scope="module", params=["C parser", "Python parser"])
+def server(request: pytest.FixtureRequest) -> Iterator[tuple[int, int]]:
+    """Start the shop as a process of its own; give its port and process id."""
+    environment = dict(os.environ)
+    if request.param == "Python parser":
+        environment["AIOHTTP_NO_EXTENSIONS"] = "1"
+    command = [sys.executable, "-m", "tests.protocol.http.shop"]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        yield int(process.stdout.readline()), process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, talk = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert b"Traceback" not in talk
+    assert CANARY not in talk
+
+
+@pytest.fixture
+async def port(server: tuple[int, int]) -> int:
+    return server[0]
+
+
+async def hang_up(writer: asyncio.StreamWriter) -> None:
+    """Close, whatever the server has done to the connection."""
+    writer.transport.abort()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+async def exchange(port: int, data: bytes, *, shut: bool = False) -> tuple[int, bytes]:
+    """Send `data`, read until the server closes or has answered once; return the status and all that it said."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(data)
+        if shut:
+            writer.write_eof()
+        answer = b""
+        async with asyncio.timeout(20):
+            while b"\r\n\r\n" not in answer:
+                more = await reader.read(65_536)
+                if not more:
+                    break
+                answer += more
+            length = re.search(rb"(?i)content-length: (\d+)", answer)
+            if length:
+                head = answer.index(b"\r\n\r\n") + 4
+                while len(answer) < head + int(length[1]) and (more := await reader.read(65_536)):
+                    answer += more
+    finally:
+        await hang_up(writer)
+    found = re.match(rb"HTTP/1\.[01] (\d{3})", answer)
+    return (int(found[1]) if found else 0), answer
+
+
+def post(body: bytes, *headers: str, path: str = "/v1/bytes", media: str = "application/cbor") -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Type: {media}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def check_refused(status: int, answer: bytes, expected: set[int]) -> None:
+    """A refusal is a problem document and repeats nothing (HTTP-3)."""
+    assert status in expected, answer
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"application/problem+json" in head
+    assert b"no-store" in head
+    document = json.loads(body)
+    assert document["status"] == status
+    assert CANARY not in answer
+    assert b"aiohttp" not in answer
+    assert b"Server: throughcare\r\n" in head
+
+
+BAD_HTTP = {
+    "length and chunks": post(b"0\r\n\r\nGET /zolotoi-petushok", "Content-Length: 30", "Transfer-Encoding: chunked"),
+    "chunks and length": post(b"0\r\n\r\n", "Transfer-Encoding: chunked", "Content-Length: 5"),
+    "two lengths": post(b"hello", "Content-Length: 5", "Content-Length: 6"),
+    "two lengths in one": post(b"hello", "Content-Length: 5, 6"),
+    "signed length": post(b"hello", "Content-Length: +5"),
+    "negative length": post(b"hello", "Content-Length: -5"),
+    "hexadecimal length": post(b"hello", "Content-Length: 0x5"),
+    "length with a letter": post(b"hello", "Content-Length: 5zolotoi-petushok"),
+    "unknown coding": post(b"hello", "Transfer-Encoding: zolotoi-petushok"),
+    "hidden coding": post(b"0\r\n\r\n", "Transfer-Encoding: xchunked"),
+    "coding twice": post(b"0\r\n\r\n", "Transfer-Encoding: chunked, chunked"),
+    "coding before space": post(b"0\r\n\r\n", "Transfer-Encoding : chunked"),
+    "chunk size with a sign": post(b"+5\r\nhello\r\n0\r\n\r\n", "Transfer-Encoding: chunked"),
+    "chunk size with a letter": post(b"5g\r\nhello\r\n0\r\n\r\n", "Transfer-Encoding: chunked"),
+    "chunk longer than its size": post(b"5\r\nhelloworld\r\n0\r\n\r\n", "Transfer-Encoding: chunked"),
+    "line feed in a chunk extension": post(b"5;a\nb\r\nhello\r\n0\r\n\r\n", "Transfer-Encoding: chunked"),
+    "zero byte in a header": post(b"", "X-A: zolotoi\0petushok"),
+    "control byte in a header": post(b"", "X-A: zolotoi\x01petushok"),
+    "space in a header name": post(b"", "X A: zolotoi-petushok"),
+    "two hosts": post(b"", "Host: zolotoi-petushok"),
+    "no host": b"GET /v1/things HTTP/1.1\r\n\r\n",
+    "chunks in HTTP/1.0": b"POST /v1/bytes HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "folded header": post(b"", "X-A: a\r\n zolotoi-petushok"),
+    "header without a colon": post(b"", "zolotoi-petushok"),
+    "no version": b"GET /v1/things\r\n\r\n",
+    "version of letters": b"GET /v1/things HTTP/zolotoi-petushok\r\nHost: localhost\r\n\r\n",
+    "not HTTP": b"\x16\x03\x01\x02\x00\x01zolotoi-petushok\r\n\r\n",
+    "header of 10 kB": post(b"", "X-A: " + "a" * 10_000),
+    "two hundred headers": post(b"", *[f"X-A{number}: a" for number in range(200)]),
+}
+
+
+@pytest.mark.parametrize("name", list(BAD_HTTP))
+async def test_http_that_can_be_read_in_two_ways_is_refused_and_the_connection_closed(port: int, name: str) -> None:
+    """Fault 17."""
+    status, answer = await exchange(port, BAD_HTTP[name] + post(b"", "Content-Length: 0", path="/smuggled"))
+    check_refused(status, answer, {400})
+    assert re.search(rb"(?i)connection: close", answer)
+    assert answer.count(b"HTTP/1.") == 1
+
+
+BAD_TEXT = {
+    "percent-encoded bytes in the path": b"GET /v1/codes/%ff%fe HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "overlong encoding in the path": b"GET /v1/codes/%c0%af HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "surrogate in the path": b"GET /v1/codes/%ed%a0%80 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "zero byte in the path": b"GET /v1/codes/%00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "raw bytes in the path": b"GET /v1/codes/\xff HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "raw letters in the path": b"GET /v1/codes/\xc3\xa9 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "percent-encoded bytes in the query": b"GET /v1/things?limit=%ff HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "bytes in a header": b"GET /v1/things HTTP/1.1\r\nHost: localhost\r\nX-A: \xff\xfe\r\n\r\n",
+    "target of another server": b"GET http://zolotoi-petushok/v1/things HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "target without a path": b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", list(BAD_TEXT))
+async def test_bytes_that_are_no_text_are_refused_wherever_they_stand(port: int, name: str) -> None:
+    """Fault 16."""
+    status, answer = await exchange(port, BAD_TEXT[name])
+    check_refused(status, answer, {400})
+
+
+BAD_JSON = {
+    "deep lists": b"[" * 60_000,
+    "deep objects": b'{"name":' * 7_000,
+    "a hundred thousand digits": b'{"count":' + b"9" * 60_000 + b"}",
+    "a name twice": b'{"name":"a","name":"zolotoi-petushok"}',
+    "not a number": b'{"name":"a","count":NaN}',
+    "bytes": b'{"name":"\xff"}',
+    "overlong encoding": b'{"name":"\xc0\x80"}',
+    "half a surrogate": b'{"name":"\\ud800"}',
+    "zero byte": b'{"name":"\\u0000"}',
+    "reversed writing": b'{"name":"\\u202ezolotoi-petushok"}',
+    "many names": json.dumps({str(number): 1 for number in range(6_000)}).encode(),
+}
+
+
+@pytest.mark.parametrize("name", list(BAD_JSON))
+async def test_json_that_is_deep_or_ambiguous_is_refused_at_once(port: int, name: str) -> None:
+    """Faults 15 and 16."""
+    body = BAD_JSON[name]
+    headers = (
+        "Authorization: Bearer open-sesame",
+        "Idempotency-Key: 0123456789abcdef",
+        f"Content-Length: {len(body)}",
+    )
+    started = time.perf_counter()
+    status, answer = await exchange(port, post(body, *headers, path="/v1/things", media="application/json"))
+    check_refused(status, answer, {400, 422})
+    assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "identity", "zolotoi-petushok"])
+async def test_a_compressed_body_is_refused_and_never_inflated(port: int, coding: str) -> None:
+    """Fault 15: 10 MB of zeros in 10 kB."""
+    bomb = gzip.compress(bytes(10 << 20))
+    status, answer = await exchange(port, post(bomb, f"Content-Length: {len(bomb)}", f"Content-Encoding: {coding}"))
+    check_refused(status, answer, {415})
+
+
+def _resident_kib(process: int) -> int:
+    status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert found is not None
+    return int(found[1])
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_of_100_mb_is_refused_without_being_held(server: tuple[int, int], chunked: bool) -> None:
+    """Fault 14."""
+    port, process = server
+    before = _resident_kib(process) if sys.platform == "linux" else 0
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    size, piece = 100 << 20, bytes(64 * 1024)
+    writer.write(post(b"", "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"))
+    sent = 0
+
+    async def pour() -> None:
+        nonlocal sent
+        while sent < size:
+            writer.write(b"10000\r\n" + piece + b"\r\n" if chunked else piece)
+            await writer.drain()
+            sent += len(piece)
+
+    pouring = asyncio.create_task(pour())
+    async with asyncio.timeout(20):
+        answer = await reader.readuntil(b"\r\n\r\n")
+        body = await reader.readexactly(int(re.search(rb"(?i)content-length: (\d+)", answer)[1]))  # type: ignore[index]
+    pouring.cancel()
+    await asyncio.gather(pouring, return_exceptions=True)
+    await hang_up(writer)
+    check_refused(int(answer[9:12]), answer + body, {413})
+    if sys.platform == "linux":
+        assert _resident_kib(process) - before < 10 * 1024
+
+
+async def test_a_body_that_stops_half_way_is_no_request(port: int) -> None:
+    status, answer = await exchange(port, post(b"hello", "Content-Length: 50"), shut=True)
+    assert status in (0, 400), answer
+
+
+async def test_an_expectation_is_met_or_ignored_and_never_repeated(port: int) -> None:
+    status, answer = await exchange(port, post(b"hello", "Content-Length: 5", "Expect: 100-continue"))
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\n")
+    status, answer = await exchange(port, post(b"", "Content-Length: 99999999", "Expect: 100-continue"))
+    check_refused(status, answer, {413})
+    status, answer = await exchange(port, post(b"hello", "Content-Length: 5", "Expect: zolotoi-petushok"))
+    assert status == 200
+    assert CANARY not in answer
+    data = post(b"hello", "Content-Length: 5", "Expect: zolotoi-petushok", path="/v1/nothing")
+    status, answer = await exchange(port, data)
+    check_refused(status, answer, {400, 404})
+
+
+@pytest.fixture
+async def quick(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+    """Serve the shop with times that a test can wait for."""
+    from protocol.http import reading, running
+    from protocol.http.serving import Serving
+
+    monkeypatch.setattr(running, "HEAD_S", 0.2)
+    monkeypatch.setattr(reading, "BYTES_PER_SECOND", 1 << 20)
+    async with Shop().running(Serving(clock=lambda: 0, body_s=0.1)) as base:
+        yield int(base.rpartition(":")[2])
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", 0),
+        (b"GET /v1/th", 0),
+        (b"GET /v1/things HTTP/1.1\r\nHost: loc", 0),
+        (post(b"he", "Content-Length: 5"), 400),
+    ],
+)
+async def test_a_sender_that_dawdles_is_cut_off(quick: int, data: bytes, expected: int) -> None:
+    """Fault 13."""
+    status, answer = await exchange(quick, data)
+    assert status == expected, answer
