@@ -40,7 +40,7 @@ IDLE_S = 10.0
 """Seconds that an idle connection is kept: less than the server keeps it, so that no call meets one being closed."""
 
 _BASE = re.compile(r"(https?)://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(?::(\d{1,5}))?/?")
-_PORTS = {"http": "80", "https": "443"}
+_PORTS = {"http": 80, "https": 443}
 _REQUEST_ID = re.compile(r"req_[a-z2-7]{16}")
 
 
@@ -88,10 +88,13 @@ def base_url(text: str) -> str:
     unless it is the scheme's own, and nothing else.
     """
     found = _BASE.fullmatch(text.strip().lower())
-    if found is None or (found[3] and not 0 < int(found[3]) < 65_536):
+    if found is None:
         raise ConfigurationError("A server's address reads https://host or https://host:port, without a path.")
-    scheme, host, port = found.groups()
-    return f"{scheme}://{host}" + (f":{int(port)}" if port and port != _PORTS[scheme] else "")
+    scheme, host = found[1], found[2]
+    port = int(found[3] or _PORTS[scheme])
+    if not 0 < port < 65_536:
+        raise ConfigurationError("A server's port is a number from 1 to 65535.")
+    return f"{scheme}://{host}" if port == _PORTS[scheme] else f"{scheme}://{host}:{port}"
 
 
 def new_session(*, use_proxy_settings: bool = False, tls: ssl.SSLContext | bool = True) -> aiohttp.ClientSession:
