@@ -27,6 +27,7 @@ class Event(StrEnum):
     STORE_CHECKED = "store-checked"
     GUARD_LINE_TORN = "guard-line-torn"
     REQUEST_FAILED = "request-failed"
+    REQUEST_REFUSED = "request-refused"
     CONNECTION_OPENED = "connection-opened"
     CONNECTION_CLOSED = "connection-closed"
     CONNECTION_REVOKED = "connection-revoked"

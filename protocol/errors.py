@@ -359,6 +359,13 @@ class StoreBehind(OurError):
     default = "The database is older than, or differs from, what was already signed. Restore the newest copy."
 
 
+class StoreFailed(OurError):
+    code = "store-failed"
+    retryable = False
+    title = "Store failed"
+    default = "The disk or the database failed and the hub has stopped. What it acknowledged is stored; check the disk."
+
+
 class SelfTestFailed(OurError):
     code = "self-test-failed"
     retryable = False

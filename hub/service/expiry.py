@@ -2,7 +2,9 @@
 """What time demands of the store: expired envelopes, and evidence past its time."""
 
 from hub.service.transaction import Change, Finish, Transaction
+from hub.service.writer import Clock, Writer
 from hub.store import envelopes
+from hub.store.engine import Store
 from hub.store.trees import Log
 from protocol.frames import ItemKind
 from protocol.ids import KeyId
@@ -63,3 +65,31 @@ class ForgetOld(Change[int]):
         """Delete at most `AT_ONCE` entries; the answer is how many."""
         forgotten = envelopes.forget(transaction.connection, transaction.now - self.days * DAY, AT_ONCE)
         return lambda: forgotten
+
+
+class Expiry:
+    """Runs the changes that time demands, in portions, so that submissions get their turn between them."""
+
+    def __init__(self, store: Store, writer: Writer, clock: Clock) -> None:
+        self._store = store
+        self._writer = writer
+        self._clock = clock
+
+    async def expire(self) -> int:
+        """Expire all that is due; returns how many envelopes that were."""
+        due = await self._store.read(envelopes.next_due)
+        if due is None or due > self._clock():
+            return 0
+        return await self._repeat(ExpireDue())
+
+    async def forget(self, days: int) -> int:
+        """Forget all that is older than `days`; returns how many entries that were."""
+        return await self._repeat(ForgetOld(days))
+
+    async def _repeat(self, change: Change[int]) -> int:
+        total = 0
+        while count := await self._writer.write(change):
+            total += count
+            if count < AT_ONCE:
+                break
+        return total

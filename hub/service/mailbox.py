@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hub.service.receipts import Receipts
+from hub.service.tally import OUT, Tally
 from hub.service.transaction import Change, Finish, Transaction
 from hub.service.writer import Writer
 from hub.store import mailboxes
@@ -44,10 +45,11 @@ class AcknowledgeUpTo(Change[bool]):
 class Mailboxes:
     """The mailboxes of all devices; each method takes the device that asks, and shows it nothing else (HTTP-8)."""
 
-    def __init__(self, store: Store, writer: Writer, receipts: Receipts) -> None:
+    def __init__(self, store: Store, writer: Writer, receipts: Receipts, tally: Tally) -> None:
         self._store = store
         self._writer = writer
         self._receipts = receipts
+        self._tally = tally
         self._watchers: dict[KeyId, set[asyncio.Event]] = defaultdict(set)
         self._closing = False
         writer.on_commit(self._wake)
@@ -84,6 +86,7 @@ class Mailboxes:
         found = await self._store.read(
             lambda connection: mailboxes.page(connection, device_id, cursor, most, MAX_DELIVERY)
         )
+        self._tally.add(OUT, "delivered", len(found))
         return [self._item(stored) for stored in found]
 
     async def wait(self, device_id: KeyId, cursor: int, most: int, seconds: float) -> list[Item]:

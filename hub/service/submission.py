@@ -3,6 +3,7 @@
 
 from hub.service.directory import DirectoryLog
 from hub.service.receipts import Receipts
+from hub.service.tally import IN, Tally
 from hub.service.transaction import Change, Finish, Transaction
 from hub.service.writer import Clock, Writer
 from hub.store import envelopes
@@ -124,18 +125,36 @@ def check_same(envelope: UnverifiedEnvelope, known: Accepted) -> None:
 class Submissions:
     """Takes envelopes from devices."""
 
-    def __init__(self, store: Store, writer: Writer, directory: DirectoryLog, receipts: Receipts, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        writer: Writer,
+        directory: DirectoryLog,
+        receipts: Receipts,
+        clock: Clock,
+        tally: Tally,
+    ) -> None:
         self._store = store
         self._writer = writer
         self._log = directory
         self._receipts = receipts
         self._clock = clock
+        self._tally = tally
 
     async def submit(self, device_id: KeyId, data: bytes) -> bytes:
         """Accept the envelope `data` from an authenticated device and return its receipt, durable (HTTP-5).
 
         Raises the EnvelopeError or DirectoryError that says what is wrong with it.
         """
+        try:
+            receipt = await self._accept(device_id, data)
+        except ThroughcareError as error:
+            self._tally.add(IN, error.code)
+            raise
+        self._tally.add(IN, "accepted")
+        return receipt
+
+    async def _accept(self, device_id: KeyId, data: bytes) -> bytes:
         envelope = parse_envelope(data)
         if envelope.common.device_id != device_id:
             raise SenderMismatch

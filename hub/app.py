@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The composition root: makes every part, gives each the two or three things that it needs, and ends them in order."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+
+from aiohttp import web
+from sqlalchemy import text
+
+from hub.config import HubSettings, is_loopback, pinned_root
+from hub.jobs.housekeeping import Housekeeping
+from hub.logs import Event, Log, where
+from hub.migrations import migrate
+from hub.service.directory import DirectoryLog
+from hub.service.enrolment import Enrolments
+from hub.service.expiry import Expiry
+from hub.service.guard import Guard
+from hub.service.logcheck import check_leaves, check_logs
+from hub.service.mailbox import Mailboxes
+from hub.service.nonces import Nonces
+from hub.service.receipts import Receipts
+from hub.service.signingkeys import SigningKeys, open_keys, write_public
+from hub.service.submission import Submissions
+from hub.service.tally import Tally
+from hub.service.transaction import Transaction
+from hub.service.writer import Clock, Queue, Writer
+from hub.store import trees
+from hub.store.engine import Store, sqlite_is_sound
+from hub.web.admin import Health, admin_application, disk_check
+from hub.web.authentication import Authenticator
+from hub.web.connections import Connections, Parts
+from hub.web.handlers import Handlers, Identity
+from hub.web.metrics import Metrics
+from keys.directory import Directory
+from keys.selftest import self_test
+from protocol.errors import ConfigurationError, StoreBehind, StoreFailed
+from protocol.http.hub import HUB_OPERATIONS, LogIdentity
+from protocol.http.running import Runner
+from protocol.http.serving import LOCAL_HOSTS, Exchange, Serving, bind_all
+
+DATABASE_NAME = "hub.db"
+GUARD_NAME = "hub.guard"
+STOP_S = 4.0
+"""Seconds that all that waits has to be committed when the hub stops."""
+
+
+def system_clock() -> int:
+    """Return the time in ms UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Hub:
+    """One running hub without its listeners: `open` starts it, `public` is what to serve, `close` ends it."""
+
+    def __init__(
+        self,
+        settings: HubSettings,
+        keys: SigningKeys,
+        store: Store,
+        guard: Guard,
+        writer: Writer,
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        domain = settings.hub.domain
+        self.store = store
+        self.writer = writer
+        self._guard = guard
+        self._log = log
+        tally = Tally()
+        receipts = Receipts(f"{domain}/audit", keys.audit)
+        replay = Directory(pinned_root(settings), domain)
+        self.directory = DirectoryLog(store, writer, replay, f"{domain}/directory", keys.directory, clock)
+        self.nonces = Nonces(store, writer, clock)
+        self.submissions = Submissions(store, writer, self.directory, receipts, clock, tally)
+        self.mailboxes = Mailboxes(store, writer, receipts, tally)
+        self.expiry = Expiry(store, writer, clock)
+        scheme = "https" if _is_encrypted(settings) else "http"
+        authenticator = Authenticator(self.directory, self.nonces, clock, scheme)
+        self.connections = Connections(domain, Parts(self.submissions, self.mailboxes, authenticator, clock, log))
+        self.directory.on_statement(self.connections.recheck)
+        self.metrics = Metrics(writer, tally, lambda: len(self.connections), self._log_sizes)
+        self._audit_size = 0
+        writer.on_commit(self._note_size)
+        self._handlers = Handlers(
+            identity=Identity(
+                domain=domain,
+                root_fingerprint=replay.root_fingerprint,
+                directory=LogIdentity(origin=f"{domain}/directory", key=keys.directory.public),
+                audit=LogIdentity(origin=f"{domain}/audit", key=keys.audit.public),
+            ),
+            directory=self.directory,
+            enrolments=Enrolments(store, writer, self.directory, domain, clock),
+            submissions=self.submissions,
+            mailboxes=self.mailboxes,
+            authenticator=authenticator,
+            clock=clock,
+        )
+        self._authenticator = authenticator
+        self._serving = Serving(clock=clock, hosts=_hosts(settings), observe=self._observe)
+        self.housekeeping = Housekeeping(
+            self.expiry, self.nonces, self.connections.recheck, settings.retention.evidence_days, log
+        )
+        self.writing: asyncio.Task[None] | None = None
+        self._rounds: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        settings: HubSettings,
+        keys: SigningKeys,
+        *,
+        log: Log,
+        clock: Clock = system_clock,
+        reach: Callable[[str], None] = lambda step: None,
+        rounds: bool = True,
+    ) -> "Hub":
+        """Open the database, bring it up to date, compare it with its guard and start.
+
+        `reach` is told each step of the writer (tests end the process there); without `rounds` nothing happens by
+        itself. Raises ConfigurationError, SelfTestFailed or StoreBehind; nothing was served or signed then (AUD-4).
+        """
+        self_test()
+        pinned_root(settings)
+        if not sqlite_is_sound():
+            log.warning(Event.SQLITE_OLD)
+        folder = settings.hub.data_dir
+        store = await Store.open(folder / DATABASE_NAME)
+        try:
+            if await store.write(migrate):
+                log.info(Event.MIGRATED)
+            guard = Guard.read(folder / GUARD_NAME)
+            if guard.torn:
+                log.warning(Event.GUARD_LINE_TORN)
+            origins = _origins(settings)
+            heads = await store.read(lambda connection: check_logs(connection, origins, guard.heads))
+            guard.start(heads.values())
+            log.info(Event.STORE_CHECKED, size=heads[trees.Log.AUDIT].size)
+            queue = Queue(settings.store.queue_length, settings.store.queue_megabytes << 20)
+            writer = Writer(store, guard, origins, clock, log, queue, reach)
+            hub = cls(settings, keys, store, guard, writer, clock, log)
+            hub._audit_size = heads[trees.Log.AUDIT].size
+            await hub.directory.load()
+            if hub.directory.directory.root != heads[trees.Log.DIRECTORY].root:
+                raise StoreBehind("The directory's statements are not those that its log was made of.")
+            await hub.nonces.load()
+        except BaseException:
+            await store.close()
+            raise
+        hub.writing = asyncio.create_task(writer.run())
+        if rounds:
+            hub._rounds = asyncio.create_task(hub.housekeeping.run())
+        return hub
+
+    def public(self) -> web.Application:
+        """Return the application that connectors talk to."""
+        app = web.Application()
+        bind_all(
+            app,
+            HUB_OPERATIONS,
+            self._handlers.by_operation(),
+            self._authenticator,
+            self._serving,
+            sockets={"connect": self.connections.connect},
+        )
+        return app
+
+    def watch_health(self, health: Health, settings: HubSettings) -> None:
+        """Give the admin listener something to ask."""
+        health.checks = {
+            "store": self._store_answers,
+            "writer": self._writer_works,
+            "disk": disk_check(settings.hub.data_dir),
+        }
+        health.metrics = self.metrics.text
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Wait for `stop`; raises StoreFailed when the writer has to give up before."""
+        stopping = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait({stopping, *filter(None, [self.writing])}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if stopping not in done:
+            raise StoreFailed
+
+    def release(self) -> None:
+        """Let go of everybody who waits, so that the listeners can end."""
+        self.connections.close()
+        self.mailboxes.close()
+
+    async def close(self) -> None:
+        """Commit what waits and close the database; what was answered is on the disk in any case."""
+        self.release()
+        if self._rounds is not None:
+            self._rounds.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._rounds
+        self.writer.close()
+        if self.writing is not None:
+            # Its own failure was told where it happened; here only the end matters.
+            await asyncio.wait([self.writing], timeout=STOP_S)
+            self.writing.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await self.writing
+        self._guard.close()
+        await self.store.close()
+
+    def _note_size(self, transaction: Transaction) -> None:
+        self._audit_size = transaction.size(trees.Log.AUDIT)
+
+    def _log_sizes(self) -> dict[str, int]:
+        return {"audit_head_index": self._audit_size, "directory_head_index": self.directory.directory.size}
+
+    def _observe(self, exchange: Exchange) -> None:
+        self.metrics.observe(exchange)
+        operation = exchange.operation.id if exchange.operation else None
+        if exchange.failure is not None:
+            self._log.error(
+                Event.REQUEST_FAILED, request_id=exchange.request_id, op=operation, where=where(exchange.failure)
+            )
+        elif exchange.status in (401, 403):
+            self._log.info(Event.REQUEST_REFUSED, request_id=exchange.request_id, op=operation, code=exchange.code)
+
+    async def _store_answers(self) -> bool:
+        found: int | None = await self.store.read(lambda connection: connection.scalar(text("SELECT 1")))
+        return found == 1
+
+    async def _writer_works(self) -> bool:
+        return self.writer.healthy and self.writing is not None and not self.writing.done()
+
+
+def _origins(settings: HubSettings) -> dict[trees.Log, str]:
+    """Return the origin of each log (DIR-13)."""
+    domain = settings.hub.domain
+    return {trees.Log.DIRECTORY: f"{domain}/directory", trees.Log.AUDIT: f"{domain}/audit"}
+
+
+def _is_encrypted(settings: HubSettings) -> bool:
+    public_url = settings.hub.public_url or ""
+    return settings.tls.certificate_file is not None or public_url.startswith("https://")
+
+
+def _hosts(settings: HubSettings) -> frozenset[str] | None:
+    """Return the names the hub answers to; a request signature names one of them (HTTP-1)."""
+    names = set[str]()
+    if settings.hub.public_url is not None:
+        names.add(settings.hub.public_url.split("//", 1)[1].rsplit(":", 1)[0].lower())
+    if is_loopback(settings.hub.host):
+        names |= LOCAL_HOSTS
+    return frozenset(names) or None
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """Where the hub is reached: by connectors, and by its operator."""
+
+    public: str
+    admin: str
+
+
+async def run(
+    settings: HubSettings,
+    *,
+    log: Log,
+    ready: Callable[[Urls], None],
+    stop: asyncio.Event,
+    clock: Clock = system_clock,
+    reach: Callable[[str], None] = lambda step: None,
+) -> None:
+    """Serve until `stop` is set or the disk fails; then end within five seconds, losing nothing that was answered.
+
+    `ready` is told the URLs once everything answers. Raises what `Hub.open` raises, ConfigurationError for a port
+    that is taken, and StoreFailed when the writer had to stop.
+    """
+    keys = open_keys(settings)
+    health = Health()
+    log.info(Event.STARTING)
+    async with AsyncExitStack() as stack:
+        admin_port = await _listen(
+            stack, admin_application(health), settings.hub.admin_host, settings.hub.admin_port, clock
+        )
+        hub = await Hub.open(settings, keys, log=log, clock=clock, reach=reach)
+        stack.push_async_callback(hub.close)
+        tls = _tls(settings)
+        port = await _listen(stack, hub.public(), settings.hub.host, settings.hub.port, clock, tls)
+        # The last to be pushed is the first to be called: who waits is let go before the listeners close.
+        stack.callback(hub.release)
+        url = settings.hub.public_url or f"{'https' if tls else 'http'}://localhost:{port}"
+        write_public(settings, keys, url)
+        hub.watch_health(health, settings)
+        health.started = True
+        log.info(Event.READY)
+        ready(Urls(url, f"http://localhost:{admin_port}"))
+        await hub.until(stop)
+        log.info(Event.STOPPING)
+    log.info(Event.STOPPED)
+
+
+async def _listen(
+    stack: AsyncExitStack,
+    app: web.Application,
+    host: str,
+    port: int,
+    clock: Clock,
+    tls: ssl.SSLContext | None = None,
+) -> int:
+    runner = Runner(app, clock=clock, shutdown_s=STOP_S / 2)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    try:
+        await web.TCPSite(runner, host, port, ssl_context=tls).start()
+    except OSError:
+        raise ConfigurationError(f"Port {port} cannot be listened on; another program has it. Set another.") from None
+    return int(runner.addresses[0][1])
+
+
+def _tls(settings: HubSettings) -> ssl.SSLContext | None:
+    certificate, key = settings.tls.certificate_file, settings.tls.key_file
+    if certificate is None or key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError):
+        raise ConfigurationError("tls.certificate_file or tls.key_file cannot be read as PEM.") from None
+    return context
+
+
+async def check_everything(settings: HubSettings) -> dict[str, int]:
+    """Check the database against its guard and every leaf against its hash; return the size of each log.
+
+    Nothing is changed. Raises StoreBehind that names what is wrong, ConfigurationError if a hub is running.
+    """
+    folder = settings.hub.data_dir
+    if not (folder / DATABASE_NAME).exists():
+        raise ConfigurationError("There is no database yet; `throughcare-hub run` makes it.")
+    store = await Store.open(folder / DATABASE_NAME)
+    try:
+        guard = Guard.read(folder / GUARD_NAME)
+        origins = _origins(settings)
+        await store.read(lambda connection: check_logs(connection, origins, guard.heads))
+        return {
+            origin: await store.read(lambda connection, log=log: check_leaves(connection, log))  # type: ignore[misc]
+            for log, origin in origins.items()
+        }
+    finally:
+        await store.close()

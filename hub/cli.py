@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator's program `throughcare-hub`: make keys, check, run. Data goes to stdout, talk to stderr."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from protocol.errors import (
+    ConfigurationError,
+    KeystoreError,
+    SelfTestFailed,
+    StoreBehind,
+    StoreFailed,
+    StoreFull,
+    ThroughcareError,
+)
+
+if TYPE_CHECKING:
+    from hub.app import Urls
+    from hub.config import HubSettings
+
+_EXITS: dict[type[ThroughcareError], int] = {
+    ConfigurationError: 3,
+    SelfTestFailed: 8,
+    KeystoreError: 8,
+    StoreBehind: 8,
+    StoreFailed: 8,
+    StoreFull: 8,
+}
+
+config_option = click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The configuration file (TOML); config.example.toml explains every key.",
+)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn an error into one sentence on stderr and the exit code for its kind."""
+    try:
+        yield
+    except ThroughcareError as error:
+        click.echo(f"{error.title}: {error.detail}", err=True)
+        sys.exit(next((code for kind, code in _EXITS.items() if isinstance(error, kind)), 1))
+
+
+def _settings(path: Path) -> "HubSettings":
+    from hub.config import load_settings
+
+    return load_settings(path, os.environ).settings
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Run a Throughcare hub: it carries sealed envelopes and keeps evidence, and can open nothing."""
+
+
+@main.command()
+@config_option
+def init(path: Path) -> None:
+    """Make the data directory and the hub's signing keys, and write hub-public.json for the authority."""
+    with _told():
+        from hub.service.signingkeys import create_keys, write_public
+        from keys.selftest import self_test
+
+        settings = _settings(path)
+        self_test()
+        settings.hub.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        public = write_public(settings, create_keys(settings))
+        click.echo(str(public))
+        click.echo("Give this file to your authority. Then set hub.root_fingerprint, and run the hub.", err=True)
+
+
+@main.command()
+@config_option
+@click.option("--ready-json", is_flag=True, help="Print one line of JSON with the URLs once the hub serves.")
+def run(path: Path, ready_json: bool) -> None:
+    """Serve until a SIGTERM or SIGINT comes."""
+    with _told():
+        import asyncio
+
+        from hub import app
+        from hub.logs import make_log
+
+        settings = _settings(path)
+        log = make_log(settings.log.level, settings.log.form)
+
+        async def serve() -> None:
+            stop = asyncio.Event()
+            _on_signal(stop.set)
+            await app.run(settings, log=log, ready=lambda urls: _say(urls, ready_json), stop=stop)
+
+        asyncio.run(serve())
+
+
+@main.command()
+@config_option
+def check(path: Path) -> None:
+    """Check configuration, keys, database and guard without serving; every leaf is hashed anew."""
+    with _told():
+        import asyncio
+
+        from hub.app import check_everything
+        from hub.service.signingkeys import open_keys
+
+        settings = _settings(path)
+        open_keys(settings)
+        for log, size in asyncio.run(check_everything(settings)).items():
+            click.echo(f"{log}: {size} leaves, all sound")
+
+
+def _say(urls: "Urls", as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"url": urls.public, "admin_url": urls.admin}))
+    else:
+        click.echo(f"The hub serves {urls.public}; health and metrics are at {urls.admin}.", err=True)
+
+
+def _on_signal(stop: Callable[[], None]) -> None:
+    """Have `stop` called for SIGTERM and SIGINT, on the event loop."""
+    import asyncio
+    import signal
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stop)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))

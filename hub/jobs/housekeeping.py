@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hub's own rounds: expire, prune, forget, close what is out of time.
+
+Each round is a plain coroutine, so that a test can run it at the time it chooses; `run` only repeats them.
+A round that fails is logged and tried again with the next; none takes the hub down.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from hub.logs import Event, Log, where
+from hub.service.expiry import Expiry
+from hub.service.nonces import Nonces
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A piece of work and the seconds between its end and its next begin."""
+
+    name: str
+    every_s: float
+    work: Callable[[], Awaitable[None]]
+
+
+class Housekeeping:
+    """All rounds of one hub."""
+
+    def __init__(
+        self, expiry: Expiry, nonces: Nonces, recheck: Callable[[], None], evidence_days: int, log: Log
+    ) -> None:
+        """`recheck` closes connections of devices whose certificate has ended (HTTP-12)."""
+        self._expiry = expiry
+        self._nonces = nonces
+        self._recheck = recheck
+        self._days = evidence_days
+        self._log = log
+
+    def rounds(self) -> list[Round]:
+        """Return the rounds with their pace."""
+        return [
+            Round("expire", 1.0, self.expire),
+            Round("connections", 30.0, self.check_connections),
+            Round("nonces", 60.0, self._nonces.prune),
+            Round("forget", 3_600.0, self.forget),
+        ]
+
+    async def expire(self) -> None:
+        """Purge what is past its time and tell the senders (HTTP-11)."""
+        if count := await self._expiry.expire():
+            self._log.info(Event.EXPIRED, count=count)
+
+    async def forget(self) -> None:
+        """Delete evidence past the retention time; the leaves stay."""
+        if count := await self._expiry.forget(self._days):
+            self._log.info(Event.PRUNED, count=count)
+
+    async def check_connections(self) -> None:
+        """Close the connections of devices whose certificate has ended."""
+        self._recheck()
+
+    async def run(self) -> None:
+        """Repeat all rounds until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for one in self.rounds():
+                tasks.create_task(self._repeat(one))
+
+    async def _repeat(self, one: Round) -> None:
+        while True:
+            try:
+                await one.work()
+            except Exception as error:  # noqa: BLE001 - a round that fails today may work in a minute
+                self._log.warning(Event.JOB_FAILED, job=one.name, where=where(error))
+            await asyncio.sleep(one.every_s)

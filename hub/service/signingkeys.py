@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hub's two signing keys: made once, sealed on disk or given by systemd, and never shown.
+
+They sign heads of the directory log and receipts of the audit log, and open nothing: there is no key at the
+hub that does. What others pin of them stands in `hub-public.json`.
+"""
+
+import json
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from hub.config import HubSettings, Profile
+from keys.privatefile import read_private, write_private
+from keys.sealedfile import SMALL, open_file, seal_file
+from keys.signing import SEED_SIZE, Ed25519Signer
+from protocol.errors import ConfigurationError, KeystoreError
+
+SEALED_NAME = "signing-keys.sealed"
+CREDENTIAL_NAME = "throughcare-hub-keys"
+PUBLIC_NAME = "hub-public.json"
+_PASSPHRASE_LIMIT = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeys:
+    """The keys of the two logs; a signer shows nothing of itself."""
+
+    audit: Ed25519Signer
+    directory: Ed25519Signer
+
+    @classmethod
+    def of(cls, seeds: bytes) -> "SigningKeys":
+        """Return the keys of 64 bytes: the audit log's seed, then the directory log's."""
+        if len(seeds) != 2 * SEED_SIZE:
+            raise KeystoreError
+        return cls(Ed25519Signer.from_seed(seeds[:SEED_SIZE]), Ed25519Signer.from_seed(seeds[SEED_SIZE:]))
+
+
+def create_keys(settings: HubSettings) -> SigningKeys:
+    """Make new keys and write them where the configuration says; raises ConfigurationError if there are some."""
+    path = _path(settings)
+    if path.exists():
+        raise ConfigurationError("This hub has signing keys already; new ones would make every pinned key wrong.")
+    seeds = secrets.token_bytes(2 * SEED_SIZE)
+    if settings.hub.credentials_directory is not None:
+        write_private(path, seeds)
+    else:
+        seal_file(path, _purpose(settings.hub.profile), seeds, _passphrase(settings), SMALL)
+    return SigningKeys.of(seeds)
+
+
+def open_keys(settings: HubSettings) -> SigningKeys:
+    """Return the hub's keys; raises KeystoreError, or ConfigurationError for keys of the other profile.
+
+    The profile is part of what the file is sealed for, so a demo's keys never open in production.
+    """
+    if settings.hub.credentials_directory is not None:
+        return SigningKeys.of(read_private(_path(settings), 2 * SEED_SIZE))
+    if settings.hub.profile is Profile.PRODUCTION and _made_for(settings) is Profile.DEMO:
+        raise ConfigurationError("These signing keys were made for a demo. Run `throughcare-hub init` in a new folder.")
+    seeds = open_file(_path(settings), _purpose(settings.hub.profile), _passphrase(settings))
+    return SigningKeys.of(seeds)
+
+
+def public_document(settings: HubSettings, keys: SigningKeys, url: str | None = None) -> dict[str, object]:
+    """Return what others pin of this hub; `url` is where it is reached, if it is known already."""
+    hub = settings.hub
+    return {
+        "domain": hub.domain,
+        "url": url or hub.public_url or f"http://localhost:{hub.port}",
+        "profile": hub.profile.value,
+        "directory": {"origin": f"{hub.domain}/directory", "key": keys.directory.public.hex()},
+        "audit": {"origin": f"{hub.domain}/audit", "key": keys.audit.public.hex()},
+    }
+
+
+def write_public(settings: HubSettings, keys: SigningKeys, url: str | None = None) -> Path:
+    """Write `hub-public.json` into the data directory and return its path."""
+    path = settings.hub.data_dir / PUBLIC_NAME
+    path.write_text(json.dumps(public_document(settings, keys, url), indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def _path(settings: HubSettings) -> Path:
+    credentials = settings.hub.credentials_directory
+    return settings.hub.data_dir / SEALED_NAME if credentials is None else credentials / CREDENTIAL_NAME
+
+
+def _purpose(profile: Profile) -> str:
+    return f"throughcare-hub signing keys, {profile.value}"
+
+
+def _passphrase(settings: HubSettings) -> bytes:
+    path = settings.hub.passphrase_file
+    if path is None:
+        raise ConfigurationError("hub.passphrase_file is not set; it names the file with the keys' passphrase.")
+    return read_private(path, _PASSPHRASE_LIMIT).strip()
+
+
+def _made_for(settings: HubSettings) -> Profile | None:
+    try:
+        document = json.loads((settings.hub.data_dir / PUBLIC_NAME).read_text(encoding="utf-8"))
+        return Profile(document["profile"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

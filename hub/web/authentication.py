@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who calls: a device that is in force now, by its signature over this very request (HTTP-1, HTTP-2, HTTP-12)."""
+
+from aiohttp import web
+
+from hub.service.directory import DirectoryLog
+from hub.service.nonces import Nonces
+from hub.service.writer import Clock
+from keys.directory import DeviceEntry
+from protocol.errors import NotAuthenticated, UntrustedKey
+from protocol.http.operation import Operation
+from protocol.http.signatures import verify_request
+from protocol.ids import KeyId
+
+
+class Authenticator:
+    """Checks request signatures against the directory as it is at this moment."""
+
+    def __init__(self, directory: DirectoryLog, nonces: Nonces, clock: Clock, scheme: str) -> None:
+        """`scheme` is that of the hub's public URL; which host names are answered to is decided before."""
+        self._log = directory
+        self._nonces = nonces
+        self._clock = clock
+        self._scheme = scheme
+
+    async def __call__(self, request: web.Request, _operation: Operation, body: bytes) -> KeyId:
+        """Return the calling device's key id; raises NotAuthenticated or Revoked."""
+        signed = verify_request(
+            method=request.method,
+            url=f"{self._scheme}://{request.host}{request.raw_path}",
+            headers=request.headers,
+            body=body,
+            resolve=lambda key_id: self.in_force(key_id).key.transport,
+            now=self._clock(),
+        )
+        await self._nonces.use(signed.device_id, signed.nonce)
+        return signed.device_id
+
+    def in_force(self, device_id: KeyId) -> DeviceEntry:
+        """Return the device's certificate; raises Revoked, or NotAuthenticated if it is unknown or out of time."""
+        directory = self._log.directory
+        try:
+            return directory.device_in_force(device_id, at=self._clock(), size=directory.size)
+        except UntrustedKey:
+            raise NotAuthenticated("The device is not in the directory, or its certificate has ended.") from None

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One authenticated websocket: submissions in, receipts and deliveries out, each within its bounds (HTTP-9).
+
+What a connector may keep in the air is bounded in both directions: submissions in bytes, deliveries by what it
+has not acknowledged, frames by a queue whose length stops the reading side. Who does not read is cut off.
+"""
+
+import asyncio
+from collections import deque
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from hub.logs import Event, Log, where
+from hub.service.mailbox import Mailboxes
+from hub.service.submission import Submissions
+from hub.web.refusals import refusal
+from protocol.errors import InternalError, InvalidInput, MalformedEnvelope, ThroughcareError, Unavailable
+from protocol.frames import Accepted, Acknowledge, Deliver, Submit, encode_frame, parse_frame
+from protocol.ids import KeyId
+
+IN_FLIGHT = 8 << 20
+"""Bytes of submissions of one connection that are being worked on."""
+WINDOW = 8 << 20
+"""Bytes delivered and not yet acknowledged after which nothing more is sent."""
+QUEUE = 64
+"""Frames that wait to be sent."""
+PAGE = 200
+SEND_S = 30.0
+"""Seconds in which a frame must be taken by the other side."""
+RETRY_S = 1.0
+
+
+class _Ended(Exception):
+    """The connection is over, in whatever way."""
+
+
+class Budget:
+    """So many bytes at a time; a single larger piece may pass alone."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._used = 0
+        self._freed = asyncio.Condition()
+
+    async def take(self, size: int) -> None:
+        """Wait until `size` bytes fit."""
+        async with self._freed:
+            await self._freed.wait_for(lambda: not self._used or self._used + size <= self._limit)
+            self._used += size
+
+    async def give(self, size: int) -> None:
+        """Give `size` bytes back."""
+        async with self._freed:
+            self._used -= size
+            self._freed.notify_all()
+
+
+class Connection:
+    """A websocket of one device."""
+
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        device_id: KeyId,
+        submissions: Submissions,
+        mailboxes: Mailboxes,
+        log: Log,
+    ) -> None:
+        self.device_id = device_id
+        self._log = log
+        self._socket = socket
+        self._submissions = submissions
+        self._mailboxes = mailboxes
+        self._outgoing: asyncio.Queue[bytes] = asyncio.Queue(QUEUE)
+        self._budget = Budget(IN_FLIGHT)
+        self._up_to = -1
+        self._acknowledged = asyncio.Event()
+        self._unacknowledged: deque[tuple[int, int]] = deque()
+        self._ending: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
+
+    def end(self, code: int, reason: str) -> None:
+        """Have the connection closed with a close code and an error code as the reason."""
+        if not self._ending.done():
+            self._ending.set_result((code, reason))
+
+    async def serve(self) -> None:
+        """Work until either side ends the connection."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._send())
+                tasks.create_task(self._push())
+                tasks.create_task(self._delete())
+                tasks.create_task(self._close_when_told())
+                await self._read(tasks)
+        except* (_Ended, TimeoutError, ConnectionError):
+            pass
+        except* Unavailable:
+            await self._socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=Unavailable.code.encode())
+
+    async def _read(self, tasks: asyncio.TaskGroup) -> None:
+        async for message in self._socket:
+            if message.type is not WSMsgType.BINARY:
+                self.end(WSCloseCode.UNSUPPORTED_DATA, MalformedEnvelope.code)
+                return
+            try:
+                frame = parse_frame(message.data)
+            except MalformedEnvelope as error:
+                self.end(WSCloseCode.PROTOCOL_ERROR, error.code)
+                return
+            match frame:
+                case Submit():
+                    await self._budget.take(len(frame.envelope))
+                    tasks.create_task(self._submit(frame))
+                case Acknowledge(up_to):
+                    self._up_to = max(self._up_to, up_to)
+                    self._acknowledged.set()
+                case _:
+                    self.end(WSCloseCode.PROTOCOL_ERROR, MalformedEnvelope.code)
+                    return
+        raise _Ended
+
+    async def _submit(self, frame: Submit) -> None:
+        try:
+            receipt = await self._submissions.submit(self.device_id, frame.envelope)
+            answer = encode_frame(Accepted(frame.ref, receipt))
+        except ThroughcareError as error:
+            answer = encode_frame(refusal(frame.ref, error))
+        except Exception as error:  # noqa: BLE001 - one envelope that nobody foresaw must not end the connection
+            self._log.error(Event.REQUEST_FAILED, op="connect", where=where(error))
+            answer = encode_frame(refusal(frame.ref, InternalError()))
+        finally:
+            await self._budget.give(len(frame.envelope))
+        await self._outgoing.put(answer)
+
+    async def _push(self) -> None:
+        """Send what is in the mailbox and whatever comes, as long as it is acknowledged in time."""
+        cursor = 0
+        with self._mailboxes.watch(self.device_id) as arrived:
+            self._arrived = arrived
+            while True:
+                arrived.clear()
+                items = []
+                if sum(size for _, size in self._unacknowledged) < WINDOW:
+                    items = await self._mailboxes.read(self.device_id, cursor, PAGE)
+                if items:
+                    cursor = items[-1].index + 1
+                    self._unacknowledged.append((items[-1].index, sum(len(item.data) for item in items)))
+                    await self._outgoing.put(encode_frame(Deliver(tuple(items))))
+                else:
+                    await arrived.wait()
+
+    async def _delete(self) -> None:
+        """Delete what is acknowledged; acknowledgements that came meanwhile are one (HTTP-7)."""
+        while True:
+            await self._acknowledged.wait()
+            self._acknowledged.clear()
+            up_to = self._up_to
+            try:
+                await self._mailboxes.acknowledge(self.device_id, up_to)
+            except InvalidInput as error:
+                self.end(WSCloseCode.POLICY_VIOLATION, error.code)
+                return
+            except Unavailable:
+                self._acknowledged.set()
+                await asyncio.sleep(RETRY_S)
+                continue
+            while self._unacknowledged and self._unacknowledged[0][0] <= up_to:
+                self._unacknowledged.popleft()
+            self._arrived.set()
+
+    async def _send(self) -> None:
+        while True:
+            frame = await self._outgoing.get()
+            async with asyncio.timeout(SEND_S):
+                await self._socket.send_bytes(frame)
+
+    async def _close_when_told(self) -> None:
+        code, reason = await self._ending
+        await self._socket.close(code=code, message=reason.encode())
+        raise _Ended

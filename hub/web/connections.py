@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The open websockets: who may open one, and when they are closed from this side (HTTP-9, HTTP-12)."""
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from hub.logs import Event, Log
+from hub.service.mailbox import Mailboxes
+from hub.service.submission import Submissions
+from hub.service.writer import Clock
+from hub.web.authentication import Authenticator
+from hub.web.connection import Connection
+from keys.verifying import verify_ed25519
+from protocol import labels
+from protocol.errors import BadSignature, MalformedEnvelope, NotAuthenticated, Revoked, ThroughcareError, Unavailable
+from protocol.frames import CHALLENGE_SIZE, Challenge, Hello, Welcome, encode_frame, parse_frame
+from protocol.ids import KeyId
+from protocol.limits import MAX_FRAME
+
+HELLO_S = 10.0
+"""Seconds in which a new connection must answer the challenge."""
+HEARTBEAT_S = 25.0
+CLOSE_S = 1.0
+MAX_STRANGERS = 200
+"""Connections that may be open without having answered their challenge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The services that a connection calls."""
+
+    submissions: Submissions
+    mailboxes: Mailboxes
+    authenticator: Authenticator
+    clock: Clock
+    log: Log
+
+
+class Connections:
+    """All open connections of the hub."""
+
+    def __init__(self, domain: str, parts: Parts) -> None:
+        self._domain = domain
+        self._parts = parts
+        self._open: set[Connection] = set()
+        self._strangers = 0
+        self._closing = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    async def connect(self, request: web.Request) -> web.StreamResponse:
+        """Serve one websocket from its challenge to its end (HTTP-9)."""
+        if self._closing or self._strangers >= MAX_STRANGERS:
+            raise Unavailable
+        # Ciphertext does not shrink, so compression would only cost.
+        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, timeout=CLOSE_S, compress=False, max_msg_size=MAX_FRAME)
+        self._strangers += 1
+        try:
+            await socket.prepare(request)
+            device_id = await self._greet(socket)
+        finally:
+            self._strangers -= 1
+        if device_id is not None:
+            parts = self._parts
+            await self._serve(Connection(socket, device_id, parts.submissions, parts.mailboxes, parts.log))
+        return socket
+
+    async def _serve(self, connection: Connection) -> None:
+        self._open.add(connection)
+        self._parts.log.info(Event.CONNECTION_OPENED, count=len(self._open))
+        try:
+            await connection.serve()
+        finally:
+            self._open.discard(connection)
+            self._parts.log.info(Event.CONNECTION_CLOSED, count=len(self._open))
+
+    async def _greet(self, socket: web.WebSocketResponse) -> KeyId | None:
+        """Challenge whoever connects; return the device that answered rightly, or None after closing."""
+        challenge = secrets.token_bytes(CHALLENGE_SIZE)
+        try:
+            async with asyncio.timeout(HELLO_S):
+                await socket.send_bytes(encode_frame(Challenge(challenge)))
+                message = await socket.receive()
+            if message.type is not WSMsgType.BINARY:
+                raise MalformedEnvelope
+            hello = parse_frame(message.data, limit=1_024)
+            if not isinstance(hello, Hello):
+                raise MalformedEnvelope
+            self._check(hello, challenge)
+            await socket.send_bytes(encode_frame(Welcome(self._parts.clock())))
+        except ThroughcareError as error:
+            await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=error.code.encode())
+            return None
+        except (TimeoutError, ConnectionError):
+            await socket.close(code=WSCloseCode.POLICY_VIOLATION)
+            return None
+        return hello.device_id
+
+    def _check(self, hello: Hello, challenge: bytes) -> None:
+        device = self._parts.authenticator.in_force(hello.device_id)
+        message = self._domain.encode() + challenge
+        try:
+            verify_ed25519(device.key.transport, labels.CONNECT, message, hello.signature)
+        except BadSignature:
+            raise NotAuthenticated from None
+
+    def recheck(self) -> None:
+        """Close the connections of devices that are not in force any more (HTTP-12)."""
+        for connection in self._open:
+            try:
+                self._parts.authenticator.in_force(connection.device_id)
+            except (Revoked, NotAuthenticated) as error:
+                self._parts.log.info(Event.CONNECTION_REVOKED, code=error.code)
+                connection.end(WSCloseCode.POLICY_VIOLATION, error.code)
+
+    def close(self) -> None:
+        """Ask every connection to end, and take no new one."""
+        self._closing = True
+        for connection in self._open:
+            connection.end(WSCloseCode.GOING_AWAY, "unavailable")

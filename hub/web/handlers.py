@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One handler for each operation: parse, one service call, answer."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hub.service.directory import DirectoryLog
+from hub.service.enrolment import Enrolments
+from hub.service.mailbox import Mailboxes
+from hub.service.submission import Submissions
+from hub.service.writer import Clock
+from hub.web.authentication import Authenticator
+from hub.web.refusals import refusal
+from protocol.errors import ThroughcareError
+from protocol.frames import MAX_BATCH_BODY, Accepted, Refused, encode_page, encode_results, parse_batch
+from protocol.http import hub as api
+from protocol.http.call import Answer, Call, Handler
+from protocol.http.documents import HUB_TITLE, document_handlers
+from protocol.ids import KeyId
+from protocol.limits import MAX_BATCH, MAX_ENVELOPE, PROTOCOL
+
+DeviceCall = Call[KeyId]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the hub says of itself."""
+
+    domain: str
+    root_fingerprint: bytes
+    directory: api.LogIdentity
+    audit: api.LogIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """The hub's handlers with the services that they call."""
+
+    identity: Identity
+    directory: DirectoryLog
+    enrolments: Enrolments
+    submissions: Submissions
+    mailboxes: Mailboxes
+    authenticator: Authenticator
+    clock: Clock
+
+    def by_operation(self) -> Mapping[str, Handler[KeyId]]:
+        """Return the handler of each operation, by its id."""
+        return {
+            "getHub": self.get_hub,
+            "getDirectoryHead": self.get_head,
+            "listDirectoryStatements": self.list_statements,
+            "submitStatement": self.submit_statement,
+            "registerCode": self.register_code,
+            "redeemCode": self.redeem_code,
+            "getKeyRequest": self.get_key_request,
+            "submitEnvelope": self.submit_envelope,
+            "submitBatch": self.submit_batch,
+            "readMailbox": self.read_mailbox,
+            "acknowledge": self.acknowledge,
+            **document_handlers(api.HUB_OPERATIONS, title=HUB_TITLE),
+        }
+
+    async def get_hub(self, _call: DeviceCall) -> Answer:
+        """Say which hub this is."""
+        limits = api.HubLimits(
+            envelope_bytes=MAX_ENVELOPE,
+            batch_envelopes=MAX_BATCH,
+            batch_bytes=MAX_BATCH_BODY,
+            mailbox_wait_s=api.MAX_WAIT_S,
+        )
+        return Answer(
+            api.HubInfo(
+                domain=self.identity.domain,
+                protocol=PROTOCOL,
+                server_time=self.clock(),
+                root_fingerprint=self.identity.root_fingerprint,
+                directory=self.identity.directory,
+                audit=self.identity.audit,
+                limits=limits,
+            )
+        )
+
+    async def get_head(self, _call: DeviceCall) -> Answer:
+        """Give the newest head of the directory (DIR-10)."""
+        return Answer(api.DirectoryHead(head=self.directory.head()))
+
+    async def list_statements(self, call: DeviceCall) -> Answer:
+        """Give a page of the directory."""
+        asked = call.query(api.StatementRange)
+        items, following = await self.directory.statements(asked.from_index, asked.limit, api.STATEMENT_PAGE)
+        return Answer(api.StatementPage(items=items, next_index=following))
+
+    async def submit_statement(self, call: DeviceCall) -> Answer:
+        """Append a statement to the directory."""
+        index = await self.directory.append(call.body(api.StatementSubmission).statement)
+        return Answer(api.StatementAccepted(index=index))
+
+    async def register_code(self, call: DeviceCall) -> Answer:
+        """Register an enrolment code (ENR-2)."""
+        code_id = await self.enrolments.register(call.body(api.CodeRegistrationBody).registration)
+        return Answer(api.CodeRegistered(code_id=code_id))
+
+    async def redeem_code(self, call: DeviceCall) -> Answer:
+        """Take the key request of a code (ENR-2, ENR-3)."""
+        body = call.body(api.CodeRedemption)
+        await self.enrolments.redeem(body.code_id, body.request, body.mac)
+        return Answer()
+
+    async def get_key_request(self, call: DeviceCall) -> Answer:
+        """Give the key request of a code."""
+        found = await self.enrolments.request_of(call.path(api.CodePath).code_id)
+        return Answer(api.KeyRequestView(request=found.request, mac=found.mac, received_at=found.received_at))
+
+    async def submit_envelope(self, call: DeviceCall) -> Answer:
+        """Accept one envelope (HTTP-5)."""
+        return Answer(await self.submissions.submit(call.caller, call.raw))
+
+    async def submit_batch(self, call: DeviceCall) -> Answer:
+        """Accept several envelopes, each for itself (HTTP-6)."""
+        envelopes = enumerate(parse_batch(call.raw))
+        results = await asyncio.gather(*(self._one(call.caller, place, data) for place, data in envelopes))
+        return Answer(encode_results(results))
+
+    async def _one(self, device_id: KeyId, place: int, data: bytes) -> Accepted | Refused:
+        try:
+            return Accepted(place, await self.submissions.submit(device_id, data))
+        except ThroughcareError as error:
+            return refusal(place, error)
+
+    async def read_mailbox(self, call: DeviceCall) -> Answer:
+        """Give items of the caller's own mailbox (HTTP-7, HTTP-8)."""
+        asked = call.query(api.MailboxPosition)
+        items = await self.mailboxes.wait(call.caller, asked.cursor, asked.limit, asked.wait)
+        # A device that was revoked while it waited gets nothing any more (HTTP-12).
+        self.authenticator.in_force(call.caller)
+        return Answer(encode_page(items[-1].index + 1 if items else asked.cursor, items))
+
+    async def acknowledge(self, call: DeviceCall) -> Answer:
+        """Delete what the caller has stored (HTTP-7)."""
+        await self.mailboxes.acknowledge(call.caller, call.body(api.Acknowledgement).up_to)
+        return Answer()
