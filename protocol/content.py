@@ -8,7 +8,9 @@ have written.
 
 import json
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final, TypeVar
 
 from pydantic import (
@@ -38,6 +40,16 @@ SAME_AS_SECTION: Final = "section"
 STATE: Final = "state"
 """The category of a field of the offer: machine state for every recipient, no data about the person."""
 
+_DIRECTION_MARKS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+class TextForm(StrEnum):
+    """How a text field is written; adapters read it from the field's type."""
+
+    LINE = "line"
+    PASSAGE = "passage"
+    CLOCK = "clock"
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -60,17 +72,30 @@ class Content(BaseModel):
 
     max_bytes: ClassVar[int] = MAX_CONTENT
 
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Keep content out of logs and tracebacks: a model shows its class only (ERR-2)."""
+        return ()
+
+
+def is_allowed(character: str) -> bool:
+    """Tell whether content may hold `character`.
+
+    Not allowed: control characters other than line feed and tab, halves of surrogate pairs, and the marks
+    that turn the direction of writing around, with which a text can be made to look like another.
+    """
+    if character in "\n\t":
+        return True
+    return unicodedata.category(character) not in ("Cc", "Cs") and character not in _DIRECTION_MARKS
+
 
 def is_clean(text: str) -> bool:
-    """Tell whether `text` is in normal form C and free of control characters other than line feed and tab."""
-    return unicodedata.is_normalized("NFC", text) and not any(
-        unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\t" for character in text
-    )
+    """Tell whether `text` is in normal form C and holds allowed characters only."""
+    return unicodedata.is_normalized("NFC", text) and all(map(is_allowed, text))
 
 
 def _clean(text: str) -> str:
     if not is_clean(text):
-        raise ValueError("text is not in normal form C or holds control characters")
+        raise ValueError("text is not in normal form C or holds characters that are not allowed")
     return text
 
 
@@ -91,15 +116,17 @@ Line = Annotated[
     StringConstraints(min_length=1, max_length=MAX_LINE),
     AfterValidator(_one_line),
     AfterValidator(_trimmed),
+    TextForm.LINE,
 ]
 Passage = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_PASSAGE),
     AfterValidator(_clean),
     AfterValidator(_trimmed),
+    TextForm.PASSAGE,
 ]
 
-ClockTime = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+ClockTime = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$"), TextForm.CLOCK]
 """Hours and minutes as the place's own clock shows them: an appointment is kept by the clock on the wall."""
 
 

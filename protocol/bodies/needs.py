@@ -88,8 +88,6 @@ class WorkAndLearning(Content):
     experience: Annotated[Passage | None, _NEEDS] = None
     qualifications: Annotated[tuple[Line, ...], _LIST, _NEEDS] = ()
     full_time_carer: Annotated[bool | None, _NEEDS] = None
-    support_declined_because: Annotated[tuple[Line, ...], _LIST, _NEEDS] = ()
-    needed_to_work: Annotated[tuple[Line, ...], _LIST, _NEEDS] = ()
     courses: Annotated[tuple[Course, ...], _LIST, _NEEDS] = ()
 
 

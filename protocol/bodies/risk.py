@@ -100,6 +100,9 @@ class Health(Content):
     restricted_patient: Annotated[bool | None, _MEDICAL] = None
     risk_to_self: Annotated[tuple[SelfRisk, ...], _LIST, _MEDICAL] = ()
     work_limited_by: Annotated[tuple[Line, ...], _LIST, _MEDICAL] = ()
+    needed_to_work: Annotated[tuple[Line, ...], _LIST, _MEDICAL] = ()
+    support_declined_because: Annotated[tuple[Line, ...], _LIST, _MEDICAL] = ()
+    """Reasons that have to do with work stand here and not with the needs, since most of them tell of health."""
     manages_mental_health: Annotated[bool | None, _MEDICAL] = None
     manages_dependencies: Annotated[bool | None, _MEDICAL] = None
     medication_notes: Annotated[Passage | None, _MEDICAL] = None

@@ -309,7 +309,7 @@ def test_the_schema_tells_each_fields_category() -> None:
     assert Person.model_json_schema()["properties"]["family_name"]["x-category"] == "identity"
 
 
-@pytest.mark.parametrize("words", ["", " a", "a ", "a\nb", "a\x1bb", "a" * 201, "e\u0301"])
+@pytest.mark.parametrize("words", ["", " a", "a ", "a\nb", "a\x1bb", "a\u202eb", "a" * 201, "e\u0301"])
 def test_a_line_is_one_clean_bounded_line(words: str) -> None:
     assert _spelled(words) is None
 
@@ -324,6 +324,11 @@ def test_an_error_of_a_form_never_shows_what_it_refused() -> None:
     with pytest.raises(ValidationError) as refusal:
         Conditions.model_validate({"conditions": [{"text": 5, "secret": "planted"}]})
     assert "planted" not in str(refusal.value)
+
+
+def test_err_2_the_repr_of_content_shows_no_content() -> None:
+    package = HandoverPackage(terms=TERMS, sections=(section(Category.IDENTITY, DeskFunction.SOCIAL_WORK),))
+    assert "Invented" not in f"{package!r} {package} {PERSON!r} {PERSON}"
 
 
 def test_json_of_a_package_reads_back_as_the_local_api_does() -> None:
