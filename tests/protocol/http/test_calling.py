@@ -200,7 +200,7 @@ async def test_an_answer_that_its_interface_does_not_name_is_not_believed(
         assert CANARY not in str(caught.value)
 
 
-async def test_a_server_that_is_not_there_or_breaks_off_is_unreachable(session: aiohttp.ClientSession) -> None:
+async def test_a_server_that_breaks_off_is_unreachable(session: aiohttp.ClientSession) -> None:
     async def cut(request: web.Request) -> web.StreamResponse:
         assert request.transport is not None
         request.transport.abort()
@@ -214,15 +214,22 @@ async def test_a_server_that_is_not_there_or_breaks_off_is_unreachable(session: 
         request.transport.abort()
         return response
 
-    base = ""
     for broken in (cut, half):
         async with answering(broken) as base:
             with pytest.raises(HubUnreachable):
                 await Client(session, base).call(GET_THINGS, Things)
+
+
+async def test_a_server_that_has_stopped_is_unreachable_in_the_callers_own_words(
+    session: aiohttp.ClientSession,
+) -> None:
+    address = ""
+    async with answering(fixed()) as base:
+        address = base
     with pytest.raises(HubUnreachable):
-        await Client(session, base).call(GET_THINGS, Things)
+        await Client(session, address).call(GET_THINGS, Things)
     with pytest.raises(Unavailable):
-        await Client(session, base, unreachable=Unavailable).call(GET_THINGS, Things)
+        await Client(session, address, unreachable=Unavailable).call(GET_THINGS, Things)
 
 
 async def test_a_server_that_says_nothing_is_unreachable_after_the_operations_time(
