@@ -6,14 +6,25 @@ a problem document like every other (HTTP-3). Compressed bodies are never inflat
 send a whole request head in time is closed.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from protocol.errors import InternalError, MalformedRequest
-from protocol.http.serving import COMMON_HEADERS, Clock, new_request_id, problem_response
+from protocol.http.serving import (
+    COMMON_HEADERS,
+    EXCHANGE,
+    Clock,
+    Exchange,
+    Observe,
+    new_request_id,
+    problem_response,
+    unobserved,
+)
 
 HEAD_S = 15.0
 """Seconds for a request's head on a new or a kept connection; clients close idle connections earlier."""
@@ -23,8 +34,45 @@ MAX_HEADERS = 64
 MAX_LINE = 8_190
 
 
+@dataclass(frozen=True, slots=True)
+class _Answering:
+    """How to answer, and whom to tell, where no application does."""
+
+    clock: Clock
+    observe: Observe
+
+    def refuse(self, request: Any, status: int, failure: BaseException | None = None) -> web.Response:
+        """Return the problem document for a request that ended with `status`, say nothing of it, and hang up."""
+        error = MalformedRequest() if status < 500 else InternalError()
+        known = request.get(EXCHANGE)
+        request_id = known.request_id if known is not None else new_request_id()
+        exchange = Exchange(request_id, "", status=error.status, code=error.code, failure=failure)
+        self.observe(exchange)
+        response = problem_response(error, exchange.request_id, now=self.clock())
+        response.headers.update(COMMON_HEADERS | {"Connection": "close", "X-Request-Id": exchange.request_id})
+        response.force_close()
+        return response
+
+    def guard(
+        self, handler: Callable[[Any], Awaitable[web.StreamResponse]]
+    ) -> Callable[[Any], Awaitable[web.StreamResponse]]:
+        """Return `handler` with our answer to what is raised before the middleware, as for a strange `Expect`."""
+
+        async def answer(request: Any) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except web.HTTPException as error:
+                return self.refuse(request, error.status)
+
+        return answer
+
+
 class _Protocol(RequestHandler):
     """aiohttp's connection, with our answer to what is not HTTP."""
+
+    def __init__(self, manager: "_Server", options: dict[str, Any]) -> None:
+        super().__init__(manager, loop=asyncio.get_running_loop(), **options)
+        self._answering = manager.answering
 
     def handle_error(
         self,
@@ -33,53 +81,36 @@ class _Protocol(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer a request that could not be parsed, or that nothing else answered; say nothing of its bytes."""
+        """Answer a request that could not be parsed, or that nothing else answered."""
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is on its way already")
-        error = MalformedRequest() if status < 500 else InternalError()
-        manager = self._manager
-        clock: Clock = manager.clock if isinstance(manager, _Server) else lambda: 0
-        return _closing(problem_response(error, new_request_id(), now=clock()))
-
-
-def _closing(response: web.Response) -> web.Response:
-    response.headers.update(COMMON_HEADERS | {"Connection": "close"})
-    response.force_close()
-    return response
+        # What the parser raises quotes the bytes; what our own code raises is ours to know.
+        return self._answering.refuse(request, status, exc if status >= 500 else None)
 
 
 class _Server(web.Server):
     """Makes our connections in place of aiohttp's."""
 
-    def __init__(self, inner: web.Server, clock: Clock, options: dict[str, Any]) -> None:
-        super().__init__(_guarded(inner.request_handler, clock), request_factory=inner.request_factory, **options)
-        self.clock = clock
+    def __init__(self, inner: web.Server, answering: _Answering, options: dict[str, Any]) -> None:
+        super().__init__(answering.guard(inner.request_handler), request_factory=inner.request_factory, **options)
+        self.answering = answering
         self._options = options
 
     def __call__(self) -> RequestHandler:
-        return _Protocol(self, loop=self._loop, **self._options)
-
-
-def _guarded(
-    handler: Callable[[Any], Awaitable[web.StreamResponse]], clock: Clock
-) -> Callable[[Any], Awaitable[web.StreamResponse]]:
-    async def answer(request: Any) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except web.HTTPException as error:
-            # Raised before the middleware, as for an `Expect` that no route has.
-            fault = MalformedRequest() if error.status < 500 else InternalError()
-            return _closing(problem_response(fault, new_request_id(), now=clock()))
-
-    return answer
+        return _Protocol(self, self._options)
 
 
 class Runner(web.AppRunner):
-    """Serves one application; use it as `web.AppRunner`, with `web.TCPSite` and the like."""
+    """Serves one application; use it as `web.AppRunner`, with `web.TCPSite` and the like.
 
-    def __init__(self, app: web.Application, *, clock: Clock, shutdown_s: float = 5.0) -> None:
+    `observe` is told of requests that never reach the application: unreadable ones, and failures outside it.
+    """
+
+    def __init__(
+        self, app: web.Application, *, clock: Clock, observe: Observe = unobserved, shutdown_s: float = 5.0
+    ) -> None:
         super().__init__(app, access_log=None, shutdown_timeout=shutdown_s)
-        self._clock = clock
+        self._answering = _Answering(clock, observe)
 
     async def _make_server(self) -> web.Server:
         inner = await super()._make_server()
@@ -92,7 +123,7 @@ class Runner(web.AppRunner):
             "max_line_size": MAX_LINE,
             "max_field_size": MAX_LINE,
         }
-        return _Server(inner, self._clock, options)
+        return _Server(inner, self._answering, options)
 
 
 async def listen(runner: Runner, host: str, port: int) -> int:

@@ -64,7 +64,11 @@ class Exchange:
     """What nobody expected: to be logged in full, with the request id, and shown to nobody."""
 
 
-def _unobserved(_: Exchange) -> None:
+Observe = Callable[[Exchange], None]
+"""Is told of an exchange when it is over."""
+
+
+def unobserved(_: Exchange) -> None:
     """Keep no record."""
 
 
@@ -80,7 +84,7 @@ class Serving:
     clock: Clock
     hosts: frozenset[str] | None = None
     refuse_foreign_pages: bool = False
-    observe: Callable[[Exchange], None] = _unobserved
+    observe: Observe = unobserved
     body_s: float = 15.0
 
 

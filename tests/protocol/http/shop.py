@@ -5,15 +5,16 @@ Also a program, `python -m tests.protocol.http.shop`: it prints its port and ser
 """
 
 import asyncio
+import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import ClientResponse, WSMsgType, web
 from pydantic import Field
 
-from protocol.errors import Conflict, NotAuthenticated, NotFound, Unavailable
+from protocol.errors import CODES, Conflict, NotAuthenticated, NotFound, Unavailable
 from protocol.http.call import Answer, Call
 from protocol.http.documents import GET_DOCS, GET_OPENAPI, document_handlers
 from protocol.http.fields import CodeIdText, QueryModel, RequestModel, ResponseModel
@@ -23,6 +24,9 @@ from protocol.http.serving import Exchange, Serving, bind_all
 
 NOW = 1_795_421_350_123
 TOKEN = "open-sesame"
+CANARY = "zolotoi-petushok"
+OWNER = {"Authorization": f"Bearer {TOKEN}", "Idempotency-Key": "0123456789abcdef"}
+CODE = "cod_" + "a" * 26
 
 
 class Thing(RequestModel):
@@ -163,12 +167,37 @@ class Shop:
     @asynccontextmanager
     async def running(self, serving: Serving | None = None) -> AsyncIterator[str]:
         """Serve on a free port, and give the base URL."""
-        runner = Runner(self.application(serving), clock=lambda: NOW)
+        runner = Runner(self.application(serving), clock=lambda: NOW, observe=self.exchanges.append)
         port = await listen(runner, "127.0.0.1", 0)
         try:
             yield f"http://localhost:{port}"
         finally:
             await runner.cleanup()
+
+
+async def problem_of(response: ClientResponse, code: str) -> dict[str, Any]:
+    """Check that a response is the problem `code`, with all that belongs to every problem (HTTP-3)."""
+    assert response.content_type == "application/problem+json"
+    document: dict[str, Any] = await response.json(content_type=None)
+    kind = CODES[code]
+    assert document["code"] == code
+    assert response.status == document["status"] == kind.status
+    assert document["retryable"] == kind.retryable
+    assert document["request_id"] == response.headers["X-Request-Id"]
+    assert re.fullmatch("req_[a-z2-7]{16}", document["request_id"])
+    assert document["type"] == f"/v1/docs#{code}"
+    check_headers(response)
+    text = await response.text()
+    assert CANARY not in text
+    assert "Traceback" not in text
+    return document
+
+
+def check_headers(response: ClientResponse) -> None:
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert "X-Request-Id" in response.headers
+    assert response.headers["Server"] == "throughcare"
 
 
 async def main() -> None:

@@ -42,6 +42,8 @@ from protocol.http.serving import Serving, bind_all
 from protocol.http.signatures import SignedRequest, verify_request
 from protocol.ids import KeyId
 from tests.protocol.http.shop import (
+    CANARY,
+    CODE,
     DELETE_ALL,
     FAIL,
     GET_CODE,
@@ -55,26 +57,13 @@ from tests.protocol.http.shop import (
     Things,
 )
 
-CANARY = "zolotoi-petushok"
 KEY = "0123456789abcdef"
-CODE = "cod_" + "a" * 26
 
 
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     async with new_session() as session:
         yield session
-
-
-@pytest.fixture
-def shop() -> Shop:
-    return Shop()
-
-
-@pytest.fixture
-async def base(shop: Shop) -> AsyncIterator[str]:
-    async with shop.running() as base:
-        yield base
 
 
 async def test_a_call_gives_the_model_of_its_answer(session: aiohttp.ClientSession, base: str, shop: Shop) -> None:

@@ -262,7 +262,7 @@ async def quick(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     from protocol.http import reading, running
     from protocol.http.serving import Serving
 
-    monkeypatch.setattr(running, "HEAD_S", 0.2)
+    monkeypatch.setattr(running, "HEAD_S", 0.5)
     monkeypatch.setattr(reading, "BYTES_PER_SECOND", 1 << 20)
     async with Shop().running(Serving(clock=lambda: 0, body_s=0.1)) as base:
         yield int(base.rpartition(":")[2])
