@@ -49,7 +49,7 @@ class Log(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     origin: str
-    key: Bytes32
+    key: KeyIdText
 
 
 class HubFacts(BaseModel):

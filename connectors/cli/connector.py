@@ -4,6 +4,7 @@
 import asyncio
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,11 +30,14 @@ from protocol.http.fields import format_time
     help="The connector's configuration file.",
 )
 @click.option("--ready-json", is_flag=True, help="Print one line of JSON when the connector is up.")
-def run(config_file: Path, ready_json: bool) -> None:
+@click.option("--stand-by", is_flag=True, help="Load everything, then wait for a line on standard input to begin.")
+def run(config_file: Path, ready_json: bool, stand_by: bool) -> None:
     """Run this agency's connector until it is stopped."""
     from connectors import app
 
     check_ownership()
+    if stand_by and not sys.stdin.readline():
+        return  # whoever started us has gone
     settings = load(config_file, os.environ).settings
 
     def ready(api_url: str) -> None:
@@ -70,7 +74,7 @@ def status(agency: str, voice: Voice) -> None:
 
     async def ask() -> Status:
         async with connected(home.find(agency)) as client:
-            return await client.status()
+            return await client.get_status()
 
     found = asyncio.run(ask())
     voice.data(found.model_dump(mode="json"), _lines(found))

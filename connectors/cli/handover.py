@@ -17,10 +17,10 @@ from connectors import home
 from connectors.cli.failures import then
 from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
 from connectors.cli.voice import Voice, speaks, table
-from protocol.errors import HubUnreachable, NotFound, Unavailable
+from protocol.errors import NotFound, Unavailable
 from protocol.http.fields import format_time
 from protocol.http.handovers import Direction, HandoverPage, HandoverView, RecipientView
-from protocol.ids import Kind, raw, text
+from protocol.ids import Kind, MessageId, raw, text
 
 
 @click.command("list")
@@ -35,7 +35,7 @@ def list_(agency: str, direction: str | None, limit: int, cursor: str | None, vo
 
     async def ask() -> HandoverPage:
         async with connected(home.find(agency)) as client:
-            return await client.handovers(direction=wanted, limit=limit, cursor=cursor)
+            return await client.list_handovers(direction=wanted, limit=limit, cursor=cursor)
 
     found = asyncio.run(ask())
     rows = [
@@ -61,9 +61,9 @@ def list_(agency: str, direction: str | None, limit: int, cursor: str | None, vo
 @speaks
 def show(id_: str, agency: str | None, voice: Voice) -> None:
     """Show one handover: own sections, receipts, what was withheld."""
-    raw(Kind.MESSAGE, id_)
+    message_id = MessageId(raw(Kind.MESSAGE, id_))
     profiles = [home.find(agency)] if agency else home.profiles()
-    found, silent = asyncio.run(_views(id_, profiles))
+    found, silent = asyncio.run(_views(message_id, profiles))
     for profile in silent:
         voice.warn(f"the connector of {profile.name} does not answer")
     if not found:
@@ -74,17 +74,17 @@ def show(id_: str, agency: str | None, voice: Voice) -> None:
 
 
 async def _views(
-    id_: str, profiles: list[home.Profile]
+    message_id: MessageId, profiles: list[home.Profile]
 ) -> tuple[list[tuple[home.Profile, HandoverView]], list[home.Profile]]:
     """Return what each connector that has the handover says of it, and the connectors that did not answer."""
     found, silent = [], []
     for profile in profiles:
         try:
             async with connected(profile) as client:
-                found.append((profile, await client.handover(id_)))
+                found.append((profile, await client.get_handover(message_id)))
         except NotFound:
             continue
-        except (Unavailable, HubUnreachable):
+        except Unavailable:
             silent.append(profile)
     return found, silent
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from connectors.api_client import ApiClient
+from connectors.api_client import ApiClient, ConnectorUnreachable, connect
 from connectors.cli.failures import then
 from connectors.home import Profile
-from protocol.errors import HubUnreachable, Unavailable
+from protocol.errors import Unavailable
 
 AGENCY = click.option("--agency", required=True, metavar="NAME", help="Which agency's connector, by its name.")
 LIMIT = click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="How many at most.")
@@ -20,9 +20,9 @@ CURSOR = click.option("--cursor", help="Where the page before ended.")
 @asynccontextmanager
 async def connected(profile: Profile) -> AsyncIterator[ApiClient]:
     """Yield a client of the connector that `profile` names; `Unavailable` if it does not run."""
-    async with ApiClient.of(profile.api_url, Path(profile.token_file)) as client:
-        try:
+    try:
+        async with connect(profile.api_url, Path(profile.token_file)) as client:
             yield client
-        except (HubUnreachable, Unavailable):
-            error = Unavailable(f"The connector of {profile.name} does not answer at {profile.api_url}.")
-            raise then(error, "throughcare connector run --config FILE   (starts it)") from None
+    except (ConnectorUnreachable, FileNotFoundError):
+        error = Unavailable(f"The connector of {profile.name} does not answer at {profile.api_url}.")
+        raise then(error, "throughcare connector run --config FILE   (starts it)") from None

@@ -40,11 +40,23 @@ class Child:
         self.log = log
         self.ready: Mapping[str, Any] = {}
         self.expected_to_end = False
+        self._begun = False
 
     @property
     def pid(self) -> int:
         """The process id."""
         return self.process.pid
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether the child waits for the line with which it begins."""
+        return self.process.stdin is not None and not self._begun and self.process.returncode is None
+
+    def begin(self) -> None:
+        """Give a child that stands by the line it waits for."""
+        if self.process.stdin is not None and not self._begun:
+            self._begun = True
+            self.process.stdin.write(b"begin\n")
 
     async def until_ready(self) -> None:
         """Read the line of JSON that the child prints when it is up; `ChildFailed` if it ends instead."""
@@ -123,7 +135,15 @@ class Supervisor:
 
     async def start(self, name: str, command: Sequence[str]) -> Child:
         """Start `command`; return when it is ready. Its standard error goes to NAME.log."""
-        child = await self._spawn(name, command)
+        return await self.release(await self._spawn(name, command))
+
+    async def stand_by(self, name: str, command: Sequence[str]) -> Child:
+        """Start `command`, which loads its libraries and then waits for a line on its input: see `release`."""
+        return await self._spawn(name, command, stdin=asyncio.subprocess.PIPE)
+
+    async def release(self, child: Child) -> Child:
+        """Let a child begin that stands by, if it does, and return it when it is ready."""
+        child.begin()
         await child.until_ready()
         self._watchers.append(asyncio.create_task(self._watch(child)))
         return child
@@ -139,12 +159,12 @@ class Supervisor:
         """Return never; raise `ChildFailed` when a child ends that was not asked to."""
         await asyncio.shield(self._failed)
 
-    async def _spawn(self, name: str, command: Sequence[str]) -> Child:
+    async def _spawn(self, name: str, command: Sequence[str], stdin: int = asyncio.subprocess.DEVNULL) -> Child:
         log = self._logs / f"{name}.log"
         with log.open("ab") as errors:
             process = await asyncio.create_subprocess_exec(
                 *tethered(command),
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
                 env=self._environment,

@@ -140,12 +140,16 @@ class Sandbox:
 
     # The agencies
 
-    async def found_programme(self) -> None:
-        """Bring root and authority into the hub's directory."""
+    async def found(self) -> dict[Part, application.Application]:
+        """Start the hub while the agencies make their keys; bring root and authority into its directory."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.start_hub())
+            applying = {part: tasks.create_task(self.apply(part)) for part in CAST}
         async with visiting(self.hub_url) as hub:
             await check_hub(hub, self._pins)
             for raw in self.office.statements():
                 await hub.submit_statement(raw)
+        return {part: task.result() for part, task in applying.items()}
 
     async def apply(self, part: Part) -> application.Application:
         """Give an agency its code, and let it make its keys and its key request (ENR-1, ENR-3)."""
@@ -190,22 +194,33 @@ class Sandbox:
             await hub.submit_statement(raw)
             approval.conclude(self.office, checked, raw)
 
+    async def stand_by(self, *parts: Part) -> None:
+        """Let connectors load their libraries while something else is waited for; they begin when started."""
+        for part in parts:
+            command = [*self._connector_command(part), "--stand-by"]
+            self.connectors[part.name] = await self.supervisor.stand_by(part.name, command)
+
     async def start_connector(self, part: Part) -> None:
         """Start an agency's connector, or start it again after its end."""
+        waiting = self.connectors.get(part.name)
+        if waiting is not None and waiting.stands_by:
+            await self.supervisor.release(waiting)
+        else:
+            self.connectors[part.name] = await self.supervisor.start(part.name, self._connector_command(part))
+
+    def _connector_command(self, part: Part) -> list[str]:
         config = self.data_dir(part) / CONFIG_FILE
-        command = [program("throughcare"), "connector", "run", "--config", str(config), "--ready-json"]
-        self.connectors[part.name] = await self.supervisor.start(part.name, command)
+        return [program("throughcare"), "connector", "run", "--config", str(config), "--ready-json"]
 
     async def start_all(self) -> None:
         """Bring everything up: what `throughcare sandbox` does."""
+        await self.stand_by(*CAST)
         await self.prepare()
         if self.is_enrolled():
             await self.start_hub()
         else:
-            _, *applied = await asyncio.gather(self.start_hub(), *(self.apply(part) for part in CAST))
-            await self.found_programme()
-            for part, one in zip(CAST, applied, strict=True):
-                await self.enrol(part, one)
+            for part, applied in (await self.found()).items():
+                await self.enrol(part, applied)
         await asyncio.gather(*(self.start_connector(part) for part in CAST))
 
     def forget(self) -> None:
@@ -265,7 +280,7 @@ class Sandbox:
     def _known_ports(self) -> Ports | None:
         path = self.folder / STATE_FILE
         if not path.exists():
-            if self.folder.exists() and any(self.folder.iterdir()):
+            if self.folder.exists() and any(path.name != "logs" for path in self.folder.iterdir()):
                 raise ConfigurationError("The folder is not empty and holds no sandbox. Name an empty one with --data.")
             return None
         state = json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The invented person's export, with fresh phrases planted in it to be looked for afterwards."""
+
+import re
+import secrets
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from keys.words import fingerprint_words
+
+_PLACE = re.compile(r"\{planted:([a-z-]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class PlantedExport:
+    """A copy of the export in `folder`; `phrases` are what was planted, by the category it stands in."""
+
+    folder: Path
+    phrases: dict[str, str]
+
+
+def mapping_file() -> Path:
+    """Return the path of the demo's mapping."""
+    return Path(str(resources.files("connectors.demo"))) / "mapping.toml"
+
+
+def plant(target: Path) -> PlantedExport:
+    """Copy the export to `target` and put a phrase of random words wherever one is to be planted."""
+    target.mkdir(parents=True)
+    phrases: dict[str, str] = {}
+    for file in sorted((Path(str(resources.files("connectors.demo"))) / "export").glob("*.json")):
+        text = file.read_text(encoding="utf-8")
+        for category in _PLACE.findall(text):
+            phrases[category] = "-".join(fingerprint_words(secrets.token_bytes(16))[:4])
+        planted = _PLACE.sub(lambda found: phrases[found[1]], text)
+        (target / file.name).write_text(planted, encoding="utf-8")
+    return PlantedExport(target, phrases)

@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The order of events of the demo. Each step is done for real and checked; the first that fails ends the story."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import aiohttp
+
+from connectors.adapters import Mapped, load_mapping, read_export, transform
+from connectors.api_client import ApiClient, connect
+from connectors.demo import attacks, proof
+from connectors.demo.export_copy import PlantedExport, mapping_file, plant
+from connectors.demo.telling import Teller
+from connectors.enrolment.visit import now_ms
+from connectors.installation import Installation, open_installation
+from connectors.sandbox.cast import GORA, POLJE, REKA, Part
+from connectors.sandbox.world import Sandbox
+from protocol.address import DeskAddress
+from protocol.clearance import DeskFunction
+from protocol.errors import NotFound
+from protocol.handover import sections_for
+from protocol.http.calling import new_session
+from protocol.http.fields import format_time
+from protocol.http.handovers import (
+    Direction,
+    HandoverQueued,
+    HandoverRequest,
+    HandoverView,
+    MessageState,
+    NotUnderstood,
+)
+
+IN_FLIGHT: Final = 12
+"""Handovers under way when the hub is killed."""
+_LOOK_EVERY_S: Final = 0.05
+_PATIENCE_S: Final = 40
+T = TypeVar("T")
+_BOTH: Final = [DeskAddress(REKA.address), DeskAddress(POLJE.address)]
+
+
+class WentWrong(Exception):
+    """A step of the story did not come out as it must."""
+
+
+class Story:
+    """One telling, in one sandbox."""
+
+    def __init__(self, teller: Teller, sandbox: Sandbox, folder: Path) -> None:
+        self._teller = teller
+        self._sandbox = sandbox
+        self._folder = folder
+        self._clients: dict[str, ApiClient] = {}
+        self._opened: dict[str, Installation] = {}
+        self._open_clients = AsyncExitStack()
+
+    async def tell(self) -> None:
+        """Tell it from beginning to end; raises what went wrong."""
+        async with self._open_clients:
+            await self._raise_everything()
+            export, mapped = self._map()
+            first = await self._send(mapped)
+            await self._opens(POLJE, first, mapped)
+            seen = proof.waiting_at_hub(self._sandbox.hub_data, await self._envelope_of(first))
+            await self._attack()
+            others = await self._kill_the_hub(mapped, first)
+            await self._catch_up(first, others, mapped)
+            await self._nothing_lost(first, others)
+            await self._search(export, first)
+            await self._what_was_seen(seen, first)
+
+    # Setting up
+
+    async def _raise_everything(self) -> None:
+        tell, box = self._teller, self._sandbox
+        with tell.step("An authority with two approvers, and a hub, are up.") as step:
+            await box.stand_by(GORA, POLJE)
+            await box.prepare()
+            applied = await box.found()
+            step.detail(f"{box.hub_url}   root fingerprint {box.office.facts.root_fingerprint.hex()[:16]}…")
+        with tell.step("Three agencies are enrolled, each after comparing eight words by voice.") as step:
+            for part, one in applied.items():
+                step.detail(f"{part.title}: {' '.join(await box.enrol(part, one))}")
+        with tell.step("Prison and centre for social work are connected; probation is offline."):
+            await asyncio.gather(self._start(GORA), self._start(POLJE))
+
+    async def _start(self, part: Part) -> None:
+        await self._sandbox.start_connector(part)
+        profile = self._sandbox.profile(part)
+        client = connect(profile.api_url, Path(profile.token_file))
+        self._clients[part.name] = await self._open_clients.enter_async_context(client)
+
+    # Sending
+
+    def _map(self) -> tuple[PlantedExport, Mapped]:
+        with self._teller.step("The prison's own export about an invented person is mapped.") as step:
+            export = plant(self._folder / "export")
+            mapped = transform(load_mapping(mapping_file()), read_export(export.folder), now_ms=now_ms())
+            step.detail(
+                f"{len(mapped.package.sections)} sections; {mapped.ignored_count} values left out on purpose; "
+                f"not understood, and said so: {', '.join(item.path for item in mapped.not_understood)}"
+            )
+        return export, mapped
+
+    async def _send(self, mapped: Mapped) -> HandoverQueued:
+        with self._teller.step("It is sealed once for two desks, and accepted by the hub with a receipt.") as step:
+            queued = await self._clients[GORA.name].send_handover(_request(mapped), idempotency_key=_key(0))
+            for plan in queued.recipients:
+                step.detail(f"to {plan.desk}: {len(plan.sections)} sections, {len(plan.withheld)} withheld")
+            view = await self._until(GORA, queued, lambda view: all(one.receipt for one in view.recipients))
+            accepted = view.recipients[0].accepted_at
+            step.detail(f"accepted {format_time(accepted) if accepted else ''}, receipt signed by the hub's log")
+        return queued
+
+    async def _opens(self, part: Part, queued: HandoverQueued, mapped: Mapped) -> None:
+        with self._teller.step(f"{part.title} opens exactly its sections.") as step:
+            view = await self._until(part, queued, lambda view: view.state is MessageState.RECEIVED)
+            step.detail(_exactly(view, mapped, part.function))
+            await self._until(GORA, queued, lambda view: _state_at(view, part) is MessageState.OPENED)
+            step.detail("the prison has its signed receipt: opened")
+
+    # What must fail
+
+    async def _attack(self) -> None:
+        prison = await self._installation(GORA)
+        to = DeskAddress(POLJE.address)
+        async with new_session() as session:
+            await self._attack_by(session, prison, to)
+
+    async def _attack_by(self, session: aiohttp.ClientSession, prison: Installation, to: DeskAddress) -> None:
+        url = self._sandbox.hub_url
+        with self._teller.step("A tampered envelope is refused.") as step:
+            refusal = await attacks.tampered(session, url, prison, to)
+            step.detail(f"one bit changed on the way, sent with the prison's own keys: {refusal.code}")
+        with self._teller.step("A replay is refused.") as step:
+            refusal = await attacks.replayed(session, url, prison)
+            step.detail(f"a recorded, correctly signed request, sent a second time: {refusal.code}")
+        with self._teller.step("A stranger is refused.") as step:
+            codes = [refusal.code for refusal in await attacks.stranger(session, url, prison, to)]
+            step.detail(f"submitting, reading mail, inventing an enrolment code: {', '.join(codes)}")
+
+    # Losing nothing
+
+    async def _kill_the_hub(self, mapped: Mapped, first: HandoverQueued) -> list[HandoverQueued]:
+        box, prison = self._sandbox, self._clients[GORA.name]
+        with self._teller.step("The hub is killed (-9) in mid-send, and its operator turns out dishonest.") as step:
+            others = []
+            for number in range(1, IN_FLIGHT + 1):
+                others.append(await prison.send_handover(_request(mapped), idempotency_key=_key(number)))
+                if number == IN_FLIGHT // 2 and box.hub is not None:
+                    await box.hub.kill()
+            views = [await prison.get_handover(one.id) for one in others]
+            queued = sum(view.state is MessageState.QUEUED for view in views)
+            step.detail(f"{IN_FLIGHT} more handovers were under way: {IN_FLIGHT - queued} accepted, {queued} waiting")
+            section = proof.flip_stored_bit(box.hub_data, await self._envelope_of(first))
+            step.detail(f"while it is down, one bit of section {section} of the first handover is changed on its disk")
+        return others
+
+    async def _catch_up(self, first: HandoverQueued, others: list[HandoverQueued], mapped: Mapped) -> None:
+        with self._teller.step("The hub is back; probation comes online and catches up.") as step:
+            await asyncio.gather(self._sandbox.start_hub(), self._start(REKA))
+            reka = self._clients[REKA.name]
+            view = await self._until(REKA, first, lambda view: view.state is MessageState.RECEIVED)
+            refused = (await reka.list_quarantine()).items
+            if not refused:
+                raise WentWrong(f"{REKA.title} has taken what the hub had changed")
+            step.detail(f"what the hub had changed was refused ({refused[-1].code}), reported, and sealed anew")
+            step.detail(f"{REKA.title} opens exactly its sections: {_exactly(view, mapped, REKA.function)}")
+            for one in others:
+                await self._until(REKA, one, lambda view: view.state is MessageState.RECEIVED)
+
+    async def _nothing_lost(self, first: HandoverQueued, others: list[HandoverQueued]) -> None:
+        sent = {one.id for one in (first, *others)}
+        with self._teller.step("Nothing was lost, and nothing came twice.") as step:
+            for one in others:
+                await self._until(GORA, one, lambda view: view.state is MessageState.OPENED)
+            for part in (REKA, POLJE):
+                page = await self._clients[part.name].list_handovers(direction=Direction.RECEIVED, limit=200)
+                received = [item.id for item in page.items]
+                if sorted(received) != sorted(sent):
+                    raise WentWrong(
+                        f"{part.title} has {len(received)} handovers and not the {len(sent)} that were sent"
+                    )
+            step.detail(f"{len(sent)} handovers sent; {len(sent)} at each of the two, all confirmed as opened")
+
+    # What can be known
+
+    async def _search(self, export: PlantedExport, first: HandoverQueued) -> None:
+        box = self._sandbox
+        with self._teller.step("Planted phrases are searched in the hub's whole data directory: 0 matches.") as step:
+            files, size, found = await asyncio.to_thread(proof.search, box.hub_data, export.phrases.values())
+            log_found = (await asyncio.to_thread(proof.search, box.folder / "logs", export.phrases.values()))[2]
+            if found or log_found:
+                raise WentWrong(f"a planted phrase was found in {found[0] if found else log_found[0]}")
+            step.detail(f"{len(export.phrases)} phrases as text, hex and base64; {files} files, {size // 1024} KiB")
+            for part in (REKA, POLJE):
+                view = await self._clients[part.name].get_handover(first.id)
+                shown = view.model_dump_json()
+                known = [category for category, phrase in export.phrases.items() if phrase in shown]
+                due = _planted_for(part.function)
+                if set(known) != due & set(export.phrases):
+                    raise WentWrong(f"{part.title} sees the phrases of {known}")
+                step.detail(f"at {part.title} they are where they belong: {', '.join(known)}")
+
+    async def _what_was_seen(self, seen: proof.Seen, first: HandoverQueued) -> None:
+        columns: list[tuple[str, list[str]]] = [
+            (
+                "The hub saw",
+                [
+                    f"from {seen.sender}",
+                    *(f"to {desk}" for desk in seen.recipients),
+                    f"class {seen.klass}",
+                    f"accepted {format_time(seen.accepted_at)}",
+                    f"{len(seen.section_sizes)} sealed parts, {sum(seen.section_sizes) // 1024} KiB",
+                    "nothing else",
+                ],
+            )
+        ]
+        for part in (REKA, POLJE):
+            view = await self._clients[part.name].get_handover(first.id)
+            columns.append((part.title, [f"{one.category}: {_glimpse(one.body)}" for one in view.sections]))
+        self._teller.title("What was seen of the first handover")
+        self._teller.side_by_side(columns)
+
+    # Asking the connectors
+
+    async def _until(self, part: Part, queued: HandoverQueued, enough: Callable[[HandoverView], bool]) -> HandoverView:
+        """Return an agency's view of a handover once it has one that is enough."""
+        client = self._clients[part.name]
+
+        async def look() -> HandoverView | None:
+            try:
+                view = await client.get_handover(queued.id)
+            except NotFound:
+                return None
+            return view if enough(view) else None
+
+        return await _patiently(look)
+
+    async def _envelope_of(self, queued: HandoverQueued) -> bytes:
+        view = await self._clients[GORA.name].get_handover(queued.id)
+        envelope_id = view.recipients[0].envelope_id
+        if envelope_id is None:
+            raise WentWrong("the first handover has no envelope")
+        return envelope_id
+
+    async def _installation(self, part: Part) -> Installation:
+        return await asyncio.to_thread(open_installation, self._sandbox.data_dir(part), self._sandbox.passphrase(part))
+
+
+async def _patiently(look: Callable[[], Awaitable[T | None]]) -> T:
+    """Look again and again until there is something to see; `WentWrong` when patience ends."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        seen = await look()
+        if seen is not None:
+            return seen
+        await asyncio.sleep(_LOOK_EVERY_S)
+    raise WentWrong(f"what was expected had not happened after {_PATIENCE_S} seconds")
+
+
+def _request(mapped: Mapped) -> HandoverRequest:
+    places = [NotUnderstood(path=item.path, reason=item.reason) for item in mapped.not_understood]
+    return HandoverRequest(to=list(_BOTH), package=mapped.package, not_understood=places)
+
+
+def _key(number: int) -> str:
+    return f"demo-handover-{number:04d}"
+
+
+def _state_at(view: HandoverView, part: Part) -> MessageState:
+    return next(one.state for one in view.recipients if one.desk == part.address)
+
+
+def _exactly(view: HandoverView, mapped: Mapped, function: DeskFunction) -> str:
+    """Check that a view holds the sections due to a function and no other; return their categories."""
+    due = sorted(
+        mapped.package.sections[position].category.value for position in sections_for(mapped.package, function)[0]
+    )
+    held = sorted(section.category for section in view.sections)
+    if held != due:
+        raise WentWrong(f"sections {held} were opened where {due} were due")
+    return f"{len(held)} of {len(mapped.package.sections)}: {', '.join(section.category for section in view.sections)}"
+
+
+def _planted_for(function: DeskFunction) -> set[str]:
+    """Return the categories among those with a planted phrase that the function is to see."""
+    return {"needs"} if function is DeskFunction.SOCIAL_WORK else {"needs", "offence", "risk", "medical"}
+
+
+def _glimpse(body: Iterable[tuple[str, Any]] | dict[str, Any]) -> str:
+    """Return the first text in a body, shortened."""
+    for key, value in dict(body).items():
+        if key == "kind":
+            continue
+        if isinstance(value, str):
+            return value if len(value) <= 60 else f"{value[:57]}…"
+        inner = value[0] if isinstance(value, list) and value else value
+        if isinstance(inner, dict):
+            return _glimpse(inner)
+    return "…"
