@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a hub does with an envelope, reduced to its signatures: receipts and slices, honest or not."""
+"""What a hub does with an envelope, reduced to its signatures: receipts and slices, honest or not; and a reader."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
+from keys.opening import VerifiedMessage, open_slice
 from keys.signing import Ed25519Signer, sign_receipt
 from protocol.envelope import UnverifiedEnvelope, parse_envelope
 from protocol.receipts import Detail, Leaf, ReceiptBody, ReceiptKind, commitment
 from protocol.slices import UnverifiedSlice, encode_slice, parse_slice, slice_of
 from protocol.tree import leaf_hash
-from tests.keys.world import AUDIT_KEY, AUDIT_ORIGIN, NOW, World, seed
+from tests.keys.world import AUDIT_KEY, AUDIT_ORIGIN, NOW, Member, World, seed
 
 
 def receipt_for(
@@ -59,9 +61,22 @@ def encode_parts(unverified: UnverifiedSlice) -> bytes:
     )
 
 
-def tamper(raw_slice: bytes, world: World, *, vouch: bool = True, **changes: object) -> bytes:
-    """Return a slice with parts exchanged, by a hub that (with `vouch`) signs a receipt for the result."""
+def tamper(raw_slice: bytes, world: World, **changes: object) -> bytes:
+    """Return a slice with parts exchanged, by a hub that signs a receipt for the result."""
     changed = parse_slice(encode_parts(replace(parse_slice(raw_slice), **changes)))  # type: ignore[arg-type]
-    if vouch:
-        changed = replace(changed, receipt=receipt_for(changed, world))
-    return encode_parts(changed)
+    return encode_parts(replace(changed, receipt=receipt_for(changed, world)))
+
+
+def open_as(
+    one: Member, world: World, raw_slice: bytes, *, seen: Callable[[bytes], bool] = lambda _: False
+) -> VerifiedMessage:
+    """Open `raw_slice` at the connector of `one`."""
+    return open_slice(
+        raw_slice,
+        own_device=one.device.key_id,
+        prekey=one.prekeys.get,
+        directory=world.directory,
+        audit_origin=AUDIT_ORIGIN,
+        audit_key=AUDIT_KEY.public,
+        seen=seen,
+    )

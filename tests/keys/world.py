@@ -190,3 +190,19 @@ def probation() -> Member:
 def social_work() -> Member:
     """Return Polje Centre for Social Work."""
     return member("polje-social-work", "social-work", ("intake", "social-work"))
+
+
+@dataclass
+class Cast:
+    """A world with three agencies in it."""
+
+    world: World
+    prison: Member
+    probation: Member
+    social_work: Member
+
+
+def make_cast() -> Cast:
+    """Return a new world with the prison, the probation office and the centre for social work."""
+    world = World()
+    return Cast(world, world.enrol(prison()), world.enrol(probation()), world.enrol(social_work()))
