@@ -97,14 +97,18 @@ def base_url(text: str) -> str:
     return f"{scheme}://{host}" if port == _PORTS[scheme] else f"{scheme}://{host}:{port}"
 
 
-def new_session(*, use_proxy_settings: bool = False, tls: ssl.SSLContext | bool = True) -> aiohttp.ClientSession:
+def new_session(
+    *, proxy: str | None = None, use_proxy_settings: bool = False, tls: ssl.SSLContext | bool = True
+) -> aiohttp.ClientSession:
     """Return a session for `Client`: no cookies, no redirects, nothing inflated.
 
-    `use_proxy_settings` takes a proxy from the environment; `tls` is a context with an authority of one's own.
+    `proxy` is the URL of a proxy; `use_proxy_settings` takes one from the environment instead. `tls` is a context
+    with an authority of one's own.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(keepalive_timeout=IDLE_S, ssl=tls),
         cookie_jar=aiohttp.DummyCookieJar(),
+        proxy=proxy,
         trust_env=use_proxy_settings,
         auto_decompress=False,
         headers={"Accept-Encoding": "identity", "User-Agent": "throughcare"},

@@ -209,6 +209,26 @@ async def test_a_server_that_breaks_off_is_unreachable(session: aiohttp.ClientSe
                 await Client(session, base).call(GET_THINGS, Things)
 
 
+async def test_calls_go_through_the_proxy_that_is_configured() -> None:
+    seen = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append((await reader.readuntil(b"\r\n")).strip())
+        body = b'{"names": ["by proxy"]}'
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, new_session(proxy=f"http://127.0.0.1:{port}") as session:
+        answer = await Client(session, "http://hub.example").call(GET_THINGS, Things)
+    assert answer.names == ["by proxy"]
+    assert seen == [b"GET http://hub.example/v1/things HTTP/1.1"]
+
+
 async def test_a_server_that_has_stopped_is_unreachable_in_the_callers_own_words(
     session: aiohttp.ClientSession,
 ) -> None:
