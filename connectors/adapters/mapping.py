@@ -6,6 +6,7 @@ and what to do. Also the table of clearances is asked here: a section that is me
 never see its category is an error of the mapping, not something to find out on the day of release.
 """
 
+import contextlib
 import difflib
 from collections.abc import Mapping as Lookup
 from dataclasses import dataclass
@@ -121,8 +122,9 @@ def find_mapping(name: str) -> Path:
     `MappingInvalid` if it is neither.
     """
     path = Path(name)
-    if path.is_file():
-        return path
+    with contextlib.suppress(OSError):  # a name that no file can have is the name of no file
+        if path.is_file():
+            return path
     shipped = Path(str(resources.files("connectors.adapters"))) / "mappings"
     known = sorted(file.stem for file in shipped.glob("*.toml"))
     if name in known:
@@ -159,7 +161,7 @@ def build_mapping(file: MappingFile) -> Mapping:
         register_number=_term(
             offer.register_number, slots_of(Terms)["sender_register_number"], "register_number", shared
         ),
-        subject=_field(file.subject.number, line_slot("number"), "subject, number", shared),
+        subject=_field(file.subject.number, line_slot("number", required=True), "subject, number", shared),
         sections=tuple(_section(entry, shared) for entry in file.section),
         agree=tuple(
             AgreePlan(

@@ -49,9 +49,9 @@ def slots_of(form: type[Content]) -> dict[str, Slot]:
     }
 
 
-def line_slot(name: str) -> Slot:
+def line_slot(name: str, *, required: bool = False) -> Slot:
     """Return a place for one line of text that belongs to no body."""
-    return Slot(name=name, kind=SlotKind.LINE, required=False, adapter=TypeAdapter(Line))
+    return Slot(name=name, kind=SlotKind.LINE, required=required, adapter=TypeAdapter(Line))
 
 
 def date_slot(name: str) -> Slot:

@@ -161,7 +161,7 @@ class _Run:
             except Unfit:
                 self._report.doubt(paths, f"{_UNFIT} ({plan.where})")
                 return []
-            candidates = [item for item in ([raw] if isinstance(raw, dict) else raw or ()) if item is not None]
+            candidates = [item for item in (raw if isinstance(raw, list) else [raw]) if item is not None]
         if not all(isinstance(item, dict) for item in candidates):
             self._report.doubt(paths, f"{_NO_OBJECTS} ({plan.where})")
             return []
