@@ -7,7 +7,7 @@ from keys.sealing import MessageDraft, Recipient, SectionDraft, choose_prekey, s
 from protocol.ids import EnvelopeId, MessageId
 from protocol.rows import EnvelopeClass
 from tests.keys.forger import ENVELOPE, MESSAGE, THREAD
-from tests.keys.world import DAY, NOW, Member, World
+from tests.keys.world import DAY, NOW, Cast, Member, World
 
 
 def draft(
@@ -58,3 +58,9 @@ def seal_for(
     """Seal with the world's directory as the sender's own."""
     view = (world.directory.size, world.directory.root)
     return seal(message, to, sender.device, view, now=NOW, envelope_id=envelope_id)
+
+
+def two_recipients(cast: Cast) -> bytes:
+    """Return an envelope for the probation office (sections 1, 2) and the centre for social work (section 1)."""
+    to = [recipient(cast.world, cast.probation, 1, 2), recipient(cast.world, cast.social_work, 1)]
+    return seal_for(cast.world, cast.prison, draft(cast.prison, b"identity", b"risk"), to)

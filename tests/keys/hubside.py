@@ -4,13 +4,16 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
+
 from keys.opening import VerifiedMessage, open_slice
 from keys.signing import Ed25519Signer, sign_receipt
 from protocol.envelope import UnverifiedEnvelope, parse_envelope
+from protocol.errors import CannotOpen
 from protocol.receipts import Detail, Leaf, ReceiptBody, ReceiptKind, commitment
 from protocol.slices import UnverifiedSlice, encode_slice, parse_slice, slice_of
 from protocol.tree import leaf_hash
-from tests.keys.world import AUDIT_KEY, AUDIT_ORIGIN, NOW, Member, World, seed
+from tests.keys.world import AUDIT_KEY, AUDIT_ORIGIN, NOW, Cast, Member, World, seed
 
 
 def receipt_for(
@@ -80,3 +83,13 @@ def open_as(
         audit_key=AUDIT_KEY.public,
         seen=seen,
     )
+
+
+def cannot_open(cast: Cast, one: Member, raw_slice: bytes) -> None:
+    """Assert that opening says exactly what every failure to open says (attack 26)."""
+    with pytest.raises(CannotOpen) as caught:
+        open_as(one, cast.world, raw_slice)
+    assert type(caught.value) is CannotOpen
+    assert str(caught.value) == str(CannotOpen()) == "The envelope cannot be opened."
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
