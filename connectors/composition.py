@@ -6,7 +6,7 @@ for each desk's share of them; sections that go to nobody are not sealed at all,
 and existence stay here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,9 +47,13 @@ class NoSections:
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """The sections to seal, numbered from 1, and for each desk its plan."""
+    """The sections to seal; for each desk the numbers it gets in this envelope (from 1), and its plan.
+
+    A plan counts sections as the whole message does, so that it reads the same after every sealing.
+    """
 
     sections: tuple[SectionDraft, ...]
+    numbers: Mapping[DeskAddress, tuple[int, ...]]
     plans: Mapping[DeskAddress, Plan]
 
 
@@ -61,13 +65,13 @@ def compose(composer: Composer, message: OutgoingMessage, functions: Mapping[Des
     numbers = {index: number for number, index in enumerate(going, start=1)}
     return Composition(
         sections=tuple(drafts[index] for index in going),
-        plans={desk: _plan(share, numbers, drafts) for desk, share in shares.items()},
+        numbers={desk: tuple(numbers[index] for index in sorted(share.included)) for desk, share in shares.items()},
+        plans={desk: _plan(share, drafts) for desk, share in shares.items()},
     )
 
 
-def _plan(share: Share, numbers: Mapping[int, int], drafts: tuple[SectionDraft, ...]) -> Plan:
-    included: Iterable[int] = sorted(share.included)
+def _plan(share: Share, drafts: tuple[SectionDraft, ...]) -> Plan:
     return Plan(
-        going=tuple((numbers[index], drafts[index].category) for index in included),
+        going=tuple((index + 1, drafts[index].category) for index in sorted(share.included)),
         withheld=share.withheld,
     )

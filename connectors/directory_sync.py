@@ -97,8 +97,8 @@ class DirectorySync:
         self._forked = False
         self._clock_difference: int | None = None
         self._turn = asyncio.Lock()
-        self.changed = asyncio.Event()
-        """Set when statements were added, so that what waited for them can go on."""
+        self.wanted = asyncio.Event()
+        """Set when somebody needs a newer directory than the one that is here."""
 
     @property
     def directory(self) -> Directory:
@@ -127,8 +127,8 @@ class DirectorySync:
                 await asyncio.sleep(0)
         return directory
 
-    async def sync(self) -> None:
-        """Take one look at the hub's directory and replay what is new.
+    async def sync(self) -> int:
+        """Take one look at the hub's directory, replay what is new, and return how many statements that was.
 
         Raises `DirectoryInconsistent` for whatever contradicts what was seen or pinned (DIR-10), and
         `HubUnreachable` and the like if the hub does not answer; then what is known stays as it was.
@@ -143,7 +143,7 @@ class DirectorySync:
             self._refused = None
         if grown:
             self._log.event("directory-synced", size=self._directory.size, count=grown)
-            self.changed.set()
+        return grown
 
     async def _look(self) -> int:
         info = await self._source.hub()

@@ -18,11 +18,15 @@ Outcome: TypeAlias = bytes | ThroughcareError
 """What became of one submitted envelope: the hub's receipt, or why it was refused."""
 
 
-class HubLink(Protocol):
-    """What the outbox and the inbox need of a hub, over the websocket or over plain HTTP (HTTP-9)."""
+class Submitter(Protocol):
+    """What the outbox needs of a hub."""
 
     async def submit(self, envelopes: Sequence[bytes]) -> list[Outcome]:
         """Submit 1 to 64 envelopes; each stands alone (HTTP-6)."""
+
+
+class HubLink(Submitter, Protocol):
+    """A way to the hub and the mailbox, over the websocket or over plain HTTP (HTTP-9)."""
 
     async def receive(self, cursor: int) -> tuple[Item, ...]:
         """Return items of the mailbox from leaf `cursor` on; after a while without any, none."""

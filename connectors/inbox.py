@@ -162,6 +162,8 @@ class Inbox:
             return self._open_with(self._directory.directory, item, seen=seen)
         except DirectoryStale:
             await self._directory.sync()
+            # What else a newer directory changes, others see to.
+            self._directory.wanted.set()
         try:
             return self._open_with(self._directory.directory, item, seen=seen)
         except DirectoryStale:

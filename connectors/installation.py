@@ -16,7 +16,7 @@ from keys.keystore import Keystore
 from keys.privatefile import read_private, write_private
 from keys.signing import DeviceSigner
 from protocol.address import agency_of, domain_of
-from protocol.errors import ConfigurationError, KeystoreError
+from protocol.errors import ConfigurationError, InvalidInput, KeystoreError
 from protocol.http.fields import AgencyText, Bytes32, DeskText, KeyIdText, OfficerIdText
 from protocol.ids import OfficerId
 from protocol.sections import Actor, ActorKind
@@ -93,12 +93,12 @@ class Enrolment(_Strict):
     def actor(self, officer: OfficerId | None) -> Actor:
         """Return the actor of `officer`, or the service account for None.
 
-        Raises `ConfigurationError` if enrolment made no such delegation.
+        Raises `InvalidInput` if enrolment made no such delegation.
         """
         for record in self.actors:
             if record.officer_id == officer or (officer is None and record.kind is ActorName.SERVICE):
                 return record.actor
-        raise ConfigurationError("This installation has no delegation for that officer. Enrol the officer first.")
+        raise InvalidInput("This installation has no delegation for that officer. Enrol the officer first.")
 
 
 @dataclass(frozen=True, slots=True)

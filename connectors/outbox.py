@@ -9,7 +9,7 @@ anew; everything else is permanent and shown at once.
 from dataclasses import dataclass
 from typing import Final
 
-from connectors.hub_client import HubLink, Outcome
+from connectors.hub_client import Outcome, Submitter
 from connectors.logs import Log
 from connectors.store import attempts, outgoing
 from connectors.store.attempts import AttemptState, ReadyEnvelope
@@ -59,7 +59,7 @@ class Outbox:
         self._log = log
         self._chance = chance
 
-    async def step(self, link: HubLink) -> int:
+    async def step(self, link: Submitter) -> int:
         """Send what is due in one batch and return how many envelopes were answered.
 
         Raises `HubUnreachable` and the like if the batch itself failed: nothing has changed then, and the very

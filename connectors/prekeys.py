@@ -61,8 +61,10 @@ class Prekeys:
             return None
         return XWingSecret(self._keystore.get(name, PREKEY_PURPOSE))
 
-    async def maintain(self, sink: StatementSink, *, drained_at: int | None) -> None:
+    async def maintain(self, sink: StatementSink, *, drained_at: int | None) -> bool:
         """Do what is due: note what the log has, publish a new prekey, destroy seeds.
+
+        Returns whether something was published, so that the directory is worth another look.
 
         `drained_at` is when the mailbox was last found empty (ms UTC), None if not since the start. Raises
         `HubUnreachable` and the like; what was made is stored and published at the next call.
@@ -70,11 +72,12 @@ class Prekeys:
         await self._note_logged()
         if await self._newest_is_due():
             await self._make()
-        for own in await self._load():
-            if own.state is PrekeyState.MADE:
-                await sink.submit_statement(own.statement)
-                self._log.event("prekey-published")
+        unpublished = [own for own in await self._load() if own.state is PrekeyState.MADE]
+        for own in unpublished:
+            await sink.submit_statement(own.statement)
+            self._log.event("prekey-published")
         await self._destroy(drained_at)
+        return bool(unpublished)
 
     async def _load(self) -> list[OwnPrekey]:
         async with self._store.read() as tx:

@@ -109,6 +109,7 @@ class Sealer:
             # Another agency must act first; this one shows it and looks again (CON-2).
             until = now + patience(now - message.created_at, self._chance)
             await outgoing.wait(tx, message.message_id, row.desk, until=until, error=error.code)
+            self._directory.wanted.set()
             self._log.event("message-waiting", code=error.code)
             return None
 
@@ -209,7 +210,7 @@ def _recipient(target: _Target, composition: Composition) -> Recipient:
         device_id=target.choice.device.key_id,
         prekey_epoch=target.choice.prekey.epoch,
         prekey_public=target.choice.prekey.public,
-        sections=tuple(number for number, _ in composition.plans[target.row.desk].going),
+        sections=composition.numbers[target.row.desk],
         seq=target.row.seq,
         previous=target.row.previous,
         due=None,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, insert, select, update
 
 from connectors.store.engine import Transaction
 from connectors.store.sequences import Direction, Line, take_next
@@ -154,10 +154,19 @@ async def add(tx: Transaction, message: OutgoingMessage, plans: Mapping[DeskAddr
 
 async def load(tx: Transaction, message_id: MessageId) -> OutgoingMessage:
     """Return one message of ours, or raise `NotFound`."""
-    row = (await tx.connection.execute(select(outgoing).where(outgoing.c.message_id == message_id))).one_or_none()
+    return await _load(tx, outgoing.c.message_id == message_id)
+
+
+async def at(tx: Transaction, position: int) -> OutgoingMessage:
+    """Return the message of ours at `position`, or raise `NotFound`."""
+    return await _load(tx, outgoing.c.position == position)
+
+
+async def _load(tx: Transaction, condition: ColumnElement[bool]) -> OutgoingMessage:
+    row = (await tx.connection.execute(select(outgoing).where(condition))).one_or_none()
     if row is None:
         raise NotFound
-    fields = as_map(cbor.decode(tx.vault.open(_PLACE, message_id, row.sealed), limit=_MAX_STORED), 8)
+    fields = as_map(cbor.decode(tx.vault.open(_PLACE, row.message_id, row.sealed), limit=_MAX_STORED), 8)
     return OutgoingMessage(
         message_id=row.message_id,
         thread=row.thread,
@@ -340,6 +349,26 @@ async def overdue(tx: Transaction, now: int) -> list[tuple[MessageId, DeskAddres
         .where(recipient.c.state.in_(OPEN_STATES), outgoing.c.deadline <= now)
     )
     return [(row.message_id, row.desk) for row in rows]
+
+
+async def overtaken(tx: Transaction, message: OutgoingMessage, row: RecipientRow) -> bool:
+    """Tell whether the desk opened a later message of the thread but not this one: somebody withholds it."""
+    later = (
+        select(recipient.c.seq)
+        .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
+        .where(
+            outgoing.c.thread == message.thread,
+            outgoing.c.sender_desk == message.sender_desk,
+            outgoing.c.klass == int(message.klass),
+            recipient.c.desk == row.desk,
+            recipient.c.seq > row.seq,
+            recipient.c.state == RecipientState.OPENED,
+        )
+        .limit(1)
+    )
+    if row.state not in (RecipientState.SEALED, RecipientState.ACCEPTED):
+        return False
+    return (await tx.connection.execute(later)).scalar_one_or_none() is not None
 
 
 async def counts(tx: Transaction) -> dict[RecipientState, int]:

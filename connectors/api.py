@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The local interface: the agency's own systems and the command `throughcare` talk to the connector here (CON-6).
+
+It shows plaintext, so it listens on the loopback interface only, wants the token from a file that only its owner
+can read, answers to no other host name, and lets no web page of another site change anything.
+"""
+
+import hmac
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import web
+
+from connectors.handovers import Handovers
+from connectors.logs import Log
+from connectors.overview import Overview
+from connectors.timing import Clock
+from protocol.errors import NotAuthenticated
+from protocol.http.call import Answer, Call, Handler
+from protocol.http.connector import CONNECTOR_OPERATIONS
+from protocol.http.documents import CONNECTOR_TITLE, document_handlers
+from protocol.http.handovers import HandoverFilter, HandoverPath, HandoverRequest, Page
+from protocol.http.operation import Operation
+from protocol.http.serving import LOCAL_HOSTS, Exchange, Serving, bind_all
+
+_HOLDER: Final = "the holder of the token"
+
+
+class Api:
+    """One handler for each operation: parse, one service call, answer."""
+
+    def __init__(self, handovers: Handovers, overview: Overview) -> None:
+        """Take the services to call."""
+        self._handovers = handovers
+        self._overview = overview
+
+    def by_operation(self) -> Mapping[str, Handler[str]]:
+        """Return the handler of each operation, by its id."""
+        return {
+            "sendHandover": self.send_handover,
+            "listHandovers": self.list_handovers,
+            "getHandover": self.get_handover,
+            "listDesks": self.list_desks,
+            "listQuarantine": self.list_quarantine,
+            "getStatus": self.get_status,
+            **document_handlers(CONNECTOR_OPERATIONS, title=CONNECTOR_TITLE),
+        }
+
+    async def send_handover(self, call: Call[str]) -> Answer:
+        """Store a handover durably; it is sent as soon as the hub can be reached."""
+        queued = await self._handovers.send(call.body(HandoverRequest), key=call.idempotency_key, body=call.raw)
+        headers = {"Idempotent-Replayed": "true"} if queued.replayed else {}
+        return Answer(queued.answer, headers=headers)
+
+    async def list_handovers(self, call: Call[str]) -> Answer:
+        """List handovers sent and received."""
+        return Answer(await self._handovers.list(call.query(HandoverFilter)))
+
+    async def get_handover(self, call: Call[str]) -> Answer:
+        """Show one handover with what this agency may see of it."""
+        return Answer(await self._handovers.show(call.path(HandoverPath).id))
+
+    async def list_desks(self, call: Call[str]) -> Answer:
+        """List the desks of the directory."""
+        return Answer(self._overview.desks())
+
+    async def list_quarantine(self, call: Call[str]) -> Answer:
+        """List what was not believed."""
+        return Answer(await self._overview.quarantine(call.query(Page)))
+
+    async def get_status(self, call: Call[str]) -> Answer:
+        """Say how the connector is."""
+        return Answer(await self._overview.status())
+
+
+def application(api: Api, token: str, clock: Clock, log: Log) -> web.Application:
+    """Return the local interface as an application; whoever shows `token` may call it."""
+    expected = f"Bearer {token}".encode()
+
+    async def authenticate(request: web.Request, _: Operation, __: bytes) -> str:
+        values = request.headers.getall("Authorization", [])
+        given = values[0].encode("utf-8", "replace") if len(values) == 1 else b""
+        if not hmac.compare_digest(given, expected):
+            raise NotAuthenticated
+        return _HOLDER
+
+    def observe(exchange: Exchange) -> None:
+        failed = exchange.failure is not None
+        log.event(
+            "request-failed" if failed else "request",
+            request_id=exchange.request_id,
+            op=exchange.operation.id if exchange.operation else None,
+            outcome=exchange.status,
+            code=type(exchange.failure).__name__ if failed else exchange.code or None,
+            duration_ms=round(exchange.duration_ms, 1),
+        )
+
+    app = web.Application()
+    serving = Serving(clock=clock, hosts=LOCAL_HOSTS, refuse_foreign_pages=True, observe=observe)
+    bind_all(app, CONNECTOR_OPERATIONS, api.by_operation(), authenticate, serving)
+    return app

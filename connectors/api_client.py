@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The typed client of a connector's local interface, for an agency's own systems and for our command.
+
+    async with ApiClient.of("http://localhost:8450", Path("/var/lib/throughcare/api-token")) as connector:
+        queued = await connector.send(request, idempotency_key=key)
+        view = await connector.handover(queued.id)
+
+Errors are those of `protocol.errors`, by the code that the connector answered with; a connector that does not
+answer is `ConnectorUnreachable`. Calling `send` again with the same key and request is always safe.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Self
+
+import aiohttp
+
+from connectors.access import read_token
+from protocol import ids
+from protocol.errors import HubUnreachable
+from protocol.http import connector as operations
+from protocol.http.calling import Client, bearer, new_session
+from protocol.http.handovers import (
+    Direction,
+    HandoverPage,
+    HandoverQueued,
+    HandoverRequest,
+    HandoverView,
+)
+from protocol.ids import Kind, MessageId
+
+
+class ConnectorUnreachable(HubUnreachable):
+    """The connector's local interface does not answer; shares the code of its base."""
+
+    default = "The connector does not answer. Start it with `throughcare connector run`, or check its address."
+
+
+class ApiClient:
+    """Calls one connector. Make it with `of`, or with a session of your own."""
+
+    def __init__(self, session: aiohttp.ClientSession, base: str, token: str) -> None:
+        """`base` is the interface's URL without `/v1`, `token` what its token file holds."""
+        self._client = Client(session, base, bearer(token), unreachable=ConnectorUnreachable)
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, base: str, token_file: Path) -> AsyncIterator[Self]:
+        """Give a client of the connector at `base` with the token in `token_file`, while the block lasts."""
+        token = read_token(token_file)
+        async with new_session() as session:
+            yield cls(session, base, token)
+
+    async def send(self, request: HandoverRequest, *, idempotency_key: str) -> HandoverQueued:
+        """Send a handover; when this returns it is stored durably at the connector (CON-1).
+
+        `idempotency_key` is 16 to 255 visible ASCII characters; the same key and request again have no second
+        effect and get the same answer.
+        """
+        return await self._client.call(
+            operations.SEND_HANDOVER, HandoverQueued, body=request, idempotency_key=idempotency_key
+        )
+
+    async def handovers(
+        self, *, direction: Direction | None = None, limit: int = 50, cursor: str | None = None
+    ) -> HandoverPage:
+        """Return a page of handovers, newest first; pass its `next_cursor` for the page that follows."""
+        query = _page(limit, cursor)
+        if direction is not None:
+            query["direction"] = direction.value
+        return await self._client.call(operations.LIST_HANDOVERS, HandoverPage, query=query)
+
+    async def handover(self, message_id: MessageId | str) -> HandoverView:
+        """Return one handover, by its id or the id's text.
+
+        Raises `NotFound` alike for what does not exist and what is not this agency's (HTTP-4).
+        """
+        shown = message_id if isinstance(message_id, str) else ids.text(Kind.MESSAGE, message_id)
+        return await self._client.call(
+            operations.GET_HANDOVER, HandoverView, path={"id": ids.text(Kind.MESSAGE, ids.raw(Kind.MESSAGE, shown))}
+        )
+
+    async def desks(self) -> operations.DeskPage:
+        """Return the desks of the directory, as this connector verified it."""
+        return await self._client.call(operations.LIST_DESKS, operations.DeskPage)
+
+    async def quarantine(self, *, limit: int = 50, cursor: str | None = None) -> operations.QuarantinePage:
+        """Return a page of what the connector received and did not believe, newest first."""
+        return await self._client.call(
+            operations.LIST_QUARANTINE, operations.QuarantinePage, query=_page(limit, cursor)
+        )
+
+    async def status(self) -> operations.Status:
+        """Return how the connector is: its hub, its directory, its queues."""
+        return await self._client.call(operations.GET_STATUS, operations.Status)
+
+
+def _page(limit: int, cursor: str | None) -> dict[str, str | int]:
+    return {"limit": limit} if cursor is None else {"limit": limit, "cursor": cursor}

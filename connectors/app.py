@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The long-running connector: opens the installation, serves the local interface, keeps all parts going, stops well.
+
+Three loops do the work: one reads the mailbox, one seals and sends, one keeps directory and prekeys up to date.
+Each survives whatever the network does, with growing, jittered pauses; what it cannot do is shown by the status
+and the log, and nothing is ever given up silently (CON-2).
+"""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Final
+
+import aiohttp
+import stamina
+
+from connectors.access import ensure_token
+from connectors.api import Api, application
+from connectors.config import ConnectorSection, ConnectorSettings
+from connectors.hub_client import HubLink
+from connectors.installation import open_installation
+from connectors.logs import Event, Log
+from connectors.parts import Parts, make_parts
+from connectors.prekeys import check_seeds
+from connectors.store import requests
+from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store
+from connectors.store.lock import InstallationLock
+from connectors.timing import Clock, system_clock
+from connectors.vault import Vault
+from keys.privatefile import read_private
+from keys.selftest import self_test
+from protocol.errors import ConfigurationError, HubUnreachable, KeystoreError, ThroughcareError
+from protocol.http.calling import new_session
+from protocol.http.running import Runner, listen
+
+FIRST_LOOK_S: Final = 10.0
+"""Seconds that the start waits for the hub; without it the connector begins with what it has."""
+STOP_S: Final = 3.0
+LONGEST_REST_S: Final = 30.0
+"""Seconds after which the sending loop looks again even if nothing woke it."""
+LEAST_REST_S: Final = 0.05
+WANTED_EVERY_S: Final = 5.0
+"""Seconds between two looks at the directory that somebody asked for."""
+RETRY_FIRST_S: Final = 0.5
+RETRY_MOST_S: Final = 60.0
+
+
+async def run(
+    settings: ConnectorSettings,
+    *,
+    ready: Callable[[str], None],
+    stop: asyncio.Event | None = None,
+    clock: Clock = system_clock,
+    log: Log | None = None,
+) -> None:
+    """Run the connector until `stop` is set or the task is cancelled.
+
+    `ready` is called with the local interface's URL once it serves. Raises `ConfigurationError`, `KeystoreError`,
+    `SelfTestFailed`, or `Conflict` if a connector runs on this installation already; nothing is left running.
+    """
+    log = log or _log(settings)
+    log.take_over_libraries()
+    await asyncio.to_thread(self_test)
+    section = settings.connector
+    passphrase = read_passphrase(section)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(InstallationLock(section.data_dir / LOCK_FILE))
+        installation = await asyncio.to_thread(open_installation, section.data_dir, passphrase)
+        check_seeds(installation.keystore)
+        store = await Store.open(section.data_dir / DATABASE_FILE, Vault(installation.storage_key))
+        stack.push_async_callback(store.close)
+        session = await stack.enter_async_context(_session(section))
+        parts = make_parts(section, installation, store, session, clock, log)
+        await parts.directory.load()
+        loops = Loops(parts, section, clock, log)
+        await loops.look_once()
+        token = ensure_token(section.data_dir)
+        api = application(Api(parts.handovers, parts.overview), token, clock, log)
+        runner = Runner(api, clock=clock, shutdown_s=STOP_S)
+        stack.push_async_callback(runner.cleanup)
+        port = await _listen(runner, section)
+        log.event("connector-started")
+        ready(f"http://localhost:{port}")
+        try:
+            await loops.run(stop or asyncio.Event())
+        finally:
+            log.event("connector-stopping")
+    log.event("connector-stopped")
+
+
+def read_passphrase(settings: ConnectorSection) -> bytes:
+    """Return the keystore's passphrase from its file, without the line's end; `ConfigurationError` without one."""
+    try:
+        passphrase = read_private(settings.passphrase_file, 4_096).rstrip(b"\r\n")
+    except KeystoreError as error:
+        raise ConfigurationError("connector.passphrase_file is missing, or others can read it (chmod 600).") from error
+    if not passphrase:
+        raise ConfigurationError("connector.passphrase_file is empty.")
+    return passphrase
+
+
+def _log(settings: ConnectorSettings) -> Log:
+    form = {"auto": None, "json": True, "text": False}[settings.log.form]
+    return Log(json=form, level=settings.log.level)
+
+
+def _session(settings: ConnectorSection) -> aiohttp.ClientSession:
+    tls: ssl.SSLContext | bool = True
+    if settings.ca_file is not None:
+        try:
+            tls = ssl.create_default_context(cafile=settings.ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigurationError("connector.ca_file cannot be read as PEM certificates.") from error
+    return new_session(tls=tls, proxy=settings.proxy)
+
+
+async def _listen(runner: Runner, settings: ConnectorSection) -> int:
+    try:
+        return await listen(runner, settings.host, settings.port)
+    except OSError as error:
+        raise ConfigurationError("connector.port is taken by another program. Choose another, or 0.") from error
+
+
+class Loops:
+    """Keeps the parts of one connector going."""
+
+    def __init__(self, parts: Parts, settings: ConnectorSection, clock: Clock, log: Log) -> None:
+        """Nothing runs before `run`."""
+        self._parts = parts
+        self._directory_every_s = float(settings.directory_every_s)
+        self._clock = clock
+        self._log = log
+        self._drained_at: int | None = None
+        self._followed = -1
+
+    async def look_once(self) -> None:
+        """Try to bring directory and prekeys up to date before anybody is served; the hub may be away."""
+        try:
+            async with asyncio.timeout(FIRST_LOOK_S):
+                await self._look()
+        except TimeoutError:
+            self._log.event("hub-unreachable", part="directory")
+        except ThroughcareError as error:
+            self._failed("directory", error)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run all loops until `stop` is set; a loop that fails is started again, never dropped silently."""
+        async with asyncio.TaskGroup() as tasks:
+            loops = [
+                tasks.create_task(self._keep("mail", self._mail)),
+                tasks.create_task(self._keep("send", self._send)),
+                tasks.create_task(self._keep("directory", self._follow)),
+            ]
+            await stop.wait()
+            for loop in loops:
+                loop.cancel()
+
+    async def _keep(self, part: str, work: Callable[[], Awaitable[None]]) -> None:
+        def failed(error: Exception) -> bool:
+            self._failed(part, error)
+            return True
+
+        while True:
+            async for attempt in stamina.retry_context(
+                on=failed,
+                attempts=None,
+                timeout=None,
+                wait_initial=RETRY_FIRST_S,
+                wait_max=RETRY_MOST_S,
+                wait_jitter=RETRY_FIRST_S,
+            ):
+                with attempt:
+                    await work()
+
+    def _failed(self, part: str, error: Exception) -> None:
+        if isinstance(error, ThroughcareError):
+            if part != "send":
+                self._parts.connection.failed(error)
+            event: Event = "hub-unreachable" if isinstance(error, HubUnreachable) else "part-failed"
+            self._log.event(event, part=part, code=error.code)
+        else:
+            # A mistake of ours or of the machine: told at once, tried again, visible as long as it lasts.
+            self._log.event("part-failed", part=part, code=type(error).__name__)
+
+    async def _mail(self) -> None:
+        """Open a link, take mail as it comes, acknowledge what is stored; ends when the link does."""
+        connection = self._parts.connection
+        served = False
+        try:
+            async with connection.open() as link:
+                await self._acknowledge(link)
+                while not connection.worth_reopening:
+                    await self._take_mail(link)
+                    served = True
+        except ThroughcareError as error:
+            if not served:
+                raise
+            # The link worked and ended: that is no reason to wait longer each time, only a moment.
+            self._failed("mail", error)
+            await asyncio.sleep(RETRY_FIRST_S)
+
+    async def _take_mail(self, link: HubLink) -> None:
+        items = await link.receive(await self._parts.inbox.cursor())
+        self._parts.connection.reached(link)
+        if not items:
+            self._drained_at = self._clock()
+            return
+        await self._parts.inbox.take(items)
+        self._parts.work.set()
+        await self._acknowledge(link)
+
+    async def _acknowledge(self, link: HubLink) -> None:
+        up_to = await self._parts.inbox.unacknowledged()
+        if up_to is not None:
+            await link.acknowledge(up_to)
+            await self._parts.inbox.acknowledged(up_to)
+
+    async def _send(self) -> None:
+        """Seal and send what is due, then rest until something is."""
+        parts = self._parts
+        parts.work.clear()
+        refused: ThroughcareError | None = None
+        try:
+            await parts.sealer.step()
+        except ThroughcareError as error:
+            # Nothing may be sealed now; what is sealed already still goes out.
+            refused = error
+        answered = await parts.outbox.step(parts.connection)
+        if refused is not None:
+            raise refused
+        if answered == 0:
+            await self._rest()
+
+    async def _rest(self) -> None:
+        due = await self._parts.outbox.next_due()
+        seconds = LONGEST_REST_S if due is None else (due - self._clock()) / 1_000
+        try:
+            async with asyncio.timeout(min(max(seconds, LEAST_REST_S), LONGEST_REST_S)):
+                await self._parts.work.wait()
+        except TimeoutError:
+            return
+
+    async def _follow(self) -> None:
+        """Look at the directory, at prekeys and at old answers, then wait for the next time or for a wish."""
+        await self._look()
+        async with self._parts.store.write() as tx:
+            await requests.forget_old(tx, self._clock())
+        await asyncio.sleep(min(WANTED_EVERY_S, self._directory_every_s))
+        try:
+            async with asyncio.timeout(max(0.0, self._directory_every_s - WANTED_EVERY_S)):
+                await self._parts.directory.wanted.wait()
+        except TimeoutError:
+            return
+
+    async def _look(self) -> None:
+        parts = self._parts
+        parts.directory.wanted.clear()
+        await parts.directory.sync()
+        parts.connection.reached()
+        if await parts.prekeys.maintain(parts.client, drained_at=self._drained_at):
+            await parts.directory.sync()
+        size = parts.directory.directory.size
+        if size != self._followed:
+            await parts.resealing.follow_directory()
+            self._followed = size
+            parts.work.set()

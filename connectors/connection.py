@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The connector's way to its hub: a websocket where one can be had, polling where not, and patience in between.
+
+Connectors only ever dial out. A blocked websocket is tried again every ten minutes; a hub that does not answer,
+with growing, jittered pauses (CON-2).
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+import aiohttp
+
+from connectors.hub_client import HubClient, HubLink, Outcome, PollingLink
+from connectors.logs import Log
+from connectors.socket_link import SocketRefused, open_socket
+from connectors.timing import Clock
+from keys.signing import DeviceSigner
+from protocol.errors import ThroughcareError
+from protocol.limits import MINUTE
+
+BLOCKED_FOR: Final = 10 * MINUTE
+"""How long to poll before a blocked websocket is tried again, in ms."""
+
+
+class Connection:
+    """Hands out links to the hub and knows whether one is up."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        base: str,
+        domain: str,
+        device: DeviceSigner,
+        clock: Clock,
+        log: Log,
+        *,
+        websocket: bool,
+        poll_wait_s: int,
+    ) -> None:
+        """`base` is the hub's URL, `domain` its pinned domain, which the challenge is signed with."""
+        self._session = session
+        self._base = base
+        self._domain = domain
+        self._device = device
+        self._clock = clock
+        self._log = log
+        self._websocket = websocket
+        self._polling = PollingLink(HubClient(session, base, clock, device), poll_wait_s)
+        self._blocked_until = 0
+        self._link: HubLink | None = None
+        self.last_contact: int | None = None
+        self.error: str | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether a link is up as far as is known."""
+        return self._link is not None
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[HubLink]:
+        """Open the best link that can be had now; raises `HubUnreachable` and the like if there is none.
+
+        A polling link is up once its first answer has come; until then `connected` says no.
+        """
+        async with AsyncExitStack() as stack:
+            link: HubLink = self._polling
+            if self._websocket and self._clock() >= self._blocked_until:
+                try:
+                    link = await stack.enter_async_context(
+                        open_socket(self._session, self._base, self._domain, self._device)
+                    )
+                    self.reached()
+                    self._link = link
+                except SocketRefused:
+                    self._blocked_until = self._clock() + BLOCKED_FOR
+            self._log.event("hub-connected", part="socket" if link is not self._polling else "polling")
+            try:
+                yield link
+            finally:
+                self._link = None
+
+    @property
+    def worth_reopening(self) -> bool:
+        """Whether a polling link should give way to another try at the websocket."""
+        return self._websocket and self._link is self._polling and self._clock() >= self._blocked_until
+
+    def reached(self, link: HubLink | None = None) -> None:
+        """Note that the hub has answered, over `link` if one is given."""
+        self.last_contact, self.error = self._clock(), None
+        if link is not None:
+            self._link = link
+
+    def failed(self, error: ThroughcareError) -> None:
+        """Note why the hub could not be talked to."""
+        self.error = error.code
+
+    async def submit(self, envelopes: Sequence[bytes]) -> list[Outcome]:
+        """Submit over the link that is up, else by a plain request (HTTP-9: both have the same effect)."""
+        outcomes = await (self._link or self._polling).submit(envelopes)
+        self.reached()
+        return outcomes

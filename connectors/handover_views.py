@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How one handover looks from here: at its sender with the fate at every desk, at a recipient with its own part."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from connectors.handover_form import stored_package
+from connectors.store import attempts, incoming, outgoing
+from connectors.store.engine import Transaction
+from connectors.store.incoming import IncomingState, ReceivedMessage
+from connectors.store.outgoing import OutgoingMessage, RecipientRow, RecipientState
+from protocol.content import encode_payload
+from protocol.errors import CODES, NotFound, SequenceError
+from protocol.http.handovers import (
+    Direction,
+    HandoverView,
+    MessageState,
+    NotUnderstood,
+    Origin,
+    RecipientView,
+    SectionGoing,
+    SectionView,
+    SectionWithheld,
+)
+from protocol.slices import parse_slice
+
+_STATES = {
+    RecipientState.QUEUED: MessageState.QUEUED,
+    RecipientState.SEALED: MessageState.QUEUED,
+    RecipientState.ACCEPTED: MessageState.ACCEPTED,
+    RecipientState.OPENED: MessageState.OPENED,
+    RecipientState.FAILED: MessageState.FAILED,
+    RecipientState.EXPIRED: MessageState.EXPIRED,
+}
+_LEAST_FIRST = (
+    MessageState.FAILED,
+    MessageState.EXPIRED,
+    MessageState.QUEUED,
+    MessageState.ACCEPTED,
+    MessageState.OPENED,
+)
+_WITHHELD = "A later message of this thread was opened there and this one was not: somebody may be withholding it."
+
+
+def overall(rows: Sequence[RecipientRow]) -> MessageState:
+    """Return the state of a message of ours: that of the desk where it has come least far."""
+    states = {_STATES[row.state] for row in rows}
+    return next(state for state in _LEAST_FIRST if state in states)
+
+
+async def sent_view(tx: Transaction, message: OutgoingMessage) -> HandoverView:
+    """Return a handover of ours, with what goes to whom, what is withheld, and all receipts."""
+    rows = await outgoing.recipients(tx, message.message_id)
+    package = stored_package(message)
+    return HandoverView(
+        id=message.message_id,
+        thread=message.thread,
+        direction=Direction.SENT,
+        state=overall(rows),
+        at=message.created_at,
+        offer=json.loads(message.payload),
+        sections=[
+            SectionView(
+                number=number,
+                category=section.category,
+                purpose=section.purpose,
+                label=section.label,
+                body=_json(encode_payload(section.body)),
+            )
+            for number, section in enumerate(package.sections, start=1)
+        ],
+        recipients=[await _recipient(tx, message, row) for row in rows],
+        origin=None,
+        not_understood=[NotUnderstood(**note) for note in json.loads(message.notes)],
+    )
+
+
+async def _recipient(tx: Transaction, message: OutgoingMessage, row: RecipientRow) -> RecipientView:
+    error, detail = row.error, CODES[row.error].default if row.error in CODES else None
+    if await outgoing.overtaken(tx, message, row):
+        error, detail = SequenceError.code, _WITHHELD
+    return RecipientView(
+        desk=row.desk,
+        state=_STATES[row.state],
+        sections=[SectionGoing(number=number, category=category) for number, category in row.plan.going],
+        withheld=[SectionWithheld(category=category, reason=reason) for category, reason in row.plan.withheld],
+        envelope_id=row.envelope_id,
+        attempts=row.seals,
+        accepted_at=row.accepted_at,
+        opened_at=row.opened_at,
+        error=error,
+        detail=detail,
+        receipt=None if row.envelope_id is None else await attempts.receipt(tx, row.envelope_id),
+    )
+
+
+async def received_view(tx: Transaction, messages: Sequence[ReceivedMessage]) -> HandoverView:
+    """Return a handover that came for one or more of our desks; `NotFound` if none did.
+
+    Held messages show that they are there and nothing of their content: the one before them is missing.
+    """
+    if not messages:
+        raise NotFound
+    first = messages[0]
+    own = [message for message in messages if message.sender_desk == first.sender_desk]
+    state = MessageState.HELD if first.state is IncomingState.HELD else MessageState.RECEIVED
+    return HandoverView(
+        id=first.message_id,
+        thread=first.thread,
+        direction=Direction.RECEIVED,
+        state=state,
+        at=first.accepted_at,
+        offer={} if state is MessageState.HELD else _json(first.payload),
+        sections=[view for message in own if message.state is IncomingState.DELIVERED for view in _sections(message)],
+        recipients=[await _own_desk(tx, message) for message in own],
+        origin=Origin(
+            agency=first.agency,
+            desk=first.sender_desk,
+            device=first.device_id,
+            officer=first.actor.name,
+            officer_kind=first.actor.kind.name.lower(),
+            leaf_index=first.leaf_index,
+            marks=list(first.marks),
+        ),
+        not_understood=[],
+    )
+
+
+def _sections(message: ReceivedMessage) -> list[SectionView]:
+    return [
+        SectionView(
+            number=section.number,
+            category=section.category,
+            purpose=section.purpose,
+            label=section.label,
+            body=_json(section.body),
+        )
+        for section in message.sections
+    ]
+
+
+async def _own_desk(tx: Transaction, message: ReceivedMessage) -> RecipientView:
+    raw = await incoming.slice_of(tx, message)
+    return RecipientView(
+        desk=message.recipient_desk,
+        state=MessageState.HELD if message.state is IncomingState.HELD else MessageState.RECEIVED,
+        sections=[SectionGoing(number=section.number, category=section.category) for section in message.sections],
+        withheld=[],
+        envelope_id=message.envelope_id,
+        attempts=0,
+        accepted_at=message.accepted_at,
+        opened_at=message.received_at,
+        error=None,
+        detail=None,
+        receipt=parse_slice(raw).receipt,
+    )
+
+
+def _json(content: bytes) -> dict[str, Any]:
+    value = json.loads(content)
+    if not isinstance(value, dict):
+        raise TypeError("content is an object: it was checked when it came")
+    return value

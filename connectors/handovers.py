@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Handovers as the local interface offers them: send one, list them, show one with what this agency may see."""
+
+import contextlib
+import json
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Final
+
+from connectors.composition import Composer, compose
+from connectors.directory_sync import DirectorySync
+from connectors.handover_form import HandoverComposer
+from connectors.handover_views import overall, received_view, sent_view
+from connectors.installation import Enrolment
+from connectors.store import history, incoming, outgoing, requests
+from connectors.store.engine import Store, Transaction
+from connectors.store.history import Entry
+from connectors.store.incoming import IncomingState
+from connectors.store.outgoing import OutgoingMessage, Plan
+from connectors.timing import Clock
+from protocol import cbor, ids
+from protocol.address import DeskAddress, agency_of
+from protocol.clearance import DeskFunction
+from protocol.content import encode_payload
+from protocol.errors import (
+    InvalidInput,
+    KeystoreError,
+    MalformedEnvelope,
+    NotFound,
+    NothingToSend,
+    OurError,
+    PeerError,
+    PolicyDenied,
+    RecipientUnavailable,
+)
+from protocol.handover import PAYLOAD_TYPE, PAYLOAD_VERSION, check_size, parties_for
+from protocol.http.fields import decode_base64url, encode_base64url
+from protocol.http.handovers import (
+    Direction,
+    HandoverFilter,
+    HandoverItem,
+    HandoverPage,
+    HandoverQueued,
+    HandoverRequest,
+    HandoverView,
+    MessageState,
+    RecipientPlan,
+    SectionGoing,
+    SectionWithheld,
+)
+from protocol.ids import Kind, MessageId, ThreadId
+from protocol.rows import EnvelopeClass
+from protocol.shapes import as_int, as_text, as_tuple
+
+OPERATION: Final = "sendHandover"
+LABEL: Final = "standard"
+
+_CURSOR: Final = "handover cursor"
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The answer to a request to send, and whether it was given before under the same key."""
+
+    answer: HandoverQueued
+    replayed: bool
+
+
+class Handovers:
+    """The service behind the handover operations."""
+
+    def __init__(
+        self,
+        store: Store,
+        directory: DirectorySync,
+        enrolment: Enrolment,
+        clock: Clock,
+        wake: Callable[[], None],
+        *,
+        message_life: int,
+    ) -> None:
+        """`wake` is called when there is something to send; `message_life` in ms."""
+        self._store = store
+        self._directory = directory
+        self._enrolment = enrolment
+        self._clock = clock
+        self._wake = wake
+        self._message_life = message_life
+        self._composer: Composer = HandoverComposer()
+
+    async def send(self, request: HandoverRequest, *, key: str, body: bytes) -> Queued:
+        """Store a handover durably for all its desks, once for each idempotency `key` with the same `body`.
+
+        Message, places in the thread and the answer are one transaction (CON-1). Raises `InvalidInput`,
+        `RecipientUnavailable` for a desk that the directory does not have, `NothingToSend` for a desk that may
+        get no section, `TooLarge`, and `IdempotencyKeyReused`.
+        """
+        stored_key = requests.request_key(OPERATION, key)
+        await self._learn_of(request.to)
+        async with self._store.write() as tx:
+            before = await requests.answer(tx, stored_key, body)
+            if before is not None:
+                return Queued(HandoverQueued.model_validate_json(before), replayed=True)
+            message, functions = self._message(request)
+            plans = dict(compose(self._composer, message, functions).plans)
+            if any(not plan.going for plan in plans.values()):
+                raise NothingToSend
+            await outgoing.add(tx, message, plans)
+            answer = _queued(message, plans)
+            await requests.keep(tx, stored_key, body, answer.model_dump_json().encode(), self._clock())
+        self._wake()
+        return Queued(answer, replayed=False)
+
+    async def _learn_of(self, desks: Collection[DeskAddress]) -> None:
+        """Look at the directory once more if it does not have a desk: the agency may have enrolled just now."""
+        if all(self._directory.directory.desk(desk, self._clock()) is not None for desk in desks):
+            return
+        with contextlib.suppress(OurError, PeerError):
+            # Without an answer the desk stays unknown, and the caller is told so.
+            await self._directory.sync()
+
+    def _message(self, request: HandoverRequest) -> tuple[OutgoingMessage, dict[DeskAddress, str]]:
+        now = self._clock()
+        check_size(request.package)
+        sender = request.sender or self._enrolment.desks[0]
+        if sender not in self._enrolment.desks:
+            raise InvalidInput("The sending desk is not one of this connector's.")
+        if len(set(request.to)) != len(request.to) or sender in request.to:
+            raise InvalidInput("A desk stands twice among the recipients, or is the sender itself.")
+        self._check_allowed(now)
+        functions = {desk: self._function(desk, now) for desk in request.to}
+        parties = parties_for(
+            ids.text(Kind.SUBJECT, ids.new_id()),
+            self._enrolment.agency,
+            [(agency_of(desk), function) for desk, function in functions.items()],
+        )
+        notes = [{"path": note.path, "reason": note.reason} for note in request.not_understood]
+        message = OutgoingMessage(
+            message_id=MessageId(ids.new_id()),
+            thread=ThreadId(ids.new_id()),
+            klass=EnvelopeClass.REFERRAL,
+            sender_desk=sender,
+            payload_type=PAYLOAD_TYPE,
+            payload_version=PAYLOAD_VERSION,
+            label=LABEL,
+            actor=self._enrolment.actor(request.officer),
+            created_at=now,
+            deadline=now + self._message_life,
+            payload=encode_payload(request.package.offer(parties)),
+            source=request.package.model_dump_json().encode(),
+            notes=json.dumps(notes, ensure_ascii=False).encode(),
+        )
+        return message, dict(functions)
+
+    def _check_allowed(self, now: int) -> None:
+        agency = self._directory.directory.agency(self._enrolment.agency, now)
+        if agency is not None and PAYLOAD_TYPE not in agency.payload_types:
+            raise PolicyDenied("This agency's certificate does not allow it to send handovers.")
+
+    def _function(self, desk: DeskAddress, now: int) -> DeskFunction:
+        entry = self._directory.directory.desk(desk, now)
+        if entry is None:
+            raise RecipientUnavailable("The directory has no such desk. `throughcare directory list` shows all.")
+        try:
+            return DeskFunction(entry.function)
+        except ValueError:
+            raise RecipientUnavailable("The desk has a function that this connector does not know.") from None
+
+    async def list(self, query: HandoverFilter) -> HandoverPage:
+        """Return a page of handovers sent and received, newest first."""
+        async with self._store.read() as tx:
+            entries = await history.page(
+                tx,
+                PAYLOAD_TYPE,
+                direction=query.direction,
+                before=_entry(tx, query.cursor),
+                limit=query.limit + 1,
+            )
+            items = [await _item(tx, entry) for entry in entries[: query.limit]]
+            more = _cursor(tx, entries[query.limit - 1]) if len(entries) > query.limit else None
+        return HandoverPage(items=items, next_cursor=more)
+
+    async def show(self, message_id: MessageId) -> HandoverView:
+        """Return one handover; `NotFound` alike for what does not exist and what is not ours."""
+        async with self._store.read() as tx:
+            try:
+                message = await outgoing.load(tx, message_id)
+            except NotFound:
+                return await received_view(tx, await incoming.find(tx, message_id, PAYLOAD_TYPE))
+            if message.payload_type != PAYLOAD_TYPE:
+                raise NotFound
+            return await sent_view(tx, message)
+
+
+def _queued(message: OutgoingMessage, plans: dict[DeskAddress, Plan]) -> HandoverQueued:
+    return HandoverQueued(
+        id=message.message_id,
+        thread=message.thread,
+        state=MessageState.QUEUED,
+        recipients=[
+            RecipientPlan(
+                desk=desk,
+                sections=[SectionGoing(number=number, category=category) for number, category in plan.going],
+                withheld=[SectionWithheld(category=category, reason=reason) for category, reason in plan.withheld],
+            )
+            for desk, plan in plans.items()
+        ],
+    )
+
+
+async def _item(tx: Transaction, entry: Entry) -> HandoverItem:
+    if entry.direction == history.SENT:
+        message = await outgoing.at(tx, entry.position)
+        rows = await outgoing.recipients(tx, message.message_id)
+        return HandoverItem(
+            id=message.message_id,
+            thread=message.thread,
+            direction=Direction.SENT,
+            state=overall(rows),
+            sender=message.sender_desk,
+            recipients=[row.desk for row in rows],
+            at=entry.at,
+        )
+    received = await incoming.at(tx, entry.position)
+    return HandoverItem(
+        id=received.message_id,
+        thread=received.thread,
+        direction=Direction.RECEIVED,
+        state=MessageState.HELD if received.state is IncomingState.HELD else MessageState.RECEIVED,
+        sender=received.sender_desk,
+        recipients=[received.recipient_desk],
+        at=entry.at,
+    )
+
+
+def _cursor(tx: Transaction, entry: Entry) -> str:
+    """Return a place in the list that nobody else can make or read."""
+    place = cbor.encode([entry.at, entry.direction, entry.position])
+    return encode_base64url(tx.vault.seal(_CURSOR, b"", place))
+
+
+def _entry(tx: Transaction, cursor: str | None) -> Entry | None:
+    if cursor is None:
+        return None
+    try:
+        at, direction, position = as_tuple(
+            cbor.decode(tx.vault.open(_CURSOR, b"", decode_base64url(cursor)), limit=100), 3
+        )
+        return Entry(as_int(at), as_text(direction, most=10), as_int(position))
+    except (KeystoreError, InvalidInput, MalformedEnvelope):
+        raise InvalidInput("The cursor is not one that this connector gave.") from None

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person asks a connector about itself: how it is, whom it can reach, what it did not believe."""
+
+from connectors.connection import Connection
+from connectors.directory_sync import DirectorySync
+from connectors.installation import Enrolment
+from connectors.store import incoming, outgoing, quarantine
+from connectors.store.engine import Store, Transaction
+from connectors.store.incoming import IncomingState
+from connectors.store.outgoing import RecipientState
+from connectors.store.quarantine import Quarantined
+from connectors.timing import Clock
+from keys.directory import DeskEntry, Directory
+from keys.sealing import choose_prekey
+from protocol import cbor
+from protocol.errors import CODES, DirectoryError, InvalidInput, KeystoreError, MalformedEnvelope, ThroughcareError
+from protocol.http.connector import (
+    Counts,
+    DeskItem,
+    DeskPage,
+    DirectoryStatus,
+    HubStatus,
+    QuarantineItem,
+    QuarantinePage,
+    Status,
+)
+from protocol.http.fields import decode_base64url, encode_base64url
+from protocol.http.handovers import Page
+from protocol.shapes import as_int
+
+_CURSOR = "quarantine cursor"
+
+
+class Overview:
+    """Reads; it never changes anything."""
+
+    def __init__(
+        self, store: Store, directory: DirectorySync, connection: Connection, enrolment: Enrolment, clock: Clock
+    ) -> None:
+        """Take what it reads from."""
+        self._store = store
+        self._directory = directory
+        self._connection = connection
+        self._enrolment = enrolment
+        self._clock = clock
+
+    async def status(self) -> Status:
+        """Say how the connector is: its hub, its directory, its queues."""
+        standing = self._directory.standing()
+        async with self._store.read() as tx:
+            sent, received = await outgoing.counts(tx), await incoming.counts(tx)
+            quarantined = await quarantine.count(tx)
+        return Status(
+            agency=self._enrolment.agency,
+            desks=list(self._enrolment.desks),
+            device=self._enrolment.device_key_id,
+            now=self._clock(),
+            hub=HubStatus(
+                connected=self._connection.connected,
+                last_contact=self._connection.last_contact,
+                clock_difference_ms=standing.clock_difference,
+                error=self._connection.error,
+            ),
+            directory=DirectoryStatus(
+                size=standing.size,
+                confirmed_at=standing.confirmed_at,
+                state=standing.freshness,
+                error=standing.error,
+            ),
+            counts=Counts(
+                queued=sent[RecipientState.QUEUED] + sent[RecipientState.SEALED],
+                accepted=sent[RecipientState.ACCEPTED] + sent[RecipientState.OPENED],
+                failed=sent[RecipientState.FAILED] + sent[RecipientState.EXPIRED],
+                received=received[IncomingState.DELIVERED],
+                held=received[IncomingState.HELD],
+                quarantined=quarantined,
+            ),
+        )
+
+    def desks(self) -> DeskPage:
+        """List the desks of the directory, as verified here."""
+        directory, now = self._directory.directory, self._clock()
+        return DeskPage(items=[_desk(directory, entry, now) for entry in directory.desks(now)])
+
+    async def quarantine(self, query: Page) -> QuarantinePage:
+        """List what came and could not be taken in, newest first."""
+        async with self._store.read() as tx:
+            before = _position(tx, query.cursor)
+            found = await quarantine.page(tx, before=before, limit=query.limit + 1)
+            more = _cursor(tx, found[query.limit - 1]) if len(found) > query.limit else None
+        return QuarantinePage(items=[_item(one) for one in found[: query.limit]], next_cursor=more)
+
+
+def _desk(directory: Directory, entry: DeskEntry, now: int) -> DeskItem:
+    agency = directory.agency(entry.agency, now)
+    reachable, marked = False, False
+    try:
+        marked = choose_prekey(directory, entry.address, now).marked
+        reachable = True
+    except DirectoryError:
+        pass
+    return DeskItem(
+        address=entry.address,
+        function=entry.function,
+        agency=entry.agency,
+        agency_name=agency.name if agency else entry.agency,
+        reachable=reachable,
+        marked=marked,
+    )
+
+
+def _item(one: Quarantined) -> QuarantineItem:
+    known = CODES.get(one.code, ThroughcareError)
+    return QuarantineItem(
+        leaf_index=one.item_index,
+        at=one.received_at,
+        code=one.code,
+        detail=known.default,
+        envelope_id=one.envelope_id,
+        sender=one.sender,
+    )
+
+
+def _cursor(tx: Transaction, last: Quarantined) -> str:
+    return encode_base64url(tx.vault.seal(_CURSOR, b"", cbor.encode(last.position)))
+
+
+def _position(tx: Transaction, cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    try:
+        return as_int(cbor.decode(tx.vault.open(_CURSOR, b"", decode_base64url(cursor)), limit=20))
+    except (KeystoreError, InvalidInput, MalformedEnvelope):
+        raise InvalidInput("The cursor is not one that this connector gave.") from None

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the parts of a connector and gives each the two or three things that it needs.
+
+Nothing here runs by itself: `app` runs the parts in loops, a test calls them step by step with a clock of its own.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+import aiohttp
+
+from connectors.admission import Admission, PayloadForm
+from connectors.composition import Composer, NoSections
+from connectors.config import ConnectorSection, check_hub_url
+from connectors.connection import Connection
+from connectors.directory_sync import DirectorySync, Pinned
+from connectors.handover_form import HANDOVER_FORM, HandoverComposer
+from connectors.handovers import Handovers
+from connectors.hub_client import HubClient
+from connectors.inbox import Inbox, OwnDevice
+from connectors.installation import Enrolment, Installation
+from connectors.logs import Log
+from connectors.outbox import Outbox, PinnedLog
+from connectors.overview import Overview
+from connectors.prekeys import Prekeys
+from connectors.receipts import CANNOT_OPEN, OPENED, VERSION, read_report
+from connectors.resealing import Resealing
+from connectors.sealer import Sealer
+from connectors.store.engine import Store
+from connectors.timing import Clock
+from keys.opening import VerifiedMessage
+from protocol.errors import ConfigurationError
+from protocol.handover import PAYLOAD_TYPE
+from protocol.limits import DAY
+from protocol.rows import EnvelopeClass
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that works in a connector. `work` is set when there is something to seal or to send."""
+
+    store: Store
+    client: HubClient
+    connection: Connection
+    directory: DirectorySync
+    resealing: Resealing
+    sealer: Sealer
+    outbox: Outbox
+    inbox: Inbox
+    prekeys: Prekeys
+    handovers: Handovers
+    overview: Overview
+    work: asyncio.Event
+
+
+def hub_url(settings: ConnectorSection, enrolment: Enrolment) -> str:
+    """Return where the hub is, checked against the profile; and check the pinned root once more (DIR-4)."""
+    pinned = settings.root_fingerprint
+    if pinned is not None and bytes.fromhex(pinned) != enrolment.root_fingerprint:
+        raise ConfigurationError(
+            "connector.root_fingerprint is not the one that enrolment pinned. Ask the authority which is right."
+        )
+    return check_hub_url(settings.profile, settings.hub_url or enrolment.hub_url)
+
+
+def make_parts(
+    settings: ConnectorSection,
+    installation: Installation,
+    store: Store,
+    session: aiohttp.ClientSession,
+    clock: Clock,
+    log: Log,
+) -> Parts:
+    """Return the parts of a connector over an opened store, not yet loaded."""
+    enrolment, device = installation.enrolment, installation.device
+    base = hub_url(settings, enrolment)
+    work = asyncio.Event()
+    client = HubClient(session, base, clock, device)
+    audit = PinnedLog(enrolment.audit.origin, enrolment.audit.key)
+    directory = DirectorySync(store, client, _pinned(enrolment), clock, log)
+    resealing = Resealing(store, directory, audit, clock, log)
+    composers: dict[str, Composer] = {PAYLOAD_TYPE: HandoverComposer(), OPENED: NoSections(), CANNOT_OPEN: NoSections()}
+    message_life = settings.message_days * DAY
+    prekeys = Prekeys(store, installation.keystore, device, lambda: directory.directory, clock, log)
+    own = OwnDevice(device.key_id, enrolment.desks, enrolment.actor(None))
+    connection = Connection(
+        session,
+        base,
+        enrolment.domain,
+        device,
+        clock,
+        log,
+        websocket=settings.websocket,
+        poll_wait_s=settings.poll_wait_s,
+    )
+    return Parts(
+        store=store,
+        client=client,
+        connection=connection,
+        directory=directory,
+        resealing=resealing,
+        sealer=Sealer(store, directory, device, composers, settings.envelope_days * DAY, clock, log),
+        outbox=Outbox(store, audit, clock, log),
+        inbox=Inbox(
+            store,
+            directory,
+            own,
+            prekeys.secret,
+            audit,
+            Admission(enrolment.desks, FORMS),
+            resealing,
+            clock,
+            log,
+            receipt_life=message_life,
+        ),
+        prekeys=prekeys,
+        handovers=Handovers(store, directory, enrolment, clock, work.set, message_life=message_life),
+        overview=Overview(store, directory, connection, enrolment, clock),
+        work=work,
+    )
+
+
+def _pinned(enrolment: Enrolment) -> Pinned:
+    log = enrolment.directory
+    return Pinned(enrolment.root_fingerprint, enrolment.domain, log.origin, log.key, log.minimum_size)
+
+
+def _check_receipt(message: VerifiedMessage) -> None:
+    read_report(message.payload)
+
+
+FORMS = (
+    HANDOVER_FORM,
+    PayloadForm(OPENED, VERSION, EnvelopeClass.RECEIPT, _check_receipt),
+    PayloadForm(CANNOT_OPEN, VERSION, EnvelopeClass.RECEIPT, _check_receipt),
+)
+"""Every payload that this connector understands."""

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The websocket to the hub: authenticated once, then submissions, deliveries and acknowledgements (HTTP-9).
+
+What cannot be had as a websocket is told apart from what cannot be had at all: the first makes the connector
+poll instead, the second makes it wait.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import aiohttp
+
+from connectors.hub_client import Outcome, outcome
+from keys.signing import DeviceSigner
+from protocol import labels
+from protocol.errors import CODES, HubUnreachable, MalformedEnvelope, ThroughcareError, UnexpectedAnswer
+from protocol.frames import (
+    MAX_INCOMING,
+    Accepted,
+    Acknowledge,
+    Challenge,
+    Deliver,
+    Frame,
+    Hello,
+    Item,
+    Refused,
+    Submit,
+    Welcome,
+    encode_frame,
+    parse_frame,
+)
+from protocol.http.hub import CONNECT
+
+HEARTBEAT_S: Final = 25.0
+GREETING_S: Final = 15.0
+ANSWER_S: Final = 60.0
+SILENCE_S: Final = 50.0
+"""Seconds after which `receive` returns without items, so that its caller can do its rounds."""
+
+_DELIVERIES: Final = 4
+"""Frames of mail that wait here; then the socket is not read on, and the hub stops sending."""
+
+
+class SocketRefused(HubUnreachable):
+    """The hub answers, but no websocket can be had: something in between blocks it."""
+
+
+class SocketLink:
+    """One open websocket. Make it with `open_socket`."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Take over an authenticated socket; `read` must run as long as the link is used."""
+        self._socket = socket
+        self._mail: asyncio.Queue[tuple[Item, ...]] = asyncio.Queue(_DELIVERIES)
+        self._waiting: dict[int, asyncio.Future[Outcome]] = {}
+        self._next_ref = 0
+        self._ended: ThroughcareError | None = None
+        self._over = asyncio.Event()
+
+    async def read(self) -> None:
+        """Take what the hub sends until the socket ends; then every call on the link fails."""
+        try:
+            while True:
+                message = await self._socket.receive()
+                if message.type is not aiohttp.WSMsgType.BINARY:
+                    raise _reason(message)
+                await self._take(parse_frame(message.data, limit=MAX_INCOMING))
+        except MalformedEnvelope:
+            self._ended = UnexpectedAnswer()
+        except ThroughcareError as error:
+            self._ended = error
+        except (aiohttp.ClientError, OSError):
+            self._ended = HubUnreachable()
+        finally:
+            self._over.set()
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(self._ended or HubUnreachable())
+
+    async def _take(self, frame: Frame) -> None:
+        match frame:
+            case Deliver(items):
+                await self._mail.put(items)
+            case Accepted() | Refused():
+                future = self._waiting.pop(frame.ref, None)
+                if future is not None and not future.done():
+                    future.set_result(outcome(frame))
+            case _:
+                raise UnexpectedAnswer
+
+    async def submit(self, envelopes: Sequence[bytes]) -> list[Outcome]:
+        """Submit envelopes; each stands alone (HTTP-6). Raises `HubUnreachable` if the socket ends meanwhile."""
+        self._check()
+        loop = asyncio.get_running_loop()
+        refs = []
+        try:
+            for envelope in envelopes:
+                ref, self._next_ref = self._next_ref, self._next_ref + 1
+                self._waiting[ref] = loop.create_future()
+                refs.append(ref)
+                await self._send(Submit(ref, envelope))
+            async with asyncio.timeout(ANSWER_S):
+                return list(await asyncio.gather(*(self._waiting[ref] for ref in refs)))
+        except TimeoutError:
+            raise HubUnreachable("The hub does not answer; what was sent is sent again.") from None
+        finally:
+            for ref in refs:
+                future = self._waiting.pop(ref, None)
+                if future is not None:
+                    future.cancel()
+
+    async def receive(self, cursor: int) -> tuple[Item, ...]:
+        """Return what the hub delivered next, or nothing after a silence; the hub knows the place by itself."""
+        if self._mail.empty():
+            over = asyncio.ensure_future(self._over.wait())
+            mail = asyncio.ensure_future(self._mail.get())
+            try:
+                await asyncio.wait({over, mail}, timeout=SILENCE_S, return_when=asyncio.FIRST_COMPLETED)
+                if mail.done():
+                    return mail.result()
+                self._check()
+                return ()
+            finally:
+                over.cancel()
+                mail.cancel()
+        return self._mail.get_nowait()
+
+    async def acknowledge(self, up_to: int) -> None:
+        """Say that everything up to leaf `up_to` is stored here (HTTP-7)."""
+        self._check()
+        await self._send(Acknowledge(up_to))
+
+    async def _send(self, frame: Frame) -> None:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await self._socket.send_bytes(encode_frame(frame))
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            raise HubUnreachable from None
+
+    def _check(self) -> None:
+        if self._over.is_set():
+            raise self._ended or HubUnreachable()
+
+
+@asynccontextmanager
+async def open_socket(
+    session: aiohttp.ClientSession, base: str, domain: str, device: DeviceSigner
+) -> AsyncIterator[SocketLink]:
+    """Open and authenticate a websocket to the hub `domain` at `base` for `device`.
+
+    Raises `SocketRefused` if no websocket can be had, the error that the hub names if it refuses the device, and
+    `HubUnreachable` if nothing answers.
+    """
+    try:
+        socket = await session.ws_connect(
+            base + CONNECT.path,
+            max_msg_size=MAX_INCOMING,
+            heartbeat=HEARTBEAT_S,
+            compress=0,
+            timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
+        )
+    except aiohttp.WSServerHandshakeError as error:
+        raise SocketRefused from error
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        raise HubUnreachable from None
+    async with socket:
+        await _greet(socket, domain, device)
+        link = SocketLink(socket)
+        reader = asyncio.create_task(link.read())
+        try:
+            yield link
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
+
+async def _greet(socket: aiohttp.ClientWebSocketResponse, domain: str, device: DeviceSigner) -> None:
+    challenge = await _frame(socket)
+    if not isinstance(challenge, Challenge):
+        raise SocketRefused
+    signature = device.transport.sign(labels.CONNECT, domain.encode() + challenge.challenge)
+    try:
+        await socket.send_bytes(encode_frame(Hello(device.key_id, signature)))
+    except (aiohttp.ClientError, OSError):
+        raise SocketRefused from None
+    if not isinstance(await _frame(socket), Welcome):
+        raise SocketRefused
+
+
+async def _frame(socket: aiohttp.ClientWebSocketResponse) -> Frame:
+    try:
+        message = await socket.receive(GREETING_S)
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        raise SocketRefused from None
+    if message.type is not aiohttp.WSMsgType.BINARY:
+        reason = _reason(message)
+        raise SocketRefused if isinstance(reason, HubUnreachable) else reason
+    try:
+        return parse_frame(message.data)
+    except MalformedEnvelope:
+        raise SocketRefused from None
+
+
+def _reason(message: aiohttp.WSMessage) -> ThroughcareError:
+    """Return why the hub ended the socket: it gives the error's code as the reason of its close frame."""
+    if message.type is aiohttp.WSMsgType.TEXT:
+        return UnexpectedAnswer()
+    known = CODES.get(str(message.extra or ""))
+    return known() if known is not None else HubUnreachable()

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A connector taken step by step: real installation, real SQLite file, real HTTP to the hub, a clock to set."""
+
+import io
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import aiohttp
+
+from connectors.config import ConnectorSection, Profile
+from connectors.hub_client import HubLink, PollingLink
+from connectors.installation import (
+    DEVICE_ED25519,
+    DEVICE_MLDSA65,
+    DEVICE_TRANSPORT,
+    KEYSTORE_FOLDER,
+    PREKEY_PURPOSE,
+    STORAGE,
+    ActorName,
+    ActorRecord,
+    Enrolment,
+    Installation,
+    LogIdentity,
+    prekey_name,
+    write_enrolment,
+)
+from connectors.logs import Log
+from connectors.parts import Parts, make_parts
+from connectors.store.engine import DATABASE_FILE, Store
+from connectors.vault import Vault
+from keys.keystore import Keystore
+from keys.sealedfile import SMALL
+from protocol.address import DeskAddress
+from protocol.bodies.person import Person
+from protocol.bodies.risk import Risk
+from protocol.clearance import Basis, Category, DeskFunction, Label, Purpose
+from protocol.frames import Item
+from protocol.handover import HandoverPackage, Moved, PackageSection, Priority, Terms, Trigger, TriggerEvent
+from protocol.http.calling import new_session
+from protocol.http.handovers import HandoverQueued, HandoverRequest, HandoverView, MessageState
+from protocol.ids import MessageId
+from tests.hub.running import KEYS, RunningHub
+from tests.keys.world import seed
+from tests.programme import Member, Programme
+
+PASSPHRASE = b"an invented passphrase"
+PLANTED = "planted-phrase-7f3a"
+"""Stands in content only; it must be found nowhere but in an agency's own answers."""
+
+
+def person_section(marker: str = PLANTED) -> PackageSection:
+    """Return a section that probation and social work may have."""
+    return PackageSection(
+        category=Category.IDENTITY,
+        purpose=Purpose.CONTINUITY_OF_CARE,
+        basis=Basis.STATUTE,
+        citation="Invented Act, art. 1",
+        functions=(DeskFunction.PROBATION_INTAKE, DeskFunction.SOCIAL_WORK),
+        body=Person(family_name=marker, given_names="Invented"),
+    )
+
+
+def risk_section() -> PackageSection:
+    """Return a section that is meant for probation only."""
+    return PackageSection(
+        category=Category.RISK_SUMMARY,
+        purpose=Purpose.SUPERVISION,
+        basis=Basis.STATUTE,
+        citation="Invented Act, art. 2",
+        label=Label.RESTRICTED,
+        functions=(DeskFunction.PROBATION_INTAKE,),
+        body=Risk(),
+    )
+
+
+def package(*sections: PackageSection) -> HandoverPackage:
+    """Return a package of `sections`; by default one for both recipients and one for probation only."""
+    return HandoverPackage(
+        terms=Terms(
+            trigger=Trigger(event=TriggerEvent.RELEASE_NOTICE, expected_on=date(2027, 2, 1)),
+            what_moves=(Moved.SUPERVISION,),
+            priority=Priority.NORMAL,
+            acknowledge_by=date(2027, 1, 20),
+            answer_by=date(2027, 1, 25),
+        ),
+        sections=sections or (person_section(), risk_section()),
+    )
+
+
+def enrolment_of(member: Member, programme: Programme, hub_url: str) -> Enrolment:
+    """Return what enrolment would have written down."""
+    service = ActorRecord(
+        officer_id=member.officer, kind=ActorName.SERVICE, name="connector service", delegation=member.delegation
+    )
+    return Enrolment(
+        hub_url=hub_url,
+        domain=programme.domain,
+        root_fingerprint=programme.fingerprint,
+        directory=LogIdentity(origin=f"{programme.domain}/directory", key=KEYS.directory.public, minimum_size=1),
+        audit=LogIdentity(origin=f"{programme.domain}/audit", key=KEYS.audit.public),
+        agency=member.address,
+        desks=tuple(DeskAddress(f"{name}.{member.address}") for name in member.functions),
+        device_key_id=member.device_id,
+        actors=(service,),
+    )
+
+
+def install(folder: Path, member: Member, programme: Programme, hub_url: str) -> Installation:
+    """Make an installation in `folder` as enrolment would, with the device and prekeys of `member`."""
+    enrolment = enrolment_of(member, programme, hub_url)
+    keystore = Keystore.create(folder / KEYSTORE_FOLDER, PASSPHRASE, SMALL)
+    storage = seed(f"storage {member.address}")
+    ed25519, mldsa65, transport = member.device.seeds
+    for name, secret in (
+        (DEVICE_ED25519, ed25519),
+        (DEVICE_MLDSA65, mldsa65),
+        (DEVICE_TRANSPORT, transport),
+        (STORAGE, storage),
+    ):
+        keystore.put(name, name, secret)
+    for (device_id, epoch), prekey in member.prekeys.items():
+        if device_id == member.device_id:
+            keystore.put(prekey_name(epoch), PREKEY_PURPOSE, prekey.seed)
+    write_enrolment(folder, enrolment)
+    return Installation(enrolment, member.device, keystore, storage)
+
+
+@dataclass
+class Station:
+    """One connector of the test, not running by itself."""
+
+    folder: Path
+    member: Member
+    installation: Installation
+    settings: ConnectorSection
+    parts: Parts
+    session: aiohttp.ClientSession
+    logged: io.StringIO
+    link: HubLink
+
+    @property
+    def desk(self) -> DeskAddress:
+        """The first desk."""
+        return self.installation.enrolment.desks[0]
+
+    async def look(self) -> None:
+        """Bring directory and prekeys up to date, as the connector's own loop does."""
+        await self.parts.directory.sync()
+        if await self.parts.prekeys.maintain(self.parts.client, drained_at=None):
+            await self.parts.directory.sync()
+        await self.parts.resealing.follow_directory()
+
+    async def compose(self, *to: DeskAddress, content: HandoverPackage | None = None) -> HandoverQueued:
+        """Queue a handover."""
+        request = HandoverRequest(to=list(to), package=content or package())
+        key = secrets.token_urlsafe(24)
+        return (await self.parts.handovers.send(request, key=key, body=key.encode())).answer
+
+    async def seal_and_send(self) -> int:
+        """Seal and send until nothing is due; returns how many envelopes were answered."""
+        answered = 0
+        while True:
+            made = await self.parts.sealer.step()
+            sent = await self.parts.outbox.step(self.link)
+            answered += sent
+            if not made and not sent:
+                return answered
+
+    async def send(self, *to: DeskAddress, content: HandoverPackage | None = None) -> MessageId:
+        """Queue, seal and send a handover."""
+        queued = await self.compose(*to, content=content)
+        await self.seal_and_send()
+        return queued.id
+
+    async def collect(self) -> int:
+        """Take and acknowledge all mail; returns how many items came."""
+        taken = 0
+        while items := await self.link.receive(await self.parts.inbox.cursor()):
+            await self.take(items)
+            taken += len(items)
+        return taken
+
+    async def take(self, items: tuple[Item, ...]) -> None:
+        """Take items and acknowledge them."""
+        await self.parts.inbox.take(items)
+        up_to = await self.parts.inbox.unacknowledged()
+        if up_to is not None:
+            await self.link.acknowledge(up_to)
+            await self.parts.inbox.acknowledged(up_to)
+
+    async def turn(self) -> None:
+        """Collect, then send what that gave rise to."""
+        await self.collect()
+        await self.seal_and_send()
+
+    async def view(self, message_id: MessageId) -> HandoverView:
+        """Return a handover as the local interface shows it."""
+        return await self.parts.handovers.show(message_id)
+
+    async def states(self, message_id: MessageId) -> dict[DeskAddress, MessageState]:
+        """Return how a handover of ours stands at each desk."""
+        return {one.desk: one.state for one in (await self.view(message_id)).recipients}
+
+    async def quarantined(self) -> list[str]:
+        """Return the reasons of all that is in quarantine, oldest first."""
+        from protocol.http.handovers import Page
+
+        found = await self.parts.overview.quarantine(Page(limit=200))
+        return [item.code for item in reversed(found.items)]
+
+
+@asynccontextmanager
+async def open_station(
+    folder: Path,
+    member: Member,
+    installation: Installation,
+    clock: Callable[[], int],
+    hub_url: str | None = None,
+    link: HubLink | None = None,
+    **changes: object,
+) -> AsyncIterator[Station]:
+    """Open the connector of `installation` in `folder`, loaded but idle; it can be opened again later."""
+    url = hub_url or installation.enrolment.hub_url
+    values = {
+        "data_dir": folder,
+        "passphrase_file": folder / "passphrase",
+        "profile": Profile.DEMO,
+        "hub_url": url,
+        "poll_wait_s": 0,
+        **changes,
+    }
+    settings = ConnectorSection.model_validate(values)
+    logged = io.StringIO()
+    log = Log(logged, json=True)
+    store = await Store.open(folder / DATABASE_FILE, Vault(installation.storage_key))
+    session = new_session()
+    try:
+        parts = make_parts(settings, installation, store, session, clock, log)
+        await parts.directory.load()
+        yield Station(
+            folder=folder,
+            member=member,
+            installation=installation,
+            settings=settings,
+            parts=parts,
+            session=session,
+            logged=logged,
+            link=link or PollingLink(parts.client, 0),
+        )
+    finally:
+        await session.close()
+        await store.close()
+
+
+@asynccontextmanager
+async def station(folder: Path, hub: RunningHub, member: Member) -> AsyncIterator[Station]:
+    """Install and open the connector of `member` at a running hub, with the directory replayed."""
+    installation = install(folder, member, hub.programme, hub.url)
+    async with open_station(folder, member, installation, hub.clock) as opened:
+        await opened.look()
+        yield opened
