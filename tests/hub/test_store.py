@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The database: made by migrations, written by one connection, locked against a second hub."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import OperationalError
+
+from hub.migrations import NEWEST, migrate, move, revision_of
+from hub.store.engine import Store, sqlite_is_sound
+from hub.store.tables import metadata
+from protocol.errors import ConfigurationError, StoreBehind, StoreFull, Unavailable
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    opened = await Store.open(tmp_path / "hub.db")
+    yield opened
+    await opened.close()
+
+
+async def test_migrations_make_exactly_the_tables_that_the_code_knows(store: Store) -> None:
+    assert await store.write(migrate)
+    assert not await store.write(migrate)
+
+    def differences(connection: Connection) -> object:
+        return compare_metadata(MigrationContext.configure(connection), metadata)
+
+    assert await store.write(differences) == []
+
+
+async def test_migrations_go_down_to_nothing_and_up_again(store: Store) -> None:
+    await store.write(migrate)
+    await store.write(lambda connection: move(connection, "base"))
+    assert await store.read(lambda connection: inspect(connection).get_table_names()) == ["alembic_version"]
+    assert await store.write(migrate)
+    assert await store.read(revision_of) == NEWEST
+
+
+def test_the_newest_revision_is_the_one_that_the_program_expects() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(files("hub.migrations")))
+    assert ScriptDirectory.from_config(config).get_heads() == [NEWEST]
+
+
+async def test_a_database_of_a_newer_program_is_left_alone(store: Store) -> None:
+    await store.write(migrate)
+    await store.write(lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    with pytest.raises(StoreBehind, match="newer version"):
+        await store.write(migrate)
+
+
+async def test_a_second_process_on_the_same_file_is_refused(store: Store) -> None:
+    program = (
+        "import asyncio, pathlib, sys\nfrom hub.store.engine import Store\n"
+        "asyncio.run(Store.open(pathlib.Path(sys.argv[1])))"
+    )
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", program, str(store.path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert "Another hub process uses this data directory" in done.stderr
+    with pytest.raises(ConfigurationError, match="Another hub process"):
+        await Store.open(store.path)
+
+
+async def test_a_commit_is_synced_and_only_the_writer_checkpoints(store: Store) -> None:
+    def pragmas(connection: Connection) -> dict[str, object]:
+        names = ("journal_mode", "synchronous", "foreign_keys", "wal_autocheckpoint", "query_only")
+        return {name: connection.scalar(text(f"PRAGMA {name}")) for name in names}
+
+    full = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "wal_autocheckpoint": 0}
+    assert await store.write(pragmas) == {**full, "query_only": 0}
+    assert await store.read(pragmas) == {**full, "query_only": 1}
+
+
+async def test_a_reader_cannot_write(store: Store) -> None:
+    await store.write(migrate)
+    with pytest.raises(Unavailable):
+        await store.read(lambda connection: connection.execute(text("DELETE FROM leaf")))
+
+
+async def test_a_failed_transaction_leaves_nothing(store: Store) -> None:
+    await store.write(migrate)
+
+    def half(connection: Connection) -> None:
+        connection.execute(text("INSERT INTO code VALUES (x'00', x'00', 1)"))
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await store.write(half)
+    assert await store.read(lambda connection: connection.scalar(text("SELECT count(*) FROM code"))) == 0
+
+
+async def test_a_full_disk_is_told_as_such_and_reading_goes_on(store: Store) -> None:
+    await store.write(migrate)
+    await store.write(lambda connection: connection.execute(text("PRAGMA max_page_count = 40")))
+
+    def fill(connection: Connection) -> None:
+        connection.execute(text("INSERT INTO code VALUES (x'00', zeroblob(1000000), 1)"))
+
+    with pytest.raises(StoreFull):
+        await store.write(fill)
+    assert await store.read(lambda connection: connection.scalar(text("SELECT count(*) FROM code"))) == 0
+    await store.write(lambda connection: connection.execute(text("PRAGMA max_page_count = 100000")))
+    await store.write(fill)
+
+
+async def test_a_checkpoint_moves_what_is_committed_into_the_file(store: Store) -> None:
+    await store.write(migrate)
+    before = store.path.stat().st_size
+    await store.checkpoint()
+    assert store.path.stat().st_size > before
+    assert store.size() >= store.path.stat().st_size
+
+
+async def test_nobody_else_can_read_the_files(store: Store) -> None:
+    await store.write(migrate)
+    modes = {path.name: path.stat().st_mode & 0o077 for path in store.path.parent.iterdir()}
+    assert set(modes.values()) == {0}, modes
+
+
+async def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    store = Store(tmp_path / "x", None, None, None)  # type: ignore[arg-type]
+    with pytest.raises(Unavailable):
+        await store.write(lambda connection: None)
+
+
+@pytest.mark.parametrize(
+    ("version", "sound"),
+    [((3, 40, 1), False), ((3, 51, 2), False), ((3, 51, 3), True), ((3, 44, 6), True), ((3, 50, 7), True)],
+)
+def test_sqlite_versions_with_the_known_fault_are_known(version: tuple[int, ...], sound: bool) -> None:
+    assert sqlite_is_sound(version) is sound
+
+
+async def test_another_fault_of_the_database_is_not_taken_for_a_full_disk(store: Store) -> None:
+    with pytest.raises(OperationalError):
+        await store.write(lambda connection: connection.execute(text("SELECT * FROM nothing")))
