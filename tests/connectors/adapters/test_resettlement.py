@@ -122,6 +122,21 @@ def test_a_draft_is_not_running_and_a_referral_neither_sent_nor_draft_is_reporte
     assert f"{REFERRALS}/2/interventionTitle" not in {n.path for n in mapped.not_understood}
 
 
+def test_a_note_that_does_not_say_whether_it_is_sensitive_stays_and_is_reported() -> None:
+    content = document()
+    content[NOTES]["content"][0]["sensitive"] = None
+    mapped = run(content)
+    assert "The room is small" not in seen_by(mapped, DeskFunction.PROBATION_INTAKE)
+    assert f"{NOTES}/content/0/text" in {n.path for n in mapped.not_understood}
+
+
+def test_an_amendment_of_a_note_is_reported_since_it_may_change_the_note() -> None:
+    content = document()
+    content[NOTES]["content"][0]["amendments"] = [{"additionalNoteText": "planted"}]
+    places = {n.path for n in run(content).not_understood}
+    assert f"{NOTES}/content/0/amendments/0/additionalNoteText" in places
+
+
 @pytest.mark.parametrize("stem", [PRISONER, LICENCE, RISKS, NOTES, READINESS, HOUSING])
 def test_a_key_that_nobody_knows_yet_is_reported_in_every_file(stem: str) -> None:
     content = document()
