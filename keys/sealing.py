@@ -7,8 +7,9 @@ the system's source of chance (ENV-10); sealing a message again is calling `seal
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from cryptography.cobblestone import Cobblestone256Encryptor
 from cryptography.hazmat.primitives import hpke
@@ -146,8 +147,10 @@ def seal(
             *(ciphertext_size(len(plaintext)) for plaintext in padded),
         ),
     ).encode()
-    boxes = [Box(one.seq, one.previous, secrets.token_bytes(_SALT_SIZE)).encode() for one in recipients]
-    rows = [_row(one, contents, box) for one, box in zip(recipients, boxes, strict=True)]
+    boxes = [
+        Box(one.seq, one.previous, blind).encode() for one, blind in zip(recipients, _chance(recipients), strict=True)
+    ]
+    rows = _rows(recipients, contents, boxes)
     header = header_hash(common, [sha256(row) for row in rows])
 
     keys = [secrets.token_bytes(_KEY_SIZE) for _ in range(len(padded) + 1)]
@@ -197,19 +200,35 @@ def _content(section: SectionDraft) -> ContentSection:
     )
 
 
-def _row(recipient: Recipient, contents: Sequence[ContentSection], box: bytes) -> bytes:
-    attachments = [entry for number in recipient.sections for entry in contents[number - 1].attachments]
-    return Row(
-        salt=secrets.token_bytes(_SALT_SIZE),
-        desk=recipient.desk,
-        device_id=recipient.device_id,
-        prekey_epoch=recipient.prekey_epoch,
-        sections=tuple(RowSection(number) for number in (0, *recipient.sections)),
-        box_hash=sha256(box),
-        blobs=tuple((entry.blob_id, entry.ciphertext_size) for entry in attachments),
-        due=recipient.due,
-        answers=recipient.answers,
-    ).encode()
+def _chance(recipients: Sequence[Recipient]) -> Iterator[bytes]:
+    """Give 16 random bytes for each recipient, from one call to the system for all of them."""
+    drawn = secrets.token_bytes(_SALT_SIZE * len(recipients))
+    return (drawn[start : start + _SALT_SIZE] for start in range(0, len(drawn), _SALT_SIZE))
+
+
+def _rows(recipients: Sequence[Recipient], contents: Sequence[ContentSection], boxes: Sequence[bytes]) -> list[bytes]:
+    @cache
+    def parts(numbers: tuple[int, ...]) -> tuple[tuple[RowSection, ...], tuple[tuple[bytes, int], ...]]:
+        attachments = [entry for number in numbers for entry in contents[number - 1].attachments]
+        blobs = tuple((entry.blob_id, entry.ciphertext_size) for entry in attachments)
+        return tuple(RowSection(number) for number in (0, *numbers)), blobs
+
+    rows = []
+    for recipient, box, salt in zip(recipients, boxes, _chance(recipients), strict=True):
+        sections, blobs = parts(recipient.sections)
+        row = Row(
+            salt=salt,
+            desk=recipient.desk,
+            device_id=recipient.device_id,
+            prekey_epoch=recipient.prekey_epoch,
+            sections=sections,
+            box_hash=sha256(box),
+            blobs=blobs,
+            due=recipient.due,
+            answers=recipient.answers,
+        )
+        rows.append(row.encode())
+    return rows
 
 
 def _claims(
