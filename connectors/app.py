@@ -158,6 +158,8 @@ class Loops:
 
     async def _keep(self, part: str, work: Callable[[], Awaitable[None]]) -> None:
         def failed(error: Exception) -> bool:
+            if not isinstance(error, Exception):
+                return False  # cancelled: the retries pass everything by here, and a stop is no failure
             self._failed(part, error)
             return True
 
