@@ -245,7 +245,7 @@ def is_named(basis: Basis, citation: str | None) -> bool:
 
 
 def permitted(category: Category, function: DeskFunction, basis: Basis, citation: str | None = None) -> bool:
-    """Tell whether a section of this category may go to a desk of this function (CON-7).
+    """Tell whether a section of this category may go to a desk of this function (CNT-5, CON-7).
 
     `basis` and `citation` are those the section states. Until grants are in force a `consent` cell opens
     only as a `basis` cell does: on a statute, court order or public task that is cited. `never` stays

@@ -139,7 +139,7 @@ def category_of(model: type[BaseModel], field: str) -> str:
 
 
 def encode_payload(content: Content) -> bytes:
-    """Return the one UTF-8 JSON spelling of `content`; `TooLarge` beyond what its kind may have."""
+    """Return the one UTF-8 JSON spelling of `content` (CNT-1); `TooLarge` beyond what its kind may have."""
     plain = content.model_dump(mode="json", exclude_none=True)
     encoded = json.dumps(plain, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode()
     if len(encoded) > content.max_bytes:

@@ -156,7 +156,7 @@ class Parties(Content):
 
 
 class HandoverOffer(Content):
-    """The payload of section 0 of `handover.offer` version 1 (ENV-12)."""
+    """The payload of section 0 of `handover.offer` version 1 (CNT-2, ENV-12)."""
 
     max_bytes: ClassVar[int] = MAX_OFFER
 

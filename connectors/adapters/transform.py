@@ -54,7 +54,7 @@ class Mapped:
 
 
 def transform(mapping: Mapping, export: Export, *, now_ms: int) -> Mapped:
-    """Return the package that `mapping` makes of `export` at `now_ms` (ms UTC), which dates the deadlines.
+    """Return the package that `mapping` makes of `export` at `now_ms` (ms UTC), which dates the deadlines (CNT-6).
 
     `PackageIncomplete` if something required is missing or of the wrong form, `ExportUnreadable` if the
     export contradicts itself about whom it is, `TooLarge` if no envelope could hold the package. In each

@@ -73,7 +73,7 @@ CATEGORIES: dict[type[Content], frozenset[Category]] = {
         }
     ),
 }
-"""Under which categories each form of body may stand."""
+"""Under which categories each form of body may stand (CNT-3); none of them holds an instrument's items (CNT-4)."""
 
 FORMS: dict[str, type[Content]] = {model.model_fields["kind"].default: model for model in CATEGORIES}
 """The form of body of each `kind`."""

@@ -38,7 +38,7 @@ def test_every_function_belongs_to_exactly_one_kind_of_agency() -> None:
 
 
 @given(CATEGORIES, FUNCTIONS, BASES, CITATIONS)
-def test_con_7_permitted_answers_for_everything_and_never_means_never(
+def test_cnt_5_permitted_answers_for_everything_and_never_means_never(
     category: Category, function: DeskFunction, basis: Basis, citation: str | None
 ) -> None:
     answer = permitted(category, function, basis, citation)
@@ -53,7 +53,7 @@ def test_con_7_permitted_answers_for_everything_and_never_means_never(
 
 
 @given(CATEGORIES, FUNCTIONS, BASES)
-def test_con_7_without_a_citation_only_a_yes_cell_opens(
+def test_cnt_5_without_a_citation_only_a_yes_cell_opens(
     category: Category, function: DeskFunction, basis: Basis
 ) -> None:
     assert permitted(category, function, basis) is (clearance(category, function) is Clearance.YES)

@@ -128,12 +128,12 @@ def test_con_7_what_is_withheld_says_why() -> None:
     ]
 
 
-def test_instrument_items_and_audit_logs_have_no_form_to_be_sent_in() -> None:
+def test_cnt_4_instrument_items_and_audit_logs_have_no_form_to_be_sent_in() -> None:
     assert Category.INSTRUMENT_ITEMS not in PLACEABLE
     assert Category.AUDIT_LOG not in PLACEABLE
 
 
-def test_a_body_stands_only_under_its_own_categories() -> None:
+def test_cnt_3_a_body_stands_only_under_its_own_categories() -> None:
     with pytest.raises(ValidationError):
         PackageSection(
             category=Category.CONTACT,
@@ -152,7 +152,7 @@ def test_a_sensitive_category_must_be_labelled_restricted(category: Category) ->
         PackageSection(**{**fields, "label": Label.STANDARD})
 
 
-def test_env_12_an_offer_names_no_person_and_no_category_and_is_small() -> None:
+def test_cnt_2_env_12_an_offer_names_no_person_and_no_category_and_is_small() -> None:
     package = HandoverPackage(terms=TERMS, sections=(section(Category.IDENTITY, DeskFunction.SOCIAL_WORK),))
     encoded = encode_payload(package.offer(parties()))
     assert b"Invented" not in encoded
@@ -162,7 +162,7 @@ def test_env_12_an_offer_names_no_person_and_no_category_and_is_small() -> None:
     assert not words & {str(category) for category in Category}
 
 
-def test_env_12_an_offer_that_grows_too_large_is_refused() -> None:
+def test_cnt_2_an_offer_that_grows_too_large_is_refused() -> None:
     crowded = parties().model_copy(
         update={
             "recipient_register_numbers": tuple(
@@ -214,7 +214,7 @@ def _spelled(words: str) -> str | None:
 
 
 @given(TEXTS, st.none() | st.dates(), st.none() | st.booleans())
-def test_a_body_has_one_spelling_and_comes_back_equal(name: str, born: date | None, needed: bool | None) -> None:
+def test_cnt_1_a_body_has_one_spelling_and_comes_back_equal(name: str, born: date | None, needed: bool | None) -> None:
     if (clean := _spelled(name)) is None:
         return
     body = Person(family_name=clean, date_of_birth=born, interpreter_needed=needed)
@@ -250,7 +250,7 @@ GOOD = encode_payload(PERSON)
     ],
     ids=range(18),
 )
-def test_bytes_of_another_spelling_or_form_are_malformed_and_not_repeated(data: bytes) -> None:
+def test_cnt_1_bytes_of_another_spelling_or_form_are_malformed_and_not_repeated(data: bytes) -> None:
     with pytest.raises(MalformedEnvelope) as refusal:
         decode_section_body(data)
     assert "Invented" not in str(refusal.value)

@@ -125,7 +125,7 @@ def test_a_code_that_is_not_in_the_table_is_reported_and_not_guessed() -> None:
     assert report(mapped)["person/sex"].startswith("its code is not in the mapping's table")
 
 
-def test_what_nothing_reads_is_reported_by_place_and_what_is_empty_is_not() -> None:
+def test_cnt_6_what_nothing_reads_is_reported_by_place_and_what_is_empty_is_not() -> None:
     mapped = run({"person": person(extra={"a": [1, None, ""]}, nothing=None, none=[]), "more": {"k": "planted"}})
     assert report(mapped) == {"person/extra/a/0": UNREAD, "more/k": UNREAD}
     assert "planted" not in str(mapped)
@@ -290,7 +290,7 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["person", "plan", "more"]), VALUES, max_size=3))
-def test_any_export_gives_a_package_or_one_of_the_named_errors_and_accounts_for_every_leaf(
+def test_cnt_6_any_export_gives_a_package_or_one_of_the_named_errors_and_accounts_for_every_leaf(
     document: dict[str, Any],
 ) -> None:
     try:
