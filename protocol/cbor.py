@@ -70,6 +70,7 @@ def decode(data: bytes, *, limit: int) -> Value:
     except (cbor2.CBORError, MalformedEnvelope, TypeError, ValueError, OverflowError, MemoryError):
         raise MalformedEnvelope from None
     _check(value, MAX_DEPTH)
+    # Trailing bytes (CBOR-4), long spellings and unsorted keys (CBOR-3) do not survive a re-encoding.
     if cbor2.dumps(value, canonical=True) != data:
         raise MalformedEnvelope
     return value
@@ -91,7 +92,7 @@ def _check(value: object, depth: int) -> None:
             _check(item, depth - 1)
     elif isinstance(value, dict):
         for key, item in value.items():
-            if type(key) is not int or not 0 <= key <= MAX_KEY:
+            if type(key) is not int or not 0 <= key <= MAX_KEY:  # CBOR-2
                 raise MalformedEnvelope
             _check(item, depth - 1)
     else:
@@ -99,6 +100,7 @@ def _check(value: object, depth: int) -> None:
 
 
 def _check_text(text: str) -> None:
+    """Raise unless `text` is in normal form C and can be written as UTF-8 (CBOR-5)."""
     if not unicodedata.is_normalized("NFC", text):
         raise MalformedEnvelope
     try:
