@@ -101,7 +101,7 @@ class Hub:
             clock=clock,
         )
         self._authenticator = authenticator
-        self._serving = Serving(clock=clock, hosts=_hosts(settings), observe=self._observe)
+        self._serving = Serving(clock=clock, hosts=_hosts(settings), observe=self.observe)
         self.housekeeping = Housekeeping(
             self.expiry, self.nonces, self.connections.recheck, settings.retention.evidence_days, log
         )
@@ -214,7 +214,8 @@ class Hub:
     def _log_sizes(self) -> dict[str, int]:
         return {"audit_head_index": self._audit_size, "directory_head_index": self.directory.directory.size}
 
-    def _observe(self, exchange: Exchange) -> None:
+    def observe(self, exchange: Exchange) -> None:
+        """Count a finished exchange, and log it if it failed or was not permitted."""
         self.metrics.observe(exchange)
         operation = exchange.operation.id if exchange.operation else None
         if exchange.failure is not None:
@@ -279,13 +280,13 @@ async def run(
     health = Health()
     log.info(Event.STARTING)
     async with AsyncExitStack() as stack:
-        admin_port = await _listen(
-            stack, admin_application(health), settings.hub.admin_host, settings.hub.admin_port, clock
-        )
+        admin = Runner(admin_application(health), clock=clock, shutdown_s=STOP_S / 2)
+        admin_port = await _listen(stack, admin, settings.hub.admin_host, settings.hub.admin_port)
         hub = await Hub.open(settings, keys, log=log, clock=clock, reach=reach)
         stack.push_async_callback(hub.close)
         tls = _tls(settings)
-        port = await _listen(stack, hub.public(), settings.hub.host, settings.hub.port, clock, tls)
+        runner = Runner(hub.public(), clock=clock, shutdown_s=STOP_S / 2, observe=hub.observe)
+        port = await _listen(stack, runner, settings.hub.host, settings.hub.port, tls)
         # The last to be pushed is the first to be called: who waits is let go before the listeners close.
         stack.callback(hub.release)
         url = settings.hub.public_url or f"{'https' if tls else 'http'}://localhost:{port}"
@@ -300,14 +301,8 @@ async def run(
 
 
 async def _listen(
-    stack: AsyncExitStack,
-    app: web.Application,
-    host: str,
-    port: int,
-    clock: Clock,
-    tls: ssl.SSLContext | None = None,
+    stack: AsyncExitStack, runner: Runner, host: str, port: int, tls: ssl.SSLContext | None = None
 ) -> int:
-    runner = Runner(app, clock=clock, shutdown_s=STOP_S / 2)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:

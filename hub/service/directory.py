@@ -13,9 +13,10 @@ from hub.store.engine import Store
 from hub.store.trees import Log
 from keys.directory import Directory
 from keys.signing import Ed25519Signer, sign_head
-from protocol.errors import NotFound, StoreBehind, ThroughcareError, Unavailable
-from protocol.limits import MINUTE
+from protocol.errors import NotFound, StoreBehind, ThroughcareError, Unavailable, UntrustedKey
+from protocol.limits import CLOCK_SKEW, MINUTE
 from protocol.receipts import Head
+from protocol.statements import parse_statement
 
 HEAD_KEPT = MINUTE
 """How long a signed head may be handed out: connectors judge the hub's freshness by its time (DIR-11)."""
@@ -87,6 +88,9 @@ class DirectoryLog:
             known = self.directory.index_of(raw)
             if known is not None:
                 return known
+            if parse_statement(raw).body.issued > self._clock() + CLOCK_SKEW:
+                # Statements are judged by their own date, which nobody may choose ahead of time.
+                raise UntrustedKey("The statement is dated over 10 minutes ahead. Check the clock and sign it again.")
             self.directory.check(raw)
             # Once it is committed it must be taken in, even if who sent it does not wait for the answer.
             return await asyncio.shield(asyncio.ensure_future(self._commit(raw)))

@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The websocket: authenticated once, then the same effects as the HTTP operations, each within its bounds."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+import pytest
+
+from hub.service import mailbox as mailbox_module
+from hub.web import connection as connection_module
+from hub.web import connections as connections_module
+from hub.web.connection import Budget
+from keys.signing import DeviceSigner
+from protocol import labels
+from protocol.errors import EnvelopeIdReused, Revoked
+from protocol.frames import (
+    MAX_INCOMING,
+    Accepted,
+    Acknowledge,
+    Challenge,
+    Deliver,
+    Frame,
+    Hello,
+    Refused,
+    Submit,
+    Welcome,
+    encode_frame,
+    parse_frame,
+)
+from protocol.ids import KeyId
+from protocol.limits import DAY
+from tests.hub.running import RunningHub, eventually
+from tests.keys.world import device_of
+from tests.programme import open_as
+
+CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING)
+
+
+@dataclass
+class Socket:
+    """A connector's end of the websocket, for tests."""
+
+    ws: aiohttp.ClientWebSocketResponse
+    challenge: bytes
+    deliveries: list[Deliver] = field(default_factory=list)
+    closed: tuple[int | None, str] | None = None
+
+    async def send(self, frame: Frame) -> None:
+        await self.ws.send_bytes(encode_frame(frame))
+
+    async def receive(self) -> Frame | None:
+        """Return the next frame, or None once the hub has closed; the reason stands in `closed`."""
+        async with asyncio.timeout(5):
+            message = await self.ws.receive()
+        if message.type in CLOSED:
+            self.closed = (self.ws.close_code, str(message.extra or ""))
+            return None
+        return parse_frame(message.data, limit=MAX_INCOMING)
+
+    async def until(self, kind: type[Frame]) -> Frame:
+        """Return the next frame of `kind`; deliveries that come before are kept."""
+        while True:
+            frame = await self.receive()
+            assert frame is not None, self.closed
+            if isinstance(frame, kind):
+                return frame
+            assert isinstance(frame, Deliver)
+            self.deliveries.append(frame)
+
+
+def hello(device: DeviceSigner, challenge: bytes, *, domain: str = "hub.example", key_id: KeyId | None = None) -> Hello:
+    return Hello(key_id or device.key_id, device.transport.sign(labels.CONNECT, domain.encode() + challenge))
+
+
+@asynccontextmanager
+async def stranger(hub: RunningHub) -> AsyncIterator[Socket]:
+    """Open a websocket and read the challenge."""
+    async with hub.session.ws_connect(f"{hub.url}/v1/connect", max_msg_size=MAX_INCOMING) as ws:
+        first = parse_frame((await ws.receive()).data)
+        assert isinstance(first, Challenge)
+        yield Socket(ws, first.challenge)
+
+
+@asynccontextmanager
+async def connected(hub: RunningHub, device: DeviceSigner) -> AsyncIterator[Socket]:
+    """Open a websocket for a device."""
+    async with stranger(hub) as socket:
+        await socket.send(hello(device, socket.challenge))
+        assert await socket.receive() == Welcome(hub.clock.now)
+        yield socket
+
+
+async def test_http_9_submissions_over_the_websocket_get_the_same_receipts_as_over_http(hub: RunningHub) -> None:
+    prison, probation, _ = hub.programme.members.values()
+    sender = hub.programme.sender("gora-prison")
+    first, second = sender.seal(probation.desk), sender.seal(probation.desk)
+    async with connected(hub, prison.device) as socket:
+        await socket.send(Submit(7, first.data))
+        accepted = await socket.until(Accepted)
+        assert isinstance(accepted, Accepted)
+        assert accepted.ref == 7
+        assert await hub.device(prison).submit(first.data) == accepted.receipt
+        over_http = await hub.device(prison).submit(second.data)
+        await socket.send(Submit(8, second.data))
+        assert await socket.until(Accepted) == Accepted(8, over_http)
+        other = sender.seal(probation.desk, envelope_id=first.envelope_id)
+        await socket.send(Submit(9, other.data))
+        refused = await socket.until(Refused)
+        assert isinstance(refused, Refused)
+        assert (refused.ref, refused.code, refused.retry_after) == (9, EnvelopeIdReused.code, None)
+    assert await hub.leaves() == 2
+
+
+async def test_http_9_what_waits_and_what_comes_is_pushed_and_acknowledged(hub: RunningHub) -> None:
+    prison, probation, _ = hub.programme.members.values()
+    sender = hub.programme.sender("gora-prison")
+    waiting = sender.seal(probation.desk)
+    await hub.device(prison).submit(waiting.data)
+    async with connected(hub, probation.device) as socket:
+        pushed = await socket.until(Deliver)
+        assert isinstance(pushed, Deliver)
+        assert pushed.items == await hub.device(probation).items()
+        message = open_as(probation, pushed.items[0].data, programme=hub.programme, audit_key=hub.audit_key)
+        assert message.message_id == waiting.message_id
+        await hub.device(prison).submit(sender.seal(probation.desk).data)
+        again = await socket.until(Deliver)
+        assert isinstance(again, Deliver)
+        assert [item.index for item in again.items] == [1]
+        await socket.send(Acknowledge(1))
+        await eventually(
+            lambda: not hub.hub.connections._open or not next(iter(hub.hub.connections._open))._unacknowledged
+        )
+    assert await hub.device(probation).items() == ()
+
+
+async def test_http_7_what_was_pushed_and_not_acknowledged_is_pushed_again(hub: RunningHub) -> None:
+    prison, probation, _ = hub.programme.members.values()
+    await hub.device(prison).submit(hub.programme.sender("gora-prison").seal(probation.desk).data)
+    seen = []
+    for _ in range(3):
+        async with connected(hub, probation.device) as socket:
+            seen.append(await socket.until(Deliver))
+    assert seen[0] == seen[1] == seen[2]
+
+
+async def test_http_8_a_connection_acknowledges_only_its_own_mailbox(hub: RunningHub) -> None:
+    prison, probation, csw = hub.programme.members.values()
+    await hub.device(prison).submit(hub.programme.sender("gora-prison").seal(probation.desk).data)
+    async with connected(hub, csw.device) as socket:
+        await socket.send(Acknowledge(0))
+        await hub.device(prison).submit(hub.programme.sender("gora-prison").seal(csw.desk).data)
+        delivered = await socket.until(Deliver)
+        assert isinstance(delivered, Deliver)
+        assert [item.index for item in delivered.items] == [1]
+    assert len(await hub.device(probation).items()) == 1
+
+
+@pytest.mark.parametrize("case", ["domain", "challenge", "key", "unknown", "claim", "frame", "text", "garbage"])
+async def test_http_9_a_wrong_answer_to_the_challenge_is_turned_away(hub: RunningHub, case: str) -> None:
+    prison, probation, _ = hub.programme.members.values()
+    async with stranger(hub) as socket:
+        good = hello(prison.device, socket.challenge)
+        answers: dict[str, Frame] = {
+            "domain": hello(prison.device, socket.challenge, domain="other.example"),
+            "challenge": hello(prison.device, bytes(32)),
+            "key": Hello(prison.device_id, prison.device.sign_digest(socket.challenge)),
+            "unknown": hello(device_of("a stranger"), socket.challenge),
+            "claim": hello(prison.device, socket.challenge, key_id=probation.device_id),
+            "frame": Acknowledge(0),
+        }
+        if case == "text":
+            await socket.ws.send_str("hello")
+        elif case == "garbage":
+            await socket.ws.send_bytes(encode_frame(good) + b"\0")
+        else:
+            await socket.send(answers[case])
+        assert await socket.receive() is None
+        assert socket.closed is not None
+        assert socket.closed[0] == aiohttp.WSCloseCode.POLICY_VIOLATION
+    assert len(hub.hub.connections) == 0
+
+
+async def test_http_9_an_old_answer_does_not_open_a_new_connection(hub: RunningHub) -> None:
+    prison = hub.programme.members["gora-prison"]
+    async with connected(hub, prison.device) as first:
+        recorded = hello(prison.device, first.challenge)
+        async with stranger(hub) as second:
+            await second.send(recorded)
+            assert await second.receive() is None
+
+
+async def test_http_9_silence_after_the_challenge_is_ended(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections_module, "HELLO_S", 0.05)
+    async with stranger(hub) as socket:
+        assert await socket.receive() is None
+
+
+async def test_strangers_are_bounded(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections_module, "MAX_STRANGERS", 1)
+    async with stranger(hub):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await hub.session.ws_connect(f"{hub.url}/v1/connect")
+        assert caught.value.status == 503
+    await eventually(lambda: hub.hub.connections._strangers == 0)
+    async with stranger(hub):
+        pass
+
+
+@pytest.mark.parametrize("data", [b"", b"x", encode_frame(Welcome(1)), encode_frame(Submit(1, b"x")) + b"\0"])
+async def test_http_9_a_frame_of_the_wrong_form_ends_the_connection(hub: RunningHub, data: bytes) -> None:
+    prison = hub.programme.members["gora-prison"]
+    async with connected(hub, prison.device) as socket:
+        await socket.ws.send_bytes(data)
+        assert await socket.receive() is None
+        assert socket.closed is not None
+        assert socket.closed[0] == aiohttp.WSCloseCode.PROTOCOL_ERROR
+
+
+async def test_http_9_text_and_frames_over_the_limit_end_the_connection(hub: RunningHub) -> None:
+    prison = hub.programme.members["gora-prison"]
+    async with connected(hub, prison.device) as socket:
+        await socket.ws.send_str("hello")
+        assert await socket.receive() is None
+    async with connected(hub, prison.device) as socket:
+        await socket.ws.send_bytes(bytes(2 << 20))
+        assert await socket.receive() is None
+        assert socket.closed is not None
+        assert socket.closed[0] == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+
+
+async def test_http_6_poison_over_the_websocket_is_refused_alone(hub: RunningHub) -> None:
+    """Promise 5: the connection stays and its neighbours are accepted."""
+    prison, probation, _ = hub.programme.members.values()
+    sender = hub.programme.sender("gora-prison")
+    async with connected(hub, prison.device) as socket:
+        await socket.send(Submit(1, sender.seal(probation.desk).data))
+        await socket.send(Submit(2, b"poison"))
+        await socket.send(Submit(3, sender.seal(probation.desk).data))
+        answers: dict[int, Accepted | Refused] = {}
+        for _ in range(3):
+            answer = await socket.receive()
+            assert isinstance(answer, Accepted | Refused)
+            answers[answer.ref] = answer
+    assert isinstance(answers[2], Refused)
+    assert answers[2].code == "malformed-envelope"
+    assert isinstance(answers[1], Accepted)
+    assert isinstance(answers[3], Accepted)
+
+
+async def test_an_unforeseen_fault_refuses_one_envelope_and_keeps_the_connection(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prison, probation, _ = hub.programme.members.values()
+
+    async def broken(_device: KeyId, _data: bytes) -> bytes:
+        raise RuntimeError("CANARY")
+
+    async with connected(hub, prison.device) as socket:
+        with monkeypatch.context() as patch:
+            patch.setattr(hub.hub.submissions, "submit", broken)
+            await socket.send(Submit(1, b"x"))
+            refused = await socket.until(Refused)
+        assert isinstance(refused, Refused)
+        assert (refused.code, refused.retry_after) == ("internal-error", 5)
+        await socket.send(Submit(2, hub.programme.sender("gora-prison").seal(probation.desk).data))
+        await socket.until(Accepted)
+    assert "CANARY" not in hub.logged.getvalue()
+    assert "request-failed" in hub.logged.getvalue()
+
+
+async def test_http_12_a_revoked_devices_connection_is_closed_at_once(hub: RunningHub) -> None:
+    prison, probation, _ = hub.programme.members.values()
+    async with connected(hub, probation.device) as revoked, connected(hub, prison.device) as other:
+        hub.programme.revoke_device(probation)
+        await hub.catch_up()
+        assert await revoked.receive() is None
+        assert revoked.closed == (aiohttp.WSCloseCode.POLICY_VIOLATION, Revoked.code)
+        async with stranger(hub) as again:
+            await again.send(hello(probation.device, again.challenge))
+            assert await again.receive() is None
+        await other.send(Submit(1, b"x"))
+        await other.until(Refused)
+
+
+async def test_http_12_a_certificate_that_ends_ends_the_connection(hub: RunningHub) -> None:
+    probation = hub.programme.members["reka-probation"]
+    async with connected(hub, probation.device) as socket:
+        hub.clock.advance(79 * DAY)
+        await hub.hub.housekeeping.check_connections()
+        assert await socket.receive() is None
+
+
+async def test_a_stopping_hub_ends_its_connections(hub: RunningHub) -> None:
+    probation = hub.programme.members["reka-probation"]
+    async with connected(hub, probation.device) as socket:
+        hub.hub.release()
+        assert await socket.receive() is None
+        assert socket.closed is not None
+        assert socket.closed[0] == aiohttp.WSCloseCode.GOING_AWAY
+
+
+async def test_a_connector_that_does_not_acknowledge_gets_no_more_than_the_window(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promise 7: what is in the air is bounded, however much waits."""
+    monkeypatch.setattr(connection_module, "WINDOW", 40_000)
+    monkeypatch.setattr(connection_module, "PAGE", 1)
+    prison, probation, _ = hub.programme.members.values()
+    sender = hub.programme.sender("gora-prison")
+    await hub.device(prison).submit_batch([sender.seal(probation.desk).data for _ in range(20)])
+    async with connected(hub, probation.device) as socket:
+        seen: list[int] = []
+        while len(seen) < 20:
+            try:
+                async with asyncio.timeout(0.3):
+                    delivered = await socket.until(Deliver)
+            except TimeoutError:
+                assert 2 <= len(seen) < 20
+                break
+            assert isinstance(delivered, Deliver)
+            seen += [item.index for item in delivered.items]
+        await socket.send(Acknowledge(seen[-1]))
+        more = await socket.until(Deliver)
+        assert isinstance(more, Deliver)
+        assert more.items[0].index == seen[-1] + 1
+
+
+async def test_acknowledging_what_was_never_delivered_ends_the_connection(hub: RunningHub) -> None:
+    probation = hub.programme.members["reka-probation"]
+    async with connected(hub, probation.device) as socket:
+        await socket.send(Acknowledge(5))
+        assert await socket.receive() is None
+        assert socket.closed == (aiohttp.WSCloseCode.POLICY_VIOLATION, "invalid-input")
+
+
+async def test_connections_of_one_device_are_bounded(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mailbox_module, "MAX_WATCHERS", 1)
+    probation = hub.programme.members["reka-probation"]
+    async with connected(hub, probation.device), connected(hub, probation.device) as second:
+        assert await second.receive() is None
+        assert second.closed is not None
+        assert second.closed[0] == aiohttp.WSCloseCode.TRY_AGAIN_LATER
+
+
+async def test_what_is_worked_on_at_once_is_bounded_in_bytes() -> None:
+    budget = Budget(10)
+    await budget.take(6)
+    second = asyncio.create_task(budget.take(6))
+    await asyncio.sleep(0)
+    assert not second.done()
+    await budget.give(6)
+    await second
+    await budget.give(6)
+    # A single larger piece may pass alone.
+    await budget.take(100)
