@@ -74,7 +74,7 @@ def status(agency: str, voice: Voice) -> None:
 
     async def ask() -> Status:
         async with connected(home.find(agency)) as client:
-            return await client.get_status()
+            return await client.status()
 
     found = asyncio.run(ask())
     voice.data(found.model_dump(mode="json"), _lines(found))

@@ -19,7 +19,7 @@ def list_(agency: str, voice: Voice) -> None:
 
     async def ask() -> DeskPage:
         async with connected(home.find(agency)) as client:
-            return await client.list_desks()
+            return await client.desks()
 
     found = asyncio.run(ask())
     rows = [

@@ -35,7 +35,7 @@ def list_(agency: str, direction: str | None, limit: int, cursor: str | None, vo
 
     async def ask() -> HandoverPage:
         async with connected(home.find(agency)) as client:
-            return await client.list_handovers(direction=wanted, limit=limit, cursor=cursor)
+            return await client.handovers(direction=wanted, limit=limit, cursor=cursor)
 
     found = asyncio.run(ask())
     rows = [
@@ -81,7 +81,7 @@ async def _views(
     for profile in profiles:
         try:
             async with connected(profile) as client:
-                found.append((profile, await client.get_handover(message_id)))
+                found.append((profile, await client.handover(message_id)))
         except NotFound:
             continue
         except Unavailable:

@@ -86,7 +86,7 @@ def send(
 
 async def _send(profile: home.Profile, request: HandoverRequest, wait_s: float) -> tuple[HandoverQueued, HandoverView]:
     async with connected(profile) as client:
-        queued = await client.send_handover(request, idempotency_key=secrets.token_urlsafe(24))
+        queued = await client.send(request, idempotency_key=secrets.token_urlsafe(24))
         return queued, await _settled(client, queued, wait_s)
 
 
@@ -94,7 +94,7 @@ async def _settled(client: ApiClient, queued: HandoverQueued, wait_s: float) -> 
     """Return the handover when no recipient's part is queued any more, or when the time is over."""
     deadline = time.monotonic() + wait_s
     while True:
-        view = await client.get_handover(queued.id)
+        view = await client.handover(queued.id)
         waiting = any(recipient.state in _UNDER_WAY for recipient in view.recipients)
         if not waiting or time.monotonic() >= deadline:
             return view

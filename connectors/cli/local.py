@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from connectors.api_client import ApiClient, ConnectorUnreachable, connect
+from connectors.api_client import ApiClient, ConnectorUnreachable
 from connectors.cli.failures import then
 from connectors.home import Profile
 from protocol.errors import Unavailable
@@ -21,7 +21,7 @@ CURSOR = click.option("--cursor", help="Where the page before ended.")
 async def connected(profile: Profile) -> AsyncIterator[ApiClient]:
     """Yield a client of the connector that `profile` names; `Unavailable` if it does not run."""
     try:
-        async with connect(profile.api_url, Path(profile.token_file)) as client:
+        async with ApiClient.of(profile.api_url, Path(profile.token_file)) as client:
             yield client
     except (ConnectorUnreachable, FileNotFoundError):
         error = Unavailable(f"The connector of {profile.name} does not answer at {profile.api_url}.")

@@ -23,7 +23,7 @@ def list_(agency: str, limit: int, cursor: str | None, voice: Voice) -> None:
 
     async def ask() -> QuarantinePage:
         async with connected(home.find(agency)) as client:
-            return await client.list_quarantine(limit=limit, cursor=cursor)
+            return await client.quarantine(limit=limit, cursor=cursor)
 
     found = asyncio.run(ask())
     voice.data(found.model_dump(mode="json"), _lines(found))

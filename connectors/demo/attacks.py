@@ -11,19 +11,21 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from connectors.enrolment.application import key_request
 from connectors.enrolment.pins import Pins, replay
 from connectors.enrolment.visit import now_ms
 from connectors.hub_client import HubClient
-from connectors.installation import Enrolment, Installation
+from connectors.installation import Enrolment, Installation, LogIdentity
 from keys.directory import Directory
 from keys.sealing import MessageDraft, Recipient, SectionDraft, choose_prekey, seal
-from keys.signing import DeviceSigner
-from protocol.address import DeskAddress, agency_of
-from protocol.enrolment import LogAnchor
+from keys.signing import DeviceSigner, HybridSigner
+from protocol.address import DeskAddress, agency_of, desk_name
+from protocol.clearance import AgencyKind, DeskFunction
+from protocol.enrolment import EnrolmentCode, EnrolmentTerms, LogAnchor, request_mac
 from protocol.errors import ThroughcareError
 from protocol.http.calling import Outgoing, signed
 from protocol.http.hub import READ_MAILBOX
-from protocol.ids import CodeId, EnvelopeId, MessageId, ThreadId, new_id
+from protocol.ids import EnvelopeId, MessageId, ThreadId, new_id
 from protocol.limits import DAY
 from protocol.rows import EnvelopeClass
 
@@ -70,12 +72,35 @@ async def stranger(session: aiohttp.ClientSession, hub_url: str, like: Installat
     hub = HubClient(session, hub_url, now_ms, nobody)
     disguised = Installation(like.enrolment, nobody, like.keystore, like.storage_key)
     envelope = _sealed(await _directory(hub, like.enrolment), disguised, to)
-    invented = CodeId(new_id())
+    code = _invented_code(like.enrolment)
+    request = key_request(code, HybridSigner.generate(), nobody)
     return [
         await _refused(hub.submit_envelope(envelope)),
         await _refused(hub.read_mailbox(0, wait_s=0)),
-        await _refused(hub.redeem_code(invented, secrets.token_bytes(64), secrets.token_bytes(32))),
+        await _refused(hub.redeem_code(code.code_id, request, request_mac(code.secret, request))),
     ]
+
+
+def _invented_code(enrolment: Enrolment) -> EnrolmentCode:
+    """Return a code that is right in everything but that no authority ever made it (attack 59)."""
+    return EnrolmentCode(
+        secret=secrets.token_bytes(16),
+        root_fingerprint=enrolment.root_fingerprint,
+        hub_url=enrolment.hub_url,
+        directory=_anchor(enrolment.directory),
+        audit=_anchor(enrolment.audit),
+        terms=EnrolmentTerms(
+            agency=enrolment.agency,
+            agency_kind=AgencyKind.PRISON,
+            desks=((desk_name(enrolment.desks[0]), DeskFunction.PRISON_RELEASE),),
+            expires=now_ms() + DAY,
+        ),
+        name="Nobody",
+    )
+
+
+def _anchor(log: LogIdentity) -> LogAnchor:
+    return LogAnchor(log.origin, log.key, log.minimum_size)
 
 
 async def _refused(attempt: Awaitable[object]) -> Refusal:
@@ -87,7 +112,7 @@ async def _refused(attempt: Awaitable[object]) -> Refusal:
 
 
 async def _directory(hub: HubClient, enrolment: Enrolment) -> Directory:
-    logs = (LogAnchor(log.origin, log.key, log.minimum_size) for log in (enrolment.directory, enrolment.audit))
+    logs = (_anchor(enrolment.directory), _anchor(enrolment.audit))
     return await replay(hub, Pins(enrolment.domain, enrolment.root_fingerprint, *logs))
 
 

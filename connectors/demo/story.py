@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import aiohttp
 
 from connectors.adapters import Mapped, load_mapping, read_export, transform
-from connectors.api_client import ApiClient, connect
+from connectors.api_client import ApiClient
 from connectors.demo import attacks, proof
 from connectors.demo.export_copy import PlantedExport, mapping_file, plant
 from connectors.demo.telling import Teller
@@ -90,7 +90,7 @@ class Story:
     async def _start(self, part: Part) -> None:
         await self._sandbox.start_connector(part)
         profile = self._sandbox.profile(part)
-        client = connect(profile.api_url, Path(profile.token_file))
+        client = ApiClient.of(profile.api_url, Path(profile.token_file))
         self._clients[part.name] = await self._open_clients.enter_async_context(client)
 
     # Sending
@@ -107,7 +107,7 @@ class Story:
 
     async def _send(self, mapped: Mapped) -> HandoverQueued:
         with self._teller.step("It is sealed once for two desks, and accepted by the hub with a receipt.") as step:
-            queued = await self._clients[GORA.name].send_handover(_request(mapped), idempotency_key=_key(0))
+            queued = await self._clients[GORA.name].send(_request(mapped), idempotency_key=_key(0))
             for plan in queued.recipients:
                 step.detail(f"to {plan.desk}: {len(plan.sections)} sections, {len(plan.withheld)} withheld")
             view = await self._until(GORA, queued, lambda view: all(one.receipt for one in view.recipients))
@@ -149,10 +149,10 @@ class Story:
         with self._teller.step("The hub is killed (-9) in mid-send, and its operator turns out dishonest.") as step:
             others = []
             for number in range(1, IN_FLIGHT + 1):
-                others.append(await prison.send_handover(_request(mapped), idempotency_key=_key(number)))
+                others.append(await prison.send(_request(mapped), idempotency_key=_key(number)))
                 if number == IN_FLIGHT // 2 and box.hub is not None:
                     await box.hub.kill()
-            views = [await prison.get_handover(one.id) for one in others]
+            views = [await prison.handover(one.id) for one in others]
             queued = sum(view.state is MessageState.QUEUED for view in views)
             step.detail(f"{IN_FLIGHT} more handovers were under way: {IN_FLIGHT - queued} accepted, {queued} waiting")
             section = proof.flip_stored_bit(box.hub_data, await self._envelope_of(first))
@@ -164,7 +164,7 @@ class Story:
             await asyncio.gather(self._sandbox.start_hub(), self._start(REKA))
             reka = self._clients[REKA.name]
             view = await self._until(REKA, first, lambda view: view.state is MessageState.RECEIVED)
-            refused = (await reka.list_quarantine()).items
+            refused = (await reka.quarantine()).items
             if not refused:
                 raise WentWrong(f"{REKA.title} has taken what the hub had changed")
             step.detail(f"what the hub had changed was refused ({refused[-1].code}), reported, and sealed anew")
@@ -178,7 +178,7 @@ class Story:
             for one in others:
                 await self._until(GORA, one, lambda view: view.state is MessageState.OPENED)
             for part in (REKA, POLJE):
-                page = await self._clients[part.name].list_handovers(direction=Direction.RECEIVED, limit=200)
+                page = await self._clients[part.name].handovers(direction=Direction.RECEIVED, limit=200)
                 received = [item.id for item in page.items]
                 if sorted(received) != sorted(sent):
                     raise WentWrong(
@@ -197,7 +197,7 @@ class Story:
                 raise WentWrong(f"a planted phrase was found in {found[0] if found else log_found[0]}")
             step.detail(f"{len(export.phrases)} phrases as text, hex and base64; {files} files, {size // 1024} KiB")
             for part in (REKA, POLJE):
-                view = await self._clients[part.name].get_handover(first.id)
+                view = await self._clients[part.name].handover(first.id)
                 shown = view.model_dump_json()
                 known = [category for category, phrase in export.phrases.items() if phrase in shown]
                 due = _planted_for(part.function)
@@ -220,7 +220,7 @@ class Story:
             )
         ]
         for part in (REKA, POLJE):
-            view = await self._clients[part.name].get_handover(first.id)
+            view = await self._clients[part.name].handover(first.id)
             columns.append((part.title, [f"{one.category}: {_glimpse(one.body)}" for one in view.sections]))
         self._teller.title("What was seen of the first handover")
         self._teller.side_by_side(columns)
@@ -233,7 +233,7 @@ class Story:
 
         async def look() -> HandoverView | None:
             try:
-                view = await client.get_handover(queued.id)
+                view = await client.handover(queued.id)
             except NotFound:
                 return None
             return view if enough(view) else None
@@ -241,7 +241,7 @@ class Story:
         return await _patiently(look)
 
     async def _envelope_of(self, queued: HandoverQueued) -> bytes:
-        view = await self._clients[GORA.name].get_handover(queued.id)
+        view = await self._clients[GORA.name].handover(queued.id)
         envelope_id = view.recipients[0].envelope_id
         if envelope_id is None:
             raise WentWrong("the first handover has no envelope")

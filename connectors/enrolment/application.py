@@ -138,7 +138,7 @@ def begin(code: EnrolmentCode, data_dir: Path, passphrase: bytes, params: KdfPar
     for name, seed in zip(_AGENCY_NAMES + _DEVICE_NAMES, agency.seeds + device.seeds, strict=True):
         keystore.put(name, name, seed)
     keystore.put(places.STORAGE, places.STORAGE, secrets.token_bytes(_STORAGE_KEY_SIZE))
-    request = _key_request(code, agency, device)
+    request = key_request(code, agency, device)
     _write(data_dir, _Saved(code=code.text(), request=request))
     return Application(data_dir, code, request, keystore, agency, device)
 
@@ -170,7 +170,8 @@ def _write(data_dir: Path, saved: _Saved) -> None:
     write_private(data_dir / APPLICATION_FILE, saved.model_dump_json().encode())
 
 
-def _key_request(code: EnrolmentCode, agency: HybridSigner, device: DeviceSigner) -> bytes:
+def key_request(code: EnrolmentCode, agency: HybridSigner, device: DeviceSigner) -> bytes:
+    """Return the key request under `code`, with a proof that its maker holds each key (ENR-3)."""
     address = code.terms.agency
     message = identity_proof_message(code.code_id, address, agency.public)
     return KeyRequest(

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From an empty machine to an enrolled agency, typed command by command, and what is refused on the way (attack 59)."""
+
+import json
+import re
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from connectors.authority.office import open_office
+from connectors.cli import main
+from connectors.enrolment import application
+from connectors.installation import read_enrolment
+from connectors.sandbox.ports import free_ports
+from keys.sealedfile import SMALL
+from protocol.enrolment import parse_code
+from tests.scenarios.running import BIN, Typist, started
+
+
+class Town:
+    """An authority with a hub that runs, in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.authority = folder / "authority"
+        self.hub_url = ""
+
+    def passphrase(self, name: str) -> Path:
+        return self.authority / "passphrases" / f"{name}.passphrase"
+
+    def hub_config(self, root_fingerprint: str) -> Path:
+        port, admin = free_ports(2)
+        (self.folder / "hub.passphrase").write_text("a hub's passphrase\n")
+        (self.folder / "hub.passphrase").chmod(0o600)
+        config = self.folder / "hub.toml"
+        config.write_text(
+            f'[hub]\ndomain = "hub.example"\ndata_dir = "hub"\nprofile = "demo"\nport = {port}\nadmin_port = {admin}\n'
+            f'passphrase_file = "hub.passphrase"\nroot_fingerprint = "{root_fingerprint}"\n'
+        )
+        return config
+
+
+def quiet(*arguments: str | Path) -> None:
+    """Type a command that must go well."""
+    assert main([*map(str, arguments), "--quiet"]) == 0
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    place = Town(tmp_path_factory.mktemp("town"))
+    names = ("--domain", "hub.example", "--programme", "P", "--jurisdiction", "J", "--root-persons", "1")
+    quiet("authority", "init", place.authority, *names)
+    fingerprint = open_office(place.authority).facts.root_fingerprint.hex()
+    config = place.hub_config(fingerprint)
+    subprocess.run([BIN / "throughcare-hub", "init", "--config", config], check=True, capture_output=True)
+    with started(BIN / "throughcare-hub", "run", "--config", config, "--ready-json") as hub:
+        place.hub_url = hub.ready["url"]
+        quiet("authority", "publish", place.authority, "--hub", place.folder / "hub" / "hub-public.json")
+        yield place
+
+
+@pytest.fixture
+def type_(capsys: pytest.CaptureFixture[str]) -> Typist:
+    return Typist(capsys)
+
+
+def invited(town: Town, type_: Typist, agency: str, *more: str) -> Path:
+    """Return the file of a fresh code for an agency."""
+    target = town.folder / f"{agency}.code"
+    spoken = type_(
+        "authority", "invite", town.authority, "--agency", agency, "--name", agency.title(), "--kind", "probation",
+        "--desk", "intake=probation-intake", "--approver", "1", "--passphrase-file", town.passphrase("approver-1"),
+        "--out", target, "--json", *more,
+    )  # fmt: skip
+    assert spoken.code == 0, spoken.err
+    return target
+
+
+def enrol(type_: Typist, folder: Path, code: Path | None = None, wait: int = 0) -> tuple[int, str, str]:
+    """Type `throughcare enrol` and return exit code, output and talk."""
+    secret = folder.parent / f"{folder.name}.passphrase"
+    secret.write_text("an agency's passphrase\n")
+    secret.chmod(0o600)
+    named = ["--code-file", str(code)] if code else []
+    spoken = type_(
+        "enrol", "--data-dir", folder, "--passphrase-file", secret, "--demo", "--wait", str(wait), "--json", *named
+    )
+    return spoken.code, spoken.out, spoken.err
+
+
+def words_in(talk: str) -> str:
+    found = re.search(r"^ {4}((?:[a-z]+ ){7}[a-z]+)$", talk, re.MULTILINE)
+    assert found, talk
+    return found[1]
+
+
+def approve(town: Town, type_: Typist, agency: str, number: int, words: str) -> tuple[int, str]:
+    spoken = type_(
+        "authority", "approve", town.authority, agency, "--approver", str(number), "--words", words,
+        "--passphrase-file", town.passphrase(f"approver-{number}"), "--json",
+    )  # fmt: skip
+    return spoken.code, spoken.err
+
+
+def test_enr_1_to_enr_5_an_agency_is_enrolled_command_by_command(town: Town, type_: Typist, tmp_path: Path) -> None:
+    """enr_1 enr_2 enr_3 enr_4 enr_5, with the waiting command interrupted and typed again."""
+    code = invited(town, type_, "reka")
+    assert code.stat().st_mode & 0o777 == 0o600
+    status, _, talk = enrol(type_, tmp_path / "reka", code)
+    assert status == 7, "the approvers have not signed yet"
+    words = words_in(talk)
+    pending = {item["agency"]: item for item in type_("authority", "pending", town.authority, "--json").json["items"]}
+    assert pending["reka@hub.example"]["words"] == words.split(), "both sides see the same words"
+    assert approve(town, type_, "reka", 1, words)[0] == 0
+    assert approve(town, type_, "reka", 1, words)[0] == 6, "one approver counts once"
+    assert enrol(type_, tmp_path / "reka")[0] == 7, "one approver is not enough"
+    assert approve(town, type_, "reka", 2, words)[0] == 0
+    status, out, talk = enrol(type_, tmp_path / "reka")
+    assert status == 0, talk
+    assert json.loads(out)["desks"] == ["intake.reka@hub.example"]
+    assert words_in(talk) == words
+    enrolment = read_enrolment(tmp_path / "reka")
+    assert enrolment.root_fingerprint == open_office(town.authority).facts.root_fingerprint
+    assert [actor.name for actor in enrolment.actors] == ["connector service"]
+    assert not (tmp_path / "reka" / application.APPLICATION_FILE).exists(), "the code's secret is gone"
+    assert type_("config", "check", tmp_path / "reka" / "connector.toml").code == 0
+    assert "reka" not in str(type_("authority", "pending", town.authority, "--json").json)
+
+
+def test_enr_2_a_code_is_redeemed_once_only(town: Town, type_: Typist, tmp_path: Path) -> None:
+    """Attack 59: the same code with other keys."""
+    code = invited(town, type_, "once")
+    assert enrol(type_, tmp_path / "first", code)[0] == 7
+    status, _, talk = enrol(type_, tmp_path / "second", code)
+    assert status == 4
+    assert "enrolment-refused" in talk
+    assert enrol(type_, tmp_path / "first")[0] == 7, "the first one's application stands"
+
+
+def test_enr_1_a_damaged_code_is_refused_before_anything_is_sent(town: Town, type_: Typist, tmp_path: Path) -> None:
+    code = invited(town, type_, "damaged")
+    text = code.read_text().strip()
+    code.write_text(text[:60] + ("A" if text[60] != "A" else "B") + text[61:])
+    status, _, talk = enrol(type_, tmp_path / "damaged", code)
+    assert status == 4
+    assert "damaged" in talk
+    assert not (tmp_path / "damaged").exists()
+
+
+def test_enr_4_other_words_are_refused_and_nothing_is_signed(town: Town, type_: Typist, tmp_path: Path) -> None:
+    code = invited(town, type_, "words")
+    words = words_in(enrol(type_, tmp_path / "words", code)[2])
+    status, talk = approve(town, type_, "words", 1, " ".join(reversed(words.split())))
+    assert status == 4
+    assert "Nothing was signed" in talk
+    assert not open_office(town.authority).approval_file("words").exists()
+
+
+def test_enr_2_a_code_that_no_authority_registered_is_refused(town: Town, type_: Typist, tmp_path: Path) -> None:
+    """Attack 59: right in all it pins, but made by somebody else."""
+    known = parse_code(invited(town, type_, "known").read_text())
+    forged = tmp_path / "forged.code"
+    forged.write_text(replace(known, secret=b"s" * 16).text())
+    forged.chmod(0o600)
+    assert enrol(type_, tmp_path / "forged", forged)[0] == 4
+
+
+def test_enr_1_a_code_for_another_hub_sends_nothing(town: Town, type_: Typist, tmp_path: Path) -> None:
+    """Attack 59: the address leads to a hub that is not the one whose keys the code pins."""
+    known = parse_code(invited(town, type_, "elsewhere").read_text())
+    for number, other in enumerate(
+        (
+            replace(known, root_fingerprint=b"\0" * 32),
+            replace(known, directory=replace(known.directory, key=b"\1" * 32)),
+            replace(known, audit=replace(known.audit, origin="other.example/audit")),
+        )
+    ):
+        file = tmp_path / f"other{number}.code"
+        file.write_text(other.text())
+        file.chmod(0o600)
+        status, _, talk = enrol(type_, tmp_path / f"other{number}", file)
+        assert status == 4
+        assert "Nothing was sent" in talk
+    assert enrol(type_, tmp_path / "right", town.folder / "elsewhere.code")[0] == 7, "the code was not used up"
+
+
+def test_enr_1_a_directory_smaller_than_the_code_says_is_refused(town: Town, type_: Typist, tmp_path: Path) -> None:
+    """Attack 15: the hub shows an older directory to a newcomer."""
+    known = parse_code(invited(town, type_, "older").read_text())
+    file = tmp_path / "older.code"
+    file.write_text(replace(known, directory=replace(known.directory, size=10_000)).text())
+    file.chmod(0o600)
+    status, _, talk = enrol(type_, tmp_path / "older", file)
+    assert status == 8
+    assert "directory-inconsistent" in talk
+
+
+def test_enr_3_keys_that_nobody_asked_for_are_noticed_by_the_agency(town: Town, type_: Typist, tmp_path: Path) -> None:
+    """The approvers are talked into another application under the same name: the agency's own refuses to go on."""
+    mine = invited(town, type_, "twin")
+    words = words_in(enrol(type_, tmp_path / "mine", mine)[2])
+    approve(town, type_, "twin", 1, words)
+    other = invited(town, type_, "twin", "--replace")
+    words = words_in(enrol(type_, tmp_path / "other", other)[2])
+    for number in (1, 2):
+        assert approve(town, type_, "twin", number, words)[0] == 0
+    status, _, talk = enrol(type_, tmp_path / "mine")
+    assert status == 4
+    assert "other keys" in talk
+    assert not (tmp_path / "mine" / "enrolment.json").exists()
+
+
+def test_enr_2_the_command_waits_for_the_approvers(town: Town, type_: Typist, tmp_path: Path) -> None:
+    code = parse_code(invited(town, type_, "waits").read_text())
+    applied = application.begin(code, tmp_path / "waits", b"an agency's passphrase", SMALL)
+    words = " ".join(applied.words)
+    hand_in = enrol(type_, tmp_path / "waits")
+    assert hand_in[0] == 7
+    approve(town, type_, "waits", 1, words)
+    office = open_office(town.authority)
+    signing = threading.Timer(0.5, lambda: _approve_directly(town, office.folder, words))
+    signing.start()
+    assert enrol(type_, tmp_path / "waits", wait=30)[0] == 0
+    signing.join()
+
+
+def _approve_directly(town: Town, folder: Path, words: str) -> None:
+    secret = str(town.passphrase("approver-2"))
+    main(
+        ["authority", "approve", str(folder), "waits", "--approver", "2", "--words", words, "--passphrase-file", secret]
+    )
+
+
+def test_dir_4_a_connector_without_a_pinned_root_does_not_start(type_: Typist, tmp_path: Path) -> None:
+    """Attack 59."""
+    secret = tmp_path / "passphrase"
+    secret.write_text("p\n")
+    secret.chmod(0o600)
+    config = tmp_path / "connector.toml"
+    config.write_text('[connector]\ndata_dir = "."\npassphrase_file = "passphrase"\nprofile = "demo"\nport = 0\n')
+    spoken = type_("connector", "run", "--config", config)
+    assert spoken.code == 3
+    assert "throughcare enrol" in spoken.err
+
+
+def test_a_hub_of_another_root_is_not_published_to(town: Town, type_: Typist, tmp_path: Path) -> None:
+    names = ("--domain", "hub.example", "--programme", "Q", "--jurisdiction", "J", "--root-persons", "1")
+    assert type_("authority", "init", tmp_path / "rival", *names).code == 0
+    spoken = type_("authority", "publish", tmp_path / "rival", "--hub", town.folder / "hub" / "hub-public.json")
+    assert spoken.code == 4
+    assert "not the hub that was meant" in spoken.err

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Against a sandbox: a real record goes to two desks, each sees its own part, and a broken one goes nowhere."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.scenarios.running import BIN, SAMPLES, Running, Spoken, Typist, descendants, started
+
+NAMES = ["gora-prison", "reka-probation", "polje-csw"]
+REKA = "intake.reka-probation@hub.example"
+POLJE = "intake.polje-csw@hub.example"
+DEMO = Path(__file__).parents[2] / "connectors" / "demo"
+
+with_samples = pytest.mark.skipif(
+    not SAMPLES.exists(), reason="the sample records are not here (looked for ../shared/samples/resettlement)"
+)
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with started(BIN / "throughcare", "sandbox", "--json", "--data", tmp_path_factory.mktemp("sandbox")) as running:
+        yield running
+
+
+@pytest.fixture
+def type_(capsys: pytest.CaptureFixture[str], sandbox: Running) -> Typist:
+    return Typist(capsys)
+
+
+def sent(type_: Typist, export: Path, mapping: str | Path = "resettlement", *more: str) -> Spoken:
+    return type_(
+        "handover", "send", "--agency", "gora-prison", "--mapping", mapping, "--input", export,
+        "--to", REKA, "--to", POLJE, "--wait", "20", "--json", *more,
+    )  # fmt: skip
+
+
+def received(type_: Typist, agency: str, message_id: str) -> dict[str, Any]:
+    """Return an agency's view, waiting until it is there; the hub pushes, so that is soon."""
+    for _ in range(200):
+        shown = type_("handover", "show", message_id, "--agency", agency, "--json")
+        if shown.code == 0 and shown.json["state"] == "received":
+            return dict(shown.json)
+    raise AssertionError(f"{agency} has not received the handover")
+
+
+def test_the_sandbox_describes_itself_in_one_line(sandbox: Running) -> None:
+    assert sandbox.ready.keys() == {"hub", "agencies"}
+    hub = sandbox.ready["hub"]
+    assert hub.keys() == {"url", "admin_url", "data_dir"}
+    assert [agency["name"] for agency in sandbox.ready["agencies"]] == NAMES
+    for agency in sandbox.ready["agencies"]:
+        assert agency.keys() == {"name", "desk", "api_url", "token_file", "data_dir"}
+        assert Path(agency["token_file"]).stat().st_mode & 0o777 == 0o600
+        assert Path(agency["data_dir"]).is_dir()
+    urls = [hub["url"], hub["admin_url"], *(agency["api_url"] for agency in sandbox.ready["agencies"])]
+    assert all(url.startswith("http://localhost:") and "/v1" not in url for url in urls)
+    assert len(set(urls)) == 5
+
+
+def test_every_agency_sees_all_desks_in_the_directory(type_: Typist) -> None:
+    for name in NAMES:
+        desks = type_("directory", "list", "--agency", name, "--json").json["items"]
+        assert {desk["address"]: desk["function"] for desk in desks} == {
+            "release.gora-prison@hub.example": "prison-release",
+            REKA: "probation-intake",
+            POLJE: "social-work",
+        }
+
+
+def check_handover(type_: Typist, sending: Spoken) -> None:
+    assert sending.code == 0, sending.err
+    plan = {one["desk"]: [section["category"] for section in one["sections"]] for one in sending.json["recipients"]}
+    message_id = sending.json["id"]
+    for name, desk in (("reka-probation", REKA), ("polje-csw", POLJE)):
+        view = received(type_, name, message_id)
+        assert [section["category"] for section in view["sections"]] == plan[desk]
+        assert all(section["body"] for section in view["sections"])
+        assert [one["desk"] for one in view["recipients"]] == [desk], "a recipient learns of no other"
+        assert view["recipients"][0]["withheld"] == [], "what was withheld is the sender's to know"
+        assert view["not_understood"] == []
+        listed = type_("handover", "list", "--agency", name, "--json").json["items"]
+        assert message_id in [item["id"] for item in listed]
+    assert set(plan[POLJE]) < set(plan[REKA])
+    assert not {"offence", "risk-summary", "medical"} & set(plan[POLJE])
+    mine = type_("handover", "show", message_id, "--agency", "gora-prison", "--json").json
+    assert mine["not_understood"] == sending.json["not_understood"] != []
+    assert all(one["receipt"] for one in mine["recipients"])
+    assert {one["desk"] for one in mine["recipients"] if one["withheld"]} >= {POLJE}
+
+
+@with_samples
+@pytest.mark.parametrize("person", ["G4161UF", "A8731DY"])
+def test_a_real_record_is_opened_by_two_desks_each_its_own_sections(person: str, type_: Typist) -> None:
+    check_handover(type_, sent(type_, SAMPLES / person))
+
+
+@with_samples
+def test_another_persons_folder_of_the_same_form_works_unchanged(type_: Typist, tmp_path: Path) -> None:
+    """A third person, made of the second: other numbers, names and dates, fewer files, empty lists, nulls."""
+    folder = tmp_path / "Z0000ZZ"
+    shutil.copytree(SAMPLES / "A8731DY", folder)
+    folder.chmod(0o755)
+    for file in folder.iterdir():
+        text = file.read_text(encoding="utf-8").replace("A8731DY", "Z0000ZZ").replace("1982", "1983")
+        file.chmod(0o644)
+        file.write_text(text, encoding="utf-8")
+    (folder / "curious-api-LearnerEducationByNomsId.json").unlink()
+    edit(folder / "interventions-service-api-PrisonerReferrals.json", emptied)
+    edit(folder / "arn-api-RisksByCrn.json", nulled)
+    check_handover(type_, sent(type_, folder))
+
+
+def edit(file: Path, change: Callable[[Any], Any]) -> None:
+    file.write_text(json.dumps(change(json.loads(file.read_text(encoding="utf-8")))), encoding="utf-8")
+
+
+def emptied(value: Any) -> Any:
+    """Return the document with every list emptied."""
+    if isinstance(value, dict):
+        return {key: emptied(inner) for key, inner in value.items()}
+    return [] if isinstance(value, list) else value
+
+
+def nulled(value: Any) -> Any:
+    """Return the document with every second text of an object set to null."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: None if isinstance(inner, str) and number % 2 else nulled(inner)
+        for number, (key, inner) in enumerate(value.items())
+    }
+
+
+def test_the_demos_export_is_sent_as_the_readme_says(type_: Typist) -> None:
+    check_handover(type_, sent(type_, DEMO / "export", DEMO / "mapping.toml"))
+
+
+def truncated(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def in_another_encoding(data: bytes) -> bytes:
+    return data.decode().replace("Danilo", "Đanilo").encode("utf-16")
+
+
+def of_another_type(_: bytes) -> bytes:
+    return b'"only a text"'
+
+
+def without_a_name(data: bytes) -> bytes:
+    return data.replace(b'"familyName"', b'"familyNme"')
+
+
+@pytest.mark.parametrize("damage", [truncated, in_another_encoding, of_another_type, without_a_name])
+def test_a_broken_file_gets_a_clear_error_and_sends_nothing(
+    damage: Callable[[bytes], bytes], type_: Typist, tmp_path: Path
+) -> None:
+    folder = tmp_path / "export"
+    shutil.copytree(DEMO / "export", folder)
+    before = type_("handover", "list", "--agency", "gora-prison", "--json", "--limit", "200").json
+    file = folder / "person.json"
+    file.write_bytes(damage(file.read_bytes()))
+    spoken = sent(type_, folder, DEMO / "mapping.toml")
+    assert spoken.code == 1
+    assert spoken.out == ""
+    assert [line.split(":")[0] for line in spoken.err.splitlines()] == ["error", "why", "next"]
+    assert "person" in spoken.err
+    assert "Danilo" not in spoken.err, "an error shows places, never values"
+    assert type_("handover", "list", "--agency", "gora-prison", "--json", "--limit", "200").json == before
+
+
+SEND = ["handover", "send", "--agency", "gora-prison"]
+MAPPED = [*SEND, "--mapping", str(DEMO / "mapping.toml")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["handover", "list", "--agency", "nobody"], 5, "gora-prison, polje-csw, reka-probation"),
+        (["handover", "show", "msg_" + "a" * 26], 5, "No handover with this id"),
+        (["handover", "show", "nonsense"], 2, "msg_"),
+        ([*SEND, "--mapping", "nonsense", "--input", ".", "--to", REKA], 3, "resettlement"),
+        ([*MAPPED, "--input", "/nowhere", "--to", REKA], 1, "nowhere"),
+        ([*MAPPED, "--input", str(DEMO / "export"), "--to", "not a desk"], 2, "throughcare directory list"),
+        ([*MAPPED, "--input", str(DEMO / "export"), "--to", "intake.nowhere"], 7, "throughcare directory list"),
+    ],
+)
+def test_each_mistake_is_told_with_its_exit_code(arguments: list[str], code: int, told: str, type_: Typist) -> None:
+    spoken = type_(*arguments)
+    assert spoken.code == code, spoken.err
+    assert spoken.out == ""
+    assert told in spoken.err
+
+
+def test_show_without_an_agency_prints_each_ones_own_view(type_: Typist) -> None:
+    message_id = sent(type_, DEMO / "export", DEMO / "mapping.toml").json["id"]
+    for name in ("reka-probation", "polje-csw"):
+        received(type_, name, message_id)
+    items = {item["agency"]: item for item in type_("handover", "show", message_id, "--json").json["items"]}
+    assert sorted(items) == sorted(NAMES)
+    assert len(items["gora-prison"]["sections"]) == len(items["reka-probation"]["sections"]) == 12
+    assert len(items["polje-csw"]["sections"]) == 7
+    text = type_("handover", "show", message_id).out
+    assert "at polje-csw: received" in text
+    assert "not understood by the mapping, and not sent: 2 places" in text
+
+
+def test_a_desk_may_be_named_without_the_domain_and_mapping_alone_sends_nothing(type_: Typist) -> None:
+    short = type_(
+        "handover", "send", "--agency", "Gora Prison", "--mapping", DEMO / "mapping.toml",
+        "--input", DEMO / "export", "--to", "intake.reka-probation", "--check-only", "--json",
+    )  # fmt: skip
+    assert short.code == 0
+    assert short.json["sent"] is False
+    assert [item["path"] for item in short.json["not_understood"]] == ["person/locker/shelf", "person/locker/key"]
+
+
+def test_nothing_readable_lies_at_the_hub(sandbox: Running, type_: Typist) -> None:
+    """Delivery promise 5 and attack 61, on what all tests of this module sent."""
+    sent(type_, DEMO / "export", DEMO / "mapping.toml")
+    hub = Path(sandbox.ready["hub"]["data_dir"])
+    files = [path for path in hub.rglob("*") if path.is_file()]
+    assert files
+    for phrase in (
+        b"Primjer",
+        b"Invented Street",
+        b"Danilo",
+        b"risk-summary",
+        b"locker",
+    ):
+        assert [path for path in files if phrase in path.read_bytes()] == []
+
+
+def test_status_and_quarantine_are_quiet(type_: Typist) -> None:
+    for name in NAMES:
+        status = type_("connector", "status", "--agency", name, "--json").json
+        assert status["agency"] == f"{name}@hub.example"
+        assert status["hub"]["connected"]
+        assert type_("quarantine", "list", "--agency", name, "--json").json["items"] == []
+        assert "Nothing is in quarantine" in type_("quarantine", "list", "--agency", name).out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_sigterm_leaves_no_process_and_no_profile_and_the_data_can_go_on(tmp_path: Path, type_: Typist) -> None:
+    home = tmp_path / "home"
+    command: list[str | Path] = [BIN / "throughcare", "sandbox", "--json", "--data", tmp_path / "data"]
+    with started(*command, THROUGHCARE_HOME=str(home)) as running:
+        first = running.ready
+        assert len(list((home / "profiles").glob("*.json"))) == 3
+        assert len(descendants(tmp_path)) >= 5
+        assert running.stop() == 0
+    assert descendants(tmp_path) == []
+    assert list((home / "profiles").glob("*.json")) == []
+    with started(*command, THROUGHCARE_HOME=str(home)) as running:
+        assert running.ready == first, "the same sandbox goes on, enrolled as it was"
+        killed = next(pid for pid in descendants(tmp_path) if b"polje-csw" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        os.kill(killed, signal.SIGKILL)
+        assert running.process.wait(timeout=20) == 7, "a child that dies ends the sandbox"
+    assert descendants(tmp_path) == []
+    assert list((home / "profiles").glob("*.json")) == []
+
+
+def test_a_folder_that_is_no_sandbox_is_left_alone(type_: Typist, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("important")
+    spoken = type_("sandbox", "--data", tmp_path)
+    assert spoken.code == 3
+    assert (tmp_path / "thesis.txt").read_text() == "important"
