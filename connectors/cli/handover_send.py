@@ -24,13 +24,15 @@ from connectors.cli.voice import Voice, speaks
 from connectors.enrolment.visit import now_ms
 from protocol.address import DeskAddress, domain_of, parse_desk
 from protocol.errors import InvalidInput
-from protocol.http.handovers import HandoverQueued, HandoverRequest, HandoverView, MessageState
+from protocol.http.handovers import MAX_NOT_UNDERSTOOD, HandoverQueued, HandoverRequest, HandoverView, MessageState
 from protocol.http.handovers import NotUnderstood as Place
 from protocol.ids import Kind, OfficerId, raw, text
 
 _SHOWN: Final = 12
 """Places that the mapping did not understand, as many as are shown on a terminal; --json has all of them."""
 _LOOK_EVERY_S: Final = 0.2
+_MAX_PATH: Final = 500
+_MAX_REASON: Final = 200
 _UNDER_WAY = (MessageState.QUEUED,)
 
 
@@ -75,7 +77,7 @@ def send(
     request = HandoverRequest(
         to=to,
         package=mapped.package,
-        not_understood=[Place(path=item.path, reason=item.reason) for item in mapped.not_understood],
+        not_understood=places(mapped),
         officer=acting,
     )
     queued, view = asyncio.run(_send(profile, request, wait))
@@ -109,6 +111,15 @@ def full_address(desk: str, sender: home.Profile) -> DeskAddress:
         return parse_desk(desk)
     except InvalidInput as error:
         raise then(error, f"throughcare directory list --agency {sender.name}") from None
+
+
+def places(mapped: Mapped) -> list[Place]:
+    """Return what was not understood as the connector keeps it; beyond what it keeps, how many more there were."""
+    found = [Place(path=item.path[:_MAX_PATH], reason=item.reason[:_MAX_REASON]) for item in mapped.not_understood]
+    if len(found) <= MAX_NOT_UNDERSTOOD:
+        return found
+    kept = found[: MAX_NOT_UNDERSTOOD - 1]
+    return [*kept, Place(path="…", reason=f"{len(found) - len(kept)} more places were not understood")]
 
 
 def understanding(mapped: Mapped) -> Iterator[str]:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -266,6 +267,10 @@ def test_sigterm_leaves_no_process_and_no_profile_and_the_data_can_go_on(tmp_pat
         assert running.process.wait(timeout=20) == 7, "a child that dies ends the sandbox"
     assert descendants(tmp_path) == []
     assert list((home / "profiles").glob("*.json")) == []
+    with socket.create_server(("127.0.0.1", int(first["hub"]["url"].rpartition(":")[2]))):
+        spoken = type_("sandbox", "--data", tmp_path / "data")
+    assert spoken.code == 7, "a hub whose port is taken does not start"
+    assert descendants(tmp_path) == []
 
 
 def test_a_folder_that_is_no_sandbox_is_left_alone(type_: Typist, tmp_path: Path) -> None:
