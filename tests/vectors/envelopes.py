@@ -98,7 +98,9 @@ def _parts(log: VectorLog) -> list[Document]:
     )
     bare_section = replace(section, attachments=(), grant=None, grant_version=None)
     return [
-        _maps("common", "ENV-1 ENV-4 ENV-6 ENV-7", Common.parse, {"common": common}, _bad_common(common), SUITES),
+        _maps(
+            "envelope-common", "ENV-1 ENV-4 ENV-6 ENV-7", Common.parse, {"common": common}, _bad_common(common), SUITES
+        ),
         _maps("row", "ENV-4 ENV-5 ATT-1", Row.parse, {"row": row, "bare row": bare}, _bad_rows(row)),
         document(
             "box",
@@ -143,7 +145,7 @@ def _maps(
     base = (name, value.encode())
     return document(
         structure,
-        f"The CBOR map `{structure}` of docs/protocol.md section 3.",
+        f"The CBOR map of docs/protocol.md section 3: {structure}.",
         rules,
         good=[good(one, item.encode(), item) for one, item in values.items()],
         bad=[

@@ -35,7 +35,7 @@ FILES: dict[str, Any] = {path.stem: json.loads(path.read_text(encoding="utf-8"))
 READERS: dict[str, Callable[[bytes], Any]] = {
     "cbor": lambda data: cbor.decode(data, limit=CBOR_LIMIT),
     "box": Box.parse,
-    "common": Common.parse,
+    "envelope-common": Common.parse,
     "row": Row.parse,
     "claims": Claims.parse,
     "section-zero": SectionZero.parse,
