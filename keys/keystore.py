@@ -100,6 +100,8 @@ class Keystore(Secret):
             index = self._load()
             if name in index:
                 raise KeystoreError("A key of this name is in the keystore already; destroy it first.")
+            if len(index) >= MAX_KEYS:
+                raise KeystoreError("The keystore is full.")
             # The file first: the index never names a key that is not there.
             write_private(self._folder / entry.file, cbor.encode({0: _VERSION, 1: sealed}))
             self._save({**index, name: entry})
@@ -144,8 +146,6 @@ class Keystore(Secret):
         return {entry.name: entry for entry in entries}
 
     def _save(self, index: dict[str, _Entry]) -> None:
-        if len(index) > MAX_KEYS:
-            raise KeystoreError("The keystore is full.")
         rows: list[cbor.Value] = [[e.name, e.purpose, e.file, e.wrapping_key] for e in index.values()]
         write_private(self._folder / _INDEX, self._passphrase_key.seal(_INDEX_PURPOSE, cbor.encode(rows)))
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from keys.keystore import Keystore
+from keys.privatefile import write_private
 from keys.sealedfile import SMALL, KdfParams
+from protocol import cbor
 from protocol.errors import KeystoreError
 
 PASSPHRASE = b"correct horse battery staple"
@@ -201,3 +203,39 @@ def test_a_keystore_of_another_passphrase_put_in_its_place_is_a_keystore_error(
     shutil.copy(tmp_path / "other" / "index", folder / "index")
     with pytest.raises(KeystoreError):
         store.names()
+
+
+def test_a_full_keystore_takes_no_more_and_leaves_nothing_behind(
+    store: Keystore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keys.keystore.MAX_KEYS", 1)
+    store.put("device", "device signing key", SEED)
+    with pytest.raises(KeystoreError, match="full"):
+        store.put("prekey.1", "prekey", SEED)
+    assert len(key_files(folder)) == 1
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        b"",
+        cbor.encode([["device", "purpose", "../../etc/passwd", SEED]]),
+        cbor.encode([["device", "purpose", "device.0123456789abcdef", SEED[:-1]]]),
+        cbor.encode({0: []}),
+    ],
+    ids=["nothing", "a path out of the folder", "a short key", "a map"],
+)
+def test_key_5_an_index_of_another_form_is_a_keystore_error(store: Keystore, folder: Path, index: bytes) -> None:
+    write_private(folder / "index", store._passphrase_key.seal("keystore index", index))
+    with pytest.raises(KeystoreError):
+        store.names()
+
+
+def test_a_folder_that_cannot_be_made_or_locked_is_told(store: Keystore, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(KeystoreError, match="folder"):
+        Keystore.create(tmp_path / "file" / "keys", PASSPHRASE, SMALL)
+    (folder / "lock").unlink()
+    (folder / "lock").mkdir()
+    with pytest.raises(KeystoreError, match="folder"):
+        store.put("device", "device signing key", SEED)
