@@ -3,6 +3,8 @@
 
 import io
 import secrets
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -30,10 +32,10 @@ from connectors.installation import (
 )
 from connectors.logs import Log
 from connectors.parts import Parts, make_parts
-from connectors.store.engine import DATABASE_FILE, Store
+from connectors.store.engine import DATABASE_FILE, Store, migrate
 from connectors.vault import Vault
 from keys.keystore import Keystore
-from keys.sealedfile import SMALL
+from keys.sealedfile import SMALL, PassphraseKey
 from protocol.address import DeskAddress
 from protocol.bodies.person import Person
 from protocol.bodies.risk import Risk
@@ -109,24 +111,43 @@ def enrolment_of(member: Member, programme: Programme, hub_url: str) -> Enrolmen
     )
 
 
+_TEMPLATES: dict[tuple[bytes, int], tuple[tempfile.TemporaryDirectory[str], PassphraseKey]] = {}
+"""Keystores and empty databases made before, by device and number of prekeys: a disk syncs slowly."""
+
+
+def _template(member: Member) -> tuple[Path, PassphraseKey]:
+    known = _TEMPLATES.get((member.device_id, len(member.prekeys)))
+    if known is None:
+        known = tempfile.TemporaryDirectory(), PassphraseKey.create(PASSPHRASE, SMALL)
+        _TEMPLATES[member.device_id, len(member.prekeys)] = known
+        folder = Path(known[0].name)
+        # What `Keystore.create` does, with a key that is kept: Argon2id takes its time on purpose.
+        keystore = Keystore(folder / KEYSTORE_FOLDER, known[1])
+        (folder / KEYSTORE_FOLDER).mkdir(mode=0o700)
+        keystore._save({})
+        ed25519, mldsa65, transport = member.device.seeds
+        for name, secret in (
+            (DEVICE_ED25519, ed25519),
+            (DEVICE_MLDSA65, mldsa65),
+            (DEVICE_TRANSPORT, transport),
+            (STORAGE, seed(f"storage {member.address}")),
+        ):
+            keystore.put(name, name, secret)
+        for (device_id, epoch), prekey in member.prekeys.items():
+            if device_id == member.device_id:
+                keystore.put(prekey_name(epoch), PREKEY_PURPOSE, prekey.seed)
+        migrate(folder / DATABASE_FILE)
+    return Path(known[0].name), known[1]
+
+
 def install(folder: Path, member: Member, programme: Programme, hub_url: str) -> Installation:
     """Make an installation in `folder` as enrolment would, with the device and prekeys of `member`."""
+    template, key = _template(member)
+    shutil.copytree(template, folder, dirs_exist_ok=True)
+    keystore = Keystore(folder / KEYSTORE_FOLDER, key)
     enrolment = enrolment_of(member, programme, hub_url)
-    keystore = Keystore.create(folder / KEYSTORE_FOLDER, PASSPHRASE, SMALL)
-    storage = seed(f"storage {member.address}")
-    ed25519, mldsa65, transport = member.device.seeds
-    for name, secret in (
-        (DEVICE_ED25519, ed25519),
-        (DEVICE_MLDSA65, mldsa65),
-        (DEVICE_TRANSPORT, transport),
-        (STORAGE, storage),
-    ):
-        keystore.put(name, name, secret)
-    for (device_id, epoch), prekey in member.prekeys.items():
-        if device_id == member.device_id:
-            keystore.put(prekey_name(epoch), PREKEY_PURPOSE, prekey.seed)
     write_enrolment(folder, enrolment)
-    return Installation(enrolment, member.device, keystore, storage)
+    return Installation(enrolment, member.device, keystore, keystore.get(STORAGE, STORAGE))
 
 
 @dataclass

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from keys.signing import sign_receipt
+from protocol.errors import NotFound, UnexpectedAnswer
 from protocol.frames import Item, ItemKind
 from protocol.http.handovers import MessageState
 from protocol.receipts import Detail, Leaf, ReceiptBody, ReceiptKind, commitment, parse_receipt
@@ -135,7 +136,6 @@ TAMPERINGS: dict[str, Callable[[bytes], bytes]] = {
     "sections exchanged": lambda data: rebuilt(
         data, sections={**parse_slice(data).sections, 1: section(data, 2), 2: section(data, 1)}
     ),
-    "section truncated": lambda data: flipped(data)[:-1],
     "extra recipient (attack 49)": extra_recipient,
     "fresh header (attack 38)": fresh_header,
     "fewer sections": another_section_zero,
@@ -151,31 +151,22 @@ TAMPERINGS: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("signed", [False, True], ids=["old receipt", "fresh receipt"])
-@pytest.mark.parametrize("tampering", TAMPERINGS)
-async def test_env_16_whatever_the_hub_changes_is_noticed_and_has_no_effect(
-    scene: Scene, tampering: str, signed: bool
-) -> None:
+async def test_env_16_whatever_the_hub_changes_is_noticed_and_has_no_effect(scene: Scene, signed: bool) -> None:
     sent = await scene.prison.send(scene.probation.desk, scene.social_work.desk)
-    tamper = TAMPERINGS[tampering]
 
     def change(items: Sequence[Item]) -> list[Item]:
-        changed = []
-        for item in items:
-            data = tamper(item.data)
-            try:
-                data = with_receipt(data) if signed else data
-            except Exception:  # noqa: BLE001 # not a slice any more; the hub delivers it all the same
-                assert tampering == "section truncated"
-            changed.append(replace(item, data=data))
-        return changed
+        (item,) = items
+        changed = [tamper(item.data) for tamper in TAMPERINGS.values()]
+        if signed:
+            changed = [with_receipt(data) for data in changed]
+        return [replace(item, data=data) for data in (*changed, item.data[:-1])]
 
     scene.lying.bends[MAILBOX] = bend_items(change)
-    await scene.probation.collect()
-    codes = await scene.probation.quarantined()
-    assert len(codes) == 1
-    assert codes[0] in {"cannot-open", "bad-signature", "malformed-envelope", "sender-mismatch"}
+    await scene.probation.parts.inbox.take(await scene.probation.link.receive(0))
+    codes = dict(zip((*TAMPERINGS, "truncated"), await scene.probation.quarantined(), strict=True))
+    assert set(codes.values()) <= {"cannot-open", "bad-signature", "malformed-envelope", "sender-mismatch"}, codes
     assert (await scene.probation.parts.overview.status()).counts.received == 0
-    with pytest.raises(Exception, match="no such thing"):
+    with pytest.raises(NotFound):
         await scene.probation.view(sent)
 
 
@@ -277,8 +268,7 @@ async def test_mail_that_was_dropped_is_missed_by_its_sender(scene: Scene) -> No
     assert (await scene.prison.states(sent))[scene.probation.desk] is MessageState.ACCEPTED
 
 
-@pytest.mark.parametrize("lie", ["expired kind", "later than its end", "before it was made", "another sender"])
-async def test_aud_6_a_receipt_that_the_hub_made_up_does_not_fit(scene: Scene, lie: str) -> None:
+async def test_aud_6_a_receipt_that_the_hub_made_up_does_not_fit(scene: Scene) -> None:
     await scene.prison.send(scene.probation.desk)
 
     def change(items: Sequence[Item]) -> list[Item]:
@@ -286,18 +276,18 @@ async def test_aud_6_a_receipt_that_the_hub_made_up_does_not_fit(scene: Scene, l
         unverified = parse_slice(item.data)
         body = parse_receipt(unverified.receipt).body
         common = unverified.common
-        receipts = {
-            "expired kind": receipt_for(replace(body.detail, kind=ReceiptKind.EXPIRED), body),
-            "later than its end": receipt_for(body.detail, body, at=common.expires),
-            "before it was made": receipt_for(body.detail, body, at=common.created - 700_000),
-            "another sender": receipt_for(replace(body.detail, sender_desk=scene.social_work.desk), body),
-        }
-        return [replace(item, data=rebuilt(item.data, receipt=receipts[lie]))]
+        receipts = [
+            receipt_for(replace(body.detail, kind=ReceiptKind.EXPIRED), body),
+            receipt_for(body.detail, body, at=common.expires),
+            receipt_for(body.detail, body, at=common.created - 700_000),
+            receipt_for(replace(body.detail, sender_desk=scene.social_work.desk), body),
+        ]
+        return [replace(item, data=rebuilt(item.data, receipt=receipt)) for receipt in receipts]
 
     scene.lying.bends[MAILBOX] = bend_items(change)
     await scene.probation.parts.inbox.take(await scene.probation.link.receive(0))
-    codes = await scene.probation.quarantined()
-    assert codes in (["bad-signature"], ["expired"])
+    assert await scene.probation.quarantined() == ["bad-signature", "expired", "expired", "bad-signature"]
+    assert (await scene.probation.parts.overview.status()).counts.received == 0
 
 
 @pytest.mark.parametrize("lie", ["another root", "a size that the log does not have"])
@@ -345,5 +335,5 @@ async def test_env_15_a_recipient_s_mail_holds_nothing_of_what_is_not_its_own(sc
 
 async def test_http_4_nothing_of_a_mailbox_page_is_believed_that_is_no_page(scene: Scene) -> None:
     scene.lying.bends[MAILBOX] = lambda _: b"\xff\xff"
-    with pytest.raises(Exception, match="answered in a way"):
+    with pytest.raises(UnexpectedAnswer):
         await scene.probation.link.receive(0)
