@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from connectors.demo.telling import WentWrong
 from connectors.enrolment.application import key_request
 from connectors.enrolment.pins import Pins, replay
 from connectors.enrolment.visit import now_ms
@@ -30,10 +31,6 @@ from protocol.limits import DAY
 from protocol.rows import EnvelopeClass
 
 _OK, _UNAUTHORISED = 200, 401
-
-
-class NotRefused(AssertionError):
-    """Something was let through that must be refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ async def replayed(session: aiohttp.ClientSession, hub_url: str, victim: Install
     async with session.get(url, headers=headers) as response:
         second, problem = response.status, await response.read()
     if (first, second) != (_OK, _UNAUTHORISED):
-        raise NotRefused(f"the recorded request was answered with {first} and then {second}")
+        raise WentWrong(f"the recorded request was answered with {first} and then {second}")
     return Refusal(json.loads(problem)["code"])
 
 
@@ -108,7 +105,7 @@ async def _refused(attempt: Awaitable[object]) -> Refusal:
         await attempt
     except ThroughcareError as error:
         return Refusal(error.code)
-    raise NotRefused("the hub accepted what it must refuse")
+    raise WentWrong("the hub accepted what it must refuse")
 
 
 async def _directory(hub: HubClient, enrolment: Enrolment) -> Directory:

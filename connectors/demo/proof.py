@@ -11,17 +11,16 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from protocol.rows import Common, Row
+from protocol.rows import Common
 
 DATABASE = "hub.db"
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the hub knows of one envelope that waits at it."""
+    """What the hub's database holds of one envelope."""
 
     sender: str
-    recipients: tuple[str, ...]
     klass: str
     section_sizes: tuple[int, ...]
     accepted_at: int
@@ -51,38 +50,34 @@ def search(folder: Path, phrases: Iterable[str]) -> tuple[int, int, list[Path]]:
     return len(files), size, found
 
 
-def waiting_at_hub(hub_data: Path, envelope_id: bytes) -> Seen:
-    """Return what stands in the hub's database about an envelope that somebody has not collected yet."""
+def seen_by_hub(hub_data: Path, envelope_id: bytes) -> Seen:
+    """Return what stands in the hub's database about an envelope, beside its sealed parts."""
     with closing(_open(hub_data, "ro")) as database:
-        index, common, accepted_at = database.execute(
-            "SELECT idx, common, accepted_at FROM envelope WHERE envelope_id = ?", (envelope_id,)
+        common, accepted_at = database.execute(
+            "SELECT common, accepted_at FROM envelope WHERE envelope_id = ?", (envelope_id,)
         ).fetchone()
-        rows = database.execute("SELECT row FROM delivery WHERE idx = ?", (index,)).fetchall()
     parsed = Common.parse(common)
     return Seen(
         sender=parsed.sender_desk,
-        recipients=tuple(Row.parse(row).desk for (row,) in rows if row is not None),
         klass=parsed.klass.name.lower(),
         section_sizes=tuple(parsed.section_lengths),
         accepted_at=accepted_at,
     )
 
 
-def flip_stored_bit(hub_data: Path, envelope_id: bytes) -> int:
-    """Change one bit of the last section the hub stores of an envelope; return that section's number.
+def flip_stored_bit(hub_data: Path, envelope_id: bytes) -> None:
+    """Change one bit of the wrapped keys that wait at the hub for a recipient of an envelope.
 
-    What a dishonest operator could do, while the hub does not run.
+    What a dishonest operator could do, or a bad disk, while the hub does not run.
     """
     with closing(_open(hub_data, "rw")) as database, database:
-        index, number, sealed = database.execute(
-            "SELECT s.idx, s.number, s.bytes FROM section s JOIN envelope e ON e.idx = s.idx "
-            "WHERE e.envelope_id = ? ORDER BY s.number DESC LIMIT 1",
+        device, index, wrap = database.execute(
+            "SELECT d.device_id, d.idx, d.wrap FROM delivery d JOIN envelope e ON e.idx = d.idx "
+            "WHERE e.envelope_id = ? AND d.wrap IS NOT NULL LIMIT 1",
             (envelope_id,),
         ).fetchone()
-        middle = len(sealed) // 2
-        changed = sealed[:middle] + bytes([sealed[middle] ^ 1]) + sealed[middle + 1 :]
-        database.execute("UPDATE section SET bytes = ? WHERE idx = ? AND number = ?", (changed, index, number))
-    return int(number)
+        changed = bytes([wrap[0] ^ 1]) + wrap[1:]
+        database.execute("UPDATE delivery SET wrap = ? WHERE device_id = ? AND idx = ?", (changed, device, index))
 
 
 def _open(hub_data: Path, mode: str) -> sqlite3.Connection:

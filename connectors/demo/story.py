@@ -3,7 +3,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -14,7 +14,7 @@ from connectors.adapters import Mapped, load_mapping, read_export, transform
 from connectors.api_client import ApiClient
 from connectors.demo import attacks, proof
 from connectors.demo.export_copy import PlantedExport, mapping_file, plant
-from connectors.demo.telling import Teller
+from connectors.demo.telling import Teller, WentWrong
 from connectors.enrolment.visit import now_ms
 from connectors.installation import Installation, open_installation
 from connectors.sandbox.cast import GORA, POLJE, REKA, Part
@@ -36,14 +36,12 @@ from protocol.http.handovers import (
 
 IN_FLIGHT: Final = 12
 """Handovers under way when the hub is killed."""
+_GLIMPSE: Final = 52
+"""Characters of each section that are shown at the end."""
 _LOOK_EVERY_S: Final = 0.05
 _PATIENCE_S: Final = 40
 T = TypeVar("T")
 _BOTH: Final = [DeskAddress(REKA.address), DeskAddress(POLJE.address)]
-
-
-class WentWrong(Exception):
-    """A step of the story did not come out as it must."""
 
 
 class Story:
@@ -64,7 +62,7 @@ class Story:
             export, mapped = self._map()
             first = await self._send(mapped)
             await self._opens(POLJE, first, mapped)
-            seen = proof.waiting_at_hub(self._sandbox.hub_data, await self._envelope_of(first))
+            seen = proof.seen_by_hub(self._sandbox.hub_data, await self._envelope_of(first))
             await self._attack()
             others = await self._kill_the_hub(mapped, first)
             await self._catch_up(first, others, mapped)
@@ -77,15 +75,15 @@ class Story:
     async def _raise_everything(self) -> None:
         tell, box = self._teller, self._sandbox
         with tell.step("An authority with two approvers, and a hub, are up.") as step:
-            await box.stand_by(GORA, POLJE)
-            await box.prepare()
-            applied = await box.found()
-            step.detail(f"{box.hub_url}   root fingerprint {box.office.facts.root_fingerprint.hex()[:16]}…")
+            founding, applied = await box.found()
+            step.detail(f"{box.hub_url}   root fingerprint {founding.root_fingerprint.hex()[:16]}…")
         with tell.step("Three agencies are enrolled, each after comparing eight words by voice.") as step:
             for part, one in applied.items():
-                step.detail(f"{part.title}: {' '.join(await box.enrol(part, one))}")
+                words = await founding.enrol(part, one, box.ports.agencies[part.name])
+                step.detail(f"{part.title}: {' '.join(words)}")
         with tell.step("Prison and centre for social work are connected; probation is offline."):
             await asyncio.gather(self._start(GORA), self._start(POLJE))
+            await box.stand_by(REKA)
 
     async def _start(self, part: Part) -> None:
         await self._sandbox.start_connector(part)
@@ -155,8 +153,8 @@ class Story:
             views = [await prison.handover(one.id) for one in others]
             queued = sum(view.state is MessageState.QUEUED for view in views)
             step.detail(f"{IN_FLIGHT} more handovers were under way: {IN_FLIGHT - queued} accepted, {queued} waiting")
-            section = proof.flip_stored_bit(box.hub_data, await self._envelope_of(first))
-            step.detail(f"while it is down, one bit of section {section} of the first handover is changed on its disk")
+            proof.flip_stored_bit(box.hub_data, await self._envelope_of(first))
+            step.detail("while it is down, one bit of what waits there for probation is changed on its disk")
         return others
 
     async def _catch_up(self, first: HandoverQueued, others: list[HandoverQueued], mapped: Mapped) -> None:
@@ -211,17 +209,22 @@ class Story:
                 "The hub saw",
                 [
                     f"from {seen.sender}",
-                    *(f"to {desk}" for desk in seen.recipients),
+                    *(f"to {plan.desk}" for plan in first.recipients),
                     f"class {seen.klass}",
                     f"accepted {format_time(seen.accepted_at)}",
                     f"{len(seen.section_sizes)} sealed parts, {sum(seen.section_sizes) // 1024} KiB",
-                    "nothing else",
+                    "no name, no category, no word of it",
                 ],
             )
         ]
         for part in (REKA, POLJE):
             view = await self._clients[part.name].handover(first.id)
-            columns.append((part.title, [f"{one.category}: {_glimpse(one.body)}" for one in view.sections]))
+            columns.append(
+                (
+                    f"{part.title.removesuffix(' (DEMO)')} saw",
+                    [f"{one.category}: {_glimpse(one.body)}" for one in view.sections],
+                )
+            )
         self._teller.title("What was seen of the first handover")
         self._teller.side_by_side(columns)
 
@@ -291,14 +294,18 @@ def _planted_for(function: DeskFunction) -> set[str]:
     return {"needs"} if function is DeskFunction.SOCIAL_WORK else {"needs", "offence", "risk", "medical"}
 
 
-def _glimpse(body: Iterable[tuple[str, Any]] | dict[str, Any]) -> str:
-    """Return the first text in a body, shortened."""
-    for key, value in dict(body).items():
-        if key == "kind":
-            continue
-        if isinstance(value, str):
-            return value if len(value) <= 60 else f"{value[:57]}…"
-        inner = value[0] if isinstance(value, list) and value else value
-        if isinstance(inner, dict):
-            return _glimpse(inner)
-    return "…"
+def _glimpse(body: Any) -> str:
+    """Return the longest text in a section's body, shortened."""
+    longest = max(_texts(body), key=len, default="…")
+    return longest if len(longest) <= _GLIMPSE else f"{longest[: _GLIMPSE - 1]}…"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts(inner) if key != "kind" else ()
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)

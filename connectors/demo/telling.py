@@ -13,6 +13,10 @@ _WIDTH: Final = 100
 _INDENT: Final = " " * 12
 
 
+class WentWrong(Exception):
+    """A step of the story did not come out as it must."""
+
+
 @dataclass(slots=True)
 class Step:
     """One step while it happens: what to print for it when it is done."""

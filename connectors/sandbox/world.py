@@ -1,47 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
 """A sandbox: an authority, a hub and three agencies in one folder, made as real ones are made.
 
-    authority/            keys and statements of root and approvers, passphrases beside them
-    hub/                  hub.toml, passphrase; hub/data is the hub's own data directory
-    agencies/NAME/        one connector's data directory, with its configuration and passphrase
+    authority/            keys and statements of root and approvers
+    passphrases/          everybody's: it is a sandbox
+    hub/                  hub.toml; hub/data is the hub's own data directory
+    agencies/NAME/        one connector's data directory, with its configuration
     logs/                 what each process said
     sandbox.json          the ports, so that the same sandbox can be started again
 
-Hub and connectors are processes of their own. Authority and enrolment are the functions behind
-`throughcare authority` and `throughcare enrol`, called here so that nobody waits for eleven program starts.
+Hub and connectors are processes of their own. Only what these need is imported here; what authority and
+enrolment need is loaded while the hub makes its keys.
 """
 
 import asyncio
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from connectors import home
-from connectors.authority import approval, invitation
-from connectors.authority.office import Office, create_office, open_office, read_hub_facts
-from connectors.config import Profile
-from connectors.enrolment import application
-from connectors.enrolment.configuration import CONFIG_FILE, write_configuration
-from connectors.enrolment.passphrases import passphrase_in, passphrase_path
-from connectors.enrolment.pins import Pins, check_hub
-from connectors.enrolment.visit import now_ms, visiting
-from connectors.hub_client import HubClient
-from connectors.installation import ENROLMENT_FILE
-from connectors.sandbox.cast import CAST, DOMAIN, JURISDICTION, PROGRAMME, Part
+from connectors.enrolment.passphrases import passphrase_in
+from connectors.sandbox.cast import CAST, DOMAIN, Part
 from connectors.sandbox.ports import free_ports
 from connectors.sandbox.processes import Child, Supervisor, program
-from keys.sealedfile import SMALL
-from keys.signing import HybridSigner
-from protocol.enrolment import EnrolmentCode, parse_code
 from protocol.errors import ConfigurationError
-from protocol.limits import DAY
+
+if TYPE_CHECKING:
+    from connectors.enrolment.application import Application
+    from connectors.sandbox.founding import Founding
 
 STATE_FILE: Final = "sandbox.json"
 HUB: Final = "hub"
-_APPROVERS: Final = (1, 2)
-_OWN_STATEMENTS: Final = 2
-"""Root and authority: how many statements the directory has before the first agency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +54,13 @@ class Sandbox:
     def __init__(self, folder: Path, supervisor: Supervisor, *, port_base: int | None = None) -> None:
         self.folder = folder.absolute()
         self.supervisor = supervisor
-        self.ports = self._known_ports() or Ports.find(port_base)
+        known = self._known_ports()
+        self.is_enrolled = known is not None
+        """Whether this sandbox was up before, and only has to be started again."""
+        self.ports = known or Ports.find(port_base)
         self.hub: Child | None = None
         self.connectors: dict[str, Child] = {}
-        self._office: Office | None = None
-        self._approvers: list[HybridSigner] = []
+        self._hub_keys: asyncio.Task[None] | None = None
 
     # Where things are
 
@@ -110,26 +101,37 @@ class Sandbox:
             "agencies": [{key: getattr(self.profile(part), key) for key in shown} for part in CAST],
         }
 
-    def is_enrolled(self) -> bool:
-        """Tell whether all agencies are enrolled; `ConfigurationError` if only some are."""
-        enrolled = [part for part in CAST if (self.data_dir(part) / ENROLMENT_FILE).exists()]
-        if enrolled and len(enrolled) < len(CAST):
-            raise ConfigurationError("The folder holds half a sandbox. Delete it, or name another with --data.")
-        return bool(enrolled)
+    # Coming up
 
-    # The hub
-
-    async def prepare(self) -> None:
-        """Make what must exist before the hub runs: authority, root fingerprint, the hub's own keys."""
+    async def begin(self, *parts: Part) -> None:
+        """Set in motion what takes long and needs nothing: the hub's keys, and the libraries of some connectors."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if (self.folder / "authority").exists():
-            self._office = open_office(self.folder / "authority")
-            return
-        self._write_hub_config(None)
-        keys = self.supervisor.run(HUB, [program("throughcare-hub"), "init", "--config", str(self._hub_config)])
-        office, _ = await asyncio.gather(asyncio.to_thread(self._create_office), keys)
-        self._office = office.connect(read_hub_facts(self.hub_data / "hub-public.json"))
-        self._write_hub_config(office.facts.root_fingerprint)
+        if not self.is_enrolled:
+            self._write_hub_config(None)
+            command = [program("throughcare-hub"), "init", "--config", str(self._hub_config)]
+            self._hub_keys = asyncio.create_task(self.supervisor.run(HUB, command))
+        await self.stand_by(*parts)
+
+    async def found(self) -> "tuple[Founding, dict[Part, Application]]":
+        """Make the authority, start the hub, and let the agencies make their keys and key requests."""
+        founding = await asyncio.to_thread(self._found)
+        if self._hub_keys is not None:
+            await self._hub_keys
+        founding.meet_hub(self.hub_data / "hub-public.json")
+        self._write_hub_config(founding.root_fingerprint)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.start_hub())
+            applying = {part: tasks.create_task(founding.apply(part, self.data_dir(part))) for part in CAST}
+        await founding.publish()
+        return founding, {part: task.result() for part, task in applying.items()}
+
+    def _found(self) -> "Founding":
+        from connectors.sandbox.founding import Founding  # noqa: PLC0415  # loads while the hub makes its keys
+
+        return Founding(self.folder)
+
+    def enrolled(self) -> None:
+        """Note that all agencies are enrolled: from now on the sandbox can be started again."""
         state = {"hub": self.ports.hub, "admin": self.ports.admin, "agencies": self.ports.agencies}
         (self.folder / STATE_FILE).write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
 
@@ -137,62 +139,6 @@ class Sandbox:
         """Start the hub, or start it again after its end."""
         command = [program("throughcare-hub"), "run", "--config", str(self._hub_config), "--ready-json"]
         self.hub = await self.supervisor.start(HUB, command)
-
-    # The agencies
-
-    async def found(self) -> dict[Part, application.Application]:
-        """Start the hub while the agencies make their keys; bring root and authority into its directory."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.start_hub())
-            applying = {part: tasks.create_task(self.apply(part)) for part in CAST}
-        async with visiting(self.hub_url) as hub:
-            await check_hub(hub, self._pins)
-            for raw in self.office.statements():
-                await hub.submit_statement(raw)
-        return {part: task.result() for part, task in applying.items()}
-
-    async def apply(self, part: Part) -> application.Application:
-        """Give an agency its code, and let it make its keys and its key request (ENR-1, ENR-3)."""
-        code = invitation.make_code(
-            self.office,
-            agency=part.name,
-            name=part.title,
-            kind=part.kind,
-            desks=((part.desk, part.function),),
-            expires=now_ms() + DAY,
-            directory_size=_OWN_STATEMENTS,
-        )
-        invitation.keep_code(self.office, code)
-        delivered: EnrolmentCode = parse_code(self.office.code_file(part.name).read_text(encoding="ascii"))
-        folder, passphrase = self.data_dir(part), self.passphrase(part)
-        return await asyncio.to_thread(application.begin, delivered, folder, passphrase, SMALL)
-
-    async def enrol(self, part: Part, applied: application.Application) -> tuple[str, ...]:
-        """Enrol one agency and return the words that both sides compared (ENR-2 to ENR-5)."""
-        async with visiting(self.hub_url) as hub:
-            await hub.register_code(invitation.registration(applied.code, self._approvers[0]))
-            await applied.hand_in(hub)
-            for approver in self._approvers:
-                await self._approve(hub, part, approver, spoken=applied.words)
-            if await applied.certificate(hub, now_ms()) is None:
-                raise ConfigurationError(f"The authority signed {part.name}, and the directory does not show it.")
-            await applied.complete(hub, now_ms())
-        write_configuration(
-            self.data_dir(part),
-            passphrase_path(self.folder / "passphrases", part.name),
-            profile=Profile.DEMO,
-            port=self.ports.agencies[part.name],
-        )
-        return applied.words
-
-    async def _approve(self, hub: HubClient, part: Part, approver: HybridSigner, spoken: tuple[str, ...]) -> None:
-        code = self.office.code(part.name)
-        view = await hub.key_request(code.code_id)
-        checked = approval.check_request(code, view.request, view.mac, view.received_at)
-        raw, lacking = approval.approve(self.office, checked, approver, " ".join(spoken), now_ms())
-        if not lacking:
-            await hub.submit_statement(raw)
-            approval.conclude(self.office, checked, raw)
 
     async def stand_by(self, *parts: Part) -> None:
         """Let connectors load their libraries while something else is waited for; they begin when started."""
@@ -208,19 +154,16 @@ class Sandbox:
         else:
             self.connectors[part.name] = await self.supervisor.start(part.name, self._connector_command(part))
 
-    def _connector_command(self, part: Part) -> list[str]:
-        config = self.data_dir(part) / CONFIG_FILE
-        return [program("throughcare"), "connector", "run", "--config", str(config), "--ready-json"]
-
     async def start_all(self) -> None:
         """Bring everything up: what `throughcare sandbox` does."""
-        await self.stand_by(*CAST)
-        await self.prepare()
-        if self.is_enrolled():
+        await self.begin(*CAST)
+        if self.is_enrolled:
             await self.start_hub()
         else:
-            for part, applied in (await self.found()).items():
-                await self.enrol(part, applied)
+            founding, applied = await self.found()
+            for part, one in applied.items():
+                await founding.enrol(part, one, self.ports.agencies[part.name])
+            self.enrolled()
         await asyncio.gather(*(self.start_connector(part) for part in CAST))
 
     def forget(self) -> None:
@@ -231,35 +174,12 @@ class Sandbox:
     # Inside
 
     @property
-    def office(self) -> Office:
-        """The authority; only after `prepare`."""
-        if self._office is None:
-            raise ConfigurationError("The sandbox has no authority yet.")
-        return self._office
-
-    @property
-    def _pins(self) -> Pins:
-        return Pins(DOMAIN, self.office.facts.root_fingerprint, *self.office.anchors(0))
-
-    @property
     def _hub_config(self) -> Path:
         return self.folder / "hub" / "hub.toml"
 
-    def _create_office(self) -> Office:
-        folder, passphrases = self.folder / "authority", self.folder / "passphrases"
-        office = create_office(
-            folder,
-            programme=PROGRAMME,
-            jurisdiction=JURISDICTION,
-            domain=DOMAIN,
-            root_persons=1,
-            approvers=len(_APPROVERS),
-            passphrase_of=lambda name: passphrase_in(passphrases, name),
-            now=now_ms(),
-            params=SMALL,
-        )
-        self._approvers = [office.approver(n, passphrase_in(passphrases, f"approver-{n}")) for n in _APPROVERS]
-        return office
+    def _connector_command(self, part: Part) -> list[str]:
+        config = self.data_dir(part) / "connector.toml"
+        return [program("throughcare"), "connector", "run", "--config", str(config), "--ready-json"]
 
     def _write_hub_config(self, root_fingerprint: bytes | None) -> None:
         passphrase_in(self.folder / "passphrases", HUB)
@@ -279,9 +199,11 @@ class Sandbox:
 
     def _known_ports(self) -> Ports | None:
         path = self.folder / STATE_FILE
-        if not path.exists():
-            if self.folder.exists() and any(path.name != "logs" for path in self.folder.iterdir()):
-                raise ConfigurationError("The folder is not empty and holds no sandbox. Name an empty one with --data.")
-            return None
-        state = json.loads(path.read_text(encoding="utf-8"))
-        return Ports(state["hub"], state["admin"], state["agencies"])
+        if path.exists():
+            state = json.loads(path.read_text(encoding="utf-8"))
+            return Ports(state["hub"], state["admin"], state["agencies"])
+        if self.folder.exists() and any(path.name != "logs" for path in self.folder.iterdir()):
+            raise ConfigurationError(
+                "The folder is not empty and holds no whole sandbox. Name an empty one with --data."
+            )
+        return None
