@@ -44,12 +44,12 @@ _NO_TAGS: Any = _RefuseTags()
 
 
 def encode(value: Value) -> bytes:
-    """Return the one strict encoding of `value`.
+    """Return the one strict encoding of `value`, whose maps must be built with ascending keys.
 
     Raises `MalformedEnvelope` for a value outside the profile, so that nothing is ever sent that we would refuse.
     """
     _check(value, MAX_DEPTH)
-    return cbor2.dumps(value, canonical=True)
+    return cbor2.dumps(value)
 
 
 def decode(data: bytes, *, limit: int) -> Value:
@@ -70,13 +70,14 @@ def decode(data: bytes, *, limit: int) -> Value:
     except (cbor2.CBORError, MalformedEnvelope, TypeError, ValueError, OverflowError, MemoryError):
         raise MalformedEnvelope from None
     _check(value, MAX_DEPTH)
-    # Trailing bytes (CBOR-4), long spellings and unsorted keys (CBOR-3) do not survive a re-encoding.
-    if cbor2.dumps(value, canonical=True) != data:
+    # Trailing bytes (CBOR-4) and long spellings (CBOR-3) do not survive a re-encoding.
+    if cbor2.dumps(value) != data:
         raise MalformedEnvelope
     return value
 
 
 def _check(value: object, depth: int) -> None:
+    """Raise unless `value` is in the profile: types (CBOR-1), keys (CBOR-2) in ascending order (CBOR-3), text (CBOR-5)."""
     if depth < 0:
         raise MalformedEnvelope
     kind = type(value)
@@ -91,16 +92,19 @@ def _check(value: object, depth: int) -> None:
         for item in value:
             _check(item, depth - 1)
     elif isinstance(value, dict):
+        last = -1
         for key, item in value.items():
-            if type(key) is not int or not 0 <= key <= MAX_KEY:  # CBOR-2
+            if type(key) is not int or not last < key <= MAX_KEY:
                 raise MalformedEnvelope
+            last = key
             _check(item, depth - 1)
     else:
         raise MalformedEnvelope
 
 
 def _check_text(text: str) -> None:
-    """Raise unless `text` is in normal form C and can be written as UTF-8 (CBOR-5)."""
+    if text.isascii():
+        return
     if not unicodedata.is_normalized("NFC", text):
         raise MalformedEnvelope
     try:
