@@ -77,7 +77,7 @@ def decode(data: bytes, *, limit: int) -> Value:
 
 
 def _check(value: object, depth: int) -> None:
-    """Raise unless `value` is in the profile: types (CBOR-1), keys (CBOR-2) in ascending order (CBOR-3), text (CBOR-5)."""
+    """Raise unless `value` is in the profile: types (CBOR-1), small keys (CBOR-2) that ascend (CBOR-3), text (CBOR-5)."""
     if depth < 0:
         raise MalformedEnvelope
     kind = type(value)
