@@ -20,6 +20,7 @@ from keys.privatefile import read_private
 from keys.sealedfile import CONNECTOR, SMALL
 from protocol.enrolment import parse_code
 from protocol.errors import ConfigurationError, Unavailable
+from protocol.ids import Kind, text
 
 _MAX_CODE_FILE = 16 * 1024
 _LOOK_EVERY_S = 2
@@ -76,7 +77,15 @@ def enrol(
         profile=Profile.DEMO if demo else Profile.PRODUCTION,
     )
     voice.data(
-        {"agency": enrolment.agency, "desks": list(enrolment.desks), "device": enrolment.device_key_id.hex()},
+        {
+            "agency": enrolment.agency,
+            "desks": list(enrolment.desks),
+            "device": enrolment.device_key_id.hex(),
+            "actors": [
+                {"id": text(Kind.OFFICER, one.officer_id), "kind": one.kind.value, "name": one.name}
+                for one in enrolment.actors
+            ],
+        },
         [f"{enrolment.agency} is enrolled."],
     )
     voice.say(f"next:  throughcare connector run --config {config}")

@@ -22,8 +22,9 @@ from connectors.cli.failures import then
 from connectors.cli.local import AGENCY, connected
 from connectors.cli.voice import Voice, speaks
 from connectors.enrolment.visit import now_ms
+from connectors.installation import read_enrolment
 from protocol.address import DeskAddress, domain_of, parse_desk
-from protocol.errors import InvalidInput
+from protocol.errors import InvalidInput, NotFound
 from protocol.http.handovers import MAX_NOT_UNDERSTOOD, HandoverQueued, HandoverRequest, HandoverView, MessageState
 from protocol.http.handovers import NotUnderstood as Place
 from protocol.ids import Kind, OfficerId, raw, text
@@ -47,7 +48,7 @@ _UNDER_WAY = (MessageState.QUEUED,)
     help="The export: a folder of JSON files, or one JSON file.",
 )
 @click.option("--to", "desks", required=True, multiple=True, help="A desk to send to; may be given several times.")
-@click.option("--officer", help="Id of the officer who acts (off_…); without it, the connector's service account.")
+@click.option("--officer", help="Title or id of the officer who acts; without it, the connector's service account.")
 @click.option(
     "--wait", default=5.0, show_default=True, help="Seconds to wait for the hub's receipt; sending goes on anyway."
 )
@@ -66,7 +67,7 @@ def send(
     """Map an export and send it, sealed, to one or more desks."""
     profile = home.find(agency)
     to = [full_address(desk, profile) for desk in desks]
-    acting = OfficerId(raw(Kind.OFFICER, officer)) if officer else None
+    acting = officer_of(profile, officer) if officer else None
     mapped = transform(load_mapping(find_mapping(mapping)), read_export(export_path), now_ms=now_ms())
     for line in understanding(mapped):
         voice.say(line)
@@ -111,6 +112,18 @@ def full_address(desk: str, sender: home.Profile) -> DeskAddress:
         return parse_desk(desk)
     except InvalidInput as error:
         raise then(error, f"throughcare directory list --agency {sender.name}") from None
+
+
+def officer_of(profile: home.Profile, named: str) -> OfficerId:
+    """Return the id of the officer `named` by id or by the title under which enrolment delegated to them."""
+    if named.startswith(f"{Kind.OFFICER.value}_"):
+        return OfficerId(raw(Kind.OFFICER, named))
+    actors = read_enrolment(Path(profile.data_dir)).actors
+    for actor in actors:
+        if actor.name.casefold() == named.casefold():
+            return actor.officer_id
+    titles = ", ".join(actor.name for actor in actors)
+    raise then(NotFound(f"Nobody acts here under that title. Known: {titles}."), "the same command with a known title")
 
 
 def places(mapped: Mapped) -> list[Place]:

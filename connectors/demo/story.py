@@ -221,7 +221,7 @@ class Story:
             view = await self._clients[part.name].handover(first.id)
             columns.append(
                 (
-                    f"{part.title.removesuffix(' (DEMO)')} saw",
+                    f"{part.name} saw",
                     [f"{one.category}: {_glimpse(one.body)}" for one in view.sections],
                 )
             )

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The demo tells its whole story, every step of it true, and leaves nothing behind."""
 
+import signal
 import subprocess
 from pathlib import Path
 
-from tests.scenarios.running import BIN
+import pytest
+
+from tests.scenarios.running import BIN, descendants
 
 STEPS = [
     "An authority with two approvers, and a hub, are up.",
@@ -39,3 +42,26 @@ def test_the_demo_tells_its_story_and_every_step_is_true(tmp_path: Path) -> None
     assert "✗" not in told.stdout
     assert "\x1b" not in told.stdout, "no colours where there is no terminal"
     assert list(tmp_path.iterdir()) == [], "neither folders nor profiles are left"
+
+
+@pytest.mark.full
+def test_without_once_everything_stays_up_until_it_is_stopped(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    environment = {"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path), "THROUGHCARE_HOME": str(home)}
+    with subprocess.Popen([BIN / "throughcare", "demo"], stdout=subprocess.PIPE, text=True, env=environment) as demo:
+        assert demo.stdout is not None
+        told = []
+        for line in demo.stdout:
+            told.append(line)
+            if "Ctrl-C stops everything" in line:
+                break
+        assert "http://localhost:" in "".join(told[-15:])
+        assert sorted(path.stem for path in (home / "profiles").glob("*.json")) == [
+            "gora-prison",
+            "polje-csw",
+            "reka-probation",
+        ]
+        demo.send_signal(signal.SIGTERM)
+        assert demo.wait(timeout=20) == 0
+    assert descendants(tmp_path) == []
+    assert list((home / "profiles").glob("*.json")) == []

@@ -11,13 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from connectors import home
 from connectors.authority.office import open_office
 from connectors.cli import main
+from connectors.cli.handover_send import officer_of
 from connectors.enrolment import application
 from connectors.installation import read_enrolment
 from connectors.sandbox.ports import free_ports
 from keys.sealedfile import SMALL
 from protocol.enrolment import parse_code
+from protocol.errors import NotFound
+from protocol.ids import Kind, text
 from tests.scenarios.running import BIN, Typist, started
 
 
@@ -85,7 +89,7 @@ def enrol(type_: Typist, folder: Path, code: Path | None = None, wait: int = 0) 
     secret = folder.parent / f"{folder.name}.passphrase"
     secret.write_text("an agency's passphrase\n")
     secret.chmod(0o600)
-    named = ["--code-file", str(code)] if code else []
+    named = ["--code-file", str(code)] if code else ["--officer", "duty officer"]
     spoken = type_(
         "enrol", "--data-dir", folder, "--passphrase-file", secret, "--demo", "--wait", str(wait), "--json", *named
     )
@@ -125,7 +129,13 @@ def test_enr_1_to_enr_5_an_agency_is_enrolled_command_by_command(town: Town, typ
     assert words_in(talk) == words
     enrolment = read_enrolment(tmp_path / "reka")
     assert enrolment.root_fingerprint == open_office(town.authority).facts.root_fingerprint
-    assert [actor.name for actor in enrolment.actors] == ["connector service"]
+    assert [actor.name for actor in enrolment.actors] == ["connector service", "duty officer"]
+    assert [actor["name"] for actor in json.loads(out)["actors"]] == ["connector service", "duty officer"]
+    profile = home.Profile("reka", enrolment.desks[0], "http://localhost:1", "", str(tmp_path / "reka"))
+    officer = officer_of(profile, "Duty Officer")
+    assert officer == officer_of(profile, text(Kind.OFFICER, officer)) == enrolment.actors[1].officer_id
+    with pytest.raises(NotFound, match="connector service, duty officer"):
+        officer_of(profile, "nobody")
     assert not (tmp_path / "reka" / application.APPLICATION_FILE).exists(), "the code's secret is gone"
     assert type_("config", "check", tmp_path / "reka" / "connector.toml").code == 0
     assert "reka" not in str(type_("authority", "pending", town.authority, "--json").json)
