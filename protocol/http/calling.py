@@ -5,6 +5,7 @@ Used with a device's signature against the hub and with a bearer token against a
 whoever calls knows whether a message's deadline allows another try (CON-2).
 """
 
+import io
 import re
 import ssl
 from collections.abc import Callable, Mapping
@@ -191,7 +192,8 @@ class Client:
         async with self._session.request(
             request.method,
             URL(request.url, encoded=True),
-            data=request.body or None,
+            # As a stream: aiohttp warns of bytes over a megabyte, which a batch of envelopes may have.
+            data=io.BytesIO(request.body) if request.body else None,
             headers=headers,
             allow_redirects=False,
             timeout=timeout,
