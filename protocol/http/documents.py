@@ -2,6 +2,7 @@
 """The two operations by which every server describes itself, and their handlers."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from protocol.http import reference
@@ -36,14 +37,23 @@ GET_DOCS = Operation(
 def document_handlers(
     operations: Sequence[Operation], *, title: str, version: str = API_VERSION
 ) -> dict[str, Handler[Any]]:
-    """Return the handlers of `getOpenapi` and `getDocs` for a server with these operations."""
-    document = render(openapi(operations, title=title, version=version))
-    page = reference.page(operations, title=title, version=version).encode()
+    """Return the handlers of `getOpenapi` and `getDocs` for a server with these operations.
+
+    Both documents are made once, when somebody first asks: a server's start does not wait for them.
+    """
+
+    @cache
+    def document() -> bytes:
+        return render(openapi(operations, title=title, version=version))
+
+    @cache
+    def page() -> bytes:
+        return reference.page(operations, title=title, version=version).encode()
 
     async def get_openapi(_: Call[Any]) -> Answer:
-        return Answer(document)
+        return Answer(document())
 
     async def get_docs(_: Call[Any]) -> Answer:
-        return Answer(page, headers={"Content-Security-Policy": reference.POLICY})
+        return Answer(page(), headers={"Content-Security-Policy": reference.POLICY})
 
     return {GET_OPENAPI.id: get_openapi, GET_DOCS.id: get_docs}
