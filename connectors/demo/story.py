@@ -34,7 +34,7 @@ from protocol.http.handovers import (
     NotUnderstood,
 )
 
-IN_FLIGHT: Final = 12
+IN_FLIGHT: Final = 8
 """Handovers under way when the hub is killed."""
 _GLIMPSE: Final = 52
 """Characters of each section that are shown at the end."""
