@@ -148,7 +148,9 @@ class Story:
             others = []
             for number in range(1, IN_FLIGHT + 1):
                 others.append(await prison.send(_request(mapped), idempotency_key=_key(number)))
-                if number == IN_FLIGHT // 2 and box.hub is not None:
+                if number == IN_FLIGHT // 2:
+                    await self._until(GORA, others[0], lambda view: view.state is not MessageState.QUEUED)
+                elif number == IN_FLIGHT // 2 + 1 and box.hub is not None:
                     await box.hub.kill()
             views = [await prison.handover(one.id) for one in others]
             queued = sum(view.state is MessageState.QUEUED for view in views)
