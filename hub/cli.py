@@ -61,7 +61,7 @@ def _settings(path: Path) -> "HubSettings":
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Run a Throughcare hub: it carries sealed envelopes and keeps evidence, and can open nothing."""
+    """Run a Throughcare hub. It carries sealed envelopes and keeps evidence, and it can open nothing."""
 
 
 @main.command()

@@ -96,8 +96,13 @@ class DeviceClient:
         return parse_page(await self.client.call_bytes(api.READ_MAILBOX, query=query))
 
     async def items(self) -> tuple[Item, ...]:
-        """Return all that waits."""
-        return (await self.read(limit=200))[1]
+        """Return all that waits, page by page."""
+        cursor, found = 0, list[Item]()
+        while True:
+            cursor, page = await self.read(cursor, limit=200)
+            if not page:
+                return tuple(found)
+            found += page
 
     async def acknowledge(self, up_to: int) -> None:
         """Acknowledge up to a leaf index."""

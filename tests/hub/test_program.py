@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator's program: makes keys, checks, runs, says where, ends when it is told to."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+from click.testing import CliRunner
+
+from hub.cli import main
+from tests.hub.process import ROOT, environment, prepare
+
+
+def bare(folder: Path, *more: str) -> Path:
+    """Write a demo configuration without keys and without a pinned root."""
+    (folder / "passphrase").touch(mode=0o600)
+    (folder / "passphrase").write_text("invented")
+    config = folder / "hub.toml"
+    lines = [
+        "[hub]",
+        'domain = "hub.example"',
+        'data_dir = "data"',
+        'profile = "demo"',
+        "port = 0",
+        "admin_port = 0",
+        'passphrase_file = "passphrase"',
+    ]
+    config.write_text("\n".join([*lines, *more]) + "\n")
+    return config
+
+
+def test_init_makes_keys_once_and_says_what_to_pin(tmp_path: Path) -> None:
+    config = bare(tmp_path)
+    done = CliRunner().invoke(main, ["init", "--config", str(config)])
+    assert done.exit_code == 0, done.output
+    public = json.loads((tmp_path / "data" / "hub-public.json").read_text())
+    assert public["directory"]["origin"] == "hub.example/directory"
+    assert public["audit"]["key"] != public["directory"]["key"]
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {"hub-public.json", "signing-keys.sealed"}
+    again = CliRunner().invoke(main, ["init", "--config", str(config)])
+    assert again.exit_code == 3
+    assert "has signing keys already" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "told"),
+    [
+        (lambda folder: None, 3, "hub.root_fingerprint is not set"),
+        (lambda folder: (folder / "hub.toml").unlink(), 3, "cannot be read"),
+        (lambda folder: (folder / "hub.toml").write_text("[hub]\nprot = 1"), 3, "did you mean hub.port?"),
+        (lambda folder: (folder / "passphrase").write_text("other"), 8, "wrong passphrase"),
+        (lambda folder: (folder / "passphrase").chmod(0o644), 8, "chmod 600"),
+        (lambda folder: (folder / "data" / "signing-keys.sealed").unlink(), 8, "no key file"),
+    ],
+)
+def test_dir_4_run_refuses_to_start_with_one_sentence_and_a_code(
+    tmp_path: Path, change: object, code: int, told: str
+) -> None:
+    config = bare(tmp_path)
+    CliRunner().invoke(main, ["init", "--config", str(config)])
+    assert callable(change)
+    change(tmp_path)
+    done = CliRunner().invoke(main, ["run", "--config", str(config)])
+    assert done.exit_code == code, done.output
+    assert told in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_check_names_what_is_missing(tmp_path: Path) -> None:
+    config = bare(tmp_path)
+    CliRunner().invoke(main, ["init", "--config", str(config)])
+    done = CliRunner().invoke(main, ["check", "--config", str(config)])
+    assert done.exit_code == 3
+    assert "no database yet" in done.stderr
+
+
+async def get(url: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return response.status, await response.text()
+
+
+async def test_run_says_where_it_serves_answers_health_checks_and_ends_on_sigterm(tmp_path: Path) -> None:
+    config, _ = prepare(tmp_path)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "hub",
+        "run",
+        "--config",
+        str(config),
+        "--ready-json",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+        env=environment(),
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(30):
+            said = json.loads(await process.stdout.readline())
+        assert said.keys() == {"url", "admin_url"}
+        assert all(url.startswith("http://localhost:") for url in said.values())
+        assert (await get(f"{said['url']}/v1/hub"))[0] == 200
+        for path in ("livez", "startupz", "readyz"):
+            status, text = await get(f"{said['admin_url']}/{path}")
+            assert (status, set(json.loads(text).values())) == (200, {True}), text
+        status, text = await get(f"{said['admin_url']}/metrics")
+        assert "throughcare_request_duration_seconds" in text
+        assert (await get(f"{said['url']}/metrics"))[0] == 404
+        second = await asyncio.to_thread(_second, config)
+        assert second == 3
+        public = json.loads((tmp_path / "data" / "hub-public.json").read_text())
+        assert public["url"] == said["url"]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(5):
+            rest, errors = await process.communicate()
+    assert process.returncode == 0
+    assert rest == b""
+    events = [json.loads(line)["event"] for line in errors.decode().splitlines()]
+    assert events[0] == "starting"
+    assert events[-2:] == ["stopping", "stopped"]
+    checked = CliRunner().invoke(main, ["check", "--config", str(config)])
+    assert checked.exit_code == 0, checked.output
+    assert "hub.example/audit: 0 leaves, all sound" in checked.stdout
+
+
+def _second(config: Path) -> int:
+    """Start a second hub on the same folder; it must be refused."""
+    done = subprocess.run(
+        [sys.executable, "-m", "hub", "run", "--config", str(config)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env=environment(),
+        timeout=30,
+    )
+    assert "Another hub process" in done.stderr
+    return done.returncode
+
+
+def test_the_help_says_what_a_hub_cannot_do() -> None:
+    done = CliRunner().invoke(main, ["--help"])
+    assert done.exit_code == 0
+    assert "can open nothing" in " ".join(done.output.split())
