@@ -77,7 +77,7 @@ def decode(data: bytes, *, limit: int) -> Value:
 
 
 def _check(value: object, depth: int) -> None:
-    """Raise unless `value` is in the profile: types (CBOR-1), small keys (CBOR-2) that ascend (CBOR-3), text (CBOR-5)."""
+    """Raise unless `value` is in the profile: types (CBOR-1), small keys (CBOR-2) that ascend (CBOR-3), clean text."""
     if depth < 0:
         raise MalformedEnvelope
     kind = type(value)
@@ -103,7 +103,7 @@ def _check(value: object, depth: int) -> None:
 
 
 def _check_text(text: str) -> None:
-    if text.isascii():
+    if text.isascii():  # CBOR-5 can only fail beyond ASCII
         return
     if not unicodedata.is_normalized("NFC", text):
         raise MalformedEnvelope
