@@ -126,7 +126,7 @@ async def test_run_says_where_it_serves_answers_health_checks_and_ends_on_sigter
     events = [json.loads(line)["event"] for line in errors.decode().splitlines()]
     assert events[0] == "starting"
     assert events[-2:] == ["stopping", "stopped"]
-    checked = CliRunner().invoke(main, ["check", "--config", str(config)])
+    checked = await asyncio.to_thread(CliRunner().invoke, main, ["check", "--config", str(config)])
     assert checked.exit_code == 0, checked.output
     assert "hub.example/audit: 0 leaves, all sound" in checked.stdout
 
