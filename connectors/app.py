@@ -216,7 +216,7 @@ class Loops:
         up_to = await self._parts.inbox.unacknowledged()
         if up_to is not None:
             await link.acknowledge(up_to)
-            await self._parts.inbox.acknowledged(up_to)
+            self._parts.inbox.acknowledged(up_to)
 
     async def _send(self) -> None:
         """Seal and send what is due, then rest until something is."""

@@ -96,22 +96,26 @@ class Inbox:
         self._clock = clock
         self._log = log
         self._receipt_life = receipt_life
+        self._acknowledged = -1
 
     async def cursor(self) -> int:
         """Return the first leaf index that is not stored here yet."""
         async with self._store.read() as tx:
-            return (await mailboxes.load(tx, self._own.device_id)).stored + 1
+            return await mailboxes.stored_up_to(tx, self._own.device_id) + 1
 
     async def unacknowledged(self) -> int | None:
-        """Return up to where the hub is still to be told that all is stored, or None if it knows."""
-        async with self._store.read() as tx:
-            state = await mailboxes.load(tx, self._own.device_id)
-        return state.stored if state.stored > state.acknowledged else None
+        """Return up to where the hub is still to be told that all is stored, or None if it knows.
 
-    async def acknowledged(self, up_to: int) -> None:
+        Only what is committed counts (CON-3). That the hub knows is kept in memory: telling it once more after a
+        restart is harmless.
+        """
+        async with self._store.read() as tx:
+            stored = await mailboxes.stored_up_to(tx, self._own.device_id)
+        return stored if stored > self._acknowledged else None
+
+    def acknowledged(self, up_to: int) -> None:
         """Note that the hub was told."""
-        async with self._store.write() as tx:
-            await mailboxes.acknowledged(tx, self._own.device_id, up_to)
+        self._acknowledged = up_to
 
     async def take(self, items: Sequence[Item]) -> None:
         """Take `items`; when this returns all of them are stored, and only then may they be acknowledged.
@@ -143,7 +147,7 @@ class Inbox:
         peeked = peek(item.data)
         async with self._store.read() as tx:
             seen = await incoming.was_seen(tx, peeked.envelope_id)
-            stored = (await mailboxes.load(tx, self._own.device_id)).stored
+            stored = await mailboxes.stored_up_to(tx, self._own.device_id)
         if seen and item.index <= stored:
             # Delivered again because our acknowledgement was lost: no attack, and no second effect.
             return

@@ -17,7 +17,7 @@ from keys.privatefile import read_private, write_private
 from keys.signing import DeviceSigner
 from protocol.address import agency_of, domain_of
 from protocol.errors import ConfigurationError, InvalidInput, KeystoreError
-from protocol.http.fields import AgencyText, Bytes32, DeskText, KeyIdText, OfficerIdText
+from protocol.http.fields import AgencyText, Bytes32, DeskText, KeyIdText, OfficerIdText, TextForm
 from protocol.ids import OfficerId
 from protocol.sections import Actor, ActorKind
 
@@ -40,6 +40,17 @@ _MAX_FILE: Final = 256 * 1024
 def prekey_name(epoch: int) -> str:
     """Return the keystore's name for the seed of the prekey `epoch`; its purpose is `PREKEY_PURPOSE`."""
     return f"{PREKEY_PREFIX}{epoch}"
+
+
+def _parse_hash(text: str) -> bytes:
+    raw = bytes.fromhex(text)
+    if len(raw) != 32 or raw.hex() != text:
+        raise ValueError("64 characters of 0-9 and a-f")
+    return raw
+
+
+HashText = Annotated[bytes, TextForm(bytes, _parse_hash, bytes.hex, {"pattern": "^[0-9a-f]{64}$"})]
+"""SHA-256 of a statement's body: 32 bytes inside, hexadecimal digits in the file."""
 
 
 class _Strict(BaseModel):
@@ -67,7 +78,7 @@ class ActorRecord(_Strict):
     officer_id: OfficerIdText
     kind: ActorName
     name: str = Field(min_length=1, max_length=200)
-    delegation: KeyIdText
+    delegation: HashText
 
     @property
     def actor(self) -> Actor:
@@ -81,7 +92,7 @@ class Enrolment(_Strict):
 
     hub_url: str = Field(min_length=1, max_length=500)
     domain: str = Field(min_length=1, max_length=100)
-    root_fingerprint: KeyIdText
+    root_fingerprint: HashText
     """SHA-256 of the root statement's body, in hexadecimal digits (DIR-4)."""
     directory: LogIdentity
     audit: LogIdentity

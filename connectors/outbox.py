@@ -84,6 +84,9 @@ class Outbox:
     async def _drop_lapsed(self) -> None:
         """Give up sealings that expired while the hub was out of reach, and have their desks sealed for anew."""
         now = self._clock()
+        async with self._store.read() as tx:
+            if not await attempts.lapsed(tx, now):
+                return
         async with self._store.write() as tx:
             for envelope_id in await attempts.lapsed(tx, now):
                 await self._seal_anew(tx, envelope_id, AttemptState.LAPSED, Expired.code, now, now)

@@ -70,15 +70,21 @@ class Sealer:
         Raises `DirectoryInconsistent`, `DirectoryStale` or `ClockSkewed` if nothing may be sealed now (DIR-10,
         DIR-11); what is queued stays queued.
         """
-        async with self._store.write() as tx:
-            for message_id, desk in await outgoing.overdue(tx, self._clock()):
-                await outgoing.expire(tx, message_id, [desk])
+        async with self._store.read() as tx:
+            overdue = await outgoing.overdue(tx, self._clock())
+        if overdue:
+            await self._expire()
         async with self._store.read() as tx:
             due = await outgoing.to_seal(tx, self._clock(), _AT_ONCE)
         if not due:
             return 0
         self._directory.check_sealing()
         return sum([await self._seal_message(message_id) for message_id in due])
+
+    async def _expire(self) -> None:
+        async with self._store.write() as tx:
+            for message_id, desk in await outgoing.overdue(tx, self._clock()):
+                await outgoing.expire(tx, message_id, [desk])
 
     async def _seal_message(self, message_id: MessageId) -> int:
         # One transaction from reading the state to storing the bytes: two processes never seal for one desk.

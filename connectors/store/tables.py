@@ -177,9 +177,8 @@ mailbox: Final = Table(
     metadata,
     Column("device_id", LargeBinary, primary_key=True),
     Column("cursor", BigInteger, nullable=False),
-    Column("acknowledged", BigInteger, nullable=False),
 )
-"""How far the mailbox was stored here, and how far the hub was told so (CON-3); -1 is nothing yet."""
+"""The highest leaf index of the mailbox that is stored here (CON-3)."""
 
 request: Final = Table(
     "request",

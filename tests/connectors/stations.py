@@ -211,7 +211,7 @@ class Station:
         up_to = await self.parts.inbox.unacknowledged()
         if up_to is not None:
             await self.link.acknowledge(up_to)
-            await self.parts.inbox.acknowledged(up_to)
+            self.parts.inbox.acknowledged(up_to)
 
     async def turn(self) -> None:
         """Collect, then send what that gave rise to."""

@@ -388,7 +388,7 @@ async def test_content_that_cannot_be_read_is_found_at_the_door(
     if "sections" in more:
         more["sections"] = [(body, [desk]) for body, _ in more["sections"]]  # type: ignore[attr-defined]
     hand = Hand(world)
-    await hand.submit(hand.seal(desk, **more))
+    await hand.submit(hand.seal(desk, thread=None, **more))
     await world.probation.collect()
     assert await world.probation.quarantined() == [code]
     assert await count(world.probation, "incoming") == 0

@@ -299,7 +299,7 @@ async def test_env_17_a_receipt_under_another_directory_is_refused_and_blocks_no
         first, *others = items
         body = parse_receipt(parse_slice(first.data).receipt).body
         changes = {"directory_root": bytes(32)} if lie == "another root" else {"directory_size": 10**6}
-        receipt = receipt_for(replace(body.detail, **changes), body)  # type: ignore[arg-type]
+        receipt = receipt_for(replace(body.detail, **changes), body)
         return [replace(first, data=rebuilt(first.data, receipt=receipt)), *others]
 
     scene.lying.bends[MAILBOX] = bend_items(change)

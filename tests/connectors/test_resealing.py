@@ -18,7 +18,7 @@ from keys.signing import sign_receipt
 from protocol.address import DeskAddress
 from protocol.errors import MalformedEnvelope
 from protocol.frames import Item, ItemKind
-from protocol.http.handovers import MessageState, RecipientView
+from protocol.http.handovers import HandoverFilter, MessageState, RecipientView
 from protocol.ids import MessageId, ThreadId, new_id
 from protocol.limits import DAY, MAX_RESEALS
 from protocol.receipts import Detail, Leaf, ReceiptBody, ReceiptKind, commitment, parse_receipt
@@ -390,12 +390,6 @@ async def test_the_first_sealing_is_one_envelope_and_the_next_one_for_each_desk(
     assert await world.prison.seal_and_send() == 1
     async with AsyncExitStack(), world.prison.parts.store.write() as tx:
         for desk in (world.probation.desk, world.social_work.desk):
-            queued = (await world.prison.parts.handovers.list(_all())).items[0]
+            queued = (await world.prison.parts.handovers.list(HandoverFilter())).items[0]
             await outgoing.requeue(tx, await outgoing.desk_of(tx, queued.id, desk), now=0, error=None)
     assert await world.prison.seal_and_send() == 2
-
-
-def _all() -> object:
-    from protocol.http.handovers import HandoverFilter
-
-    return HandoverFilter()

@@ -40,7 +40,6 @@ def upgrade() -> None:
         "mailbox",
         sa.Column("device_id", sa.LargeBinary(), nullable=False),
         sa.Column("cursor", sa.BigInteger(), nullable=False),
-        sa.Column("acknowledged", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("device_id", name=op.f("pk_mailbox")),
     )
     op.create_table(

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages of one payload type in both directions, newest first, page by page."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import String, literal, select, tuple_, union_all
+
+from connectors.store.engine import Transaction
+from connectors.store.tables import incoming, outgoing
+
+SENT = "sent"
+RECEIVED = "received"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Entry:
+    """One message: when it was queued here or accepted by the hub (ms UTC), which way it went, its row."""
+
+    at: int
+    direction: str
+    position: int
+
+
+async def page(
+    tx: Transaction, payload_type: str, *, direction: str | None, before: Entry | None, limit: int
+) -> list[Entry]:
+    """Return up to `limit` entries before `before`, newest first; `direction` None for both."""
+    sent = select(
+        outgoing.c.created_at.label("at"), literal(SENT, String).label("direction"), outgoing.c.position
+    ).where(outgoing.c.payload_type == payload_type)
+    received = select(
+        incoming.c.accepted_at.label("at"), literal(RECEIVED, String).label("direction"), incoming.c.position
+    ).where(incoming.c.payload_type == payload_type)
+    parts = {SENT: [sent], RECEIVED: [received]}.get(direction or "", [sent, received])
+    entries = union_all(*parts).subquery()
+    place = tuple_(entries.c.at, entries.c.direction, entries.c.position)
+    statement = select(entries).order_by(entries.c.at.desc(), entries.c.direction.desc(), entries.c.position.desc())
+    if before is not None:
+        statement = statement.where(place < tuple_(before.at, before.direction, before.position))
+    rows = await tx.connection.execute(statement.limit(limit))
+    return [Entry(row.at, row.direction, row.position) for row in rows]

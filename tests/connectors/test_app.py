@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole connector, running: it works by itself, survives its hub, stops well and leaves nothing readable."""
+
+import asyncio
+import io
+import json
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import stamina
+
+from connectors import app
+from connectors.access import TOKEN_FILE
+from connectors.api_client import ApiClient
+from connectors.config import ConnectorSettings
+from connectors.logs import Log
+from connectors.timing import system_clock
+from protocol.errors import ConfigurationError, Conflict, KeystoreError, StoreFailed
+from protocol.http.handovers import HandoverRequest, MessageState
+from protocol.ids import MessageId
+from protocol.settings import load
+from tests.connectors.lyinghub import LyingHub
+from tests.connectors.stations import PASSPHRASE, PLANTED, install, package
+from tests.hub.running import RunningHub, TestClock
+from tests.programme import Member, Programme, make_programme
+
+PATIENCE_S = 20.0
+
+
+@dataclass
+class RunningConnector:
+    """A connector in a task of its own, and a client of its local interface."""
+
+    member: Member
+    folder: Path
+    client: ApiClient
+    logged: io.StringIO
+    stop: asyncio.Event
+    task: asyncio.Task[None]
+
+    async def send(self, *to: Member) -> MessageId:
+        request = HandoverRequest(to=[one.desk for one in to], package=package())
+        return (await self.client.send(request, idempotency_key=secrets.token_urlsafe(24))).id
+
+    async def states(self, message_id: MessageId) -> set[MessageState]:
+        return {one.state for one in (await self.client.handover(message_id)).recipients}
+
+
+def settings_of(folder: Path, **changes: str) -> ConnectorSettings:
+    values = {
+        "data_dir": f'"{folder}"',
+        "passphrase_file": f'"{folder / "passphrase"}"',
+        "profile": '"demo"',
+        "port": "0",
+        "directory_every_s": "1",
+        **changes,
+    }
+    text = "[connector]\n" + "".join(f"{name} = {value}\n" for name, value in values.items())
+    return load(ConnectorSettings, text, {}).settings
+
+
+@asynccontextmanager
+async def running(folder: Path, member: Member, **changes: str) -> AsyncIterator[RunningConnector]:
+    """Run the connector installed in `folder`; it is stopped, and must have stopped well, at the end."""
+    logged, stop = io.StringIO(), asyncio.Event()
+    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    answered = asyncio.Event()
+    url.add_done_callback(lambda _: answered.set())
+    task = asyncio.create_task(
+        app.run(settings_of(folder, **changes), ready=url.set_result, stop=stop, log=Log(logged, json=True))
+    )
+    task.add_done_callback(lambda _: answered.set())
+    await answered.wait()
+    if task.done():
+        await task
+    async with ApiClient.of(await url, folder / TOKEN_FILE) as client:
+        yield RunningConnector(member, folder, client, logged, stop, task)
+        stop.set()
+        await asyncio.wait_for(task, PATIENCE_S)
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until something has become true, by looking again and again; fails after 20 seconds."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not await condition():  # noqa: ASYNC110 # what is waited for happens in another program's eyes
+            await asyncio.sleep(0.02)
+
+
+def installed(tmp_path: Path, programme: Programme, name: str, hub_url: str) -> tuple[Path, Member]:
+    folder, member = tmp_path / name, programme.members[name]
+    folder.mkdir(exist_ok=True)
+    install(folder, member, programme, hub_url)
+    (folder / "passphrase").write_bytes(PASSPHRASE + b"\n")
+    (folder / "passphrase").chmod(0o600)
+    return folder, member
+
+
+@pytest.fixture(autouse=True)
+def untouched_logging() -> Iterator[None]:
+    """Give the test run its own logging back, which a connector takes over; and let retries be quick."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    with stamina.set_testing(True, attempts=1_000):
+        yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture
+def programme() -> Programme:
+    """Return a programme of now: what runs by itself runs by the machine's clock."""
+    return make_programme(now=system_clock())
+
+
+class WallClock(TestClock):
+    """The machine's clock, for a hub that runs beside running connectors."""
+
+    def __call__(self) -> int:
+        return system_clock()
+
+
+@pytest.fixture
+async def hub(hub_folder: Path, programme: Programme) -> AsyncIterator[RunningHub]:
+    async with RunningHub(hub_folder, programme, WallClock()) as serving:
+        yield serving
+
+
+async def everything_opened(sender: RunningConnector, *sent: MessageId) -> bool:
+    return all([await sender.states(message_id) == {MessageState.OPENED} for message_id in sent])
+
+
+@pytest.mark.parametrize("websocket", ["true", "false"])
+async def test_a_handover_goes_out_and_its_receipts_come_back_by_themselves(
+    tmp_path: Path, hub: RunningHub, programme: Programme, websocket: str
+) -> None:
+    places = [installed(tmp_path, programme, name, hub.url) for name in ("gora-prison", "reka-probation", "polje-csw")]
+    async with AsyncExitStack() as stack:
+        prison, probation, social_work = [
+            await stack.enter_async_context(running(*place, websocket=websocket, poll_wait_s="5")) for place in places
+        ]
+        sent = await prison.send(probation.member, social_work.member)
+        await until(lambda: everything_opened(prison, sent))
+        assert len((await probation.client.handover(sent)).sections) == 2
+        assert len((await social_work.client.handover(sent)).sections) == 1
+        status = await prison.client.status()
+        assert status.hub.connected
+        assert status.hub.error is None
+
+
+async def test_a_recipient_that_was_switched_off_catches_up(
+    tmp_path: Path, hub: RunningHub, programme: Programme
+) -> None:
+    prison_place = installed(tmp_path, programme, "gora-prison", hub.url)
+    probation_place = installed(tmp_path, programme, "reka-probation", hub.url)
+    async with running(*prison_place) as prison:
+        async with running(*probation_place) as probation:
+            first = await prison.send(probation.member)
+            await until(lambda: everything_opened(prison, first))
+        sent = [await prison.send(probation_place[1]) for _ in range(3)]
+        async with running(*probation_place) as probation:
+            await until(lambda: everything_opened(prison, *sent))
+            status = await probation.client.status()
+        assert (status.counts.received, status.counts.quarantined) == (4, 0)
+
+
+async def test_a_hub_that_is_killed_and_comes_back_loses_nothing(
+    tmp_path: Path, hub_folder: Path, programme: Programme
+) -> None:
+    async with LyingHub() as relay, AsyncExitStack() as stack:
+        prison_place = installed(tmp_path, programme, "gora-prison", relay.url)
+        probation_place = installed(tmp_path, programme, "reka-probation", relay.url)
+        relay.refuse["/v1/connect"] = 404
+        async with RunningHub(hub_folder, programme, WallClock()) as first:
+            relay.target = first.url
+            prison = await stack.enter_async_context(running(*prison_place, poll_wait_s="1"))
+            probation = await stack.enter_async_context(running(*probation_place, poll_wait_s="1"))
+            relay.lose_answers.add("/v1/envelopes/batch")
+            sent = [await prison.send(probation.member) for _ in range(3)]
+            await until(lambda: asked(relay))
+        relay.target = None
+        sent.append(await prison.send(probation.member))
+        relay.lose_answers.clear()
+        async with RunningHub(hub_folder, programme, WallClock()) as second:
+            relay.target = second.url
+            await until(lambda: everything_opened(prison, *sent))
+            assert (await probation.client.status()).counts.received == 4
+            await stack.aclose()
+
+
+async def asked(relay: LyingHub) -> bool:
+    return bool(relay.paths("/v1/envelopes/batch"))
+
+
+async def test_a_connector_starts_and_takes_handovers_while_its_hub_is_away(
+    tmp_path: Path, hub_folder: Path, programme: Programme
+) -> None:
+    async with LyingHub() as relay:
+        relay.refuse["/v1/connect"] = 404
+        prison_place = installed(tmp_path, programme, "gora-prison", relay.url)
+        async with RunningHub(hub_folder, programme, WallClock()) as first:
+            relay.target = first.url
+            async with running(*prison_place):
+                pass
+        relay.target = None
+        async with running(*prison_place, poll_wait_s="1") as prison:
+            sent = await prison.send(programme.members["reka-probation"])
+            status = await prison.client.status()
+            assert (status.hub.connected, status.counts.queued) == (False, 1)
+            async with RunningHub(hub_folder, programme, WallClock()) as second:
+                relay.target = second.url
+                await until(lambda: accepted(prison, sent))
+
+
+async def accepted(sender: RunningConnector, sent: MessageId) -> bool:
+    return await sender.states(sent) == {MessageState.ACCEPTED}
+
+
+async def test_err_2_nothing_readable_is_left_in_database_or_log(
+    tmp_path: Path, hub: RunningHub, programme: Programme
+) -> None:
+    """Attack 61 at the connector, and CON-5."""
+    places = [installed(tmp_path, programme, name, hub.url) for name in ("gora-prison", "reka-probation")]
+    async with AsyncExitStack() as stack:
+        prison, probation = [await stack.enter_async_context(running(*place)) for place in places]
+        sent = await prison.send(probation.member)
+        await until(lambda: everything_opened(prison, sent))
+        view = await probation.client.handover(sent)
+        assert view.sections[0].body["family_name"] == PLANTED
+        logs = prison.logged.getvalue() + probation.logged.getvalue()
+        searched = search(tmp_path)
+    searched += search(tmp_path)
+    assert searched == []
+    assert PLANTED not in logs
+    for line in logs.splitlines():
+        assert "@hub.example" not in line
+        assert "msg_" not in line
+
+
+def search(folder: Path) -> list[Path]:
+    """Return the files that hold the planted phrase, or a prekey's seed, or the passphrase where it does not belong."""
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and (PLANTED.encode() in path.read_bytes() or (path.name != "passphrase" and PASSPHRASE in path.read_bytes()))
+    ]
+
+
+async def test_con_5_the_search_would_find_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "leak.db").write_bytes(b"\x00" + PLANTED.encode())
+    assert search(tmp_path) == [tmp_path / "leak.db"]
+
+
+async def test_a_second_connector_on_one_installation_is_refused_and_the_first_goes_on(
+    tmp_path: Path, hub: RunningHub, programme: Programme
+) -> None:
+    place = installed(tmp_path, programme, "gora-prison", hub.url)
+    async with running(*place) as first:
+        with pytest.raises(Conflict):
+            async with running(*place):
+                pass
+        await first.client.status()
+    async with running(*place) as again:
+        await again.client.status()
+
+
+@pytest.mark.parametrize(
+    "fault", ["no passphrase", "wrong passphrase", "open passphrase", "no enrolment", "taken port"]
+)
+async def test_a_connector_that_cannot_start_says_why_and_leaves_nothing_running(
+    tmp_path: Path, hub: RunningHub, programme: Programme, fault: str
+) -> None:
+    folder, member = installed(tmp_path, programme, "gora-prison", hub.url)
+    changes: dict[str, str] = {}
+    if fault == "no passphrase":
+        (folder / "passphrase").unlink()
+    elif fault == "wrong passphrase":
+        (folder / "passphrase").write_bytes(b"wrong")
+    elif fault == "open passphrase":
+        (folder / "passphrase").chmod(0o644)
+    elif fault == "no enrolment":
+        (folder / "enrolment.json").unlink()
+    else:
+        changes["port"] = hub.url.rsplit(":", 1)[1]
+    before = asyncio.all_tasks()
+    with pytest.raises(KeystoreError if fault == "wrong passphrase" else ConfigurationError):
+        async with running(folder, member, **changes):
+            pass
+    assert {task for task in asyncio.all_tasks() - before if "aiosqlite" not in repr(task)} == set()
+
+
+async def test_a_connector_that_is_cancelled_stops_well(tmp_path: Path, hub: RunningHub, programme: Programme) -> None:
+    folder, member = installed(tmp_path, programme, "gora-prison", hub.url)
+    ready = asyncio.Event()
+    logged = io.StringIO()
+    task = asyncio.create_task(app.run(settings_of(folder), ready=lambda _: ready.set(), log=Log(logged, json=True)))
+    await ready.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert json.loads(logged.getvalue().splitlines()[-1])["event"] == "connector-stopping"
+    async with running(folder, member) as again:
+        await again.client.status()
+
+
+async def test_a_part_that_fails_is_told_in_the_log_and_started_again(
+    tmp_path: Path, hub: RunningHub, programme: Programme, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from connectors.sealer import Sealer
+
+    prison_place = installed(tmp_path, programme, "gora-prison", hub.url)
+    original, failures = Sealer.step, [ZeroDivisionError(), StoreFailed()]
+
+    async def step(self: Sealer) -> int:
+        if failures:
+            raise failures.pop()
+        return await original(self)
+
+    monkeypatch.setattr(Sealer, "step", step)
+    async with running(*prison_place) as prison:
+        sent = await prison.send(programme.members["reka-probation"])
+        await until(lambda: accepted(prison, sent))
+        events = [json.loads(line) for line in prison.logged.getvalue().splitlines()]
+    failed = [one["code"] for one in events if one["event"] == "part-failed"]
+    assert failed == ["store-failed", "ZeroDivisionError"]
