@@ -1,2 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every form that the store ever had, and the steps between them (Alembic)."""
+
+from typing import Final
+
+NEWEST: Final = "0001"
+"""The revision that this program works with."""

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 import connectors.migrations
+from connectors.migrations import NEWEST
 from connectors.vault import Vault
 
 DATABASE_FILE: Final = "connector.db"
@@ -96,9 +97,19 @@ def _prepare(path: Path) -> None:
     connection = sqlite3.connect(path)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
+        revision = _revision(connection)
     finally:
         connection.close()
-    migrate(path)
+    if revision != NEWEST:
+        # Alembic reads all its steps each time; a store that is up to date need not wait for that.
+        migrate(path)
+
+
+def _revision(connection: sqlite3.Connection) -> str | None:
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone():
+        return None
+    found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return str(found[0]) if found else None
 
 
 def _configure(engine: AsyncEngine, begin: str, *, query_only: bool) -> None:

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, insert, select, text
 from sqlalchemy.exc import OperationalError
 
+import connectors.migrations
 from connectors.store import tables
 from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store, migrate
 from connectors.store.lock import InstallationLock
@@ -28,6 +31,12 @@ def test_the_newest_migration_is_what_the_tables_say(tmp_path: Path) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
     engine.dispose()
+
+
+def test_the_program_works_with_the_newest_revision() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(connectors.migrations.__file__).parent))
+    assert ScriptDirectory.from_config(config).get_current_head() == connectors.migrations.NEWEST
 
 
 def test_every_migration_goes_down_and_up_again(tmp_path: Path) -> None:
