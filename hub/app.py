@@ -28,7 +28,7 @@ from hub.service.submission import Submissions
 from hub.service.tally import Tally
 from hub.service.transaction import Transaction
 from hub.service.writer import Clock, Queue, Writer
-from hub.store import trees
+from hub.store import envelopes, trees
 from hub.store.engine import Store, sqlite_is_sound
 from hub.web.admin import Health, admin_application, disk_check
 from hub.web.authentication import Authenticator
@@ -70,6 +70,7 @@ class Hub:
         self.store = store
         self.writer = writer
         self._guard = guard
+        self._clock = clock
         self._log = log
         tally = Tally()
         receipts = Receipts(f"{domain}/audit", keys.audit)
@@ -176,7 +177,7 @@ class Hub:
             "writer": self._writer_works,
             "disk": disk_check(settings.hub.data_dir),
         }
-        health.metrics = self.metrics.text
+        health.metrics = self.metrics_text
 
     async def until(self, stop: asyncio.Event) -> None:
         """Wait for `stop`; raises StoreFailed when the writer has to give up before."""
@@ -185,6 +186,11 @@ class Hub:
         stopping.cancel()
         if stopping not in done:
             raise StoreFailed
+
+    async def metrics_text(self) -> bytes:
+        """Return the metrics as they are now."""
+        oldest = await self.store.read(envelopes.oldest_waiting)
+        return self.metrics.text(0 if oldest is None else max(0, self._clock() - oldest))
 
     def release(self) -> None:
         """Let go of everybody who waits, so that the listeners can end."""

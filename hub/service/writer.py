@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DatabaseError, DataError, IntegrityError
+from sqlalchemy.exc import OperationalError
 
 from hub.logs import Event, Log, where
 from hub.service.guard import Guard, GuardedHead
@@ -158,55 +158,54 @@ class Writer:
         return group
 
     async def _serve(self, group: Sequence[_Item]) -> None:
-        changes = [change for change, _ in group]
         try:
-            transaction, finishes = await self._transact(changes)
+            transaction, finishes = await self._transact([change for change, _ in group])
+            self._answer(group, transaction, finishes)
         except StoreFull:
             _refuse_all(group, StoreFull)
-        except Exception as error:
-            if isinstance(error, DatabaseError) and not isinstance(error, IntegrityError | DataError):
-                self._stop(group, error)
-                raise
+        except _OneFailed as failed:
             if len(group) > 1:
                 self.counters.splits += 1
-                self._log.warning(Event.GROUP_SPLIT, count=len(group), where=where(error))
+                self._log.warning(Event.GROUP_SPLIT, count=len(group), where=where(failed.error))
                 for item in group:
                     await self._serve([item])
             else:
-                self._log.error(Event.REQUEST_FAILED, where=where(error))
+                self._log.error(Event.REQUEST_FAILED, where=where(failed.error))
                 _refuse_all(group, InternalError)
         except BaseException as error:
-            self._stop(group, error)
+            # The disk failed, or an answer could not be made of what is committed: nobody may be told anything.
+            self._failed = True
+            self._log.error(Event.WRITER_STOPPED, where=where(error))
+            _refuse_all(group, Unavailable)
             raise
-        else:
-            try:
-                await self._conclude(group, transaction, finishes)
-            except BaseException as error:
-                self._stop(group, error)
-                raise
 
     async def _transact(self, changes: Sequence[Change[Any]]) -> tuple[Transaction, list[_Finish]]:
-        """Commit the group; whatever is raised here, nothing of it was committed or the disk failed."""
+        """Commit the group, then guard it (AUD-3)."""
         now = self._clock()
 
         def work(connection: Connection) -> tuple[Transaction, list[_Finish]]:
-            wanted = {change.envelope_id for change in changes if change.envelope_id is not None}
-            transaction = Transaction(connection, now, wanted)
-            finishes = [_apply(change, transaction) for change in changes]
-            transaction.flush()
+            try:
+                wanted = {change.envelope_id for change in changes if change.envelope_id is not None}
+                transaction = Transaction(connection, now, wanted)
+                finishes = [_apply(change, transaction) for change in changes]
+                transaction.flush()
+            except OperationalError:
+                raise
+            except Exception as error:
+                raise _OneFailed(error) from error
             self._reach("before-commit")
             return transaction, finishes
 
-        done = await self._store.write(work)
-        self._reach("after-commit")
-        return done
+        def guard(done: tuple[Transaction, list[_Finish]]) -> None:
+            self._reach("after-commit")
+            grown = done[0].grown()
+            self._guard.append([GuardedHead(self._origins[log], size, root, at) for log, size, root, at in grown])
+            self._reach("after-guard")
 
-    async def _conclude(self, group: Sequence[_Item], transaction: Transaction, finishes: Sequence[_Finish]) -> None:
-        """Guard what is committed, then sign, then answer (AUD-3)."""
-        heads = [GuardedHead(self._origins[log], size, root, at) for log, size, root, at in transaction.grown()]
-        if heads:
-            await asyncio.to_thread(self._guard.append, heads)
-        self._reach("after-guard")
+        return await self._store.write(work, guard)
+
+    def _answer(self, group: Sequence[_Item], transaction: Transaction, finishes: Sequence[_Finish]) -> None:
+        """Sign what is committed and guarded, then answer (AUD-3)."""
         outcomes = [finish if isinstance(finish, ThroughcareError) else finish() for finish in finishes]
         self._reach("after-sign")
         self.counters.groups += 1
@@ -221,11 +220,13 @@ class Writer:
             else:
                 future.set_result(outcome)
 
-    def _stop(self, group: Sequence[_Item], error: BaseException) -> None:
-        """Answer nobody with what may not be so; `run` ends, and the hub with it."""
-        self._failed = True
-        self._log.error(Event.WRITER_STOPPED, where=where(error))
-        _refuse_all(group, Unavailable)
+
+class _OneFailed(Exception):
+    """A change could not be applied, and nothing of its group is committed."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
 
 
 def _apply(change: Change[Any], transaction: Transaction) -> _Finish:

@@ -3,24 +3,29 @@
 
 The settings are those under which a commit that returned is on the disk, and under which SQLite versions
 before 3.51.3 keep their files whole: only the writing connection ever writes or checkpoints.
+
+A transaction is a plain function over a `Connection`, run as one call in the connection's own thread. The
+asynchronous driver would go to its thread and back for each statement, some eighty times for one message;
+a database that is reached over the network will run the same functions with `AsyncConnection.run_sync`.
 """
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, event
-from sqlalchemy.exc import DatabaseError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from hub.store.lock import ProcessLock
-from protocol.errors import StoreFull, Unavailable
+from protocol.errors import StoreFailed, StoreFull, Unavailable
 
 T = TypeVar("T")
 
-READERS = 4
+READERS = 3
 RESTART_ABOVE = 64 << 20
 """Bytes of write-ahead log above which readers are made to let go of it, so that it starts anew."""
 
@@ -43,12 +48,13 @@ def sqlite_is_sound(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> b
 class Store:
     """The database of one hub. `write` and `read` run a function of `hub.store` in a transaction of its own."""
 
-    def __init__(self, path: Path, lock: ProcessLock, writer: AsyncEngine, readers: AsyncEngine) -> None:
+    def __init__(self, path: Path, lock: ProcessLock) -> None:
         self.path = path
         self._lock = lock
-        self._writer = writer
-        self._readers = readers
-        self._connection: AsyncConnection | None = None
+        self._writer = _engine(path, size=1, begin="BEGIN IMMEDIATE", pragmas=_EVERY_CONNECTION)
+        self._readers = _engine(path, size=READERS, begin="BEGIN", pragmas=(*_EVERY_CONNECTION, "PRAGMA query_only=ON"))
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+        self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
 
     @classmethod
     async def open(cls, path: Path) -> "Store":
@@ -56,65 +62,56 @@ class Store:
         lock = ProcessLock(path.with_suffix(".lock"))
         # The file is made here so that nobody else can ever read it.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        writer = _engine(path, size=1, begin="BEGIN IMMEDIATE", pragmas=_EVERY_CONNECTION)
-        readers = _engine(path, size=READERS, begin="BEGIN", pragmas=(*_EVERY_CONNECTION, "PRAGMA query_only=ON"))
-        store = cls(path, lock, writer, readers)
-        try:
-            store._connection = await writer.connect()
-        except BaseException:
-            await store.close()
-            raise
-        return store
+        return cls(path, lock)
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in a transaction on the writing connection and commit it.
+    async def write(self, work: Callable[[Connection], T], then: Callable[[T], None] = lambda result: None) -> T:
+        """Run `work` in a transaction on the writing connection, commit it, and run `then` in the same thread.
 
         Only the writer task calls this, so that no two transactions ever wait for each other. Raises StoreFull
-        when the disk is full; every other error of the database comes out as it is.
+        when the disk is full, and StoreFailed when the disk or the database failed, or `then` did: only in that
+        case may something have been committed. What `work` raises comes out as it is, and nothing was changed.
         """
-        connection = self._writing
+        return await self._in_thread(self._writing, self._write, work, then)
+
+    def _write(self, work: Callable[[Connection], T], then: Callable[[T], None]) -> T:
         try:
-            async with connection.begin():
-                return await connection.run_sync(work)
+            with self._writer.begin() as connection:
+                result = work(connection)
         except OperationalError as error:
-            if is_full(error):
+            if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
                 raise StoreFull from error
-            raise
+            raise StoreFailed from error
+        try:
+            then(result)
+        except OSError as error:
+            raise StoreFailed from error
+        return result
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a read transaction; raises Unavailable when the database cannot be read."""
+        return await self._in_thread(self._reading, self._read, work)
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
         try:
-            async with self._readers.connect() as connection, connection.begin():
-                return await connection.run_sync(work)
-        except DatabaseError as error:
+            with self._readers.begin() as connection:
+                return work(connection)
+        except DBAPIError as error:
             raise Unavailable from error
 
     async def checkpoint(self) -> None:
         """Move what is committed from the write-ahead log into the database file, as far as readers allow."""
+        await self._in_thread(self._writing, self._checkpoint)
+
+    def _checkpoint(self) -> None:
         mode = "RESTART" if self.log_size() > RESTART_ABOVE else "PASSIVE"
         # A checkpoint cannot run inside a transaction, hence past SQLAlchemy's own BEGIN.
-        raw = await self._writing.get_raw_connection()
-        driver: Any = raw.driver_connection
-        async with driver.execute(f"PRAGMA wal_checkpoint({mode})") as cursor:
-            await cursor.fetchall()
-
-    def size(self) -> int:
-        """Return the bytes on disk."""
-        return self.path.stat().st_size + self.log_size()
-
-    async def close(self) -> None:
-        """Close every connection and let other processes have the file."""
-        if self._connection is not None:
-            await self._connection.close()
-        await self._readers.dispose()
-        await self._writer.dispose()
-        self._lock.release()
-
-    @property
-    def _writing(self) -> AsyncConnection:
-        if self._connection is None:
-            raise Unavailable
-        return self._connection
+        connection = self._writer.raw_connection()
+        try:
+            connection.cursor().execute(f"PRAGMA wal_checkpoint({mode})")
+        except sqlite3.Error as error:
+            raise StoreFailed from error
+        finally:
+            connection.close()
 
     def log_size(self) -> int:
         """Return the bytes of the write-ahead log."""
@@ -123,16 +120,36 @@ class Store:
         except FileNotFoundError:
             return 0
 
+    async def close(self) -> None:
+        """Finish what runs, close every connection and let other processes have the file."""
+        await asyncio.to_thread(self._close)
 
-def is_full(error: DatabaseError) -> bool:
-    """Tell whether the database refused for want of space."""
-    return getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    def _close(self) -> None:
+        self._reading.shutdown()
+        self._writing.shutdown()
+        self._readers.dispose()
+        # The last to close moves the write-ahead log into the file.
+        self._writer.dispose()
+        self._lock.release()
+
+    async def _in_thread(self, threads: ThreadPoolExecutor, work: Callable[..., T], *arguments: Any) -> T:
+        try:
+            done = asyncio.get_running_loop().run_in_executor(threads, work, *arguments)
+        except RuntimeError:
+            raise Unavailable from None
+        return await done
 
 
-def _engine(path: Path, *, size: int, begin: str, pragmas: tuple[str, ...]) -> AsyncEngine:
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", pool_size=size, max_overflow=0, hide_parameters=True)
+def _engine(path: Path, *, size: int, begin: str, pragmas: tuple[str, ...]) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}",
+        pool_size=size,
+        max_overflow=0,
+        hide_parameters=True,
+        connect_args={"check_same_thread": False},
+    )
 
-    @event.listens_for(engine.sync_engine, "connect")
+    @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:
         # Without this the sqlite3 module begins transactions on its own, and too late.
         connection.isolation_level = None
@@ -141,7 +158,7 @@ def _engine(path: Path, *, size: int, begin: str, pragmas: tuple[str, ...]) -> A
             cursor.execute(pragma)
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def take_the_lock(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
 

@@ -15,13 +15,17 @@ LEAST_FREE = 64 << 20
 Check = Callable[[], Awaitable[bool]]
 
 
+async def _nothing_yet() -> bytes:
+    return b""
+
+
 class Health:
     """What the hub can say of its own state; `checks` are asked at every `/readyz`."""
 
     def __init__(self) -> None:
         self.started = False
         self.checks: dict[str, Check] = {}
-        self.metrics: Callable[[], bytes] = bytes
+        self.metrics: Callable[[], Awaitable[bytes]] = _nothing_yet
 
     async def ready(self) -> dict[str, bool]:
         """Ask every check; one that fails to answer has failed."""
@@ -57,7 +61,7 @@ def admin_application(health: Health) -> web.Application:
         return _answer(found, good=all(found.values()))
 
     async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=health.metrics(), headers={"Content-Type": "text/plain; version=0.0.4"})
+        return web.Response(body=await health.metrics(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
     app = web.Application()
     app.router.add_get("/livez", livez)

@@ -3,7 +3,7 @@
 
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -60,6 +60,11 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self._age = Gauge(
+            "throughcare_delivery_age_seconds",
+            "How long the oldest envelope waits for a recipient.",
+            registry=self._registry,
+        )
         self._registry.register(_Current(writer, tally, connections, sizes))
 
     def observe(self, exchange: Exchange) -> None:
@@ -67,6 +72,7 @@ class Metrics:
         operation = exchange.operation.id if exchange.operation else "none"
         self._duration.labels(operation, str(exchange.status)).observe(exchange.duration_ms / 1000)
 
-    def text(self) -> bytes:
-        """Return the exposition format."""
+    def text(self, oldest_ms: int = 0) -> bytes:
+        """Return the exposition format; `oldest_ms` is how long the oldest envelope waits."""
+        self._age.set(oldest_ms / 1000)
         return generate_latest(self._registry)

@@ -279,11 +279,23 @@ async def test_env_17_a_directory_that_grows_between_check_and_commit_is_checked
     prison, probation, _ = hub.programme.members.values()
     data = hub.programme.sender("gora-prison").seal(probation.desk).data
     revocation = hub.programme.revoke_device(prison)
-    flush, waiting = Transaction.flush, list[asyncio.Task[bytes]]()
+    flush, loop = Transaction.flush, asyncio.get_running_loop()
+    waiting = list[asyncio.Task[bytes]]()
+    checked = asyncio.Event()
+
+    async def submit() -> bytes:
+        loop.call_soon(checked.set)
+        return await hub.hub.submissions.submit(prison.device_id, data)
 
     def submit_meanwhile(transaction: Transaction) -> None:
+        """In the writer's thread, before the revocation is committed: have the envelope checked and queued."""
         if not waiting:
-            waiting.append(asyncio.create_task(hub.hub.submissions.submit(prison.device_id, data)))
+
+            def begin() -> None:
+                waiting.append(asyncio.create_task(submit()))
+
+            loop.call_soon_threadsafe(begin)
+            asyncio.run_coroutine_threadsafe(checked.wait(), loop).result(5)
         flush(transaction)
 
     with monkeypatch.context() as patch:
