@@ -41,16 +41,23 @@ class Admission:
     def admit(self, message: VerifiedMessage, directory: Directory) -> None:
         """Return if `message` may have its effect.
 
-        Raises `NotARecipient` for a desk that is not ours, `PolicyDenied` for a section that our function may
-        never see, `MalformedEnvelope` for what cannot be read or is of the wrong class.
+        Raises `NotARecipient` for a desk that is not ours, `PolicyDenied` for a payload type that its agency may
+        not send or a section that our function may never see, `MalformedEnvelope` for what cannot be read or is of
+        the wrong class.
         """
         if message.recipient_desk not in self._desks:
             raise NotARecipient
         form = self._forms.get((message.payload_type, message.payload_version))
         if form is None or form.klass is not message.klass:
             raise MalformedEnvelope("This connector does not know messages of this type, version and class.")
+        self._check_agency(message, directory)
         self._check_clearance(message, directory)
         form.check(message)
+
+    def _check_agency(self, message: VerifiedMessage, directory: Directory) -> None:
+        agency = directory.agency(message.sender_agency, message.accepted_at)
+        if agency is not None and message.payload_type not in agency.payload_types:
+            raise PolicyDenied("The sender's certificate does not allow it to send messages of this type.")
 
     def _check_clearance(self, message: VerifiedMessage, directory: Directory) -> None:
         if not message.sections:

@@ -191,6 +191,7 @@ class Loops:
         served = False
         try:
             async with connection.open() as link:
+                await self._parts.inbox.reconnected()
                 await self._acknowledge(link)
                 while not connection.worth_reopening:
                     await self._take_mail(link)
@@ -258,12 +259,17 @@ class Loops:
     async def _look(self) -> None:
         parts = self._parts
         parts.directory.wanted.clear()
+        await self._sync()
+        if await parts.prekeys.maintain(parts.client, drained_at=self._drained_at):
+            await self._sync()
+
+    async def _sync(self) -> None:
+        parts = self._parts
         await parts.directory.sync()
         parts.connection.reached()
-        if await parts.prekeys.maintain(parts.client, drained_at=self._drained_at):
-            await parts.directory.sync()
         size = parts.directory.directory.size
         if size != self._followed:
+            # Also when the inbox has fetched the directory, or an earlier start did.
             await parts.resealing.follow_directory()
             self._followed = size
             parts.work.set()

@@ -157,31 +157,34 @@ class DirectorySync:
             raise DirectoryInconsistent("The hub signed two different directories of the same size.")
         if head.size < max(self._directory.size, self._pinned.minimum_size):
             raise DirectoryInconsistent("The hub shows an older directory than it showed before.")
-        new = await self._fetch(head) if head.size > self._directory.size else []
-        await self._store_progress(head, new)
+        try:
+            new = await self._fetch(head)
+            await self._store_progress(head, new)
+        except BaseException:
+            # Memory never runs ahead of what is stored, whatever failed: a lie, the disk, or a cancellation.
+            await self._go_back()
+            raise
         return len(new)
 
     async def _fetch(self, head: Head) -> list[bytes]:
-        """Replay up to `head`; if its root is not reached, go back to what is stored (DIR-10)."""
+        """Replay up to `head` and return the new statements, or raise if its root is not reached (DIR-10)."""
         new: list[bytes] = []
-        try:
-            while self._directory.size < head.size:
-                page = await self._source.directory_statements(self._directory.size)
-                if not page:
-                    raise DirectoryInconsistent("The hub withholds statements that its head counts.")
-                for raw in page[: head.size - self._directory.size]:
-                    self._directory.apply(raw)
-                    new.append(raw)
-                    if len(new) % _BREATH == 0:
-                        await asyncio.sleep(0)
-            if self._directory.root != head.root:
-                raise DirectoryInconsistent("The hub's statements do not add up to the head that it signed.")
-        except BaseException:
-            await self._go_back()
-            raise
+        while self._directory.size < head.size:
+            page = await self._source.directory_statements(self._directory.size)
+            if not page:
+                raise DirectoryInconsistent("The hub withholds statements that its head counts.")
+            for raw in page[: head.size - self._directory.size]:
+                self._directory.apply(raw)
+                new.append(raw)
+                if len(new) % _BREATH == 0:
+                    await asyncio.sleep(0)
+        if self._directory.root != head.root:
+            raise DirectoryInconsistent("The hub's statements do not add up to the head that it signed.")
         return new
 
     async def _go_back(self) -> None:
+        if self._head is not None and self._head.size == self._directory.size:
+            return
         async with self._store.read() as tx:
             raws = await statements.load_all(tx)
         self._directory = await self._replayed(raws)

@@ -97,11 +97,20 @@ class Inbox:
         self._log = log
         self._receipt_life = receipt_life
         self._acknowledged = -1
+        # Quarantined items are passed in memory only: nothing vouches for the place that they claim, and a lie
+        # must not outlive the link that told it.
+        self._passed = -1
+
+    async def reconnected(self) -> None:
+        """Begin a new link: what is known of the mailbox's places is what was verified and stored (HTTP-7)."""
+        async with self._store.read() as tx:
+            self._passed = await mailboxes.stored_up_to(tx, self._own.device_id)
+        self._acknowledged = -1
 
     async def cursor(self) -> int:
         """Return the first leaf index that is not stored here yet."""
         async with self._store.read() as tx:
-            return await mailboxes.stored_up_to(tx, self._own.device_id) + 1
+            return max(await mailboxes.stored_up_to(tx, self._own.device_id), self._passed) + 1
 
     async def unacknowledged(self) -> int | None:
         """Return up to where the hub is still to be told that all is stored, or None if it knows.
@@ -109,9 +118,8 @@ class Inbox:
         Only what is committed counts (CON-3). That the hub knows is kept in memory: telling it once more after a
         restart is harmless.
         """
-        async with self._store.read() as tx:
-            stored = await mailboxes.stored_up_to(tx, self._own.device_id)
-        return stored if stored > self._acknowledged else None
+        up_to = await self.cursor() - 1
+        return up_to if up_to > self._acknowledged else None
 
     def acknowledged(self, up_to: int) -> None:
         """Note that the hub was told."""
@@ -214,7 +222,7 @@ class Inbox:
             new = await quarantine.add(tx, entry, item.data)
             if new and reported and peeked is not None:
                 await self._report(tx, peeked)
-            await mailboxes.stored(tx, self._own.device_id, item.index)
+        self._passed = max(self._passed, item.index)
         if new:
             self._log.event("item-quarantined", code=error.code)
 

@@ -75,18 +75,19 @@ async def add(tx: Transaction, new: Attempt, raw: bytes, now: int) -> None:
 
 async def ready(tx: Transaction, now: int, *, limit: int, most_bytes: int) -> list[ReadyEnvelope]:
     """Return up to `limit` envelopes to send now, oldest first, of at most `most_bytes` after the first."""
-    rows = await tx.connection.execute(
-        select(attempt)
+    waiting = await tx.connection.execute(
+        select(attempt.c.envelope_id, func.length(attempt.c.sealed_bytes).label("size"))
         .where(attempt.c.state == AttemptState.READY, attempt.c.next_try_at <= now)
         .order_by(attempt.c.next_try_at)
         .limit(limit)
     )
     found: list[ReadyEnvelope] = []
     total = 0
-    for row in rows:
-        total += len(row.sealed_bytes)
+    for envelope_id, size in waiting.all():
+        total += size
         if found and total > most_bytes:
             break
+        row = (await tx.connection.execute(select(attempt).where(attempt.c.envelope_id == envelope_id))).one()
         raw = tx.vault.open(_BYTES, row.envelope_id, row.sealed_bytes)
         found.append(ReadyEnvelope(row.envelope_id, row.digest, row.expires, row.tries, raw))
     return found

@@ -38,6 +38,8 @@ class RecipientState(StrEnum):
 
 
 OPEN_STATES: Final = (RecipientState.QUEUED, RecipientState.SEALED)
+FINAL_STATES: Final = (RecipientState.OPENED, RecipientState.FAILED, RecipientState.EXPIRED)
+"""Nothing follows these, except that a late A1 turns a failure into a success: it proves what happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +256,7 @@ async def _set(tx: Transaction, message_id: MessageId, desks: Sequence[DeskAddre
             and_(
                 recipient.c.message_id == message_id,
                 recipient.c.desk.in_(list(desks)),
-                # What was opened stays opened: no negative follows a positive.
-                recipient.c.state != RecipientState.OPENED,
+                recipient.c.state.not_in(FINAL_STATES),
             )
         )
         .values(**values)
