@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The directory is replayed, not believed; a hub that shows another one is refused, and sealing stops."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from connectors.directory_sync import Freshness
+from connectors.store import statements
 from keys.signing import sign_head
 from protocol.errors import (
     ClockSkewed,
     DirectoryInconsistent,
     DirectoryStale,
     HubUnreachable,
+    StoreFailed,
     ThroughcareError,
 )
 from protocol.http.handovers import MessageState
@@ -229,6 +232,29 @@ async def test_what_fails_half_way_leaves_the_directory_as_it_was(scene: Scene) 
     await refused(scene)
     assert scene.prison.parts.directory.directory.root == root
     scene.lying.bends.clear()
+    await scene.prison.parts.directory.sync()
+    assert scene.size == len(scene.hub.programme.statements)
+
+
+@pytest.mark.parametrize("failure", [StoreFailed, asyncio.CancelledError])
+async def test_what_could_not_be_stored_is_not_known_either(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, failure: type[BaseException]
+) -> None:
+    await scene.prison.look()
+    before = scene.size
+    await scene.grow()
+
+    async def fail(*_: object) -> None:
+        raise failure
+
+    with monkeypatch.context() as patch:
+        patch.setattr(statements, "append", fail)
+        with pytest.raises(failure):
+            await scene.prison.parts.directory.sync()
+    assert scene.size == before
+    old = scene.prison
+    async with open_station(old.folder, old.member, old.installation, scene.hub.clock) as again:
+        assert again.parts.directory.directory.size == before
     await scene.prison.parts.directory.sync()
     assert scene.size == len(scene.hub.programme.statements)
 

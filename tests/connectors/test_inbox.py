@@ -374,6 +374,8 @@ async def test_http_10_the_sender_of_a_poison_message_is_told_and_seals_it_anew(
     ("more", "code"),
     [
         ({"payload": b"{}"}, "malformed-envelope"),
+        # Section 5, attack 3: content in the machine state that every recipient reads.
+        ({"payload": offer()[:-1] + b',"zz":"content"}'}, "malformed-envelope"),
         ({"payload_type": "unknown.type"}, "malformed-envelope"),
         ({"klass": EnvelopeClass.RECORD}, "malformed-envelope"),
         ({"klass": EnvelopeClass.RECEIPT, "sections": []}, "malformed-envelope"),
@@ -424,6 +426,17 @@ async def test_con_7_a_section_that_the_desk_may_never_hold_is_refused_whole_and
     await world.prison.collect()
     (recipient,) = (await world.prison.view(sent)).recipients
     assert (recipient.state, recipient.error) == (MessageState.QUEUED, "cannot-open")
+
+
+async def test_an_agency_sends_only_what_its_certificate_allows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.prison.send(world.probation.desk)
+    register = world.probation.parts.directory.directory._register
+    entries = register.agencies[world.prison.member.address]
+    monkeypatch.setitem(
+        register.agencies, world.prison.member.address, [replace(entries[0], payload_types=("receipt.opened",))]
+    )
+    await world.probation.collect()
+    assert await world.probation.quarantined() == ["policy-denied"]
 
 
 async def test_a_stranger_s_slice_is_not_for_us(world: World) -> None:

@@ -260,6 +260,17 @@ async def test_an_item_at_another_place_than_its_receipt_says_is_refused(scene: 
     assert await scene.probation.quarantined() == ["bad-signature"]
 
 
+async def test_a_lie_about_places_does_not_outlive_its_link(scene: Scene) -> None:
+    sent = await scene.prison.send(scene.probation.desk)
+    scene.lying.bends[MAILBOX] = bend_items(lambda _: [Item(2**40, ItemKind.SLICE, b"noise")])
+    await scene.probation.parts.inbox.take(await scene.probation.link.receive(0))
+    assert await scene.probation.parts.inbox.cursor() == 2**40 + 1
+    scene.lying.bends.clear()
+    await scene.probation.parts.inbox.reconnected()
+    await scene.probation.collect()
+    assert (await scene.probation.view(sent)).state is MessageState.RECEIVED
+
+
 async def test_mail_that_was_dropped_is_missed_by_its_sender(scene: Scene) -> None:
     sent = await scene.prison.send(scene.probation.desk)
     scene.lying.bends[MAILBOX] = bend_items(lambda _: [])
