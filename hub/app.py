@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from sqlalchemy import text
 
-from hub.config import HubSettings, is_loopback, pinned_root
+from hub.config import DATABASE_NAME, GUARD_NAME, HubSettings, is_loopback, pinned_root
 from hub.jobs.housekeeping import Housekeeping
 from hub.logs import Event, Log, where
 from hub.migrations import migrate
@@ -19,7 +20,7 @@ from hub.service.directory import DirectoryLog
 from hub.service.enrolment import Enrolments
 from hub.service.expiry import Expiry
 from hub.service.guard import Guard
-from hub.service.logcheck import check_leaves, check_logs
+from hub.service.logcheck import check_logs, origins_of
 from hub.service.mailbox import Mailboxes
 from hub.service.nonces import Nonces
 from hub.service.receipts import Receipts
@@ -35,17 +36,19 @@ from hub.web.authentication import Authenticator
 from hub.web.connections import Connections, Parts
 from hub.web.handlers import Handlers, Identity
 from hub.web.metrics import Metrics
+from hub.web.tls import tls_context
 from keys.directory import Directory
 from keys.selftest import self_test
 from protocol.errors import ConfigurationError, StoreBehind, StoreFailed
 from protocol.http.hub import HUB_OPERATIONS, LogIdentity
 from protocol.http.running import Runner
 from protocol.http.serving import LOCAL_HOSTS, Exchange, Serving, bind_all
+from protocol.limits import CLOCK_SKEW
 
-DATABASE_NAME = "hub.db"
-GUARD_NAME = "hub.guard"
-STOP_S = 4.0
+STOP_S = 2.5
 """Seconds that all that waits has to be committed when the hub stops."""
+LISTENER_STOP_S = 1.0
+"""Seconds that requests in work have to be answered when the hub stops."""
 
 
 def system_clock() -> int:
@@ -85,7 +88,7 @@ class Hub:
         self.connections = Connections(domain, Parts(self.submissions, self.mailboxes, authenticator, clock, log))
         self.directory.on_statement(self.connections.recheck)
         self.metrics = Metrics(writer, tally, lambda: len(self.connections), self._log_sizes)
-        self._audit_size = 0
+        self._audit_size = self._audit_time = 0
         writer.on_commit(self._note_size)
         self._handlers = Handlers(
             identity=Identity(
@@ -131,13 +134,14 @@ class Hub:
             log.warning(Event.SQLITE_OLD)
         folder = settings.hub.data_dir
         store = await Store.open(folder / DATABASE_NAME)
+        guard = Guard(folder / GUARD_NAME)
         try:
             if await store.write(migrate):
                 log.info(Event.MIGRATED)
-            guard = Guard.read(folder / GUARD_NAME)
+            guard.read()
             if guard.torn:
                 log.warning(Event.GUARD_LINE_TORN)
-            origins = _origins(settings)
+            origins = origins_of(settings)
             heads = await store.read(lambda connection: check_logs(connection, origins, guard.heads))
             guard.start(heads.values())
             log.info(Event.STORE_CHECKED, size=heads[trees.Log.AUDIT].size)
@@ -150,6 +154,7 @@ class Hub:
                 raise StoreBehind("The directory's statements are not those that its log was made of.")
             await hub.nonces.load()
         except BaseException:
+            guard.close()
             await store.close()
             raise
         hub.writing = asyncio.create_task(writer.run())
@@ -176,6 +181,7 @@ class Hub:
             "store": self._store_answers,
             "writer": self._writer_works,
             "disk": disk_check(settings.hub.data_dir),
+            "clock": self._clock_is_sound,
         }
         health.metrics = self.metrics_text
 
@@ -215,7 +221,7 @@ class Hub:
         await self.store.close()
 
     def _note_size(self, transaction: Transaction) -> None:
-        self._audit_size = transaction.size(trees.Log.AUDIT)
+        self._audit_size, self._audit_time = transaction.size(trees.Log.AUDIT), transaction.now
 
     def _log_sizes(self) -> dict[str, int]:
         return {"audit_head_index": self._audit_size, "directory_head_index": self.directory.directory.size}
@@ -238,11 +244,9 @@ class Hub:
     async def _writer_works(self) -> bool:
         return self.writer.healthy and self.writing is not None and not self.writing.done()
 
-
-def _origins(settings: HubSettings) -> dict[trees.Log, str]:
-    """Return the origin of each log (DIR-13)."""
-    domain = settings.hub.domain
-    return {trees.Log.DIRECTORY: f"{domain}/directory", trees.Log.AUDIT: f"{domain}/audit"}
+    async def _clock_is_sound(self) -> bool:
+        """Tell whether the clock has not been set back behind the log, whose times never go back."""
+        return self._audit_time <= self._clock() + CLOCK_SKEW
 
 
 def _is_encrypted(settings: HubSettings) -> bool:
@@ -254,7 +258,8 @@ def _hosts(settings: HubSettings) -> frozenset[str] | None:
     """Return the names the hub answers to; a request signature names one of them (HTTP-1)."""
     names = set[str]()
     if settings.hub.public_url is not None:
-        names.add(settings.hub.public_url.split("//", 1)[1].rsplit(":", 1)[0].lower())
+        name = urlsplit(settings.hub.public_url).hostname or ""
+        names.add(f"[{name}]" if ":" in name else name)
     if is_loopback(settings.hub.host):
         names |= LOCAL_HOSTS
     return frozenset(names) or None
@@ -286,12 +291,12 @@ async def run(
     health = Health()
     log.info(Event.STARTING)
     async with AsyncExitStack() as stack:
-        admin = Runner(admin_application(health), clock=clock, shutdown_s=STOP_S / 2)
+        admin = Runner(admin_application(health), clock=clock, shutdown_s=LISTENER_STOP_S)
         admin_port = await _listen(stack, admin, settings.hub.admin_host, settings.hub.admin_port)
         hub = await Hub.open(settings, keys, log=log, clock=clock, reach=reach)
         stack.push_async_callback(hub.close)
-        tls = _tls(settings)
-        runner = Runner(hub.public(), clock=clock, shutdown_s=STOP_S / 2, observe=hub.observe)
+        tls = tls_context(settings)
+        runner = Runner(hub.public(), clock=clock, shutdown_s=LISTENER_STOP_S, observe=hub.observe)
         port = await _listen(stack, runner, settings.hub.host, settings.hub.port, tls)
         # The last to be pushed is the first to be called: who waits is let go before the listeners close.
         stack.callback(hub.release)
@@ -316,37 +321,3 @@ async def _listen(
     except OSError:
         raise ConfigurationError(f"Port {port} cannot be listened on; another program has it. Set another.") from None
     return int(runner.addresses[0][1])
-
-
-def _tls(settings: HubSettings) -> ssl.SSLContext | None:
-    certificate, key = settings.tls.certificate_file, settings.tls.key_file
-    if certificate is None or key is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError):
-        raise ConfigurationError("tls.certificate_file or tls.key_file cannot be read as PEM.") from None
-    return context
-
-
-async def check_everything(settings: HubSettings) -> dict[str, int]:
-    """Check the database against its guard and every leaf against its hash; return the size of each log.
-
-    Nothing is changed. Raises StoreBehind that names what is wrong, ConfigurationError if a hub is running.
-    """
-    folder = settings.hub.data_dir
-    if not (folder / DATABASE_NAME).exists():
-        raise ConfigurationError("There is no database yet; `throughcare-hub run` makes it.")
-    store = await Store.open(folder / DATABASE_NAME)
-    try:
-        guard = Guard.read(folder / GUARD_NAME)
-        origins = _origins(settings)
-        await store.read(lambda connection: check_logs(connection, origins, guard.heads))
-        return {
-            origin: await store.read(lambda connection, log=log: check_leaves(connection, log))  # type: ignore[misc]
-            for log, origin in origins.items()
-        }
-    finally:
-        await store.close()

@@ -109,7 +109,7 @@ def check(path: Path) -> None:
     with _told():
         import asyncio
 
-        from hub.app import check_everything
+        from hub.service.logcheck import check_everything
         from hub.service.signingkeys import open_keys
 
         settings = _settings(path)

@@ -14,6 +14,8 @@ from protocol.errors import ConfigurationError
 from protocol.limits import HASH, MAX_LIFE
 from protocol.settings import ConfigPath, Loaded, Section, Settings, load
 
+DATABASE_NAME = "hub.db"
+GUARD_NAME = "hub.guard"
 OTHER_PROGRAMS = ("connector", "ui", "matrix")
 """Sections of one shared file that other programs read."""
 
@@ -77,7 +79,9 @@ class HubSection(Section):
         examples=["https://hub.example"],
     )
     behind_proxy: bool = Field(
-        False, description="A proxy on this machine ends TLS and passes requests on over the loopback interface."
+        False,
+        description="A proxy on this machine ends TLS and passes requests on over the loopback interface, with the "
+        "Host header and the path as they came.",
     )
     passphrase_file: ConfigPath | None = Field(
         None,

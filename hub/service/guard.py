@@ -12,11 +12,11 @@ Only the last line can be torn by a crash; a torn line was never followed by a s
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from protocol.errors import StoreBehind
+from protocol.errors import StoreBehind, StoreFailed
 
 COMPACT_ABOVE = 256 * 1024
 """Bytes after which the file is rewritten with the newest line of each log."""
@@ -57,39 +57,39 @@ def _parse(line: bytes) -> GuardedHead | None:
 class Guard:
     """The open guard file. Its methods block on the disk: the writer calls them in a thread."""
 
-    def __init__(self, path: Path, heads: Mapping[str, GuardedHead], *, torn: bool) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.heads: dict[str, GuardedHead] = dict(heads)
-        self.torn = torn
+        self.heads: dict[str, GuardedHead] = {}
+        """The newest head of each log, by its origin."""
+        self.torn = False
         """Whether the last line was cut short by a crash."""
         self._file = -1
         self._size = 0
 
-    @classmethod
-    def read(cls, path: Path) -> "Guard":
-        """Read the file, or begin an empty one; raises StoreBehind when it was altered."""
+    def read(self) -> None:
+        """Read the file, if there is one; raises StoreBehind when it was altered."""
         try:
-            data = path.read_bytes()
+            lines = self.path.read_bytes().splitlines(keepends=True)
         except FileNotFoundError:
-            return cls(path, {}, torn=False)
-        heads: dict[str, GuardedHead] = {}
-        lines = data.splitlines(keepends=True)
+            return
+        except OSError:
+            raise StoreFailed("The guard file cannot be read. Check who owns it.") from None
         for number, line in enumerate(lines, start=1):
             head = _parse(line)
-            if head is None:
-                if number == len(lines):
-                    return cls(path, heads, torn=True)
+            if head is None and number == len(lines):
+                self.torn = True
+                return
+            if head is None or head.size < self.heads.get(head.origin, head).size:
                 raise StoreBehind("The guard file was altered. Put back the newest copy of database and guard.")
-            known = heads.get(head.origin)
-            if known is not None and head.size < known.size:
-                raise StoreBehind("The guard file was altered. Put back the newest copy of database and guard.")
-            heads[head.origin] = head
-        return cls(path, heads, torn=False)
+            self.heads[head.origin] = head
 
     def start(self, heads: Iterable[GuardedHead]) -> None:
         """Write the file anew with `heads`, and open it for appending."""
         self.heads = {head.origin: head for head in heads}
-        self._rewrite()
+        try:
+            self._rewrite()
+        except OSError:
+            raise StoreFailed("The guard file cannot be written. Check free space and who owns the folder.") from None
 
     def append(self, heads: Sequence[GuardedHead]) -> None:
         """Note `heads`; when this returns they are on the disk (AUD-3)."""

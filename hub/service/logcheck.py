@@ -5,14 +5,17 @@ A database's own integrity check finds neither a lost commit nor most flipped bi
 """
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import count
 
 from sqlalchemy import Connection
 
-from hub.service.guard import GuardedHead
+from hub.config import DATABASE_NAME, GUARD_NAME, HubSettings
+from hub.service.guard import Guard, GuardedHead
 from hub.store import trees
+from hub.store.engine import Store
 from hub.store.trees import Log
-from protocol.errors import StoreBehind
+from protocol.errors import ConfigurationError, StoreBehind
 from protocol.receipts import Leaf
 from protocol.tree import CompactRange, leaf_hash
 
@@ -58,6 +61,12 @@ def check_logs(
     return {log: check_log(connection, log, origin, guarded.get(origin)) for log, origin in origins.items()}
 
 
+def origins_of(settings: HubSettings) -> dict[Log, str]:
+    """Return the origin of each log (DIR-13)."""
+    domain = settings.hub.domain
+    return {Log.DIRECTORY: f"{domain}/directory", Log.AUDIT: f"{domain}/audit"}
+
+
 def check_leaves(connection: Connection, log: Log) -> int:
     """Check the stored bytes of every leaf against its hash; returns how many there are.
 
@@ -73,3 +82,22 @@ def check_leaves(connection: Connection, log: Log) -> int:
                 Leaf.parse(data)
         start += len(page)
     return start
+
+
+async def check_everything(settings: HubSettings) -> dict[str, int]:
+    """Check the database against its guard and every leaf against its hash; return the size of each log.
+
+    Nothing is changed. Raises StoreBehind that names what is wrong, ConfigurationError if a hub is running.
+    """
+    folder = settings.hub.data_dir
+    if not (folder / DATABASE_NAME).exists():
+        raise ConfigurationError("There is no database yet; `throughcare-hub run` makes it.")
+    store = await Store.open(folder / DATABASE_NAME)
+    try:
+        guard = Guard(folder / GUARD_NAME)
+        guard.read()
+        origins = origins_of(settings)
+        await store.read(lambda connection: check_logs(connection, origins, guard.heads))
+        return {origin: await store.read(partial(check_leaves, log=log)) for log, origin in origins.items()}
+    finally:
+        await store.close()

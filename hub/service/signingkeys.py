@@ -78,7 +78,10 @@ def public_document(settings: HubSettings, keys: SigningKeys, url: str | None = 
 def write_public(settings: HubSettings, keys: SigningKeys, url: str | None = None) -> Path:
     """Write `hub-public.json` into the data directory and return its path."""
     path = settings.hub.data_dir / PUBLIC_NAME
-    path.write_text(json.dumps(public_document(settings, keys, url), indent=2) + "\n", encoding="utf-8")
+    draft = path.with_name(f".{path.name}.new")
+    draft.write_text(json.dumps(public_document(settings, keys, url), indent=2) + "\n", encoding="utf-8")
+    # In one step, since the authority's program may be reading it.
+    draft.replace(path)
     return path
 
 

@@ -31,7 +31,8 @@ from protocol.receipts import Detail, ReceiptKind
 from protocol.rows import Row
 
 SLICE_FIXED = 4_096
-"""About the bytes of a slice without its sections and the hashes of other rows."""
+"""About the bytes of a slice without its sections and the hashes of the rest."""
+HASH_ON_WIRE = HASH + 2
 
 
 class DirectoryMoved(ThroughcareError):
@@ -100,7 +101,7 @@ class AcceptEnvelope(Change[bytes]):
         )
         for number, section in enumerate(envelope.sections):
             transaction.insert(envelopes.NEW_SECTIONS, {"idx": index, "number": number, "bytes": section})
-        fixed = SLICE_FIXED + HASH * len(envelope.rows)
+        fixed = SLICE_FIXED + HASH_ON_WIRE * (len(envelope.rows) + len(envelope.sections))
         for position, row in enumerate(envelope.rows):
             transaction.deliver(
                 row.device_id,

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from hub.app import DATABASE_NAME
+from hub.config import DATABASE_NAME
 from protocol.frames import Item
 from protocol.limits import HOUR
 from tests.hub.process import HubProcess, prepare

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from hub.app import Hub, check_everything
+from hub.app import Hub
 from hub.logs import Event, make_log
 from hub.service import guard as guard_module
 from hub.service.guard import Guard, GuardedHead
+from hub.service.logcheck import check_everything
 from protocol.errors import StoreBehind
 from protocol.limits import DAY
 from tests.hub.running import KEYS, RunningHub
@@ -22,8 +23,14 @@ def head(size: int, origin: str = "hub.example/audit") -> GuardedHead:
     return GuardedHead(origin, size, bytes([size]) * 32, 1_000 + size)
 
 
+def read(path: Path) -> Guard:
+    guard = Guard(path)
+    guard.read()
+    return guard
+
+
 def opened(path: Path) -> Guard:
-    guard = Guard.read(path)
+    guard = read(path)
     guard.start(guard.heads.values())
     return guard
 
@@ -35,7 +42,7 @@ def test_aud_3_what_is_appended_is_read_again(tmp_path: Path) -> None:
     guard.append([head(2)])
     guard.append([])
     guard.close()
-    assert Guard.read(path).heads == {
+    assert read(path).heads == {
         "hub.example/audit": head(2),
         "hub.example/directory": head(7, "hub.example/directory"),
     }
@@ -51,12 +58,12 @@ def test_aud_4_a_torn_last_line_is_left_out_and_told(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for cut in range(1, len(head(2).line())):
         path.write_bytes(whole[:-cut])
-        torn = Guard.read(path)
+        torn = read(path)
         assert torn.torn
         assert torn.heads == {"hub.example/audit": head(1)}
     restarted = opened(path)
     restarted.close()
-    assert not Guard.read(path).torn
+    assert not read(path).torn
 
 
 @pytest.mark.parametrize("position", [0, 20, 40, 60])
@@ -70,14 +77,14 @@ def test_aud_4_an_altered_line_is_refused(tmp_path: Path, position: int) -> None
     data[position] ^= 1
     path.write_bytes(data)
     with pytest.raises(StoreBehind, match="altered"):
-        Guard.read(path)
+        read(path)
 
 
 def test_aud_4_a_guard_whose_sizes_go_back_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "hub.guard"
     path.write_bytes(head(5).line() + head(4).line() + head(6).line())
     with pytest.raises(StoreBehind, match="altered"):
-        Guard.read(path)
+        read(path)
 
 
 def test_the_guard_is_rewritten_before_it_grows_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +94,7 @@ def test_the_guard_is_rewritten_before_it_grows_large(tmp_path: Path, monkeypatc
     for size in range(1, 60):
         guard.append([head(size)])
         assert path.stat().st_size < 1_400
-        assert Guard.read(path).heads == {"hub.example/audit": head(size)}
+        assert read(path).heads == {"hub.example/audit": head(size)}
     guard.close()
     assert [one.name for one in tmp_path.iterdir()] == ["hub.guard"]
 

@@ -79,7 +79,10 @@ async def test_readiness_follows_the_store_and_the_writer(hub: RunningHub) -> No
         hub.hub.watch_health(health, hub.settings)
         health.started = True
         assert await ask(f"{url}/startupz") == (200, {"started": True})
-        assert await ask(f"{url}/readyz") == (200, {"started": True, "store": True, "writer": True, "disk": True})
+        names = ("started", "store", "writer", "disk", "clock")
+        assert await ask(f"{url}/readyz") == (200, dict.fromkeys(names, True))
+        hub.clock.advance(-HOUR)
+        assert (await ask(f"{url}/readyz"))[1] == {**dict.fromkeys(names, True), "clock": False}
 
         async def broken() -> bool:
             raise OSError

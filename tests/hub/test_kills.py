@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.app import check_everything
 from hub.config import load_settings
+from hub.service.logcheck import check_everything
 from hub.service.signingkeys import open_keys
 from keys.verifying import verify_receipt
 from protocol.address import DeskAddress

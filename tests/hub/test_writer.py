@@ -24,6 +24,12 @@ from protocol.tree import leaf_hash, root_of
 ORIGINS = {Log.DIRECTORY: "hub.example/directory", Log.AUDIT: "hub.example/audit"}
 
 
+def read(path: Path) -> Guard:
+    guard = Guard(path)
+    guard.read()
+    return guard
+
+
 class Append(Change[int]):
     """Append a leaf; `fault` is raised in the transaction, `late` when the answer is made."""
 
@@ -67,7 +73,7 @@ class Bench:
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     store = await Store.open(tmp_path / "hub.db")
     await store.write(migrate)
-    guard = Guard.read(tmp_path / "hub.guard")
+    guard = read(tmp_path / "hub.guard")
     guard.start([])
     made = Bench(store, guard, Queue(changes=1_000, bytes=1 << 20))
     yield made
@@ -80,7 +86,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 async def test_aud_3_commit_guard_sign_in_this_order_for_each_group(bench: Bench) -> None:
     await bench.write(Append(b"a"))
     assert bench.steps == ["before-commit", "after-commit", "after-guard", "after-sign"]
-    head = Guard.read(bench.guard.path).heads["hub.example/audit"]
+    head = read(bench.guard.path).heads["hub.example/audit"]
     assert head == GuardedHead("hub.example/audit", 1, root_of([leaf_hash(b"a")]), 1_000)
 
 
@@ -242,4 +248,4 @@ async def test_aud_3_the_index_comes_from_the_state_read_in_the_same_transaction
     assert stored[Log.AUDIT] == (3, root_of(leaf_hash(leaf) for leaf in (b"a", b"b", b"c")))
     assert stored[Log.DIRECTORY][0] == 0
     # The clock went back; the log's time did not.
-    assert Guard.read(bench.guard.path).heads["hub.example/audit"].at == 1_000
+    assert read(bench.guard.path).heads["hub.example/audit"].at == 1_000
