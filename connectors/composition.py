@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from connectors.store.outgoing import OutgoingMessage, Plan
+from connectors.store.outgoing import OutgoingMessage
+from connectors.store.recipients import Plan
 from keys.sealing import SectionDraft
 from protocol.address import DeskAddress
 

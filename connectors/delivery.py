@@ -13,8 +13,8 @@ from connectors.resealing import Resealing
 from connectors.store import incoming, outgoing, quarantine, sequences
 from connectors.store.engine import Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage, ReceivedSection
-from connectors.store.outgoing import Plan
 from connectors.store.quarantine import Quarantined
+from connectors.store.recipients import Plan
 from connectors.store.sequences import Direction, Line
 from connectors.timing import Clock
 from keys.opening import VerifiedMessage

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from connectors.handover_form import stored_package
-from connectors.store import attempts, incoming, outgoing
+from connectors.store import attempts, incoming, outgoing, recipients
 from connectors.store.engine import Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage
-from connectors.store.outgoing import OutgoingMessage, RecipientRow, RecipientState
+from connectors.store.outgoing import OutgoingMessage
+from connectors.store.recipients import RecipientRow, RecipientState
 from protocol.content import encode_payload
 from protocol.errors import CODES, NotFound, SequenceError
 from protocol.http.handovers import (
@@ -51,7 +52,7 @@ def overall(rows: Sequence[RecipientRow]) -> MessageState:
 
 async def sent_view(tx: Transaction, message: OutgoingMessage) -> HandoverView:
     """Return a handover of ours, with what goes to whom, what is withheld, and all receipts."""
-    rows = await outgoing.recipients(tx, message.message_id)
+    rows = await recipients.of(tx, message.message_id)
     package = stored_package(message)
     return HandoverView(
         id=message.message_id,

@@ -12,11 +12,12 @@ from connectors.directory_sync import DirectorySync
 from connectors.handover_form import HandoverComposer
 from connectors.handover_views import overall, received_view, sent_view
 from connectors.installation import Enrolment
-from connectors.store import history, incoming, outgoing, requests
+from connectors.store import history, incoming, outgoing, recipients, requests
 from connectors.store.engine import Store, Transaction
 from connectors.store.history import Entry
 from connectors.store.incoming import IncomingState
-from connectors.store.outgoing import OutgoingMessage, Plan
+from connectors.store.outgoing import OutgoingMessage
+from connectors.store.recipients import Plan
 from connectors.timing import Clock
 from protocol import cbor, ids
 from protocol.address import DeskAddress, agency_of
@@ -211,7 +212,7 @@ def _queued(message: OutgoingMessage, plans: dict[DeskAddress, Plan]) -> Handove
 async def _item(tx: Transaction, entry: Entry) -> HandoverItem:
     if entry.direction == history.SENT:
         message = await outgoing.at(tx, entry.position)
-        rows = await outgoing.recipients(tx, message.message_id)
+        rows = await recipients.of(tx, message.message_id)
         return HandoverItem(
             id=message.message_id,
             thread=message.thread,

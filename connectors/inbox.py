@@ -22,8 +22,8 @@ from connectors.receipts import CANNOT_OPEN, report
 from connectors.resealing import Resealing
 from connectors.store import incoming, mailboxes, outgoing, quarantine
 from connectors.store.engine import Store, Transaction
-from connectors.store.outgoing import Plan
 from connectors.store.quarantine import Quarantined
+from connectors.store.recipients import Plan
 from connectors.timing import Clock
 from keys.directory import Directory
 from keys.opening import Peeked, VerifiedMessage, open_slice, peek

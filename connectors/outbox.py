@@ -11,10 +11,10 @@ from typing import Final
 
 from connectors.hub_client import Outcome, Submitter
 from connectors.logs import Log
-from connectors.store import attempts, outgoing
+from connectors.store import attempts, recipients
 from connectors.store.attempts import AttemptState, ReadyEnvelope
 from connectors.store.engine import Store, Transaction
-from connectors.store.outgoing import RecipientRow, RecipientState
+from connectors.store.recipients import RecipientRow, RecipientState
 from connectors.timing import Chance, Clock, patience, pause, system_chance
 from keys.verifying import verify_receipt
 from protocol.errors import (
@@ -78,7 +78,7 @@ class Outbox:
     async def next_due(self) -> int | None:
         """Return when there is something to seal or to send next, in ms UTC, or None if there is nothing."""
         async with self._store.read() as tx:
-            times = [await outgoing.next_sealing_at(tx), await attempts.next_sending_at(tx)]
+            times = [await recipients.next_sealing_at(tx), await attempts.next_sending_at(tx)]
         return min((at for at in times if at is not None), default=None)
 
     async def _drop_lapsed(self) -> None:
@@ -133,14 +133,14 @@ class Outbox:
     async def _accepted(self, envelope: ReadyEnvelope, receipt: bytes, body: ReceiptBody) -> None:
         async with self._store.write() as tx:
             await attempts.accept(tx, envelope.envelope_id, receipt)
-            await outgoing.accepted(tx, envelope.envelope_id, body.leaf.at)
+            await recipients.accepted(tx, envelope.envelope_id, body.leaf.at)
         self._log.event("envelope-accepted")
 
     async def _give_up(self, tx: Transaction, envelope_id: EnvelopeId, refusal: ThroughcareError) -> None:
         rows = await _waiting_on(tx, envelope_id)
         await attempts.close(tx, envelope_id, AttemptState.REFUSED, refusal.code)
         for row in rows:
-            await outgoing.fail(tx, row.message_id, [row.desk], refusal.code)
+            await recipients.fail(tx, row.message_id, [row.desk], refusal.code)
 
     async def _seal_anew(
         self, tx: Transaction, envelope_id: EnvelopeId, state: AttemptState, code: str, now: int, until: int
@@ -148,7 +148,7 @@ class Outbox:
         rows = await _waiting_on(tx, envelope_id)
         await attempts.close(tx, envelope_id, state, code)
         for row in rows:
-            await outgoing.requeue(tx, row, now=max(now, until), error=code)
+            await recipients.requeue(tx, row, now=max(now, until), error=code)
 
 
 async def _waiting_on(tx: Transaction, envelope_id: EnvelopeId) -> list[RecipientRow]:
@@ -156,5 +156,5 @@ async def _waiting_on(tx: Transaction, envelope_id: EnvelopeId) -> list[Recipien
     attempt = await attempts.by_id(tx, envelope_id)
     if attempt is None:
         return []
-    rows = await outgoing.recipients(tx, attempt.message_id)
+    rows = await recipients.of(tx, attempt.message_id)
     return [row for row in rows if row.envelope_id == envelope_id and row.state is RecipientState.SEALED]

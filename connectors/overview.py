@@ -4,11 +4,11 @@
 from connectors.connection import Connection
 from connectors.directory_sync import DirectorySync
 from connectors.installation import Enrolment
-from connectors.store import incoming, outgoing, quarantine
+from connectors.store import incoming, quarantine, recipients
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import IncomingState
-from connectors.store.outgoing import RecipientState
 from connectors.store.quarantine import Quarantined
+from connectors.store.recipients import RecipientState
 from connectors.timing import Clock
 from keys.directory import DeskEntry, Directory
 from keys.sealing import choose_prekey
@@ -48,7 +48,7 @@ class Overview:
         """Say how the connector is: its hub, its directory, its queues."""
         standing = self._directory.standing()
         async with self._store.read() as tx:
-            sent, received = await outgoing.counts(tx), await incoming.counts(tx)
+            sent, received = await recipients.counts(tx), await incoming.counts(tx)
             quarantined = await quarantine.count(tx)
         return Status(
             agency=self._enrolment.agency,

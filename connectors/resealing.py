@@ -11,10 +11,10 @@ from connectors.directory_sync import DirectorySync
 from connectors.logs import Log
 from connectors.outbox import PinnedLog
 from connectors.receipts import CANNOT_OPEN, OPENED, Report
-from connectors.store import attempts, outgoing
+from connectors.store import attempts, outgoing, recipients
 from connectors.store.attempts import Attempt, AttemptState
 from connectors.store.engine import Store, Transaction
-from connectors.store.outgoing import RecipientRow, RecipientState
+from connectors.store.recipients import RecipientRow, RecipientState
 from connectors.timing import Clock
 from keys.verifying import verify_receipt
 from protocol.address import DeskAddress
@@ -50,13 +50,13 @@ class Resealing:
             raise PolicyDenied("The notice is of an envelope that this connector did not send.")
         await attempts.close(tx, attempt.envelope_id, AttemptState.EXPIRED, "expired")
         message = await outgoing.load(tx, attempt.message_id)
-        for row in await outgoing.recipients(tx, attempt.message_id):
+        for row in await recipients.of(tx, attempt.message_id):
             if row.envelope_id != attempt.envelope_id or row.state not in _ON_ITS_WAY:
                 continue
             if message.deadline <= self._clock():
-                await outgoing.expire(tx, row.message_id, [row.desk])
+                await recipients.expire(tx, row.message_id, [row.desk])
             else:
-                await outgoing.requeue(tx, row, now=self._clock(), error="expired")
+                await recipients.requeue(tx, row, now=self._clock(), error="expired")
                 self._log.event("resealing", code="expired")
         return body.index
 
@@ -73,7 +73,7 @@ class Resealing:
         if payload_type == OPENED:
             if said.message is None:
                 raise MalformedEnvelope("Who opened a message can say which.")
-            await outgoing.opened(tx, row.message_id, desk, accepted_at)
+            await recipients.opened(tx, row.message_id, desk, accepted_at)
             self._log.event("receipt-received", code=OPENED)
             return
         self._log.event("receipt-received", code=CANNOT_OPEN)
@@ -82,9 +82,9 @@ class Resealing:
             # It was opened, or sealed anew, since: the report is late and changes nothing.
             return
         if row.complaints >= MAX_RESEALS:
-            await outgoing.fail(tx, row.message_id, [desk], CannotOpen.code)
+            await recipients.fail(tx, row.message_id, [desk], CannotOpen.code)
         else:
-            await outgoing.requeue(tx, row, now=self._clock(), error=CannotOpen.code, complained=True)
+            await recipients.requeue(tx, row, now=self._clock(), error=CannotOpen.code, complained=True)
             self._log.event("resealing", code=CannotOpen.code)
 
     async def _reported_row(
@@ -95,7 +95,7 @@ class Resealing:
         if said.message not in (attempt.message_id, None):
             raise PolicyDenied("The receipt names another message than the envelope that it is of.")
         try:
-            return await outgoing.desk_of(tx, attempt.message_id, desk)
+            return await recipients.find(tx, attempt.message_id, desk)
         except NotFound:
             raise PolicyDenied("The receipt is of a message that its sender was not sent.") from None
 
@@ -107,15 +107,15 @@ class Resealing:
         now = self._clock()
         moved = 0
         async with self._store.write() as tx:
-            await outgoing.wake(tx, now)
+            await recipients.wake(tx, now)
             states = tuple(str(state) for state in _ON_ITS_WAY)
             for message_id, address, device in await attempts.waiting_devices(tx, states):
                 desk = self._directory.directory.desk(address, now)
                 if desk is None or desk.device is None or desk.device.key_id == device:
                     continue
-                row = await outgoing.desk_of(tx, message_id, address)
+                row = await recipients.find(tx, message_id, address)
                 await self._let_go(tx, row)
-                await outgoing.requeue(tx, row, now=now, error="device-replaced")
+                await recipients.requeue(tx, row, now=now, error="device-replaced")
                 moved += 1
         if moved:
             self._log.event("resealing", code="device-replaced", count=moved)
@@ -126,6 +126,6 @@ class Resealing:
         if row.state is not RecipientState.SEALED or row.envelope_id is None:
             return
         await attempts.close(tx, row.envelope_id, AttemptState.LAPSED, "device-replaced")
-        for other in await outgoing.recipients(tx, row.message_id):
+        for other in await recipients.of(tx, row.message_id):
             if other.envelope_id == row.envelope_id and other.state is RecipientState.SEALED:
-                await outgoing.requeue(tx, other, now=self._clock(), error="device-replaced")
+                await recipients.requeue(tx, other, now=self._clock(), error="device-replaced")

@@ -12,10 +12,11 @@ from typing import Final
 from connectors.composition import Composer, Composition, compose
 from connectors.directory_sync import DirectorySync
 from connectors.logs import Log
-from connectors.store import attempts, outgoing
+from connectors.store import attempts, outgoing, recipients
 from connectors.store.attempts import Attempt, AttemptState
 from connectors.store.engine import Store, Transaction
-from connectors.store.outgoing import OutgoingMessage, RecipientRow, RecipientState
+from connectors.store.outgoing import OutgoingMessage
+from connectors.store.recipients import RecipientRow, RecipientState
 from connectors.timing import Chance, Clock, patience, system_chance
 from keys.directory import DeskEntry
 from keys.sealing import MessageDraft, PrekeyChoice, Recipient, choose_prekey, seal
@@ -71,11 +72,11 @@ class Sealer:
         DIR-11); what is queued stays queued.
         """
         async with self._store.read() as tx:
-            overdue = await outgoing.overdue(tx, self._clock())
+            overdue = await recipients.overdue(tx, self._clock())
         if overdue:
             await self._expire()
         async with self._store.read() as tx:
-            due = await outgoing.to_seal(tx, self._clock(), _AT_ONCE)
+            due = await recipients.to_seal(tx, self._clock(), _AT_ONCE)
         if not due:
             return 0
         self._directory.check_sealing()
@@ -83,8 +84,8 @@ class Sealer:
 
     async def _expire(self) -> None:
         async with self._store.write() as tx:
-            for message_id, desk in await outgoing.overdue(tx, self._clock()):
-                await outgoing.expire(tx, message_id, [desk])
+            for message_id, desk in await recipients.overdue(tx, self._clock()):
+                await recipients.expire(tx, message_id, [desk])
 
     async def _seal_message(self, message_id: MessageId) -> int:
         # One transaction from reading the state to storing the bytes: two processes never seal for one desk.
@@ -93,7 +94,7 @@ class Sealer:
             now = self._clock()
             rows = [
                 row
-                for row in await outgoing.recipients(tx, message_id)
+                for row in await recipients.of(tx, message_id)
                 if row.state is RecipientState.QUEUED and row.next_try_at <= now
             ]
             targets = [target for row in rows if (target := await self._target(tx, message, row, now)) is not None]
@@ -114,7 +115,7 @@ class Sealer:
         except DirectoryError as error:
             # Another agency must act first; this one shows it and looks again (CON-2).
             until = now + patience(now - message.created_at, self._chance)
-            await outgoing.wait(tx, message.message_id, row.desk, until=until, error=error.code)
+            await recipients.wait(tx, message.message_id, row.desk, until=until, error=error.code)
             self._directory.wanted.set()
             self._log.event("message-waiting", code=error.code)
             return None
@@ -126,7 +127,7 @@ class Sealer:
         if not message.klass.bare:
             empty = [desk for desk, plan in composition.plans.items() if not plan.going]
             if empty:
-                await outgoing.fail(tx, message.message_id, empty, NothingToSend.code)
+                await recipients.fail(tx, message.message_id, empty, NothingToSend.code)
             group = [target for target in group if target.row.desk not in empty]
         if not group:
             return 0
@@ -134,7 +135,7 @@ class Sealer:
             await self._seal(tx, message, group, composition, now)
         except (EnvelopeError, DirectoryError, InvalidInput) as error:
             desks = [target.row.desk for target in group]
-            await outgoing.fail(tx, message.message_id, desks, error.code)
+            await recipients.fail(tx, message.message_id, desks, error.code)
             self._log.event("envelope-refused", code=error.code)
             return 0
         return 1
@@ -166,7 +167,7 @@ class Sealer:
         )
         await attempts.add(tx, attempt, raw, now)
         for target in group:
-            await outgoing.sealed(tx, target.row, envelope_id, composition.plans[target.row.desk])
+            await recipients.sealed(tx, target.row, envelope_id, composition.plans[target.row.desk])
 
 
 def _groups(targets: Iterable[_Target]) -> list[list[_Target]]:

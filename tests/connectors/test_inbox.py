@@ -9,70 +9,28 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
 
 from connectors.composition import Composer, Share
 from connectors.delivery import Delivery
 from connectors.handover_form import HandoverComposer
-from connectors.store import incoming, mailboxes, outgoing, sequences, tables
+from connectors.store import incoming, mailboxes, recipients, sequences
 from connectors.store.outgoing import OutgoingMessage
 from keys.sealing import SectionDraft
-from protocol.address import AgencyAddress, DeskAddress
 from protocol.bodies.needs import Narrative
 from protocol.clearance import Basis, Category, DeskFunction, Label, Purpose
 from protocol.content import encode_payload
-from protocol.errors import NotFound, StoreFailed
+from protocol.errors import StoreFailed
 from protocol.frames import Item, ItemKind
-from protocol.handover import PackageSection, parties_for
+from protocol.handover import PackageSection
 from protocol.http.handovers import MessageState
-from protocol.ids import Kind, MessageId, ThreadId, new_id, text
 from protocol.limits import DAY, MINUTE
 from protocol.rows import EnvelopeClass
 from tests.connectors.conftest import World
-from tests.connectors.stations import Station, open_station, package, person_section
+from tests.connectors.hand import Hand, count, items_of, offer
+from tests.connectors.stations import open_station, package, person_section
 from tests.hub.running import RunningHub
-from tests.programme import Sealed, Sender
 
 ROOT = Path(__file__).parents[2]
-
-
-def offer() -> bytes:
-    """Return a payload that any recipient can read."""
-    recipients = [(AgencyAddress("reka-probation@hub.example"), DeskFunction.PROBATION_INTAKE)]
-    parties = parties_for(text(Kind.SUBJECT, new_id()), AgencyAddress("gora-prison@hub.example"), recipients)
-    return encode_payload(package().offer(parties))
-
-
-BODY = encode_payload(person_section("sent by hand").body)
-
-
-class Hand:
-    """Seals as the prison's device would, with whatever seq and content a test wants."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.sender: Sender = world.hub.programme.sender("gora-prison")
-        self.client = world.hub.device(world.prison.member)
-
-    def seal(self, *desks: DeskAddress, thread: ThreadId | None = None, **more: object) -> Sealed:
-        more.setdefault("payload", offer())
-        more.setdefault("sections", [(BODY, desks)])
-        return self.sender.seal(*desks, thread=thread, now=self.world.hub.clock(), **more)  # type: ignore[arg-type]
-
-    async def submit(self, *sealed: Sealed) -> None:
-        for one in sealed:
-            await self.client.submit(one.data)
-
-
-async def items_of(station: Station) -> tuple[Item, ...]:
-    return await station.link.receive(0)
-
-
-async def count(station: Station, table: str) -> int:
-    async with station.parts.store.read() as tx:
-        return (
-            await tx.connection.execute(select(func.count()).select_from(tables.metadata.tables[table]))
-        ).scalar_one()
 
 
 # Exactly once
@@ -163,8 +121,8 @@ async def test_env_19_a_message_sealed_anew_has_one_effect_and_is_answered_again
     sent = await world.prison.send(world.probation.desk)
     await world.probation.collect()
     async with world.prison.parts.store.write() as tx:
-        row = await outgoing.desk_of(tx, sent, world.probation.desk)
-        await outgoing.requeue(tx, row, now=world.hub.clock(), error=None)
+        row = await recipients.find(tx, sent, world.probation.desk)
+        await recipients.requeue(tx, row, now=world.hub.clock(), error=None)
     await world.prison.seal_and_send()
     await world.probation.turn()
     assert (await world.probation.parts.overview.status()).counts.received == 1
@@ -220,104 +178,6 @@ async def test_con_3_nothing_is_acknowledged_before_it_is_stored(world: World) -
     assert await world.probation.parts.inbox.unacknowledged() is None
     await world.probation.parts.inbox.take(items)
     assert await world.probation.parts.inbox.unacknowledged() == items[-1].index
-
-
-# Order
-
-
-async def test_seq_1_a_message_ahead_of_a_gap_is_held_shown_and_released_in_order(world: World) -> None:
-    """Attack 40."""
-    hand, thread = Hand(world), ThreadId(new_id())
-    first, second, third = (hand.seal(world.probation.desk, thread=thread) for _ in range(3))
-    await hand.submit(third, second)
-    await world.probation.collect()
-    assert (await world.probation.view(third.message_id)).state is MessageState.HELD
-    assert (await world.probation.parts.overview.status()).counts.held == 2
-    await hand.submit(first)
-    await world.probation.collect()
-    states = [(await world.probation.view(one.message_id)).state for one in (first, second, third)]
-    assert states == [MessageState.RECEIVED] * 3
-    assert (await world.probation.parts.overview.status()).counts.held == 0
-
-
-async def test_seq_1_a_held_message_shows_nothing_of_its_content(world: World) -> None:
-    hand, thread = Hand(world), ThreadId(new_id())
-    _, second = (hand.seal(world.probation.desk, thread=thread) for _ in range(2))
-    await hand.submit(second)
-    await world.probation.collect()
-    view = await world.probation.view(second.message_id)
-    assert (view.sections, view.offer) == ([], {})
-
-
-async def test_seq_2_a_repeated_seq_with_another_message_is_a_fork(world: World) -> None:
-    """Attack 40."""
-    hand, thread = Hand(world), ThreadId(new_id())
-    first = hand.seal(world.probation.desk, thread=thread)
-    other = Hand(world).seal(world.probation.desk, thread=thread)
-    await hand.submit(first, other)
-    await world.probation.collect()
-    assert await world.probation.quarantined() == ["sequence-error"]
-    assert (await world.probation.view(first.message_id)).state is MessageState.RECEIVED
-    with pytest.raises(NotFound):
-        await world.probation.view(other.message_id)
-
-
-async def test_seq_2_a_wrong_predecessor_is_a_fork_also_among_held_messages(world: World) -> None:
-    hand, stranger, thread = Hand(world), Hand(world), ThreadId(new_id())
-    first = hand.seal(world.probation.desk, thread=thread)
-    stranger.seal(world.probation.desk, thread=thread)
-    forked = stranger.seal(world.probation.desk, thread=thread)
-    await hand.submit(forked)
-    await world.probation.collect()
-    assert (await world.probation.view(forked.message_id)).state is MessageState.HELD
-    await hand.submit(first)
-    await world.probation.collect()
-    assert await world.probation.quarantined() == ["sequence-error"]
-    second = hand.seal(world.probation.desk, thread=thread)
-    await hand.submit(second)
-    await world.probation.collect()
-    assert (await world.probation.view(second.message_id)).state is MessageState.RECEIVED
-
-
-async def test_seq_2_two_messages_that_wait_for_the_same_place_are_a_fork(world: World) -> None:
-    hand, stranger, thread = Hand(world), Hand(world), ThreadId(new_id())
-    for one in (hand, stranger):
-        one.seal(world.probation.desk, thread=thread)
-    await hand.submit(
-        hand.seal(world.probation.desk, thread=thread), stranger.seal(world.probation.desk, thread=thread)
-    )
-    await world.probation.collect()
-    assert await world.probation.quarantined() == ["sequence-error"]
-    assert (await world.probation.parts.overview.status()).counts.held == 1
-
-
-async def test_seq_3_receipts_never_wait_and_leave_no_gap(world: World) -> None:
-    sent = [await world.prison.send(world.probation.desk) for _ in range(3)]
-    await world.probation.turn()
-    items = await items_of(world.prison)
-    await world.prison.take(tuple(reversed(items)))
-    for message_id in sent:
-        assert await world.prison.states(message_id) == {world.probation.desk: MessageState.OPENED}
-
-
-async def test_a_withheld_envelope_is_visible_on_both_sides(world: World) -> None:
-    """Section 5, attack 8: a hub that freezes a thread by withholding one envelope."""
-    prison, probation = world.prison, world.probation
-    first = await prison.compose(probation.desk)
-    async with prison.parts.store.write() as tx:
-        message = await outgoing.load(tx, first.id)
-        later = replace(message, message_id=MessageId(new_id()))
-        await outgoing.add(tx, later, {probation.desk: outgoing.Plan()})
-    await prison.seal_and_send()
-    withheld, shown = await items_of(probation)
-    await probation.take((shown,))
-    await probation.seal_and_send()
-    await prison.collect()
-    assert (await probation.parts.overview.status()).counts.held == 1
-    (recipient,) = (await prison.view(first.id)).recipients
-    assert (recipient.state, recipient.error) == (MessageState.ACCEPTED, "sequence-error")
-    await probation.parts.inbox.take((withheld,))
-    assert (await probation.parts.overview.status()).counts.held == 0
 
 
 # Poison

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from connectors.hub_client import Outcome
-from connectors.store import attempts, outgoing
+from connectors.store import attempts, outgoing, recipients
 from connectors.timing import LONGEST_PAUSE, patience, pause
 from protocol.errors import HubUnreachable, MalformedEnvelope, RecipientUnavailable, StoreFull, Unavailable
 from protocol.http.handovers import MessageState
@@ -253,15 +253,15 @@ async def test_a_desk_that_cannot_be_reached_yet_waits_and_the_others_do_not(wor
         await outgoing.add(
             tx,
             replace(message, message_id=type(queued.id)(bytes(16))),
-            {member.desk: outgoing.Plan(), world.social_work.desk: outgoing.Plan()},
+            {member.desk: recipients.Plan(), world.social_work.desk: recipients.Plan()},
         )
     await prison.seal_and_send()
     rows = {}
     async with prison.parts.store.read() as tx:
-        for row in await outgoing.recipients(tx, type(queued.id)(bytes(16))):
+        for row in await recipients.of(tx, type(queued.id)(bytes(16))):
             rows[row.desk] = row
-    assert rows[world.social_work.desk].state is outgoing.RecipientState.ACCEPTED
-    assert rows[member.desk].state is outgoing.RecipientState.QUEUED
+    assert rows[world.social_work.desk].state is recipients.RecipientState.ACCEPTED
+    assert rows[member.desk].state is recipients.RecipientState.QUEUED
     assert rows[member.desk].error == RecipientUnavailable.code
     assert rows[member.desk].next_try_at > hub.clock()
 

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.receipts import OPENED, report
-from connectors.store import attempts, outgoing
+from connectors.store import attempts, outgoing, recipients
 from connectors.store.attempts import Attempt, AttemptState
 from connectors.store.engine import Store, Transaction
-from connectors.store.outgoing import FINAL_STATES, Plan, RecipientRow, RecipientState
+from connectors.store.recipients import FINAL_STATES, Plan, RecipientRow, RecipientState
 from connectors.vault import Vault
 from protocol.address import DeskAddress
 from protocol.errors import NotFound
@@ -30,7 +30,7 @@ Event = Callable[[Transaction, MessageId], Awaitable[None]]
 
 
 async def row_of(tx: Transaction, message_id: MessageId, desk: DeskAddress = DESK) -> RecipientRow:
-    return await outgoing.desk_of(tx, message_id, desk)
+    return await recipients.find(tx, message_id, desk)
 
 
 async def seal(tx: Transaction, message_id: MessageId) -> None:
@@ -38,33 +38,33 @@ async def seal(tx: Transaction, message_id: MessageId) -> None:
     envelope_id = EnvelopeId(new_id())
     attempt = Attempt(envelope_id, message_id, bytes(32), 10**15, AttemptState.READY, 0, {DESK: KeyId(bytes(32))}, None)
     await attempts.add(tx, attempt, b"bytes", 0)
-    await outgoing.sealed(tx, row, envelope_id, Plan())
+    await recipients.sealed(tx, row, envelope_id, Plan())
 
 
 async def accept(tx: Transaction, message_id: MessageId) -> None:
     row = await row_of(tx, message_id)
     if row.envelope_id is not None:
-        await outgoing.accepted(tx, row.envelope_id, 5)
+        await recipients.accepted(tx, row.envelope_id, 5)
 
 
 async def open_(tx: Transaction, message_id: MessageId) -> None:
-    await outgoing.opened(tx, message_id, DESK, 6)
+    await recipients.opened(tx, message_id, DESK, 6)
 
 
 async def complain(tx: Transaction, message_id: MessageId) -> None:
-    await outgoing.requeue(tx, await row_of(tx, message_id), now=1, error="cannot-open", complained=True)
+    await recipients.requeue(tx, await row_of(tx, message_id), now=1, error="cannot-open", complained=True)
 
 
 async def refuse(tx: Transaction, message_id: MessageId) -> None:
-    await outgoing.fail(tx, message_id, [DESK], "malformed-envelope")
+    await recipients.fail(tx, message_id, [DESK], "malformed-envelope")
 
 
 async def expire(tx: Transaction, message_id: MessageId) -> None:
-    await outgoing.expire(tx, message_id, [DESK])
+    await recipients.expire(tx, message_id, [DESK])
 
 
 async def wait(tx: Transaction, message_id: MessageId) -> None:
-    await outgoing.wait(tx, message_id, DESK, until=9, error="recipient-unavailable")
+    await recipients.wait(tx, message_id, DESK, until=9, error="recipient-unavailable")
 
 
 EVENTS: list[Event] = [seal, accept, open_, complain, refuse, expire, wait]
@@ -116,7 +116,7 @@ async def test_a_desk_that_was_no_recipient_is_not_found(tmp_path: Path) -> None
     store = await Store.open(tmp_path / "connector.db", Vault(bytes(32)))
     async with store.read() as tx:
         with pytest.raises(NotFound):
-            await outgoing.desk_of(tx, MessageId(bytes(16)), DESK)
+            await recipients.find(tx, MessageId(bytes(16)), DESK)
         with pytest.raises(NotFound):
             await outgoing.load(tx, MessageId(bytes(16)))
         with pytest.raises(NotFound):

@@ -11,8 +11,9 @@ import pytest
 from connectors.composition import Composer, Share
 from connectors.handover_form import HandoverComposer
 from connectors.receipts import CANNOT_OPEN, OPENED, read_report, report
-from connectors.store import outgoing
-from connectors.store.outgoing import OutgoingMessage, Plan
+from connectors.store import outgoing, recipients
+from connectors.store.outgoing import OutgoingMessage
+from connectors.store.recipients import Plan
 from keys.sealing import SectionDraft
 from keys.signing import sign_receipt
 from protocol.address import DeskAddress
@@ -336,8 +337,8 @@ async def test_con_4_what_was_opened_stays_opened_whatever_is_said_later(world: 
     recipient = await only_recipient(world.prison, sent)
     assert (recipient.state, recipient.attempts) == (MessageState.OPENED, 1)
     async with world.prison.parts.store.write() as tx:
-        await outgoing.fail(tx, sent, [world.probation.desk], "cannot-open")
-        await outgoing.expire(tx, sent, [world.probation.desk])
+        await recipients.fail(tx, sent, [world.probation.desk], "cannot-open")
+        await recipients.expire(tx, sent, [world.probation.desk])
     assert (await only_recipient(world.prison, sent)).state is MessageState.OPENED
 
 
@@ -345,7 +346,7 @@ async def test_con_4_a_late_receipt_reconciles_a_message_that_was_given_up(world
     sent = await world.prison.send(world.probation.desk)
     await world.probation.turn()
     async with world.prison.parts.store.write() as tx:
-        await outgoing.expire(tx, sent, [world.probation.desk])
+        await recipients.expire(tx, sent, [world.probation.desk])
     await world.prison.collect()
     assert (await only_recipient(world.prison, sent)).state is MessageState.OPENED
 
@@ -391,5 +392,5 @@ async def test_the_first_sealing_is_one_envelope_and_the_next_one_for_each_desk(
     async with AsyncExitStack(), world.prison.parts.store.write() as tx:
         for desk in (world.probation.desk, world.social_work.desk):
             queued = (await world.prison.parts.handovers.list(HandoverFilter())).items[0]
-            await outgoing.requeue(tx, await outgoing.desk_of(tx, queued.id, desk), now=0, error=None)
+            await recipients.requeue(tx, await recipients.find(tx, queued.id, desk), now=0, error=None)
     assert await world.prison.seal_and_send() == 2

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far each message of ours has come at each of its desks, and what that desk gets of it (CON-2, CON-7)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import Row, and_, func, insert, select, update
+
+from connectors.store.engine import Transaction
+from connectors.store.tables import outgoing, recipient
+from protocol import cbor
+from protocol.address import DeskAddress
+from protocol.errors import NotFound
+from protocol.ids import EnvelopeId, MessageId
+from protocol.sequence import Position
+from protocol.shapes import as_int, as_list, as_text, as_tuple
+
+_PLACE: Final = "recipient"
+
+
+class RecipientState(StrEnum):
+    """How far a message has come at one desk."""
+
+    QUEUED = "queued"
+    """To be sealed: for the first time, or anew (SEQ-4)."""
+    SEALED = "sealed"
+    """Sealed bytes are stored and being sent."""
+    ACCEPTED = "accepted"
+    OPENED = "opened"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+OPEN_STATES: Final = (RecipientState.QUEUED, RecipientState.SEALED)
+FINAL_STATES: Final = (RecipientState.OPENED, RecipientState.FAILED, RecipientState.EXPIRED)
+"""Nothing follows these, except that a late A1 turns a failure into a success: it proves what happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one desk gets: (section number, category), and what is withheld: (category, reason) (CON-7)."""
+
+    going: tuple[tuple[int, str], ...] = ()
+    withheld: tuple[tuple[str, str], ...] = ()
+
+    def encode(self) -> bytes:
+        """Return the stored form."""
+        return cbor.encode([[list(item) for item in self.going], [list(item) for item in self.withheld]])
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Plan":
+        """Read the stored form."""
+        going, withheld = as_tuple(cbor.decode(data, limit=65_536), 2)
+        return cls(
+            tuple((as_int(n), as_text(c, most=100)) for n, c in (as_tuple(i, 2) for i in as_list(going, most=100))),
+            tuple(
+                (as_text(c, most=100), as_text(r, most=200))
+                for c, r in (as_tuple(i, 2) for i in as_list(withheld, most=100))
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientRow:
+    """One desk of one message; times in ms UTC."""
+
+    message_id: MessageId
+    desk: DeskAddress
+    seq: int
+    previous: MessageId | None
+    state: RecipientState
+    seals: int
+    complaints: int
+    next_try_at: int
+    envelope_id: EnvelopeId | None
+    error: str | None
+    accepted_at: int | None
+    opened_at: int | None
+    plan: Plan
+
+
+async def add(tx: Transaction, message_id: MessageId, desk: DeskAddress, place: Position, plan: Plan, now: int) -> None:
+    """Store a desk of a new message, to be sealed for from `now` on; `place` has its seq and the message before."""
+    await tx.connection.execute(
+        insert(recipient).values(
+            message_id=message_id,
+            desk=desk,
+            seq=place.seq,
+            previous=place.last,
+            state=RecipientState.QUEUED,
+            seals=0,
+            complaints=0,
+            next_try_at=now,
+            sealed=tx.vault.seal(_PLACE, _row(message_id, desk), plan.encode()),
+        )
+    )
+
+
+async def of(tx: Transaction, message_id: MessageId) -> list[RecipientRow]:
+    """Return the desks of a message, in the order of their addresses."""
+    rows = await tx.connection.execute(
+        select(recipient).where(recipient.c.message_id == message_id).order_by(recipient.c.desk)
+    )
+    return [_recipient(tx, row) for row in rows]
+
+
+async def find(tx: Transaction, message_id: MessageId, desk: DeskAddress) -> RecipientRow:
+    """Return one desk of a message of ours; `NotFound` if it never was a recipient."""
+    row = (
+        await tx.connection.execute(
+            select(recipient).where(recipient.c.message_id == message_id, recipient.c.desk == desk)
+        )
+    ).one_or_none()
+    if row is None:
+        raise NotFound
+    return _recipient(tx, row)
+
+
+def _recipient(tx: Transaction, row: Row[Any]) -> RecipientRow:
+    return RecipientRow(
+        message_id=row.message_id,
+        desk=row.desk,
+        seq=row.seq,
+        previous=row.previous,
+        state=RecipientState(row.state),
+        seals=row.seals,
+        complaints=row.complaints,
+        next_try_at=row.next_try_at,
+        envelope_id=row.envelope_id,
+        error=row.error,
+        accepted_at=row.accepted_at,
+        opened_at=row.opened_at,
+        plan=Plan.parse(tx.vault.open(_PLACE, _row(row.message_id, row.desk), row.sealed)),
+    )
+
+
+async def to_seal(tx: Transaction, now: int, limit: int) -> list[MessageId]:
+    """Return messages that have a desk to be sealed for now, oldest first."""
+    rows = await tx.connection.execute(
+        select(recipient.c.message_id)
+        .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
+        .where(recipient.c.state == RecipientState.QUEUED, recipient.c.next_try_at <= now)
+        .group_by(recipient.c.message_id)
+        .order_by(func.min(outgoing.c.position))
+        .limit(limit)
+    )
+    return list(rows.scalars())
+
+
+async def next_sealing_at(tx: Transaction) -> int | None:
+    """Return when the next desk is to be sealed for, in ms UTC, or None if there is none."""
+    at: int | None = (
+        await tx.connection.execute(
+            select(func.min(recipient.c.next_try_at)).where(recipient.c.state == RecipientState.QUEUED)
+        )
+    ).scalar_one()
+    return at
+
+
+async def _set(tx: Transaction, message_id: MessageId, desks: Sequence[DeskAddress], **values: object) -> None:
+    await tx.connection.execute(
+        update(recipient)
+        .where(
+            and_(
+                recipient.c.message_id == message_id,
+                recipient.c.desk.in_(list(desks)),
+                recipient.c.state.not_in(FINAL_STATES),
+            )
+        )
+        .values(**values)
+    )
+
+
+async def wait(tx: Transaction, message_id: MessageId, desk: DeskAddress, *, until: int, error: str) -> None:
+    """Keep a desk queued until `until`, and show why (CON-2)."""
+    await _set(tx, message_id, [desk], state=RecipientState.QUEUED, next_try_at=until, error=error)
+
+
+async def wake(tx: Transaction, now: int) -> None:
+    """Look again now at all desks that wait for another agency: the directory has changed."""
+    await tx.connection.execute(
+        update(recipient)
+        .where(recipient.c.state == RecipientState.QUEUED, recipient.c.next_try_at > now)
+        .values(next_try_at=now)
+    )
+
+
+async def requeue(tx: Transaction, row: RecipientRow, *, now: int, error: str | None, complained: bool = False) -> None:
+    """Have a desk sealed for anew, under the same message_id and place (SEQ-4)."""
+    await _set(
+        tx,
+        row.message_id,
+        [row.desk],
+        state=RecipientState.QUEUED,
+        next_try_at=now,
+        error=error,
+        accepted_at=None,
+        complaints=row.complaints + int(complained),
+    )
+
+
+async def fail(tx: Transaction, message_id: MessageId, desks: Sequence[DeskAddress], error: str) -> None:
+    """Give up on desks for a permanent reason, which is shown (CON-2)."""
+    await _set(tx, message_id, desks, state=RecipientState.FAILED, error=error)
+
+
+async def expire(tx: Transaction, message_id: MessageId, desks: Sequence[DeskAddress]) -> None:
+    """Note that the message's deadline passed before these desks opened it."""
+    await _set(tx, message_id, desks, state=RecipientState.EXPIRED, error="expired")
+
+
+async def sealed(tx: Transaction, row: RecipientRow, envelope_id: EnvelopeId, plan: Plan) -> None:
+    """Note that a desk was sealed for in `envelope_id`, with what it gets."""
+    await _set(
+        tx,
+        row.message_id,
+        [row.desk],
+        state=RecipientState.SEALED,
+        seals=row.seals + 1,
+        envelope_id=envelope_id,
+        error=None,
+        sealed=tx.vault.seal(_PLACE, _row(row.message_id, row.desk), plan.encode()),
+    )
+
+
+async def accepted(tx: Transaction, envelope_id: EnvelopeId, at: int) -> None:
+    """Note that the hub accepted `envelope_id` at `at`, for the desks whose newest sealing it is.
+
+    A1 may have come before the hub's answer did; it is not taken back.
+    """
+    newest = recipient.c.envelope_id == envelope_id
+    await tx.connection.execute(update(recipient).where(newest).values(accepted_at=at))
+    await tx.connection.execute(
+        update(recipient)
+        .where(newest, recipient.c.state == RecipientState.SEALED)
+        .values(state=RecipientState.ACCEPTED, error=None)
+    )
+
+
+async def opened(tx: Transaction, message_id: MessageId, desk: DeskAddress, at: int) -> None:
+    """Note that a desk opened the message (A1); nothing that follows can take that back."""
+    await tx.connection.execute(
+        update(recipient)
+        .where(
+            recipient.c.message_id == message_id,
+            recipient.c.desk == desk,
+            recipient.c.state != RecipientState.OPENED,
+        )
+        .values(state=RecipientState.OPENED, opened_at=at, error=None)
+    )
+
+
+async def overdue(tx: Transaction, now: int) -> list[tuple[MessageId, DeskAddress]]:
+    """Return the desks that are still to be sealed for or sent to although the message's deadline passed."""
+    rows = await tx.connection.execute(
+        select(recipient.c.message_id, recipient.c.desk)
+        .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
+        .where(recipient.c.state.in_(OPEN_STATES), outgoing.c.deadline <= now)
+    )
+    return [(row.message_id, row.desk) for row in rows]
+
+
+async def counts(tx: Transaction) -> dict[RecipientState, int]:
+    """Return how many (message, desk) pairs stand in each state."""
+    rows = await tx.connection.execute(select(recipient.c.state, func.count()).group_by(recipient.c.state))
+    found = {RecipientState(state): number for state, number in rows}
+    return {state: found.get(state, 0) for state in RecipientState}
+
+
+def _row(message_id: MessageId, desk: DeskAddress) -> bytes:
+    return message_id + desk.encode()
