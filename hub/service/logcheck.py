@@ -4,9 +4,8 @@
 A database's own integrity check finds neither a lost commit nor most flipped bits; a Merkle root finds both.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import count
 
 from sqlalchemy import Connection
 
@@ -16,7 +15,6 @@ from hub.store import trees
 from hub.store.engine import Store
 from hub.store.trees import Log
 from protocol.errors import ConfigurationError, StoreBehind
-from protocol.receipts import Leaf
 from protocol.tree import CompactRange, leaf_hash
 
 _CALL = "Do not go on with it: put back the newest copy of the database together with its guard file."
@@ -36,15 +34,25 @@ def check_log(connection: Connection, log: Log, origin: str, guarded: GuardedHea
     if size < least:
         raise StoreBehind(f"The database is behind: it holds {size} leaves of a log, the guard file {least}. {_CALL}")
     state = CompactRange()
-    _compare(state, guarded)
-    for expected, (index, hashed) in zip(count(), trees.leaf_hashes(connection, log), strict=False):
-        if index != expected:
-            raise StoreBehind(f"Leaf {expected} of a log is missing. {_CALL}")
-        state.append(hashed)
+    for indexes, hashes in trees.leaf_hashes(connection, log):
+        _no_gap(indexes, state.size)
+        known = max(0, least - state.size)
+        for hashed in hashes[:known]:
+            state.append(hashed)
         _compare(state, guarded)
+        for hashed in hashes[known:]:
+            state.append(hashed)
+    _compare(state, guarded)
     if (state.size, state.root) != (size, root):
         raise StoreBehind(f"The leaves of a log do not lead to its stored state of {size} leaves. {_CALL}")
     return GuardedHead(origin, size, root, guarded.at if guarded else 0)
+
+
+def _no_gap(indexes: Sequence[int], start: int) -> None:
+    """Indexes ascend and none is there twice, so the last one tells whether one is missing."""
+    if indexes[-1] != start + len(indexes) - 1:
+        missing = next(expected for expected, index in enumerate(indexes, start) if index != expected)
+        raise StoreBehind(f"Leaf {missing} of a log is missing. {_CALL}")
 
 
 def _compare(state: CompactRange, guarded: GuardedHead | None) -> None:
@@ -72,15 +80,14 @@ def check_leaves(connection: Connection, log: Log) -> int:
 
     Slower than `check_log`, and finds a flipped bit in any leaf; raises StoreBehind that names it.
     """
-    hashes = trees.leaf_hashes(connection, log)
     start = 0
-    while page := trees.leaves(connection, log, start, _PAGE):
-        for index, data in enumerate(page, start):
-            if next(hashes, None) != (index, leaf_hash(data)):
-                raise StoreBehind(f"Leaf {index} of a log is damaged. {_CALL}")
-            if log is Log.AUDIT:
-                Leaf.parse(data)
-        start += len(page)
+    for indexes, hashes in trees.leaf_hashes(connection, log):
+        _no_gap(indexes, start)
+        for page in range(start, start + len(hashes), _PAGE):
+            for index, data in enumerate(trees.leaves(connection, log, page, _PAGE), page):
+                if leaf_hash(data) != hashes[index - start]:
+                    raise StoreBehind(f"Leaf {index} of a log is damaged. {_CALL}")
+        start += len(hashes)
     return start
 
 

@@ -24,7 +24,7 @@ HELLO_S = 10.0
 """Seconds in which a new connection must answer the challenge."""
 HEARTBEAT_S = 25.0
 CLOSE_S = 1.0
-MAX_STRANGERS = 200
+MAX_STRANGERS = 64
 """Connections that may be open without having answered their challenge."""
 
 
