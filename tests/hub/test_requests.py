@@ -13,26 +13,18 @@ import aiohttp
 import pytest
 
 from keys.signing import DeviceSigner
-from keys.verifying import verify_head
 from protocol.errors import (
-    BadSignature,
-    DirectoryInconsistent,
-    MalformedEnvelope,
     NotAuthenticated,
-    NotFound,
     Revoked,
-    ThroughcareError,
     TooLarge,
     Unavailable,
-    UntrustedKey,
 )
 from protocol.http import hub as api
 from protocol.http.calling import Outgoing
 from protocol.http.signatures import sign_request
 from protocol.ids import Kind
 from protocol.ids import text as id_text
-from protocol.limits import DAY, HOUR, MAX_ENVELOPE, SECOND
-from protocol.statements import encode_statement, parse_statement
+from protocol.limits import DAY, MAX_ENVELOPE, SECOND
 from tests.hub.running import DeviceClient, RunningHub, TestClock, eventually
 from tests.keys.world import device_of
 from tests.programme import Programme, make_programme
@@ -268,119 +260,6 @@ async def test_compressed_bodies_are_refused(hub: RunningHub) -> None:
     }
     async with hub.session.post(f"{hub.url}/v1/envelopes", headers=headers, data=body) as response:
         assert response.status == 415
-
-
-# The directory
-
-
-async def head_of(hub: RunningHub) -> api.DirectoryHead:
-    return await hub.anonymous.call(api.GET_DIRECTORY_HEAD, api.DirectoryHead)
-
-
-async def test_dir_10_the_head_is_signed_fresh_and_says_size_and_root(hub: RunningHub) -> None:
-    directory = hub.programme.directory
-    key = (await hub.anonymous.call(api.GET_HUB, api.HubInfo)).directory.key
-    raw = (await head_of(hub)).head
-    head = verify_head(raw, "hub.example/directory", key)
-    assert (head.size, head.root, head.at) == (directory.size, directory.root, hub.clock.now)
-    with pytest.raises(DirectoryInconsistent):
-        verify_head(raw, "hub.example/audit", key)
-    with pytest.raises(DirectoryInconsistent):
-        verify_head(raw, "hub.example/directory", hub.audit_key)
-    # Within a minute the same head serves all; then, and with each new statement, a new one is signed.
-    hub.clock.advance(59 * SECOND)
-    assert (await head_of(hub)).head == raw
-    hub.clock.advance(SECOND)
-    again = verify_head((await head_of(hub)).head, "hub.example/directory", key)
-    assert again.at == hub.clock.now
-    hub.programme.add_prekey(hub.programme.members["gora-prison"], epoch=2)
-    await hub.catch_up()
-    assert verify_head((await head_of(hub)).head, "hub.example/directory", key).size == directory.size
-
-
-async def test_dir_10_there_is_no_head_before_the_root(tmp_path: Path) -> None:
-    programme = make_programme()
-    statements, programme.statements = programme.statements, []
-    async with RunningHub(tmp_path, programme) as hub:
-        with pytest.raises(NotFound):
-            await head_of(hub)
-        page = await hub.anonymous.call(api.LIST_DIRECTORY_STATEMENTS, api.StatementPage)
-        assert (page.items, page.next_index) == ([], None)
-        # DIR-4: nothing but the pinned root begins the log.
-        with pytest.raises(DirectoryInconsistent):
-            await submit(hub, statements[1])
-        assert await submit(hub, statements[0]) == 0
-
-
-async def submit(hub: RunningHub, raw: bytes) -> int:
-    body = api.StatementSubmission(statement=raw)
-    return (await hub.anonymous.call(api.SUBMIT_STATEMENT, api.StatementAccepted, body=body)).index
-
-
-async def test_the_directory_is_listed_whole_in_pages(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "STATEMENT_PAGE", 20_000)
-    found: list[bytes] = []
-    following: int | None = 0
-    pages = 0
-    while following is not None:
-        query = {"from_index": following, "limit": 6}
-        page = await hub.anonymous.call(api.LIST_DIRECTORY_STATEMENTS, api.StatementPage, query=query)
-        found += page.items
-        following = page.next_index
-        pages += 1
-    assert found == hub.programme.statements
-    assert pages > 3
-    beyond = await hub.anonymous.call(api.LIST_DIRECTORY_STATEMENTS, api.StatementPage, query={"from_index": 10_000})
-    assert (beyond.items, beyond.next_index) == ([], None)
-
-
-async def test_dir_2_a_statement_counts_by_its_own_signatures_and_the_same_one_once(hub: RunningHub) -> None:
-    size = hub.programme.directory.size
-    prekey = hub.programme.add_prekey(hub.programme.members["gora-prison"], epoch=2)
-    assert await submit(hub, prekey) == size
-    assert await submit(hub, prekey) == size
-    assert await asyncio.gather(*(submit(hub, prekey) for _ in range(10))) == [size] * 10
-    assert hub.hub.directory.directory.size == size + 1
-
-
-async def test_dir_2_a_statement_that_nobody_may_make_is_refused_and_changes_nothing(hub: RunningHub) -> None:
-    prison, probation, _ = hub.programme.members.values()
-    size = hub.programme.directory.size
-    good = parse_statement(hub.programme.add_prekey(prison, epoch=2))
-    (signed,) = good.signatures
-    forged = encode_statement(good.body_bytes, [replace(signed, ed25519=bytes(64))])
-    foreign = encode_statement(good.body_bytes, [replace(signed, signer=probation.device_id)])
-    attempts: list[tuple[bytes, type[ThroughcareError]]] = [
-        (forged, BadSignature),
-        (foreign, UntrustedKey),
-        (good.raw + b"\0", MalformedEnvelope),
-        (b"x", MalformedEnvelope),
-    ]
-    for raw, error in attempts:
-        with pytest.raises(error):
-            await submit(hub, raw)
-    assert hub.hub.directory.directory.size == size
-    assert await submit(hub, good.raw) == size
-
-
-async def test_a_statement_from_the_future_is_refused(hub: RunningHub) -> None:
-    """The directory judges a statement by its own date, so a hub takes none that is dated ahead."""
-    prison = hub.programme.members["gora-prison"]
-    hub.clock.advance(-2 * HOUR)
-    prekey = hub.programme.add_prekey(prison, epoch=2)
-    with pytest.raises(UntrustedKey, match="dated"):
-        await submit(hub, prekey)
-    hub.clock.advance(HOUR)
-    await submit(hub, prekey)
-
-
-async def test_the_directory_survives_a_restart(tmp_path: Path) -> None:
-    programme = make_programme()
-    async with RunningHub(tmp_path, programme) as hub:
-        before = (hub.hub.directory.directory.size, hub.hub.directory.directory.root)
-    async with RunningHub(tmp_path, programme) as hub:
-        assert (hub.hub.directory.directory.size, hub.hub.directory.directory.root) == before
-        assert await submit(hub, programme.statements[5]) == 5
 
 
 async def test_a_full_queue_answers_503_with_a_time_to_retry(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
