@@ -76,7 +76,9 @@ async def test_http_1_the_signature_binds_method_target_and_body(hub: RunningHub
         **signature(hub, prison.device, body=body, path="/v1/envelopes", method="POST"),
         "Content-Type": "application/cbor",
     }
-    async with hub.session.post(f"{hub.url}/v1/envelopes", headers=good, data=body[:-1] + b"\0") as response:
+    async with hub.session.post(
+        f"{hub.url}/v1/envelopes", headers=good, data=body[:-1] + bytes([body[-1] ^ 1])
+    ) as response:
         assert response.status == 401
     assert await hub.leaves() == 0
     # Another device's name on the same signature.
