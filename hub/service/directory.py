@@ -20,6 +20,8 @@ from protocol.statements import parse_statement
 
 HEAD_KEPT = MINUTE
 """How long a signed head may be handed out: connectors judge the hub's freshness by its time (DIR-11)."""
+REACHED_S = 10.0
+"""Seconds to wait for a committed statement to be in memory, which takes a moment."""
 
 _PAGE = 500
 
@@ -106,8 +108,11 @@ class DirectoryLog:
 
     async def reached(self, size: int) -> None:
         """Wait until the directory in memory has `size` statements, as the stored one already has."""
-        async with self._grown:
-            await self._grown.wait_for(lambda: self.directory.size >= size)
+        try:
+            async with asyncio.timeout(REACHED_S), self._grown:
+                await self._grown.wait_for(lambda: self.directory.size >= size)
+        except TimeoutError:
+            raise Unavailable from None
 
     def head(self) -> bytes:
         """Return the newest signed head, at most a minute old (DIR-10); NotFound before the first statement."""

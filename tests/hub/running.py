@@ -44,8 +44,8 @@ class TestClock:
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    """Wait until `condition` holds, at most five seconds: for what other tasks do in their own time."""
-    for _ in range(500):
+    """Wait until `condition` holds, at most twenty seconds: for what other tasks do in their own time."""
+    for _ in range(2_000):
         if condition():
             return
         await asyncio.sleep(0.01)

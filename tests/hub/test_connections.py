@@ -53,7 +53,7 @@ class Socket:
 
     async def receive(self) -> Frame | None:
         """Return the next frame, or None once the hub has closed; the reason stands in `closed`."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             message = await self.ws.receive()
         if message.type in CLOSED:
             self.closed = (self.ws.close_code, str(message.extra or ""))
@@ -312,20 +312,19 @@ async def test_a_connector_that_does_not_acknowledge_gets_no_more_than_the_windo
     sender = hub.programme.sender("gora-prison")
     await hub.device(prison).submit_batch([sender.seal(probation.desk).data for _ in range(20)])
     async with connected(hub, probation.device) as socket:
-        seen: list[int] = []
-        while len(seen) < 20:
-            try:
-                async with asyncio.timeout(0.3):
-                    delivered = await socket.until(Deliver)
-            except TimeoutError:
-                assert 2 <= len(seen) < 20
-                break
+        (connection,) = hub.hub.connections._open
+        await eventually(lambda: sum(size for _, size in connection._unacknowledged) >= 40_000)
+        sent = len(connection._unacknowledged)
+        assert 2 <= sent < 20
+        for index in range(sent):
+            delivered = await socket.until(Deliver)
             assert isinstance(delivered, Deliver)
-            seen += [item.index for item in delivered.items]
-        await socket.send(Acknowledge(seen[-1]))
+            assert [item.index for item in delivered.items] == [index]
+        assert len(connection._unacknowledged) == sent
+        await socket.send(Acknowledge(sent - 1))
         more = await socket.until(Deliver)
         assert isinstance(more, Deliver)
-        assert more.items[0].index == seen[-1] + 1
+        assert more.items[0].index == sent
 
 
 async def test_acknowledging_what_was_never_delivered_ends_the_connection(hub: RunningHub) -> None:

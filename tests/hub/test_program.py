@@ -119,7 +119,7 @@ async def test_run_says_where_it_serves_answers_health_checks_and_ends_on_sigter
         assert public["url"] == said["url"]
     finally:
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             rest, errors = await process.communicate()
     assert process.returncode == 0
     assert rest == b""
