@@ -16,6 +16,7 @@ from keys.signing import Ed25519Signer, HybridSigner
 from keys.words import fingerprint_words
 from protocol.enrolment import EnrolmentCode, KeyRequest, parse_code, parse_registration, request_mac
 from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused, InvalidInput, KeystoreError, NotFound
+from protocol.ids import KeyId
 from protocol.limits import DAY
 from protocol.statements import parse_statement
 
@@ -39,8 +40,8 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Office:
         HubFacts(
             domain="hub.example",
             url="http://localhost:8440",
-            directory=Log(origin="hub.example/directory", key=Ed25519Signer.from_seed(b"d" * 32).public),
-            audit=Log(origin="hub.example/audit", key=Ed25519Signer.from_seed(b"a" * 32).public),
+            directory=Log(origin="hub.example/directory", key=KeyId(Ed25519Signer.from_seed(b"d" * 32).public)),
+            audit=Log(origin="hub.example/audit", key=KeyId(Ed25519Signer.from_seed(b"a" * 32).public)),
         )
     )
 
