@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """From one desk to two others and back: the main job of a connector, against a real hub."""
 
+from pathlib import Path
+
+from protocol.clearance import DeskFunction
 from protocol.http.handovers import MessageState
+from protocol.slices import parse_slice
 from tests.connectors.conftest import World
+from tests.connectors.stations import package, person_section, risk_section, station
+from tests.hub.running import RunningHub
 
 
 async def test_con_7_each_desk_gets_exactly_its_sections_and_the_sender_sees_what_was_withheld(world: World) -> None:
@@ -31,3 +37,44 @@ async def test_con_4_the_sender_learns_that_each_desk_has_opened_it(world: World
         world.probation.desk: MessageState.OPENED,
         world.social_work.desk: MessageState.ACCEPTED,
     }
+
+
+async def test_env_2_two_desks_of_one_device_get_an_envelope_each(
+    world: World, hub: RunningHub, tmp_path: Path
+) -> None:
+    hub.programme.now = hub.clock()
+    functions = {"intake": "probation-intake", "supervision": "probation-supervision"}
+    member = hub.programme.enrol("velika-probation", "probation", functions)
+    await hub.catch_up()
+    await world.prison.look()
+    async with station(tmp_path / "two desks", hub, member) as both:
+        desks = both.installation.enrolment.desks
+        meant = (DeskFunction.PROBATION_INTAKE, DeskFunction.PROBATION_SUPERVISION)
+        shared = person_section().model_copy(update={"functions": meant})
+        queued = await world.prison.compose(*desks, content=package(shared, risk_section()))
+        assert await world.prison.seal_and_send() == 2
+        await both.turn()
+        await world.prison.collect()
+        assert await world.prison.states(queued.id) == dict.fromkeys(desks, MessageState.OPENED)
+        view = await both.view(queued.id)
+        assert {one.desk for one in view.recipients} == set(desks)
+        by_desk = {one.desk: [section.category for section in one.sections] for one in view.recipients}
+        # What is meant for intake does not reach supervision, although it is the same machine.
+        assert by_desk == {desks[0]: ["identity", "risk-summary"], desks[1]: ["identity"]}
+
+
+async def test_con_7_mail_for_a_desk_that_is_not_this_installation_s_is_refused(world: World) -> None:
+    await world.prison.send(world.probation.desk)
+    world.probation.parts.inbox._admission._desks = frozenset({world.social_work.desk})
+    await world.probation.collect()
+    assert await world.probation.quarantined() == ["not-a-recipient"]
+
+
+async def test_a_section_that_goes_to_nobody_is_not_sealed_at_all(world: World) -> None:
+    sent = await world.prison.send(world.social_work.desk)
+    (item,) = await world.social_work.link.receive(0)
+    assert len(parse_slice(item.data).common.section_lengths) == 2
+    await world.social_work.turn()
+    assert [one.category for one in (await world.social_work.view(sent)).sections] == ["identity"]
+    (recipient,) = (await world.prison.view(sent)).recipients
+    assert [(one.number, one.category) for one in recipient.sections] == [(1, "identity")]

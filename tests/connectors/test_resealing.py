@@ -10,17 +10,17 @@ import pytest
 
 from connectors.composition import Composer, Share
 from connectors.handover_form import HandoverComposer
-from connectors.receipts import CANNOT_OPEN, OPENED, read_report, report
+from connectors.receipts import CANNOT_OPEN, OPENED, Report, read_report, report
 from connectors.store import outgoing, recipients
 from connectors.store.outgoing import OutgoingMessage
 from connectors.store.recipients import Plan
 from keys.sealing import SectionDraft
 from keys.signing import sign_receipt
 from protocol.address import DeskAddress
-from protocol.errors import MalformedEnvelope
+from protocol.errors import MalformedEnvelope, PolicyDenied
 from protocol.frames import Item, ItemKind
 from protocol.http.handovers import HandoverFilter, MessageState, RecipientView
-from protocol.ids import MessageId, ThreadId, new_id
+from protocol.ids import KeyId, Kind, MessageId, ThreadId, new_id, text
 from protocol.limits import DAY, MAX_RESEALS
 from protocol.receipts import Detail, Leaf, ReceiptBody, ReceiptKind, commitment, parse_receipt
 from tests.connectors.conftest import World
@@ -308,6 +308,16 @@ async def test_con_4_an_agency_that_was_no_recipient_cannot_speak_for_one_that_w
     await say(world.social_work, payload_type, world.prison.desk, await digest_of(world.prison, sent), sent)
     await world.prison.collect()
     assert await world.prison.quarantined() == ["policy-denied"]
+    assert (await only_recipient(world.prison, sent)).state is MessageState.ACCEPTED
+
+
+async def test_con_4_a_device_that_was_sent_nothing_cannot_speak_for_the_desk(world: World) -> None:
+    sent = await world.prison.send(world.probation.desk)
+    said = Report(digest=(await digest_of(world.prison, sent)).hex(), message_id=text(Kind.MESSAGE, sent))
+    other = KeyId(bytes(32))
+    async with world.prison.parts.store.write() as tx:
+        with pytest.raises(PolicyDenied):
+            await world.prison.parts.resealing.report(tx, OPENED, said, world.probation.desk, other, 1)
     assert (await only_recipient(world.prison, sent)).state is MessageState.ACCEPTED
 
 
