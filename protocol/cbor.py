@@ -18,6 +18,10 @@ Value: TypeAlias = "int | bytes | str | bool | list[Value] | dict[int, Value] | 
 MAX_DEPTH = 16
 MAX_KEY = 23
 MAX_INTEGER = 2**64 - 1
+MAX_ITEMS = 4_096
+"""CBOR-6: the largest structure, an envelope for 1,000 devices, has about 2,100 items; a page of 1,000 has 4,000."""
+
+_FIRST_BYTES = {24: 1, 25: 2, 26: 4, 27: 8}
 
 
 class _RefuseTags(Mapping[int, Callable[..., NoReturn]]):
@@ -59,6 +63,7 @@ def decode(data: bytes, *, limit: int) -> Value:
     """
     if len(data) > limit:
         raise MalformedEnvelope("The bytes are longer than this structure may be.")
+    _check_items(data)
     try:
         value: Value = cbor2.loads(
             data,
@@ -74,6 +79,26 @@ def decode(data: bytes, *, limit: int) -> Value:
     if cbor2.dumps(value) != data:
         raise MalformedEnvelope
     return value
+
+
+def _check_items(data: bytes) -> None:
+    """Raise if `data` spells more than `MAX_ITEMS` items (CBOR-6).
+
+    A short input can make a decoder build a million objects. This walks the heads only, at most `MAX_ITEMS` of them,
+    and passes over the content of strings.
+    """
+    if len(data) <= MAX_ITEMS:
+        return  # an item has at least one byte
+    at, items = 0, 0
+    while at < len(data):
+        items += 1
+        if items > MAX_ITEMS:
+            raise MalformedEnvelope("The bytes hold more items than any structure has.")
+        major, value = data[at] >> 5, data[at] & 0x1F
+        size = _FIRST_BYTES.get(value, 0)
+        if size:
+            value = int.from_bytes(data[at + 1 : at + 1 + size], "big")
+        at += 1 + size + (value if major in (2, 3) else 0)
 
 
 def _check(value: object, depth: int) -> None:

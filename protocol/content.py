@@ -24,6 +24,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
+from protocol.characters import is_allowed
 from protocol.errors import MalformedEnvelope, TooLarge
 
 MAX_LINE: Final = 200
@@ -39,8 +40,6 @@ SAME_AS_SECTION: Final = "section"
 """The category of a field whose section may stand under several categories."""
 STATE: Final = "state"
 """The category of a field of the offer: machine state for every recipient, no data about the person."""
-
-_DIRECTION_MARKS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class TextForm(StrEnum):
@@ -75,17 +74,6 @@ class Content(BaseModel):
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """Keep content out of logs and tracebacks: a model shows its class only (ERR-2)."""
         return ()
-
-
-def is_allowed(character: str) -> bool:
-    """Tell whether content may hold `character`.
-
-    Not allowed: control characters other than line feed and tab, halves of surrogate pairs, and the marks
-    that turn the direction of writing around, with which a text can be made to look like another.
-    """
-    if character in "\n\t":
-        return True
-    return unicodedata.category(character) not in ("Cc", "Cs") and character not in _DIRECTION_MARKS
 
 
 def is_clean(text: str) -> bool:

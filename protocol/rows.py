@@ -14,6 +14,7 @@ from protocol.errors import InvalidInput, MalformedEnvelope, UnsupportedSuite
 from protocol.ids import ID_SIZE, KEY_ID_SIZE, EnvelopeId, KeyId
 from protocol.padding import is_section_length
 from protocol.shapes import (
+    MAX_NUMBER,
     as_bytes,
     as_int,
     as_list,
@@ -229,7 +230,7 @@ class Box:
         if len(data) != cls.SIZE:
             raise MalformedEnvelope
         seq, previous = int.from_bytes(data[:8], "big"), data[8:24]
-        if seq < 1 or (seq == 1) != (previous == bytes(ID_SIZE)):
+        if not 1 <= seq <= MAX_NUMBER or (seq == 1) != (previous == bytes(ID_SIZE)):
             raise MalformedEnvelope
         return cls(seq=seq, previous=None if seq == 1 else previous, blind=data[24:])
 

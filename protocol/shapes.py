@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading decoded CBOR into typed values: what a function promises, or `MalformedEnvelope` (CBOR-7)."""
 
-from protocol.cbor import MAX_INTEGER, Value
+from protocol.cbor import Value
+from protocol.characters import is_line
 from protocol.errors import MalformedEnvelope
+
+MAX_NUMBER = 2**53 - 1
+"""CBOR-7: a number in a table fits every language and database that may have to hold it."""
 
 
 def as_map(value: Value, keys: int) -> dict[int, Value]:
@@ -24,7 +28,7 @@ def as_tuple(value: Value, size: int) -> list[Value]:
     return as_list(value, least=size, most=size)
 
 
-def as_int(value: Value, *, least: int = 0, most: int = MAX_INTEGER) -> int:
+def as_int(value: Value, *, least: int = 0, most: int = MAX_NUMBER) -> int:
     """Return `value` as an integer from `least` to `most`; a boolean is none."""
     if type(value) is not int or not least <= value <= most:
         raise MalformedEnvelope
@@ -43,8 +47,8 @@ def as_bytes(value: Value, *, size: int | None = None, most: int | None = None) 
 
 
 def as_text(value: Value, *, least: int = 0, most: int) -> str:
-    """Return `value` as text of `least` to `most` characters."""
-    if type(value) is not str or not least <= len(value) <= most:
+    """Return `value` as one line of `least` to `most` characters, none of them control or direction marks (CBOR-5)."""
+    if type(value) is not str or not least <= len(value) <= most or not is_line(value):
         raise MalformedEnvelope
     return value
 
@@ -54,6 +58,6 @@ def as_optional_bytes(value: Value, *, size: int) -> bytes | None:
     return None if value is None else as_bytes(value, size=size)
 
 
-def as_optional_int(value: Value, *, most: int = MAX_INTEGER) -> int | None:
+def as_optional_int(value: Value, *, most: int = MAX_NUMBER) -> int | None:
     """Return `value` as an integer, or None for null."""
     return None if value is None else as_int(value, most=most)

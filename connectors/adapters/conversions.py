@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from connectors.adapters.dateforms import DateForm
 from connectors.adapters.slots import Slot, SlotKind
 from connectors.adapters.traced import is_container
-from protocol.content import is_allowed
+from protocol.characters import is_allowed
 
 Constant = str | bool
 

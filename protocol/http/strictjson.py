@@ -17,6 +17,8 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | Non
 
 MAX_DEPTH = 32
 MAX_INTEGER = 2**63 - 1
+MAX_CONTAINERS = 20_000
+"""Lists and objects in one body; the largest handover has a few thousand."""
 
 _INTEGER_DIGITS = 20
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
@@ -59,8 +61,11 @@ def render(value: Json) -> bytes:
 
 
 def _check_depth(data: bytes) -> None:
-    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+    containers = data.count(b"[") + data.count(b"{")
+    if containers <= MAX_DEPTH:
         return
+    if containers > MAX_CONTAINERS:
+        raise MalformedRequest("The body holds more lists and objects than any request has.")
     # Only brackets outside strings are left, of one kind; each round takes away the innermost level.
     brackets = _STRING.sub(b"", data).translate(_ONE_KIND, _NO_BRACKETS)
     for _ in range(MAX_DEPTH):

@@ -113,6 +113,24 @@ def test_cbor_6_deep_nesting_and_huge_declared_lengths_cost_nothing(data: bytes)
     assert peak < 4 << 20
 
 
+@pytest.mark.parametrize("item", [b"\x80", b"\x40", b"\x00", b"\xa0", b"\x81\x80", b"\x60"])
+def test_cbor_6_a_short_input_never_becomes_a_million_objects(item: bytes) -> None:
+    count = LIMIT // len(item) - 10
+    data = b"\x9a" + count.to_bytes(4, "big") + item * count
+    tracemalloc.start()
+    refused(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+def test_cbor_6_the_largest_structures_have_room() -> None:
+    value: cbor.Value = [b"c" * 500, [b"r" * 100] * 1_000, [b"w" * 100] * 1_000, [b"s" * 8_264] * 32, b"s" * 64]
+    assert cbor.decode(cbor.encode(value), limit=LIMIT) == value
+    page: cbor.Value = [1_000, [[1, 1, b"x" * 100]] * 1_000]
+    assert cbor.decode(cbor.encode(page), limit=LIMIT) == page
+
+
 def test_cbor_6_input_longer_than_the_named_limit_is_refused_unread() -> None:
     with pytest.raises(MalformedEnvelope):
         cbor.decode(cbor.encode(b"x" * 100), limit=50)
@@ -146,6 +164,10 @@ def test_cbor_7_a_structure_has_exactly_its_keys_and_types() -> None:
         lambda: as_bytes(b"xx", most=1),
         lambda: as_text(b"x", most=5),
         lambda: as_text("", least=1, most=5),
+        lambda: as_int(2**53),
+        lambda: as_text("two\nlines", most=20),
+        lambda: as_text("\x1b]0;owned\x07", most=20),
+        lambda: as_text("exe.\u202egnp", most=20),
         lambda: as_list([1], least=2, most=3),
         lambda: as_tuple([1], 2),
         lambda: as_optional_bytes(b"", size=1),

@@ -88,3 +88,9 @@ def test_large_flat_bodies_are_read_fast() -> None:
     started = time.perf_counter()
     assert len(str(parse(data))) > 80_000
     assert time.perf_counter() - started < 2
+
+
+def test_a_body_of_a_million_small_lists_is_refused_before_it_is_built() -> None:
+    with pytest.raises(MalformedRequest):
+        parse(b'{"statement":[' + b"[]," * 20_000 + b"[]]}")
+    assert parse(b"[" + b"{}," * 10_000 + b"{}]") == [{}] * 10_001
