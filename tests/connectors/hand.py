@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sealing by hand, as the prison's device would, with whatever place in the thread or content a test wants."""
+"""What tests do by hand: seal whatever a liar would, and look at what became of it."""
 
 from sqlalchemy import func, select
 
-from connectors.store import tables
+from connectors.receipts import report
+from connectors.store import outgoing, tables
+from connectors.store.recipients import Plan
 from protocol.address import AgencyAddress, DeskAddress
 from protocol.clearance import DeskFunction
 from protocol.content import encode_payload
 from protocol.frames import Item
 from protocol.handover import parties_for
-from protocol.ids import Kind, ThreadId, new_id, text
+from protocol.http.handovers import RecipientView
+from protocol.ids import Kind, MessageId, ThreadId, new_id, text
+from protocol.limits import DAY
+from protocol.receipts import parse_receipt
 from tests.connectors.conftest import World
 from tests.connectors.stations import Station, package, person_section
 from tests.programme import Sealed, Sender
@@ -52,3 +57,34 @@ async def count(station: Station, table: str) -> int:
         return (
             await tx.connection.execute(select(func.count()).select_from(tables.metadata.tables[table]))
         ).scalar_one()
+
+
+async def only_recipient(station: Station, message_id: MessageId) -> RecipientView:
+    (recipient,) = (await station.view(message_id)).recipients
+    return recipient
+
+
+async def say(
+    station: Station, payload_type: str, to: DeskAddress, digest: bytes, message_id: MessageId | None
+) -> None:
+    """Have a connector send whatever receipt a liar would."""
+    now = station.parts.sealer._clock()
+    message = report(
+        payload_type,
+        digest=digest,
+        message_id=message_id,
+        thread=ThreadId(new_id()),
+        sender=station.desk,
+        actor=station.member.actor,
+        now=now,
+        deadline=now + DAY,
+    )
+    async with station.parts.store.write() as tx:
+        await outgoing.add(tx, message, {to: Plan()})
+    await station.seal_and_send()
+
+
+async def digest_of(station: Station, message_id: MessageId) -> bytes:
+    receipt = (await only_recipient(station, message_id)).receipt
+    assert receipt is not None
+    return parse_receipt(receipt).body.detail.digest

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What receipts may do, and what they may not: they count for one's own messages only (CON-4)."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from connectors.receipts import CANNOT_OPEN, OPENED, Report, read_report
+from connectors.store import recipients
+from protocol.errors import MalformedEnvelope, PolicyDenied
+from protocol.http.handovers import MessageState
+from protocol.ids import KeyId, Kind, text
+from tests.connectors.conftest import World
+from tests.connectors.hand import digest_of, only_recipient, say
+from tests.hub.running import RunningHub
+
+
+@pytest.mark.parametrize("payload_type", [OPENED, CANNOT_OPEN])
+async def test_con_4_an_agency_that_was_no_recipient_cannot_speak_for_one_that_was(
+    world: World, payload_type: str
+) -> None:
+    sent = await world.prison.send(world.probation.desk)
+    await say(world.social_work, payload_type, world.prison.desk, await digest_of(world.prison, sent), sent)
+    await world.prison.collect()
+    assert await world.prison.quarantined() == ["policy-denied"]
+    assert (await only_recipient(world.prison, sent)).state is MessageState.ACCEPTED
+
+
+async def test_con_4_a_device_that_was_sent_nothing_cannot_speak_for_the_desk(world: World) -> None:
+    sent = await world.prison.send(world.probation.desk)
+    said = Report(digest=(await digest_of(world.prison, sent)).hex(), message_id=text(Kind.MESSAGE, sent))
+    other = KeyId(bytes(32))
+    async with world.prison.parts.store.write() as tx:
+        with pytest.raises(PolicyDenied):
+            await world.prison.parts.resealing.report(tx, OPENED, said, world.probation.desk, other, 1)
+    assert (await only_recipient(world.prison, sent)).state is MessageState.ACCEPTED
+
+
+async def test_con_4_a_receipt_for_somebody_else_s_message_is_quarantined(world: World) -> None:
+    at_prison = await world.prison.send(world.probation.desk)
+    digest = await digest_of(world.prison, at_prison)
+    await say(world.probation, OPENED, world.social_work.desk, digest, at_prison)
+    await world.social_work.collect()
+    assert await world.social_work.quarantined() == ["policy-denied"]
+
+
+async def test_con_4_a_receipt_that_names_another_message_than_its_envelope_is_quarantined(world: World) -> None:
+    first = await world.prison.send(world.probation.desk)
+    second = await world.prison.send(world.probation.desk)
+    await say(world.probation, OPENED, world.prison.desk, await digest_of(world.prison, first), second)
+    await world.prison.collect()
+    assert await world.prison.quarantined() == ["policy-denied"]
+    assert (await only_recipient(world.prison, second)).state is MessageState.ACCEPTED
+
+
+async def test_con_4_what_was_opened_stays_opened_whatever_is_said_later(world: World) -> None:
+    sent = await world.prison.send(world.probation.desk)
+    await world.probation.turn()
+    await world.prison.collect()
+    await say(world.probation, CANNOT_OPEN, world.prison.desk, await digest_of(world.prison, sent), sent)
+    await world.prison.turn()
+    recipient = await only_recipient(world.prison, sent)
+    assert (recipient.state, recipient.attempts) == (MessageState.OPENED, 1)
+    async with world.prison.parts.store.write() as tx:
+        await recipients.fail(tx, sent, [world.probation.desk], "cannot-open")
+        await recipients.expire(tx, sent, [world.probation.desk])
+    assert (await only_recipient(world.prison, sent)).state is MessageState.OPENED
+
+
+async def test_con_4_a_late_receipt_reconciles_a_message_that_was_given_up(world: World) -> None:
+    sent = await world.prison.send(world.probation.desk)
+    await world.probation.turn()
+    async with world.prison.parts.store.write() as tx:
+        await recipients.expire(tx, sent, [world.probation.desk])
+    await world.prison.collect()
+    assert (await only_recipient(world.prison, sent)).state is MessageState.OPENED
+
+
+async def test_con_4_a_receipt_that_overtakes_the_hub_s_answer_is_kept(world: World, hub: RunningHub) -> None:
+    queued = await world.prison.compose(world.probation.desk)
+    await world.prison.parts.sealer.step()
+
+    class Slow:
+        """Hands the envelope over and lets the recipient open it before the hub's answer is back."""
+
+        async def submit(self, envelopes: Sequence[bytes]) -> list[object]:
+            outcomes = await world.prison.link.submit(envelopes)
+            await world.probation.turn()
+            await world.prison.collect()
+            return list(outcomes)
+
+    await world.prison.parts.outbox.step(Slow())  # type: ignore[arg-type]
+    recipient = await only_recipient(world.prison, queued.id)
+    assert recipient.state is MessageState.OPENED
+    assert recipient.accepted_at is not None
+    assert recipient.receipt is not None
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"{}", b'{"digest":"00"}', b'{"digest": "' + b"0" * 64 + b'"}', b'{"digest":"' + b"0" * 64 + b'","x":1}'],
+)
+def test_con_4_a_receipt_has_one_spelling(payload: bytes) -> None:
+    with pytest.raises(MalformedEnvelope):
+        read_report(payload)
+
+
+def test_con_4_a_receipt_names_a_message_or_none() -> None:
+    assert read_report(b'{"digest":"' + b"0" * 64 + b'"}').message is None
+    with pytest.raises(MalformedEnvelope):
+        _ = read_report(b'{"digest":"' + b"0" * 64 + b'","message_id":"msg_x"}').message
