@@ -8,8 +8,8 @@ wanted to write. `synchronous=FULL` is what makes "stored before it is acknowled
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -17,17 +17,21 @@ from typing import Any, Final
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import URL, create_engine, event
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 import connectors.migrations
 from connectors.migrations import NEWEST
 from connectors.vault import Vault
+from protocol.errors import StoreFailed, StoreFull, Unavailable
 
 DATABASE_FILE: Final = "connector.db"
 LOCK_FILE: Final = "connector.lock"
 
 _BUSY_MS: Final = 10_000
+_PRIMARY: Final = 0xFF
+"""SQLite's extended result codes have the primary one in their lowest byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +65,42 @@ class Store:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Transaction]:
-        """Enter a transaction that may write: committed and synced at the end, rolled back on any error."""
-        async with self._turn, self._writer.begin() as connection:
-            yield Transaction(connection, self._vault)
+        """Enter a transaction that may write: committed and synced at the end, rolled back on any error.
+
+        Raises `StoreFull` when the disk is full, `Unavailable` when another process writes for too long, and
+        `StoreFailed` when the disk or the database fails; nothing of the transaction is stored then.
+        """
+        with _told():
+            async with self._turn, self._writer.begin() as connection:
+                yield Transaction(connection, self._vault)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Transaction]:
-        """Enter a transaction that reads one unchanging state and cannot write."""
-        async with self._readers.begin() as connection:
-            yield Transaction(connection, self._vault)
+        """Enter a transaction that reads one unchanging state and cannot write; raises as `write` does."""
+        with _told():
+            async with self._readers.begin() as connection:
+                yield Transaction(connection, self._vault)
 
     async def close(self) -> None:
         """Close all connections; the store can be opened again."""
         await self._writer.dispose()
         await self._readers.dispose()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell what the database says in our own words; its texts may repeat values."""
+    try:
+        yield
+    except OperationalError as error:
+        code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        if code == sqlite3.SQLITE_FULL:
+            raise StoreFull from error
+        if code & _PRIMARY == sqlite3.SQLITE_BUSY:
+            raise Unavailable from error
+        raise StoreFailed from error
+    except DatabaseError as error:
+        raise StoreFailed from error
 
 
 def migrate(path: Path, revision: str = "head") -> None:

@@ -10,16 +10,13 @@ from typing import Annotated
 from pydantic import Field
 
 from protocol.errors import (
-    ClockSkewed,
-    Conflict,
-    DirectoryStale,
     IdempotencyKeyReused,
     InvalidInput,
     NotFound,
     NothingToSend,
+    PolicyDenied,
     RecipientUnavailable,
     StoreFull,
-    UntrustedKey,
 )
 from protocol.http.documents import GET_DOCS, GET_OPENAPI
 from protocol.http.fields import (
@@ -173,10 +170,7 @@ SEND_HANDOVER = Operation(
     errors=(
         NothingToSend,
         RecipientUnavailable,
-        UntrustedKey,
-        DirectoryStale,
-        ClockSkewed,
-        Conflict,
+        PolicyDenied,
         IdempotencyKeyReused,
         StoreFull,
     ),

@@ -13,14 +13,13 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, insert, select, text
-from sqlalchemy.exc import OperationalError
 
 import connectors.migrations
 from connectors.store import tables
 from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store, migrate
 from connectors.store.lock import InstallationLock
 from connectors.vault import Vault
-from protocol.errors import Conflict
+from protocol.errors import Conflict, StoreFailed, StoreFull, Unavailable
 
 VAULT = Vault(bytes(range(32)))
 
@@ -89,10 +88,62 @@ async def test_an_error_inside_a_transaction_leaves_nothing_behind(tmp_path: Pat
 
 async def test_a_reading_transaction_cannot_write(tmp_path: Path) -> None:
     store = await Store.open(tmp_path / DATABASE_FILE, VAULT)
-    with pytest.raises(OperationalError):
+    with pytest.raises(StoreFailed):
         async with store.read() as tx:
             await tx.connection.execute(insert(tables.meta).values(name="a", sealed=b"1"))
     await store.close()
+
+
+async def test_a_full_store_says_so_stores_nothing_and_recovers(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / DATABASE_FILE, VAULT)
+
+    async def write(name: str, size: int) -> None:
+        async with store.write() as tx:
+            await tx.connection.execute(insert(tables.meta).values(name=name, sealed=bytes(size)))
+
+    async def limit(pages: int) -> None:
+        async with store.write() as tx:
+            await tx.connection.execute(text(f"PRAGMA max_page_count={pages}"))
+
+    await write("first", 10)
+    await limit(1)
+    with pytest.raises(StoreFull):
+        await write("second", 1_000_000)
+    await limit(1_000_000)
+    async with store.read() as tx:
+        assert (await tx.connection.execute(select(tables.meta.c.name))).scalars().all() == ["first"]
+    await write("second", 1_000_000)
+    await store.close()
+
+
+async def test_a_damaged_database_is_told_without_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / DATABASE_FILE
+    await (await Store.open(path, VAULT)).close()
+    store = await Store.open(path, VAULT)
+    with path.open("r+b") as file:  # the damage is the test
+        file.seek(0)
+        file.write(b"planted phrase" * 1_000)
+    with pytest.raises(StoreFailed) as failure:
+        async with store.read() as tx:
+            await tx.connection.execute(select(tables.meta))
+    assert "planted" not in str(failure.value)
+    await store.close()
+
+
+async def test_a_process_that_writes_for_too_long_makes_others_unavailable_not_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.store.engine._BUSY_MS", 10)
+    first = await Store.open(tmp_path / DATABASE_FILE, VAULT)
+    second = await Store.open(tmp_path / DATABASE_FILE, VAULT)
+    async with first.write():
+        with pytest.raises(Unavailable):
+            async with second.write():
+                pass
+    async with second.write():
+        pass
+    await first.close()
+    await second.close()
 
 
 async def test_a_reader_sees_one_state_while_another_writes(tmp_path: Path) -> None:
