@@ -22,7 +22,10 @@ MAX_FILE = 16 << 20
 MAX_EXPORT = 64 << 20
 """Bytes of all files."""
 MAX_DEPTH = 64
-MAX_VALUES = 1_000_000
+MAX_VALUES = 300_000
+"""Values of all files together; a person's folder holds about a thousand."""
+MAX_MARKS = 30
+"""Combining marks on one letter; written languages need a handful."""
 MAX_KEY = 256
 """Characters of one key."""
 _INTEGER_DIGITS = 40
@@ -75,7 +78,7 @@ def _read_folder(folder: Path) -> Export:
     home = folder.resolve()
     document: dict[str, Any] = {}
     unread: list[str] = []
-    budget = MAX_EXPORT
+    budget, values = MAX_EXPORT, 0
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith("."):
             continue
@@ -93,6 +96,9 @@ def _read_folder(folder: Path) -> Export:
             raise _unreadable(entry.name, "another file of the folder has the same name but for its ending")
         size, document[stem] = _read_file(entry, budget=budget)
         budget -= size
+        values += count_values(document[stem])
+        if values > MAX_VALUES:
+            raise _unreadable(entry.name, f"with it the export holds more than {MAX_VALUES} values")
     if not document:
         raise ExportUnreadable(f"The folder {shown(folder.name)} has no .json file. Nothing was sent.")
     return Export(document=document, stems=frozenset(document), unread=tuple(unread))
@@ -127,6 +133,8 @@ def parse(data: bytes) -> Any:
         raise _Wrong(f"it is not UTF-8 (byte {error.start + 1}); save it as UTF-8") from None
     if not text.strip():
         raise _Wrong("it is empty")
+    if data.count(b"[") + data.count(b"{") > MAX_VALUES:
+        raise _Wrong(f"it holds more than {MAX_VALUES} values")
     try:
         value = json.loads(
             text,
@@ -142,20 +150,34 @@ def parse(data: bytes) -> Any:
         raise _Wrong(f"it is not JSON ({where})") from None
     except RecursionError:
         raise _Wrong(f"it is nested deeper than {MAX_DEPTH} levels") from None
-    _check_shape(value)
+    if count_values(value) > MAX_VALUES:
+        raise _Wrong(f"it holds more than {MAX_VALUES} values")
     return value
 
 
-def _check_shape(value: Any) -> None:
+def count_values(value: Any) -> int:
+    """Return how many values `value` holds, itself included; `_Wrong` if it is too deep or a text is a trap."""
     level, count = [value], 0
     for _ in range(MAX_DEPTH):
         count += len(level)
-        if count > MAX_VALUES:
-            raise _Wrong(f"it holds more than {MAX_VALUES} values")
+        if any(isinstance(item, str) and _piles_up(item) for item in level):
+            raise _Wrong(f"a text piles more than {MAX_MARKS} marks on one letter")
         level = [child for parent in level for child in _children(parent)]
         if not level:
-            return
+            return count
     raise _Wrong(f"it is nested deeper than {MAX_DEPTH} levels")
+
+
+def _piles_up(text: str) -> bool:
+    """Tell whether combining marks follow one another without end: putting those in order takes quadratic time."""
+    if text.isascii():
+        return False
+    run = 0
+    for character in text:
+        run = run + 1 if unicodedata.combining(character) else 0
+        if run > MAX_MARKS:
+            return True
+    return False
 
 
 def _children(value: Any) -> list[Any]:

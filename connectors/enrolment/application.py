@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from connectors import installation as places
 from connectors.enrolment.pins import Pins, check_hub, replay
@@ -44,9 +44,9 @@ class _Saved(BaseModel):
     """What is kept of an application between two starts; it holds the code's secret."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-    code: str
-    request: Base64UrlBytes
-    publication: Publication | None = None
+    code: str = Field(repr=False)
+    request: Base64UrlBytes = Field(repr=False)
+    publication: Publication | None = Field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,21 @@ def test_sizes_and_counts_are_limited(tmp_path: Path, monkeypatch: pytest.Monkey
         read_export(_folder(tmp_path / _made(tmp_path, "three"), a=b"1", b=b"1", c=b"1", d=b"1"))
     with pytest.raises(ExportUnreadable, match="more than 20 values"):
         read_export(_folder(tmp_path / _made(tmp_path, "four"), a=b"[" + b"1," * 30 + b"1]"))
+    with pytest.raises(ExportUnreadable, match="more than 20 values"):
+        read_export(_folder(tmp_path / _made(tmp_path, "five"), a=b"[" + b"{}," * 30 + b"{}]"))
+    with pytest.raises(ExportUnreadable, match="with it the export holds more than 20 values"):
+        read_export(
+            _folder(tmp_path / _made(tmp_path, "six"), a=b"[" + b"1," * 11 + b"1]", b=b"[" + b"1," * 11 + b"1]")
+        )
+
+
+def test_a_text_that_piles_marks_on_one_letter_is_refused(tmp_path: Path) -> None:
+    """Putting endless combining marks into order takes quadratic time, so nobody begins to."""
+    piled = '["a' + "\u0316\u0301" * 100_000 + '"]'
+    with pytest.raises(ExportUnreadable, match="piles more than 30 marks"):
+        read_export(_folder(tmp_path, a=piled.encode()))
+    letters = "Nguyễn Ćić Ёлка"
+    assert read_export(_folder(tmp_path, a=f'["{letters}"]'.encode())).document["a"] == [letters]
 
 
 def _made(tmp_path: Path, name: str) -> str:

@@ -186,6 +186,13 @@ def test_enr_2_a_desk_has_a_function_of_its_kind_of_agency(kind: str, desks: tup
         invitation.check_functions(kind, desks)
 
 
+def test_err_2_the_repr_of_an_application_shows_no_code_and_no_key(
+    code: EnrolmentCode, applied: application.Application
+) -> None:
+    saved = application._Saved(code=code.text(), request=applied.request)
+    assert code.text()[20:60] not in repr(saved) + repr(applied) + repr(code)
+
+
 def test_enr_4_both_sides_see_the_same_words(code: EnrolmentCode, applied: application.Application) -> None:
     assert checked(code, applied.request).words == applied.words == fingerprint_words(applied.request)
     assert len(applied.words) == 8
