@@ -270,7 +270,7 @@ async def test_a_second_connector_on_one_installation_is_refused_and_the_first_g
 
 
 @pytest.mark.parametrize(
-    "fault", ["no passphrase", "wrong passphrase", "open passphrase", "no enrolment", "taken port"]
+    "fault", ["no passphrase", "wrong passphrase", "open passphrase", "no enrolment", "taken port", "no ca"]
 )
 async def test_a_connector_that_cannot_start_says_why_and_leaves_nothing_running(
     tmp_path: Path, hub: RunningHub, programme: Programme, fault: str
@@ -285,6 +285,8 @@ async def test_a_connector_that_cannot_start_says_why_and_leaves_nothing_running
         (folder / "passphrase").chmod(0o644)
     elif fault == "no enrolment":
         (folder / "enrolment.json").unlink()
+    elif fault == "no ca":
+        changes["ca_file"] = f'"{folder / "ca.pem"}"'
     else:
         changes["port"] = hub.url.rsplit(":", 1)[1]
     before = asyncio.all_tasks()

@@ -303,6 +303,7 @@ async def test_dir_11_what_is_queued_waits_for_a_fresh_directory_and_then_goes(s
 
 @pytest.mark.parametrize("off", [-11 * MINUTE, 11 * MINUTE])
 async def test_a_connector_whose_clock_is_wrong_does_not_seal(scene: Scene, off: int) -> None:
+    """Attack 39 at the sender: nothing is dated ten minutes ahead."""
     scene.lying.bends[INFO] = bend_info(lambda info: info.model_copy(update={"server_time": info.server_time + off}))
     await scene.prison.parts.directory.sync()
     with pytest.raises(ClockSkewed):

@@ -282,6 +282,7 @@ async def test_mail_that_was_dropped_is_missed_by_its_sender(scene: Scene) -> No
 
 
 async def test_aud_6_a_receipt_that_the_hub_made_up_does_not_fit(scene: Scene) -> None:
+    """Attack 39 at the recipient: accepted after its end, or long before it was made."""
     await scene.prison.send(scene.probation.desk)
 
     def change(items: Sequence[Item]) -> list[Item]:

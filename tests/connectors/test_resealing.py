@@ -36,6 +36,7 @@ async def pass_time(world: World, days: int, *stations: Station) -> None:
 
 
 async def test_seq_4_a_desk_that_was_offline_for_weeks_catches_up(world: World) -> None:
+    """Attack 41 at the sender: nothing is sealed to a prekey of over 60 days."""
     sent = await world.prison.send(world.probation.desk, world.social_work.desk)
     await world.social_work.turn()
     await world.prison.collect()
