@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may say what in the directory: one rule for each kind of statement (DIR-1 to DIR-8).
 
+Signers are judged at the log's time, never at a date of their own choosing before it (DIR-14): who was removed
+by rotation signs nothing more, whatever date is written on it.
+
 A rule looks at the register and a statement and either raises, having changed nothing, or returns the change to
 make. Cheap questions come before signatures, so that a flood of nonsense costs little. With `verify` false the
 signatures, proofs and points are taken as checked before: for statements that this installation verified when
@@ -53,14 +56,22 @@ def judge(register: Register, statement: UnverifiedStatement, *, verify: bool) -
     """
     if statement.digest in register.indexes:
         raise UntrustedKey("The statement stands in the directory already.")
+    if statement.body.issued < register.time - limits.STATEMENT_LAG:
+        raise UntrustedKey("The statement is dated over 7 days before others in the directory. Sign it again.")
     subject = statement.body.subject
     change = _change(register, statement, subject, verify)
 
     def complete() -> None:
         change()
         register.indexes[statement.digest] = len(register.indexes)
+        register.time = max(register.time, statement.body.issued)
 
     return complete
+
+
+def _judged_at(register: Register, statement: UnverifiedStatement) -> int:
+    """Return when the statement's signers must be in force, ms UTC (DIR-14)."""
+    return max(register.time, statement.body.issued)
 
 
 def _change(register: Register, statement: UnverifiedStatement, subject: Subject, verify: bool) -> Change:
@@ -112,7 +123,7 @@ def _root(register: Register, statement: UnverifiedStatement, subject: Root, ver
 
 
 def _authority(register: Register, statement: UnverifiedStatement, subject: Authority, verify: bool) -> Change:
-    root = register.root_in_force(at=statement.body.issued, size=len(register.indexes))
+    root = register.root_in_force(at=_judged_at(register, statement), size=len(register.indexes))
     permit(statement, root.identities, root.threshold)
     check_newer(statement, register.authorities.get(subject.domain, [])[-1:])
     holders = claim_identities(register, StatementKind.AUTHORITY, subject.domain, subject.identities, verify)
@@ -133,7 +144,9 @@ def _authority(register: Register, statement: UnverifiedStatement, subject: Auth
 
 
 def _agency(register: Register, statement: UnverifiedStatement, subject: Agency, verify: bool) -> Change:
-    at, size = statement.body.issued, len(register.indexes)
+    body, at, size = statement.body, _judged_at(register, statement), len(register.indexes)
+    if body.not_after - min(body.issued, body.not_before) > limits.AGENCY_LIFE:
+        raise UntrustedKey("An agency's certificate ends within 732 days.")
     # DIR-3: the authority is looked up by the agency's own domain; no other can sign for it.
     authority = register.authority_in_force(domain_of(subject.address), at=at, size=size)
     permit(statement, authority.identities, max(authority.threshold, LEAST_APPROVERS))
@@ -214,11 +227,10 @@ def _delegation(register: Register, statement: UnverifiedStatement, subject: Del
 
 def _prekey(register: Register, statement: UnverifiedStatement, subject: Prekey, verify: bool) -> Change:
     size = len(register.indexes)
-    device = register.device_in_force(subject.device_id, at=statement.body.issued, size=size)
+    device = register.device_in_force(subject.device_id, at=_judged_at(register, statement), size=size)
     permit(statement, [device.key], 1)
     former = register.prekeys.get(subject.device_id, [])
-    if former and subject.epoch <= former[-1].epoch:
-        raise UntrustedKey("A prekey's epoch must be above those before it.")
+    _check_pace(statement.body.issued, subject.epoch, former)
     holder = claim(register, f"prekey {subject.device_id.hex()} {subject.epoch}", [subject.public])
     if verify:
         check_xwing_public(subject.public)
@@ -238,6 +250,20 @@ def _prekey(register: Register, statement: UnverifiedStatement, subject: Prekey,
     return change
 
 
+def _check_pace(issued: int, epoch: int, former: Sequence[PrekeyEntry]) -> None:
+    """Raise `UntrustedKey` for an epoch that does not ascend in small steps, or too many prekeys (DIR-8, DIR-15)."""
+    last = former[-1].epoch if former else 0
+    if epoch <= last:
+        raise UntrustedKey("A prekey's epoch must be above those before it.")
+    if epoch > last + limits.PREKEY_EPOCH_STEP:
+        raise UntrustedKey("A prekey's epoch is at most 1,000 above the one before it.")
+    if former and issued < former[-1].issued:
+        raise UntrustedKey("A prekey must not be dated before the one that it follows.")
+    most = limits.PREKEYS_WITHIN
+    if len(former) >= most and issued - former[-most].issued < limits.PREKEY_EVERY:
+        raise UntrustedKey("A device publishes at most 8 prekeys in 7 days.")
+
+
 def _revocation(register: Register, statement: UnverifiedStatement, subject: Revocation, verify: bool) -> Change:
     target = register.find(subject.target)
     if target is None:
@@ -245,7 +271,7 @@ def _revocation(register: Register, statement: UnverifiedStatement, subject: Rev
     if target.revoked_index is not None:
         raise Revoked("It was revoked before.")
     signers = {signature.signer for signature in statement.signatures}
-    for allowed, threshold in _revokers(register, target, statement.body.issued):
+    for allowed, threshold in _revokers(register, target, _judged_at(register, statement)):
         keys = {key.key_id: key for key in allowed}
         if signers <= set(keys) and len(signers) >= threshold:
             verify_signatures(statement, keys, verify)
@@ -286,7 +312,7 @@ def _issuing_agency(
     register: Register, statement: UnverifiedStatement, address: AgencyAddress, desks: Sequence[str]
 ) -> tuple[AgencyEntry, tuple[DeskAddress, ...]]:
     """Return the agency that signs for some of its own desks, and these desks' addresses (DIR-2, DIR-3)."""
-    agency = register.agency_in_force(address, at=statement.body.issued, size=len(register.indexes))
+    agency = register.agency_in_force(address, at=_judged_at(register, statement), size=len(register.indexes))
     permit(statement, [agency.identity], 1)
     if not set(desks) <= {desk for desk, _ in agency.desks}:
         raise UntrustedKey("A desk is not one of this agency's.")

@@ -89,6 +89,11 @@ class Directory:
         return self._roots[-1]
 
     @property
+    def time(self) -> int:
+        """The log's time: the latest `issued` of its statements, ms UTC, 0 while it is empty (DIR-14)."""
+        return self._register.time
+
+    @property
     def origin(self) -> str:
         """The log's origin (DIR-13)."""
         return f"{self.domain}/directory"
@@ -185,6 +190,12 @@ class Directory:
     def delegation(self, digest: bytes, *, at: int, size: int) -> DelegationEntry:
         """Return the delegation that counted at `at` in the first `size` leaves, or raise as `device_in_force`."""
         return self._register.delegation_in_force(digest, at=at, size=size)
+
+    def check_desk(self, desk: DeskAddress, *, at: int, size: int) -> None:
+        """Raise `UntrustedKey` or `Revoked` unless `desk` was one of its agency's at `at` in `size` leaves (ENV-14)."""
+        agency = self._register.agency_in_force(agency_of(desk), at=at, size=size)
+        if desk_name(desk) not in {name for name, _ in agency.desks}:
+            raise UntrustedKey("The desk was not one of its agency's any more.")
 
     def serves(self, device_id: bytes, desk: DeskAddress, *, size: int) -> bool:
         """Tell whether the first `size` leaves name this device last for `desk` (DIR-7)."""

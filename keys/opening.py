@@ -272,6 +272,8 @@ def _check_chain(unverified: UnverifiedSlice, claims: Claims, receipt: ReceiptBo
     device = directory.device_in_force(unverified.common.device_id, at=at, size=size)
     if desk not in device.desks or agency_of(desk) != device.agency:
         raise SenderMismatch
+    # What device and delegation once got from the agency does not outlive the agency's own list of desks.
+    directory.check_desk(desk, at=at, size=size)
     if not directory.serves(device.key_id, desk, size=size):
         raise UntrustedKey("Another device served the sender's desk when the envelope was accepted.")
     delegation = directory.delegation(claims.actor.delegation, at=at, size=size)

@@ -40,6 +40,8 @@ class Register:
 
     def __init__(self) -> None:
         self.indexes: dict[bytes, int] = {}
+        self.time = 0
+        """The log's time: the latest `issued` of all statements, ms UTC (DIR-14)."""
         self.roots: list[RootEntry] = []
         self.authorities: dict[str, list[AuthorityEntry]] = {}
         self.agencies: dict[AgencyAddress, list[AgencyEntry]] = {}
@@ -189,6 +191,9 @@ def _in_force(entries: Sequence[E], at: int, size: int) -> E:
             raise Revoked
         if entry.covers(at):
             return entry
+        if at >= entry.not_before:
+            # It replaced those before it when it began; that it ended does not bring them back (DIR-14).
+            break
     raise UntrustedKey
 
 

@@ -42,7 +42,15 @@ MAX_DESKS = 64
 MAX_PAYLOAD_TYPES = 100
 DEVICE_LIFE = 90 * DAY
 """DIR-6."""
+AGENCY_LIFE = 732 * DAY
+"""DIR-6: two years with a leap day, and a day for clocks and time zones."""
+STATEMENT_LAG = 7 * DAY
+"""DIR-14: approvers who sign one after another, offline, have this long; a statement kept back longer is dead."""
 PREKEY_EVERY = 7 * DAY
+PREKEYS_WITHIN = 8
+"""DIR-15: prekeys of a device within PREKEY_EVERY; one a day, and one to spare."""
+PREKEY_EPOCH_STEP = 1_000
+"""DIR-15: epochs stay small enough to count on; what never reached the log leaves gaps."""
 PREKEY_MARKED = 14 * DAY
 PREKEY_REFUSED = 60 * DAY
 """DIR-8."""

@@ -17,7 +17,7 @@ from keys.signing import DeviceSigner, HybridSigner, StatementSigner, device_pro
 from keys.xwing import XWingSecret
 from protocol.address import AgencyAddress, DeskAddress, desk_of
 from protocol.ids import EnvelopeId, KeyId, MessageId, OfficerId, ThreadId
-from protocol.limits import DAY, HOUR
+from protocol.limits import DAY, HOUR, STATEMENT_LAG
 from protocol.rows import EnvelopeClass
 from protocol.sections import Actor, ActorKind
 from protocol.statements import (
@@ -91,8 +91,10 @@ class Programme:
         self.state(authority, self.root_persons[:2], age=30 * DAY, life=730 * DAY)
 
     def _body(self, subject: Subject, *, age: int, life: int) -> Body:
-        issued = self.now - age
-        return Body(issued, issued, issued + life, subject)
+        begin = self.now - age
+        # Agencies come one after another, each with a past; a log takes nothing that is signed long before it (DIR-14).
+        issued = max(begin, self.directory.time - STATEMENT_LAG) if self.statements else begin
+        return Body(issued, begin, begin + life, subject)
 
     def add(self, raw: bytes) -> bytes:
         """Append a signed statement and return it."""
@@ -103,7 +105,7 @@ class Programme:
     def state(
         self, subject: Subject, signers: Sequence[StatementSigner], *, age: int = HOUR, life: int = 80 * DAY
     ) -> bytes:
-        """Sign and append a statement issued `age` ago that counts for `life`, both in ms; return it."""
+        """Sign and append a statement that counts from `age` ago for `life`, both in ms; return it."""
         return self.add(sign_statement(self._body(subject, age=age, life=life), signers))
 
     def enrol(self, name: str, kind: str, functions: Mapping[str, str]) -> Member:

@@ -20,7 +20,7 @@ from protocol.sections import ActorKind, Claims, SectionZero
 from protocol.statements import parse_statement
 from tests.keys.forger import Forger, To, content
 from tests.keys.hubside import deliver, open_as
-from tests.keys.world import NOW, Cast, Member, body, device_of, member, revocation, seed
+from tests.keys.world import APPROVERS, DAY, NOW, Cast, Member, body, device_of, member, revocation, seed
 
 
 def attempt(forger: Forger, cast: Cast) -> VerifiedMessage:
@@ -270,6 +270,19 @@ def test_env_14_a_revoked_delegation_ends_the_officers_acts(cast: Cast) -> None:
     cast.world.add(revocation(cast.prison.delegation, cast.prison.identity))
     with pytest.raises(Revoked):
         attempt(Forger(cast.world, cast.prison, [To(cast.probation)]), cast)
+
+
+def test_env_14_a_desk_that_the_agency_lost_speaks_no_more(cast: Cast) -> None:
+    """The authority took the desk off the agency's list; device and delegation still name it."""
+    one = cast.prison
+    before = Forger(cast.world, one, [To(cast.probation)])
+    slices = [deliver(before.build(), 0, cast.world)]
+    fewer = replace(one.agency_subject(), desks=(("release", "prison-release"),))
+    cast.world.add(sign_statement(body(fewer, issued=NOW, life=365 * DAY), APPROVERS[:2]))
+    with pytest.raises(UntrustedKey):
+        attempt(Forger(cast.world, one, [To(cast.probation)]), cast)
+    # What was accepted before opens (ENV-17).
+    assert open_as(cast.probation, cast.world, slices[0]).sender_desk == one.desk
 
 
 def test_env_14_an_unknown_device_is_untrusted(shared_cast: Cast) -> None:

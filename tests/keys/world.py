@@ -158,10 +158,13 @@ class World:
 
     def enrol(self, one: Member) -> Member:
         """Append all statements of an agency: itself, its device, its delegation, its first prekey."""
-        agency = body(one.agency_subject(), issued=NOW - 20 * DAY, life=365 * DAY)
+        # Signed of late, so that a log may hold them in any order (DIR-14); in force for longer.
+        agency = body(one.agency_subject(), issued=NOW - 2 * DAY, begin=NOW - 20 * DAY, life=365 * DAY)
         self.add(sign_statement(agency, APPROVERS[:2]))
-        self.add(sign_statement(body(one.device_subject(), issued=NOW - 10 * DAY), [one.identity]))
-        delegation = sign_statement(body(one.delegation_subject(), issued=NOW - 10 * DAY), [one.identity])
+        self.add(sign_statement(body(one.device_subject(), issued=NOW - 2 * DAY, begin=NOW - 10 * DAY), [one.identity]))
+        delegation = sign_statement(
+            body(one.delegation_subject(), issued=NOW - 2 * DAY, begin=NOW - 10 * DAY), [one.identity]
+        )
         self.add(delegation)
         one = replace(one, delegation=parse_statement(delegation).digest)
         self.add_prekey(one, 1, issued=NOW - DAY)

@@ -95,10 +95,11 @@ def build_log(recording: Recording) -> VectorLog:
     add("root", root, ROOT_PERSONS[:2])
     add("authority", body(authority_subject(), issued=NOW - 30 * DAY, life=730 * DAY), ROOT_PERSONS[1:])
     for short, one in (("prison", log.prison), ("probation", log.probation)):
-        agency = body(one.agency_subject(), issued=NOW - 20 * DAY, life=365 * DAY)
+        agency = body(one.agency_subject(), issued=NOW - 2 * DAY, begin=NOW - 20 * DAY, life=365 * DAY)
         add(f"{short} agency", agency, APPROVERS[:2])
-        add(f"{short} device", body(one.device_subject(), issued=NOW - 10 * DAY), [one.identity])
-        delegation = add(f"{short} delegation", body(one.delegation_subject(), issued=NOW - 10 * DAY), [one.identity])
+        add(f"{short} device", body(one.device_subject(), issued=NOW - 2 * DAY, begin=NOW - 10 * DAY), [one.identity])
+        permit = body(one.delegation_subject(), issued=NOW - 2 * DAY, begin=NOW - 10 * DAY)
+        delegation = add(f"{short} delegation", permit, [one.identity])
         one.delegation = parse_statement(delegation).digest
         add(f"{short} prekey", body(one.prekey_subject(1), issued=NOW - DAY), [one.device])
     return log
