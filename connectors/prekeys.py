@@ -19,12 +19,16 @@ from keys.directory import Directory
 from keys.keystore import Keystore
 from keys.signing import DeviceSigner, sign_statement
 from keys.xwing import XWingSecret
-from protocol.errors import KeystoreError
+from protocol.errors import DirectoryError, KeystoreError
 from protocol.limits import DAY, PREKEY_EVERY, PREKEY_KEPT
 from protocol.statements import Body, Prekey
 
 _LIFE: Final = 366 * DAY
 """A prekey is superseded, not expired; its statement's end only bounds a mistake."""
+
+
+_MADE_ANEW: Final = 3 * DAY
+"""After which one that the log still lacks is made anew: the log takes no statement signed long before (DIR-14)."""
 
 
 class StatementSink(Protocol):
@@ -67,17 +71,28 @@ class Prekeys:
         Returns whether something was published, so that the directory is worth another look.
 
         `drained_at` is when the mailbox was last found empty (ms UTC), None if not since the start. Raises
-        `HubUnreachable` and the like; what was made is stored and published at the next call.
+        `HubUnreachable` and the like; what was made is stored and published at the next call. That the directory
+        refuses a prekey is logged, and stops nothing else; it is tried again, and made anew after three days.
         """
         await self._note_logged()
         if await self._newest_is_due():
             await self._make()
-        unpublished = [own for own in await self._load() if own.state is PrekeyState.MADE]
-        for own in unpublished:
-            await sink.submit_statement(own.statement)
-            self._log.event("prekey-published")
+        published = await self._publish(sink)
         await self._destroy(drained_at)
-        return bool(unpublished)
+        return published
+
+    async def _publish(self, sink: StatementSink) -> bool:
+        """Publish the newest that the log lacks; those before it have been made anew and are dropped with it."""
+        made = [own for own in await self._load() if own.state is PrekeyState.MADE]
+        if not made:
+            return False
+        try:
+            await sink.submit_statement(made[-1].statement)
+        except DirectoryError as error:
+            self._log.event("part-failed", part="prekeys", code=error.code)
+            return False
+        self._log.event("prekey-published")
+        return True
 
     async def _load(self) -> list[OwnPrekey]:
         async with self._store.read() as tx:
@@ -99,8 +114,10 @@ class Prekeys:
 
     async def _newest_is_due(self) -> bool:
         stored = await self._load()
-        if any(own.state is PrekeyState.MADE for own in stored):
-            return False
+        made = [own for own in stored if own.state is PrekeyState.MADE]
+        if made:
+            # In both directions: a clock that was far ahead once must not hold up prekeys until then.
+            return abs(self._clock() - made[-1].made_at) >= _MADE_ANEW
         newest = self._directory().newest_prekey(self._device.key_id)
         return newest is None or self._clock() - newest.issued >= PREKEY_EVERY
 

@@ -8,7 +8,7 @@ import pytest
 from connectors.prekeys import Prekeys, check_seeds
 from connectors.store import prekeys
 from connectors.store.prekeys import PrekeyState
-from protocol.errors import CannotOpen, HubUnreachable, KeystoreError
+from protocol.errors import CannotOpen, HubUnreachable, KeystoreError, UntrustedKey
 from protocol.limits import DAY
 from tests.connectors.conftest import World
 from tests.connectors.stations import Station
@@ -21,11 +21,14 @@ class Sink:
 
     handed: list[bytes] = field(default_factory=list)
     reachable: bool = True
+    trusting: bool = True
 
     async def submit_statement(self, statement: bytes) -> int:
         self.handed.append(statement)
         if not self.reachable:
             raise HubUnreachable
+        if not self.trusting:
+            raise UntrustedKey
         return len(self.handed)
 
 
@@ -134,6 +137,35 @@ async def test_a_prekey_that_another_one_overtook_is_dropped_unpublished(world: 
     await station.look()
     assert await states(station) == {2: PrekeyState.DESTROYED}
     assert "prekey-2" not in station.installation.keystore.names("prekey-")
+
+
+async def test_dir_14_a_prekey_that_came_too_late_for_the_log_is_made_anew(world: World, hub: RunningHub) -> None:
+    """The connector made it, was cut off for three weeks, and the log has gone on without it."""
+    station, clock = world.probation, hub.clock
+    clock.advance(8 * DAY)
+    await station.parts.directory.sync()
+    with pytest.raises(HubUnreachable):
+        await station.parts.prekeys.maintain(Sink(reachable=False), drained_at=None)
+    clock.advance(21 * DAY)
+    await world.prison.look()
+    await station.look()
+    await station.look()
+    assert newest(station) == 3
+    assert await states(station) == {2: PrekeyState.DESTROYED, 3: PrekeyState.LOGGED}
+
+
+async def test_dir_15_a_refused_prekey_is_logged_and_stops_nothing_else(world: World) -> None:
+    station = world.probation
+    world.hub.clock.advance(8 * DAY)
+    await station.parts.directory.sync()
+    sink = Sink(trusting=False)
+    for day in range(5):
+        assert await station.parts.prekeys.maintain(sink, drained_at=None) is False, day
+        world.hub.clock.advance(DAY)
+    # One statement for three days, then another; the seeds of both are kept until the log has one.
+    assert [sink.handed.count(one) for one in dict.fromkeys(sink.handed)] == [3, 2]
+    assert '"code":"untrusted-key"' in station.logged.getvalue().replace(" ", "")
+    assert station.installation.keystore.names("prekey-") == ["prekey-1", "prekey-2", "prekey-3"]
 
 
 async def test_epochs_ascend_over_everything_that_is_known(world: World) -> None:
