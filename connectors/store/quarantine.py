@@ -52,6 +52,12 @@ async def add(tx: Transaction, item: Quarantined, raw: bytes) -> bool:
     return (await tx.connection.execute(statement)).scalar_one_or_none() is not None
 
 
+async def reported(tx: Transaction, envelope_id: EnvelopeId) -> bool:
+    """Tell whether the sender was told already that an envelope of this id could not be taken in."""
+    found = select(quarantine.c.position).where(quarantine.c.envelope_id == envelope_id, quarantine.c.reported == 1)
+    return (await tx.connection.execute(found.limit(1))).scalar_one_or_none() is not None
+
+
 async def page(tx: Transaction, *, before: int | None, limit: int) -> list[Quarantined]:
     """Return up to `limit` items, newest first, from below the position `before`."""
     statement = select(quarantine).order_by(quarantine.c.position.desc()).limit(limit)
