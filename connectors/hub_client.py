@@ -71,9 +71,9 @@ class HubClient:
         body = operations.CodeRegistrationBody(registration=registration)
         return (await self._open.call(operations.REGISTER_CODE, operations.CodeRegistered, body=body)).code_id
 
-    async def redeem_code(self, code_id: CodeId, request: bytes, mac: bytes) -> None:
-        """Hand in a key request under an enrolment code (ENR-3)."""
-        body = operations.CodeRedemption(code_id=code_id, request=request, mac=mac)
+    async def redeem_code(self, code_id: CodeId, request: bytes, mac: bytes, proof: bytes) -> None:
+        """Hand in a key request under an enrolment code (ENR-3), with the proof of holding it (ENR-6)."""
+        body = operations.CodeRedemption(code_id=code_id, request=request, mac=mac, proof=proof)
         await self._open.call_bytes(operations.REDEEM_CODE, body=body)
 
     async def key_request(self, code_id: CodeId) -> operations.KeyRequestView:

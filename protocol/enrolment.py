@@ -84,6 +84,11 @@ class EnrolmentCode:
         """What the hub knows the code by (ENR-2)."""
         return code_id(self.secret)
 
+    @property
+    def proof(self) -> bytes:
+        """What its holder reveals to redeem it, 32 bytes (ENR-6)."""
+        return code_proof(self.secret)
+
     def text(self) -> str:
         """Return the code as text: a prefix and base32 with a checksum."""
         data = cbor.encode(
@@ -103,6 +108,16 @@ class EnrolmentCode:
 def code_id(secret: bytes) -> CodeId:
     """Return the id of a code with this 16-byte secret (ENR-2)."""
     return CodeId(sha256(labels.CODE_ID + secret)[:ID_SIZE])
+
+
+def code_proof(secret: bytes) -> bytes:
+    """Return what proves at redemption, and only then, that one holds the code with this secret (ENR-6)."""
+    return sha256(labels.CODE_PROOF + secret)
+
+
+def code_verifier(proof: bytes) -> bytes:
+    """Return what a hub knows of a code's proof before it is redeemed, 32 bytes (ENR-6)."""
+    return sha256(labels.CODE_VERIFIER + proof)
 
 
 def parse_code(text: str) -> EnrolmentCode:
@@ -136,20 +151,30 @@ def parse_code(text: str) -> EnrolmentCode:
 
 @dataclass(frozen=True, slots=True)
 class CodeRegistration:
-    """How the authority tells the hub of a code without its secret (ENR-2)."""
+    """How the authority tells the hub of a code without its secret (ENR-2); `verifier` is 32 bytes (ENR-6)."""
 
     code_id: CodeId
     terms: EnrolmentTerms
+    verifier: bytes
+
+    @classmethod
+    def of(cls, code: EnrolmentCode) -> "CodeRegistration":
+        """Return the registration of `code`."""
+        return cls(code.code_id, code.terms, code_verifier(code.proof))
 
     def encode(self) -> bytes:
         """Return the strict encoding of what an approver signs."""
-        return cbor.encode([self.code_id, self.terms.value()])
+        return cbor.encode([self.code_id, self.terms.value(), self.verifier])
 
     @classmethod
     def parse(cls, data: bytes) -> "CodeRegistration":
         """Read a registration, or raise `MalformedEnvelope`."""
-        code, terms = as_tuple(cbor.decode(data, limit=_MAX_CODE_TEXT), 2)
-        return cls(CodeId(as_bytes(code, size=ID_SIZE)), EnrolmentTerms.of(terms))
+        code, terms, verifier = as_tuple(cbor.decode(data, limit=_MAX_CODE_TEXT), 3)
+        return cls(
+            CodeId(as_bytes(code, size=ID_SIZE)),
+            EnrolmentTerms.of(terms),
+            as_bytes(verifier, size=limits.HASH),
+        )
 
 
 def encode_registration(body: bytes, signature: StatementSignature) -> bytes:

@@ -58,8 +58,8 @@ def check_functions(kind: str, desks: tuple[tuple[str, str], ...]) -> None:
 
 
 def registration(code: EnrolmentCode, approver: HybridSigner) -> bytes:
-    """Return what tells the hub of `code`: its id and terms, signed by one approver (ENR-2)."""
-    body = CodeRegistration(code.code_id, code.terms).encode()
+    """Return what tells the hub of `code`: its id, terms and verifier, signed by one approver (ENR-2, ENR-6)."""
+    body = CodeRegistration.of(code).encode()
     ed25519, mldsa65 = approver.sign(labels.CODE_REGISTRATION, body)
     return encode_registration(body, StatementSignature(approver.public.key_id, ed25519, mldsa65))
 

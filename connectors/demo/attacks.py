@@ -74,7 +74,7 @@ async def stranger(session: aiohttp.ClientSession, hub_url: str, like: Installat
     return [
         await _refused(hub.submit_envelope(envelope)),
         await _refused(hub.read_mailbox(0, wait_s=0)),
-        await _refused(hub.redeem_code(code.code_id, request, request_mac(code.secret, request))),
+        await _refused(hub.redeem_code(code.code_id, request, request_mac(code.secret, request), code.proof)),
     ]
 
 

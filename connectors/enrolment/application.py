@@ -72,7 +72,8 @@ class Application:
         is sent, and for a code that is unknown, used, expired or not for this agency (ENR-2).
         """
         await check_hub(hub, Pins.of(self.code))
-        await hub.redeem_code(self.code.code_id, self.request, request_mac(self.code.secret, self.request))
+        mac = request_mac(self.code.secret, self.request)
+        await hub.redeem_code(self.code.code_id, self.request, mac, self.code.proof)
 
     async def certificate(self, hub: HubClient, now: int) -> Directory | None:
         """Return the verified directory once it holds this agency's certificate, None before that.

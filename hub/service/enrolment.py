@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Enrolment codes: registered by an approver, redeemed once, for what they were made for (ENR-2, ENR-3)."""
+"""Enrolment codes: registered by an approver, redeemed once, for what they were made for (ENR-2, ENR-3, ENR-6)."""
 
+import hmac
 from dataclasses import dataclass, field
 
 from hub.service.directory import DirectoryLog
@@ -12,7 +13,7 @@ from hub.store.enrolments import StoredRequest
 from keys.verifying import check_device, check_identity, verify_device_proof, verify_hybrid
 from protocol import labels
 from protocol.address import domain_of
-from protocol.enrolment import CodeRegistration, KeyRequest, parse_registration
+from protocol.enrolment import CodeRegistration, KeyRequest, code_verifier, parse_registration
 from protocol.errors import EnrolmentRefused, NotFound, UntrustedKey
 from protocol.identities import identity_proof_message
 from protocol.ids import CodeId
@@ -97,8 +98,13 @@ class Enrolments:
             raise EnrolmentRefused("The code must end in the future, within 60 days.")
         return await self._writer.write(RegisterCode(registration, body))
 
-    async def redeem(self, code_id: CodeId, encoded: bytes, mac: bytes) -> None:
-        """Take the key request of a code, once, if it keeps the code's terms and proves its keys (ENR-2, ENR-3)."""
+    async def redeem(self, code_id: CodeId, encoded: bytes, mac: bytes, proof: bytes) -> None:
+        """Take the key request of a code, once, if it keeps the code's terms and proves its keys (ENR-2, ENR-3).
+
+        `proof` shows that the sender holds the code (ENR-6). It is looked at before any signature: strangers must
+        not make the hub work, nor use up a code of which they only know the id.
+        """
+        await self._check_proof(code_id, proof)
         request = KeyRequest.parse(encoded)
         if request.code_id != code_id:
             raise EnrolmentRefused
@@ -108,6 +114,13 @@ class Enrolments:
         verify_hybrid(request.identity, labels.IDENTITY_PROOF, message, *request.identity_proof)
         verify_device_proof(request.agency, request.device, request.device_proof)
         await self._writer.write(RedeemCode(code_id, request, encoded, mac))
+
+    async def _check_proof(self, code_id: CodeId, proof: bytes) -> None:
+        registered = await self._store.read(lambda connection: enrolments.registration(connection, code_id))
+        if registered is None:
+            raise EnrolmentRefused
+        if not hmac.compare_digest(code_verifier(proof), CodeRegistration.parse(registered).verifier):
+            raise EnrolmentRefused
 
     async def request_of(self, code_id: CodeId) -> StoredRequest:
         """Return the key request handed in under a code, or raise NotFound."""

@@ -103,9 +103,9 @@ class Handlers:
         return Answer(api.CodeRegistered(code_id=code_id))
 
     async def redeem_code(self, call: DeviceCall) -> Answer:
-        """Take the key request of a code (ENR-2, ENR-3)."""
+        """Take the key request of a code (ENR-2, ENR-3, ENR-6)."""
         body = call.body(api.CodeRedemption)
-        await self.enrolments.redeem(body.code_id, body.request, body.mac)
+        await self.enrolments.redeem(body.code_id, body.request, body.mac, body.proof)
         return Answer()
 
     async def get_key_request(self, call: DeviceCall) -> Answer:

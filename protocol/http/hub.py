@@ -124,11 +124,12 @@ class CodeRegistered(ResponseModel):
 
 
 class CodeRedemption(RequestModel):
-    """A key request under an enrolment code (ENR-3)."""
+    """A key request under an enrolment code (ENR-3), with the proof that its sender holds the code (ENR-6)."""
 
     code_id: CodeIdText
     request: Annotated[bytes, base64url(minimum=1, maximum=MAX_KEY_REQUEST)]
     mac: Bytes32
+    proof: Bytes32
 
 
 class CodePath(QueryModel):

@@ -15,6 +15,8 @@ from protocol.enrolment import (
     EnrolmentTerms,
     KeyRequest,
     code_id,
+    code_proof,
+    code_verifier,
     encode_registration,
     request_mac,
 )
@@ -50,7 +52,7 @@ def registration(
 ) -> bytes:
     """Return a code's registration, signed by an approver."""
     terms = EnrolmentTerms(agency, "ngo", (("intake", "ngo"),), hub.clock.now + life)
-    body = CodeRegistration(code_id(secret), terms).encode()
+    body = CodeRegistration(code_id(secret), terms, code_verifier(code_proof(secret))).encode()
     approver = signer or hub.programme.approvers[0]
     return encode_registration(
         body, StatementSignature(approver.key_id, *approver.sign(labels.CODE_REGISTRATION, body))
@@ -81,9 +83,21 @@ async def register(hub: RunningHub, raw: bytes) -> CodeId:
     return (await hub.anonymous.call(api.REGISTER_CODE, api.CodeRegistered, body=body)).code_id
 
 
-async def redeem(hub: RunningHub, asked: KeyRequest, *, secret: bytes = SECRET, mac: bytes | None = None) -> None:
+async def redeem(
+    hub: RunningHub,
+    asked: KeyRequest,
+    *,
+    secret: bytes = SECRET,
+    mac: bytes | None = None,
+    proof: bytes | None = None,
+) -> None:
     encoded = asked.encode()
-    body = api.CodeRedemption(code_id=code_id(secret), request=encoded, mac=mac or request_mac(secret, encoded))
+    body = api.CodeRedemption(
+        code_id=code_id(secret),
+        request=encoded,
+        mac=mac or request_mac(secret, encoded),
+        proof=proof or code_proof(secret),
+    )
     await hub.anonymous.call_bytes(api.REDEEM_CODE, body=body)
 
 
@@ -114,6 +128,33 @@ async def test_enr_2_a_code_is_redeemed_once_only(hub: RunningHub) -> None:
     with pytest.raises(EnrolmentRefused):
         await redeem(hub, asked, mac=bytes(32))
     assert (await fetch(hub)).request == asked.encode()
+
+
+@pytest.mark.parametrize(
+    "proof", [bytes(32), bytes(code_id(SECRET)) * 2, code_verifier(code_proof(SECRET)), code_proof(b"x" * 16)]
+)
+async def test_enr_6_who_knows_a_codes_id_only_cannot_use_it_up(hub: RunningHub, proof: bytes) -> None:
+    """Attack 59: a code's id, and what the authority registered, stand in requests that others may see."""
+    await register(hub, registration(hub))
+    with pytest.raises(EnrolmentRefused):
+        await redeem(hub, request(name="thief"), mac=bytes(32), proof=proof)
+    with pytest.raises(NotFound):
+        await fetch(hub)
+    await redeem(hub, request())
+
+
+async def test_enr_6_a_stranger_makes_the_hub_check_no_signature(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unwanted(*_: object) -> None:
+        raise AssertionError("a signature was checked")
+
+    await register(hub, registration(hub))
+    monkeypatch.setattr("hub.service.enrolment.verify_hybrid", unwanted)
+    monkeypatch.setattr("hub.service.enrolment.verify_device_proof", unwanted)
+    for secret, proof in ((b"another sixteen.", None), (SECRET, bytes(32))):
+        with pytest.raises(EnrolmentRefused):
+            await redeem(hub, request(secret=secret), secret=secret, proof=proof)
 
 
 async def test_enr_2_of_two_requests_that_race_for_a_code_one_wins(hub: RunningHub) -> None:

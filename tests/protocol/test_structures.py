@@ -16,6 +16,8 @@ from protocol.enrolment import (
     KeyRequest,
     LogAnchor,
     code_id,
+    code_proof,
+    code_verifier,
     encode_registration,
     parse_code,
     parse_registration,
@@ -267,10 +269,18 @@ def test_enr_2_the_hub_knows_a_code_only_by_its_id() -> None:
     assert bytes(CODE.code_id) != CODE.secret
     assert "5a5a" not in repr(CODE)
     assert "ZZZZ" not in repr(CODE)
-    body = CodeRegistration(CODE.code_id, TERMS)
+    body = CodeRegistration.of(CODE)
     raw = encode_registration(body.encode(), StatementSignature(IDENTITY.key_id, *PAIR))
     assert parse_registration(raw) == (body.encode(), body, StatementSignature(IDENTITY.key_id, *PAIR))
     assert CODE.secret not in raw
+
+
+def test_enr_6_the_registration_holds_the_proofs_hash_and_never_the_proof() -> None:
+    body = CodeRegistration.of(CODE)
+    assert body.verifier == code_verifier(CODE.proof)
+    assert len({bytes(CODE.code_id), CODE.secret, CODE.proof, body.verifier}) == 4
+    assert CODE.proof not in body.encode()
+    assert CODE.proof != code_proof(b"x" * 16)
 
 
 def test_enr_3_a_key_request_reads_back_and_its_mac_needs_the_secret() -> None:

@@ -13,6 +13,7 @@ from protocol.enrolment import (
     EnrolmentTerms,
     KeyRequest,
     LogAnchor,
+    code_verifier,
     encode_registration,
     parse_code,
     parse_registration,
@@ -73,8 +74,10 @@ def _codes(code: EnrolmentCode) -> Document:
     return document(
         "enrolment-code",
         "Enrolment codes as text; blanks and line breaks in it do not count.",
-        "ENR-1 ENR-2",
+        "ENR-1 ENR-2 ENR-6",
         code_id=code.code_id.hex(),
+        proof=code.proof.hex(),
+        verifier=code_verifier(code.proof).hex(),
         good=[
             {"name": "code", "text": text, "value": value},
             {"name": "code with blanks", "text": spaced, "value": value},
@@ -84,7 +87,7 @@ def _codes(code: EnrolmentCode) -> Document:
 
 
 def _registrations(recording: Recording, code: EnrolmentCode) -> Document:
-    registration = CodeRegistration(code.code_id, code.terms)
+    registration = CodeRegistration.of(code)
     body = registration.encode()
     approver = APPROVERS[0]
 
@@ -101,7 +104,7 @@ def _registrations(recording: Recording, code: EnrolmentCode) -> Document:
     return document(
         "code-registration",
         "How an approver of the authority tells the hub of the code.",
-        "ENR-2",
+        "ENR-2 ENR-6",
         good=[good("registration", raw, value)],
         bad=spoilt_lists(("registration", raw), parse_registration),
     )

@@ -16,7 +16,7 @@ from keys.words import fingerprint_words
 from keys.xwing import XWingSecret, check_xwing_public
 from protocol import cbor, ids, padding, tree
 from protocol.address import parse_agency, parse_desk
-from protocol.enrolment import KeyRequest, parse_code, parse_registration, request_mac
+from protocol.enrolment import KeyRequest, code_verifier, parse_code, parse_registration, request_mac
 from protocol.envelope import UnverifiedEnvelope, encode_envelope, parse_envelope
 from protocol.errors import CODES, DirectoryInconsistent, ThroughcareError
 from protocol.identities import KeyType, key_id
@@ -256,13 +256,15 @@ def test_aud_5_vectors_of_receipts_verify() -> None:
         verify_receipt(bytes.fromhex(case["bytes"]), content["origin"], bytes.fromhex(content["key"]))
 
 
-def test_enr_1_and_enr_3_and_enr_4_vectors_of_enrolment() -> None:
+def test_enr_1_and_enr_3_and_enr_4_and_enr_6_vectors_of_enrolment() -> None:
     content = FILES["enrolment-code"]
     for case in content["good"]:
         code = parse_code(case["text"])
         assert plain(code) == case["value"]
         assert code.code_id.hex() == content["code_id"]
         assert code.text() == content["good"][0]["text"]
+        assert code.proof.hex() == content["proof"]
+        assert code_verifier(code.proof).hex() == content["verifier"]
         request = good_bytes("key-request", "key request")
         assert request_mac(code.secret, request).hex() == FILES["key-request"]["mac"]
         assert list(fingerprint_words(request)) == FILES["key-request"]["words"]
