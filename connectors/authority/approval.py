@@ -3,6 +3,7 @@
 
 import hmac
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from connectors.authority.office import Office
@@ -20,6 +21,8 @@ from protocol.statements import Agency, Body, parse_statement
 AGENCY_LIFE: Final = 731 * DAY
 PAYLOAD_TYPES: Final = ("handover.offer", "receipt.cannot-open", "receipt.opened")
 """What agencies may send in this release."""
+BEGUN_WITHIN: Final = 5 * DAY
+"""How old a begun statement may be when it is signed: the log takes none that is over 7 days behind it (DIR-14)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,10 @@ def approve(
     """Add one approver's signature to the agency's statement, after the words were compared.
 
     `spoken` are the words that the agency read out. Returns the statement and how many signatures it still
-    lacks; with none lacking it is ready to be published. Raises `EnrolmentRefused` if the words differ
-    (nothing is signed, ENR-4) and `Conflict` if this approver has signed before (ENR-5).
+    lacks; with none lacking it is ready to be published. What another approver began is checked like a
+    stranger's (ENR-7); one begun over 5 days ago is begun anew. Raises `EnrolmentRefused` if the words differ
+    (nothing is signed, ENR-4) or the begun statement is not what this office makes, and `Conflict` if this
+    approver has signed before (ENR-5).
     """
     if tuple(spoken.lower().replace(",", " ").split()) != checked.words:
         raise EnrolmentRefused(
@@ -77,14 +82,51 @@ def approve(
         )
     agency = _agency(checked)
     path = office.approval_file(agency.address)
-    if path.exists() and parse_statement(begun := read_private(path, limits.MAX_STATEMENT)).body.subject == agency:
-        if approver.public.key_id in {one.signer for one in parse_statement(begun).signatures}:
-            raise Conflict("This approver has signed already; another approver must sign too.")
-        raw = cosign(begun, approver)
+    begun = _begun(office, path, agency, now)
+    if begun is None:
+        raw = sign_statement(_body(agency, now), [approver])
+    elif approver.public.key_id in {one.signer for one in parse_statement(begun).signatures}:
+        raise Conflict("This approver has signed already; another approver must sign too.")
     else:
-        raw = sign_statement(Body(now, now - CLOCK_SKEW, now + AGENCY_LIFE, agency), [approver])
+        raw = cosign(begun, approver)
     write_private(path, raw)
     return raw, max(0, office.facts.threshold - len(parse_statement(raw).signatures))
+
+
+def _body(agency: Agency, now: int) -> Body:
+    return Body(now, now - CLOCK_SKEW, now + AGENCY_LIFE, agency)
+
+
+def _begun(office: Office, path: Path, agency: Agency, now: int) -> bytes | None:
+    """Return the statement that other approvers began for `agency`, None if there is none to go on with (ENR-7).
+
+    Whoever could write the file must not get a second signature for times of his choice, or have his own
+    forged. Raises `EnrolmentRefused` for such a one.
+    """
+    if not path.exists():
+        return None
+    raw = read_private(path, limits.MAX_STATEMENT)
+    damaged = EnrolmentRefused(
+        "The begun approval is not one that this authority makes. Nothing was signed. Find out who wrote it, then "
+        "delete the agency's file in the folder approvals and have all approvers sign again."
+    )
+    try:
+        statement = parse_statement(raw)
+    except MalformedEnvelope:
+        raise damaged from None
+    if statement.body.subject != agency or statement.body.issued < now - BEGUN_WITHIN:
+        return None
+    keys = {key.key_id: key for key in office.approver_keys()}
+    if statement.body != _body(agency, statement.body.issued) or statement.body.issued > now + CLOCK_SKEW:
+        raise damaged
+    for one in statement.signatures:
+        if one.signer not in keys:
+            raise damaged
+        try:
+            verify_hybrid(keys[one.signer], labels.STATEMENT, statement.body_bytes, one.ed25519, one.mldsa65)
+        except BadSignature:
+            raise damaged from None
+    return raw
 
 
 def conclude(office: Office, checked: CheckedRequest, raw: bytes) -> None:

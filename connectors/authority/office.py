@@ -27,6 +27,7 @@ from protocol.address import parse_agency
 from protocol.enrolment import EnrolmentCode, LogAnchor, parse_code
 from protocol.errors import ConfigurationError, Conflict, KeystoreError, NotFound
 from protocol.http.fields import Bytes32, KeyIdText
+from protocol.identities import IdentityKey
 from protocol.limits import CLOCK_SKEW, DAY
 from protocol.statements import Authority, Body, Root, parse_statement
 
@@ -93,6 +94,13 @@ class Office:
     def statements(self) -> tuple[bytes, bytes]:
         """Return root and authority statement: the beginning of the directory log."""
         return (self.folder / "root.statement").read_bytes(), (self.folder / "authority.statement").read_bytes()
+
+    def approver_keys(self) -> tuple[IdentityKey, ...]:
+        """Return the approvers' public keys, from the authority's statement; `ConfigurationError` if it has none."""
+        subject = parse_statement(self.statements()[1]).body.subject
+        if not isinstance(subject, Authority):
+            raise ConfigurationError("authority.statement is damaged. Restore it from a copy.")
+        return subject.identities
 
     def connect(self, hub: HubFacts) -> "Office":
         """Return the office with its hub on record; `ConfigurationError` for a hub of another domain."""

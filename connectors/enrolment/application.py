@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from connectors import installation as places
 from connectors.enrolment.pins import Pins, check_hub, replay
-from connectors.enrolment.publication import Publication, make_publication
+from connectors.enrolment.publication import Publication, make_publication, renew_publication
 from connectors.hub_client import HubClient
 from connectors.installation import Enrolment, LogIdentity
 from keys.directory import Directory
@@ -96,7 +96,7 @@ class Application:
 
         `officers` are the titles (never the names) of people who may act for the agency.
         """
-        publication = self._publication(now, officers)
+        publication = self._publication(now, officers, await replay(hub, Pins.of(self.code)))
         for raw in publication.statements:
             await hub.submit_statement(raw)
         directory = await replay(hub, Pins.of(self.code))
@@ -116,12 +116,19 @@ class Application:
         remove_private(self.data_dir / APPLICATION_FILE)
         return enrolment
 
-    def _publication(self, now: int, officers: Sequence[str]) -> Publication:
-        """Return what was made before an interruption, or make it now."""
+    def _publication(self, now: int, officers: Sequence[str], directory: Directory) -> Publication:
+        """Return what was made before an interruption, fresh enough for the log, or make it now."""
         saved = _read(self.data_dir)
         if saved.publication is not None:
-            return saved.publication
-        made = make_publication(self.code.terms, self.agency, self.device, self.keystore, officers=officers, now=now)
+
+            def stands(raw: bytes) -> bool:
+                return directory.index_of(raw) is not None
+
+            made = renew_publication(saved.publication, stands, self.agency, self.device, now=now)
+        else:
+            made = make_publication(
+                self.code.terms, self.agency, self.device, self.keystore, officers=officers, now=now
+            )
         _write(self.data_dir, saved.model_copy(update={"publication": made}))
         return made
 

@@ -2,10 +2,11 @@
 """What a new agency signs with its own keys: its device, who may act through it, and the first prekey.
 
 Made once and kept as bytes before anything is published: whoever is interrupted publishes the same bytes
-again, which has no second effect (an epoch of prekeys never comes twice, DIR-8).
+again, which has no second effect (an epoch of prekeys never comes twice, DIR-8). Only what the log would
+refuse as too old is signed anew.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
@@ -26,6 +27,8 @@ from protocol.statements import Body, Delegation, Device, Prekey, Subject, parse
 SERVICE_TITLE: Final = "connector service"
 DELEGATION_LIFE: Final = 366 * DAY
 FIRST_EPOCH: Final = 1
+PUBLISHED_WITHIN: Final = 3 * DAY
+"""After which what the log lacks is signed anew before it is published."""
 
 
 class Publication(BaseModel):
@@ -66,6 +69,30 @@ def make_publication(
     prekey = Prekey(device.key_id, FIRST_EPOCH, secret.public)
     statements.append(_signed(now, limits.DEVICE_LIFE, prekey, device))
     return Publication(statements=tuple(statements), actors=tuple(actors))
+
+
+def renew_publication(
+    publication: Publication, stands: Callable[[bytes], bool], agency: HybridSigner, device: DeviceSigner, *, now: int
+) -> Publication:
+    """Return `publication` with what is too old for the log signed anew (DIR-14), and its actors' delegations.
+
+    `stands` tells whether the log holds a statement already; such a one stays as it is.
+    """
+    statements, renewed = [], dict[bytes, KeyId]()
+    for raw in publication.statements:
+        old = parse_statement(raw)
+        if abs(now - old.body.issued) < PUBLISHED_WITHIN or stands(raw):
+            statements.append(raw)
+            continue
+        signer = device if isinstance(old.body.subject, Prekey) else agency
+        made = _signed(now, old.body.not_after - old.body.not_before, old.body.subject, signer)
+        statements.append(made)
+        renewed[old.digest] = KeyId(parse_statement(made).digest)
+    actors = tuple(
+        actor.model_copy(update={"delegation": renewed.get(actor.delegation, actor.delegation)})
+        for actor in publication.actors
+    )
+    return Publication(statements=tuple(statements), actors=actors)
 
 
 def _signed(now: int, life: int, subject: Subject, signer: HybridSigner | DeviceSigner) -> bytes:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may vouch for an agency, and what they refuse to sign (ENR-1 to ENR-5, attack 59)."""
+"""Who may vouch for an agency, and what they refuse to sign (ENR-1 to ENR-7, attack 59)."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +10,17 @@ from connectors.authority import approval, invitation
 from connectors.authority.office import HubFacts, Log, Office, create_office, open_office
 from connectors.enrolment import application
 from connectors.enrolment.passphrases import passphrase_in
+from connectors.enrolment.publication import PUBLISHED_WITHIN, make_publication, renew_publication
 from keys.directory import Directory
+from keys.privatefile import write_private
 from keys.sealedfile import SMALL
-from keys.signing import Ed25519Signer, HybridSigner
+from keys.signing import Ed25519Signer, HybridSigner, sign_statement
 from keys.words import fingerprint_words
 from protocol.enrolment import EnrolmentCode, KeyRequest, parse_code, parse_registration, request_mac
 from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused, InvalidInput, KeystoreError, NotFound
 from protocol.ids import KeyId
 from protocol.limits import DAY
-from protocol.statements import parse_statement
+from protocol.statements import encode_statement, parse_statement
 
 NOW = 1_795_000_000_000
 
@@ -292,6 +294,74 @@ def test_enr_5_a_signature_for_other_keys_is_not_built_upon(
     raw, lacking = approval.approve(office, checked(code, second.request), approvers[1], " ".join(second.words), NOW)
     assert lacking == 1
     assert len(parse_statement(raw).signatures) == 1
+
+
+@pytest.mark.parametrize("case", ["years", "from the beginning", "ahead", "a forged signature", "a stranger's"])
+def test_enr_7_an_approver_signs_nothing_that_another_has_prepared_otherwise(
+    case: str,
+    office: Office,
+    code: EnrolmentCode,
+    applied: application.Application,
+    approvers: list[HybridSigner],
+) -> None:
+    """The first approver, or whoever reaches the folder, leaves a statement for the second to complete."""
+    request = checked(code, applied.request)
+    spoken = " ".join(applied.words)
+    good = parse_statement(approval.approve(office, request, approvers[0], spoken, NOW)[0])
+    (signature,) = good.signatures
+    bodies = {
+        "years": replace(good.body, not_after=NOW + 3000 * 366 * DAY),
+        "from the beginning": replace(good.body, not_before=0),
+        "ahead": replace(
+            good.body,
+            issued=NOW + DAY,
+            not_before=good.body.not_before + DAY,
+            not_after=good.body.not_after + DAY,
+        ),
+    }
+    if case in bodies:
+        evil = sign_statement(bodies[case], approvers[:1])
+    elif case == "a stranger's":
+        evil = sign_statement(good.body, [HybridSigner.generate()])
+    else:
+        evil = encode_statement(good.body_bytes, [replace(signature, ed25519=bytes(64))])
+    path = office.approval_file("reka-probation")
+    write_private(path, evil)
+    with pytest.raises(EnrolmentRefused):
+        approval.approve(office, request, approvers[1], spoken, NOW)
+    assert path.read_bytes() == evil
+
+
+def test_enr_7_an_approval_that_waited_too_long_is_begun_anew(
+    office: Office, code: EnrolmentCode, applied: application.Application, approvers: list[HybridSigner]
+) -> None:
+    """The log takes nothing that is dated over seven days before it (DIR-14); five days are left to the second."""
+    request, spoken = checked(code, applied.request), " ".join(applied.words)
+    approval.approve(office, request, approvers[0], spoken, NOW)
+    late = NOW + approval.BEGUN_WITHIN + 1
+    raw, lacking = approval.approve(office, request, approvers[1], spoken, late)
+    assert (parse_statement(raw).body.issued, lacking) == (late, 1)
+    _, lacking = approval.approve(office, request, approvers[0], spoken, late + approval.BEGUN_WITHIN)
+    assert lacking == 0
+
+
+def test_dir_14_what_was_not_published_in_time_is_signed_anew(
+    code: EnrolmentCode, applied: application.Application
+) -> None:
+    """An enrolment that was interrupted for weeks between two statements."""
+    agency, device = applied.agency, applied.device
+    made = make_publication(code.terms, agency, device, applied.keystore, officers=["Coordinator"], now=NOW)
+    soon = NOW + PUBLISHED_WITHIN - 1
+    assert renew_publication(made, lambda _: False, agency, device, now=soon) == made
+    late = NOW + 30 * DAY
+    assert renew_publication(made, lambda _: True, agency, device, now=late) == made
+    first = made.statements[0]
+    again = renew_publication(made, lambda raw: raw == first, agency, device, now=late)
+    before, after = ([parse_statement(raw) for raw in one.statements] for one in (made, again))
+    assert again.statements[0] == first
+    assert [one.body.subject for one in after] == [one.body.subject for one in before]
+    assert [one.body.issued for one in after] == [NOW, late, late, late]
+    assert [actor.delegation for actor in again.actors] == [one.digest for one in after[1:3]]
 
 
 def test_no_key_is_shown_by_an_application(applied: application.Application) -> None:
