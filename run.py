@@ -46,7 +46,7 @@ usage: ./run [VERB] [ARGUMENTS]          (Windows: py run.py)
   ./run check           format, lint, types, import contracts, rule ids, vectors, locks
   ./run vectors         write the test vectors anew (--check compares only)
   ./run lock            write uv.lock and requirements/ anew (--upgrade takes newer releases)
-  ./run bench           measurements (with a later release)
+  ./run bench           speed, size and memory against their targets; ./run bench --help
 
 The first time, ./run makes .venv and installs the locked versions there.
 """
@@ -133,10 +133,9 @@ def vectors(arguments: list[str]) -> int:
 
 
 def bench(arguments: list[str]) -> int:
-    """Say that there is nothing to measure with yet."""
-    no_arguments("bench", arguments)
-    say("Measurements come with a later release; there is nothing to run yet.")
-    return USAGE_ERROR
+    """Measure against the targets of docs/performance.md."""
+    install("dev")
+    return subprocess.run([str(PYTHON), "-m", "tests.bench", *arguments], cwd=ROOT, check=False).returncode
 
 
 def lock(arguments: list[str]) -> int:

@@ -57,9 +57,9 @@ def test_options_alone_mean_the_demo(
     assert seen == [expected]
 
 
-def test_measuring_says_that_it_comes_later(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run.main(["bench"]) == 2
-    assert "later release" in capsys.readouterr().err
+def test_measuring_takes_its_own_arguments(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["bench", "--only", "77"]) == 2
+    assert "there is no target 77" in capfd.readouterr().err
 
 
 def test_a_developers_environment_serves_the_programs_but_not_the_other_way_round(
