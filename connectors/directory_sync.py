@@ -7,6 +7,8 @@ the hub, and sealing stays stopped until a person has looked at it.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
@@ -102,8 +104,14 @@ class DirectorySync:
 
     @property
     def directory(self) -> Directory:
-        """The verified directory; ask for it anew after every await."""
+        """The verified directory, perhaps while it is being replayed; to seal or open by it, use `settled`."""
         return self._directory
+
+    @asynccontextmanager
+    async def settled(self) -> AsyncIterator[Directory]:
+        """Give the directory as a signed head vouches for it: nobody replays while it is in use (DIR-10)."""
+        async with self._turn:
+            yield self._directory
 
     def _empty(self) -> Directory:
         return Directory(self._pinned.root_fingerprint, self._pinned.domain)
@@ -152,6 +160,9 @@ class DirectorySync:
             raise DirectoryInconsistent("The hub names another directory log than the one that was pinned.")
         raw_head = await self._source.directory_head()
         head = verify_head(raw_head, self._pinned.origin, self._pinned.key)
+        if head.at > self._clock() + CLOCK_SKEW:
+            # Stored, it would outlive the lie or the wrong clock that made it.
+            raise ClockSkewed("The directory's head is dated over 10 minutes ahead of this machine's clock.")
         if self._directory.root_at(head.size) not in (head.root, None):
             await self._keep_evidence(raw_head)
             raise DirectoryInconsistent("The hub signed two different directories of the same size.")

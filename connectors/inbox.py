@@ -27,7 +27,7 @@ from connectors.store.recipients import Plan
 from connectors.timing import Clock
 from keys.directory import Directory
 from keys.opening import Peeked, VerifiedMessage, open_slice, peek
-from keys.verifying import verify_digest, verify_receipt
+from keys.verifying import verify_receipt
 from keys.xwing import XWingSecret
 from protocol import ids
 from protocol.address import DeskAddress
@@ -36,6 +36,7 @@ from protocol.errors import (
     CannotOpen,
     DirectoryInconsistent,
     DirectoryStale,
+    HubUnreachable,
     InternalError,
     KeystoreError,
     MalformedEnvelope,
@@ -49,6 +50,7 @@ from protocol.errors import (
 from protocol.frames import Item, ItemKind
 from protocol.ids import KeyId, ThreadId
 from protocol.limits import PREKEY_MARKED
+from protocol.receipts import Detail, ReceiptKind
 from protocol.sections import Actor
 from protocol.slices import parse_slice
 
@@ -171,16 +173,27 @@ class Inbox:
 
     async def _open(self, item: Item, *, seen: bool) -> VerifiedMessage:
         try:
-            return self._open_with(self._directory.directory, item, seen=seen)
+            async with self._directory.settled() as directory:
+                return self._open_with(directory, item, seen=seen)
         except DirectoryStale:
-            await self._directory.sync()
-            # What else a newer directory changes, others see to.
-            self._directory.wanted.set()
+            await self._catch_up()
         try:
-            return self._open_with(self._directory.directory, item, seen=seen)
+            async with self._directory.settled() as directory:
+                return self._open_with(directory, item, seen=seen)
         except DirectoryStale:
             # The receipt counts more statements than the hub's own head: one of the two is a lie.
             raise BadSignature("The receipt names a directory that the hub does not show.") from None
+
+    async def _catch_up(self) -> None:
+        """Bring the directory up to date, or raise: an odd answer from the hub is never the item's fault."""
+        try:
+            await self._directory.sync()
+        except (DirectoryInconsistent, OurError):
+            raise
+        except ThroughcareError as error:
+            raise HubUnreachable("The hub's directory cannot be read now; mail waits at the hub.") from error
+        # What else a newer directory changes, others see to.
+        self._directory.wanted.set()
 
     def _open_with(self, directory: Directory, item: Item, *, seen: bool) -> VerifiedMessage:
         try:
@@ -207,51 +220,55 @@ class Inbox:
     async def _quarantine(self, item: Item, error: ThroughcareError) -> None:
         """Keep the item with its reason, tell its sender if there is one to tell, and let the mailbox go on."""
         peeked = _peeked(item)
-        vouched = peeked is not None and isinstance(error, _REPORTED) and self._vouched(item)
-        reported = vouched and peeked is not None and peeked.recipient_desk in self._own.desks and not peeked.klass.bare
-        entry = Quarantined(
-            item_index=item.index,
-            received_at=self._clock(),
-            code=error.code,
-            sender=peeked.sender_desk if peeked else None,
-            envelope_id=peeked.envelope_id if peeked else None,
-            message_id=None,
-            reported=reported,
-        )
+        sent = self._accepted_as(item, peeked) if peeked is not None and isinstance(error, _REPORTED) else None
         async with self._store.write() as tx:
+            told = sent is not None and not await quarantine.reported(tx, sent.envelope_id)
+            entry = Quarantined(
+                item_index=item.index,
+                received_at=self._clock(),
+                code=error.code,
+                sender=peeked.sender_desk if peeked else None,
+                envelope_id=peeked.envelope_id if peeked else None,
+                message_id=None,
+                reported=told,
+            )
             new = await quarantine.add(tx, entry, item.data)
-            if new and reported and peeked is not None:
-                await self._report(tx, peeked)
+            if new and told and sent is not None and peeked is not None:
+                await self._report(tx, sent, peeked.recipient_desk)
         self._passed = max(self._passed, item.index)
         if new:
             self._log.event("item-quarantined", code=error.code)
 
-    def _vouched(self, item: Item) -> bool:
-        """Tell whether hub and sender both signed for this very envelope, so that a report reaches who sent it."""
-        try:
-            unverified = parse_slice(item.data)
-            receipt = verify_receipt(unverified.receipt, self._audit.origin, self._audit.key)
-            sender = self._directory.directory.device(unverified.common.device_id)
-            if sender is None or unverified.common.sender_desk not in sender.desks:
-                return False
-            verify_digest(sender.key, unverified.digest, unverified.sender_sig)
-        except ThroughcareError:
-            return False
-        return receipt.detail.digest == unverified.digest
+    def _accepted_as(self, item: Item, peeked: Peeked) -> Detail | None:
+        """Return what the pinned hub's receipt says was accepted, if there is somebody to be told of it.
 
-    async def _report(self, tx: Transaction, peeked: Peeked) -> None:
+        The receipt alone counts here: when the hub's disk has damaged the rest, the sender's signature fails too.
+        That is safe, for the sender acts only on the digest of a sealing of its own, made for this very device.
+        """
+        if peeked.klass.bare or peeked.recipient_desk not in self._own.desks:
+            return None
+        try:
+            receipt = verify_receipt(parse_slice(item.data).receipt, self._audit.origin, self._audit.key)
+        except ThroughcareError:
+            return None
+        detail = receipt.detail
+        known = self._directory.directory.desk(detail.sender_desk, self._clock()) is not None
+        same = receipt.kind is ReceiptKind.ACCEPTED and detail.envelope_id == peeked.envelope_id
+        return detail if known and same else None
+
+    async def _report(self, tx: Transaction, sent: Detail, desk: DeskAddress) -> None:
         now = self._clock()
         message = report(
             CANNOT_OPEN,
-            digest=peeked.digest,
+            digest=sent.digest,
             message_id=None,
             thread=ThreadId(ids.new_id()),
-            sender=peeked.recipient_desk,
+            sender=desk,
             actor=self._own.service,
             now=now,
             deadline=now + self._receipt_life,
         )
-        await outgoing.add(tx, message, {peeked.sender_desk: Plan()})
+        await outgoing.add(tx, message, {sent.sender_desk: Plan()})
 
 
 def _check_index(item: Item, index: int) -> None:

@@ -79,8 +79,9 @@ class Sealer:
             due = await recipients.to_seal(tx, self._clock(), _AT_ONCE)
         if not due:
             return 0
-        self._directory.check_sealing()
-        return sum([await self._seal_message(message_id) for message_id in due])
+        async with self._directory.settled():
+            self._directory.check_sealing()
+            return sum([await self._seal_message(message_id) for message_id in due])
 
     async def _expire(self) -> None:
         async with self._store.write() as tx:
