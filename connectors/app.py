@@ -70,7 +70,7 @@ async def run(
         check_seeds(installation.keystore)
         store = await Store.open(section.data_dir / DATABASE_FILE, Vault(installation.storage_key))
         stack.push_async_callback(store.close)
-        session = await stack.enter_async_context(_session(section))
+        session = await stack.enter_async_context(hub_session(section))
         parts = make_parts(section, installation, store, session, clock, log)
         await parts.directory.load()
         loops = Loops(parts, section, clock, log)
@@ -105,7 +105,8 @@ def _log(settings: ConnectorSettings) -> Log:
     return Log(json=form, level=settings.log.level)
 
 
-def _session(settings: ConnectorSection) -> aiohttp.ClientSession:
+def hub_session(settings: ConnectorSection) -> aiohttp.ClientSession:
+    """Return a session that goes by the configured proxy and trusts the configured CA; `ConfigurationError`."""
     tls: ssl.SSLContext | bool = True
     if settings.ca_file is not None:
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operator's program `throughcare-hub`: make keys, check, run. Data goes to stdout, talk to stderr."""
+"""The operator's program `throughcare-hub`: keys, checks, running. Data goes to stdout, talk to stderr."""
 
 import json
 import os
@@ -116,6 +116,23 @@ def check(path: Path) -> None:
         open_keys(settings)
         for log, size in asyncio.run(check_everything(settings)).items():
             click.echo(f"{log}: {size} leaves, all sound")
+
+
+@main.command()
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: stable, for programs.")
+def doctor(path: Path, as_json: bool) -> None:
+    """Look for what is wrong with the hub, and say how to mend it; nothing is changed, also beside a running hub."""
+    with _told():
+        import asyncio
+
+        from hub.app import system_clock
+        from hub.doctor import examine
+        from protocol import diagnosis
+
+        found = asyncio.run(examine(_settings(path), system_clock))
+        click.echo(json.dumps(diagnosis.as_json(found)) if as_json else "\n".join(diagnosis.lines(found)))
+        sys.exit(diagnosis.exit_code(found))
 
 
 def _say(urls: "Urls", as_json: bool) -> None:

@@ -31,6 +31,11 @@ def read_private(path: Path, limit: int) -> bytes:
         raise KeystoreError("The key file cannot be read. Check who owns it.") from error
 
 
+def open_to_others(path: Path) -> bool:
+    """Tell whether anybody but its owner may read or write `path` (KEY-3); never so on Windows, see `read_private`."""
+    return os.name == "posix" and bool(path.stat().st_mode & _READABLE_BY_OTHERS)
+
+
 def write_private(path: Path, data: bytes) -> None:
     """Make `path` hold exactly `data`, with mode 0600, or leave what was there before (KEY-3).
 

@@ -104,6 +104,7 @@ COMMANDS: dict[str, Entry] = {
     "enrol": Entry("enrol:enrol", "Enrol this agency with the code its authority gave it."),
     "authority": Noun("authority", "Vouch for agencies (the jurisdiction's authority).", AUTHORITY),
     "config": Noun("config", "Check and explain a connector's configuration.", CONFIG),
+    "doctor": Entry("doctor:doctor", "Look for what is wrong with a connector, and say how to mend it."),
     "sandbox": Entry("sandbox:sandbox", "Run a hub and three invented agencies until stopped."),
     "demo": Entry("demo:demo", "Tell the story of one handover, everything real."),
     "completion": Entry("completion:completion", "Print the completion script for your shell."),

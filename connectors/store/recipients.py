@@ -262,6 +262,17 @@ async def overdue(tx: Transaction, now: int) -> list[tuple[MessageId, DeskAddres
     return [(row.message_id, row.desk) for row in rows]
 
 
+async def oldest_open(tx: Transaction) -> int | None:
+    """Return when the oldest message was composed that is still to be sealed or sent, in ms UTC, or None."""
+    statement = (
+        select(func.min(outgoing.c.created_at))
+        .join(recipient, outgoing.c.message_id == recipient.c.message_id)
+        .where(recipient.c.state.in_(OPEN_STATES))
+    )
+    found: int | None = (await tx.connection.execute(statement)).scalar_one()
+    return found
+
+
 async def counts(tx: Transaction) -> dict[RecipientState, int]:
     """Return how many (message, desk) pairs stand in each state."""
     rows = await tx.connection.execute(select(recipient.c.state, func.count()).group_by(recipient.c.state))

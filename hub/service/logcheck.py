@@ -17,7 +17,8 @@ from hub.store.trees import Log
 from protocol.errors import ConfigurationError, StoreBehind
 from protocol.tree import CompactRange, leaf_hash
 
-_CALL = "Do not go on with it: put back the newest copy of the database together with its guard file."
+NEXT = "Do not go on with it: put back the newest copy of the database together with its guard file."
+"""What to do, at the end of every StoreBehind that is raised here."""
 _PAGE = 1_000
 
 
@@ -29,10 +30,10 @@ def check_log(connection: Connection, log: Log, origin: str, guarded: GuardedHea
     """
     size, root = trees.stored_heads(connection).get(log, (0, CompactRange().root))
     if guarded is None and size:
-        raise StoreBehind(f"The database holds {size} leaves of a log, but the guard file knows nothing of it. {_CALL}")
+        raise StoreBehind(f"The database holds {size} leaves of a log, but the guard file knows nothing of it. {NEXT}")
     least = guarded.size if guarded else 0
     if size < least:
-        raise StoreBehind(f"The database is behind: it holds {size} leaves of a log, the guard file {least}. {_CALL}")
+        raise StoreBehind(f"The database is behind: it holds {size} leaves of a log, the guard file {least}. {NEXT}")
     state = CompactRange()
     for indexes, hashes in trees.leaf_hashes(connection, log):
         _no_gap(indexes, state.size)
@@ -44,7 +45,7 @@ def check_log(connection: Connection, log: Log, origin: str, guarded: GuardedHea
             state.append(hashed)
     _compare(state, guarded)
     if (state.size, state.root) != (size, root):
-        raise StoreBehind(f"The leaves of a log do not lead to its stored state of {size} leaves. {_CALL}")
+        raise StoreBehind(f"The leaves of a log do not lead to its stored state of {size} leaves. {NEXT}")
     return GuardedHead(origin, size, root, guarded.at if guarded else 0)
 
 
@@ -52,12 +53,12 @@ def _no_gap(indexes: Sequence[int], start: int) -> None:
     """Indexes ascend and none is there twice, so the last one tells whether one is missing."""
     if indexes[-1] != start + len(indexes) - 1:
         missing = next(expected for expected, index in enumerate(indexes, start) if index != expected)
-        raise StoreBehind(f"Leaf {missing} of a log is missing. {_CALL}")
+        raise StoreBehind(f"Leaf {missing} of a log is missing. {NEXT}")
 
 
 def _compare(state: CompactRange, guarded: GuardedHead | None) -> None:
     if guarded is not None and state.size == guarded.size and state.root != guarded.root:
-        raise StoreBehind(f"The first {state.size} leaves of a log are not those that the guard file knows. {_CALL}")
+        raise StoreBehind(f"The first {state.size} leaves of a log are not those that the guard file knows. {NEXT}")
 
 
 def check_logs(
@@ -65,7 +66,7 @@ def check_logs(
 ) -> dict[Log, GuardedHead]:
     """Check every log as `check_log` does; also that the guard file is of this hub."""
     if foreign := guarded.keys() - set(origins.values()):
-        raise StoreBehind(f"The guard file belongs to another hub: it names {len(foreign)} other logs. {_CALL}")
+        raise StoreBehind(f"The guard file belongs to another hub: it names {len(foreign)} other logs. {NEXT}")
     return {log: check_log(connection, log, origin, guarded.get(origin)) for log, origin in origins.items()}
 
 
@@ -86,7 +87,7 @@ def check_leaves(connection: Connection, log: Log) -> int:
         for page in range(start, start + len(hashes), _PAGE):
             for index, data in enumerate(trees.leaves(connection, log, page, _PAGE), page):
                 if leaf_hash(data) != hashes[index - start]:
-                    raise StoreBehind(f"Leaf {index} of a log is damaged. {_CALL}")
+                    raise StoreBehind(f"Leaf {index} of a log is damaged. {NEXT}")
         start += len(hashes)
     return start
 

@@ -12,13 +12,15 @@ a database that is reached over the network will run the same functions with `As
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import NullPool
 
 from hub.store.lock import ProcessLock
 from protocol.errors import StoreFailed, StoreFull, Unavailable
@@ -138,6 +140,26 @@ class Store:
         except RuntimeError:
             raise Unavailable from None
         return await done
+
+
+@contextmanager
+def reading_only(path: Path) -> Iterator[Connection]:
+    """Yield a transaction that reads the database at `path` and cannot change it, also beside a running hub.
+
+    Raises StoreFailed if it is no database, or cannot be read.
+    """
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None),
+        poolclass=NullPool,
+        hide_parameters=True,
+    )
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except (DBAPIError, sqlite3.Error) as error:
+        raise StoreFailed("The database cannot be read: it is damaged, or not one.") from error
 
 
 def _engine(path: Path, *, size: int, begin: str, pragmas: tuple[str, ...]) -> Engine:

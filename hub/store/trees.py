@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from hub.store.tables import leaf, tree
 from protocol.tree import EMPTY_ROOT, CompactRange, leaf_hash
@@ -72,6 +72,12 @@ def stored_heads(connection: Connection) -> dict[Log, tuple[int, bytes]]:
     """Return size and root of every log as stored, without taking a lock; empty for a new database."""
     rows = connection.execute(select(tree.c.log, tree.c.size, tree.c.root)).all()
     return {Log(row.log): (row.size, row.root) for row in rows}
+
+
+def newest_time(connection: Connection) -> int:
+    """Return the time of the newest leaf of any log, in ms UTC; 0 for empty logs."""
+    found: int | None = connection.scalar(select(func.max(tree.c.at)))
+    return found or 0
 
 
 def save_trees(connection: Connection, trees: Sequence[Tree]) -> None:

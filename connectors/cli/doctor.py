@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`throughcare doctor`: what is wrong with a connector, and how to mend it."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import click
+
+from connectors.cli.voice import Voice, speaks
+from connectors.config import load
+from protocol import diagnosis
+
+
+@click.command()
+@click.option(
+    "--config",
+    "config_file",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The connector's configuration file.",
+)
+@speaks
+def doctor(config_file: Path, voice: Voice) -> int:
+    """Look for what is wrong with a connector, and say how to mend it."""
+    from connectors.doctor import examine
+
+    found = asyncio.run(examine(load(config_file, os.environ).settings.connector))
+    voice.data(diagnosis.as_json(found), diagnosis.lines(found))
+    return diagnosis.exit_code(found)

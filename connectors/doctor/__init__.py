@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`throughcare doctor`: looks at everything that a connector needs, and says of each fault how to mend it.
+
+It changes nothing, and works beside a running connector. What it looks at comes in the order of a start: files and
+keys, the store, the way to the hub, the directory, what waits. A step that cannot be taken is said to be skipped.
+"""
+
+from connectors.config import ConnectorSection, Profile
+from connectors.doctor.files import examine_disk, examine_keys, examine_secrets, examine_store
+from connectors.doctor.network import examine_hub
+from connectors.doctor.standing import examine_standing
+from connectors.timing import Clock, system_clock
+from protocol.diagnosis import Finding, fine, skipped, warning
+
+
+async def examine(settings: ConnectorSection, clock: Clock = system_clock) -> list[Finding]:
+    """Look at one installation and its hub; `clock` gives ms UTC."""
+    found = [_profile(settings), *examine_secrets(settings), examine_disk(settings.data_dir)]
+    keys, installation = examine_keys(settings)
+    found.append(keys)
+    store = examine_store(settings.data_dir)
+    found.append(store)
+    if installation is None:
+        return [*found, skipped("hub", "Which hub it is stands in the enrolment."), _nothing_known()]
+    found += await examine_hub(settings, installation, clock)
+    if store.fix is not None:
+        return [*found, _nothing_known()]
+    return [*found, *await examine_standing(settings, installation, clock)]
+
+
+def _profile(settings: ConnectorSection) -> Finding:
+    if settings.profile is Profile.DEMO:
+        return warning("configuration", "The profile is demo.", "Set connector.profile = production for real work.")
+    return fine("configuration", "The file is valid; the profile is production.")
+
+
+def _nothing_known() -> Finding:
+    return skipped("directory", "Keys and store are needed to look at directory, prekeys and mail.")

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the installation stands: directory, certificate, prekey, what waits to go out, what was refused."""
+
+from typing import Final
+
+from connectors.app import hub_session
+from connectors.config import ConnectorSection
+from connectors.directory_sync import Freshness, Standing
+from connectors.installation import Installation
+from connectors.logs import Log
+from connectors.parts import make_parts
+from connectors.store import quarantine, recipients
+from connectors.store.engine import DATABASE_FILE, Store
+from connectors.timing import Clock
+from connectors.vault import Vault
+from keys.directory import Directory
+from keys.entries import DeviceEntry
+from protocol.diagnosis import Finding, fault, fine, warning
+from protocol.errors import Revoked, ThroughcareError
+from protocol.ids import KeyId
+from protocol.limits import DAY, HOUR, PREKEY_MARKED, PREKEY_REFUSED
+
+CERTIFICATE_MARKED: Final = 14 * DAY
+"""Rest of the certificate's life below which it is time to enrol again, in ms."""
+OUTBOX_MARKED: Final = DAY
+"""Age of the oldest unsent message above which somebody should look, in ms."""
+
+_ENROL: Final = "Ask the authority for a new code, and type throughcare enrol with a new data folder."
+_RUN: Final = "Let the connector run: throughcare connector run --config FILE"
+
+
+async def examine_standing(settings: ConnectorSection, installation: Installation, clock: Clock) -> list[Finding]:
+    """Replay the stored directory and judge it, and count what waits; nothing is fetched and nothing is changed."""
+    store = await Store.open(settings.data_dir / DATABASE_FILE, Vault(installation.storage_key))
+    try:
+        async with hub_session(settings) as session:
+            parts = make_parts(settings, installation, store, session, clock, Log(level="error"))
+            try:
+                await parts.directory.load()
+            except ThroughcareError as error:
+                return [fault("directory", error.detail, "Restore the newest backup.")]
+        now, device = clock(), installation.device.key_id
+        found = [_directory(parts.directory.standing(), now)]
+        found += _own(parts.directory.directory, device, now)
+        async with store.read() as tx:
+            found.append(_outbox(await recipients.oldest_open(tx), now))
+            found.append(_quarantine(await quarantine.count(tx)))
+        return found
+    finally:
+        await store.close()
+
+
+def _directory(standing: Standing, now: int) -> Finding:
+    if standing.confirmed_at is None:
+        return warning("directory", "The directory was never fetched.", _RUN)
+    age = f"{standing.size} statements, confirmed {_age(now - standing.confirmed_at)} ago"
+    if standing.freshness is Freshness.INCONSISTENT:
+        fix = "Stop, and call the hub's operator and your authority: the evidence is in the store."
+        return fault("directory", "The hub showed a directory that contradicts an earlier one.", fix)
+    if standing.freshness is Freshness.STALE:
+        return fault("directory", f"{age}: nothing is sealed by a directory over 72 hours old.", _RUN)
+    if standing.freshness is Freshness.MARKED:
+        return warning("directory", f"{age}.", _RUN)
+    return fine("directory", f"{age}.")
+
+
+def _own(directory: Directory, device: KeyId, now: int) -> list[Finding]:
+    """Judge our own certificate and prekey as others see them (DIR-6, DIR-7, DIR-8)."""
+    entry = directory.device(device)
+    if entry is None:
+        return [warning("certificate", "The directory that is stored here does not know this device yet.", _RUN)]
+    found = [_certificate(directory, entry, now)]
+    newest = directory.newest_prekey(device)
+    if newest is None:
+        return [*found, warning("prekey", "No prekey is published: nobody can write to this agency.", _RUN)]
+    age = now - newest.issued
+    if age > PREKEY_REFUSED:
+        return [*found, fault("prekey", f"The newest prekey is {_age(age)} old: nobody can write to us.", _RUN)]
+    if age > PREKEY_MARKED:
+        return [*found, warning("prekey", f"The newest prekey is {_age(age)} old; after 60 days it is refused.", _RUN)]
+    return [*found, fine("prekey", f"The newest prekey is {_age(age)} old.")]
+
+
+def _certificate(directory: Directory, entry: DeviceEntry, now: int) -> Finding:
+    try:
+        directory.device_in_force(entry.key_id, at=now, size=directory.size)
+    except Revoked:
+        return fault("certificate", "This device was revoked.", _ENROL)
+    except ThroughcareError:
+        return fault("certificate", "This device's certificate does not count (ended, or not begun).", _ENROL)
+    if entry.superseded_at is not None:
+        fix = "Use that device. What came for this one before can still be opened here."
+        return fault("certificate", "A newer device serves this agency's desks.", fix)
+    rest = entry.not_after - now
+    if rest < CERTIFICATE_MARKED:
+        return warning("certificate", f"The device's certificate ends in {_age(rest)}.", _ENROL)
+    return fine("certificate", f"The device's certificate counts for {_age(rest)} more.")
+
+
+def _outbox(oldest: int | None, now: int) -> Finding:
+    if oldest is None:
+        return fine("outbox", "Nothing waits to be sent.")
+    age = now - oldest
+    if age > OUTBOX_MARKED:
+        fix = "throughcare handover list --agency NAME names the reason at each desk."
+        return warning("outbox", f"The oldest message has waited for {_age(age)}.", fix)
+    return fine("outbox", f"The oldest message has waited for {_age(age)}.")
+
+
+def _quarantine(count: int) -> Finding:
+    if count == 0:
+        return fine("quarantine", "Nothing was refused.")
+    fix = "throughcare quarantine list --agency NAME names the reasons; the senders were told."
+    return warning("quarantine", f"{count} item{'s' if count > 1 else ''} came and could not be taken in.", fix)
+
+
+def _age(milliseconds: int) -> str:
+    """Return a time for people: `3 days`, `5 hours`, `under an hour`."""
+    for unit, name in ((DAY, "day"), (HOUR, "hour")):
+        if milliseconds >= unit:
+            number = milliseconds // unit
+            return f"{number} {name}{'s' if number > 1 else ''}"
+    return "under an hour"

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`throughcare-hub doctor`: looks at everything that a hub needs, and says of each fault how to mend it.
+
+It changes nothing, and works beside a running hub: the guard is read before the database, so that what a running
+hub adds meanwhile can only make the database larger than the guard, as it may be.
+"""
+
+import shutil
+import ssl
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiohttp
+from cryptography import x509
+
+from hub.config import DATABASE_NAME, GUARD_NAME, HubSettings, Profile, pinned_root
+from hub.migrations import NEWEST, revision_of
+from hub.service.guard import Guard
+from hub.service.logcheck import NEXT, check_logs, origins_of
+from hub.service.signingkeys import SEALED_NAME, open_keys
+from hub.store import envelopes, trees
+from hub.store.engine import reading_only, sqlite_is_sound
+from hub.store.trees import Log
+from hub.web.admin import LEAST_FREE
+from hub.web.tls import tls_context
+from keys.privatefile import open_to_others
+from protocol.diagnosis import Finding, fault, fine, skipped, warning
+from protocol.errors import ThroughcareError
+from protocol.http.calling import new_session
+from protocol.http.reaching import Way, examine_health, examine_way
+from protocol.limits import CLOCK_SKEW, DAY
+
+LITTLE_FREE = 4 << 30
+"""Bytes of free disk below which it is time to make room."""
+CERTIFICATE_MARKED_DAYS = 14
+WAITING_MARKED = 30 * DAY
+"""Age of the oldest uncollected envelope above which its recipient should be called, in ms."""
+
+_RESTORE = "Stop the hub. Put back the newest copy of the database together with its guard file."
+_RUN = "throughcare-hub run --config FILE"
+
+
+async def examine(settings: HubSettings, clock: Callable[[], int]) -> list[Finding]:
+    """Look at one hub; `clock` gives ms UTC."""
+    folder = settings.hub.data_dir
+    found = [_root(settings), *_secrets(settings), _tls(settings)]
+    if folder.is_dir():
+        found.append(_disk(folder))
+        found += _store(settings, clock())
+    async with new_session() as session:
+        found.append(await _service(settings, session))
+        found += await _public(settings, session, clock)
+    return found
+
+
+def _root(settings: HubSettings) -> Finding:
+    try:
+        pinned_root(settings)
+    except ThroughcareError as error:
+        return fault("configuration", "hub.root_fingerprint is not set.", error.detail.partition(". ")[2])
+    if settings.hub.profile is Profile.DEMO:
+        return warning("configuration", "The profile is demo.", "Set hub.profile = production for real work.")
+    return fine("configuration", "The file is valid; the profile is production.")
+
+
+def _secrets(settings: HubSettings) -> Iterator[Finding]:
+    hub, folder = settings.hub, settings.hub.data_dir
+    if not folder.is_dir():
+        yield fault("data folder", "hub.data_dir does not exist.", "throughcare-hub init --config FILE")
+        return
+    named = [hub.passphrase_file, settings.tls.key_file, *(folder / n for n in (SEALED_NAME, DATABASE_NAME))]
+    exposed = [path for path in named if path is not None and path.is_file() and open_to_others(path)]
+    if exposed:
+        names = " ".join(str(path) for path in exposed)
+        yield fault("permissions", f"Others can read {', '.join(p.name for p in exposed)}.", f"chmod 600 {names}")
+    else:
+        yield fine("permissions", "Nobody but the owner can read keys and database.")
+    try:
+        open_keys(settings)
+    except ThroughcareError as error:
+        fix = "Check hub.passphrase_file, or make the keys with throughcare-hub init if there never were any."
+        yield fault("keys", error.detail, fix)
+    else:
+        yield fine("keys", "The signing keys open.")
+
+
+def _tls(settings: HubSettings) -> Finding:
+    path = settings.tls.certificate_file
+    if path is None:
+        return fine(
+            "certificate",
+            "A proxy on this machine ends TLS." if settings.hub.behind_proxy else "No certificate is set.",
+        )
+    try:
+        tls_context(settings)
+        ends = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+    except (ThroughcareError, OSError, ValueError, ssl.SSLError):
+        fix = "Check tls.certificate_file and tls.key_file: PEM, readable, and belonging together."
+        return fault("certificate", "The certificate or its key cannot be used.", fix)
+    days = (ends - datetime.now(UTC)).days
+    fix = "Get a new certificate, put it there, and start the hub again."
+    if days < 0:
+        return fault("certificate", "The certificate has ended.", fix)
+    found = f"The certificate counts for {days} more days."
+    return warning("certificate", found, fix) if days < CERTIFICATE_MARKED_DAYS else fine("certificate", found)
+
+
+def _disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    found, fix = f"{free / (1 << 30):.1f} GiB free.", f"Make room on the disk of {folder}."
+    if free < LEAST_FREE:
+        return fault("disk", found, fix)
+    return warning("disk", found, fix) if free < LITTLE_FREE else fine("disk", found)
+
+
+def _store(settings: HubSettings, now: int) -> list[Finding]:
+    """Look at database and guard: every root is computed anew (AUD-4)."""
+    path = settings.hub.data_dir / DATABASE_NAME
+    guard = Guard(settings.hub.data_dir / GUARD_NAME)
+    try:
+        guard.read()
+        if not path.exists():
+            if guard.heads:
+                return [fault("store", "There is a guard file, but the database is gone.", _RESTORE)]
+            return [warning("store", "There is no database yet.", _RUN)]
+        with reading_only(path) as connection:
+            revision = revision_of(connection) or ""
+            if not revision and guard.heads:
+                return [fault("store", "The database is empty, but this hub has signed.", _RESTORE)]
+            if revision != NEWEST:
+                return [_migration(revision)]
+            heads = check_logs(connection, origins_of(settings), guard.heads)
+            newest = trees.newest_time(connection)
+            waiting = envelopes.oldest_waiting(connection)
+    except ThroughcareError as error:
+        return [fault("guard", error.detail.removesuffix(NEXT).rstrip(), _RESTORE)]
+    audit, directory = heads[Log.AUDIT].size, heads[Log.DIRECTORY].size
+    found = [fine("guard", f"The database holds all that was signed: {audit} leaves, roots computed anew.")]
+    if not sqlite_is_sound():
+        found.append(warning("sqlite", "This SQLite has a known fault.", "Install Python with SQLite 3.51.3 or newer."))
+    if directory == 0:
+        fix = "Have the authority type throughcare authority publish."
+        found.append(warning("directory", "The directory is empty: nobody can enrol yet.", fix))
+    else:
+        found.append(fine("directory", f"The directory has {directory} statements."))
+    return [*found, _log_times(newest, now), _waiting(waiting, now)]
+
+
+def _migration(revision: str) -> Finding:
+    if revision > NEWEST:
+        fix = "Install that version or a newer one."
+        return fault("store", "The database was made by a newer version of Throughcare.", fix)
+    fix = "Copy the data folder, then start the hub: it brings the database up to date."
+    return warning("store", "The database is of an older version of Throughcare.", fix)
+
+
+def _log_times(newest: int, now: int) -> Finding:
+    if newest > now + CLOCK_SKEW:
+        minutes = (newest - now) // 60_000
+        fix = "Set this machine's clock, and keep it set (NTP)."
+        return fault("log times", f"The clock is {minutes} minutes behind what this hub has signed.", fix)
+    return fine("log times", "The clock is not behind what this hub has signed.")
+
+
+def _waiting(oldest: int | None, now: int) -> Finding:
+    if oldest is None:
+        return fine("mail", "Nothing waits to be collected.")
+    days = max(0, now - oldest) // DAY
+    found = f"The oldest mail has waited for {days} days."
+    if days * DAY >= WAITING_MARKED:
+        return warning("mail", found, "Ask the agencies whether all of their connectors are running.")
+    return fine("mail", found)
+
+
+async def _service(settings: HubSettings, session: aiohttp.ClientSession) -> Finding:
+    """Ask a running hub how it is."""
+    hub = settings.hub
+    if hub.admin_port == 0:
+        return skipped("service", "hub.admin_port is 0, so where to ask the hub is not known.")
+    host = f"[{hub.admin_host}]" if ":" in hub.admin_host else hub.admin_host
+    said = await examine_health(f"http://{host}:{hub.admin_port}", session)
+    if said is None:
+        return warning("service", "The hub is not running.", _RUN)
+    failing = sorted(name for name, good in said.items() if not good)
+    if failing:
+        return fault("service", f"The hub runs and is not ready: {', '.join(failing)}.", "Look at the hub's log.")
+    return fine("service", "The hub runs and is ready.")
+
+
+async def _public(settings: HubSettings, session: aiohttp.ClientSession, clock: Callable[[], int]) -> list[Finding]:
+    """Go the way that connectors go, from here."""
+    if settings.hub.public_url is None:
+        return [skipped("hub", "hub.public_url is not set, so how connectors come here is not known.")]
+    way = Way(settings.hub.public_url, None, "hub.public_url", "hub.public_url", "the connectors' connector.ca_file")
+    found, info = await examine_way(way, session, clock)
+    if info is not None and info.domain != settings.hub.domain:
+        fix = "Check hub.public_url, and where the proxy in front passes requests on to."
+        found.append(fault("identity", "Another hub answers at hub.public_url.", fix))
+    return found

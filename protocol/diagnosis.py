@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a doctor found: the form that `throughcare doctor` and `throughcare-hub doctor` share.
+
+A finding names one thing that was looked at, how it is, and, where it is not well, the one thing to do about it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+FAULTY = 1
+"""The exit code of a doctor that found a fault; a warning alone is no failure."""
+
+
+class Condition(StrEnum):
+    """How a thing is. `SKIPPED` means that something else has to be mended before it can be looked at."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAULT = "fault"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: `check` is its stable name, `found` one sentence, `fix` what to do, if anything."""
+
+    check: str
+    condition: Condition
+    found: str
+    fix: str | None = None
+
+
+def fine(check: str, found: str) -> Finding:
+    """Return that all is well."""
+    return Finding(check, Condition.OK, found)
+
+
+def warning(check: str, found: str, fix: str) -> Finding:
+    """Return what works and should be looked at all the same."""
+    return Finding(check, Condition.WARNING, found, fix)
+
+
+def fault(check: str, found: str, fix: str) -> Finding:
+    """Return what is wrong, with its fix."""
+    return Finding(check, Condition.FAULT, found, fix)
+
+
+def skipped(check: str, found: str) -> Finding:
+    """Return what could not be looked at, and why."""
+    return Finding(check, Condition.SKIPPED, found)
+
+
+def exit_code(findings: Iterable[Finding]) -> int:
+    """Return 0, or `FAULTY` if there is a fault among `findings`."""
+    return FAULTY if any(one.condition is Condition.FAULT for one in findings) else 0
+
+
+def lines(findings: Sequence[Finding]) -> Iterator[str]:
+    """Yield the findings for people, then one line that sums up."""
+    width = max((len(one.check) for one in findings), default=0)
+    for one in findings:
+        yield f"{one.condition:<7}  {one.check:<{width}}  {one.found}"
+        if one.fix is not None:
+            yield f"{'':<7}  {'':<{width}}  fix: {one.fix}"
+    faults = sum(one.condition is Condition.FAULT for one in findings)
+    warnings = sum(one.condition is Condition.WARNING for one in findings)
+    yield f"{_count(faults, 'fault')}, {_count(warnings, 'warning')}"
+
+
+def as_json(findings: Iterable[Finding]) -> dict[str, object]:
+    """Return the same for programs."""
+    found = list(findings)
+    return {
+        "healthy": exit_code(found) == 0,
+        "items": [
+            {"check": one.check, "condition": one.condition.value, "found": one.found, "fix": one.fix} for one in found
+        ],
+    }
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"

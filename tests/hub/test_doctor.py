@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The doctor names each fault of a hub, and what mends it; it changes nothing, and works beside a running hub."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from hub.cli import main
+from hub.config import DATABASE_NAME, GUARD_NAME
+from hub.doctor import examine
+from hub.service.signingkeys import create_keys
+from protocol.diagnosis import Condition, Finding
+from protocol.limits import DAY, HOUR
+from tests.hub.running import RunningHub, TestClock, make_settings
+from tests.programme import Programme, make_programme
+from tests.tlsnames import certificate
+
+
+@pytest.fixture
+def programme() -> Programme:
+    return make_programme()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, programme: Programme) -> Path:
+    """Return a data folder with a passphrase and signing keys."""
+    found = tmp_path / "hub"
+    found.mkdir(mode=0o700)
+    (found / "passphrase").touch(mode=0o600)
+    (found / "passphrase").write_text("invented")
+    create_keys(make_settings(found, programme))
+    return found
+
+
+async def looked_at(
+    folder: Path, programme: Programme, *more: str, clock: TestClock | None = None
+) -> dict[str, Finding]:
+    found = await examine(make_settings(folder, programme, *more), clock or TestClock(programme.now))
+    assert len({finding.check for finding in found}) == len(found)
+    for finding in found:
+        assert (finding.fix is not None) == (finding.condition in (Condition.WARNING, Condition.FAULT))
+    return {finding.check: finding for finding in found}
+
+
+def faults(found: dict[str, Finding]) -> set[str]:
+    return {name for name, finding in found.items() if finding.condition is Condition.FAULT}
+
+
+async def test_a_sound_hub_has_no_fault_running_or_not(folder: Path, programme: Programme) -> None:
+    async with RunningHub(folder, programme) as running:
+        sealed = programme.sender("gora-prison").seal(programme.members["reka-probation"].desk)
+        await running.device(programme.members["gora-prison"]).submit(sealed.data)
+        found = await looked_at(folder, programme, f'public_url = "{running.url}"')
+        assert faults(found) == set()
+        assert found["guard"].found.startswith("The database holds all that was signed: 1 leaves")
+        assert found["hub"].condition is Condition.OK
+        assert found["mail"].found == "The oldest mail has waited for 0 days."
+    before = (folder / DATABASE_NAME).read_bytes(), (folder / GUARD_NAME).read_bytes()
+    assert faults(await looked_at(folder, programme)) == set()
+    assert ((folder / DATABASE_NAME).read_bytes(), (folder / GUARD_NAME).read_bytes()) == before
+
+
+async def test_aud_4_a_database_behind_its_guard_is_a_fault(folder: Path, programme: Programme) -> None:
+    async with RunningHub(folder, programme):
+        pass
+    old = (folder / DATABASE_NAME).read_bytes()
+    async with RunningHub(folder, programme) as running:
+        sealed = programme.sender("gora-prison").seal(programme.members["reka-probation"].desk)
+        await running.device(programme.members["gora-prison"]).submit(sealed.data)
+    (folder / DATABASE_NAME).write_bytes(old)
+    found = await looked_at(folder, programme)
+    assert faults(found) == {"guard"}
+    assert "is behind" in found["guard"].found
+    (folder / DATABASE_NAME).unlink()
+    assert faults(await looked_at(folder, programme)) == {"store"}
+    (folder / DATABASE_NAME).touch(mode=0o600)
+    assert faults(await looked_at(folder, programme)) == {"store"}
+    (folder / DATABASE_NAME).write_bytes(b"no database" * 1_000)
+    assert faults(await looked_at(folder, programme)) == {"guard"}
+
+
+async def test_versions_of_the_database_are_told_apart(folder: Path, programme: Programme) -> None:
+    async with RunningHub(folder, programme):
+        pass
+    for revision, condition in (("0000", Condition.WARNING), ("9999", Condition.FAULT)):
+        with closing(sqlite3.connect(folder / DATABASE_NAME)) as database:
+            database.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+            database.commit()
+        assert (await looked_at(folder, programme))["store"].condition is condition
+
+
+async def test_a_clock_set_back_and_mail_that_nobody_collects_are_told(folder: Path, programme: Programme) -> None:
+    async with RunningHub(folder, programme) as running:
+        sealed = programme.sender("gora-prison").seal(programme.members["reka-probation"].desk)
+        await running.device(programme.members["gora-prison"]).submit(sealed.data)
+    found = await looked_at(folder, programme, clock=TestClock(programme.now - HOUR))
+    assert faults(found) == {"log times"}
+    found = await looked_at(folder, programme, clock=TestClock(programme.now + 31 * DAY))
+    assert found["mail"].condition is Condition.WARNING
+
+
+async def test_key_3_secrets_that_others_can_read_and_keys_that_do_not_open_are_told(
+    folder: Path, programme: Programme
+) -> None:
+    (folder / "signing-keys.sealed").chmod(0o644)
+    found = await looked_at(folder, programme)
+    assert {"permissions", "keys"} <= faults(found)
+    assert found["permissions"].fix == f"chmod 600 {folder / 'signing-keys.sealed'}"
+    assert found["store"].condition is Condition.WARNING
+    assert found["service"].condition is Condition.SKIPPED
+
+
+@pytest.mark.parametrize(("days", "condition"), [(-1, Condition.FAULT), (3, Condition.WARNING), (60, Condition.OK)])
+async def test_the_end_of_the_certificate_is_told(
+    folder: Path, programme: Programme, days: int, condition: Condition
+) -> None:
+    chain, key = certificate(folder, "localhost", days)
+    lines = ("[tls]", f'certificate_file = "{chain}"', f'key_file = "{key}"')
+    assert (await looked_at(folder, programme, *lines))["certificate"].condition is condition
+    key.write_text("no key")
+    assert (await looked_at(folder, programme, *lines))["certificate"].condition is Condition.FAULT
+
+
+async def test_a_hub_that_does_not_run_is_a_warning(folder: Path, programme: Programme) -> None:
+    settings = make_settings(folder, programme)
+    settings = settings.model_copy(update={"hub": settings.hub.model_copy(update={"admin_port": 1})})
+    found = {one.check: one for one in await examine(settings, TestClock(programme.now))}
+    assert found["service"].found == "The hub is not running."
+
+
+def test_json_and_exit_codes(folder: Path, programme: Programme, tmp_path: Path) -> None:
+    config = tmp_path / "hub.toml"
+    lines = ["[hub]", 'domain = "hub.example"', f'data_dir = "{folder}"', 'profile = "demo"', "admin_port = 0"]
+    config.write_text("\n".join([*lines, f'passphrase_file = "{folder / "passphrase"}"']))
+    done = CliRunner().invoke(main, ["doctor", "--config", str(config), "--json"])
+    said = json.loads(done.stdout)
+    assert (done.exit_code, said["healthy"]) == (1, False)
+    assert {"check", "condition", "found", "fix"} == said["items"][0].keys()
+    assert said["items"][0]["found"] == "hub.root_fingerprint is not set."
+    with config.open("a") as file:
+        file.write(f'\nroot_fingerprint = "{programme.fingerprint.hex()}"\n')
+    done = CliRunner().invoke(main, ["doctor", "--config", str(config)])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-1].startswith("no faults")
+    config.write_text("[hub]\nprot = 1")
+    assert CliRunner().invoke(main, ["doctor", "--config", str(config)]).exit_code == 3
+    assert not (folder / GUARD_NAME).exists()
