@@ -107,6 +107,8 @@ class Mapping:
     version: int
     files: Lookup[str, str]
     """Short names and the file stems they stand for."""
+    required_files: tuple[str, ...]
+    """Stems of files without which nothing is sent."""
     offer: OfferEntry
     expected_on: FieldPlan | None
     register_number: FieldPlan | None
@@ -147,6 +149,9 @@ def load_mapping(path: Path) -> Mapping:
 def build_mapping(file: MappingFile) -> Mapping:
     """Return the mapping that `file` describes, or raise `MappingInvalid`."""
     shared = _Shared(frozenset(fold(text) for text in file.mapping.absent), file.codes)
+    for name in file.mapping.required_files:
+        if name not in file.files:
+            raise MappingInvalid(f'mapping, required_files: there is no file "{name}" under [files].')
     names = [section.name for section in file.section]
     for name in names:
         if names.count(name) > 1:
@@ -156,6 +161,7 @@ def build_mapping(file: MappingFile) -> Mapping:
         name=file.mapping.name,
         version=file.mapping.version,
         files=dict(file.files),
+        required_files=tuple(file.files[name] for name in file.mapping.required_files),
         offer=file.offer,
         expected_on=_term(offer.expected_on, date_slot("expected_on"), "expected_on", shared),
         register_number=_term(

@@ -135,6 +135,8 @@ class Header(_Table):
     kind: Literal["handover.offer"]
     kind_version: Literal[1]
     absent: Words = ()
+    required_files: Words = ()
+    """Short names of files without which nothing is sent."""
 
 
 class MappingFile(_Table):

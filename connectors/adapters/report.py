@@ -16,6 +16,9 @@ MAX_REPORTED = 2_000
 MAX_PATH = 400
 MAX_REASON = 200
 NOT_JSON = "it is not a JSON file, so it was not read"
+NOT_THERE = "the file is not there, so nothing of what it would hold is sent"
+NO_RECORD = "the file holds no record, so nothing of what it would hold is sent"
+NOTHING_FOUND = "the export has nothing for this section, so it is not sent"
 
 
 @dataclass(frozen=True, slots=True)

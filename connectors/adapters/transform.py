@@ -13,9 +13,17 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from connectors.adapters.conversions import Refused, convert, fold, scalars_of
-from connectors.adapters.exports import Export
+from connectors.adapters.exports import Export, shown
 from connectors.adapters.mapping import AgreePlan, FieldPlan, IgnorePlan, ListPlan, Mapping, SectionPlan
-from connectors.adapters.report import NOT_JSON, Ignored, NotUnderstood, Report
+from connectors.adapters.report import (
+    NO_RECORD,
+    NOT_JSON,
+    NOT_THERE,
+    NOTHING_FOUND,
+    Ignored,
+    NotUnderstood,
+    Report,
+)
 from connectors.adapters.traced import (
     Trace,
     TracedList,
@@ -24,6 +32,7 @@ from connectors.adapters.traced import (
     displayed,
     evaluate,
     is_hollow,
+    leaves,
     leaves_within,
     step,
     traced,
@@ -94,6 +103,7 @@ class _Run:
         self._report = Report(export.document)
 
     def mapped(self, now_ms: int) -> Mapped:
+        self._check_files()
         for agreement in self._mapping.agree:
             self._agree(agreement)
         known, _ = self._values((self._mapping.subject,), self._root)
@@ -113,6 +123,23 @@ class _Run:
             not_understood=self._report.not_understood(),
             ignored=self._report.ignored(),
         )
+
+    def _check_files(self) -> None:
+        """Refuse an export without a required file, and name every other one that is not there or is empty (CNT-6).
+
+        A source that did not answer must not look like a person of whom there is nothing to say.
+        """
+        for stem in self._mapping.files.values():
+            document = self._export.document
+            if stem not in document:
+                lack = NOT_THERE
+            elif not isinstance(document[stem], dict | list) or not any(leaves(document[stem])):
+                lack = NO_RECORD
+            else:
+                continue
+            if stem in self._mapping.required_files:
+                raise PackageIncomplete(f"{shown(stem)}.json is required: {lack.partition(',')[0]}. Nothing was sent.")
+            self._report.doubt_place(stem, lack)
 
     def _terms(self, now_ms: int) -> Terms:
         offer = self._mapping.offer
@@ -143,6 +170,7 @@ class _Run:
         if not found:
             if entry.required:
                 raise PackageIncomplete(f"{plan.where}: the export has nothing for it. Nothing was sent.")
+            self._report.doubt_place(plan.where, NOTHING_FOUND)
             return None
         return PackageSection(
             category=entry.category,

@@ -178,7 +178,7 @@ def test_any_other_file_may_be_missing_empty_or_null(stem: str) -> None:
 def test_without_the_persons_own_file_nothing_is_sent() -> None:
     content = document()
     del content[PRISONER]
-    with pytest.raises(PackageIncomplete, match=rf"{PRISONER}\.json is not there"):
+    with pytest.raises(PackageIncomplete, match=rf"{PRISONER}\.json is required: the file is not there"):
         run(content)
 
 
@@ -201,6 +201,29 @@ def test_scores_never_leave_whatever_the_assessors_file_looks_like() -> None:
     assert ("scores and items of assessment instruments are never sent", 4) in {
         (i.reason, i.count) for i in mapped.ignored
     }
+
+
+@pytest.mark.parametrize("nothing", [None, {}, [], "", "gateway timeout", [{}, {"a": None}], 0])
+def test_cnt_6_a_source_that_did_not_answer_is_named_at_the_sender(nothing: Any) -> None:
+    """A missing or empty file must not look like a person of whom there is nothing to say."""
+    whole = run(document())
+    assert [n for n in whole.not_understood if n.path in (RISKS, LICENCE)] == []
+    for stem in (RISKS, LICENCE):
+        without, empty = document(), document()
+        del without[stem]
+        empty[stem] = nothing
+        for content, word in ((without, "not there"), (empty, "no record")):
+            mapped = run(content)
+            assert [n.reason for n in mapped.not_understood if n.path == stem and word in n.reason] != []
+            missing = {n.path for n in mapped.not_understood if n.path.startswith("section ")}
+            assert len(whole.package.sections) - len(mapped.package.sections) == len(missing)
+
+
+def test_cnt_6_an_empty_file_of_the_person_sends_nothing() -> None:
+    content = document()
+    content[PRISONER] = {}
+    with pytest.raises(PackageIncomplete, match=rf"{PRISONER}\.json is required: the file holds no record"):
+        run(content)
 
 
 @real_input

@@ -197,7 +197,7 @@ def test_an_expression_that_does_not_fit_the_data_sends_nothing_of_it_and_is_rep
     part = NEEDS.replace('each = "plan.needs"', "each = \"plan.needs[?starts_with(area, 'w')]\"")
     mapped = run({"person": person(), "plan": {"needs": [{"area": 5, "text": "t"}]}}, part)
     assert len(mapped.package.sections) == 1
-    assert set(report(mapped)) == {"plan/needs/0/area", "plan/needs/0/text"}
+    assert set(report(mapped)) == {"plan/needs/0/area", "plan/needs/0/text", 'section "needs"'}
 
 
 def test_a_placeholder_that_was_not_filled_in_is_sent_and_reported() -> None:
