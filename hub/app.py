@@ -16,6 +16,7 @@ from hub.config import DATABASE_NAME, GUARD_NAME, HubSettings, is_loopback, pinn
 from hub.jobs.housekeeping import Housekeeping
 from hub.logs import Event, Log, where
 from hub.migrations import migrate
+from hub.service.clockwatch import Clock, machine_time
 from hub.service.directory import DirectoryLog
 from hub.service.enrolment import Enrolments
 from hub.service.expiry import Expiry
@@ -28,7 +29,7 @@ from hub.service.signingkeys import SigningKeys, open_keys, write_public
 from hub.service.submission import Submissions
 from hub.service.tally import Tally
 from hub.service.transaction import Transaction
-from hub.service.writer import Clock, Queue, Writer
+from hub.service.writer import Queue, Writer
 from hub.store import envelopes, trees
 from hub.store.engine import Store, sqlite_is_sound
 from hub.web.admin import Health, admin_application, disk_check
@@ -120,13 +121,15 @@ class Hub:
         *,
         log: Log,
         clock: Clock = system_clock,
+        elapsed: Clock = machine_time,
         reach: Callable[[str], None] = lambda step: None,
         rounds: bool = True,
     ) -> "Hub":
         """Open the database, bring it up to date, compare it with its guard and start.
 
-        `reach` is told each step of the writer (tests end the process there); without `rounds` nothing happens by
-        itself. Raises ConfigurationError, SelfTestFailed or StoreBehind; nothing was served or signed then (AUD-4).
+        `elapsed` counts ms and is never set, unlike `clock` (AUD-7). `reach` is told each step of the writer (tests
+        end the process there); without `rounds` nothing happens by itself. Raises ConfigurationError, SelfTestFailed
+        or StoreBehind; nothing was served or signed then (AUD-4).
         """
         self_test()
         pinned_root(settings)
@@ -146,9 +149,9 @@ class Hub:
             guard.start(heads.values())
             log.info(Event.STORE_CHECKED, size=heads[trees.Log.AUDIT].size)
             queue = Queue(settings.store.queue_length, settings.store.queue_megabytes << 20)
-            writer = Writer(store, guard, origins, clock, log, queue, reach)
+            writer = Writer(store, guard, origins, clock, log, queue, reach, elapsed)
             hub = cls(settings, keys, store, guard, writer, clock, log)
-            hub._audit_size = heads[trees.Log.AUDIT].size
+            hub._audit_size, hub._audit_time = heads[trees.Log.AUDIT].size, heads[trees.Log.AUDIT].at
             await hub.directory.load()
             if hub.directory.directory.root != heads[trees.Log.DIRECTORY].root:
                 raise StoreBehind("The directory's statements are not those that its log was made of.")
@@ -245,8 +248,8 @@ class Hub:
         return self.writer.healthy and self.writing is not None and not self.writing.done()
 
     async def _clock_is_sound(self) -> bool:
-        """Tell whether the clock has not been set back behind the log, whose times never go back."""
-        return self._audit_time <= self._clock() + CLOCK_SKEW
+        """Tell whether the clock moves as time does and is not behind the log, whose times never go back (AUD-7)."""
+        return self.writer.clock_is_sound and self._audit_time <= self._clock() + CLOCK_SKEW
 
 
 def _is_encrypted(settings: HubSettings) -> bool:

@@ -36,6 +36,7 @@ class Event(StrEnum):
     EXPIRED = "expired"
     PRUNED = "pruned"
     JOB_FAILED = "job-failed"
+    CLOCK_WRONG = "clock-wrong"
 
 
 FIELDS = frozenset(

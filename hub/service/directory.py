@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
+from hub.service.clockwatch import Clock
+from hub.service.quota import Quota
 from hub.service.transaction import Change, Finish, Transaction
-from hub.service.writer import Clock, Writer
+from hub.service.writer import Writer
 from hub.store import trees
 from hub.store.engine import Store
 from hub.store.trees import Log
@@ -59,6 +61,7 @@ class DirectoryLog:
         self._grown = asyncio.Condition()
         self._head: tuple[Head, bytes] | None = None
         self._listeners: list[Callable[[], None]] = []
+        self._quota = Quota()
 
     def on_statement(self, listener: Callable[[], None]) -> None:
         """Have `listener` called after each new statement."""
@@ -68,6 +71,7 @@ class DirectoryLog:
         """Replay what is stored; raises StoreBehind if it is not what this hub once accepted."""
         while batch := await self._store.read(self._stored):
             for raw in batch:
+                self._quota.recall(parse_statement(raw), self._clock())
                 try:
                     # Signatures were checked before the statement became a leaf, and the log check has shown that
                     # the leaves are those of then.
@@ -84,15 +88,18 @@ class DirectoryLog:
     async def append(self, raw: bytes) -> int:
         """Append a statement and return its index; one with the same body again gets the same index.
 
-        Raises what is wrong with the statement; a refused one changes nothing.
+        Raises what is wrong with the statement, or Unavailable for one of a signer who had a day's share; a refused
+        one changes nothing.
         """
         async with self._turn:
             known = self.directory.index_of(raw)
             if known is not None:
                 return known
-            if parse_statement(raw).body.issued > self._clock() + CLOCK_SKEW:
+            statement, now = parse_statement(raw), self._clock()
+            if statement.body.issued > now + CLOCK_SKEW:
                 # Statements are judged by their own date, which nobody may choose ahead of time.
                 raise UntrustedKey("The statement is dated over 10 minutes ahead. Check the clock and sign it again.")
+            self._quota.check(statement, now)
             self.directory.check(raw)
             # Once it is committed it must be taken in, even if who sent it does not wait for the answer.
             return await asyncio.shield(asyncio.ensure_future(self._commit(raw)))
@@ -100,6 +107,7 @@ class DirectoryLog:
     async def _commit(self, raw: bytes) -> int:
         index = await self._writer.write(AppendStatement(raw, self.directory.size))
         self.directory.apply(raw)
+        self._quota.count(parse_statement(raw), self._clock())
         async with self._grown:
             self._grown.notify_all()
         for listener in self._listeners:
@@ -115,9 +123,14 @@ class DirectoryLog:
             raise Unavailable from None
 
     def head(self) -> bytes:
-        """Return the newest signed head, at most a minute old (DIR-10); NotFound before the first statement."""
+        """Return the newest signed head, at most a minute old (DIR-10); NotFound before the first statement.
+
+        Raises Unavailable while the clock cannot be right: a head dated ahead would be the newest for long (AUD-7).
+        """
         if self.directory.size == 0:
             raise NotFound("The directory has no statement yet. The authority submits the root first.")
+        if not self._writer.clock_is_sound:
+            raise Unavailable("The hub's clock is wrong, so it signs nothing.")
         now = self._clock()
         if self._head is not None:
             head, signed = self._head

@@ -4,9 +4,10 @@
 import hmac
 from dataclasses import dataclass, field
 
+from hub.service.clockwatch import Clock
 from hub.service.directory import DirectoryLog
 from hub.service.transaction import Change, Finish, Transaction
-from hub.service.writer import Clock, Writer
+from hub.service.writer import Writer
 from hub.store import enrolments
 from hub.store.engine import Store
 from hub.store.enrolments import StoredRequest

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nonces of request signatures: each counts once for a device, also after a restart (HTTP-2)."""
 
+from hub.service.clockwatch import Clock
 from hub.service.transaction import Change, Finish, Transaction
-from hub.service.writer import Clock, Writer
+from hub.service.writer import Writer
 from hub.store import nonces
 from hub.store.engine import Store
 from protocol.errors import NotAuthenticated
@@ -61,5 +62,6 @@ class Nonces:
     async def prune(self) -> None:
         """Forget nonces whose signatures are too old anyway."""
         now = self._clock()
-        self._used = {key: expires for key, expires in self._used.items() if expires >= now}
+        # The writer first: it refuses while the clock is wrong, when nothing must be forgotten (AUD-7).
         await self._writer.write(DropNonces())
+        self._used = {key: expires for key, expires in self._used.items() if expires >= now}

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Accepting envelopes: what a hub can check without opening anything, then one durable entry (ENV, HTTP-5)."""
 
+from hub.service.clockwatch import Clock
 from hub.service.directory import DirectoryLog
 from hub.service.receipts import Receipts
 from hub.service.tally import IN, Tally
 from hub.service.transaction import Change, Finish, Transaction
-from hub.service.writer import Clock, Writer
+from hub.service.writer import Writer
 from hub.store import envelopes
 from hub.store.engine import Store
 from hub.store.envelopes import Accepted

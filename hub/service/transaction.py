@@ -19,6 +19,7 @@ from hub.store.envelopes import Accepted, Entry
 from hub.store.mailboxes import Removal
 from hub.store.trees import Log
 from protocol.ids import ID_SIZE, EnvelopeId, KeyId
+from protocol.limits import CLOCK_SKEW
 from protocol.receipts import SALT_SIZE, Detail, Leaf, commitment
 
 T_co = TypeVar("T_co", covariant=True)
@@ -60,8 +61,9 @@ class Transaction:
         self.connection = connection
         self._trees = trees.load_trees(connection)
         self._sizes = {log: tree.state.size for log, tree in self._trees.items()}
-        # A clock that is set back does not turn the log's time back.
+        # A clock that is set back does not turn the log's time back; far back, it is wrong (AUD-7).
         self.now = max(clock_now, self._trees[Log.AUDIT].at)
+        self.clock_is_behind = clock_now + CLOCK_SKEW < self.now
         self.known: dict[EnvelopeId, Accepted] = envelopes.accepted(connection, wanted)
         self.woken: set[KeyId] = set()
         self._rows: dict[Insert, list[dict[str, object]]] = defaultdict(list)

@@ -6,8 +6,8 @@ committed at once, and under load the cost of a sync is shared by many. The orde
 other: commit, guard, sign, answer. A change that fails takes nobody with it: if a group cannot be
 committed, its changes are tried one by one.
 
-When the disk fails, the writer stops for good and the hub with it. What was committed before a crash and not
-yet answered is found again by the same bytes (HTTP-5).
+While the clock cannot be right nothing is committed (AUD-7). When the disk fails, the writer stops for good and
+the hub with it. What was committed before a crash and not yet answered is found again by the same bytes (HTTP-5).
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from hub.logs import Event, Log, where
+from hub.service.clockwatch import Clock, ClockWatch, machine_time
 from hub.service.guard import Guard, GuardedHead
 from hub.service.transaction import Change, Finish, Transaction
 from hub.store import trees
@@ -33,7 +34,6 @@ GROUP_BYTES = 1 << 20
 CHECKPOINT_EVERY = 4 << 20
 """Bytes of write-ahead log after which it is moved into the database file, between two groups."""
 
-Clock = Callable[[], int]
 _Item = tuple[Change[Any], "asyncio.Future[Any]"]
 _Finish = Finish[Any] | ThroughcareError
 """What makes the answer of a change, or the error it is refused with."""
@@ -45,6 +45,12 @@ class Queue:
 
     changes: int
     bytes: int
+
+
+class ClockWrong(Unavailable):
+    """The clock cannot be right (AUD-7)."""
+
+    default = "The hub's clock is wrong, so it accepts nothing. The operator must set it and start the hub anew."
 
 
 class Counters:
@@ -68,8 +74,12 @@ class Writer:
         log: Log,
         queue: Queue,
         reach: Callable[[str], None] = lambda step: None,
+        elapsed: Clock = machine_time,
     ) -> None:
-        """`reach` is told each step of a group by name; tests kill the process there."""
+        """`elapsed` counts ms whatever the clock does.
+
+        `reach` is told each step of a group by name; tests kill the process there.
+        """
         self.counters = Counters()
         self._store = store
         self._guard = guard
@@ -77,6 +87,7 @@ class Writer:
         self._clock = clock
         self._log = log
         self._limit = queue
+        self._watch = ClockWatch(clock, elapsed)
         self._reach = reach
         self._waiting: deque[_Item] = deque()
         self._bytes = 0
@@ -98,6 +109,11 @@ class Writer:
     def healthy(self) -> bool:
         """Whether changes are taken."""
         return not (self._failed or self._closing)
+
+    @property
+    def clock_is_sound(self) -> bool:
+        """Whether the clock has moved as time has since the start; if not, nothing is written (AUD-7)."""
+        return self._watch.is_sound()
 
     async def write(self, change: Change[T]) -> T:
         """Have `change` committed with the next group, and return its answer.
@@ -163,6 +179,9 @@ class Writer:
             self._answer(group, transaction, finishes)
         except StoreFull:
             _refuse_all(group, StoreFull)
+        except ClockWrong:
+            self._log.error(Event.CLOCK_WRONG, count=len(group))
+            _refuse_all(group, ClockWrong)
         except _OneFailed as failed:
             if len(group) > 1:
                 self.counters.splits += 1
@@ -182,14 +201,18 @@ class Writer:
     async def _transact(self, changes: Sequence[Change[Any]]) -> tuple[Transaction, list[_Finish]]:
         """Commit the group, then guard it (AUD-3)."""
         now = self._clock()
+        if not self.clock_is_sound:
+            raise ClockWrong
 
         def work(connection: Connection) -> tuple[Transaction, list[_Finish]]:
             try:
                 wanted = {change.envelope_id for change in changes if change.envelope_id is not None}
                 transaction = Transaction(connection, now, wanted)
+                if transaction.clock_is_behind:
+                    raise ClockWrong
                 finishes = [_apply(change, transaction) for change in changes]
                 transaction.flush()
-            except OperationalError:
+            except (OperationalError, ClockWrong):
                 raise
             except Exception as error:
                 raise _OneFailed(error) from error

@@ -3,9 +3,9 @@
 
 from aiohttp import web
 
+from hub.service.clockwatch import Clock
 from hub.service.directory import DirectoryLog
 from hub.service.nonces import Nonces
-from hub.service.writer import Clock
 from keys.directory import DeviceEntry
 from protocol.errors import NotAuthenticated, UntrustedKey
 from protocol.http.operation import Operation

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One authenticated websocket: submissions in, receipts and deliveries out, each within its bounds (HTTP-9).
 
-What a connector may keep in the air is bounded in both directions: submissions in bytes, deliveries by what it
-has not acknowledged, frames by a queue whose length stops the reading side. Who does not read is cut off.
+What a connector may keep in the air is bounded in both directions (HTTP-13): submissions in number and bytes until
+their answer is queued, deliveries by what it has not acknowledged, frames by a queue whose length stops the
+reading side. Who does not read is cut off.
 """
 
 import asyncio
@@ -20,6 +21,10 @@ from protocol.ids import KeyId
 
 IN_FLIGHT = 8 << 20
 """Bytes of submissions of one connection that are being worked on."""
+LEAST_CHARGE = 4_096
+"""Bytes that even the smallest submission counts for: its task and its answer take memory too."""
+AT_WORK = 256
+"""Submissions of one connection that are being worked on, or whose answer waits for a place to be sent."""
 WINDOW = 8 << 20
 """Bytes delivered and not yet acknowledged after which nothing more is sent."""
 QUEUE = 64
@@ -55,6 +60,10 @@ class Budget:
             self._freed.notify_all()
 
 
+def _charge(frame: Submit) -> int:
+    return max(LEAST_CHARGE, len(frame.envelope))
+
+
 class Connection:
     """A websocket of one device."""
 
@@ -73,6 +82,7 @@ class Connection:
         self._mailboxes = mailboxes
         self._outgoing: asyncio.Queue[bytes] = asyncio.Queue(QUEUE)
         self._budget = Budget(IN_FLIGHT)
+        self._places = asyncio.Semaphore(AT_WORK)
         self._up_to = -1
         self._acknowledged = asyncio.Event()
         self._unacknowledged: deque[tuple[int, int]] = deque()
@@ -109,7 +119,8 @@ class Connection:
                 return
             match frame:
                 case Submit():
-                    await self._budget.take(len(frame.envelope))
+                    await self._places.acquire()
+                    await self._budget.take(_charge(frame))
                     tasks.create_task(self._submit(frame))
                 case Acknowledge(up_to):
                     self._up_to = max(self._up_to, up_to)
@@ -121,16 +132,21 @@ class Connection:
 
     async def _submit(self, frame: Submit) -> None:
         try:
+            await self._outgoing.put(await self._answer(frame))
+        finally:
+            # Not before the answer is queued: who does not read its answers must not go on submitting.
+            await self._budget.give(_charge(frame))
+            self._places.release()
+
+    async def _answer(self, frame: Submit) -> bytes:
+        try:
             receipt = await self._submissions.submit(self.device_id, frame.envelope)
-            answer = encode_frame(Accepted(frame.ref, receipt))
+            return encode_frame(Accepted(frame.ref, receipt))
         except ThroughcareError as error:
-            answer = encode_frame(refusal(frame.ref, error))
+            return encode_frame(refusal(frame.ref, error))
         except Exception as error:  # noqa: BLE001 - one envelope that nobody foresaw must not end the connection
             self._log.error(Event.REQUEST_FAILED, op="connect", where=where(error))
-            answer = encode_frame(refusal(frame.ref, InternalError()))
-        finally:
-            await self._budget.give(len(frame.envelope))
-        await self._outgoing.put(answer)
+            return encode_frame(refusal(frame.ref, InternalError()))
 
     async def _push(self) -> None:
         """Send what is in the mailbox and whatever comes, as long as it is acknowledged in time."""

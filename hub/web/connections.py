@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from hub.logs import Event, Log
+from hub.service.clockwatch import Clock
 from hub.service.mailbox import Mailboxes
 from hub.service.submission import Submissions
-from hub.service.writer import Clock
 from hub.web.authentication import Authenticator
 from hub.web.connection import Connection
 from keys.verifying import verify_ed25519

@@ -5,11 +5,11 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hub.service.clockwatch import Clock
 from hub.service.directory import DirectoryLog
 from hub.service.enrolment import Enrolments
 from hub.service.mailbox import Mailboxes
 from hub.service.submission import Submissions
-from hub.service.writer import Clock
 from hub.web.authentication import Authenticator
 from hub.web.refusals import refusal
 from protocol.errors import ThroughcareError

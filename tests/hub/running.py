@@ -120,17 +120,22 @@ class RunningHub:
         *,
         reach: Callable[[str], None] = lambda step: None,
         more: Sequence[str] = (),
+        elapsed: Callable[[], int] | None = None,
     ) -> None:
+        """`elapsed` is the counter that the hub compares its clock with; by default they move together."""
         self.folder = folder
         self.programme = programme
         self.clock = clock or TestClock(programme.now)
         self.settings = make_settings(folder, programme, *more)
         self.logged = io.StringIO()
         self._reach = reach
+        self._elapsed = elapsed or self.clock
 
     async def __aenter__(self) -> Self:
         log = make_log("debug", "json", stream=self.logged, strict=True)
-        self.hub = await Hub.open(self.settings, KEYS, log=log, clock=self.clock, reach=self._reach, rounds=False)
+        self.hub = await Hub.open(
+            self.settings, KEYS, log=log, clock=self.clock, elapsed=self._elapsed, reach=self._reach, rounds=False
+        )
         self._runner = Runner(self.hub.public(), clock=self.clock, shutdown_s=1.0)
         self.url = f"http://localhost:{await listen(self._runner, '127.0.0.1', 0)}"
         self.session = new_session()

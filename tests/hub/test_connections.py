@@ -355,3 +355,41 @@ async def test_what_is_worked_on_at_once_is_bounded_in_bytes() -> None:
     await budget.give(6)
     # A single larger piece may pass alone.
     await budget.take(100)
+
+
+async def test_http_13_who_reads_no_answers_cannot_go_on_submitting(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device floods its connection with tiny submissions, whose refusals are larger than they are."""
+    monkeypatch.setattr(connection_module, "AT_WORK", 8)
+    monkeypatch.setattr(connection_module, "QUEUE", 4)
+    stuck = asyncio.Event()
+
+    async def nothing_goes_out(_: connection_module.Connection) -> None:
+        await stuck.wait()
+
+    most = 0
+    begun = connection_module.Connection._answer
+
+    async def counted(self: connection_module.Connection, frame: Submit) -> bytes:
+        nonlocal most
+        most += 1
+        return await begun(self, frame)
+
+    monkeypatch.setattr(connection_module.Connection, "_send", nothing_goes_out)
+    monkeypatch.setattr(connection_module.Connection, "_answer", counted)
+    prison = hub.programme.members["gora-prison"]
+    async with connected(hub, prison.device) as socket:
+        for ref in range(200):
+            await socket.send(Submit(ref, b""))
+        await eventually(lambda: most >= 12)
+        # The frames that come behind are parsed no more; a round trip over HTTP gives them the time they would need.
+        for _ in range(20):
+            await hub.device(prison).read()
+        assert most == 12
+        stuck.set()
+
+
+async def test_http_13_the_smallest_submission_counts_for_what_it_costs() -> None:
+    assert connection_module._charge(Submit(1, b"")) == connection_module.LEAST_CHARGE
+    assert connection_module._charge(Submit(1, bytes(5_000))) == 5_000

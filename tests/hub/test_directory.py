@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from hub.service import quota
+from keys.signing import sign_statement
 from keys.verifying import verify_head
 from protocol.errors import (
     BadSignature,
@@ -14,13 +16,16 @@ from protocol.errors import (
     MalformedEnvelope,
     NotFound,
     ThroughcareError,
+    Unavailable,
     UntrustedKey,
 )
 from protocol.http import hub as api
-from protocol.limits import HOUR, SECOND
-from protocol.statements import encode_statement, parse_statement
+from protocol.ids import OfficerId
+from protocol.limits import DAY, HOUR, SECOND
+from protocol.sections import ActorKind
+from protocol.statements import Body, Delegation, Revocation, StatementKind, encode_statement, parse_statement
 from tests.hub.running import RunningHub
-from tests.programme import make_programme
+from tests.programme import Member, Programme, make_programme
 
 
 async def head_of(hub: RunningHub) -> api.DirectoryHead:
@@ -131,3 +136,37 @@ async def test_the_directory_survives_a_restart(tmp_path: Path) -> None:
     async with RunningHub(tmp_path, programme) as hub:
         assert (hub.hub.directory.directory.size, hub.hub.directory.directory.root) == before
         assert await submit(hub, programme.statements[5]) == 5
+
+
+async def test_dir_16_a_signer_adds_only_so_many_statements_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stolen agency key must not fill the log that every connector replays; its revocation is never held up."""
+    monkeypatch.setitem(quota.SHARES, StatementKind.DELEGATION, 3)
+    programme = make_programme()
+    one, other = programme.members["gora-prison"], programme.members["reka-probation"]
+    async with RunningHub(tmp_path, programme) as hub:
+        # One was made ten days ago, which is not today.
+        raws = [delegation(programme, one, number) for number in range(5)]
+        for raw in raws[:2]:
+            await submit(hub, raw)
+    async with RunningHub(tmp_path, programme, hub.clock) as hub:
+        await submit(hub, raws[2])
+        with pytest.raises(Unavailable) as caught:
+            await submit(hub, raws[3])
+        assert caught.value.retry_after == HOUR // SECOND
+        # What stands already is no new statement; others have shares of their own.
+        await submit(hub, raws[0])
+        await submit(hub, delegation(programme, other, 9))
+        revocation = Body(hub.clock.now, hub.clock.now, hub.clock.now + DAY, Revocation(one.delegation, "left"))
+        await submit(hub, sign_statement(revocation, [one.identity]))
+        hub.clock.advance(DAY)
+        await submit(hub, raws[3])
+
+
+def delegation(programme: Programme, one: Member, number: int) -> bytes:
+    """Return a delegation for a new officer, signed now."""
+    subject = Delegation(one.address, OfficerId(bytes([number]) * 16), ActorKind.OFFICER, "Officer", ("release",))
+    if "release" not in one.functions:
+        subject = replace(subject, desks=("intake",))
+    return sign_statement(Body(programme.now, programme.now, programme.now + DAY, subject), [one.identity])
