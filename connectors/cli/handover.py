@@ -106,15 +106,38 @@ def describe(agency: str, view: HandoverView) -> Iterator[str]:
         yield f"  from {origin.desk}, signed by {origin.officer} ({origin.officer_kind}), leaf {origin.leaf_index}"
         for mark in origin.marks:
             yield f"  mark: {mark}"
+    yield from offered(view.offer)
     for recipient in view.recipients:
         yield from _recipient(recipient, sender=view.direction is Direction.SENT)
     for section in view.sections:
         yield f"  section {section.number}: {section.category}, for {section.purpose}, {section.label}"
         yield from (f"    {line}" for line in outline(section.body))
     if view.not_understood:
-        yield f"  not understood by the mapping, and not sent: {len(view.not_understood)} places"
+        yield f"  not understood by the mapping as it stands: {len(view.not_understood)} places"
         yield from (f"    {item.path}: {item.reason}" for item in view.not_understood)
     yield ""
+
+
+def offered(offer: dict[str, Any]) -> Iterator[str]:
+    """Yield what is handed over, to whom and by when; what an offer of another version lacks is left out."""
+    terms, parties = offer.get("terms"), offer.get("parties")
+    if not isinstance(terms, dict) or not isinstance(parties, dict):
+        return
+    trigger = terms.get("trigger") or {}
+    when = [f"on {trigger['expected_on']}"] if trigger.get("expected_on") else []
+    when += [f"at the event {trigger['event']}"] if trigger.get("event") else []
+    supervisor = parties.get("legal_supervisor") or f"nobody ({parties.get('no_supervisor')})"
+    lines = {
+        "moves": ", ".join(terms.get("what_moves", ())),
+        "takes effect": ", ".join(when),
+        "next responsible": parties.get("next_responsible"),
+        "leads until then": parties.get("coordination_lead"),
+        "supervises": supervisor,
+        "acknowledge by": terms.get("acknowledge_by"),
+        "answer by": terms.get("answer_by"),
+        "priority": terms.get("priority"),
+    }
+    yield from (f"  {name + ':':<18}{value}" for name, value in lines.items() if value)
 
 
 def _recipient(recipient: RecipientView, *, sender: bool) -> Iterator[str]:
@@ -144,6 +167,12 @@ def outline(value: Any, name: str = "") -> Iterator[str]:
             lines = list(outline(inner))
             yield from (f"  {'- ' if number == 0 else '  '}{line}" for number, line in enumerate(lines))
     elif value is not None:
-        first, *rest = str(value).splitlines() or [""]
+        first, *rest = _plain(value).splitlines() or [""]
         yield f"{name}: {first}" if name else first
         yield from (f"  {line}" for line in rest)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

@@ -23,8 +23,10 @@ from connectors.cli.local import AGENCY, connected
 from connectors.cli.voice import Voice, speaks
 from connectors.enrolment.visit import now_ms
 from connectors.installation import read_enrolment
-from protocol.address import DeskAddress, domain_of, parse_desk
-from protocol.errors import InvalidInput, NotFound
+from protocol.address import DeskAddress, agency_of, domain_of, parse_desk
+from protocol.clearance import DeskFunction
+from protocol.errors import InvalidInput, NotFound, NothingToSend
+from protocol.handover import sections_for
 from protocol.http.handovers import MAX_NOT_UNDERSTOOD, HandoverQueued, HandoverRequest, HandoverView, MessageState
 from protocol.http.handovers import NotUnderstood as Place
 from protocol.ids import Kind, OfficerId, raw, text
@@ -72,8 +74,14 @@ def send(
     for line in understanding(mapped):
         voice.say(line)
     not_understood = [{"path": item.path, "reason": item.reason} for item in mapped.not_understood]
+    planned = asyncio.run(_planned(profile, mapped, to))
     if check_only:
-        voice.data({"sent": False, "not_understood": not_understood}, ["Nothing was sent (--check-only)."])
+        shown_plans = [{"desk": desk, "sections": going, "withheld": withheld} for desk, going, withheld in planned]
+        lines = [f"  to {desk}: {len(going)} sections, {len(withheld)} withheld" for desk, going, withheld in planned]
+        voice.data(
+            {"sent": False, "recipients": shown_plans, "not_understood": not_understood},
+            [*lines, "Nothing was sent (--check-only)."],
+        )
         return
     request = HandoverRequest(
         to=to,
@@ -85,6 +93,30 @@ def send(
     shown = {**queued.model_dump(mode="json"), "state": view.state.value, "not_understood": not_understood}
     voice.data(shown, describe(queued, view))
     voice.say(f"next:  throughcare handover show {text(Kind.MESSAGE, queued.id)} --agency {profile.name}")
+
+
+async def _planned(
+    profile: home.Profile, mapped: Mapped, to: list[DeskAddress]
+) -> list[tuple[DeskAddress, list[str], list[str]]]:
+    """Return which categories would go to each desk and which would not, or raise and name the desk that cannot be."""
+    async with connected(profile) as client:
+        known = {item.address: item.function for item in (await client.desks()).items}
+    there = f"throughcare directory list --agency {profile.name}"
+    for desk in to:
+        if to.count(desk) > 1:
+            raise then(InvalidInput(f"The desk {desk} is named twice. Nothing was sent."), "name each desk once")
+        if agency_of(desk) == agency_of(parse_desk(profile.desk)):
+            raise then(InvalidInput(f"The desk {desk} is the sender's own. Nothing was sent."), there)
+        if desk not in known:
+            raise then(NotFound(f"The directory has no desk {desk}. Nothing was sent."), there)
+    plans = []
+    for desk in to:
+        disposition = sections_for(mapped.package, DeskFunction(known[desk]))
+        going = [str(mapped.package.sections[place].category) for place in disposition.included]
+        if not going:
+            raise then(NothingToSend(f"No section of the package may go to {desk}. Nothing was sent."), there)
+        plans.append((desk, going, [str(held.category) for held in disposition.withheld]))
+    return plans
 
 
 async def _send(profile: home.Profile, request: HandoverRequest, wait_s: float) -> tuple[HandoverQueued, HandoverView]:
@@ -144,7 +176,7 @@ def understanding(mapped: Mapped) -> Iterator[str]:
         yield from (f"    {item.count} × {item.reason}" for item in mapped.ignored)
     if not mapped.not_understood:
         return
-    yield f"not understood, and not sent: {len(mapped.not_understood)} places"
+    yield f"not understood as it stands: {len(mapped.not_understood)} places"
     yield from (f"    {item.path}: {item.reason}" for item in mapped.not_understood[:_SHOWN])
     if len(mapped.not_understood) > _SHOWN:
         by_file = Counter(item.path.split("/")[0] for item in mapped.not_understood[_SHOWN:])

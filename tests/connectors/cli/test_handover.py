@@ -4,11 +4,13 @@
 from pathlib import Path
 
 from connectors.adapters import Mapped, NotUnderstood, load_mapping, read_export, transform
-from connectors.cli.handover import outline
+from connectors.cli.handover import offered, outline
 from connectors.cli.handover_send import places, understanding
 from connectors.demo.export_copy import mapping_file, plant
+from protocol import ids
+from protocol.address import AgencyAddress
 from protocol.clearance import DeskFunction
-from protocol.handover import sections_for
+from protocol.handover import parties_for, sections_for
 from protocol.http.handovers import MAX_NOT_UNDERSTOOD
 
 NOW = 1_795_000_000_000
@@ -37,7 +39,7 @@ def test_json_is_outlined_without_brackets() -> None:
         "  - p",
         "  - q",
         "in:",
-        "  c: True",
+        "  c: yes",
     ]
 
 
@@ -45,7 +47,7 @@ def test_what_was_not_understood_is_told_by_place_and_shortened_on_a_terminal(tm
     found = mapped(tmp_path)
     lines = list(understanding(found))
     assert lines[0].startswith("mapped: 12 sections")
-    assert "not understood, and not sent: 2 places" in lines
+    assert "not understood as it stands: 2 places" in lines
     many = tuple(NotUnderstood(f"file{n % 2}/{n}", "nothing reads it") for n in range(20))
     shortened = list(understanding(Mapped(found.package, found.subject_number, many, ())))
     assert shortened[-2:] == ["    … 4 more in file0", "    … 4 more in file1"]
@@ -70,3 +72,15 @@ def test_each_copy_of_the_demos_export_has_phrases_of_its_own(tmp_path: Path) ->
     assert one.phrases.keys() == two.phrases.keys() == {"offence", "risk", "medical", "needs"}
     assert set(one.phrases.values()).isdisjoint(two.phrases.values())
     assert all("DEMO" in (one.folder / file).read_text() for file in ("person.json", "sentence.json", "health.json"))
+
+
+def test_what_is_offered_stands_on_top_and_an_unknown_offer_shows_nothing(tmp_path: Path) -> None:
+    package = mapped(tmp_path).package
+    recipients = [(AgencyAddress("reka-probation@hub.example"), DeskFunction.PROBATION_INTAKE)]
+    parties = parties_for(ids.text(ids.Kind.SUBJECT, bytes(16)), AgencyAddress("gora-prison@hub.example"), recipients)
+    lines = list(offered(package.offer(parties).model_dump(mode="json", exclude_none=True)))
+    told = dict(line.strip().split(":", 1) for line in lines)
+    assert told["next responsible"].strip() == told["supervises"].strip() == "reka-probation@hub.example"
+    assert told["leads until then"].strip() == "gora-prison@hub.example"
+    assert {"moves", "takes effect", "acknowledge by", "answer by", "priority"} <= told.keys()
+    assert list(offered({})) == list(offered({"terms": 1, "parties": []})) == []
