@@ -196,7 +196,7 @@ MAPPED = [*SEND, "--mapping", str(DEMO / "mapping.toml")]
         ([*SEND, "--mapping", "nonsense", "--input", ".", "--to", REKA], 3, "resettlement"),
         ([*MAPPED, "--input", "/nowhere", "--to", REKA], 1, "nowhere"),
         ([*MAPPED, "--input", str(DEMO / "export"), "--to", "not a desk"], 2, "throughcare directory list"),
-        ([*MAPPED, "--input", str(DEMO / "export"), "--to", "intake.nowhere"], 7, "throughcare directory list"),
+        ([*MAPPED, "--input", str(DEMO / "export"), "--to", "intake.nowhere"], 5, "intake.nowhere@hub.example"),
     ],
 )
 def test_each_mistake_is_told_with_its_exit_code(arguments: list[str], code: int, told: str, type_: Typist) -> None:
