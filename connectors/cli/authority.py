@@ -20,7 +20,7 @@ from connectors.hub_client import HubClient
 from keys.privatefile import write_private
 from keys.signing import HybridSigner
 from protocol.enrolment import EnrolmentCode
-from protocol.errors import Conflict, InvalidInput, NotFound
+from protocol.errors import Conflict, EnrolmentRefused, InvalidInput, NotFound
 from protocol.ids import Kind, text
 from protocol.limits import DAY
 
@@ -198,6 +198,9 @@ async def _pending(office: Office) -> list[tuple[EnrolmentCode, str, tuple[str, 
                 checked = await fetch_checked(hub, code)
             except NotFound:
                 found.append((code, "not used yet", ()))
+            except EnrolmentRefused:
+                # One bad request must not hide the others.
+                found.append((code, "used with other keys or a wrong secret; make a new code", ()))
             else:
                 found.append((code, "waits for approval", checked.words))
     return found

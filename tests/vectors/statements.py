@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from keys.directory import Directory
 from keys.signing import DeviceSigner, Ed25519Signer, HybridSigner, sign_head, sign_statement
 from keys.xwing import XWingSecret
+from protocol.limits import AGENCY_LIFE, PREKEY_EPOCH_STEP, STATEMENT_LAG
 from protocol.receipts import Head, encode_signed, parse_head
 from protocol.statements import (
     Body,
@@ -187,7 +188,7 @@ def _log(recording: Recording, log: VectorLog, revocation: bytes) -> Document:
         "`statements` names good cases of statement.json in the order of the log. `roots[n]` is the tree's root over "
         "the first n. Each of `good` is a well-formed statement that the log must refuse next, with `error`. After the "
         "last, the statement `then` is accepted and gives the root `then_root`.",
-        "DIR-1 DIR-2 DIR-3 DIR-4 DIR-5 DIR-6 DIR-7 DIR-8 AUD-2",
+        "DIR-1 DIR-2 DIR-3 DIR-4 DIR-5 DIR-6 DIR-7 DIR-8 DIR-14 DIR-15 AUD-2",
         domain=DOMAIN,
         root_fingerprint=log.directory.root_fingerprint.hex(),
         statements=log.names,
@@ -206,6 +207,9 @@ def _refusals(log: VectorLog) -> list[tuple[str, Body, list[HybridSigner | Devic
     foreign = member("new-agency", "ngo", ("intake", "ngo"), domain="other.example")
     low = Prekey(one.device.key_id, 1, XWingSecret(seed("vector low epoch")).public)
     next_prekey = Prekey(one.device.key_id, 2, XWingSecret(seed("vector next")).public)
+    leap = Prekey(one.device.key_id, 2 + PREKEY_EPOCH_STEP, XWingSecret(seed("vector leap")).public)
+    late = body(fresh.agency_subject(), issued=log.directory.time - STATEMENT_LAG - 1)
+    eternal = body(fresh.agency_subject(), issued=NOW, life=AGENCY_LIFE + 1)
     long = body(one.device_subject(device_of("vector long")), issued=NOW, life=90 * DAY + 1)
     desk = body(one.device_subject(device_of("vector desk"), ("intake",)), issued=NOW)
     return [
@@ -215,6 +219,9 @@ def _refusals(log: VectorLog) -> list[tuple[str, Body, list[HybridSigner | Devic
         ("device for a desk of another agency", desk, [one.identity], "untrusted-key"),
         ("agency by one approver", body(fresh.agency_subject(), issued=NOW), [APPROVERS[0]], "untrusted-key"),
         ("agency of another domain", body(foreign.agency_subject(), issued=NOW), [*APPROVERS], "untrusted-key"),
+        ("agency dated over seven days before the log's time", late, [*APPROVERS], "untrusted-key"),
+        ("agency for over 732 days", eternal, [*APPROVERS], "untrusted-key"),
+        ("prekey of an epoch over 1,000 above the last", body(leap, issued=NOW), [one.device], "untrusted-key"),
         ("prekey of an epoch that was used", body(low, issued=NOW), [one.device], "untrusted-key"),
         ("prekey signed by another device", body(next_prekey, issued=NOW), [other.device], "untrusted-key"),
         (

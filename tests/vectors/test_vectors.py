@@ -227,7 +227,7 @@ def log() -> Directory:
     return directory
 
 
-def test_dir_2_vectors_of_a_directory() -> None:
+def test_dir_2_and_dir_14_and_dir_15_vectors_of_a_directory() -> None:
     content, directory = FILES["directory"], log()
     for case in content["good"]:
         raw = bytes.fromhex(case["bytes"])

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may vouch for an agency, and what they refuse to sign (ENR-1 to ENR-7, attack 59)."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from connectors.authority import approval, invitation
 from connectors.authority.office import HubFacts, Log, Office, create_office, open_office
+from connectors.cli import authority as authority_commands
 from connectors.enrolment import application
 from connectors.enrolment.passphrases import passphrase_in
 from connectors.enrolment.publication import PUBLISHED_WITHIN, make_publication, renew_publication
@@ -18,7 +21,8 @@ from keys.signing import Ed25519Signer, HybridSigner, sign_statement
 from keys.words import fingerprint_words
 from protocol.enrolment import EnrolmentCode, KeyRequest, parse_code, parse_registration, request_mac
 from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused, InvalidInput, KeystoreError, NotFound
-from protocol.ids import KeyId
+from protocol.http.hub import KeyRequestView
+from protocol.ids import CodeId, KeyId
 from protocol.limits import DAY
 from protocol.statements import encode_statement, parse_statement
 
@@ -362,6 +366,40 @@ def test_dir_14_what_was_not_published_in_time_is_signed_anew(
     assert [one.body.subject for one in after] == [one.body.subject for one in before]
     assert [one.body.issued for one in after] == [NOW, late, late, late]
     assert [actor.delegation for actor in again.actors] == [one.digest for one in after[1:3]]
+
+
+async def test_enr_3_one_bad_request_does_not_hide_the_others(
+    office: Office, code: EnrolmentCode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the hub holds under one code was not made with it; the other codes are listed all the same."""
+    other = invitation.make_code(
+        office,
+        agency="zeta-ngo",
+        name="Zeta",
+        kind="ngo",
+        desks=(("intake", "ngo"),),
+        expires=NOW + DAY,
+        directory_size=2,
+    )
+    invitation.keep_code(office, other, replace=True)
+
+    class Hub:
+        async def key_request(self, code_id: CodeId) -> KeyRequestView:
+            if code_id == code.code_id:
+                return KeyRequestView(request=b"x", mac=bytes(32), received_at=NOW)
+            raise NotFound
+
+    @asynccontextmanager
+    async def visiting(_: str) -> AsyncIterator[Hub]:
+        yield Hub()
+
+    monkeypatch.setattr(authority_commands, "visiting", visiting)
+    found = {one.terms.agency: (state, words) for one, state, words in await authority_commands._pending(office)}
+    assert found[other.terms.agency] == ("not used yet", ())
+    state, words = found[code.terms.agency]
+    assert "make a new code" in state
+    assert words == ()
+    office.code_file("zeta-ngo").unlink()
 
 
 def test_no_key_is_shown_by_an_application(applied: application.Application) -> None:
