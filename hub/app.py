@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from sqlalchemy import text
 
-from hub.config import DATABASE_NAME, GUARD_NAME, HubSettings, is_loopback, pinned_root
+from hub.config import BLOBS_NAME, DATABASE_NAME, GUARD_NAME, HubSettings, is_loopback, pinned_root
 from hub.jobs.housekeeping import Housekeeping
 from hub.logs import Event, Log, where
 from hub.migrations import migrate
+from hub.service.blobs import Blobs
 from hub.service.clockwatch import Clock, machine_time
 from hub.service.directory import DirectoryLog
 from hub.service.enrolment import Enrolments
@@ -31,9 +32,11 @@ from hub.service.tally import Tally
 from hub.service.transaction import Transaction
 from hub.service.writer import Queue, Writer
 from hub.store import envelopes, trees
+from hub.store.blobfiles import BlobFiles
 from hub.store.engine import Store, sqlite_is_sound
 from hub.web.admin import Health, admin_application, disk_check
 from hub.web.authentication import Authenticator
+from hub.web.blobs import BlobHandlers
 from hub.web.connections import Connections, Parts
 from hub.web.handlers import Handlers, Identity
 from hub.web.metrics import Metrics
@@ -83,6 +86,9 @@ class Hub:
         self.nonces = Nonces(store, writer, clock)
         self.submissions = Submissions(store, writer, self.directory, receipts, clock, tally)
         self.mailboxes = Mailboxes(store, writer, receipts, tally)
+        files = BlobFiles(settings.hub.data_dir / BLOBS_NAME)
+        quota = settings.store.attachment_gigabytes << 30
+        self.blobs = Blobs(store, writer, self.directory, files, quota, clock)
         self.expiry = Expiry(store, writer, clock)
         scheme = "https" if _is_encrypted(settings) else "http"
         authenticator = Authenticator(self.directory, self.nonces, clock, scheme)
@@ -105,10 +111,11 @@ class Hub:
             authenticator=authenticator,
             clock=clock,
         )
+        self._blob_handlers = BlobHandlers(self.blobs, authenticator)
         self._authenticator = authenticator
         self._serving = Serving(clock=clock, hosts=_hosts(settings), observe=self.observe)
         self.housekeeping = Housekeeping(
-            self.expiry, self.nonces, self.connections.recheck, settings.retention.evidence_days, log
+            self.expiry, self.nonces, self.blobs, self.connections.recheck, settings.retention.evidence_days, log
         )
         self.writing: asyncio.Task[None] | None = None
         self._rounds: asyncio.Task[None] | None = None
@@ -156,6 +163,7 @@ class Hub:
             if hub.directory.directory.root != heads[trees.Log.DIRECTORY].root:
                 raise StoreBehind("The directory's statements are not those that its log was made of.")
             await hub.nonces.load()
+            await hub.blobs.sweep()
         except BaseException:
             guard.close()
             await store.close()
@@ -171,7 +179,7 @@ class Hub:
         bind_all(
             app,
             HUB_OPERATIONS,
-            self._handlers.by_operation(),
+            {**self._handlers.by_operation(), **self._blob_handlers.by_operation()},
             self._authenticator,
             self._serving,
             sockets={"connect": self.connections.connect},

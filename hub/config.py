@@ -16,6 +16,7 @@ from protocol.settings import ConfigPath, Loaded, Section, Settings, load
 
 DATABASE_NAME = "hub.db"
 GUARD_NAME = "hub.guard"
+BLOBS_NAME = "blobs"
 OTHER_PROGRAMS = ("connector", "ui", "matrix")
 """Sections of one shared file that other programs read."""
 
@@ -103,6 +104,9 @@ class StoreSection(Section):
         2_000, ge=64, le=100_000, description="Changes that may wait for the writer before the hub asks to retry."
     )
     queue_megabytes: int = Field(64, ge=4, le=4_096, description="Megabytes that may wait for the writer.")
+    attachment_gigabytes: int = Field(
+        16, ge=2, le=65_536, description="Gigabytes of attachments that one agency may have waiting at the hub."
+    )
 
 
 class TlsSection(Section):

@@ -37,6 +37,7 @@ class Event(StrEnum):
     PRUNED = "pruned"
     JOB_FAILED = "job-failed"
     CLOCK_WRONG = "clock-wrong"
+    BLOBS_DROPPED = "blobs-dropped"
 
 
 FIELDS = frozenset(

@@ -144,6 +144,12 @@ class PolicyDenied(EnvelopeError):
     default = "A rule of the programme forbids this."
 
 
+class AttachmentMissing(EnvelopeError):
+    code = "attachment-missing"
+    title = "Attachment missing"
+    default = "An attachment is not at the hub whole. Upload it, then submit the same envelope again."
+
+
 # Identities and the directory (docs/protocol.md, DIR)
 
 
@@ -350,6 +356,13 @@ class StoreFull(OurError):
     status = 507
     title = "Store full"
     default = "The store is full. Nothing was accepted; the operator must free space."
+
+
+class QuotaReached(OurError):
+    code = "quota-reached"
+    status = 507
+    title = "Quota reached"
+    default = "Too many attachments of this agency wait at the hub. Try again when some are collected."
 
 
 class StoreBehind(OurError):

@@ -15,6 +15,7 @@ ThreadId = NewType("ThreadId", bytes)
 OfficerId = NewType("OfficerId", bytes)
 SubjectId = NewType("SubjectId", bytes)
 CodeId = NewType("CodeId", bytes)
+BlobId = NewType("BlobId", bytes)
 KeyId = NewType("KeyId", bytes)
 """SHA-256 of the typed public parts (ID-3)."""
 
@@ -33,6 +34,7 @@ class Kind(StrEnum):
     OFFICER = "off"
     SUBJECT = "sub"
     CODE = "cod"
+    BLOB = "blb"
 
 
 def new_id() -> bytes:

@@ -20,6 +20,10 @@ MAX_SECTIONS = 32
 MAX_BLOBS = 64
 MAX_BLOB = 1 << 30
 """Bytes of one attachment's plaintext."""
+BLOB_CHUNK = 1 << 20
+"""ATT-3: bytes of one chunk of an attachment's ciphertext on its way to and from the hub."""
+BLOB_UNCLAIMED = 48 * HOUR
+"""ATT-6: how long the hub keeps what no accepted envelope names, from the last chunk on."""
 MAX_LIFE = 366 * DAY
 """ENV-7: a recipient may be offline for months, not for years."""
 CLOCK_SKEW = 10 * MINUTE

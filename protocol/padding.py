@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Padding to buckets, so that a size tells little (PAD-1, PAD-2), and the sizes of ciphertexts that follow from it."""
 
+from collections.abc import Iterator
+
 from protocol.errors import CannotOpen
 
 BUCKETS = (8 << 10, 16 << 10, 32 << 10, 64 << 10)
 MARK = b"\x80"
 
+_PIECE = 1 << 20
 _CHUNK = 16_384
 _TAG = 16
 _FIXED = 56
@@ -37,6 +40,16 @@ def is_bucket(size: int) -> bool:
 def pad(plaintext: bytes) -> bytes:
     """Return `plaintext`, 0x80 and zeros, filling the smallest bucket (PAD-1)."""
     return (plaintext + MARK).ljust(padded_size(len(plaintext)), b"\0")
+
+
+def padding_of(size: int) -> Iterator[bytes]:
+    """Yield what `pad` puts behind `size` bytes of plaintext, in pieces of at most 1 MiB (PAD-1)."""
+    left = padded_size(size) - size
+    piece = MARK.ljust(min(left, _PIECE), b"\0")
+    while left:
+        yield piece
+        left -= len(piece)
+        piece = bytes(min(left, _PIECE))
 
 
 def unpad(padded: bytes) -> bytes:

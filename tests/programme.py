@@ -19,7 +19,7 @@ from protocol.address import AgencyAddress, DeskAddress, desk_of
 from protocol.ids import EnvelopeId, KeyId, MessageId, OfficerId, ThreadId
 from protocol.limits import DAY, HOUR, STATEMENT_LAG
 from protocol.rows import EnvelopeClass
-from protocol.sections import Actor, ActorKind
+from protocol.sections import Actor, ActorKind, Attachment
 from protocol.statements import (
     Agency,
     Authority,
@@ -200,8 +200,12 @@ class Sender:
         thread: ThreadId | None = None,
         envelope_id: EnvelopeId | None = None,
         payload_type: str = "handover.offer",
+        attachments: tuple[Attachment, ...] = (),
     ) -> Sealed:
-        """Seal `payload` to all `recipients`, and each of `sections` (body, desks) to the desks that it names."""
+        """Seal `payload` to all `recipients`, and each of `sections` (body, desks) to the desks that it names.
+
+        The first section lists `attachments`.
+        """
         now = self.programme.now if now is None else now
         thread = thread or ThreadId(secrets.token_bytes(16))
         message_id = MessageId(secrets.token_bytes(16))
@@ -218,7 +222,10 @@ class Sender:
             payload_version=1,
             payload=payload,
             label="standard",
-            sections=tuple(SectionDraft("identity", "continuity-of-care", "standard", body) for body, _ in sections),
+            sections=tuple(
+                SectionDraft("identity", "continuity-of-care", "standard", body, () if number else attachments)
+                for number, (body, _) in enumerate(sections)
+            ),
             actor=self.member.actor,
         )
         rows = [self._recipient(desk, sections, thread, message_id, now) for desk in recipients]

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from hub.logs import Event, Log, where
+from hub.service.blobs import Blobs
 from hub.service.expiry import Expiry
 from hub.service.nonces import Nonces
 
@@ -27,11 +28,18 @@ class Housekeeping:
     """All rounds of one hub."""
 
     def __init__(
-        self, expiry: Expiry, nonces: Nonces, recheck: Callable[[], None], evidence_days: int, log: Log
+        self,
+        expiry: Expiry,
+        nonces: Nonces,
+        blobs: Blobs,
+        recheck: Callable[[], None],
+        evidence_days: int,
+        log: Log,
     ) -> None:
         """`recheck` closes connections of devices whose certificate has ended (HTTP-12)."""
         self._expiry = expiry
         self._nonces = nonces
+        self._blobs = blobs
         self._recheck = recheck
         self._days = evidence_days
         self._log = log
@@ -41,6 +49,7 @@ class Housekeeping:
         return [
             Round("expire", 1.0, self.expire),
             Round("connections", 30.0, self.check_connections),
+            Round("blobs", 60.0, self.drop_blobs),
             Round("nonces", 60.0, self._nonces.prune),
             Round("forget", 3_600.0, self.forget),
         ]
@@ -54,6 +63,11 @@ class Housekeeping:
         """Delete evidence past the retention time; the leaves stay."""
         if count := await self._expiry.forget(self._days):
             self._log.info(Event.PRUNED, count=count)
+
+    async def drop_blobs(self) -> None:
+        """Delete attachments past their time, and those that no envelope came for (ATT-6)."""
+        if count := await self._blobs.expire():
+            self._log.info(Event.BLOBS_DROPPED, count=count)
 
     async def check_connections(self) -> None:
         """Close the connections of devices whose certificate has ended."""

@@ -7,7 +7,7 @@ from hub.service.receipts import Receipts
 from hub.service.tally import IN, Tally
 from hub.service.transaction import Change, Finish, Transaction
 from hub.service.writer import Writer
-from hub.store import envelopes
+from hub.store import blobs, envelopes
 from hub.store.engine import Store
 from hub.store.envelopes import Accepted
 from hub.store.mailboxes import bits
@@ -15,10 +15,10 @@ from hub.store.trees import Log
 from keys.verifying import verify_sender
 from protocol.envelope import UnverifiedEnvelope, parse_envelope
 from protocol.errors import (
+    AttachmentMissing,
     ConsentDenied,
     EnvelopeIdReused,
     Expired,
-    PolicyDenied,
     RecipientUnavailable,
     Revoked,
     SenderMismatch,
@@ -68,6 +68,7 @@ class AcceptEnvelope(Change[bytes]):
             raise DirectoryMoved(transaction.size(Log.DIRECTORY))
         if transaction.now >= self._valid_until:
             raise Expired
+        self._check_blobs(transaction)
         entry = transaction.record(
             Detail(
                 kind=ReceiptKind.ACCEPTED,
@@ -81,6 +82,12 @@ class AcceptEnvelope(Change[bytes]):
         self._store(transaction, entry.index)
         transaction.known[envelope.common.envelope_id] = Accepted(envelope.digest, envelope.sender_sig, entry)
         return lambda: self._receipts.of(entry)
+
+    def _check_blobs(self, transaction: Transaction) -> None:
+        """Raise AttachmentMissing unless every blob of every row is here whole, from this device (ATT-4)."""
+        named = {(blob_id, size) for row in self.envelope.rows for blob_id, size in row.blobs}
+        if named and not blobs.all_complete(transaction.connection, self.envelope.common.device_id, named):
+            raise AttachmentMissing
 
     def _store(self, transaction: Transaction, index: int) -> None:
         envelope = self.envelope
@@ -116,6 +123,7 @@ class AcceptEnvelope(Change[bytes]):
                     "size": fixed + sum(len(envelope.sections[number]) for number in row.numbers),
                 },
             )
+        blobs.claim(transaction.connection, envelope, index)
 
 
 def check_same(envelope: UnverifiedEnvelope, known: Accepted) -> None:
@@ -201,8 +209,6 @@ class Submissions:
     def _check_row(self, row: Row, now: int) -> None:
         if any(section.handle is not None for section in row.sections):
             raise ConsentDenied("Handles and tickets are not in force yet; they must be null (ENV-5).")
-        if row.blobs:
-            raise PolicyDenied("This hub does not take attachments yet (ATT-1).")
         desk = self._log.directory.desk(row.desk, now)
         if desk is None or desk.device is None or desk.device.key_id != row.device_id:
             raise RecipientUnavailable(

@@ -11,6 +11,7 @@ from sqlalchemy import (
     MetaData,
     SmallInteger,
     Table,
+    Text,
 )
 
 # Names by rule, so that a later migration can name what it changes on every database.
@@ -100,6 +101,33 @@ delivery = Table(
     Column("sections", Number, nullable=False),
     Column("size", Number, nullable=False),
     Index("ix_delivery_idx", "idx"),
+)
+
+# The ciphertext of an attachment, whole or on its way; its bytes are kept elsewhere (`hub.store.blobfiles`). `received`
+# is durable from the beginning on; `expires` is when it goes, whoever still wants it (ATT-6).
+blob = Table(
+    "blob",
+    metadata,
+    Column("sender_device", LargeBinary, primary_key=True),
+    Column("blob_id", LargeBinary, primary_key=True),
+    Column("agency", Text, nullable=False, index=True),
+    Column("size", Number, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("received", Number, nullable=False),
+    Column("complete", SmallInteger, nullable=False),
+    Column("expires", Number, nullable=False, index=True),
+)
+
+# One attachment that a row of an accepted envelope names, until its recipient has collected it (ATT-5).
+blob_row = Table(
+    "blob_row",
+    metadata,
+    Column("device_id", LargeBinary, primary_key=True),
+    Column("idx", Number, primary_key=True, autoincrement=False),
+    Column("blob_id", LargeBinary, primary_key=True),
+    Column("sender_device", LargeBinary, nullable=False),
+    Column("expires", Number, nullable=False, index=True),
+    Index("ix_blob_row_sender_device", "sender_device", "blob_id"),
 )
 
 # An enrolment code by its id, and the one key request that redeemed it (ENR-2).

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from protocol.errors import (
+    AttachmentMissing,
     BadSignature,
     DirectoryInconsistent,
     EnrolmentRefused,
@@ -27,6 +28,7 @@ from protocol.errors import (
     UntrustedKey,
 )
 from protocol.frames import MAX_BATCH_BODY, MAX_INCOMING
+from protocol.http.blobs import BLOB_OPERATIONS
 from protocol.http.documents import GET_DOCS, GET_OPENAPI
 from protocol.http.fields import (
     Bytes32,
@@ -162,6 +164,7 @@ class Acknowledgement(RequestModel):
 
 _SUBMISSION_ERRORS = (
     MalformedEnvelope,
+    AttachmentMissing,
     UnsupportedSuite,
     Expired,
     BadSignature,
@@ -356,6 +359,7 @@ HUB_OPERATIONS = registry(
         SUBMIT_BATCH,
         READ_MAILBOX,
         ACKNOWLEDGE,
+        *BLOB_OPERATIONS,
         CONNECT,
         GET_OPENAPI,
         GET_DOCS,

@@ -81,6 +81,8 @@ def _content(body: type[BaseModel] | Media, example: Any, refs: Refs) -> Schema:
     match body:
         case Media.CBOR:
             return {body.value: {"schema": {"description": example or "CBOR", "contentMediaType": body.value}}}
+        case Media.BYTES:
+            return {body.value: {"schema": {"description": example or "bytes"}}}
         case Media.HTML:
             return {body.value: {"schema": {"type": "string"}}}
         case Media.OPENAPI:

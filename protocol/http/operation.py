@@ -41,6 +41,7 @@ class Media(StrEnum):
     """A body that is not JSON of a model."""
 
     CBOR = "application/cbor"
+    BYTES = "application/octet-stream"
     HTML = "text/html"
     OPENAPI = "application/json"
     """The OpenAPI document: JSON, but of a form that others define."""

@@ -17,7 +17,6 @@ from protocol.errors import (
     EnvelopeIdReused,
     Expired,
     MalformedEnvelope,
-    PolicyDenied,
     RecipientUnavailable,
     Revoked,
     SenderMismatch,
@@ -199,14 +198,6 @@ async def test_env_5_handles_and_tickets_are_refused_until_grants_are_in_force(h
     envelope = parse_envelope(sealed.data)
     row = replace(envelope.rows[0], sections=(RowSection(0), RowSection(1, bytes(16), bytes(16))))
     await refused(hub, prison, resigned(envelope, prison, rows=[row.encode()]), ConsentDenied)
-
-
-async def test_att_1_rows_that_name_blobs_are_refused_for_now(hub: RunningHub) -> None:
-    prison, probation, _ = hub.programme.members.values()
-    sealed = hub.programme.sender("gora-prison").seal(probation.desk, sections=[(b"x", [probation.desk])])
-    envelope = parse_envelope(sealed.data)
-    row = replace(envelope.rows[0], blobs=((bytes(16), 100),))
-    await refused(hub, prison, resigned(envelope, prison, rows=[row.encode()]), PolicyDenied)
 
 
 async def test_a_recipient_that_does_not_serve_the_desk_is_refused(hub: RunningHub) -> None:

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attachments: taken chunk by chunk, checked by length and hash alone, given to whom a row names (ATT-3 to ATT-6).
+
+Bytes are written and synced before the database is told of them, and deleted after it has forgotten them: whatever a
+crash leaves behind is a file too much, which the next start removes, and never one too few.
+"""
+
+import asyncio
+import hmac
+from weakref import WeakValueDictionary
+
+from hub.service.clockwatch import Clock
+from hub.service.directory import DirectoryLog
+from hub.service.transaction import Change, Finish, Transaction
+from hub.service.writer import Writer
+from hub.store import blobs
+from hub.store.blobfiles import BlobBytes
+from hub.store.blobs import BlobKey, StoredBlob
+from hub.store.engine import Store
+from protocol.blobs import chunk_size
+from protocol.errors import Conflict, InvalidInput, NotFound, QuotaReached
+from protocol.ids import BlobId, EnvelopeId, KeyId
+from protocol.limits import BLOB_UNCLAIMED
+
+AT_ONCE = 100
+
+
+class Announce(Change[StoredBlob]):
+    """Make room for a blob, or say how far it has come (ATT-3)."""
+
+    def __init__(self, key: BlobKey, agency: str, size: int, sha256: bytes, quota: int) -> None:
+        self._key = key
+        self._agency = agency
+        self._size = size
+        self._sha256 = sha256
+        self._quota = quota
+
+    def apply(self, transaction: Transaction) -> Finish[StoredBlob]:
+        """Find the blob or add it, within the agency's quota (ATT-6)."""
+        connection = transaction.connection
+        known = blobs.find(connection, self._key)
+        if known is None:
+            if blobs.agency_bytes(connection, self._agency) + self._size > self._quota:
+                raise QuotaReached
+            expires = transaction.now + BLOB_UNCLAIMED
+            blobs.add(connection, self._key, self._agency, self._size, self._sha256, expires)
+            known = StoredBlob(self._size, self._sha256, 0, complete=False)
+        elif (known.size, known.sha256) != (self._size, self._sha256):
+            raise Conflict("This attachment was announced with another size or hash; use a fresh id.")
+        return lambda: known
+
+
+class Advance(Change[None]):
+    """Note that the first `received` bytes of a blob are durable, and whether that is all and right."""
+
+    def __init__(self, key: BlobKey, received: int, *, complete: bool = False) -> None:
+        self._key = key
+        self._received = received
+        self._complete = complete
+
+    def apply(self, transaction: Transaction) -> Finish[None]:
+        """Update the row; raises NotFound when the blob has gone meanwhile."""
+        expires = transaction.now + BLOB_UNCLAIMED
+        if not blobs.advance(transaction.connection, self._key, self._received, expires, complete=self._complete):
+            raise NotFound
+        return lambda: None
+
+
+class Collect(Change[BlobKey | None]):
+    """Take a recipient off a blob; the answer is the blob if nobody wants it any more (ATT-5)."""
+
+    def __init__(self, device_id: KeyId, envelope_id: EnvelopeId, blob_id: BlobId) -> None:
+        self._which = device_id, envelope_id, blob_id
+
+    def apply(self, transaction: Transaction) -> Finish[BlobKey | None]:
+        """Delete the claim, and the row with the last."""
+        gone = blobs.collect(transaction.connection, *self._which)
+        return lambda: gone
+
+
+class DropExpired(Change[list[BlobKey]]):
+    """Delete the rows of blobs past their time, at most 100 at once (ATT-6)."""
+
+    def apply(self, transaction: Transaction) -> Finish[list[BlobKey]]:
+        """Delete them; the answer is which."""
+        gone = blobs.expired(transaction.connection, transaction.now, AT_ONCE)
+        return lambda: gone
+
+
+class Blobs:
+    """All attachments at this hub; each method takes the device that asks and shows it nothing else."""
+
+    def __init__(
+        self, store: Store, writer: Writer, log: DirectoryLog, files: BlobBytes, quota: int, clock: Clock
+    ) -> None:
+        """`quota` is the bytes that one agency may have waiting."""
+        self._store = store
+        self._writer = writer
+        self._log = log
+        self._files = files
+        self._quota = quota
+        self._clock = clock
+        self._locks: WeakValueDictionary[BlobKey, asyncio.Lock] = WeakValueDictionary()
+
+    async def announce(self, device_id: KeyId, blob_id: BlobId, size: int, sha256: bytes) -> StoredBlob:
+        """Return how far the blob has come, after making room for a new one.
+
+        Raises Conflict for another size or hash under the same id, and QuotaReached.
+        """
+        entry = self._log.directory.device(device_id)
+        if entry is None:
+            raise NotFound
+        key = BlobKey(device_id, blob_id)
+        return await self._writer.write(Announce(key, entry.agency, size, sha256, self._quota))
+
+    async def upload(self, device_id: KeyId, blob_id: BlobId, offset: int, data: bytes) -> StoredBlob:
+        """Take the chunk at `offset` and return how far the blob has come, durably.
+
+        Raises NotFound for a blob that was not announced, Conflict for a gap, InvalidInput for a chunk of the wrong
+        length and for a whole that does not have the announced hash; then the upload begins anew.
+        """
+        key = BlobKey(device_id, blob_id)
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            known = await self._store.read(lambda connection: blobs.find(connection, key))
+            if known is None:
+                raise NotFound
+            expected = chunk_size(offset, known.size)
+            if not data or len(data) != expected:
+                raise InvalidInput("A chunk has 1 MiB, the last one what remains.")
+            received = offset + len(data)
+            if known.complete or received <= known.received:
+                return known
+            if offset != known.received:
+                raise Conflict("The chunks before this one are missing. Announce again to see where to go on.")
+            await self._files.write(key, offset, data)
+            complete = received == known.size
+            if complete and not hmac.compare_digest(await self._files.digest(key, received), known.sha256):
+                await self._writer.write(Advance(key, 0))
+                raise InvalidInput("The attachment does not have the announced hash. Upload it anew.")
+            await self._writer.write(Advance(key, received, complete=complete))
+            return StoredBlob(known.size, known.sha256, received, complete)
+
+    async def read(self, device_id: KeyId, envelope_id: EnvelopeId, blob_id: BlobId, offset: int) -> bytes:
+        """Return the chunk at `offset` of a blob that a row addressed to `device_id` names.
+
+        Raises NotFound alike for everything else, and for an offset past the end (ATT-5).
+        """
+        now = self._clock()
+        found = await self._store.read(
+            lambda connection: blobs.readable(connection, device_id, envelope_id, blob_id, now)
+        )
+        if found is None or offset >= found[1]:
+            raise NotFound
+        key, size = found
+        return await self._files.read(key, offset, chunk_size(offset, size))
+
+    async def collect(self, device_id: KeyId, envelope_id: EnvelopeId, blob_id: BlobId) -> None:
+        """Note that `device_id` has stored a blob; what is not its own is passed over without a word (HTTP-4)."""
+        gone = await self._writer.write(Collect(device_id, envelope_id, blob_id))
+        if gone is not None:
+            await self._delete(gone)
+
+    async def expire(self) -> int:
+        """Delete all blobs past their time; returns how many."""
+        total = 0
+        while gone := await self._writer.write(DropExpired()):
+            for key in gone:
+                await self._delete(key)
+            total += len(gone)
+        return total
+
+    async def _delete(self, key: BlobKey) -> None:
+        """Delete a blob's bytes, unless it was announced anew since its row went."""
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            if await self._store.read(lambda connection: blobs.find(connection, key)) is None:
+                await self._files.delete([key])
+
+    async def sweep(self) -> None:
+        """Delete bytes that a crash left without a row; called before anything is served."""
+        found = await self._files.keys()
+        await self._files.delete(found - await self._store.read(blobs.stored))

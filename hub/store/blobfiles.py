@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bytes of attachments as files in a folder beside the database.
+
+`BlobBytes` is all that the service asks for; a database that several processes share can keep the same bytes as rows.
+"""
+
+import asyncio
+import errno
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from hub.store.blobs import BlobKey
+from protocol.errors import NotFound, StoreFailed, StoreFull
+from protocol.ids import KEY_ID_SIZE, BlobId, KeyId
+
+T = TypeVar("T")
+
+_PIECE = 1 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class BlobBytes(Protocol):
+    """Where the bytes of blobs are kept. What `write` has returned for is durable."""
+
+    async def write(self, key: BlobKey, offset: int, data: bytes) -> None:
+        """Write `data` at `offset`, over what may be there; raises StoreFull or StoreFailed."""
+
+    async def read(self, key: BlobKey, offset: int, length: int) -> bytes:
+        """Return `length` bytes at `offset`; raises NotFound when they are gone."""
+
+    async def digest(self, key: BlobKey, size: int) -> bytes:
+        """Return the SHA-256 of the first `size` bytes; of fewer, if there are fewer."""
+
+    async def delete(self, keys: Iterable[BlobKey]) -> None:
+        """Delete the bytes of blobs; what is not there is no error."""
+
+    async def keys(self) -> set[BlobKey]:
+        """Return every blob of which there are bytes."""
+
+
+class BlobFiles(BlobBytes):
+    """One file for each blob, readable by the hub's user only."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def _path(self, key: BlobKey) -> Path:
+        return self._folder / (key.sender_device + key.blob_id).hex()
+
+    async def write(self, key: BlobKey, offset: int, data: bytes) -> None:
+        """Write `data` at `offset` and sync it."""
+        await self._do(self._write, key, offset, data)
+
+    def _write(self, key: BlobKey, offset: int, data: bytes) -> None:
+        path = self._path(key)
+        if offset == 0:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
+            file.seek(offset)
+            view = memoryview(data)
+            while view:
+                view = view[file.write(view) :]
+            os.fsync(file.fileno())
+        if offset == 0:
+            _sync_folder(self._folder)
+
+    async def read(self, key: BlobKey, offset: int, length: int) -> bytes:
+        """Read `length` bytes at `offset`."""
+        return await self._do(self._read, key, offset, length)
+
+    def _read(self, key: BlobKey, offset: int, length: int) -> bytes:
+        try:
+            with self._path(key).open("rb") as file:
+                file.seek(offset)
+                return file.read(length)
+        except FileNotFoundError:
+            raise NotFound from None
+
+    async def digest(self, key: BlobKey, size: int) -> bytes:
+        """Read the file once, a piece at a time."""
+        return await self._do(self._digest, key, size)
+
+    def _digest(self, key: BlobKey, size: int) -> bytes:
+        found = hashlib.sha256()
+        try:
+            with self._path(key).open("rb") as file:
+                while size and (piece := file.read(min(size, _PIECE))):
+                    found.update(piece)
+                    size -= len(piece)
+        except FileNotFoundError:
+            return b""
+        return found.digest()
+
+    async def delete(self, keys: Iterable[BlobKey]) -> None:
+        """Unlink the files."""
+        await self._do(self._delete, list(keys))
+
+    def _delete(self, keys: Iterable[BlobKey]) -> None:
+        for key in keys:
+            self._path(key).unlink(missing_ok=True)
+
+    async def keys(self) -> set[BlobKey]:
+        """List the folder."""
+        return await self._do(self._keys)
+
+    def _keys(self) -> set[BlobKey]:
+        if not self._folder.is_dir():
+            return set()
+        names = [bytes.fromhex(path.name) for path in self._folder.iterdir()]
+        return {BlobKey(KeyId(name[:KEY_ID_SIZE]), BlobId(name[KEY_ID_SIZE:])) for name in names}
+
+    async def _do(self, work: Callable[..., T], *arguments: Any) -> T:
+        try:
+            return await asyncio.to_thread(work, *arguments)
+        except OSError as error:
+            raise (StoreFull if error.errno in _FULL else StoreFailed) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attachments in the database: what is uploaded how far, and who may still read it (ATT-3 to ATT-6).
+
+A blob belongs to the device that uploads it: another device's blob of the same id is another blob, so that nobody
+can take an id away. A reader names the envelope too, and so reads that envelope's sender's blob and no other.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from itertools import islice
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, insert, select, update
+
+from hub.store.tables import blob, blob_row, envelope
+from protocol.envelope import UnverifiedEnvelope
+from protocol.ids import BlobId, EnvelopeId, KeyId
+
+_AT_ONCE = 500
+"""Ids in one list of a statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlobKey:
+    """Which blob: the device that uploads it, and its id."""
+
+    sender_device: KeyId
+    blob_id: BlobId
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlob:
+    """How far a blob has come; sizes in bytes."""
+
+    size: int
+    sha256: bytes = field(repr=False)
+    received: int
+    complete: bool
+
+
+_IS_CLAIMED = exists().where(blob_row.c.sender_device == blob.c.sender_device, blob_row.c.blob_id == blob.c.blob_id)
+
+
+def find(connection: Connection, key: BlobKey) -> StoredBlob | None:
+    """Return the blob, or None."""
+    row = connection.execute(select(blob).where(_is(key))).one_or_none()
+    return None if row is None else StoredBlob(row.size, row.sha256, row.received, bool(row.complete))
+
+
+def add(connection: Connection, key: BlobKey, agency: str, size: int, sha256: bytes, expires: int) -> None:
+    """Store a blob of which nothing has come yet; `expires` in ms UTC."""
+    connection.execute(
+        insert(blob).values(
+            sender_device=key.sender_device,
+            blob_id=key.blob_id,
+            agency=agency,
+            size=size,
+            sha256=sha256,
+            received=0,
+            complete=0,
+            expires=expires,
+        )
+    )
+
+
+def advance(connection: Connection, key: BlobKey, received: int, expires: int, *, complete: bool) -> bool:
+    """Note how far an unfinished blob has come; tell whether there is one."""
+    values = {"received": received, "complete": int(complete), "expires": expires}
+    return bool(connection.execute(update(blob).where(_is(key), blob.c.complete == 0).values(values)).rowcount)
+
+
+def agency_bytes(connection: Connection, agency: str) -> int:
+    """Return the bytes of all blobs of `agency`, counted as large as they will be."""
+    total: int = connection.scalar(select(func.coalesce(func.sum(blob.c.size), 0)).where(blob.c.agency == agency)) or 0
+    return total
+
+
+def all_complete(connection: Connection, sender: KeyId, named: Collection[tuple[bytes, int]]) -> bool:
+    """Tell whether every (id, size) of `named` is a blob of `sender` that is here whole (ATT-4)."""
+    found = set[tuple[bytes, int]]()
+    ids = iter({blob_id for blob_id, _ in named})
+    while some := list(islice(ids, _AT_ONCE)):
+        rows = connection.execute(
+            select(blob.c.blob_id, blob.c.size).where(
+                blob.c.sender_device == sender, blob.c.blob_id.in_(some), blob.c.complete == 1
+            )
+        )
+        found |= {(row.blob_id, row.size) for row in rows}
+    return set(named) <= found
+
+
+def claim(connection: Connection, accepted: UnverifiedEnvelope, index: int) -> None:
+    """Let the recipients of an envelope that is accepted at leaf `index` read what their rows name (ATT-5)."""
+    sender, expires = accepted.common.device_id, accepted.common.expires
+    rows = [
+        {"device_id": row.device_id, "idx": index, "blob_id": one, "sender_device": sender, "expires": expires}
+        for row in accepted.rows
+        for one, _ in row.blobs
+    ]
+    if not rows:
+        return
+    connection.execute(insert(blob_row), rows)
+    for blob_id in {row["blob_id"] for row in rows}:
+        connection.execute(
+            update(blob)
+            .where(blob.c.sender_device == sender, blob.c.blob_id == blob_id, blob.c.expires < expires)
+            .values(expires=expires)
+        )
+
+
+def readable(
+    connection: Connection, device: KeyId, envelope_id: EnvelopeId, blob_id: BlobId, now: int
+) -> tuple[BlobKey, int] | None:
+    """Return the blob that a row of `envelope_id` addressed to `device` names, and its size (ATT-5)."""
+    row = connection.execute(
+        select(blob.c.sender_device, blob.c.size)
+        .join(blob_row, and_(blob_row.c.sender_device == blob.c.sender_device, blob_row.c.blob_id == blob.c.blob_id))
+        .join(envelope, envelope.c.idx == blob_row.c.idx)
+        .where(
+            blob_row.c.device_id == device,
+            blob_row.c.blob_id == blob_id,
+            blob_row.c.expires > now,
+            envelope.c.envelope_id == envelope_id,
+        )
+    ).one_or_none()
+    return None if row is None else (BlobKey(KeyId(row.sender_device), blob_id), row.size)
+
+
+def collect(connection: Connection, device: KeyId, envelope_id: EnvelopeId, blob_id: BlobId) -> BlobKey | None:
+    """Take `device` off the readers of a blob; return the blob if it was the last, and its row is deleted."""
+    index = select(envelope.c.idx).where(envelope.c.envelope_id == envelope_id).scalar_subquery()
+    which = and_(blob_row.c.device_id == device, blob_row.c.idx == index, blob_row.c.blob_id == blob_id)
+    sender = connection.scalar(select(blob_row.c.sender_device).where(which))
+    if sender is None:
+        return None
+    connection.execute(delete(blob_row).where(which))
+    key = BlobKey(KeyId(sender), blob_id)
+    gone = connection.execute(delete(blob).where(_is(key), ~_IS_CLAIMED)).rowcount
+    return key if gone else None
+
+
+def expired(connection: Connection, now: int, most: int) -> list[BlobKey]:
+    """Delete at most `most` blobs past their time, with the claims on them; return which (ATT-6)."""
+    connection.execute(delete(blob_row).where(blob_row.c.expires <= now))
+    rows = connection.execute(
+        select(blob.c.sender_device, blob.c.blob_id).where(blob.c.expires <= now, ~_IS_CLAIMED).limit(most)
+    ).all()
+    keys = [BlobKey(KeyId(row.sender_device), BlobId(row.blob_id)) for row in rows]
+    for key in keys:
+        connection.execute(delete(blob).where(_is(key)))
+    return keys
+
+
+def stored(connection: Connection) -> set[BlobKey]:
+    """Return every blob."""
+    rows = connection.execute(select(blob.c.sender_device, blob.c.blob_id))
+    return {BlobKey(KeyId(row.sender_device), BlobId(row.blob_id)) for row in rows}
+
+
+def _is(key: BlobKey) -> ColumnElement[bool]:
+    return and_(blob.c.sender_device == key.sender_device, blob.c.blob_id == key.blob_id)
