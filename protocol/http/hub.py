@@ -260,7 +260,7 @@ REDEEM_CODE = Operation(
     request=CodeRedemption,
     status=201,
     errors=(MalformedEnvelope, BadSignature, EnrolmentRefused, StoreFull),
-    example=Example(request={"code_id": _CODE, "request": "goQB", "mac": _B32}),
+    example=Example(request={"code_id": _CODE, "request": "goQB", "mac": _B32, "proof": _B32}),
 )
 GET_KEY_REQUEST = Operation(
     id="getKeyRequest",
