@@ -139,6 +139,15 @@ async def close(tx: Transaction, envelope_id: EnvelopeId, state: AttemptState, e
     )
 
 
+async def lapse_unsent(tx: Transaction, error: str) -> None:
+    """End every attempt that the hub has not accepted."""
+    await tx.connection.execute(
+        update(attempt)
+        .where(attempt.c.state == AttemptState.READY)
+        .values(state=AttemptState.LAPSED, error=error, sealed_bytes=None)
+    )
+
+
 async def by_id(tx: Transaction, envelope_id: EnvelopeId) -> Attempt | None:
     """Return our attempt of that id, or None."""
     row = (await tx.connection.execute(select(attempt).where(attempt.c.envelope_id == envelope_id))).one_or_none()

@@ -4,7 +4,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from connectors.store.engine import Transaction
 from connectors.store.tables import prekey
@@ -69,3 +69,8 @@ async def logged(tx: Transaction, epoch: int, at: int) -> None:
 async def destroyed(tx: Transaction, epoch: int) -> None:
     """Note that the seed of `epoch` is gone."""
     await tx.connection.execute(update(prekey).where(prekey.c.epoch == epoch).values(state=PrekeyState.DESTROYED))
+
+
+async def forget_all(tx: Transaction) -> None:
+    """Forget every prekey: they were another device's, and their seeds are not here (BAK-3)."""
+    await tx.connection.execute(delete(prekey))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, func, insert, select, update
+from sqlalchemy import Row, and_, func, insert, or_, select, update
 
 from connectors.store.engine import Transaction
 from connectors.store.tables import outgoing, recipient
@@ -14,6 +14,7 @@ from protocol import cbor
 from protocol.address import DeskAddress
 from protocol.errors import NotFound
 from protocol.ids import EnvelopeId, MessageId
+from protocol.rows import EnvelopeClass
 from protocol.sequence import Position
 from protocol.shapes import as_int, as_list, as_text, as_tuple
 
@@ -198,6 +199,20 @@ async def requeue(tx: Transaction, row: RecipientRow, *, now: int, error: str | 
         error=error,
         accepted_at=None,
         complaints=row.complaints + int(complained),
+    )
+
+
+async def reopen_under_way(tx: Transaction, now: int, error: str) -> None:
+    """Have everything sealed anew that is sent and not known to be opened (SEQ-4).
+
+    Receipts are never known to be opened; those that the hub accepted stay as they are.
+    """
+    receipts = select(outgoing.c.message_id).where(outgoing.c.klass == EnvelopeClass.RECEIPT)
+    accepted_message = and_(recipient.c.state == RecipientState.ACCEPTED, recipient.c.message_id.not_in(receipts))
+    await tx.connection.execute(
+        update(recipient)
+        .where(or_(recipient.c.state == RecipientState.SEALED, accepted_message))
+        .values(state=RecipientState.QUEUED, next_try_at=now, error=error, accepted_at=None)
     )
 
 

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`throughcare backup-key`, `backup` and `restore`: so that a lost machine does not lose an agency's cases."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import click
+
+from connectors.cli.passphrase import read_passphrase
+from connectors.cli.voice import Voice, speaks
+from connectors.config import Profile, load
+from connectors.enrolment.configuration import write_configuration
+from connectors.enrolment.visit import now_ms, visiting
+from connectors.installation import Enrolment, open_installation
+from keys.backupfile import make_backup_key, open_backup_key, read_backup_public
+from keys.sealedfile import CONNECTOR, SMALL
+from protocol.http.fields import format_time
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+@click.command("backup-key")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option("--passphrase-file", type=FILE, help="File with a passphrase for the key (- is standard input).")
+@click.option("--demo", is_flag=True, help="Weaker but faster protection of the key, for trying out only.")
+@speaks
+def backup_key(folder: Path, passphrase_file: Path | None, demo: bool, voice: Voice) -> None:
+    """Make the key that opens backups, to be kept offline."""
+    passphrase = read_passphrase(passphrase_file, "the backup key")
+    kept, public = make_backup_key(folder, passphrase, SMALL if demo else CONNECTOR)
+    voice.data({"key": str(kept), "public": str(public)}, [f"{public} is for every machine that makes backups."])
+    voice.say(f"Keep {kept} and its passphrase offline, apart from each other: they open every backup.")
+
+
+@click.command()
+@click.argument("target", metavar="FILE", type=FILE)
+@click.option("--config", "config_file", required=True, type=FILE, help="The connector's configuration file.")
+@click.option("--public-key", required=True, type=FILE, help="The backup.pub that `throughcare backup-key` made.")
+@speaks
+def backup(target: Path, config_file: Path, public_key: Path, voice: Voice) -> None:
+    """Write a sealed backup of a connector, also while it runs."""
+    from connectors.app import read_passphrase as configured_passphrase
+    from connectors.backup import make_backup
+
+    public = read_backup_public(public_key)
+    section = load(config_file, os.environ).settings.connector
+    installation = open_installation(section.data_dir, configured_passphrase(section))
+    make_backup(section.data_dir, installation, target, public, now_ms())
+    size = target.stat().st_size
+    voice.data({"file": str(target), "bytes": size}, [f"{target}: {size} bytes"])
+
+
+@click.command()
+@click.argument("source", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option("--key", "key_file", required=True, type=FILE, help="The backup.key that was kept offline.")
+@click.option("--key-passphrase-file", type=FILE, help="File with the key's passphrase (- is standard input).")
+@click.option("--data-dir", required=True, type=FOLDER, help="The connector's new folder; empty, or not there yet.")
+@click.option("--passphrase-file", type=FILE, help="File with a passphrase for the new keystore.")
+@click.option("--hub-url", help="The hub's URL, if it is not the one of the enrolment any more.")
+@click.option("--revoke", is_flag=True, help="Revoke the lost device too: it may be in strange hands.")
+@click.option("--demo", is_flag=True, help="Weaker but faster protection of the keystore, for trying out only.")
+@speaks
+def restore(
+    source: Path,
+    key_file: Path,
+    key_passphrase_file: Path | None,
+    data_dir: Path,
+    passphrase_file: Path | None,
+    hub_url: str | None,
+    revoke: bool,
+    demo: bool,
+    voice: Voice,
+) -> None:
+    """Give an agency whose machine is lost a new device from a backup."""
+    from connectors.backup import new_folder, open_backup
+    from connectors.backup import restore as restore_into
+
+    secret = open_backup_key(key_file, read_passphrase(key_passphrase_file, "the backup key"))
+    passphrase = read_passphrase(passphrase_file, "the new keystore")
+    with new_folder(data_dir) as folder:
+        opened = open_backup(source, secret, folder)
+
+        async def publish() -> Enrolment:
+            async with visiting(hub_url or opened.enrolment.hub_url) as hub:
+                params = SMALL if demo else CONNECTOR
+                return await restore_into(opened, folder, hub, passphrase, now_ms(), revoke=revoke, params=params)
+
+        enrolment = asyncio.run(publish())
+    config = write_configuration(
+        data_dir,
+        passphrase_file if passphrase_file and str(passphrase_file) != "-" else data_dir / "passphrase",
+        profile=Profile.DEMO if demo else Profile.PRODUCTION,
+    )
+    made = format_time(opened.made_at)
+    voice.data(
+        {"agency": enrolment.agency, "device": enrolment.device_key_id.hex(), "backup_made_at": made},
+        [f"{enrolment.agency} has a new device; its cases are as of {made}."],
+    )
+    voice.say(
+        "Never start the old machine's connector again. What was under way comes by itself, sealed anew. What was\n"
+        f"opened on the old machine after {made} is not in the backup: ask its senders to send it again.\n"
+        f"next:  throughcare connector run --config {config}"
+    )
