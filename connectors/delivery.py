@@ -5,12 +5,13 @@ Everything here happens inside the transaction that also writes the replay cache
 that a crash leaves either all of it or nothing (CON-3).
 """
 
+from collections import Counter
 from dataclasses import replace
 
 from connectors.logs import Log
 from connectors.receipts import OPENED, read_report, report
 from connectors.resealing import Resealing
-from connectors.store import incoming, outgoing, quarantine, sequences
+from connectors.store import incoming, outgoing, quarantine, resealed, sequences
 from connectors.store.engine import Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage, ReceivedSection
 from connectors.store.quarantine import Quarantined
@@ -39,11 +40,16 @@ class Delivery:
     async def deliver(self, tx: Transaction, message: VerifiedMessage, raw: bytes, marks: tuple[str, ...]) -> None:
         """Take in a message that passed every check; a known message_id is answered again and does nothing else.
 
-        Raises `SequenceError` for a fork (SEQ-2) and what `Resealing.report` raises.
+        Raises `SequenceError` for a fork (SEQ-2) or for a known message_id that carries something else (SEQ-5), and
+        what `Resealing.report` raises.
         """
+        received = _received(message, marks, self._clock())
         known = await incoming.known(tx, message.message_id, message.sender_desk, message.recipient_desk)
         if known is None:
-            await self._take_in(tx, _received(message, marks, self._clock()), raw)
+            await self._take_in(tx, received, raw)
+        else:
+            check_same(known, received)
+            await resealed.keep(tx, known, received, raw)
         if not message.klass.bare:
             # Also for a message sealed anew: that it was says that our first receipt did not arrive.
             await self._answer(tx, message)
@@ -116,6 +122,37 @@ class Delivery:
             deadline=now + self._receipt_life,
         )
         await outgoing.add(tx, answer, {message.sender_desk: Plan()})
+
+
+def check_same(first: ReceivedMessage, again: ReceivedMessage) -> None:
+    """Raise `SequenceError` unless `again` is `first` sealed anew (SEQ-5).
+
+    A1 says that the message was opened. Were other content answered under a known message_id, its sender would hold
+    a signed word for something that nobody here ever saw. Sections may be fewer: what goes is decided at every
+    sealing (CON-7).
+    """
+    if _identity(first) != _identity(again):
+        raise SequenceError("A message came again under its id, but is not the same message.")
+    if not _contents(again) <= _contents(first):
+        raise SequenceError("A message came again under its id with another section.")
+
+
+def _identity(message: ReceivedMessage) -> tuple[object, ...]:
+    return (
+        message.thread,
+        message.klass,
+        message.payload_type,
+        message.payload_version,
+        message.payload,
+        message.label,
+        message.seq,
+        message.previous,
+    )
+
+
+def _contents(message: ReceivedMessage) -> Counter[tuple[str, str, str, bytes]]:
+    # Without numbers: a section that goes to fewer desks is counted anew in each envelope.
+    return Counter((one.category, one.purpose, one.label, one.body) for one in message.sections)
 
 
 def _box(message: ReceivedMessage) -> Box:

@@ -146,6 +146,17 @@ incoming: Final = Table(
 )
 """Verified messages of others; the unique constraint is what gives each one effect (ENV-19)."""
 
+resealed: Final = Table(
+    "resealed",
+    metadata,
+    Column("envelope_id", LargeBinary, primary_key=True),
+    Column("incoming_position", Integer, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("sealed_slice", LargeBinary, nullable=False),
+)
+"""Later sealings of a message that was taken in before: what each answered digest stands for (SEQ-5)."""
+
 replay: Final = Table(
     "replay",
     metadata,

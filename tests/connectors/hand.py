@@ -1,23 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tests do by hand: seal whatever a liar would, and look at what became of it."""
 
+from dataclasses import replace
+from typing import Any
+
 from sqlalchemy import func, select
 
 from connectors.receipts import report
 from connectors.store import outgoing, tables
 from connectors.store.recipients import Plan
+from keys.sealing import MessageDraft, Recipient, SectionDraft, choose_prekey, seal
 from protocol.address import AgencyAddress, DeskAddress
 from protocol.clearance import DeskFunction
 from protocol.content import encode_payload
 from protocol.frames import Item
 from protocol.handover import parties_for
 from protocol.http.handovers import RecipientView
-from protocol.ids import Kind, MessageId, ThreadId, new_id, text
+from protocol.ids import EnvelopeId, Kind, MessageId, ThreadId, new_id, text
 from protocol.limits import DAY
 from protocol.receipts import parse_receipt
+from protocol.rows import EnvelopeClass
 from tests.connectors.conftest import World
 from tests.connectors.stations import Station, package, person_section
-from tests.programme import Sealed, Sender
+from tests.programme import Member, Sealed, Sender
 
 
 def offer() -> bytes:
@@ -28,6 +33,7 @@ def offer() -> bytes:
 
 
 BODY = encode_payload(person_section("sent by hand").body)
+OFFER = offer()
 
 
 class Hand:
@@ -88,3 +94,41 @@ async def digest_of(station: Station, message_id: MessageId) -> bytes:
     receipt = (await only_recipient(station, message_id)).receipt
     assert receipt is not None
     return parse_receipt(receipt).body.detail.digest
+
+
+def sealed_as(
+    world: World,
+    member: Member,
+    desk: DeskAddress,
+    message_id: MessageId,
+    *bodies: bytes,
+    thread: ThreadId | None = None,
+    **changes: Any,
+) -> bytes:
+    """Return an envelope of `member` to `desk` under whatever message_id and place it likes."""
+    programme, now = world.hub.programme, world.hub.clock()
+    choice = choose_prekey(programme.directory, desk, now)
+    section = changes.pop("section", SectionDraft("identity", "continuity-of-care", "standard", BODY))
+    seq, previous = changes.pop("seq", 1), changes.pop("previous", None)
+    sections = tuple(replace(section, body=body) for body in bodies)
+    draft = MessageDraft(
+        sender_desk=member.desk,
+        agency=member.address,
+        klass=EnvelopeClass.REFERRAL,
+        message_id=message_id,
+        thread=thread or ThreadId(new_id()),
+        after=(),
+        expires=now + 30 * DAY,
+        payload_type="handover.offer",
+        payload_version=1,
+        payload=OFFER,
+        label="standard",
+        sections=sections,
+        actor=member.actor,
+    )
+    numbers = tuple(range(1, len(sections) + 1))
+    recipient = Recipient(desk, choice.device.key_id, choice.prekey.epoch, choice.prekey.public, numbers, seq, previous)
+    size_and_root = (programme.directory.size, programme.directory.root)
+    return seal(
+        replace(draft, **changes), [recipient], member.device, size_and_root, now=now, envelope_id=EnvelopeId(new_id())
+    )
