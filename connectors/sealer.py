@@ -5,9 +5,12 @@ Recipients, devices and prekeys come from this connector's own replayed director
 (DIR-12). The sealed bytes and the state of every desk are stored in one transaction before anything is sent.
 """
 
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.composition import Composer, Composition, compose
 from connectors.directory_sync import DirectorySync
@@ -24,9 +27,20 @@ from keys.signing import DeviceSigner
 from protocol import ids
 from protocol.address import DeskAddress, agency_of
 from protocol.envelope import parse_envelope
-from protocol.errors import DirectoryError, EnvelopeError, InvalidInput, NothingToSend, RecipientUnavailable
+from protocol.errors import (
+    DirectoryError,
+    EnvelopeError,
+    InternalError,
+    InvalidInput,
+    NothingToSend,
+    OurError,
+    RecipientUnavailable,
+    ThroughcareError,
+)
 from protocol.ids import EnvelopeId, KeyId, MessageId
 
+TRANSIENT: Final = (OurError, SQLAlchemyError, sqlite3.Error, OSError, MemoryError)
+"""Faults of the machine: they pass, and what is queued stays queued."""
 _AT_ONCE: Final = 20
 """Messages sealed in one step, before the loop looks at other work."""
 
@@ -81,12 +95,25 @@ class Sealer:
             return 0
         async with self._directory.settled():
             self._directory.check_sealing()
-            return sum([await self._seal_message(message_id) for message_id in due])
+            return sum([await self._try_message(message_id) for message_id in due])
 
     async def _expire(self) -> None:
         async with self._store.write() as tx:
             for message_id, desk in await recipients.overdue(tx, self._clock()):
                 await recipients.expire(tx, message_id, [desk])
+
+    async def _try_message(self, message_id: MessageId) -> int:
+        """Seal for one message; one that cannot be composed fails visibly, and holds up no other (CON-8)."""
+        try:
+            return await self._seal_message(message_id)
+        except TRANSIENT:
+            raise
+        except Exception as error:  # noqa: BLE001 # whatever it is, the other messages must go out
+            told = error if isinstance(error, ThroughcareError) else InternalError()
+            self._log.event("part-failed", part="sealer", code=type(error).__name__)
+            async with self._store.write() as tx:
+                await recipients.fail_queued(tx, message_id, self._clock(), told.code)
+            return 0
 
     async def _seal_message(self, message_id: MessageId) -> int:
         # One transaction from reading the state to storing the bytes: two processes never seal for one desk.

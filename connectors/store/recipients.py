@@ -221,6 +221,19 @@ async def fail(tx: Transaction, message_id: MessageId, desks: Sequence[DeskAddre
     await _set(tx, message_id, desks, state=RecipientState.FAILED, error=error)
 
 
+async def fail_queued(tx: Transaction, message_id: MessageId, now: int, error: str) -> None:
+    """Give up on all desks that were to be sealed for now, without reading what is stored of them (CON-8)."""
+    await tx.connection.execute(
+        update(recipient)
+        .where(
+            recipient.c.message_id == message_id,
+            recipient.c.state == RecipientState.QUEUED,
+            recipient.c.next_try_at <= now,
+        )
+        .values(state=RecipientState.FAILED, error=error)
+    )
+
+
 async def expire(tx: Transaction, message_id: MessageId, desks: Sequence[DeskAddress]) -> None:
     """Note that the message's deadline passed before these desks opened it."""
     await _set(tx, message_id, desks, state=RecipientState.EXPIRED, error="expired")
