@@ -184,7 +184,8 @@ async def restore(
     old = opened.enrolment
     pins = Pins(old.domain, old.root_fingerprint, _anchor(old.directory), _anchor(old.audit))
     await check_hub(hub, pins)
-    entry = (await replay(hub, pins)).agency(old.agency, now)
+    directory = await replay(hub, pins)
+    entry = directory.agency(old.agency, now)
     if entry is None or entry.identity != opened.agency.public:
         raise EnrolmentRefused(
             "The directory has no certificate for the keys in this backup (ended, revoked or replaced). "
@@ -205,13 +206,14 @@ async def restore(
         keystore.put(name, name, seed)
     enrolment = old.model_copy(update={"device_key_id": device.key_id})
     places.write_enrolment(folder, enrolment)
+    lost = directory.device(old.device_key_id)
+    if revoke and lost is not None and lost.revoked_index is None:
+        revocation = Revocation(old.device_key_id, "lost")
+        await hub.submit_statement(_signed(revocation, limits.DEVICE_LIFE, opened.agency, now))
     # The last step, since it takes the desks from the old device: from here on senders seal for the new one.
     desks = tuple(desk_name(desk) for desk in old.desks)
     certificate = Device(old.agency, device.public, desks, device_proof(old.agency, device))
     await hub.submit_statement(_signed(certificate, limits.DEVICE_LIFE, opened.agency, now))
-    if revoke:
-        lost = Revocation(old.device_key_id, "lost")
-        await hub.submit_statement(_signed(lost, limits.DEVICE_LIFE, opened.agency, now))
     return enrolment
 
 

@@ -2,8 +2,6 @@
 """From an empty machine to an enrolled agency, typed command by command, and what is refused on the way (attack 59)."""
 
 import json
-import re
-import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,97 +15,23 @@ from connectors.cli import main
 from connectors.cli.handover_send import officer_of
 from connectors.enrolment import application
 from connectors.installation import read_enrolment
-from connectors.sandbox.ports import free_ports
 from keys.sealedfile import SMALL
 from protocol.enrolment import parse_code
 from protocol.errors import NotFound
 from protocol.ids import Kind, text
-from tests.scenarios.running import BIN, Typist, started
-
-
-class Town:
-    """An authority with a hub that runs, in one folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.authority = folder / "authority"
-        self.hub_url = ""
-
-    def passphrase(self, name: str) -> Path:
-        return self.authority / "passphrases" / f"{name}.passphrase"
-
-    def hub_config(self, root_fingerprint: str) -> Path:
-        port, admin = free_ports(2)
-        (self.folder / "hub.passphrase").write_text("a hub's passphrase\n")
-        (self.folder / "hub.passphrase").chmod(0o600)
-        config = self.folder / "hub.toml"
-        config.write_text(
-            f'[hub]\ndomain = "hub.example"\ndata_dir = "hub"\nprofile = "demo"\nport = {port}\nadmin_port = {admin}\n'
-            f'passphrase_file = "hub.passphrase"\nroot_fingerprint = "{root_fingerprint}"\n'
-        )
-        return config
-
-
-def quiet(*arguments: str | Path) -> None:
-    """Type a command that must go well."""
-    assert main([*map(str, arguments), "--quiet"]) == 0
+from tests.scenarios.running import Typist
+from tests.scenarios.town import Town, approve, enrol, invited, opened_town, words_in
 
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    place = Town(tmp_path_factory.mktemp("town"))
-    names = ("--domain", "hub.example", "--programme", "P", "--jurisdiction", "J", "--root-persons", "1")
-    quiet("authority", "init", place.authority, *names)
-    fingerprint = open_office(place.authority).facts.root_fingerprint.hex()
-    config = place.hub_config(fingerprint)
-    subprocess.run([BIN / "throughcare-hub", "init", "--config", config], check=True, capture_output=True)
-    with started(BIN / "throughcare-hub", "run", "--config", config, "--ready-json") as hub:
-        place.hub_url = hub.ready["url"]
-        quiet("authority", "publish", place.authority, "--hub", place.folder / "hub" / "hub-public.json")
+    with opened_town(tmp_path_factory.mktemp("town")) as place:
         yield place
 
 
 @pytest.fixture
 def type_(capsys: pytest.CaptureFixture[str]) -> Typist:
     return Typist(capsys)
-
-
-def invited(town: Town, type_: Typist, agency: str, *more: str) -> Path:
-    """Return the file of a fresh code for an agency."""
-    target = town.folder / f"{agency}.code"
-    spoken = type_(
-        "authority", "invite", town.authority, "--agency", agency, "--name", agency.title(), "--kind", "probation",
-        "--desk", "intake=probation-intake", "--approver", "1", "--passphrase-file", town.passphrase("approver-1"),
-        "--out", target, "--json", *more,
-    )  # fmt: skip
-    assert spoken.code == 0, spoken.err
-    return target
-
-
-def enrol(type_: Typist, folder: Path, code: Path | None = None, wait: int = 0) -> tuple[int, str, str]:
-    """Type `throughcare enrol` and return exit code, output and talk."""
-    secret = folder.parent / f"{folder.name}.passphrase"
-    secret.write_text("an agency's passphrase\n")
-    secret.chmod(0o600)
-    named = ["--code-file", str(code)] if code else ["--officer", "duty officer"]
-    spoken = type_(
-        "enrol", "--data-dir", folder, "--passphrase-file", secret, "--demo", "--wait", str(wait), "--json", *named
-    )
-    return spoken.code, spoken.out, spoken.err
-
-
-def words_in(talk: str) -> str:
-    found = re.search(r"^ {4}((?:[a-z]+ ){7}[a-z]+)$", talk, re.MULTILINE)
-    assert found, talk
-    return found[1]
-
-
-def approve(town: Town, type_: Typist, agency: str, number: int, words: str) -> tuple[int, str]:
-    spoken = type_(
-        "authority", "approve", town.authority, agency, "--approver", str(number), "--words", words,
-        "--passphrase-file", town.passphrase(f"approver-{number}"), "--json",
-    )  # fmt: skip
-    return spoken.code, spoken.err
 
 
 def test_enr_1_to_enr_5_an_agency_is_enrolled_command_by_command(town: Town, type_: Typist, tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ async def test_bak_2_a_refused_restore_leaves_nothing_and_takes_no_desk(drill: D
     )  # fmt: skip
 
 
-async def test_dir_2_a_stolen_machine_is_revoked_and_its_successor_is_in_force(drill: Drill) -> None:
+async def test_dir_2_a_stolen_machine_is_revoked_once_and_a_restore_can_be_done_again(drill: Drill) -> None:
     async with open_station(drill.old, drill.office, drill.installation, system_clock) as office:
         await office.look()
         await drill.make_key_and_backup()
@@ -175,5 +175,7 @@ async def test_dir_2_a_stolen_machine_is_revoked_and_its_successor_is_in_force(d
     directory = drill.hub.hub.directory.directory
     with pytest.raises(Revoked):
         directory.device_in_force(drill.installation.device.key_id, at=system_clock(), size=directory.size)
+    shutil.rmtree(drill.new)
+    await drill.restore("--revoke")
     restored = open_installation(drill.new, PASSPHRASE).device.key_id
     assert directory.device_in_force(restored, at=system_clock(), size=directory.size)

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drill: an agency's machine is lost and there is no backup; it enrols anew, and what was under way arrives."""
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from connectors.installation import open_installation
+from connectors.timing import system_clock
+from protocol.address import DeskAddress
+from protocol.http.handovers import MessageState
+from protocol.ids import MessageId
+from tests.connectors.stations import open_station, package, person_section
+from tests.programme import make_programme
+from tests.scenarios.running import Typist
+from tests.scenarios.town import Town, approve, enrol, invited, opened_town, words_in
+
+PASSPHRASE = b"an agency's passphrase"
+"""What `enrol` of the town writes into the passphrase file."""
+MEMBER = make_programme().members["gora-prison"]
+"""Unused by what is enrolled for real; a station only carries it."""
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    with opened_town(tmp_path_factory.mktemp("town")) as place:
+        yield place
+
+
+def enrolled(town: Town, type_: Typist, folder: Path, agency: str) -> None:
+    """Enrol an agency in `folder`, with words compared and two approvers."""
+    words = words_in(enrol(type_, folder, invited(town, type_, agency))[2])
+    for number in (1, 2):
+        assert approve(town, type_, agency, number, words)[0] == 0
+    assert enrol(type_, folder)[0] == 0
+
+
+def test_seq_4_dir_7_an_agency_without_a_backup_enrols_anew_and_gets_what_was_under_way(
+    town: Town, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    type_ = Typist(capsys)
+    sender, lost, again = tmp_path / "sender", tmp_path / "lost", tmp_path / "again"
+    enrolled(town, type_, sender, "sender")
+    enrolled(town, type_, lost, "finder")
+    desk = DeskAddress("intake.finder@hub.example")
+    sent = asyncio.run(_send(sender, desk))
+    shutil.rmtree(lost)
+    enrolled(town, type_, again, "finder")
+    states, sections = asyncio.run(_exchange(sender, again, sent))
+    assert states == {desk: MessageState.OPENED}
+    assert sections == 1
+
+
+async def _send(folder: Path, desk: DeskAddress) -> MessageId:
+    installation = open_installation(folder, PASSPHRASE)
+    async with open_station(folder, MEMBER, installation, system_clock) as sender:
+        await sender.look()
+        return await sender.send(desk, content=package(person_section()))
+
+
+async def _exchange(folder: Path, other: Path, sent: MessageId) -> tuple[dict[DeskAddress, MessageState], int]:
+    """Let both work for a while; return how the message stands at its sender, and how many sections came."""
+    async with (
+        open_station(folder, MEMBER, open_installation(folder, PASSPHRASE), system_clock) as sender,
+        open_station(other, MEMBER, open_installation(other, PASSPHRASE), system_clock) as finder,
+    ):
+        await finder.look()
+        await sender.look()
+        for _ in range(2):
+            for one in (sender, finder):
+                await one.turn()
+        await sender.turn()
+        return await sender.states(sent), len((await finder.view(sent)).sections)

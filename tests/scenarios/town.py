@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An authority and a hub that runs, and the commands by which an agency is enrolled with them."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from connectors.authority.office import open_office
+from connectors.cli import main
+from connectors.sandbox.ports import free_ports
+from tests.scenarios.running import BIN, Typist, started
+
+
+class Town:
+    """An authority with a hub that runs, in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.authority = folder / "authority"
+        self.hub_url = ""
+
+    def passphrase(self, name: str) -> Path:
+        return self.authority / "passphrases" / f"{name}.passphrase"
+
+    def hub_config(self, root_fingerprint: str) -> Path:
+        port, admin = free_ports(2)
+        (self.folder / "hub.passphrase").write_text("a hub's passphrase\n")
+        (self.folder / "hub.passphrase").chmod(0o600)
+        config = self.folder / "hub.toml"
+        config.write_text(
+            f'[hub]\ndomain = "hub.example"\ndata_dir = "hub"\nprofile = "demo"\nport = {port}\nadmin_port = {admin}\n'
+            f'passphrase_file = "hub.passphrase"\nroot_fingerprint = "{root_fingerprint}"\n'
+        )
+        return config
+
+
+def quiet(*arguments: str | Path) -> None:
+    """Type a command that must go well."""
+    assert main([*map(str, arguments), "--quiet"]) == 0
+
+
+@contextmanager
+def opened_town(folder: Path) -> Iterator[Town]:
+    """Found an authority and run its hub in `folder`."""
+    place = Town(folder)
+    names = ("--domain", "hub.example", "--programme", "P", "--jurisdiction", "J", "--root-persons", "1")
+    quiet("authority", "init", place.authority, *names)
+    fingerprint = open_office(place.authority).facts.root_fingerprint.hex()
+    config = place.hub_config(fingerprint)
+    subprocess.run([BIN / "throughcare-hub", "init", "--config", config], check=True, capture_output=True)
+    with started(BIN / "throughcare-hub", "run", "--config", config, "--ready-json") as hub:
+        place.hub_url = hub.ready["url"]
+        quiet("authority", "publish", place.authority, "--hub", place.folder / "hub" / "hub-public.json")
+        yield place
+
+
+def invited(town: Town, type_: Typist, agency: str, *more: str) -> Path:
+    """Return the file of a fresh code for an agency."""
+    target = town.folder / f"{agency}.code"
+    spoken = type_(
+        "authority", "invite", town.authority, "--agency", agency, "--name", agency.title(), "--kind", "probation",
+        "--desk", "intake=probation-intake", "--approver", "1", "--passphrase-file", town.passphrase("approver-1"),
+        "--out", target, "--json", *more,
+    )  # fmt: skip
+    assert spoken.code == 0, spoken.err
+    return target
+
+
+def enrol(type_: Typist, folder: Path, code: Path | None = None, wait: int = 0) -> tuple[int, str, str]:
+    """Type `throughcare enrol` and return exit code, output and talk."""
+    secret = folder.parent / f"{folder.name}.passphrase"
+    secret.write_text("an agency's passphrase\n")
+    secret.chmod(0o600)
+    named = ["--code-file", str(code)] if code else ["--officer", "duty officer"]
+    spoken = type_(
+        "enrol", "--data-dir", folder, "--passphrase-file", secret, "--demo", "--wait", str(wait), "--json", *named
+    )
+    return spoken.code, spoken.out, spoken.err
+
+
+def words_in(talk: str) -> str:
+    found = re.search(r"^ {4}((?:[a-z]+ ){7}[a-z]+)$", talk, re.MULTILINE)
+    assert found, talk
+    return found[1]
+
+
+def approve(town: Town, type_: Typist, agency: str, number: int, words: str) -> tuple[int, str]:
+    spoken = type_(
+        "authority", "approve", town.authority, agency, "--approver", str(number), "--words", words,
+        "--passphrase-file", town.passphrase(f"approver-{number}"), "--json",
+    )  # fmt: skip
+    return spoken.code, spoken.err
