@@ -19,7 +19,7 @@ from protocol.errors import NotAuthenticated
 from protocol.http.call import Answer, Call, Handler
 from protocol.http.connector import CONNECTOR_OPERATIONS
 from protocol.http.documents import CONNECTOR_TITLE, document_handlers
-from protocol.http.handovers import HandoverFilter, HandoverPath, HandoverRequest, Page
+from protocol.http.handovers import HandoverChoice, HandoverFilter, HandoverPath, HandoverRequest, Page
 from protocol.http.operation import Operation
 from protocol.http.serving import LOCAL_HOSTS, Exchange, Serving, bind_all
 
@@ -58,7 +58,9 @@ class Api:
 
     async def get_handover(self, call: Call[str]) -> Answer:
         """Show one handover with what this agency may see of it."""
-        return Answer(await self._handovers.show(call.path(HandoverPath).id))
+        choice = call.query(HandoverChoice)
+        view = await self._handovers.show(call.path(HandoverPath).id, sender=choice.sender, direction=choice.direction)
+        return Answer(view)
 
     async def list_desks(self, call: Call[str]) -> Answer:
         """List the desks of the directory."""

@@ -18,6 +18,7 @@ import aiohttp
 
 from connectors.access import read_token
 from protocol import ids
+from protocol.address import DeskAddress
 from protocol.errors import HubUnreachable
 from protocol.http import connector as operations
 from protocol.http.calling import Client, bearer, new_session
@@ -63,22 +64,47 @@ class ApiClient:
         )
 
     async def handovers(
-        self, *, direction: Direction | None = None, limit: int = 50, cursor: str | None = None
+        self,
+        *,
+        direction: Direction | None = None,
+        message_id: MessageId | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
     ) -> HandoverPage:
-        """Return a page of handovers, newest first; pass its `next_cursor` for the page that follows."""
+        """Return a page of handovers, newest first; pass its `next_cursor` for the page that follows.
+
+        With `message_id` those that stand under that id: senders choose ids, so there can be more than one.
+        """
         query = _page(limit, cursor)
+        if message_id is not None:
+            query["id"] = ids.text(Kind.MESSAGE, message_id)
         if direction is not None:
             query["direction"] = direction.value
         return await self._client.call(operations.LIST_HANDOVERS, HandoverPage, query=query)
 
-    async def handover(self, message_id: MessageId | str) -> HandoverView:
+    async def handover(
+        self,
+        message_id: MessageId | str,
+        *,
+        sender: DeskAddress | None = None,
+        direction: Direction | None = None,
+    ) -> HandoverView:
         """Return one handover, by its id or the id's text.
 
-        Raises `NotFound` alike for what does not exist and what is not this agency's (HTTP-4).
+        Raises `NotFound` alike for what does not exist and what is not this agency's (HTTP-4), and `Conflict` where
+        several stand under the id until `sender` or `direction` leaves one.
         """
+        query: dict[str, str | int] = {}
+        if sender is not None:
+            query["sender"] = sender
+        if direction is not None:
+            query["direction"] = direction.value
         shown = message_id if isinstance(message_id, str) else ids.text(Kind.MESSAGE, message_id)
         return await self._client.call(
-            operations.GET_HANDOVER, HandoverView, path={"id": ids.text(Kind.MESSAGE, ids.raw(Kind.MESSAGE, shown))}
+            operations.GET_HANDOVER,
+            HandoverView,
+            path={"id": ids.text(Kind.MESSAGE, ids.raw(Kind.MESSAGE, shown))},
+            query=query,
         )
 
     async def desks(self) -> operations.DeskPage:

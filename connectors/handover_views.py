@@ -97,14 +97,13 @@ async def _recipient(tx: Transaction, message: OutgoingMessage, row: RecipientRo
 
 
 async def received_view(tx: Transaction, messages: Sequence[ReceivedMessage]) -> HandoverView:
-    """Return a handover that came for one or more of our desks; `NotFound` if none did.
+    """Return a handover of one sender that came for one or more of our desks; `NotFound` if none did.
 
     Held messages show that they are there and nothing of their content: the one before them is missing.
     """
     if not messages:
         raise NotFound
     first = messages[0]
-    own = [message for message in messages if message.sender_desk == first.sender_desk]
     state = MessageState.HELD if first.state is IncomingState.HELD else MessageState.RECEIVED
     return HandoverView(
         id=first.message_id,
@@ -113,8 +112,10 @@ async def received_view(tx: Transaction, messages: Sequence[ReceivedMessage]) ->
         state=state,
         at=first.accepted_at,
         offer={} if state is MessageState.HELD else _json(first.payload),
-        sections=[view for message in own if message.state is IncomingState.DELIVERED for view in _sections(message)],
-        recipients=[await _own_desk(tx, message) for message in own],
+        sections=[
+            view for message in messages if message.state is IncomingState.DELIVERED for view in _sections(message)
+        ],
+        recipients=[await _own_desk(tx, message) for message in messages],
         origin=Origin(
             agency=first.agency,
             desk=first.sender_desk,

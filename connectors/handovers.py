@@ -24,6 +24,7 @@ from protocol.address import DeskAddress, agency_of
 from protocol.clearance import DeskFunction
 from protocol.content import encode_payload
 from protocol.errors import (
+    Conflict,
     InvalidInput,
     KeystoreError,
     MalformedEnvelope,
@@ -174,6 +175,7 @@ class Handovers:
                 tx,
                 PAYLOAD_TYPE,
                 direction=query.direction,
+                message_id=query.id,
                 before=_entry(tx, query.cursor),
                 limit=query.limit + 1,
             )
@@ -181,16 +183,31 @@ class Handovers:
             more = _cursor(tx, entries[query.limit - 1]) if len(entries) > query.limit else None
         return HandoverPage(items=items, next_cursor=more)
 
-    async def show(self, message_id: MessageId) -> HandoverView:
-        """Return one handover; `NotFound` alike for what does not exist and what is not ours."""
+    async def show(
+        self, message_id: MessageId, *, sender: DeskAddress | None = None, direction: Direction | None = None
+    ) -> HandoverView:
+        """Return one handover; `NotFound` alike for what does not exist and what is not ours.
+
+        Whoever has seen an id can send under it too. So where several handovers stand under it, of other senders or
+        in the other direction, none is picked: `Conflict` until `sender` or `direction` leaves one.
+        """
         async with self._store.read() as tx:
-            try:
-                message = await outgoing.load(tx, message_id)
-            except NotFound:
-                return await received_view(tx, await incoming.find(tx, message_id, PAYLOAD_TYPE))
-            if message.payload_type != PAYLOAD_TYPE:
-                raise NotFound
-            return await sent_view(tx, message)
+            sent = await _sent_as(tx, message_id) if direction is not Direction.RECEIVED else None
+            if sent is not None and sender not in (None, sent.sender_desk):
+                sent = None
+            received = await incoming.find(tx, message_id, PAYLOAD_TYPE) if direction is not Direction.SENT else []
+            received = [one for one in received if sender in (None, one.sender_desk)]
+            if len({one.sender_desk for one in received}) + (sent is not None) > 1:
+                raise Conflict("Several handovers stand under this id. Say which: ?sender=DESK, or ?direction=.")
+            return await received_view(tx, received) if sent is None else await sent_view(tx, sent)
+
+
+async def _sent_as(tx: Transaction, message_id: MessageId) -> OutgoingMessage | None:
+    try:
+        message = await outgoing.load(tx, message_id)
+    except NotFound:
+        return None
+    return message if message.payload_type == PAYLOAD_TYPE else None
 
 
 def _queued(message: OutgoingMessage, plans: dict[DeskAddress, Plan]) -> HandoverQueued:

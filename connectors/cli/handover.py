@@ -4,7 +4,8 @@
 `show ID` without `--agency` asks every connector of this machine that has a profile, and prints each
 agency's own view of the handover under that agency's name: in a sandbox sender and recipients are all here,
 and each still shows only what it holds. With `--json` the answer is then `{"items": [...]}`, and with
-`--agency` it is that one item; each item names its `agency`.
+`--agency` it is that one item; each item names its `agency`. Where several handovers stand under an id, all
+are shown, and the answer is a list also with `--agency`.
 """
 
 import asyncio
@@ -14,12 +15,13 @@ from typing import Any
 import click
 
 from connectors import home
+from connectors.api_client import ApiClient
 from connectors.cli.failures import then
 from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
 from connectors.cli.voice import Voice, speaks, table
-from protocol.errors import NotFound, Unavailable
+from protocol.errors import Conflict, NotFound, Unavailable
 from protocol.http.fields import format_time
-from protocol.http.handovers import Direction, HandoverPage, HandoverView, RecipientView
+from protocol.http.handovers import MAX_PAGE, Direction, HandoverPage, HandoverView, RecipientView
 from protocol.ids import Kind, MessageId, raw, text
 
 
@@ -68,9 +70,11 @@ def show(id_: str, agency: str | None, voice: Voice) -> None:
         voice.warn(f"the connector of {profile.name} does not answer")
     if not found:
         raise _nowhere(agency, silent)
+    if len(found) > len({profile.name for profile, _ in found}):
+        voice.warn("several handovers stand under this id; trust the sender that each names, not the id")
     items = [{"agency": profile.name, **view.model_dump(mode="json")} for profile, view in found]
     lines = (line for profile, view in found for line in describe(profile.name, view))
-    voice.data(items[0] if agency else {"items": items}, lines)
+    voice.data(items[0] if agency and len(items) == 1 else {"items": items}, lines)
 
 
 async def _views(
@@ -81,12 +85,22 @@ async def _views(
     for profile in profiles:
         try:
             async with connected(profile) as client:
-                found.append((profile, await client.handover(message_id)))
+                found += [(profile, view) for view in await _all_under(client, message_id)]
         except NotFound:
             continue
         except Unavailable:
             silent.append(profile)
     return found, silent
+
+
+async def _all_under(client: ApiClient, message_id: MessageId) -> list[HandoverView]:
+    """Return every handover that stands under the id: one, unless somebody has sent under another's id."""
+    try:
+        return [await client.handover(message_id)]
+    except Conflict:
+        listed = (await client.handovers(message_id=message_id, limit=MAX_PAGE)).items
+        which = dict.fromkeys((item.sender, item.direction) for item in listed)
+        return [await client.handover(message_id, sender=sender, direction=direction) for sender, direction in which]
 
 
 def _nowhere(agency: str | None, silent: list[home.Profile]) -> Exception:

@@ -7,6 +7,7 @@ from sqlalchemy import String, literal, select, tuple_, union_all
 
 from connectors.store.engine import Transaction
 from connectors.store.tables import incoming, outgoing
+from protocol.ids import MessageId
 
 SENT = "sent"
 RECEIVED = "received"
@@ -22,15 +23,24 @@ class Entry:
 
 
 async def page(
-    tx: Transaction, payload_type: str, *, direction: str | None, before: Entry | None, limit: int
+    tx: Transaction,
+    payload_type: str,
+    *,
+    direction: str | None,
+    message_id: MessageId | None,
+    before: Entry | None,
+    limit: int,
 ) -> list[Entry]:
-    """Return up to `limit` entries before `before`, newest first; `direction` None for both."""
+    """Return up to `limit` entries before `before`, newest first; None as `direction` or `message_id` is any."""
     sent = select(
         outgoing.c.created_at.label("at"), literal(SENT, String).label("direction"), outgoing.c.position
     ).where(outgoing.c.payload_type == payload_type)
     received = select(
         incoming.c.accepted_at.label("at"), literal(RECEIVED, String).label("direction"), incoming.c.position
     ).where(incoming.c.payload_type == payload_type)
+    if message_id is not None:
+        sent = sent.where(outgoing.c.message_id == message_id)
+        received = received.where(incoming.c.message_id == message_id)
     parts = {SENT: [sent], RECEIVED: [received]}.get(direction or "", [sent, received])
     entries = union_all(*parts).subquery()
     place = tuple_(entries.c.at, entries.c.direction, entries.c.position)

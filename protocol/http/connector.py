@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from protocol.errors import (
+    Conflict,
     IdempotencyKeyReused,
     InvalidInput,
     NotFound,
@@ -29,6 +30,7 @@ from protocol.http.fields import (
 )
 from protocol.http.handovers import (
     Code,
+    HandoverChoice,
     HandoverFilter,
     HandoverPage,
     HandoverPath,
@@ -225,10 +227,16 @@ GET_HANDOVER = Operation(
     method=Method.GET,
     path="/v1/handovers/{id}",
     summary="Get one handover with the sections that this agency holds.",
+    description=(
+        "Senders choose ids, and one can use an id that it has seen. Where handovers of several senders, or one sent "
+        "and one received, stand under an id, the answer is 409 until `sender` or `direction` says which is meant; "
+        "`GET /v1/handovers?id=` lists them."
+    ),
     auth=Auth.TOKEN,
     parameters=HandoverPath,
+    query=HandoverChoice,
     response=HandoverView,
-    errors=(NotFound,),
+    errors=(NotFound, Conflict),
     answer_limit=8 << 20,
     example=Example(
         path={"id": _MESSAGE},

@@ -118,9 +118,10 @@ class Page(QueryModel):
 
 
 class HandoverFilter(Page):
-    """Which handovers to list."""
+    """Which handovers to list: those of one direction, or all that came or went under one id."""
 
     direction: Direction | None = None
+    id: MessageIdText | None = None
 
 
 class HandoverItem(ResponseModel):
@@ -147,6 +148,13 @@ class HandoverPath(QueryModel):
     """Path parameters of one handover."""
 
     id: MessageIdText
+
+
+class HandoverChoice(QueryModel):
+    """Which one is meant, where several stand under one id: another agency can send under an id that it has seen."""
+
+    sender: DeskText | None = None
+    direction: Direction | None = None
 
 
 class SectionView(ResponseModel):
