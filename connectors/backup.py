@@ -173,13 +173,15 @@ async def restore(
     passphrase: bytes,
     now: int,
     *,
-    revoke: bool,
+    hub_url: str | None = None,
+    revoke: bool = False,
     params: KdfParams = CONNECTOR,
 ) -> Enrolment:
     """Make the installation in `folder` whole: new keystore, new device, published at the hub; return its enrolment.
 
-    With `revoke` the lost device is revoked as well. Raises `EnrolmentRefused` if the hub is not the pinned one, or
-    if the authority vouches for other keys of the agency by now: then only a new enrolment helps.
+    `hub_url` is where the hub is now, if not where it was at the enrolment. With `revoke` the lost device is revoked
+    as well. Raises `EnrolmentRefused` if the hub is not the pinned one, or if the authority vouches for other keys
+    of the agency by now: then only a new enrolment helps.
     """
     old = opened.enrolment
     pins = Pins(old.domain, old.root_fingerprint, _anchor(old.directory), _anchor(old.audit))
@@ -204,7 +206,10 @@ async def restore(
     }
     for name, seed in kept.items():
         keystore.put(name, name, seed)
-    enrolment = old.model_copy(update={"device_key_id": device.key_id})
+    pinned = old.directory.model_copy(update={"minimum_size": directory.size})
+    enrolment = old.model_copy(
+        update={"device_key_id": device.key_id, "directory": pinned, "hub_url": hub_url or old.hub_url}
+    )
     places.write_enrolment(folder, enrolment)
     lost = directory.device(old.device_key_id)
     if revoke and lost is not None and lost.revoked_index is None:

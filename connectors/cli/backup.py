@@ -9,7 +9,7 @@ import click
 
 from connectors.cli.passphrase import read_passphrase
 from connectors.cli.voice import Voice, speaks
-from connectors.config import Profile, load
+from connectors.config import Profile, check_hub_url, load
 from connectors.enrolment.configuration import write_configuration
 from connectors.enrolment.visit import now_ms, visiting
 from connectors.installation import Enrolment, open_installation
@@ -82,10 +82,21 @@ def restore(
     with new_folder(data_dir) as folder:
         opened = open_backup(source, secret, folder)
 
+        if hub_url is not None:
+            check_hub_url(Profile.DEMO if demo else Profile.PRODUCTION, hub_url)
+
         async def publish() -> Enrolment:
             async with visiting(hub_url or opened.enrolment.hub_url) as hub:
-                params = SMALL if demo else CONNECTOR
-                return await restore_into(opened, folder, hub, passphrase, now_ms(), revoke=revoke, params=params)
+                return await restore_into(
+                    opened,
+                    folder,
+                    hub,
+                    passphrase,
+                    now_ms(),
+                    hub_url=hub_url,
+                    revoke=revoke,
+                    params=SMALL if demo else CONNECTOR,
+                )
 
         enrolment = asyncio.run(publish())
     config = write_configuration(

@@ -17,6 +17,7 @@ from connectors.installation import (
     PREKEY_PREFIX,
     Installation,
     open_installation,
+    read_enrolment,
 )
 from connectors.timing import system_clock
 from keys.backupfile import open_backup_key, read_backup
@@ -176,6 +177,9 @@ async def test_dir_2_a_stolen_machine_is_revoked_once_and_a_restore_can_be_done_
     with pytest.raises(Revoked):
         directory.device_in_force(drill.installation.device.key_id, at=system_clock(), size=directory.size)
     shutil.rmtree(drill.new)
-    await drill.restore("--revoke")
+    moved = drill.hub.url.replace("localhost", "127.0.0.1")
+    await drill.restore("--revoke", "--hub-url", moved)
+    enrolment = read_enrolment(drill.new)
+    assert (enrolment.hub_url, enrolment.directory.minimum_size) == (moved, directory.size - 1)
     restored = open_installation(drill.new, PASSPHRASE).device.key_id
     assert directory.device_in_force(restored, at=system_clock(), size=directory.size)
