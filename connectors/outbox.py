@@ -6,6 +6,7 @@ tried again with growing, jittered pauses; a refusal because the directory moved
 anew; everything else is permanent and shown at once.
 """
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +16,7 @@ from connectors.store import attempts, recipients
 from connectors.store.attempts import AttemptState, ReadyEnvelope
 from connectors.store.engine import Store, Transaction
 from connectors.store.recipients import RecipientRow, RecipientState
-from connectors.timing import Chance, Clock, patience, pause, system_chance
+from connectors.timing import Chance, Clock, pause, refused_pause, system_chance
 from keys.verifying import verify_receipt
 from protocol.errors import (
     EnvelopeError,
@@ -50,9 +51,17 @@ class Outbox:
     """Sends what the sealer made. `step` may be called at any time."""
 
     def __init__(
-        self, store: Store, audit: PinnedLog, clock: Clock, log: Log, *, chance: Chance = system_chance
+        self,
+        store: Store,
+        audit: PinnedLog,
+        wanted: asyncio.Event,
+        clock: Clock,
+        log: Log,
+        *,
+        chance: Chance = system_chance,
     ) -> None:
-        """`audit` is the pinned log whose receipts are believed."""
+        """`audit` is the pinned log whose receipts are believed; `wanted` asks for a newer directory."""
+        self._wanted = wanted
         self._store = store
         self._audit = audit
         self._clock = clock
@@ -89,7 +98,7 @@ class Outbox:
                 return
         async with self._store.write() as tx:
             for envelope_id in await attempts.lapsed(tx, now):
-                await self._seal_anew(tx, envelope_id, AttemptState.LAPSED, Expired.code, now, now)
+                await self._seal_anew(tx, envelope_id, AttemptState.LAPSED, Expired.code, now, hold=False)
 
     async def _take(self, envelope: ReadyEnvelope, outcome: Outcome) -> None:
         now = self._clock()
@@ -107,8 +116,9 @@ class Outbox:
             refusal = outcome
         async with self._store.write() as tx:
             if isinstance(refusal, _SEAL_ANEW):
-                until = now + patience(0, self._chance)
-                await self._seal_anew(tx, envelope.envelope_id, AttemptState.LAPSED, refusal.code, now, until)
+                # The hub knows a newer directory: with this one a fresh sealing would be refused again.
+                self._wanted.set()
+                await self._seal_anew(tx, envelope.envelope_id, AttemptState.LAPSED, refusal.code, now, hold=True)
             elif refusal.retryable or isinstance(refusal, UnexpectedAnswer):
                 wait = max(pause(envelope.tries, self._chance), (refusal.retry_after or 0) * SECOND)
                 await attempts.postpone(
@@ -143,12 +153,14 @@ class Outbox:
             await recipients.fail(tx, row.message_id, [row.desk], refusal.code)
 
     async def _seal_anew(
-        self, tx: Transaction, envelope_id: EnvelopeId, state: AttemptState, code: str, now: int, until: int
+        self, tx: Transaction, envelope_id: EnvelopeId, state: AttemptState, code: str, now: int, *, hold: bool
     ) -> None:
+        """Close an attempt and queue its desks; `hold` them until the directory moves or a growing pause is over."""
         rows = await _waiting_on(tx, envelope_id)
         await attempts.close(tx, envelope_id, state, code)
         for row in rows:
-            await recipients.requeue(tx, row, now=max(now, until), error=code)
+            until = now + refused_pause(row.seals, self._chance) if hold else now
+            await recipients.requeue(tx, row, now=until, error=code)
 
 
 async def _waiting_on(tx: Transaction, envelope_id: EnvelopeId) -> list[RecipientRow]:

@@ -100,7 +100,7 @@ def make_parts(
         directory=directory,
         resealing=resealing,
         sealer=Sealer(store, directory, device, composers, settings.envelope_days * DAY, clock, log),
-        outbox=Outbox(store, audit, clock, log),
+        outbox=Outbox(store, audit, directory.wanted, clock, log),
         inbox=Inbox(
             store,
             directory,

@@ -48,6 +48,9 @@ class Resealing:
         attempt = await attempts.by_id(tx, body.detail.envelope_id)
         if attempt is None or attempt.digest != body.detail.digest:
             raise PolicyDenied("The notice is of an envelope that this connector did not send.")
+        if body.leaf.at < attempt.expires:
+            # Signed all the same: the quarantine keeps it as evidence against the hub.
+            raise PolicyDenied("The notice says that an envelope expired before its time.")
         await attempts.close(tx, attempt.envelope_id, AttemptState.EXPIRED, "expired")
         message = await outgoing.load(tx, attempt.message_id)
         for row in await recipients.of(tx, attempt.message_id):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from protocol.limits import HOUR, SECOND
+from protocol.limits import DAY, HOUR, MINUTE, SECOND
 
 Clock: TypeAlias = Callable[[], int]
 """Returns the time in ms UTC."""
@@ -15,6 +15,11 @@ Chance: TypeAlias = Callable[[], float]
 
 FIRST_PAUSE: Final = SECOND
 LONGEST_PAUSE: Final = HOUR
+
+FREE_SEALS: Final = 4
+"""SEQ-6: sealings of a message for one desk that need not wait for one another."""
+MOST_SEALS: Final = 24
+"""SEQ-6: sealings of a message for one desk in all; six are what 180 days with envelopes of 30 days need."""
 
 _DOUBLINGS: Final = 12
 
@@ -41,4 +46,25 @@ def pause(tries: int, chance: Chance = system_chance) -> int:
 def patience(age: int, chance: Chance = system_chance) -> int:
     """Return how many ms to wait for what others must do first, after `age` ms of waiting: growing with the age."""
     longest = min(LONGEST_PAUSE, max(5 * SECOND, age // 4))
+    return longest // 2 + int(chance() * (longest - longest // 2))
+
+
+def reseal_pause(seals: int, chance: Chance = system_chance) -> int:
+    """Return how many ms to wait before a message that was sealed `seals` times for a desk is sealed anew (SEQ-6).
+
+    The first few are for what happens in practice: an expired envelope, a new device. From then on five minutes,
+    doubling to a day: whoever makes a desk move to and fro, or answers falsely, gains nothing by it.
+    """
+    if seals <= FREE_SEALS:
+        return 0
+    longest = min(DAY, 5 * MINUTE << min(seals - FREE_SEALS - 1, _DOUBLINGS))
+    return longest // 2 + int(chance() * (longest - longest // 2))
+
+
+def refused_pause(seals: int, chance: Chance = system_chance) -> int:
+    """Return how many ms to wait after the hub refused the sealing numbered `seals` because the directory moved on.
+
+    It is a limit only: a newer directory ends it at once for the first few sealings.
+    """
+    longest = min(DAY, 5 * MINUTE << min(max(seals - 1, 0), _DOUBLINGS))
     return longest // 2 + int(chance() * (longest - longest // 2))

@@ -10,15 +10,17 @@ from sqlalchemy import Row, and_, func, insert, or_, select, update
 
 from connectors.store.engine import Transaction
 from connectors.store.tables import outgoing, recipient
+from connectors.timing import FREE_SEALS, MOST_SEALS, reseal_pause
 from protocol import cbor
 from protocol.address import DeskAddress
-from protocol.errors import NotFound
+from protocol.errors import CannotOpen, NotFound
 from protocol.ids import EnvelopeId, MessageId
 from protocol.rows import EnvelopeClass
 from protocol.sequence import Position
 from protocol.shapes import as_int, as_list, as_text, as_tuple
 
 _PLACE: Final = "recipient"
+_BARE: Final = tuple(int(klass) for klass in EnvelopeClass if klass.bare)
 
 
 class RecipientState(StrEnum):
@@ -180,22 +182,32 @@ async def wait(tx: Transaction, message_id: MessageId, desk: DeskAddress, *, unt
 
 
 async def wake(tx: Transaction, now: int) -> None:
-    """Look again now at all desks that wait for another agency: the directory has changed."""
+    """Look again now at all desks that wait for another agency: the directory has changed.
+
+    Those that were sealed for often already keep their pause: a desk can be made to move to and fro (SEQ-6).
+    """
     await tx.connection.execute(
         update(recipient)
-        .where(recipient.c.state == RecipientState.QUEUED, recipient.c.next_try_at > now)
+        .where(
+            recipient.c.state == RecipientState.QUEUED,
+            recipient.c.next_try_at > now,
+            recipient.c.seals <= FREE_SEALS,
+        )
         .values(next_try_at=now)
     )
 
 
 async def requeue(tx: Transaction, row: RecipientRow, *, now: int, error: str | None, complained: bool = False) -> None:
-    """Have a desk sealed for anew, under the same message_id and place (SEQ-4)."""
+    """Have a desk sealed for anew at `now` or after its pause, under the same message_id and place (SEQ-4, SEQ-6)."""
+    if row.seals >= MOST_SEALS:
+        await fail(tx, row.message_id, [row.desk], error or CannotOpen.code)
+        return
     await _set(
         tx,
         row.message_id,
         [row.desk],
         state=RecipientState.QUEUED,
-        next_try_at=now,
+        next_try_at=now + reseal_pause(row.seals),
         error=error,
         accepted_at=None,
         complaints=row.complaints + int(complained),
@@ -281,11 +293,16 @@ async def opened(tx: Transaction, message_id: MessageId, desk: DeskAddress, at: 
 
 
 async def overdue(tx: Transaction, now: int) -> list[tuple[MessageId, DeskAddress]]:
-    """Return the desks that are still to be sealed for or sent to although the message's deadline passed."""
+    """Return the desks that have not opened a message although its deadline passed.
+
+    Also those for which the hub has accepted it: a hub that drops a message does not say so. Receipts and notices
+    are never answered with A1, so for them acceptance is the end.
+    """
+    unopened = and_(recipient.c.state == RecipientState.ACCEPTED, outgoing.c.klass.not_in(_BARE))
     rows = await tx.connection.execute(
         select(recipient.c.message_id, recipient.c.desk)
         .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
-        .where(recipient.c.state.in_(OPEN_STATES), outgoing.c.deadline <= now)
+        .where(or_(recipient.c.state.in_(OPEN_STATES), unopened), outgoing.c.deadline <= now)
     )
     return [(row.message_id, row.desk) for row in rows]
 
