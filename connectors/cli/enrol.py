@@ -93,7 +93,7 @@ def enrol(
 
 async def _enrol(applied: Application, officers: tuple[str, ...], wait_s: int, voice: Voice) -> Enrolment:
     async with visiting(applied.code.hub_url) as hub:
-        await applied.hand_in(hub)
+        await applied.hand_in(hub, now_ms())
         voice.say(
             f"The key request of {applied.code.terms.agency} is at the hub. Now call your authority on a number you\n"
             f"know, and read these words to each approver:\n\n    {' '.join(applied.words)}\n"

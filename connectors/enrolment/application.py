@@ -47,6 +47,10 @@ class _Saved(BaseModel):
     code: str = Field(repr=False)
     request: Base64UrlBytes = Field(repr=False)
     publication: Publication | None = Field(default=None, repr=False)
+    looked: bool = False
+    """Whether the directory was looked at before anything was handed in."""
+    replaces: Base64UrlBytes | None = None
+    """The key id of the identity that the agency had then; None for an agency that is new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +69,26 @@ class Application:
         """The 8 words to read to the approvers (ENR-4)."""
         return fingerprint_words(self.request)
 
-    async def hand_in(self, hub: HubClient) -> None:
+    async def hand_in(self, hub: HubClient, now: int) -> None:
         """Check that the hub is the one the code pins, then hand in the key request.
 
         The same request may be handed in again. Raises `EnrolmentRefused` for another hub, before anything
         is sent, and for a code that is unknown, used, expired or not for this agency (ENR-2).
         """
         await check_hub(hub, Pins.of(self.code))
+        await self._note_what_it_replaces(hub, now)
         mac = request_mac(self.code.secret, self.request)
         await hub.redeem_code(self.code.code_id, self.request, mac, self.code.proof)
 
     async def certificate(self, hub: HubClient, now: int) -> Directory | None:
         """Return the verified directory once it holds this agency's certificate, None before that.
 
+        An agency that enrols anew has a certificate already, until the new one is signed: that counts as none.
         Raises `EnrolmentRefused` if the authority vouched for other keys or desks than those asked for.
         """
         directory = await replay(hub, Pins.of(self.code))
         entry = directory.agency(self.code.terms.agency, now)
-        if entry is None:
+        if entry is None or entry.identity.key_id == _read(self.data_dir).replaces:
             return None
         if (entry.identity, entry.desks) != (self.agency.public, self.code.terms.desks):
             raise EnrolmentRefused(
@@ -115,6 +121,15 @@ class Application:
         places.write_enrolment(self.data_dir, enrolment)
         remove_private(self.data_dir / APPLICATION_FILE)
         return enrolment
+
+    async def _note_what_it_replaces(self, hub: HubClient, now: int) -> None:
+        """Remember the identity that the agency has before anything is handed in; whatever comes after is judged."""
+        saved = _read(self.data_dir)
+        if saved.looked:
+            return
+        entry = (await replay(hub, Pins.of(self.code))).agency(self.code.terms.agency, now)
+        replaces = None if entry is None else entry.identity.key_id
+        _write(self.data_dir, saved.model_copy(update={"looked": True, "replaces": replaces}))
 
     def _publication(self, now: int, officers: Sequence[str], directory: Directory) -> Publication:
         """Return what was made before an interruption, fresh enough for the log, or make it now."""

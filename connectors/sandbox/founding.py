@@ -93,7 +93,7 @@ class Founding:
         """
         async with visiting(self.office.hub.url) as hub:
             await hub.register_code(invitation.registration(applied.code, self._approvers[0]))
-            await applied.hand_in(hub)
+            await applied.hand_in(hub, now_ms())
             for approver in self._approvers:
                 await self._approve(hub, part, approver, heard=applied.words)
             if await applied.certificate(hub, now_ms()) is None:

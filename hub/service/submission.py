@@ -20,10 +20,8 @@ from protocol.errors import (
     EnvelopeIdReused,
     Expired,
     RecipientUnavailable,
-    Revoked,
     SenderMismatch,
     ThroughcareError,
-    UntrustedKey,
 )
 from protocol.frames import ItemKind
 from protocol.ids import KeyId
@@ -168,17 +166,14 @@ class Submissions:
         envelope = parse_envelope(data)
         if envelope.common.device_id != device_id:
             raise SenderMismatch
+        before = await self._accepted_before(envelope)
+        if before is not None:
+            # What was accepted once stays accepted, however time and directory have moved on (HTTP-5).
+            check_same(envelope, before)
+            return self._receipts.of(before.entry)
         while True:
             size = self._log.directory.size
-            try:
-                valid_until = self._check(envelope)
-            except (Expired, Revoked, UntrustedKey, RecipientUnavailable):
-                # What was accepted once stays accepted, however the world has changed since (HTTP-5).
-                before = await self._accepted_before(envelope)
-                if before is None:
-                    raise
-                check_same(envelope, before)
-                return self._receipts.of(before.entry)
+            valid_until = self._check(envelope)
             change = AcceptEnvelope(envelope, directory_size=size, valid_until=valid_until, receipts=self._receipts)
             try:
                 return await self._writer.write(change)

@@ -148,6 +148,23 @@ def test_enr_3_keys_that_nobody_asked_for_are_noticed_by_the_agency(town: Town, 
     assert not (tmp_path / "mine" / "enrolment.json").exists()
 
 
+def test_enr_3_an_agency_that_enrols_anew_waits_for_its_approvers(town: Town, type_: Typist, tmp_path: Path) -> None:
+    """As after 90 days: the old certificate counts as none, and a third one is refused."""
+    words = words_in(enrol(type_, tmp_path / "old", invited(town, type_, "again"))[2])
+    for number in (1, 2):
+        assert approve(town, type_, "again", number, words)[0] == 0
+    assert enrol(type_, tmp_path / "old")[0] == 0
+    status, _, talk = enrol(type_, tmp_path / "new", invited(town, type_, "again"))
+    assert status == 7, talk
+    assert enrol(type_, tmp_path / "new")[0] == 7, "the old certificate is no reason for an alarm"
+    for number in (1, 2):
+        assert approve(town, type_, "again", number, words_in(talk))[0] == 0
+    assert enrol(type_, tmp_path / "new")[0] == 0
+    old, new = read_enrolment(tmp_path / "old"), read_enrolment(tmp_path / "new")
+    assert old.desks == new.desks
+    assert old.device_key_id != new.device_key_id
+
+
 def test_enr_2_the_command_waits_for_the_approvers(town: Town, type_: Typist, tmp_path: Path) -> None:
     code = parse_code(invited(town, type_, "waits").read_text())
     applied = application.begin(code, tmp_path / "waits", b"an agency's passphrase", SMALL)
