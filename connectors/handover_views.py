@@ -10,9 +10,10 @@ from connectors.store import attempts, incoming, outgoing, recipients
 from connectors.store.engine import Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
-from connectors.store.recipients import RecipientRow, RecipientState
+from connectors.store.recipients import Plan, RecipientRow, RecipientState
 from protocol.content import encode_payload
 from protocol.errors import CODES, NotFound, SequenceError
+from protocol.handover import HandoverPackage
 from protocol.http.handovers import (
     Direction,
     HandoverView,
@@ -50,6 +51,19 @@ def overall(rows: Sequence[RecipientRow]) -> MessageState:
     return next(state for state in _LEAST_FIRST if state in states)
 
 
+def withheld(package: HandoverPackage, plan: Plan) -> list[SectionWithheld]:
+    """Return which sections of `package` a desk does not get, and why (CON-7).
+
+    A plan lists the reasons in the order of the package, and every section either goes or is withheld.
+    """
+    going = {number for number, _ in plan.going}
+    kept = [(n, section) for n, section in enumerate(package.sections, start=1) if n not in going]
+    return [
+        SectionWithheld(number=number, category=category, purpose=section.purpose, reason=reason)
+        for (number, section), (category, reason) in zip(kept, plan.withheld, strict=False)  # not planned yet: none
+    ]
+
+
 async def sent_view(tx: Transaction, message: OutgoingMessage) -> HandoverView:
     """Return a handover of ours, with what goes to whom, what is withheld, and all receipts."""
     rows = await recipients.of(tx, message.message_id)
@@ -71,13 +85,15 @@ async def sent_view(tx: Transaction, message: OutgoingMessage) -> HandoverView:
             )
             for number, section in enumerate(package.sections, start=1)
         ],
-        recipients=[await _recipient(tx, message, row) for row in rows],
+        recipients=[await _recipient(tx, message, package, row) for row in rows],
         origin=None,
         not_understood=[NotUnderstood(**note) for note in json.loads(message.notes)],
     )
 
 
-async def _recipient(tx: Transaction, message: OutgoingMessage, row: RecipientRow) -> RecipientView:
+async def _recipient(
+    tx: Transaction, message: OutgoingMessage, package: HandoverPackage, row: RecipientRow
+) -> RecipientView:
     error, detail = row.error, CODES[row.error].default if row.error in CODES else None
     if await outgoing.overtaken(tx, message, row):
         error, detail = SequenceError.code, _WITHHELD
@@ -85,7 +101,7 @@ async def _recipient(tx: Transaction, message: OutgoingMessage, row: RecipientRo
         desk=row.desk,
         state=_STATES[row.state],
         sections=[SectionGoing(number=number, category=category) for number, category in row.plan.going],
-        withheld=[SectionWithheld(category=category, reason=reason) for category, reason in row.plan.withheld],
+        withheld=withheld(package, row.plan),
         envelope_id=row.envelope_id,
         attempts=row.seals,
         accepted_at=row.accepted_at,

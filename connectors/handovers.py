@@ -9,8 +9,8 @@ from typing import Final
 
 from connectors.composition import Composer, compose
 from connectors.directory_sync import DirectorySync
-from connectors.handover_form import HandoverComposer
-from connectors.handover_views import overall, received_view, sent_view
+from connectors.handover_form import HandoverComposer, stored_package
+from connectors.handover_views import overall, received_view, sent_view, withheld
 from connectors.installation import Enrolment
 from connectors.store import history, incoming, outgoing, recipients, requests
 from connectors.store.engine import Store, Transaction
@@ -48,7 +48,6 @@ from protocol.http.handovers import (
     MessageState,
     RecipientPlan,
     SectionGoing,
-    SectionWithheld,
 )
 from protocol.ids import Kind, MessageId, ThreadId
 from protocol.rows import EnvelopeClass
@@ -211,6 +210,7 @@ async def _sent_as(tx: Transaction, message_id: MessageId) -> OutgoingMessage | 
 
 
 def _queued(message: OutgoingMessage, plans: dict[DeskAddress, Plan]) -> HandoverQueued:
+    package = stored_package(message)
     return HandoverQueued(
         id=message.message_id,
         thread=message.thread,
@@ -219,7 +219,7 @@ def _queued(message: OutgoingMessage, plans: dict[DeskAddress, Plan]) -> Handove
             RecipientPlan(
                 desk=desk,
                 sections=[SectionGoing(number=number, category=category) for number, category in plan.going],
-                withheld=[SectionWithheld(category=category, reason=reason) for category, reason in plan.withheld],
+                withheld=withheld(package, plan),
             )
             for desk, plan in plans.items()
         ],

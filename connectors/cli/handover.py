@@ -9,8 +9,8 @@ are shown, and the answer is a list also with `--agency`.
 """
 
 import asyncio
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 import click
 
@@ -20,9 +20,17 @@ from connectors.cli.failures import then
 from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
 from connectors.cli.voice import Voice, speaks, table
 from protocol.errors import Conflict, NotFound, Unavailable
+from protocol.handover import WithheldReason
 from protocol.http.fields import format_time
-from protocol.http.handovers import MAX_PAGE, Direction, HandoverPage, HandoverView, RecipientView
+from protocol.http.handovers import MAX_PAGE, Direction, HandoverPage, HandoverView, RecipientView, SectionWithheld
 from protocol.ids import Kind, MessageId, raw, text
+
+_WHY_WITHHELD: Final = {
+    WithheldReason.NOT_MEANT.value: "not meant for this desk's function",
+    WithheldReason.NEVER.value: "never for this desk's function",
+    WithheldReason.NO_BASIS.value: "its basis in law is not named",
+    "unknown-function": "this desk's function is not known here",
+}
 
 
 @click.command("list")
@@ -165,7 +173,14 @@ def _recipient(recipient: RecipientView, *, sender: bool) -> Iterator[str]:
         yield f"    {recipient.error}: {recipient.detail or ''}"
     sections = ", ".join(f"{section.number} {section.category}" for section in recipient.sections)
     yield f"    sections {sections}"
-    yield from (f"    withheld {section.category}: {section.reason}" for section in recipient.withheld)
+    yield from (f"    {line}" for line in kept_back(recipient.withheld))
+
+
+def kept_back(sections: Iterable[SectionWithheld]) -> Iterator[str]:
+    """Yield one line for each section that a desk does not get, in words; a reason without words as its code."""
+    for one in sections:
+        why = _WHY_WITHHELD.get(one.reason, one.reason)
+        yield f"withheld {one.number} {one.category}, for {one.purpose}: {why}"
 
 
 def outline(value: Any, name: str = "") -> Iterator[str]:

@@ -19,6 +19,7 @@ from connectors import home
 from connectors.adapters import Mapped, find_mapping, load_mapping, read_export, transform
 from connectors.api_client import ApiClient
 from connectors.cli.failures import then
+from connectors.cli.handover import kept_back
 from connectors.cli.local import AGENCY, connected
 from connectors.cli.voice import Voice, speaks
 from connectors.enrolment.visit import now_ms
@@ -190,4 +191,4 @@ def describe(queued: HandoverQueued, view: HandoverView) -> Iterator[str]:
     for recipient in queued.recipients:
         yield f"  to {recipient.desk}: {states[recipient.desk].state.value}"
         yield f"    sections {', '.join(f'{one.number} {one.category}' for one in recipient.sections)}"
-        yield from (f"    withheld {one.category}: {one.reason}" for one in recipient.withheld)
+        yield from (f"    {line}" for line in kept_back(recipient.withheld))

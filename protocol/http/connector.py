@@ -190,7 +190,14 @@ SEND_HANDOVER = Operation(
                 {
                     "desk": _REKA,
                     "sections": [{"number": 1, "category": "identity"}],
-                    "withheld": [{"category": "medical", "reason": "never for this function"}],
+                    "withheld": [
+                        {
+                            "number": 2,
+                            "category": "medical",
+                            "purpose": "continuity-of-care",
+                            "reason": "never-for-this-function",
+                        }
+                    ],
                 }
             ],
         },

@@ -87,9 +87,12 @@ class SectionGoing(ResponseModel):
 
 
 class SectionWithheld(ResponseModel):
-    """A section that does not go to a desk, and why (CON-7); only the sender ever sees this."""
+    """A section of the package that does not go to a desk, and why (CON-7); only the sender ever sees this."""
 
+    number: Annotated[int, Field(ge=1, le=MAX_SECTIONS)]
+    """Its place in the whole package, from 1."""
     category: Code
+    purpose: Code
     reason: Name
 
 

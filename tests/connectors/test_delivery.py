@@ -21,7 +21,8 @@ async def test_con_7_each_desk_gets_exactly_its_sections_and_the_sender_sees_wha
     assert [one.category for one in at_probation.sections] == ["identity", "risk-summary"]
     assert [one.category for one in at_social_work.sections] == ["identity"]
     at_sender = {one.desk: one for one in (await world.prison.view(sent)).recipients}
-    assert [one.category for one in at_sender[world.social_work.desk].withheld] == ["risk-summary"]
+    (kept,) = at_sender[world.social_work.desk].withheld
+    assert (kept.number, kept.category, kept.purpose) == (2, "risk-summary", "supervision")
     assert at_sender[world.probation.desk].withheld == []
     for view in (at_probation, at_social_work):
         assert all(one.withheld == [] for one in view.recipients)

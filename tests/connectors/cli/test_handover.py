@@ -4,14 +4,14 @@
 from pathlib import Path
 
 from connectors.adapters import Mapped, NotUnderstood, load_mapping, read_export, transform
-from connectors.cli.handover import offered, outline
+from connectors.cli.handover import kept_back, offered, outline
 from connectors.cli.handover_send import places, understanding
 from connectors.demo.export_copy import mapping_file, plant
 from protocol import ids
 from protocol.address import AgencyAddress
 from protocol.clearance import DeskFunction
 from protocol.handover import parties_for, sections_for
-from protocol.http.handovers import MAX_NOT_UNDERSTOOD
+from protocol.http.handovers import MAX_NOT_UNDERSTOOD, SectionWithheld
 
 NOW = 1_795_000_000_000
 
@@ -84,3 +84,17 @@ def test_what_is_offered_stands_on_top_and_an_unknown_offer_shows_nothing(tmp_pa
     assert told["leads until then"].strip() == "gora-prison@hub.example"
     assert {"moves", "takes effect", "acknowledge by", "answer by", "priority"} <= told.keys()
     assert list(offered({})) == list(offered({"terms": 1, "parties": []})) == []
+
+
+def test_con_7_each_withheld_section_has_a_line_with_its_number_purpose_and_reason_in_words() -> None:
+    reasons = ["never-for-this-function", "not-meant-for-this-function", "no-basis-in-law-named", "a later one"]
+    kept = [
+        SectionWithheld(number=number, category="medical", purpose="health-care", reason=reason)
+        for number, reason in enumerate(reasons, start=3)
+    ]
+    assert list(kept_back(kept)) == [
+        "withheld 3 medical, for health-care: never for this desk's function",
+        "withheld 4 medical, for health-care: not meant for this desk's function",
+        "withheld 5 medical, for health-care: its basis in law is not named",
+        "withheld 6 medical, for health-care: a later one",
+    ]
