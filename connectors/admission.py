@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from keys.directory import Directory
 from keys.opening import VerifiedMessage
 from protocol.address import DeskAddress
-from protocol.clearance import Category, Clearance, DeskFunction, clearance
+from protocol.clearance import RESTRICTED, Category, Clearance, DeskFunction, Label, Purpose, clearance
 from protocol.errors import MalformedEnvelope, NotARecipient, PolicyDenied
 from protocol.rows import EnvelopeClass
 
@@ -42,7 +42,8 @@ class Admission:
         """Return if `message` may have its effect.
 
         Raises `NotARecipient` for a desk that is not ours, `PolicyDenied` for a payload type that its agency may
-        not send or a section that our function may never see, `MalformedEnvelope` for what cannot be read or is of
+        not send, a section that our function may never see, or a category, purpose or label that is not in the
+        tables, `MalformedEnvelope` for what cannot be read or is of
         the wrong class.
         """
         if message.recipient_desk not in self._desks:
@@ -60,13 +61,25 @@ class Admission:
             raise PolicyDenied("The sender's certificate does not allow it to send messages of this type.")
 
     def _check_clearance(self, message: VerifiedMessage, directory: Directory) -> None:
+        _label(message.label)
         if not message.sections:
             return
         desk = directory.desk(message.recipient_desk, message.accepted_at)
         try:
             function = DeskFunction(desk.function if desk else "")
-            categories = {Category(section.category) for section in message.sections.values()}
+            labels = [(Category(one.category), _label(one.label)) for one in message.sections.values()]
+            for section in message.sections.values():
+                Purpose(section.purpose)
         except ValueError:
-            raise PolicyDenied("A section's category, or this desk's function, is not in the table.") from None
-        if any(clearance(category, function) is Clearance.NEVER for category in categories):
+            raise PolicyDenied("A category, a purpose or this desk's function is not in the table.") from None
+        if any(category in RESTRICTED and label is not Label.RESTRICTED for category, label in labels):
+            raise PolicyDenied("A section of a restricted category is not labelled so.")
+        if any(clearance(category, function) is Clearance.NEVER for category, _ in labels):
             raise PolicyDenied("A section is of a category that a desk of this function may never hold.")
+
+
+def _label(label: str) -> Label:
+    try:
+        return Label(label)
+    except ValueError:
+        raise PolicyDenied("A handling label is not in the table.") from None

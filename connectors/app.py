@@ -28,9 +28,9 @@ from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store
 from connectors.store.lock import InstallationLock
 from connectors.timing import Clock, system_clock
 from connectors.vault import Vault
-from keys.privatefile import read_private
+from keys.passphrasefile import read_passphrase_file
 from keys.selftest import self_test
-from protocol.errors import ConfigurationError, HubUnreachable, KeystoreError, ThroughcareError
+from protocol.errors import ConfigurationError, HubUnreachable, ThroughcareError
 from protocol.http.calling import new_session
 from protocol.http.running import Runner, listen
 
@@ -63,6 +63,8 @@ async def run(
     log.take_over_libraries()
     await asyncio.to_thread(self_test)
     section = settings.connector
+    if not section.data_dir.is_dir():
+        raise ConfigurationError(f"There is no folder {section.data_dir}. Enrol first: `throughcare enrol` makes it.")
     passphrase = read_passphrase(section)
     async with AsyncExitStack() as stack:
         stack.enter_context(InstallationLock(section.data_dir / LOCK_FILE))
@@ -90,14 +92,8 @@ async def run(
 
 
 def read_passphrase(settings: ConnectorSection) -> bytes:
-    """Return the keystore's passphrase from its file, without the line's end; `ConfigurationError` without one."""
-    try:
-        passphrase = read_private(settings.passphrase_file, 4_096).rstrip(b"\r\n")
-    except KeystoreError as error:
-        raise ConfigurationError("connector.passphrase_file is missing, or others can read it (chmod 600).") from error
-    if not passphrase:
-        raise ConfigurationError("connector.passphrase_file is empty.")
-    return passphrase
+    """Return the passphrase in connector.passphrase_file; `ConfigurationError` without one."""
+    return read_passphrase_file(settings.passphrase_file)
 
 
 def _log(settings: ConnectorSettings) -> Log:
@@ -246,10 +242,10 @@ class Loops:
             return
 
     async def _follow(self) -> None:
-        """Look at the directory, at prekeys and at old answers, then wait for the next time or for a wish."""
-        await self._look()
+        """Look at old answers, at the directory and at prekeys, then wait for the next time or for a wish."""
         async with self._parts.store.write() as tx:
             await requests.forget_old(tx, self._clock())
+        await self._look()
         await asyncio.sleep(min(WANTED_EVERY_S, self._directory_every_s))
         try:
             async with asyncio.timeout(max(0.0, self._directory_every_s - WANTED_EVERY_S)):
@@ -261,6 +257,7 @@ class Loops:
         parts = self._parts
         parts.directory.wanted.clear()
         await self._sync()
+        # Last: whatever happens to prekeys, the directory is followed (SEQ-4).
         if await parts.prekeys.maintain(parts.client, drained_at=self._drained_at):
             await self._sync()
 

@@ -54,8 +54,16 @@ from protocol.receipts import Detail, ReceiptKind
 from protocol.sections import Actor
 from protocol.slices import parse_slice
 
-_REPORTED: Final = (CannotOpen, BadSignature, SenderMismatch, MalformedEnvelope, PolicyDenied, UntrustedKey)
-"""Faults of the envelope itself: a fresh sealing by its sender may mend them (SEQ-4)."""
+_REPORTED: Final = (
+    CannotOpen,
+    BadSignature,
+    SenderMismatch,
+    MalformedEnvelope,
+    PolicyDenied,
+    UntrustedKey,
+    InternalError,
+)
+"""Faults that a fresh sealing by its sender may mend, and mistakes of ours: it comes again (SEQ-4, HTTP-10)."""
 _LOCAL: Final = (OurError, KeystoreError, SQLAlchemyError, sqlite3.Error, OSError)
 """Faults of this installation: the item is left where it is and taken again."""
 

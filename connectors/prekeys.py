@@ -7,6 +7,7 @@ mailbox has been read since. Then what was sealed to it is closed for everybody,
 """
 
 from collections.abc import Callable
+from itertools import count
 from typing import Final, Protocol
 
 from connectors.installation import PREKEY_PREFIX, PREKEY_PURPOSE, prekey_name
@@ -15,12 +16,12 @@ from connectors.store import prekeys
 from connectors.store.engine import Store
 from connectors.store.prekeys import OwnPrekey, PrekeyState
 from connectors.timing import Clock
-from keys.directory import Directory
+from keys.directory import Directory, PrekeyEntry
 from keys.keystore import Keystore
 from keys.signing import DeviceSigner, sign_statement
 from keys.xwing import XWingSecret
 from protocol.errors import DirectoryError, KeystoreError
-from protocol.limits import DAY, PREKEY_EVERY, PREKEY_KEPT
+from protocol.limits import DAY, PREKEY_EPOCH_STEP, PREKEY_EVERY, PREKEY_KEPT
 from protocol.statements import Body, Prekey
 
 _LIFE: Final = 366 * DAY
@@ -109,7 +110,7 @@ class Prekeys:
             if directory.index_of(own.statement) is not None:
                 async with self._store.write() as tx:
                     await prekeys.logged(tx, own.epoch, now)
-            elif newest is not None and newest.epoch >= own.epoch:
+            elif (newest is not None and newest.epoch >= own.epoch) or own.epoch > _last(newest) + PREKEY_EPOCH_STEP:
                 await self._drop(own.epoch)
 
     async def _newest_is_due(self) -> bool:
@@ -137,10 +138,16 @@ class Prekeys:
             await prekeys.add(tx, OwnPrekey(epoch, now, None, PrekeyState.MADE, statement))
 
     def _next_epoch(self, stored: list[OwnPrekey]) -> int:
-        """Return an epoch above every one that the log, the store or the keystore knows (DIR-8)."""
+        """Return an epoch above all that the log, the store or the keystore knows, or at least unused (DIR-8)."""
         newest = self._directory().newest_prekey(self._device.key_id)
         kept = [int(name.removeprefix(PREKEY_PREFIX)) for name in self._keystore.names(PREKEY_PREFIX)]
-        return max([0, newest.epoch if newest else 0, *(own.epoch for own in stored), *kept]) + 1
+        last = _last(newest)
+        used = {own.epoch for own in stored} | set(kept)
+        following = max([last, *used]) + 1
+        if following <= last + PREKEY_EPOCH_STEP:
+            return following
+        # What never reached the log must not lead where the log refuses every prekey (DIR-15).
+        return next(epoch for epoch in count(last + 1) if epoch not in used)
 
     async def _destroy(self, drained_at: int | None) -> None:
         """Destroy the seeds whose successor has been logged for 44 days, if the mailbox was drained since (DIR-9)."""
@@ -169,6 +176,10 @@ class Prekeys:
             if later:
                 found[epoch] = min(later)
         return found
+
+
+def _last(newest: PrekeyEntry | None) -> int:
+    return 0 if newest is None else newest.epoch
 
 
 def check_seeds(keystore: Keystore) -> None:

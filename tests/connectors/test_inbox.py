@@ -209,7 +209,11 @@ async def test_http_10_what_nobody_foresaw_goes_into_quarantine_too(
         await world.probation.parts.inbox.take((first,))
     await world.probation.parts.inbox.take((second,))
     assert await world.probation.quarantined() == ["internal-error"]
+    # It is reported, so that it comes again: a mistake of ours must not lose a handover.
     assert (await world.probation.parts.overview.status()).counts.received == 1
+    for station in (world.probation, world.prison, world.probation):
+        await station.turn()
+    assert (await world.probation.parts.overview.status()).counts.received == 2
     assert "planted-phrase" not in world.probation.logged.getvalue()
 
 

@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """A new prekey every week, and old seeds destroyed when nobody can need them any more (DIR-8, DIR-9)."""
 
+import io
 from dataclasses import dataclass, field
 
 import pytest
 
+from connectors.app import Loops
+from connectors.logs import Log
 from connectors.prekeys import Prekeys, check_seeds
 from connectors.store import prekeys
 from connectors.store.prekeys import PrekeyState
+from keys.signing import sign_statement
+from keys.xwing import XWingSecret
 from protocol.errors import CannotOpen, HubUnreachable, KeystoreError, UntrustedKey
 from protocol.limits import DAY
+from protocol.statements import Body, Prekey
 from tests.connectors.conftest import World
+from tests.connectors.hand import only_recipient
 from tests.connectors.stations import Station
 from tests.hub.running import RunningHub
 
@@ -187,3 +194,39 @@ def test_err_2_prekeys_show_no_secret(world: World) -> None:
     assert secret is not None
     assert secret.seed.hex() not in repr(secret)
     assert isinstance(world.probation.parts.prekeys, Prekeys)
+
+
+async def test_dir_15_epochs_that_never_reached_the_log_do_not_lead_out_of_its_reach(world: World) -> None:
+    station, sink = world.probation, Sink()
+    keystore = station.installation.keystore
+    keystore.put("prekey-999999", "prekey", bytes(32))
+    body = Body(1, 1, 2, Prekey(station.member.device_id, 999_999, XWingSecret.generate().public))
+    statement = sign_statement(body, [station.member.device])
+    async with station.parts.store.write() as tx:
+        await prekeys.add(tx, prekeys.OwnPrekey(999_999, 0, None, PrekeyState.MADE, statement))
+    world.hub.clock.advance(8 * DAY)
+    await station.parts.directory.sync()
+    await station.parts.prekeys.maintain(sink, drained_at=None)
+    assert await states(station) == {2: PrekeyState.MADE, 999_999: PrekeyState.DESTROYED}
+    await station.look()
+    assert newest(station) == 2
+
+
+async def test_seq_4_a_failure_at_the_prekeys_does_not_stop_the_directory_from_being_followed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = await world.prison.send(world.probation.desk)
+    world.hub.programme.now = world.hub.clock()
+    world.hub.programme.replace_device(world.probation.member, "a new one")
+    await world.hub.catch_up()
+
+    async def fails(*_: object, **__: object) -> bool:
+        raise KeystoreError
+
+    monkeypatch.setattr(world.prison.parts.prekeys, "maintain", fails)
+    loops = Loops(world.prison.parts, world.prison.settings, world.hub.clock, Log(io.StringIO()))
+    for _ in range(2):
+        with pytest.raises(KeystoreError):
+            await loops._look()
+    await world.prison.seal_and_send()
+    assert (await only_recipient(world.prison, sent)).attempts == 2

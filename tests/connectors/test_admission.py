@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A sender's signature does not make its words known here: category, purpose and label must stand in the tables."""
+
+import pytest
+
+from keys.sealing import SectionDraft
+from protocol.clearance import Category, Label, Purpose
+from protocol.content import encode_payload
+from protocol.ids import MessageId, new_id
+from tests.connectors.conftest import World
+from tests.connectors.hand import BODY, sealed_as
+from tests.connectors.stations import risk_section
+
+RISK = encode_payload(risk_section().body)
+IDENTITY, CARE, STANDARD = Category.IDENTITY, Purpose.CONTINUITY_OF_CARE, Label.STANDARD
+
+
+@pytest.mark.parametrize(
+    ("section", "code"),
+    [
+        (SectionDraft("gossip", CARE, STANDARD, BODY), "policy-denied"),
+        (SectionDraft(IDENTITY, "curiosity", STANDARD, BODY), "policy-denied"),
+        (SectionDraft(IDENTITY, CARE, "for everybody", BODY), "policy-denied"),
+        (SectionDraft(Category.RISK_SUMMARY, Purpose.SUPERVISION, STANDARD, RISK), "policy-denied"),
+        (SectionDraft(Category.RISK_SUMMARY, Purpose.SUPERVISION, Label.RESTRICTED, RISK), None),
+        (SectionDraft(IDENTITY, CARE, STANDARD, BODY), None),
+    ],
+    ids=["category", "purpose", "label", "restricted without label", "restricted", "fine"],
+)
+async def test_con_7_what_is_not_in_the_tables_is_refused_at_the_receiver(
+    world: World, section: SectionDraft, code: str | None
+) -> None:
+    member, desk = world.prison.member, world.probation.desk
+    sealed = sealed_as(world, member, desk, MessageId(new_id()), section.body, section=section)
+    await world.hub.device(member).submit(sealed)
+    await world.probation.collect()
+    assert await world.probation.quarantined() == ([] if code is None else [code])
+
+
+async def test_con_7_a_message_with_an_unknown_label_is_refused_at_the_receiver(world: World) -> None:
+    member, desk = world.prison.member, world.probation.desk
+    await world.hub.device(member).submit(
+        sealed_as(world, member, desk, MessageId(new_id()), BODY, label="burn after reading")
+    )
+    await world.probation.collect()
+    assert await world.probation.quarantined() == ["policy-denied"]
