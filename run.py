@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,7 @@ def sandbox(arguments: list[str]) -> int:
 def program(name: str, arguments: list[str]) -> int:
     """Become an installed program, in the caller's directory, so that relative paths mean what they say."""
     install("runtime")
+    os.environ.setdefault("THROUGHCARE_PROGRAM", f"{how_started()} throughcare")
     return become([str(BIN / name), *arguments])
 
 
@@ -194,6 +196,13 @@ def no_arguments(verb: str, arguments: list[str]) -> None:
     if arguments:
         say(f"./run {verb} takes no arguments.")
         raise SystemExit(USAGE_ERROR)
+
+
+def how_started() -> str:
+    """Return what the caller types for this program, so that what a command says to type next can be pasted."""
+    if os.name == "nt":
+        return "py run.py" if Path.cwd() == ROOT else f'py "{ROOT / "run.py"}"'
+    return "./run" if Path.cwd() == ROOT else shlex.quote(str(ROOT / "run"))
 
 
 def become(command: list[str]) -> int:

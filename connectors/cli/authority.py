@@ -10,7 +10,7 @@ import click
 
 from connectors.authority import approval, invitation
 from connectors.authority.office import Office, create_office, open_office, read_hub_facts
-from connectors.cli.failures import then
+from connectors.cli.failures import advising, then
 from connectors.cli.passphrase import read_passphrase
 from connectors.cli.voice import Voice, speaks
 from connectors.enrolment.passphrases import passphrase_in
@@ -20,7 +20,7 @@ from connectors.hub_client import HubClient
 from keys.privatefile import write_private
 from keys.signing import HybridSigner
 from protocol.enrolment import EnrolmentCode
-from protocol.errors import Conflict, EnrolmentRefused, InvalidInput, NotFound
+from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused, InvalidInput, KeystoreError, NotFound
 from protocol.ids import Kind, text
 from protocol.limits import DAY
 
@@ -92,9 +92,26 @@ def init(
 @speaks
 def publish(folder: Path, hub_file: Path, voice: Voice) -> None:
     """Bring root and authority into the hub's directory."""
-    office = open_office(folder).connect(read_hub_facts(hub_file))
-    voice.data(asyncio.run(_publish(office)), ["Root and authority are in the hub's directory."])
+    office = opened(folder)
+    with advising({ConfigurationError: "throughcare-hub init --config FILE   (writes hub-public.json; bring that)"}):
+        office = office.connect(read_hub_facts(hub_file))
+    with advising({EnrolmentRefused: _other_root(office)}):
+        published = asyncio.run(_publish(office))
+    voice.data(published, ["Root and authority are in the hub's directory."])
     voice.say(f"next:  throughcare authority invite {folder} --agency NAME …")
+
+
+def opened(folder: Path) -> Office:
+    """Return the authority in `folder`, or say how to make or find one."""
+    with advising({ConfigurationError: "the same command with the folder that throughcare authority init made"}):
+        return open_office(folder)
+
+
+def _other_root(office: Office) -> str:
+    """Return what to do when the hub is another than this authority's: pinned to another root, most likely."""
+    return (
+        f"set hub.root_fingerprint to {office.facts.root_fingerprint.hex()} in the hub's configuration and restart it"
+    )
 
 
 async def _publish(office: Office) -> dict[str, Any]:
@@ -133,11 +150,12 @@ def invite(
     voice: Voice,
 ) -> None:
     """Write an enrolment code for one agency."""
-    office = open_office(folder)
+    office = opened(folder)
     pairs = tuple(_desk(desk) for desk in desks)
     invitation.check_functions(kind, pairs)
     if office.code_file(agency).exists() and not replace:
-        raise Conflict("A code is out for that agency already. Use --replace to make a new one in its place.")
+        error = Conflict("A code is out for that agency already. Use --replace to make a new one in its place.")
+        raise then(error, f"throughcare authority pending {folder}   (shows whether it was used)")
     signer = open_approver(office, approver, key_file, passphrase_file)
 
     async def register() -> EnrolmentCode:
@@ -155,7 +173,8 @@ def invite(
             await hub.register_code(invitation.registration(code, signer))
             return code
 
-    code = asyncio.run(register())
+    with advising({EnrolmentRefused: _other_root(office)}):
+        code = asyncio.run(register())
     invitation.keep_code(office, code, replace=replace)
     target = out or Path(f"{agency}.code")
     write_private(target, code.text().encode() + b"\n")
@@ -174,8 +193,9 @@ def invite(
 @speaks
 def pending(folder: Path, voice: Voice) -> None:
     """Show who asks for a certificate, and the words to compare."""
-    office = open_office(folder)
-    waiting = asyncio.run(_pending(office))
+    office = opened(folder)
+    with advising({EnrolmentRefused: _other_root(office)}):
+        waiting = asyncio.run(_pending(office))
     items = [
         {
             "agency": code.terms.agency,
@@ -236,10 +256,17 @@ def approve(
     voice: Voice,
 ) -> None:
     """Sign an agency after comparing the words by voice."""
-    office = open_office(folder)
-    code = office.code(agency)
+    office = opened(folder)
+    with advising({NotFound: f"throughcare authority show {folder}   (lists the codes that are out)"}):
+        code = office.code(agency)
     signer = open_approver(office, approver, key_file, passphrase_file)
-    lacking = asyncio.run(_approve(office, code, signer, words))
+    steps: dict[type[Exception], str] = {
+        EnrolmentRefused: f"throughcare authority pending {folder}   (shows the words); call the agency again",
+        NotFound: f"throughcare authority pending {folder}   (wait until the agency has used its code)",
+        Conflict: "the same command by another approver: --approver NUMBER",
+    }
+    with advising(steps):
+        lacking = asyncio.run(_approve(office, code, signer, words))
     address = code.terms.agency
     line = f"{address} is vouched for." if not lacking else f"{address}: signed; {lacking} more approver must sign."
     voice.data({"agency": address, "signatures_lacking": lacking}, [line])
@@ -266,13 +293,18 @@ async def fetch_checked(hub: HubClient, code: EnrolmentCode) -> approval.Checked
 @speaks
 def show(folder: Path, voice: Voice) -> None:
     """Show the programme, its hub and its root fingerprint."""
-    office = open_office(folder)
+    office = opened(folder)
     voice.data(facts(office), describe(office))
 
 
 def open_approver(office: Office, number: int, key_file: Path | None, passphrase_file: Path | None) -> HybridSigner:
     """Return the approver's signer; the passphrase comes from the file or is asked for."""
-    return office.approver(number, read_passphrase(passphrase_file, f"approver {number}"), key_file)
+    steps: dict[type[Exception], str] = {
+        NotFound: f"the same command with --approver 1 to {len(office.facts.approvers)}",
+        KeystoreError: f"the same command with approver {number}'s own passphrase and key (--key-file)",
+    }
+    with advising(steps):
+        return office.approver(number, read_passphrase(passphrase_file, f"approver {number}"), key_file)
 
 
 def pins_of(office: Office) -> Pins:

@@ -7,12 +7,23 @@ from pathlib import Path
 
 import click
 
+from connectors.cli.failures import advising
 from connectors.cli.voice import Voice, speaks, table
 from connectors.config import ConnectorSettings, Profile, load
-from protocol.settings import Explanation, render_example
+from protocol.errors import ConfigurationError
+from protocol.settings import Explanation, Loaded, render_example
 from protocol.settings import explain as explain_key
 
 FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+
+
+def read(file: Path) -> Loaded[ConnectorSettings]:
+    """Return the configuration in `file`, or say what to do where it is missing or wrong."""
+    missing = "throughcare config example > FILE   (or enrol, which writes connector.toml into --data-dir)"
+    with advising(
+        {ConfigurationError: "mend the line that is named, then the same command" if file.exists() else missing}
+    ):
+        return load(file, os.environ)
 
 
 @click.command()
@@ -20,7 +31,7 @@ FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @speaks
 def check(file: Path, voice: Voice) -> None:
     """Validate a connector's configuration file offline."""
-    loaded = load(file, os.environ)
+    loaded = read(file)
     warnings = list(insecure(loaded.settings))
     voice.data({"valid": True, "warnings": warnings}, [f"{file}: valid", *(f"  {warning}" for warning in warnings)])
 
@@ -52,7 +63,7 @@ def every_key(settings: type[ConnectorSettings]) -> Iterator[str]:
 @speaks
 def show(file: Path, voice: Voice) -> None:
     """Show the configuration in force and where each value is from."""
-    loaded = load(file, os.environ)
+    loaded = read(file)
     found = [explain_key(loaded, key) for key in every_key(ConnectorSettings)]
     voice.data(
         {"items": [as_json(one) for one in found]},
@@ -66,7 +77,7 @@ def show(file: Path, voice: Voice) -> None:
 @speaks
 def explain(key: str, file: Path, voice: Voice) -> None:
     """Explain one key, for example connector.hub_url."""
-    found = explain_key(load(file, os.environ), key)
+    found = explain_key(read(file), key)
     lines = [found.key, f"  {found.description}", f"  now {found.value}, from {found.origin.value}"]
     voice.data(as_json(found), lines)
 

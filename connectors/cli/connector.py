@@ -11,12 +11,14 @@ from pathlib import Path
 import click
 
 from connectors import home
+from connectors.cli.failures import advising
 from connectors.cli.local import AGENCY, connected
 from connectors.cli.ownership import check_ownership
 from connectors.cli.signals import run_until_signalled
 from connectors.cli.voice import Voice, speaks
 from connectors.config import ConnectorSettings, load
 from connectors.installation import read_enrolment
+from protocol.errors import ConfigurationError, Conflict
 from protocol.http.connector import Status
 from protocol.http.fields import format_time
 
@@ -38,7 +40,8 @@ def run(config_file: Path, ready_json: bool, stand_by: bool) -> None:
     check_ownership()
     if stand_by and not sys.stdin.readline():
         return  # whoever started us has gone
-    settings = load(config_file, os.environ).settings
+    with advising({ConfigurationError: f"throughcare config check {config_file}"}):
+        settings = load(config_file, os.environ).settings
 
     def ready(api_url: str) -> None:
         announce(settings, api_url)
@@ -46,7 +49,10 @@ def run(config_file: Path, ready_json: bool, stand_by: bool) -> None:
             click.echo(json.dumps({"api_url": api_url}))
         click.echo(f"The connector is up; its API is at {api_url}. Ctrl-C stops it.", err=True)
 
-    run_until_signalled(app.run(settings, ready=ready))
+    with advising(
+        {Conflict: "use the connector that runs already, or stop it; throughcare connector status --agency NAME"}
+    ):
+        run_until_signalled(app.run(settings, ready=ready))
 
 
 def announce(settings: ConnectorSettings, api_url: str) -> None:

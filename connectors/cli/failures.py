@@ -14,12 +14,15 @@
 | 8    | key or store damaged               |
 """
 
+import contextlib
 import traceback
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import click
 
+from connectors.cli.voice import pasteable
 from protocol import errors
 
 ErrorT = TypeVar("ErrorT", bound=Exception)
@@ -76,6 +79,7 @@ NEXT_STEPS: dict[type[Exception], str] = {
     errors.DirectoryStale: "throughcare connector status --agency NAME",
     errors.OurError: "the same command again in a moment; throughcare connector status --agency NAME",
     errors.KeystoreError: "check the passphrase file, then the same command again",
+    errors.StoreFailed: "throughcare doctor --config FILE   (then restore the newest backup)",
     errors.StoreBehind: "restore the newest copy of the data directory",
     errors.DirectoryInconsistent: "stop, and call the hub's operator and your authority",
 }
@@ -85,6 +89,21 @@ def then(error: ErrorT, next_step: str) -> ErrorT:
     """Return `error` with the command that its reader should type next."""
     error.add_note(_NEXT + next_step)
     return error
+
+
+@contextlib.contextmanager
+def advising(steps: Mapping[type[Exception], str]) -> Iterator[None]:
+    """Name what to type next for errors that leave the block and do not say it: what is right in this place.
+
+    The nearest class in an error's ancestry counts.
+    """
+    try:
+        yield
+    except errors.ThroughcareError as error:
+        step = next((steps[kind] for kind in type(error).__mro__ if kind in steps), None)
+        if step is not None and not any(note.startswith(_NEXT) for note in notes(error)):
+            then(error, step)
+        raise
 
 
 def exit_code(error: BaseException) -> int:
@@ -111,7 +130,7 @@ def report(error: Exception) -> int:
         error = error.exceptions[0]
     if isinstance(error, errors.ThroughcareError):
         click.echo(f"error: {error.title} ({error.code})", err=True)
-        click.echo(f"why:   {error.detail}", err=True)
+        click.echo(f"why:   {pasteable(error.detail)}", err=True)
     elif isinstance(error, OSError) and error.strerror:
         click.echo(f"error: {error.strerror}", err=True)
         click.echo(f"why:   the system refused{f' at {error.filename}' if error.filename else ''}", err=True)
@@ -121,7 +140,7 @@ def report(error: Exception) -> int:
     for note in notes(error):
         if not note.startswith(_NEXT):
             click.echo(f"note:  {note}", err=True)
-    click.echo(f"next:  {next_step(error)}", err=True)
+    click.echo(f"next:  {pasteable(next_step(error))}", err=True)
     return exit_code(error)
 
 

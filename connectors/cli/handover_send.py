@@ -156,7 +156,10 @@ def officer_of(profile: home.Profile, named: str) -> OfficerId:
         if actor.name.casefold() == named.casefold():
             return actor.officer_id
     titles = ", ".join(actor.name for actor in actors)
-    raise then(NotFound(f"Nobody acts here under that title. Known: {titles}."), "the same command with a known title")
+    raise then(
+        NotFound(f"Nobody acts here under that title. Known: {titles}."),
+        f"throughcare connector status --agency {profile.name}   (lists the officers)",
+    )
 
 
 def places(mapped: Mapped) -> list[Place]:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from connectors.access import read_token
 from connectors.api_client import ApiClient, ConnectorUnreachable
-from connectors.cli.failures import then
+from connectors.cli.failures import advising, then
 from connectors.home import Profile
-from protocol.errors import Unavailable
+from protocol.errors import ConfigurationError, Unavailable
 
 AGENCY = click.option("--agency", required=True, metavar="NAME", help="Which agency's connector, by its name.")
 LIMIT = click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="How many at most.")
@@ -20,7 +21,12 @@ CURSOR = click.option("--cursor", help="Where the page before ended.")
 @asynccontextmanager
 async def connected(profile: Profile) -> AsyncIterator[ApiClient]:
     """Yield a client of the connector that `profile` names; `Unavailable` if it does not run."""
+    began: dict[type[Exception], str] = {
+        ConfigurationError: f"start the connector of {profile.name}; its token is {profile.token_file}"
+    }
     try:
+        with advising(began):
+            read_token(Path(profile.token_file))
         async with ApiClient.of(profile.api_url, Path(profile.token_file)) as client:
             yield client
     except (ConnectorUnreachable, FileNotFoundError):

@@ -11,7 +11,7 @@ import click
 
 from connectors.cli.ownership import check_ownership
 from connectors.cli.signals import run_until_signalled
-from connectors.cli.voice import Voice, speaks
+from connectors.cli.voice import Voice, pasteable, speaks
 from connectors.sandbox.processes import Supervisor
 from connectors.sandbox.world import Sandbox
 
@@ -58,6 +58,8 @@ def lines(description: dict[str, Any]) -> Iterator[str]:
         yield f"{agency['name']:<15} {agency['api_url']}   desk {agency['desk']}"
     sender, first, second = description["agencies"]
     yield ""
-    yield f"Try: throughcare handover send --agency {sender['name']} --mapping resettlement --input FOLDER \\"
+    yield pasteable(
+        f"Try: throughcare handover send --agency {sender['name']} --mapping resettlement --input FOLDER \\"
+    )
     yield f"         --to {first['desk']} --to {second['desk']}"
-    yield f"     throughcare handover list --agency {first['name']}"
+    yield pasteable(f"     throughcare handover list --agency {first['name']}")

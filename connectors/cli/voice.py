@@ -4,12 +4,24 @@
 import functools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import click
+
+PROGRAM: Final = "THROUGHCARE_PROGRAM"
+"""The variable that says how this program was started, where that is not by its name: `./run throughcare`."""
+
+_COMMAND: Final = re.compile(r"(?<![\w./@-])throughcare(?=(-hub)? [a-z-])")
+
+
+def pasteable(text: str) -> str:
+    """Return `text` with its commands as the user can type them: started by `./run`, nothing is on the PATH."""
+    program = os.environ.get(PROGRAM)
+    return text if not program else _COMMAND.sub(lambda _: program, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +43,7 @@ class Voice:
     def say(self, text: str) -> None:
         """Write talk to standard error, unless `--quiet`."""
         if not self.quiet:
-            click.echo(text, err=True, color=self.colour)
+            click.echo(pasteable(text), err=True, color=self.colour)
 
     def warn(self, text: str) -> None:
         """Write a warning to standard error, also with `--quiet`."""

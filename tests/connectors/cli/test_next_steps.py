@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is to be typed next fits the place where a command failed, and can be pasted however it was started."""
+
+from pathlib import Path
+
+import pytest
+
+from connectors import home
+from connectors.authority.office import Office
+from connectors.cli import failures, main
+from connectors.cli.voice import PROGRAM, pasteable
+from connectors.enrolment.passphrases import passphrase_path
+from protocol import errors
+from protocol.enrolment import EnrolmentCode
+from tests.connectors.authority.conftest import code, office
+
+__all__ = ["code", "office"]
+
+Capture = pytest.CaptureFixture[str]
+
+
+def told(capsys: Capture, *arguments: object) -> tuple[int, str]:
+    """Type a command; return its exit code and the `next:` line."""
+    status = main([str(one) for one in arguments])
+    return status, capsys.readouterr().err.rpartition("next:  ")[2].strip()
+
+
+def test_advice_is_added_to_the_nearest_error_and_only_where_none_is() -> None:
+    steps: dict[type[Exception], str] = {errors.ThroughcareError: "far", errors.Conflict: "near"}
+    for raised, expected in [
+        (errors.Conflict(), "near"),
+        (errors.NotFound(), "far"),
+        (failures.then(errors.Conflict(), "own"), "own"),
+    ]:
+        with pytest.raises(type(raised)) as caught, failures.advising(steps):
+            raise raised
+        assert failures.next_step(caught.value) == expected
+
+
+def test_commands_can_be_pasted_when_nothing_is_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "throughcare-hub init (see `throughcare enrol`), /opt/throughcare run, the throughcare"
+    assert pasteable(text) == text
+    monkeypatch.setenv(PROGRAM, "./run throughcare")
+    assert pasteable(text) == (
+        "./run throughcare-hub init (see `./run throughcare enrol`), /opt/throughcare run, the throughcare"
+    )
+
+
+def test_a_missing_configuration_leads_to_an_example(tmp_path: Path, capsys: Capture) -> None:
+    for verb in (["check"], ["show"], ["explain", "connector.hub_url"]):
+        status, step = told(capsys, "config", *verb, tmp_path / "absent.toml")
+        assert (status, step.split("   ")[0]) == (3, "throughcare config example > FILE")
+
+
+def test_a_wrong_configuration_does_not_lead_in_a_circle(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "c.toml").write_text("[connector]\nport = 'x'\n")
+    status, step = told(capsys, "config", "check", tmp_path / "c.toml")
+    assert (status, step) == (3, "mend the line that is named, then the same command")
+
+
+def test_a_folder_without_an_authority_is_answered_with_its_command(tmp_path: Path, capsys: Capture) -> None:
+    status, step = told(capsys, "authority", "show", tmp_path)
+    assert status == 3
+    assert "throughcare authority init" in step
+
+
+def test_an_agency_without_a_code_and_a_code_that_is_out_lead_to_the_office(
+    office: Office, code: EnrolmentCode, capsys: Capture
+) -> None:
+    folder = office.folder
+    secret = passphrase_path(folder / "passphrases", "approver-1")
+    own = ("--approver", 1, "--passphrase-file", secret)
+    status, step = told(capsys, "authority", "approve", folder, "nobody", "--words", "x", *own)
+    assert (status, step.split("   ")[0]) == (5, f"throughcare authority show {folder}")
+    invite = ("--name", "Reka", "--kind", "probation", "--desk", "intake=probation-intake")
+    status, step = told(capsys, "authority", "invite", folder, "--agency", "reka-probation", *invite, *own)
+    assert (status, step.split("   ")[0]) == (6, f"throughcare authority pending {folder}")
+    other = ("--approver", 9, "--passphrase-file", secret)
+    status, step = told(capsys, "authority", "invite", folder, "--agency", "other", *invite, *other)
+    assert (status, step) == (5, "the same command with --approver 1 to 3")
+
+
+def test_a_connector_that_never_started_is_told_what_helps(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(home.VARIABLE, str(tmp_path / "home"))
+    token = tmp_path / "api-token"
+    profile = home.Profile("reka", "intake.reka@hub.example", "http://localhost:1", str(token), str(tmp_path))
+    home.register(profile)
+    status, step = told(capsys, "connector", "status", "--agency", "reka")
+    assert (status, step) == (3, f"start the connector of reka; its token is {token}")
