@@ -108,6 +108,7 @@ async def _recipient(
         opened_at=row.opened_at,
         error=error,
         detail=detail,
+        marks=list(row.plan.marks),
         receipt=None if row.envelope_id is None else await attempts.receipt(tx, row.envelope_id),
     )
 
@@ -171,6 +172,7 @@ async def _own_desk(tx: Transaction, message: ReceivedMessage) -> RecipientView:
         opened_at=message.received_at,
         error=None,
         detail=None,
+        marks=[],
         receipt=parse_slice(raw).receipt,
     )
 

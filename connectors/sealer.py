@@ -7,7 +7,7 @@ Recipients, devices and prekeys come from this connector's own replayed director
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -195,7 +195,14 @@ class Sealer:
         )
         await attempts.add(tx, attempt, raw, now)
         for target in group:
-            await recipients.sealed(tx, target.row, envelope_id, composition.plans[target.row.desk])
+            plan = replace(composition.plans[target.row.desk], marks=self._marks(target))
+            await recipients.sealed(tx, target.row, envelope_id, plan)
+
+    def _marks(self, target: _Target) -> tuple[str, ...]:
+        marks = ["old-prekey"] if target.choice.marked else []
+        if self._directory.check_sealing():
+            marks.append("old-directory")
+        return tuple(marks)
 
 
 def _groups(targets: Iterable[_Target]) -> list[list[_Target]]:

@@ -171,6 +171,7 @@ def _recipient(recipient: RecipientView, *, sender: bool) -> Iterator[str]:
             yield f"    {what} {format_time(at)}"
     if recipient.error:
         yield f"    {recipient.error}: {recipient.detail or ''}"
+    yield from (f"    mark: {mark}" for mark in recipient.marks)
     sections = ", ".join(f"{section.number} {section.category}" for section in recipient.sections)
     yield f"    sections {sections}"
     yield from (f"    {line}" for line in kept_back(recipient.withheld))

@@ -43,25 +43,32 @@ FINAL_STATES: Final = (RecipientState.OPENED, RecipientState.FAILED, RecipientSt
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one desk gets: (section number, category), and what is withheld: (category, reason) (CON-7)."""
+    """What one desk gets: (section number, category), and what is withheld: (category, reason) (CON-7).
+
+    `marks` are those of its newest sealing: `old-prekey` (DIR-8), `old-directory` (DIR-11).
+    """
 
     going: tuple[tuple[int, str], ...] = ()
     withheld: tuple[tuple[str, str], ...] = ()
+    marks: tuple[str, ...] = ()
 
     def encode(self) -> bytes:
         """Return the stored form."""
-        return cbor.encode([[list(item) for item in self.going], [list(item) for item in self.withheld]])
+        pairs: list[cbor.Value] = [[list(item) for item in self.going], [list(item) for item in self.withheld]]
+        return cbor.encode([*pairs, list(self.marks)])
 
     @classmethod
     def parse(cls, data: bytes) -> "Plan":
         """Read the stored form."""
-        going, withheld = as_tuple(cbor.decode(data, limit=65_536), 2)
+        going, withheld, *more = as_list(cbor.decode(data, limit=65_536), most=3)
+        marks = as_list(more[0], most=10) if more else []  # what was stored before marks were has two parts
         return cls(
             tuple((as_int(n), as_text(c, most=100)) for n, c in (as_tuple(i, 2) for i in as_list(going, most=100))),
             tuple(
                 (as_text(c, most=100), as_text(r, most=200))
                 for c, r in (as_tuple(i, 2) for i in as_list(withheld, most=100))
             ),
+            tuple(as_text(mark, most=100) for mark in marks),
         )
 
 

@@ -183,6 +183,8 @@ class RecipientView(ResponseModel):
     opened_at: Time | None
     error: Code | None
     detail: Annotated[str, Field(max_length=500)] | None
+    marks: list[Code]
+    """What the sender should know of the newest sealing: `old-prekey` (DIR-8), `old-directory` (DIR-11)."""
     receipt: Base64UrlBytes | None
     """The acceptance receipt, as signed by the hub (AUD-5)."""
 
@@ -197,7 +199,7 @@ class Origin(ResponseModel):
     officer_kind: Code
     leaf_index: int
     marks: list[Code]
-    """What a person should know: `revoked-since`, `old-prekey`, `old-directory`."""
+    """What a person should know: `revoked-since` (ENV-17), `old-prekey` (DIR-8)."""
 
 
 class HandoverView(ResponseModel):

@@ -6,12 +6,14 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select, update
 
+from connectors.cli.handover import _recipient
 from connectors.store import outgoing
 from connectors.store.tables import outgoing as outgoing_table
 from connectors.store.tables import recipient
 from protocol.errors import StoreFailed
 from protocol.http.handovers import MessageState
 from protocol.ids import MessageId
+from protocol.limits import DAY, HOUR
 from tests.connectors.conftest import World
 from tests.connectors.hand import only_recipient
 from tests.connectors.stations import Station
@@ -57,3 +59,18 @@ async def test_con_8_a_fault_of_the_machine_leaves_what_is_queued(
     monkeypatch.undo()
     await world.prison.seal_and_send()
     assert (await only_recipient(world.prison, queued.id)).state is MessageState.ACCEPTED
+
+
+async def test_dir_11_and_dir_8_a_sealing_by_an_old_directory_or_prekey_is_marked_at_the_sender(world: World) -> None:
+    fresh = await world.prison.send(world.probation.desk)
+    assert (await only_recipient(world.prison, fresh)).marks == []
+    # As if this connector had not reached the hub for a day, and the recipient had made no prekey for two weeks.
+    world.hub.clock.advance(15 * DAY)
+    await world.prison.look()
+    sent = await world.prison.send(world.probation.desk)
+    assert (await only_recipient(world.prison, sent)).marks == ["old-prekey"]
+    world.hub.clock.advance(25 * HOUR)
+    sent = await world.prison.send(world.probation.desk)
+    recipient = await only_recipient(world.prison, sent)
+    assert recipient.marks == ["old-prekey", "old-directory"]
+    assert "    mark: old-directory" in list(_recipient(recipient, sender=True))
