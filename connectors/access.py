@@ -17,7 +17,7 @@ _LEAST_TOKEN: Final = 32
 def read_token(path: Path) -> str:
     """Return the token in the file `path`; `ConfigurationError` if it is missing or others can read it."""
     try:
-        token = read_private(path, _MAX_TOKEN).decode("ascii").strip()
+        token = read_private(path, _MAX_TOKEN, "token file").decode("ascii").strip()
     except (KeystoreError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             "The token file is missing, or others can read it. It is made when the connector first starts."

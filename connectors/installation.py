@@ -137,7 +137,7 @@ def read_enrolment(data_dir: Path) -> Enrolment:
     if not path.exists():
         raise ConfigurationError("This folder holds no enrolment. Type `throughcare enrol` first.")
     try:
-        enrolment = Enrolment.model_validate_json(read_private(path, _MAX_FILE))
+        enrolment = Enrolment.model_validate_json(read_private(path, _MAX_FILE, "file"))
     except (ValidationError, KeystoreError) as error:
         raise ConfigurationError("enrolment.json is damaged, incomplete or readable by others. Enrol again.") from error
     if domain_of(enrolment.agency) != enrolment.domain or any(

@@ -6,29 +6,34 @@ import secrets
 import stat
 from pathlib import Path
 
-from protocol.errors import KeystoreError
+from protocol.errors import ConfigurationError, KeystoreError
 
 _READABLE_BY_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-def read_private(path: Path, limit: int) -> bytes:
-    """Return the bytes of `path`, at most `limit` of them.
+def read_private(
+    path: Path,
+    limit: int,
+    what: str = "key file",
+    error: type[KeystoreError] | type[ConfigurationError] = KeystoreError,
+) -> bytes:
+    """Return the bytes of `path`, at most `limit` of them; `what` is the word for it in the error's text.
 
-    Raises `KeystoreError` if the file is missing, is larger, is no plain file or may be read or written by
-    anybody but its owner (KEY-3; Windows has no such mode bits, there the folder's rights decide).
+    Raises `error` if the file is missing, is larger, is no plain file or may be read or written by anybody but
+    its owner (KEY-3; Windows has no such mode bits, there the folder's rights decide).
     """
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
-                raise KeystoreError
+                raise error(f"The {what} {path} is no plain file, or larger than {limit} bytes.")
             if os.name == "posix" and status.st_mode & _READABLE_BY_OTHERS:
-                raise KeystoreError("The key file can be read by others. Make it private (chmod 600).")
+                raise error(f"The {what} {path} can be read by others. Make it private (chmod 600).")
             return file.read(limit + 1)
-    except FileNotFoundError as error:
-        raise KeystoreError("There is no key file here. Check the path, or create the keys first.") from error
-    except OSError as error:
-        raise KeystoreError("The key file cannot be read. Check who owns it.") from error
+    except FileNotFoundError as missing:
+        raise error(f"There is no {what} {path}. Check the path.") from missing
+    except OSError as failure:
+        raise error(f"The {what} {path} cannot be read. Check who owns it.") from failure
 
 
 def open_to_others(path: Path) -> bool:
@@ -54,7 +59,7 @@ def write_private(path: Path, data: bytes) -> None:
             draft.unlink(missing_ok=True)
         _sync_folder(path.parent)
     except OSError as error:
-        raise KeystoreError("The key file cannot be written. Check the folder's owner and free space.") from error
+        raise KeystoreError(f"{path} cannot be written. Check the folder's owner and free space.") from error
 
 
 def remove_private(path: Path) -> None:
@@ -63,7 +68,7 @@ def remove_private(path: Path) -> None:
         path.unlink(missing_ok=True)
         _sync_folder(path.parent)
     except OSError as error:
-        raise KeystoreError("The key file cannot be deleted. Check the folder's owner.") from error
+        raise KeystoreError(f"{path} cannot be deleted. Check the folder's owner.") from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -105,7 +105,7 @@ def _begun(office: Office, path: Path, agency: Agency, now: int) -> bytes | None
     """
     if not path.exists():
         return None
-    raw = read_private(path, limits.MAX_STATEMENT)
+    raw = read_private(path, limits.MAX_STATEMENT, "file")
     damaged = EnrolmentRefused(
         "The begun approval is not one that this authority makes. Nothing was signed. Find out who wrote it, then "
         "delete the agency's file in the folder approvals and have all approvers sign again."

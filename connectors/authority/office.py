@@ -149,7 +149,7 @@ class Office:
         path = self.code_file(agency)
         if not path.exists():
             raise NotFound("No enrolment code is out for that agency. Type `throughcare authority show` for a list.")
-        return parse_code(read_private(path, _MAX_FILE).decode("ascii", errors="replace"))
+        return parse_code(read_private(path, _MAX_FILE, "code file").decode("ascii", errors="replace"))
 
     def codes(self) -> Iterator[EnrolmentCode]:
         """Yield the codes that are out, by agency."""
@@ -228,7 +228,7 @@ def open_office(folder: Path) -> Office:
     if not path.exists():
         raise ConfigurationError("This folder holds no authority. Type `throughcare authority init` first.")
     try:
-        return Office(folder, OfficeFacts.model_validate_json(read_private(path, _MAX_FILE)))
+        return Office(folder, OfficeFacts.model_validate_json(read_private(path, _MAX_FILE, "file")))
     except ValidationError as error:
         raise ConfigurationError(f"{_FACTS} is damaged. Restore it from a copy.") from error
 

@@ -67,7 +67,9 @@ def enrol(
             ConfigurationError("No application is under way in this folder."), "throughcare enrol --code-file FILE …"
         )
     else:
-        code = parse_code(read_private(code_file, _MAX_CODE_FILE).decode("ascii", errors="replace"))
+        code = parse_code(
+            read_private(code_file, _MAX_CODE_FILE, "code file", ConfigurationError).decode("ascii", errors="replace")
+        )
         params = SMALL if demo else CONNECTOR
         applied = application.begin(code, data_dir, passphrase, params)
     enrolment = asyncio.run(_enrol(applied, officers, wait, voice))

@@ -7,21 +7,20 @@ from pathlib import Path
 import click
 
 from connectors.cli.failures import then
-from connectors.enrolment.passphrases import MAX_PASSPHRASE, without_line_end
-from keys.privatefile import read_private
+from keys.passphrasefile import MAX_PASSPHRASE, one_line, read_passphrase_file
 from protocol.errors import KeystoreError
 
 
 def read_passphrase(path: Path | None, of_what: str) -> bytes:
     """Return the passphrase in `path` (`-` is standard input), or ask for it if there is no path.
 
-    One line end at its end is not part of it. Raises `KeystoreError` if the file can be read by others, or
-    if there is nobody to ask.
+    Raises `ConfigurationError` if the file cannot be used, and `KeystoreError` if there is nobody to ask.
     """
     if path is None:
         if not sys.stdin.isatty():
             error = KeystoreError(f"The passphrase of {of_what} is needed and there is no terminal to ask at.")
             raise then(error, "the same command with --passphrase-file FILE")
         return str(click.prompt(f"Passphrase of {of_what}", hide_input=True, err=True)).encode()
-    raw = sys.stdin.buffer.readline(MAX_PASSPHRASE) if str(path) == "-" else read_private(path, MAX_PASSPHRASE)
-    return without_line_end(raw)
+    if str(path) == "-":
+        return one_line(sys.stdin.buffer.readline(MAX_PASSPHRASE), "Standard input")
+    return read_passphrase_file(path)

@@ -184,7 +184,7 @@ def is_begun(data_dir: Path) -> bool:
 
 def _read(data_dir: Path) -> _Saved:
     try:
-        return _Saved.model_validate_json(read_private(data_dir / APPLICATION_FILE, _MAX_FILE))
+        return _Saved.model_validate_json(read_private(data_dir / APPLICATION_FILE, _MAX_FILE, "file"))
     except ValidationError as error:
         raise ConfigurationError(f"{APPLICATION_FILE} is damaged. Enrol into a new folder with a new code.") from error
 
