@@ -34,6 +34,7 @@ from hub.service.writer import Queue, Writer
 from hub.store import envelopes, trees
 from hub.store.blobfiles import BlobFiles
 from hub.store.engine import Store, sqlite_is_sound
+from hub.store.logkeys import hold_to_keys
 from hub.web.admin import Health, admin_application, disk_check
 from hub.web.authentication import Authenticator
 from hub.web.blobs import BlobHandlers
@@ -148,6 +149,8 @@ class Hub:
         try:
             if await store.write(migrate):
                 log.info(Event.MIGRATED)
+            public = {trees.Log.AUDIT: keys.audit.public, trees.Log.DIRECTORY: keys.directory.public}
+            await store.write(lambda connection: hold_to_keys(connection, public))
             guard.read()
             if guard.torn:
                 log.warning(Event.GUARD_LINE_TORN)

@@ -4,6 +4,7 @@
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from protocol.errors import (
     StoreFull,
     ThroughcareError,
 )
+from protocol.ownership import check_ownership
 
 if TYPE_CHECKING:
     from hub.app import Urls
@@ -51,6 +53,15 @@ def _told() -> Iterator[None]:
     except ThroughcareError as error:
         click.echo(f"{error.title}: {error.detail}", err=True)
         sys.exit(next((code for kind, code in _EXITS.items() if isinstance(error, kind)), 1))
+    except OSError as error:
+        place = f" at {error.filename}" if error.filename else ""
+        click.echo(f"{error.strerror or 'The system failed'}: the system refused{place}.", err=True)
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - the last place to tell of it; a text of it may repeat input
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
+        click.echo(f"Internal error: an unforeseen {where}. Please report it.", err=True)
+        sys.exit(1)
 
 
 def _settings(path: Path) -> "HubSettings":
@@ -91,6 +102,7 @@ def run(path: Path, ready_json: bool) -> None:
         from hub import app
         from hub.logs import make_log
 
+        check_ownership()
         settings = _settings(path)
         log = make_log(settings.log.level, settings.log.form)
 
@@ -114,7 +126,10 @@ def check(path: Path) -> None:
 
         settings = _settings(path)
         open_keys(settings)
-        for log, size in asyncio.run(check_everything(settings)).items():
+        found = asyncio.run(check_everything(settings))
+        if not found:
+            click.echo("There is no database yet; `throughcare-hub run` makes it. Everything else is in order.")
+        for log, size in found.items():
             click.echo(f"{log}: {size} leaves, all sound")
 
 

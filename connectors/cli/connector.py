@@ -13,7 +13,6 @@ import click
 from connectors import home
 from connectors.cli.failures import advising
 from connectors.cli.local import AGENCY, connected
-from connectors.cli.ownership import check_ownership
 from connectors.cli.signals import run_until_signalled
 from connectors.cli.voice import Voice, speaks
 from connectors.config import ConnectorSettings, load
@@ -21,6 +20,7 @@ from connectors.installation import read_enrolment
 from protocol.errors import ConfigurationError, Conflict
 from protocol.http.connector import Status
 from protocol.http.fields import format_time
+from protocol.ownership import check_ownership
 
 
 @click.command()

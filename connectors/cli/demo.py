@@ -12,13 +12,13 @@ import click
 
 from connectors import home
 from connectors.cli.failures import FAILED, report
-from connectors.cli.ownership import check_ownership
 from connectors.cli.sandbox import lines
 from connectors.cli.signals import run_until_signalled
 from connectors.demo.telling import Teller, WentWrong
 from connectors.sandbox.cast import GORA, POLJE
 from connectors.sandbox.processes import Supervisor
 from connectors.sandbox.world import Sandbox
+from protocol.ownership import check_ownership
 
 
 @click.command()

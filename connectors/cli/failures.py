@@ -58,6 +58,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     errors.RecipientUnavailable: UNREACHABLE,
     errors.KeystoreError: DAMAGED,
     errors.StoreBehind: DAMAGED,
+    errors.StoreFailed: DAMAGED,
     errors.StoreFull: DAMAGED,
     errors.DirectoryInconsistent: DAMAGED,
 }

@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from connectors.cli.ownership import check_ownership
 from connectors.cli.signals import run_until_signalled
 from connectors.cli.voice import Voice, pasteable, speaks
 from connectors.sandbox.processes import Supervisor
 from connectors.sandbox.world import Sandbox
+from protocol.ownership import check_ownership
 
 
 @click.command()

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import URL, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -54,8 +55,14 @@ class Store:
 
     @classmethod
     async def open(cls, path: Path, vault: Vault) -> "Store":
-        """Open the database at `path`, made and migrated to the newest form if need be, mode 0600."""
-        await asyncio.to_thread(_prepare, path)
+        """Open the database at `path`, made and migrated to the newest form if need be, mode 0600.
+
+        Raises `StoreFailed` if it is damaged, no database, or made by a newer version.
+        """
+        try:
+            await asyncio.to_thread(_prepare, path)
+        except (sqlite3.DatabaseError, DatabaseError, CommandError) as error:
+            raise _cannot_open(error) from error
         url = URL.create("sqlite+aiosqlite", database=str(path))
         writer = create_async_engine(url, pool_size=1, max_overflow=0)
         readers = create_async_engine(url, pool_size=4, max_overflow=4)
@@ -101,6 +108,15 @@ def _told() -> Iterator[None]:
         raise StoreFailed from error
     except DatabaseError as error:
         raise StoreFailed from error
+
+
+def _cannot_open(error: Exception) -> Exception:
+    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", 0) & _PRIMARY
+    if code == sqlite3.SQLITE_BUSY:
+        return Unavailable()
+    if isinstance(error, CommandError):
+        return StoreFailed(f"{DATABASE_FILE} was made by a newer version of Throughcare. Install that version.")
+    return StoreFailed(f"{DATABASE_FILE} cannot be opened: it is damaged, or no database. Restore the newest backup.")
 
 
 def migrate(path: Path, revision: str = "head") -> None:

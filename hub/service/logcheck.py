@@ -14,7 +14,7 @@ from hub.service.guard import Guard, GuardedHead
 from hub.store import trees
 from hub.store.engine import Store
 from hub.store.trees import Log
-from protocol.errors import ConfigurationError, StoreBehind
+from protocol.errors import StoreBehind
 from protocol.tree import CompactRange, leaf_hash
 
 NEXT = "Do not go on with it: put back the newest copy of the database together with its guard file."
@@ -95,11 +95,14 @@ def check_leaves(connection: Connection, log: Log) -> int:
 async def check_everything(settings: HubSettings) -> dict[str, int]:
     """Check the database against its guard and every leaf against its hash; return the size of each log.
 
-    Nothing is changed. Raises StoreBehind that names what is wrong, ConfigurationError if a hub is running.
+    Nothing is changed; before the first run there is nothing to check, and the answer is empty. Raises StoreBehind
+    that names what is wrong, ConfigurationError if a hub is running.
     """
     folder = settings.hub.data_dir
     if not (folder / DATABASE_NAME).exists():
-        raise ConfigurationError("There is no database yet; `throughcare-hub run` makes it.")
+        if (folder / GUARD_NAME).exists():
+            raise StoreBehind(f"There is a guard file, but no database. {NEXT}")
+        return {}
     store = await Store.open(folder / DATABASE_NAME)
     try:
         guard = Guard(folder / GUARD_NAME)

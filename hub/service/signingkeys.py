@@ -10,7 +10,8 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from hub.config import HubSettings, Profile
+from hub.config import DATABASE_NAME, GUARD_NAME, HubSettings, Profile
+from keys.passphrasefile import read_passphrase_file
 from keys.privatefile import read_private, write_private
 from keys.sealedfile import SMALL, open_file, seal_file
 from keys.signing import SEED_SIZE, Ed25519Signer
@@ -19,7 +20,6 @@ from protocol.errors import ConfigurationError, KeystoreError
 SEALED_NAME = "signing-keys.sealed"
 CREDENTIAL_NAME = "throughcare-hub-keys"
 PUBLIC_NAME = "hub-public.json"
-_PASSPHRASE_LIMIT = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,16 @@ class SigningKeys:
 
 
 def create_keys(settings: HubSettings) -> SigningKeys:
-    """Make new keys and write them where the configuration says; raises ConfigurationError if there are some."""
+    """Make new keys and write them where the configuration says.
+
+    Raises ConfigurationError if there are keys, or a database or guard of a hub that had some: what that hub
+    signed would be worth nothing under new keys.
+    """
     path = _path(settings)
+    if any((settings.hub.data_dir / name).exists() for name in (DATABASE_NAME, GUARD_NAME)):
+        raise ConfigurationError(
+            "This folder holds the database of a hub. Restore its signing keys from a copy; make no new ones."
+        )
     if path.exists():
         raise ConfigurationError("This hub has signing keys already; new ones would make every pinned key wrong.")
     seeds = secrets.token_bytes(2 * SEED_SIZE)
@@ -98,7 +106,7 @@ def _passphrase(settings: HubSettings) -> bytes:
     path = settings.hub.passphrase_file
     if path is None:
         raise ConfigurationError("hub.passphrase_file is not set; it names the file with the keys' passphrase.")
-    return read_private(path, _PASSPHRASE_LIMIT).strip()
+    return read_passphrase_file(path)
 
 
 def _made_for(settings: HubSettings) -> Profile | None:

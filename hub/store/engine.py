@@ -18,18 +18,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from hub.store.lock import ProcessLock
-from protocol.errors import StoreFailed, StoreFull, Unavailable
+from protocol.errors import ConfigurationError, StoreFailed, StoreFull, Unavailable
 
 T = TypeVar("T")
 
 READERS = 3
 RESTART_ABOVE = 64 << 20
 """Bytes of write-ahead log above which readers are made to let go of it, so that it starts anew."""
+
+_DAMAGED = (
+    "The database is damaged, or is none. Stop the hub, and put back the newest copy of the database together with "
+    "its guard file."
+)
 
 _EVERY_CONNECTION = (
     "PRAGMA journal_mode=WAL",
@@ -60,11 +65,22 @@ class Store:
 
     @classmethod
     async def open(cls, path: Path) -> "Store":
-        """Open or create the database at `path`; raises ConfigurationError if another process has it."""
+        """Open or create the database at `path`.
+
+        Raises ConfigurationError if another process has it, and StoreFailed if it is damaged or no database.
+        """
+        if not path.parent.is_dir():
+            raise ConfigurationError(f"There is no folder {path.parent}. Make it with `throughcare-hub init`.")
         lock = ProcessLock(path.with_suffix(".lock"))
         # The file is made here so that nobody else can ever read it.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        return cls(path, lock)
+        store = cls(path, lock)
+        try:
+            await store.read(lambda connection: connection.scalar(text("SELECT count(*) FROM sqlite_master")))
+        except BaseException:
+            await store.close()
+            raise
+        return store
 
     async def write(self, work: Callable[[Connection], T], then: Callable[[T], None] = lambda result: None) -> T:
         """Run `work` in a transaction on the writing connection, commit it, and run `then` in the same thread.
@@ -83,6 +99,10 @@ class Store:
             if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
                 raise StoreFull from error
             raise StoreFailed from error
+        except DatabaseError as error:
+            if _is_damaged(error):
+                raise StoreFailed(_DAMAGED) from error
+            raise
         try:
             then(result)
         except OSError as error:
@@ -98,6 +118,8 @@ class Store:
             with self._readers.begin() as connection:
                 return work(connection)
         except DBAPIError as error:
+            if _is_damaged(error):
+                raise StoreFailed(_DAMAGED) from error
             raise Unavailable from error
 
     async def checkpoint(self) -> None:
@@ -160,6 +182,11 @@ def reading_only(path: Path) -> Iterator[Connection]:
             yield connection
     except (DBAPIError, sqlite3.Error) as error:
         raise StoreFailed("The database cannot be read: it is damaged, or not one.") from error
+
+
+def _is_damaged(error: DBAPIError) -> bool:
+    code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _engine(path: Path, *, size: int, begin: str, pragmas: tuple[str, ...]) -> Engine:

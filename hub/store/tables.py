@@ -38,6 +38,14 @@ tree = Table(
     Column("at", Number, nullable=False),
 )
 
+# The public key that each log was begun with (`hub.store.logkeys`).
+log_key = Table(
+    "log_key",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False),
+    Column("key", LargeBinary, nullable=False),
+)
+
 # Every leaf of both logs; a statement's bytes are its leaf.
 leaf = Table(
     "leaf",

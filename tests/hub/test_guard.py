@@ -13,6 +13,7 @@ from hub.logs import Event, make_log
 from hub.service import guard as guard_module
 from hub.service.guard import Guard, GuardedHead
 from hub.service.logcheck import check_everything
+from hub.service.signingkeys import SigningKeys
 from protocol.errors import StoreBehind
 from protocol.limits import MINUTE
 from tests.hub.running import KEYS, RunningHub
@@ -226,6 +227,17 @@ async def test_dir_4_a_hub_with_another_pinned_root_does_not_serve_the_old_direc
         settings = hub.settings.model_copy(update={"hub": section})
     with pytest.raises(StoreBehind, match="pinned root"):
         await Hub.open(settings, KEYS, log=make_log("error", "json"))
+
+
+async def test_aud_4_a_hub_with_other_signing_keys_than_its_logs_does_not_start(
+    filled: tuple[Path, Programme],
+) -> None:
+    folder, programme = filled
+    async with RunningHub(folder, programme) as hub:
+        settings = hub.settings
+    exchanged = SigningKeys(audit=KEYS.directory, directory=KEYS.audit)
+    with pytest.raises(StoreBehind, match="signing keys are not those"):
+        await Hub.open(settings, exchanged, log=make_log("error", "json"))
 
 
 async def test_aud_1_times_never_go_back_in_the_log(tmp_path: Path) -> None:

@@ -54,8 +54,8 @@ def test_init_makes_keys_once_and_says_what_to_pin(tmp_path: Path) -> None:
         (lambda folder: (folder / "hub.toml").unlink(), 3, "cannot be read"),
         (lambda folder: (folder / "hub.toml").write_text("[hub]\nprot = 1"), 3, "did you mean hub.port?"),
         (lambda folder: (folder / "passphrase").write_text("other"), 8, "wrong passphrase"),
-        (lambda folder: (folder / "passphrase").chmod(0o644), 8, "chmod 600"),
-        (lambda folder: (folder / "data" / "signing-keys.sealed").unlink(), 8, "no key file"),
+        (lambda folder: (folder / "passphrase").chmod(0o644), 3, "chmod 600"),
+        (lambda folder: (folder / "data" / "signing-keys.sealed").unlink(), 8, "There is no key file"),
     ],
 )
 def test_dir_4_run_refuses_to_start_with_one_sentence_and_a_code(
@@ -76,8 +76,41 @@ def test_check_names_what_is_missing(tmp_path: Path) -> None:
     config = bare(tmp_path)
     CliRunner().invoke(main, ["init", "--config", str(config)])
     done = CliRunner().invoke(main, ["check", "--config", str(config)])
-    assert done.exit_code == 3
-    assert "no database yet" in done.stderr
+    assert done.exit_code == 0, "a hub that never ran has nothing that could be damaged"
+    assert "no database yet" in done.stdout
+
+
+def test_init_makes_no_new_keys_over_a_hub_that_has_signed(tmp_path: Path) -> None:
+    config = bare(tmp_path)
+    CliRunner().invoke(main, ["init", "--config", str(config)])
+    keys = tmp_path / "data" / "signing-keys.sealed"
+    for name in ("hub.db", "hub.guard"):
+        (tmp_path / "data" / name).touch()
+        keys.unlink(missing_ok=True)
+        done = CliRunner().invoke(main, ["init", "--config", str(config)])
+        assert done.exit_code == 3
+        assert "Restore its signing keys" in done.stderr
+        assert not keys.exists()
+        (tmp_path / "data" / name).unlink()
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_a_damaged_database_is_told_in_one_sentence(tmp_path: Path, command: str) -> None:
+    config, _ = prepare(tmp_path)
+    (tmp_path / "data" / "hub.db").write_bytes(b"no database at all" * 1_000)
+    done = CliRunner().invoke(main, [command, "--config", str(config)])
+    assert done.exit_code == 8, done.output
+    assert "put back the newest copy" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_data_directory_is_told_with_what_to_do(tmp_path: Path) -> None:
+    config, _ = prepare(tmp_path)
+    (tmp_path / "data").rename(tmp_path / "elsewhere")
+    for command in ("run", "check"):
+        done = CliRunner().invoke(main, [command, "--config", str(config)])
+        assert done.exit_code in (3, 8), done.output
+        assert "Internal error" not in done.stderr
 
 
 async def get(url: str) -> tuple[int, str]:

@@ -133,8 +133,13 @@ async def test_http_5_what_was_accepted_stays_accepted_however_the_world_changed
     assert await hub.device(prison).submit(sealed.data) == receipt
     hub.clock.advance(2 * HOUR)
     assert await hub.device(prison).submit(sealed.data) == receipt
+    hub.programme.now = hub.clock()
+    before = hub.device(prison)
+    hub.programme.replace_device(prison, "second device")
+    await hub.catch_up()
+    assert await before.submit(sealed.data) == receipt, "also when its own desk has moved to a new device"
     with pytest.raises(Expired):
-        await hub.device(prison).submit(late.data)
+        await before.submit(late.data)
 
 
 async def refused(hub: RunningHub, member: Member, data: bytes, error: type[ThroughcareError]) -> None:

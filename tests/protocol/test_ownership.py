@@ -3,8 +3,8 @@
 
 import pytest
 
-from connectors.cli.ownership import PACKAGES, check_ownership
 from protocol.errors import ConfigurationError
+from protocol.ownership import PACKAGES, check_ownership
 
 
 @pytest.mark.parametrize("package", PACKAGES)
