@@ -23,7 +23,7 @@ from connectors.installation import open_installation
 from connectors.logs import Event, Log
 from connectors.parts import Parts, make_parts
 from connectors.prekeys import check_seeds
-from connectors.store import requests
+from connectors.store import pruning, requests
 from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store
 from connectors.store.lock import InstallationLock
 from connectors.timing import Clock, system_clock
@@ -245,6 +245,11 @@ class Loops:
         """Look at old answers, at the directory and at prekeys, then wait for the next time or for a wish."""
         async with self._parts.store.write() as tx:
             await requests.forget_old(tx, self._clock())
+            await pruning.forget_attempts(tx, self._clock())
+            await pruning.forget_replays(tx, self._clock())
+            dropped = await pruning.bound_quarantine(tx)
+        if dropped:
+            self._log.event("quarantine-full", count=dropped)
         await self._look()
         await asyncio.sleep(min(WANTED_EVERY_S, self._directory_every_s))
         try:

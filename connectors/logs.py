@@ -35,6 +35,7 @@ Event = Literal[
     "part-failed",
     "prekey-destroyed",
     "prekey-published",
+    "quarantine-full",
     "receipt-received",
     "request",
     "request-failed",
@@ -56,6 +57,7 @@ _LEVELS: Final[dict[str, str]] = {
     "message-held": "warning",
     "message-waiting": "warning",
     "part-failed": "error",
+    "quarantine-full": "warning",
     "request-failed": "error",
 }
 

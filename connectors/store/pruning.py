@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a connector may forget, so that its store does not grow for ever (CON-10).
+
+Evidence is never forgotten: receipts, and the slices of what was taken in. What goes is what can have no effect any
+more, and the oldest of a quarantine that somebody floods.
+"""
+
+from typing import Final
+
+from sqlalchemy import delete, func, select
+
+from connectors.store.engine import Transaction
+from connectors.store.tables import attempt, attempt_row, quarantine, recipient, replay
+from protocol.limits import DAY, MAX_LIFE, PREKEY_KEPT, PREKEY_REFUSED
+
+MOST_QUARANTINED: Final = 2_000
+MOST_QUARANTINED_BYTES: Final = 256 << 20
+
+ATTEMPTS_KEPT: Final = 60 * DAY
+"""After their expiry: reports of sealings that old are not waited for."""
+REPLAY_KEPT: Final = MAX_LIFE + PREKEY_REFUSED + PREKEY_KEPT
+"""By then the envelope is past its life, and the seed that it was sealed to destroyed: it can never be opened again."""
+
+
+async def forget_attempts(tx: Transaction, now: int) -> None:
+    """Drop sealings without a receipt that expired long ago and are no desk's newest."""
+    old = (
+        select(attempt.c.envelope_id)
+        .outerjoin(recipient, recipient.c.envelope_id == attempt.c.envelope_id)
+        .where(
+            attempt.c.sealed_receipt.is_(None),
+            attempt.c.expires < now - ATTEMPTS_KEPT,
+            recipient.c.envelope_id.is_(None),
+        )
+    )
+    gone = list((await tx.connection.execute(old)).scalars())
+    for envelope_id in gone:
+        await tx.connection.execute(delete(attempt_row).where(attempt_row.c.envelope_id == envelope_id))
+        await tx.connection.execute(delete(attempt).where(attempt.c.envelope_id == envelope_id))
+
+
+async def forget_replays(tx: Transaction, now: int) -> None:
+    """Drop replay entries whose envelopes cannot be opened any more; message ids stay known for ever (ENV-19)."""
+    await tx.connection.execute(delete(replay).where(replay.c.received_at < now - REPLAY_KEPT))
+
+
+async def bound_quarantine(
+    tx: Transaction, *, items: int = MOST_QUARANTINED, size: int = MOST_QUARANTINED_BYTES
+) -> int:
+    """Drop the oldest of the quarantine until `items` and `size` bytes hold; returns how many went."""
+    rows = await tx.connection.execute(
+        select(quarantine.c.position, func.length(quarantine.c.sealed).label("size")).order_by(
+            quarantine.c.position.desc()
+        )
+    )
+    total, gone = 0, []
+    for number, row in enumerate(rows.all(), start=1):
+        total += row.size
+        if number > items or total > size:
+            gone.append(row.position)
+    if gone:
+        await tx.connection.execute(delete(quarantine).where(quarantine.c.position <= max(gone)))
+    return len(gone)

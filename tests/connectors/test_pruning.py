@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a connector forgets, and what it never does."""
+
+from sqlalchemy import update
+
+from connectors.store import pruning, recipients
+from connectors.store.pruning import ATTEMPTS_KEPT, REPLAY_KEPT
+from connectors.store.tables import attempt
+from protocol.frames import Item, ItemKind
+from protocol.limits import DAY
+from tests.connectors.conftest import World
+from tests.connectors.hand import count
+
+
+async def test_con_10_what_can_have_no_effect_any_more_is_forgotten_and_receipts_are_not(world: World) -> None:
+    prison, probation = world.prison, world.probation
+    sent = await prison.send(probation.desk)
+    await probation.collect()
+    async with prison.parts.store.write() as tx:
+        (row,) = await recipients.of(tx, sent)
+        await recipients.requeue(tx, row, now=0, error=None)
+    await prison.seal_and_send()
+    async with prison.parts.store.write() as tx:
+        await recipients.requeue(tx, (await recipients.of(tx, sent))[0], now=0, error=None)
+    await prison.seal_and_send()
+    async with prison.parts.store.write() as tx:
+        # The first was accepted; the second and third as if they never were.
+        newest = (await recipients.of(tx, sent))[0].envelope_id
+        await tx.connection.execute(
+            update(attempt).where(attempt.c.envelope_id != row.envelope_id).values(sealed_receipt=None)
+        )
+    late = world.hub.clock() + 31 * DAY + ATTEMPTS_KEPT
+    for now, left in ((late - 2 * DAY, 3), (late, 2)):
+        async with prison.parts.store.write() as tx:
+            await pruning.forget_attempts(tx, now)
+        assert await count(prison, "attempt") == left
+    async with prison.parts.store.read() as tx:
+        assert newest is not None
+        assert (await recipients.of(tx, sent))[0].envelope_id == newest
+    for now, left in ((world.hub.clock() + REPLAY_KEPT, 1), (world.hub.clock() + REPLAY_KEPT + 1, 0)):
+        async with probation.parts.store.write() as tx:
+            await pruning.forget_replays(tx, now)
+        assert await count(probation, "replay") == left
+    assert await count(probation, "incoming") == 1
+
+
+async def test_con_10_a_flood_of_rubbish_pushes_out_the_oldest_of_the_quarantine_only(world: World) -> None:
+    items = tuple(Item(index, ItemKind.SLICE, b"rubbish" + bytes(index)) for index in range(100, 110))
+    await world.probation.parts.inbox.take(items)
+    async with world.probation.parts.store.write() as tx:
+        assert await pruning.bound_quarantine(tx) == 0
+        assert await pruning.bound_quarantine(tx, items=6) == 4
+        assert await pruning.bound_quarantine(tx, size=500) > 0
+    await world.probation.parts.inbox.take((Item(200, ItemKind.SLICE, b"more"),))
+    page = await world.probation.quarantined()
+    assert 0 < len(page) <= 6
