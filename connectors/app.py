@@ -137,7 +137,7 @@ class Loops:
             async with asyncio.timeout(FIRST_LOOK_S):
                 await self._look()
         except TimeoutError:
-            self._log.event("hub-unreachable", part="directory")
+            self._log.event("hub-unreachable", part="directory", outcome="timeout")
         except ThroughcareError as error:
             self._failed("directory", error)
 
@@ -177,7 +177,7 @@ class Loops:
             if part != "send":
                 self._parts.connection.failed(error)
             event: Event = "hub-unreachable" if isinstance(error, HubUnreachable) else "part-failed"
-            self._log.event(event, part=part, code=error.code)
+            self._log.event(event, part=part, code=error.code, outcome=error.reason)
         else:
             # A mistake of ours or of the machine: told at once, tried again, visible as long as it lasts.
             self._log.event("part-failed", part=part, code=type(error).__name__)

@@ -51,6 +51,7 @@ class Connection:
         self._link: HubLink | None = None
         self.last_contact: int | None = None
         self.error: str | None = None
+        self.reason: str | None = None
 
     @property
     def connected(self) -> bool:
@@ -87,13 +88,13 @@ class Connection:
 
     def reached(self, link: HubLink | None = None) -> None:
         """Note that the hub has answered, over `link` if one is given."""
-        self.last_contact, self.error = self._clock(), None
+        self.last_contact, self.error, self.reason = self._clock(), None, None
         if link is not None:
             self._link = link
 
     def failed(self, error: ThroughcareError) -> None:
         """Note why the hub could not be talked to."""
-        self.error = error.code
+        self.error, self.reason = error.code, error.reason
 
     async def submit(self, envelopes: Sequence[bytes]) -> list[Outcome]:
         """Submit over the link that is up, else by a plain request (HTTP-9: both have the same effect)."""

@@ -20,6 +20,7 @@ from protocol.http.connector import (
     DeskPage,
     DirectoryStatus,
     HubStatus,
+    OfficerItem,
     QuarantineItem,
     QuarantinePage,
     Status,
@@ -53,6 +54,10 @@ class Overview:
         return Status(
             agency=self._enrolment.agency,
             desks=list(self._enrolment.desks),
+            officers=[
+                OfficerItem(id=actor.officer_id, kind=actor.kind.value, title=actor.name)
+                for actor in self._enrolment.actors
+            ],
             device=self._enrolment.device_key_id,
             now=self._clock(),
             hub=HubStatus(
@@ -60,6 +65,7 @@ class Overview:
                 last_contact=self._connection.last_contact,
                 clock_difference_ms=standing.clock_difference,
                 error=self._connection.error,
+                reason=self._connection.reason,
             ),
             directory=DirectoryStatus(
                 size=standing.size,

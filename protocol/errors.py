@@ -21,7 +21,8 @@ class ThroughcareError(Exception):
     """Base of all errors: `code` is stable, `status` is the HTTP status, `retryable` says whether to try again.
 
     `detail` is the one sentence shown to people; subclasses give a default that tells what to do. `retry_after`
-    is the number of seconds to wait before another try, where whoever raised the error knows it.
+    is the number of seconds to wait before another try, where whoever raised the error knows it; `reason` is why a
+    server was not reached: `refused`, `certificate`, `proxy`, `name`, `timeout` or `other`.
     """
 
     code: ClassVar[str] = ""
@@ -30,6 +31,7 @@ class ThroughcareError(Exception):
     retryable: ClassVar[bool] = False
     default: ClassVar[str] = "Something went wrong."
     retry_after: int | None = None
+    reason: str | None = None
 
     def __init__(self, detail: str | None = None) -> None:
         self.detail = detail or self.default

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -20,7 +21,17 @@ from connectors.installation import read_enrolment
 from protocol.errors import ConfigurationError, Conflict
 from protocol.http.connector import Status
 from protocol.http.fields import format_time
+from protocol.ids import Kind, text
 from protocol.ownership import check_ownership
+
+_WHY_NOT_REACHED: Final = {
+    "refused": "nothing listens at the hub's address (connection refused)",
+    "certificate": "the hub's certificate is not trusted here (connector.ca_file)",
+    "proxy": "the proxy does not let it through (connector.proxy)",
+    "name": "the hub's name is not found (DNS)",
+    "timeout": "the hub did not answer in time",
+    "other": "the network failed on the way",
+}
 
 
 @click.command()
@@ -83,19 +94,36 @@ def status(agency: str, voice: Voice) -> None:
             return await client.status()
 
     found = asyncio.run(ask())
-    voice.data(found.model_dump(mode="json"), _lines(found))
+    voice.data(found.model_dump(mode="json"), lines(found))
 
 
-def _lines(found: Status) -> Iterator[str]:
+def not_read(found: Status) -> str:
+    """Say why the directory is empty still: nothing can be said of desks before it was read."""
+    hub, refused = found.hub, found.directory.error
+    if hub.reason:
+        why = _WHY_NOT_REACHED.get(hub.reason, hub.reason)
+    else:
+        why = hub.error or refused or "the hub has not answered yet"
+    return f"was not read yet, because: {why}"
+
+
+def lines(found: Status) -> Iterator[str]:
+    """Yield a connector's status for people."""
     hub, directory, counts = found.hub, found.directory, found.counts
     seen = format_time(hub.last_contact) if hub.last_contact else "never"
     yield f"agency      {found.agency}"
     for desk in found.desks:
         yield f"desk        {desk}"
+    for officer in found.officers:
+        yield f"officer     {text(Kind.OFFICER, officer.id)}  {officer.title} ({officer.kind})"
     yield f"device      {found.device.hex()[:16]}…"
     yield f"hub         {'connected' if hub.connected else 'not connected'}, last heard from {seen}"
     if hub.error:
-        yield f"            last error: {hub.error}"
-    yield f"directory   {directory.size} statements, {directory.state}"
+        why = f": {_WHY_NOT_REACHED.get(hub.reason, hub.reason)}" if hub.reason else ""
+        yield f"            last error {hub.error}{why}"
+    if directory.size:
+        yield f"directory   {directory.size} statements, {directory.state}"
+    else:
+        yield f"directory   {not_read(found)}"
     yield f"outgoing    {counts.queued} queued, {counts.accepted} accepted, {counts.failed} failed"
     yield f"incoming    {counts.received} received, {counts.held} held, {counts.quarantined} in quarantine"

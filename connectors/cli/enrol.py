@@ -88,7 +88,10 @@ def enrol(
                 for one in enrolment.actors
             ],
         },
-        [f"{enrolment.agency} is enrolled."],
+        [
+            f"{enrolment.agency} is enrolled.",
+            *(f"    officer {text(Kind.OFFICER, one.officer_id)}  {one.name}" for one in enrolment.actors),
+        ],
     )
     voice.say(f"next:  throughcare connector run --config {config}")
 

@@ -18,6 +18,7 @@ import click
 from connectors import home
 from connectors.adapters import Mapped, find_mapping, load_mapping, read_export, transform
 from connectors.api_client import ApiClient
+from connectors.cli.connector import not_read
 from connectors.cli.failures import then
 from connectors.cli.handover import kept_back
 from connectors.cli.local import AGENCY, connected
@@ -26,7 +27,7 @@ from connectors.enrolment.visit import now_ms
 from connectors.installation import read_enrolment
 from protocol.address import DeskAddress, agency_of, domain_of, parse_desk
 from protocol.clearance import DeskFunction
-from protocol.errors import InvalidInput, NotFound, NothingToSend
+from protocol.errors import InvalidInput, NotFound, NothingToSend, Unavailable
 from protocol.handover import sections_for
 from protocol.http.handovers import MAX_NOT_UNDERSTOOD, HandoverQueued, HandoverRequest, HandoverView, MessageState
 from protocol.http.handovers import NotUnderstood as Place
@@ -101,6 +102,10 @@ async def _planned(
 ) -> list[tuple[DeskAddress, list[str], list[str]]]:
     """Return which categories would go to each desk and which would not, or raise and name the desk that cannot be."""
     async with connected(profile) as client:
+        status = await client.status()
+        if not status.directory.size:
+            error = Unavailable(f"The directory {not_read(status)}. Nothing was sent.")
+            raise then(error, f"throughcare connector status --agency {profile.name}")
         known = {item.address: item.function for item in (await client.desks()).items}
     there = f"throughcare directory list --agency {profile.name}"
     for desk in to:

@@ -182,10 +182,15 @@ class Client:
             headers["Idempotency-Key"] = idempotency_key
         try:
             return await self._exchange(operation, request, headers)
-        except aiohttp.ClientSSLError:
-            raise self._unreachable("The server's certificate is not trusted here; nothing was sent.") from None
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            raise self._unreachable from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._not_reached(error) from None
+
+    def _not_reached(self, error: Exception) -> ThroughcareError:
+        certificate = isinstance(error, aiohttp.ClientSSLError)
+        text = "The server's certificate is not trusted here; nothing was sent." if certificate else None
+        found = self._unreachable(text)
+        found.reason = why_not_reached(error)
+        return found
 
     async def _exchange(self, operation: Operation, request: Outgoing, headers: Mapping[str, str]) -> bytes:
         timeout = aiohttp.ClientTimeout(total=operation.timeout_s, connect=CONNECT_S)
@@ -219,6 +224,20 @@ class Client:
         if _REQUEST_ID.fullmatch(answered.request_id):
             error.add_note(f"The server's log has it as {answered.request_id}.")
         return error
+
+
+def why_not_reached(error: Exception) -> str:
+    """Return in one word why a server was not reached; the operator looks in another place for each."""
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "certificate"
+    if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
+        return "proxy"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "name"
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    return "refused" if isinstance(cause, ConnectionRefusedError) else "other"
 
 
 def _media(body: type[BaseModel] | Media | None) -> str | None:

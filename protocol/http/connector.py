@@ -25,6 +25,7 @@ from protocol.http.fields import (
     DeskText,
     EnvelopeIdText,
     KeyIdText,
+    OfficerIdText,
     ResponseModel,
     Time,
 )
@@ -87,6 +88,8 @@ class HubStatus(ResponseModel):
     last_contact: Time | None
     clock_difference_ms: int | None
     error: Code | None
+    reason: Code | None
+    """Why it was not reached: `refused`, `certificate`, `proxy`, `name`, `timeout` or `other`."""
 
 
 class DirectoryStatus(ResponseModel):
@@ -110,11 +113,20 @@ class Counts(ResponseModel):
     quarantined: int
 
 
+class OfficerItem(ResponseModel):
+    """Who may act here, as enrolment delegated to them; `id` is what a request names."""
+
+    id: OfficerIdText
+    kind: Code
+    title: Name
+
+
 class Status(ResponseModel):
     """How the connector is."""
 
     agency: AgencyText
     desks: list[DeskText]
+    officers: list[OfficerItem]
     device: KeyIdText
     now: Time
     hub: HubStatus
@@ -313,9 +325,16 @@ GET_STATUS = Operation(
         response={
             "agency": "reka-probation@hub.example",
             "desks": [_REKA],
+            "officers": [{"id": "off_" + "a" * 26, "kind": "officer", "title": "duty officer"}],
             "device": "0" * 64,
             "now": _NOW,
-            "hub": {"connected": True, "last_contact": _NOW, "clock_difference_ms": 12, "error": None},
+            "hub": {
+                "connected": True,
+                "last_contact": _NOW,
+                "clock_difference_ms": 12,
+                "error": None,
+                "reason": None,
+            },
             "directory": {"size": 30, "confirmed_at": _NOW, "state": "normal", "error": None},
             "counts": {"queued": 0, "accepted": 1, "failed": 0, "received": 3, "held": 0, "quarantined": 0},
         }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is to be typed next fits the place where a command failed, and can be pasted however it was started."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,12 @@ import pytest
 from connectors import home
 from connectors.authority.office import Office
 from connectors.cli import failures, main
+from connectors.cli.connector import lines as told_status
 from connectors.cli.voice import PROGRAM, pasteable
 from connectors.enrolment.passphrases import passphrase_path
 from protocol import errors
 from protocol.enrolment import EnrolmentCode
+from protocol.http.connector import GET_STATUS, Status
 from tests.connectors.authority.conftest import code, office
 
 __all__ = ["code", "office"]
@@ -89,3 +92,15 @@ def test_a_connector_that_never_started_is_told_what_helps(
     home.register(profile)
     status, step = told(capsys, "connector", "status", "--agency", "reka")
     assert (status, step) == (3, f"start the connector of reka; its token is {token}")
+
+
+@pytest.mark.parametrize("reason", ["refused", "certificate", "proxy", "name", "timeout", "other"])
+def test_an_empty_directory_is_told_with_why_the_hub_was_not_reached(reason: str) -> None:
+    found = Status.model_validate_json(json.dumps(GET_STATUS.example.response))
+    hub = found.hub.model_copy(update={"error": "hub-unreachable", "reason": reason})
+    empty = found.directory.model_copy(update={"size": 0})
+    lines = list(told_status(found.model_copy(update={"hub": hub, "directory": empty})))
+    (line,) = (line for line in lines if line.startswith("directory"))
+    assert "was not read yet, because: " in line
+    assert "hub-unreachable" not in line
+    assert any(line.startswith("officer     off_") for line in lines)

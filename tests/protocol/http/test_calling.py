@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.client_reqrep import ConnectionKey
 from nacl.signing import SigningKey
 
 from protocol.errors import (
@@ -26,13 +27,15 @@ from protocol.errors import (
     UnexpectedAnswer,
 )
 from protocol.http.call import Answer, Call
-from protocol.http.calling import Authorize, Client, Outgoing, base_url, bearer, new_session, signed
+from protocol.http.calling import Authorize, Client, Outgoing, base_url, bearer, new_session, signed, why_not_reached
 from protocol.http.hub import (
     ACKNOWLEDGE,
+    GET_HUB,
     HUB_OPERATIONS,
     READ_MAILBOX,
     SUBMIT_ENVELOPE,
     Acknowledgement,
+    HubInfo,
     MailboxPosition,
 )
 from protocol.http.operation import Operation
@@ -370,3 +373,23 @@ async def test_http_2_a_wrong_clock_is_told_from_a_wrong_key(session: aiohttp.Cl
         stranger = signed(KeyId(bytes(32)), lambda data: TRANSPORT.sign(data).signature, lambda: NOW)
         with pytest.raises(NotAuthenticated):
             await Client(session, base, stranger, clock=lambda: NOW).call_bytes(READ_MAILBOX)
+
+
+async def test_why_a_server_was_not_reached_is_known_in_one_word() -> None:
+    key = ConnectionKey("hub.example", 443, True, True, None, None, None)
+    refused = aiohttp.ClientConnectorError(key, ConnectionRefusedError(111, "refused"))
+    causes: list[tuple[Exception, str]] = [
+        (refused, "refused"),
+        (aiohttp.ClientConnectorError(key, OSError(101, "unreachable")), "other"),
+        (aiohttp.ClientConnectorDNSError(key, OSError(-2, "unknown")), "name"),
+        (aiohttp.ClientProxyConnectionError(key, ConnectionRefusedError(111, "refused")), "proxy"),
+        (aiohttp.ClientConnectorSSLError(key, OSError(1, "untrusted")), "certificate"),
+        (TimeoutError(), "timeout"),
+        (aiohttp.ServerDisconnectedError(), "other"),
+    ]
+    for error, reason in causes:
+        assert why_not_reached(error) == reason
+    async with new_session() as session:
+        with pytest.raises(HubUnreachable) as caught:
+            await Client(session, "http://localhost:1").call(GET_HUB, HubInfo)
+    assert caught.value.reason == "refused"
