@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
+from connectors import fork
 from connectors.logs import Log
 from connectors.store import facts, statements
-from connectors.store.engine import Store, Transaction
+from connectors.store.engine import Store
 from connectors.timing import Clock
 from keys.directory import Directory
 from keys.verifying import verify_head
@@ -33,7 +34,6 @@ from protocol.receipts import Head
 from protocol.shapes import as_bytes, as_int, as_tuple
 
 _HEAD: Final = "directory-head"
-_FORK: Final = "directory-fork"
 _MAX_FACT: Final = 16_384
 _BREATH: Final = 50
 """Statements verified before other tasks get a turn: about 30 ms."""
@@ -121,7 +121,7 @@ class DirectorySync:
         async with self._store.read() as tx:
             raws = await statements.load_all(tx)
             head = await facts.get(tx, _HEAD)
-            self._forked = await facts.get(tx, _FORK) is not None
+            self._forked = await fork.evidence(tx) is not None
         self._directory = await self._replayed(raws)
         self._head = None if head is None else _stored_head(head)
         if self._head is not None and self._head.size != self._directory.size:
@@ -210,18 +210,8 @@ class DirectorySync:
 
     async def _keep_evidence(self, raw_head: bytes) -> None:
         async with self._store.write() as tx:
-            await facts.put(tx, _FORK, raw_head)
+            await fork.keep(tx, raw_head)
         self._forked = True
-
-    async def fork_evidence(self) -> bytes | None:
-        """Return the signed head that contradicts the replayed directory, or None."""
-        async with self._store.read() as tx:
-            return await facts.get(tx, _FORK)
-
-    async def dismiss_fork(self, tx: Transaction) -> None:
-        """Let sealing go on after a person has looked at the evidence and decided so."""
-        await facts.drop(tx, _FORK)
-        self._forked = False
 
     def standing(self) -> Standing:
         """Say how the directory stands now."""

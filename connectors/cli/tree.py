@@ -75,7 +75,11 @@ HANDOVER = {
     "list": Entry("handover:list_", "List handovers sent and received."),
     "show": Entry("handover:show", "Show one handover: own sections, receipts, what was withheld."),
 }
-DIRECTORY = {"list": Entry("directory:list_", "List the desks that can be written to.")}
+DIRECTORY = {
+    "list": Entry("directory:list_", "List the desks that can be written to."),
+    "evidence": Entry("fork:evidence", "Write the signed head by which the hub contradicted itself to a file."),
+    "dismiss": Entry("fork:dismiss", "Seal again after a contradiction that your authority has looked at."),
+}
 QUARANTINE = {"list": Entry("quarantine:list_", "List what arrived and was refused, with the reason.")}
 CONFIG = {
     "check": Entry("config:check", "Validate a connector's configuration file offline."),

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from connectors import fork
 from connectors.directory_sync import Freshness
+from connectors.logs import Log
 from connectors.store import statements
 from keys.signing import sign_head
 from protocol.errors import (
@@ -130,6 +132,11 @@ async def test_dir_10_a_directory_below_the_minimum_of_the_enrolment_code_is_ref
             await station.parts.directory.sync()
 
 
+async def kept(scene: Scene) -> bytes | None:
+    async with scene.prison.parts.store.read() as tx:
+        return await fork.evidence(tx)
+
+
 async def test_dir_10_another_root_at_a_known_size_is_evidence_and_stops_sealing_for_good(scene: Scene) -> None:
     """Attack 44."""
     await scene.prison.look()
@@ -138,22 +145,23 @@ async def test_dir_10_another_root_at_a_known_size_is_evidence_and_stops_sealing
     scene.lying.bends.clear()
     await scene.prison.parts.directory.sync()
     assert scene.freshness is Freshness.INCONSISTENT
-    evidence = await scene.prison.parts.directory.fork_evidence()
+    evidence = await kept(scene)
     assert evidence is not None
     assert parse_head(evidence).head.root == bytes(32)
     old = scene.prison
     async with open_station(old.folder, old.member, old.installation, scene.hub.clock) as again:
         assert again.parts.directory.standing().freshness is Freshness.INCONSISTENT
-        async with again.parts.store.write() as tx:
-            await again.parts.directory.dismiss_fork(tx)
-        assert again.parts.directory.standing().freshness is Freshness.NORMAL
+        assert await fork.dismiss(again.parts.store, Log())
+        assert not await fork.dismiss(again.parts.store, Log())
+    async with open_station(old.folder, old.member, old.installation, scene.hub.clock) as after:
+        assert after.parts.directory.standing().freshness is Freshness.NORMAL
 
 
 async def test_dir_10_another_root_at_an_earlier_size_is_evidence_too(scene: Scene) -> None:
     await scene.prison.look()
     scene.lying.bends[HEAD] = resigned(lambda head: Head(head.origin, 5, bytes(32), head.at))
     await refused(scene)
-    assert await scene.prison.parts.directory.fork_evidence() is not None
+    assert await kept(scene) is not None
 
 
 async def test_dir_10_a_head_that_the_statements_do_not_reach_is_refused(scene: Scene) -> None:

@@ -135,7 +135,7 @@ async def test_http_5_what_was_accepted_stays_accepted_however_the_world_changed
     assert await hub.device(prison).submit(sealed.data) == receipt
     hub.programme.now = hub.clock()
     before = hub.device(prison)
-    hub.programme.replace_device(prison, "second device")
+    hub.programme.replace_device(prison, "third device")
     await hub.catch_up()
     assert await before.submit(sealed.data) == receipt, "also when its own desk has moved to a new device"
     with pytest.raises(Expired):

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`throughcare directory evidence` and `dismiss`: see and end what stops sealing after the hub contradicted itself."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import click
+
+from connectors import fork
+from connectors.app import read_passphrase
+from connectors.cli.failures import then
+from connectors.cli.voice import Voice, speaks
+from connectors.config import load
+from connectors.installation import open_installation, read_enrolment
+from connectors.logs import Log
+from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store
+from connectors.store.lock import InstallationLock
+from connectors.vault import Vault
+from keys.privatefile import write_private
+from protocol.errors import Forbidden, NotFound
+from protocol.http.fields import format_time
+from protocol.receipts import parse_head
+
+CONFIG = click.option(
+    "--config",
+    "config_file",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The connector's configuration file.",
+)
+
+
+@click.command()
+@click.argument("target", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@CONFIG
+@speaks
+def evidence(target: Path, config_file: Path, voice: Voice) -> None:
+    """Write the signed head by which the hub contradicted itself to a file."""
+    raw = asyncio.run(_evidence(config_file))
+    head = parse_head(raw).head
+    write_private(target, raw)
+    voice.data(
+        {"file": str(target), "origin": head.origin, "size": head.size, "root": head.root.hex(), "at": head.at},
+        [f"{target}: {head.origin} of {head.size} statements, root {head.root.hex()}, {format_time(head.at)}"],
+    )
+    voice.say("next:  give the file to your authority; the hub signed it")
+
+
+@click.command()
+@click.argument("agency")
+@CONFIG
+@speaks
+def dismiss(agency: str, config_file: Path, voice: Voice) -> None:
+    """Seal again after a contradiction that your authority has looked at.
+
+    Type your AGENCY's name once the authority has told you which directory counts; the connector must be stopped.
+    """
+    asyncio.run(_dismiss(agency, config_file))
+    voice.data({"dismissed": True}, ["The contradiction is dismissed; the log says so."])
+    voice.say(f"next:  throughcare connector run --config {config_file}")
+
+
+async def _evidence(config_file: Path) -> bytes:
+    async with _opened(config_file) as store, store.read() as tx:
+        raw = await fork.evidence(tx)
+    if raw is None:
+        raise _nothing()
+    return raw
+
+
+async def _dismiss(agency: str, config_file: Path) -> None:
+    data_dir = load(config_file, os.environ).settings.connector.data_dir
+    enrolled = read_enrolment(data_dir).agency
+    if agency not in (enrolled, enrolled.partition("@")[0]):
+        error = Forbidden("That is not the name of this connector's agency. Nothing was changed.")
+        raise then(error, "the same command with the agency's name")
+    with InstallationLock(data_dir / LOCK_FILE):
+        async with _opened(config_file) as store:
+            if not await fork.dismiss(store, Log()):
+                raise _nothing()
+
+
+def _nothing() -> NotFound:
+    error = NotFound("No contradiction is kept here.")
+    return then(error, "throughcare connector status --agency NAME")
+
+
+@asynccontextmanager
+async def _opened(config_file: Path) -> AsyncIterator[Store]:
+    section = load(config_file, os.environ).settings.connector
+    installation = open_installation(section.data_dir, read_passphrase(section))
+    store = await Store.open(section.data_dir / DATABASE_FILE, Vault(installation.storage_key))
+    try:
+        yield store
+    finally:
+        await store.close()

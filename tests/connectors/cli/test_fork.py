@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A connector whose hub contradicted itself: the proof is taken out, and sealing begins again, by typed commands."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from connectors import fork
+from connectors.cli import main
+from connectors.installation import open_installation
+from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store
+from connectors.store.lock import InstallationLock
+from connectors.vault import Vault
+from keys.signing import Ed25519Signer, sign_head
+from protocol.receipts import Head
+from tests.connectors.stations import PASSPHRASE, install
+from tests.programme import make_programme
+
+_HEAD = Head("hub.example/directory", 7, b"\7" * 32, 1_795_420_000_000)
+
+
+async def _keep(folder: Path, raw: bytes) -> None:
+    store = await Store.open(folder / DATABASE_FILE, Vault(open_installation(folder, PASSPHRASE).storage_key))
+    async with store.write() as tx:
+        await fork.keep(tx, raw)
+    await store.close()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    programme = make_programme()
+    install(tmp_path, programme.members["gora-prison"], programme, "http://localhost:1")
+    (tmp_path / "passphrase").write_bytes(PASSPHRASE + b"\n\n")
+    (tmp_path / "passphrase").chmod(0o600)
+    file = tmp_path / "connector.toml"
+    file.write_text('[connector]\ndata_dir = "."\npassphrase_file = "passphrase"\nprofile = "demo"\nport = 0\n')
+    return file
+
+
+def test_dir_10_the_evidence_is_written_and_dismissed_by_the_agencys_name(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = sign_head(_HEAD, Ed25519Signer.from_seed(b"\1" * 32))
+    asyncio.run(_keep(config.parent, raw))
+    target = config.parent / "proof"
+    assert main(["directory", "evidence", str(target), "--config", str(config), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["root"] == _HEAD.root.hex()
+    assert target.read_bytes() == raw
+    assert main(["directory", "dismiss", "reka-probation", "--config", str(config)]) == 4
+    assert main(["directory", "dismiss", "gora-prison", "--config", str(config)]) == 0
+    assert "fork-dismissed" in capsys.readouterr().err
+    for command in ("dismiss", "evidence"):
+        assert main(["directory", command, "gora-prison", "--config", str(config)]) == 5
+
+
+def test_a_running_connectors_contradiction_is_not_dismissed_under_it(config: Path) -> None:
+    with InstallationLock(config.parent / LOCK_FILE):
+        assert main(["directory", "dismiss", "gora-prison", "--config", str(config)]) == 6
+
+
+def test_a_damaged_store_is_told_with_its_own_exit_code(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (config.parent / DATABASE_FILE).write_bytes(b"no database at all" * 1_000)
+    (config.parent / DATABASE_FILE).chmod(0o600)
+    assert main(["directory", "evidence", "proof", "--config", str(config)]) == 8
+    assert main(["connector", "run", "--config", str(config)]) == 8
+    assert "Restore the newest backup" in capsys.readouterr().err
+
+
+def test_a_connector_without_its_folder_is_sent_to_enrolment(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text(config.read_text().replace('"."', '"elsewhere"'))
+    assert main(["connector", "run", "--config", str(config)]) == 3
+    assert "Enrol first" in capsys.readouterr().err
