@@ -8,14 +8,17 @@ profile holds no secret: it says where the connector's API listens and which fil
 import json
 import os
 import secrets
+import socket
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from protocol.errors import ConfigurationError, NotFound
 
 VARIABLE = "THROUGHCARE_HOME"
+_ANSWERS_WITHIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +45,58 @@ def home() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share")) / "throughcare"
 
 
-def register(profile: Profile, folder: Path | None = None) -> None:
-    """Write `profile`, in place of an older one of the same agency."""
+def register(profile: Profile, folder: Path | None = None) -> Profile | None:
+    """Write `profile`, in place of an older one of the same agency.
+
+    Returns the older one if it is of another installation whose connector still answers: it is kept aside, and
+    `forget` puts it back.
+    """
     path = _path(profile.name, folder)
     path.parent.mkdir(parents=True, exist_ok=True)
+    aside = _aside(path)
+    taken_from = _living(path, other_than=profile)
+    if taken_from is not None:
+        path.replace(aside)
+    _write(path, profile)
+    return taken_from
+
+
+def _write(path: Path, profile: Profile) -> None:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     draft.write_text(json.dumps(asdict(profile), indent=2) + "\n", encoding="utf-8")
     draft.replace(path)
 
 
 def forget(profile: Profile, folder: Path | None = None) -> None:
-    """Remove `profile`, unless another connector has taken its name since."""
+    """Remove `profile`, unless another connector has taken its name since.
+
+    The one from which it took the name gets it back, if its connector still answers.
+    """
     path = _path(profile.name, folder)
     try:
         current = _read(path)
     except (ConfigurationError, FileNotFoundError):
         return
+    aside = _aside(path)
     if current == profile:
-        path.unlink(missing_ok=True)
+        if _living(aside, other_than=profile) is not None:
+            aside.replace(path)
+        else:
+            path.unlink(missing_ok=True)
+            aside.unlink(missing_ok=True)
+
+
+def _living(path: Path, *, other_than: Profile) -> Profile | None:
+    """Return the profile in `path` if it is of another installation and something listens at its address."""
+    try:
+        found = _read(path)
+        address = urlsplit(found.api_url)
+        if found.data_dir == other_than.data_dir or address.hostname is None or address.port is None:
+            return None
+        with socket.create_connection((address.hostname, address.port), timeout=_ANSWERS_WITHIN_S):
+            return found
+    except (ConfigurationError, OSError, ValueError):
+        return None
 
 
 def profiles(folder: Path | None = None) -> list[Profile]:
@@ -94,6 +131,11 @@ def _unknown(names: Iterable[str]) -> NotFound:
 
 def _folder(folder: Path | None) -> Path:
     return (folder or home()) / "profiles"
+
+
+def _aside(path: Path) -> Path:
+    """Return where the profile from which a name was taken waits; it does not count as one meanwhile."""
+    return path.with_name(f".{path.name}.before")
 
 
 def _path(name: str, folder: Path | None) -> Path:

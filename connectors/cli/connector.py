@@ -78,7 +78,10 @@ def announce(settings: ConnectorSettings, api_url: str) -> None:
         data_dir=str(data_dir),
     )
     try:
-        home.register(profile)
+        taken_from = home.register(profile)
+        if taken_from is not None:
+            where = f"{taken_from.data_dir} ({taken_from.api_url})"
+            click.echo(f"warning: --agency {profile.name} meant {where}; now it means this connector", err=True)
     except OSError:
         click.echo(f"warning: {home.home()} cannot be written; --agency will not find this connector", err=True)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How `--agency NAME` finds a connector."""
 
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,3 +82,24 @@ def test_without_the_variable_the_platform_decides(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("sys.platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", "/local")
     assert home.home() == Path("/local/Throughcare")
+
+
+def test_a_name_goes_back_to_the_connector_it_was_taken_from_if_that_still_answers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        first = replace(REKA, api_url=f"http://127.0.0.1:{listening.getsockname()[1]}")
+        second = replace(REKA, data_dir="/other/reka", api_url="http://127.0.0.1:1")
+        assert home.register(first) is None
+        assert home.register(second) == first, "whoever takes a name is told from whom"
+        assert home.profiles() == [second]
+        home.forget(second)
+        assert home.profiles() == [first]
+        home.register(second)
+    home.forget(second)
+    assert home.profiles() == [], "nobody answers there any more"
+
+
+def test_the_same_installation_started_again_takes_no_name_away() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        first = replace(REKA, api_url=f"http://127.0.0.1:{listening.getsockname()[1]}")
+        home.register(first)
+        assert home.register(replace(first, api_url="http://127.0.0.1:2")) is None
