@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
-from hub.config import BLOBS_NAME, DATABASE_NAME, GUARD_NAME, HubSettings, is_loopback, pinned_root
+from hub.config import BLOBS_NAME, GUARD_NAME, HubSettings, is_loopback, pinned_root
 from hub.jobs.housekeeping import Housekeeping
 from hub.logs import Event, Log, where
 from hub.migrations import migrate
@@ -21,9 +22,12 @@ from hub.service.clockwatch import Clock, machine_time
 from hub.service.directory import DirectoryLog
 from hub.service.enrolment import Enrolments
 from hub.service.expiry import Expiry
-from hub.service.guard import Guard
+from hub.service.following import Followed
+from hub.service.guard import Guard, GuardedHead
+from hub.service.leases import Lease
 from hub.service.logcheck import check_logs, origins_of
 from hub.service.mailbox import Mailboxes
+from hub.service.neighbours import Neighbours
 from hub.service.nonces import Nonces
 from hub.service.receipts import Receipts
 from hub.service.signingkeys import SigningKeys, open_keys, write_public
@@ -33,8 +37,10 @@ from hub.service.transaction import Transaction
 from hub.service.writer import Queue, Writer
 from hub.store import envelopes, trees
 from hub.store.blobfiles import BlobFiles
-from hub.store.engine import Store, sqlite_is_sound
+from hub.store.engine import Store
 from hub.store.logkeys import hold_to_keys
+from hub.store.opening import open_store
+from hub.store.sqlite import sqlite_is_sound
 from hub.web.admin import Health, admin_application, disk_check
 from hub.web.authentication import Authenticator
 from hub.web.blobs import BlobHandlers
@@ -95,6 +101,8 @@ class Hub:
         authenticator = Authenticator(self.directory, self.nonces, clock, scheme)
         self.connections = Connections(domain, Parts(self.submissions, self.mailboxes, authenticator, clock, log))
         self.directory.on_statement(self.connections.recheck)
+        self.neighbours = Neighbours(store, self.directory, self.mailboxes, log)
+        writer.on_commit(self.neighbours.note)
         self.metrics = Metrics(writer, tally, lambda: len(self.connections), self._log_sizes)
         self._audit_size = self._audit_time = 0
         writer.on_commit(self._note_size)
@@ -116,10 +124,16 @@ class Hub:
         self._authenticator = authenticator
         self._serving = Serving(clock=clock, hosts=_hosts(settings), observe=self.observe)
         self.housekeeping = Housekeeping(
-            self.expiry, self.nonces, self.blobs, self.connections.recheck, settings.retention.evidence_days, log
+            self.expiry,
+            self.nonces,
+            self.blobs,
+            self.connections.recheck,
+            settings.retention.evidence_days,
+            Lease("housekeeping", store, writer, clock),
+            log,
         )
         self.writing: asyncio.Task[None] | None = None
-        self._rounds: asyncio.Task[None] | None = None
+        self._rounds: asyncio.Future[tuple[None, None]] | None = None
 
     @classmethod
     async def open(
@@ -141,28 +155,33 @@ class Hub:
         """
         self_test()
         pinned_root(settings)
-        if not sqlite_is_sound():
+        if settings.store.url is None and not sqlite_is_sound():
             log.warning(Event.SQLITE_OLD)
         folder = settings.hub.data_dir
-        store = await Store.open(folder / DATABASE_NAME)
+        store = await open_store(folder, settings.store)
         guard = Guard(folder / GUARD_NAME)
         try:
-            if await store.write(migrate):
+            if await store.write(partial(_prepare, store)):
                 log.info(Event.MIGRATED)
-            public = {trees.Log.AUDIT: keys.audit.public, trees.Log.DIRECTORY: keys.directory.public}
-            await store.write(lambda connection: hold_to_keys(connection, public))
+            await store.write(partial(_hold_to_keys, store, keys))
             guard.read()
             if guard.torn:
                 log.warning(Event.GUARD_LINE_TORN)
             origins = origins_of(settings)
-            heads = await store.read(lambda connection: check_logs(connection, origins, guard.heads))
+            followed = Followed()
+
+            def checked(connection: Connection) -> dict[trees.Log, GuardedHead]:
+                followed.start(connection)
+                return check_logs(connection, origins, guard.heads)
+
+            heads = await store.read(checked)
             guard.start(heads.values())
             log.info(Event.STORE_CHECKED, size=heads[trees.Log.AUDIT].size)
             queue = Queue(settings.store.queue_length, settings.store.queue_megabytes << 20)
-            writer = Writer(store, guard, origins, clock, log, queue, reach, elapsed)
+            writer = Writer(store, guard, origins, clock, log, queue, followed, reach, elapsed)
             hub = cls(settings, keys, store, guard, writer, clock, log)
             hub._audit_size, hub._audit_time = heads[trees.Log.AUDIT].size, heads[trees.Log.AUDIT].at
-            await hub.directory.load()
+            await hub.directory.load(heads[trees.Log.DIRECTORY].size)
             if hub.directory.directory.root != heads[trees.Log.DIRECTORY].root:
                 raise StoreBehind("The directory's statements are not those that its log was made of.")
             await hub.nonces.load()
@@ -173,7 +192,7 @@ class Hub:
             raise
         hub.writing = asyncio.create_task(writer.run())
         if rounds:
-            hub._rounds = asyncio.create_task(hub.housekeeping.run())
+            hub._rounds = asyncio.gather(hub.housekeeping.run(), hub.neighbours.run())
         return hub
 
     def public(self) -> web.Application:
@@ -261,6 +280,19 @@ class Hub:
     async def _clock_is_sound(self) -> bool:
         """Tell whether the clock moves as time does and is not behind the log, whose times never go back (AUD-7)."""
         return self.writer.clock_is_sound and self._audit_time <= self._clock() + CLOCK_SKEW
+
+
+def _prepare(store: Store, connection: Connection) -> bool:
+    """Make or update the tables, and begin the logs; tell whether the tables have changed."""
+    store.alone(connection)
+    changed = migrate(connection)
+    trees.load_trees(connection)
+    return changed
+
+
+def _hold_to_keys(store: Store, keys: SigningKeys, connection: Connection) -> None:
+    store.alone(connection)
+    hold_to_keys(connection, {trees.Log.AUDIT: keys.audit.public, trees.Log.DIRECTORY: keys.directory.public})
 
 
 def _is_encrypted(settings: HubSettings) -> bool:

@@ -48,6 +48,14 @@ def _url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _database(value: str) -> str:
+    parts = urlsplit(value)
+    named = parts.scheme == "postgresql" and parts.hostname and parts.username and len(parts.path) > 1
+    if not named or parts.password or parts.query or parts.fragment:
+        raise ValueError("write the database as postgresql://user@host/name or postgresql://user@host:port/name")
+    return value
+
+
 class HubSection(Section):
     """`[hub]`: who this hub is and where it listens."""
 
@@ -100,6 +108,23 @@ class HubSection(Section):
 class StoreSection(Section):
     """`[store]`: the hub's database."""
 
+    url: Annotated[str, AfterValidator(_database)] | None = Field(
+        None,
+        description="A PostgreSQL database, which several hub processes may share. Without it the hub keeps a SQLite "
+        "file in its data_dir. The password does not belong here.",
+        examples=["postgresql://throughcare@db.example/throughcare"],
+    )
+    password_file: ConfigPath | None = Field(
+        None,
+        description="The file with the database user's password, readable by its owner only.",
+        examples=["/etc/throughcare/database-password"],
+    )
+    ca_file: ConfigPath | None = Field(
+        None,
+        description="The certificate (PEM) by which a database on another machine is known, instead of those that "
+        "the system trusts. The way to it is always encrypted.",
+        examples=["/etc/throughcare/database-ca.pem"],
+    )
     queue_length: int = Field(
         2_000, ge=64, le=100_000, description="Changes that may wait for the writer before the hub asks to retry."
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import aiohttp
 from cryptography import x509
+from sqlalchemy import Connection
 
 from hub.config import DATABASE_NAME, GUARD_NAME, HubSettings, Profile, pinned_root
 from hub.migrations import NEWEST, revision_of
@@ -20,13 +21,14 @@ from hub.service.guard import Guard
 from hub.service.logcheck import NEXT, check_logs, origins_of
 from hub.service.signingkeys import SEALED_NAME, open_keys
 from hub.store import envelopes, trees
-from hub.store.engine import reading_only, sqlite_is_sound
+from hub.store.opening import look
+from hub.store.sqlite import sqlite_is_sound
 from hub.store.trees import Log
 from hub.web.admin import LEAST_FREE
 from hub.web.tls import tls_context
 from keys.privatefile import open_to_others
 from protocol.diagnosis import Finding, fault, fine, skipped, warning
-from protocol.errors import ThroughcareError
+from protocol.errors import ConfigurationError, StoreFailed, ThroughcareError, Unavailable
 from protocol.http.calling import new_session
 from protocol.http.reaching import Way, examine_health, examine_way
 from protocol.limits import CLOCK_SKEW, DAY
@@ -47,7 +49,7 @@ async def examine(settings: HubSettings, clock: Callable[[], int]) -> list[Findi
     found = [_root(settings), *_secrets(settings), _tls(settings)]
     if folder.is_dir():
         found.append(_disk(folder))
-        found += _store(settings, clock())
+        found += await _store(settings, clock())
     async with new_session() as session:
         found.append(await _service(settings, session))
         found += await _public(settings, session, clock)
@@ -114,30 +116,36 @@ def _disk(folder: Path) -> Finding:
     return warning("disk", found, fix) if free < LITTLE_FREE else fine("disk", found)
 
 
-def _store(settings: HubSettings, now: int) -> list[Finding]:
+async def _store(settings: HubSettings, now: int) -> list[Finding]:
     """Look at database and guard: every root is computed anew (AUD-4)."""
-    path = settings.hub.data_dir / DATABASE_NAME
-    guard = Guard(settings.hub.data_dir / GUARD_NAME)
+    folder, url = settings.hub.data_dir, settings.store.url
+    guard = Guard(folder / GUARD_NAME)
     try:
         guard.read()
-        if not path.exists():
+        if url is None and not (folder / DATABASE_NAME).exists():
             if guard.heads:
                 return [fault("store", "There is a guard file, but the database is gone.", _RESTORE)]
             return [warning("store", "There is no database yet.", _RUN)]
-        with reading_only(path) as connection:
-            revision = revision_of(connection) or ""
-            if not revision and guard.heads:
-                return [fault("store", "The database is empty, but this hub has signed.", _RESTORE)]
-            if revision != NEWEST:
-                return [_migration(revision)]
-            heads = check_logs(connection, origins_of(settings), guard.heads)
-            newest = trees.newest_time(connection)
-            waiting = envelopes.oldest_waiting(connection)
+        return await look(folder, settings.store, lambda connection: _logs(connection, settings, guard, now))
     except ThroughcareError as error:
+        if url is not None and isinstance(error, ConfigurationError | StoreFailed | Unavailable):
+            told, _, fix = error.detail.partition(". ")
+            return [fault("store", f"{told}.", fix)]
         return [fault("guard", error.detail.removesuffix(NEXT).rstrip(), _RESTORE)]
+
+
+def _logs(connection: Connection, settings: HubSettings, guard: Guard, now: int) -> list[Finding]:
+    revision = revision_of(connection) or ""
+    if not revision and guard.heads:
+        return [fault("store", "The database is empty, but this hub has signed.", _RESTORE)]
+    if revision != NEWEST:
+        return [_migration(revision)]
+    heads = check_logs(connection, origins_of(settings), guard.heads)
+    newest = trees.newest_time(connection)
+    waiting = envelopes.oldest_waiting(connection)
     audit, directory = heads[Log.AUDIT].size, heads[Log.DIRECTORY].size
     found = [fine("guard", f"The database holds all that was signed: {audit} leaves, roots computed anew.")]
-    if not sqlite_is_sound():
+    if settings.store.url is None and not sqlite_is_sound():
         found.append(warning("sqlite", "This SQLite has a known fault.", "Install Python with SQLite 3.51.3 or newer."))
     if directory == 0:
         fix = "Have the authority type throughcare authority publish."

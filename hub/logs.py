@@ -32,6 +32,7 @@ class Event(StrEnum):
     CONNECTION_CLOSED = "connection-closed"
     CONNECTION_REVOKED = "connection-revoked"
     GROUP_SPLIT = "group-split"
+    CONNECTION_LOST = "connection-lost"
     WRITER_STOPPED = "writer-stopped"
     EXPIRED = "expired"
     PRUNED = "pruned"

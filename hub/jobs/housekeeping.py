@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from hub.logs import Event, Log, where
 from hub.service.blobs import Blobs
 from hub.service.expiry import Expiry
+from hub.service.leases import Lease
 from hub.service.nonces import Nonces
 
 
@@ -34,10 +35,15 @@ class Housekeeping:
         blobs: Blobs,
         recheck: Callable[[], None],
         evidence_days: int,
+        lease: Lease,
         log: Log,
     ) -> None:
-        """`recheck` closes connections of devices whose certificate has ended (HTTP-12)."""
+        """`recheck` closes connections of devices whose certificate has ended (HTTP-12).
+
+        What is done to the database is for the process that holds `lease`.
+        """
         self._expiry = expiry
+        self._lease = lease
         self._nonces = nonces
         self._blobs = blobs
         self._recheck = recheck
@@ -56,12 +62,12 @@ class Housekeeping:
 
     async def expire(self) -> None:
         """Purge what is past its time and tell the senders (HTTP-11)."""
-        if count := await self._expiry.expire():
+        if await self._lease.held() and (count := await self._expiry.expire()):
             self._log.info(Event.EXPIRED, count=count)
 
     async def forget(self) -> None:
         """Delete evidence past the retention time; the leaves stay."""
-        if count := await self._expiry.forget(self._days):
+        if await self._lease.held() and (count := await self._expiry.forget(self._days)):
             self._log.info(Event.PRUNED, count=count)
 
     async def drop_blobs(self) -> None:

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The directory log: kept in memory as verified, appended to through the writer, and vouched for by heads."""
+"""The directory log: kept in memory as verified, appended to through the writer, and vouched for by heads.
+
+Where several hub processes share a database, each takes in what the others append: when it is told, when it
+asks, and always before it vouches for the whole, so that no head is ever smaller than one given before.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -28,6 +32,10 @@ REACHED_S = 10.0
 _PAGE = 500
 
 
+class DirectoryGrew(ThroughcareError):
+    """Another process appended a statement first; this one is checked again, and nobody is told."""
+
+
 class AppendStatement(Change[int]):
     """Append a statement that the directory has checked; the answer is its index."""
 
@@ -39,7 +47,7 @@ class AppendStatement(Change[int]):
     def apply(self, transaction: Transaction) -> Finish[int]:
         """Append the leaf where it was checked to belong."""
         if transaction.size(Log.DIRECTORY) != self.index:
-            raise Unavailable
+            raise DirectoryGrew
         index = transaction.append(Log.DIRECTORY, self.raw)
         return lambda: index
 
@@ -67,9 +75,9 @@ class DirectoryLog:
         """Have `listener` called after each new statement."""
         self._listeners.append(listener)
 
-    async def load(self) -> None:
-        """Replay what is stored; raises StoreBehind if it is not what this hub once accepted."""
-        while batch := await self._store.read(self._stored):
+    async def load(self, size: int) -> None:
+        """Replay the first `size` statements; raises StoreBehind if they are not what this hub once accepted."""
+        while batch := (await self._store.read(self._stored))[1][: size - self.directory.size]:
             for raw in batch:
                 self._quota.recall(parse_statement(raw), self._clock())
                 try:
@@ -82,8 +90,32 @@ class DirectoryLog:
                         "hub.root_fingerprint; if it is right, put back the newest copy of the database."
                     ) from error
 
-    def _stored(self, connection: Connection) -> list[bytes]:
-        return trees.leaves(connection, Log.DIRECTORY, self.directory.size, _PAGE)
+    def _stored(self, connection: Connection) -> tuple[int, list[bytes]]:
+        start = self.directory.size
+        return start, trees.leaves(connection, Log.DIRECTORY, start, _PAGE)
+
+    async def refresh(self) -> None:
+        """Take in what other processes have appended to the stored directory."""
+        if self._store.shared:
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        grown = False
+        while True:
+            start, stored = await self._store.read(self._stored)
+            for index, raw in enumerate(stored, start):
+                # What somebody else took in while this was being read is skipped.
+                if index != self.directory.size:
+                    continue
+                try:
+                    self._take_in(raw)
+                except ThroughcareError as error:
+                    raise StoreBehind("The stored directory holds a statement that this hub refuses.") from error
+                grown = True
+            if len(stored) < _PAGE:
+                break
+        if grown:
+            await self._tell()
 
     async def append(self, raw: bytes) -> int:
         """Append a statement and return its index; one with the same body again gets the same index.
@@ -91,7 +123,15 @@ class DirectoryLog:
         Raises what is wrong with the statement, or Unavailable for one of a signer who had a day's share; a refused
         one changes nothing.
         """
+        while True:
+            try:
+                return await self._append(raw)
+            except DirectoryGrew:
+                await self._catch_up()
+
+    async def _append(self, raw: bytes) -> int:
         async with self._turn:
+            await self.refresh()
             known = self.directory.index_of(raw)
             if known is not None:
                 return known
@@ -102,31 +142,40 @@ class DirectoryLog:
             self._quota.check(statement, now)
             self.directory.check(raw)
             # Once it is committed it must be taken in, even if who sent it does not wait for the answer.
-            return await asyncio.shield(asyncio.ensure_future(self._commit(raw)))
+            return await asyncio.shield(asyncio.ensure_future(self._commit(raw, self.directory.size)))
 
-    async def _commit(self, raw: bytes) -> int:
-        index = await self._writer.write(AppendStatement(raw, self.directory.size))
+    async def _commit(self, raw: bytes, size: int) -> int:
+        index = await self._writer.write(AppendStatement(raw, size))
+        if index == self.directory.size:
+            self._take_in(raw)
+            await self._tell()
+        return index
+
+    def _take_in(self, raw: bytes) -> None:
         self.directory.apply(raw)
         self._quota.count(parse_statement(raw), self._clock())
+
+    async def _tell(self) -> None:
         async with self._grown:
             self._grown.notify_all()
         for listener in self._listeners:
             listener()
-        return index
 
     async def reached(self, size: int) -> None:
         """Wait until the directory in memory has `size` statements, as the stored one already has."""
+        await self.refresh()
         try:
             async with asyncio.timeout(REACHED_S), self._grown:
                 await self._grown.wait_for(lambda: self.directory.size >= size)
         except TimeoutError:
             raise Unavailable from None
 
-    def head(self) -> bytes:
+    async def head(self) -> bytes:
         """Return the newest signed head, at most a minute old (DIR-10); NotFound before the first statement.
 
         Raises Unavailable while the clock cannot be right: a head dated ahead would be the newest for long (AUD-7).
         """
+        await self.refresh()
         if self.directory.size == 0:
             raise NotFound("The directory has no statement yet. The authority submits the root first.")
         if not self._writer.clock_is_sound:
@@ -143,6 +192,7 @@ class DirectoryLog:
 
     async def statements(self, start: int, most: int, most_bytes: int) -> tuple[list[bytes], int | None]:
         """Return statements from index `start` on, at most `most` and `most_bytes`, and where to go on, or None."""
+        await self.refresh()
         found = await self._store.read(lambda connection: trees.leaves(connection, Log.DIRECTORY, start, most))
         page: list[bytes] = []
         total = 0

@@ -10,9 +10,10 @@ from functools import partial
 from sqlalchemy import Connection
 
 from hub.config import DATABASE_NAME, GUARD_NAME, HubSettings
+from hub.migrations import revision_of
 from hub.service.guard import Guard, GuardedHead
 from hub.store import trees
-from hub.store.engine import Store
+from hub.store.opening import open_store
 from hub.store.trees import Log
 from protocol.errors import StoreBehind
 from protocol.tree import CompactRange, leaf_hash
@@ -99,14 +100,16 @@ async def check_everything(settings: HubSettings) -> dict[str, int]:
     that names what is wrong, ConfigurationError if a hub is running.
     """
     folder = settings.hub.data_dir
-    if not (folder / DATABASE_NAME).exists():
+    if settings.store.url is None and not (folder / DATABASE_NAME).exists():
         if (folder / GUARD_NAME).exists():
             raise StoreBehind(f"There is a guard file, but no database. {NEXT}")
         return {}
-    store = await Store.open(folder / DATABASE_NAME)
+    store = await open_store(folder, settings.store)
     try:
         guard = Guard(folder / GUARD_NAME)
         guard.read()
+        if not guard.heads and await store.read(revision_of) is None:
+            return {}
         origins = origins_of(settings)
         await store.read(lambda connection: check_logs(connection, origins, guard.heads))
         return {origin: await store.read(partial(check_leaves, log=log)) for log, origin in origins.items()}

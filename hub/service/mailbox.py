@@ -11,7 +11,7 @@ from hub.service.tally import OUT, Tally
 from hub.service.transaction import Change, Finish, Transaction
 from hub.service.writer import Writer
 from hub.store import mailboxes
-from hub.store.engine import Store
+from hub.store.engine import NAMED, News, Store
 from hub.store.mailboxes import StoredItem
 from hub.store.trees import Log
 from protocol.errors import InvalidInput, Unavailable
@@ -58,6 +58,13 @@ class Mailboxes:
         for device in transaction.woken & self._watchers.keys():
             for event in self._watchers[device]:
                 event.set()
+
+    def hear(self, news: News) -> None:
+        """Wake whoever waits for something that another process has committed."""
+        for device, watchers in self._watchers.items():
+            if news.devices is None or device[:NAMED] in news.devices:
+                for event in watchers:
+                    event.set()
 
     @contextmanager
     def watch(self, device_id: KeyId) -> Iterator[asyncio.Event]:

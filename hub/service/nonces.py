@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nonces of request signatures: each counts once for a device, also after a restart (HTTP-2)."""
+"""Nonces of request signatures: each counts once for a device, also after a restart or at another process (HTTP-2)."""
 
 from hub.service.clockwatch import Clock
 from hub.service.transaction import Change, Finish, Transaction
@@ -10,20 +10,24 @@ from protocol.errors import NotAuthenticated
 from protocol.ids import KeyId
 from protocol.limits import SIGNATURE_WINDOW
 
+_USED = "The signature's nonce was used before. Sign each request anew."
 _KEPT = 2 * SIGNATURE_WINDOW
 """A signature may be dated a window ahead, and is accepted for a window from then."""
 
 
 class StoreNonce(Change[None]):
-    """Store a nonce that is known to be new."""
+    """Store a nonce that is new as far as this process knows."""
 
     weight = 128
 
     def __init__(self, device_id: KeyId, nonce: bytes, expires: int) -> None:
+        self.nonce = (device_id, nonce)
         self._row: dict[str, object] = {"device_id": device_id, "nonce": nonce, "expires": expires}
 
     def apply(self, transaction: Transaction) -> Finish[None]:
-        """Collect the row."""
+        """Collect the row; raises NotAuthenticated when another process has used the nonce."""
+        if self.nonce in transaction.used_nonces:
+            raise NotAuthenticated(_USED)
         transaction.insert(nonces.NEW_NONCES, self._row)
         return lambda: None
 
@@ -54,7 +58,7 @@ class Nonces:
     async def use(self, device_id: KeyId, nonce: bytes) -> None:
         """Use up a nonce of an authentic signature; raises NotAuthenticated if it was used before."""
         if (device_id, nonce) in self._used:
-            raise NotAuthenticated("The signature's nonce was used before. Sign each request anew.")
+            raise NotAuthenticated(_USED)
         expires = self._clock() + _KEPT
         self._used[device_id, nonce] = expires
         await self._writer.write(StoreNonce(device_id, nonce, expires))

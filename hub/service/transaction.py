@@ -9,12 +9,14 @@ index of a leaf comes from the tree state read in this very transaction, and the
 import secrets
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from typing import ClassVar, Generic, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
 
 from sqlalchemy import Connection, Insert
 
-from hub.store import envelopes, mailboxes, trees
+from hub.service.following import Followed
+from hub.store import envelopes, mailboxes, nonces, trees
+from hub.store.engine import NAMED, News
 from hub.store.envelopes import Accepted, Entry
 from hub.store.mailboxes import Removal
 from hub.store.trees import Log
@@ -39,6 +41,8 @@ class Change(ABC, Generic[T_co]):
     """About how many bytes it writes; groups are cut by it."""
     envelope_id: EnvelopeId | None = None
     """An id that is looked up for the whole group at once; see `Transaction.known`."""
+    nonce: tuple[KeyId, bytes] | None = None
+    """A device's nonce that is looked up in the same way; see `Transaction.used_nonces`."""
 
     @abstractmethod
     def apply(self, transaction: "Transaction") -> Finish[T_co]:
@@ -56,15 +60,21 @@ class Transaction:
         envelopes.NEW_DELIVERIES,
     )
 
-    def __init__(self, connection: Connection, clock_now: int, wanted: Iterable[EnvelopeId]) -> None:
-        """Read the state of the logs, and which of the envelopes `wanted` were accepted before."""
+    def __init__(
+        self, connection: Connection, clock_now: int, changes: Sequence[Change[Any]], followed: Followed
+    ) -> None:
+        """Lock and read the state of the logs, compare it with `followed`, and look up what `changes` ask for."""
         self.connection = connection
+        self._followed = followed
         self._trees = trees.load_trees(connection)
+        followed.check(connection, self._trees)
         self._sizes = {log: tree.state.size for log, tree in self._trees.items()}
         # A clock that is set back does not turn the log's time back; far back, it is wrong (AUD-7).
         self.now = max(clock_now, self._trees[Log.AUDIT].at)
         self.clock_is_behind = clock_now + CLOCK_SKEW < self.now
+        wanted = {change.envelope_id for change in changes if change.envelope_id is not None}
         self.known: dict[EnvelopeId, Accepted] = envelopes.accepted(connection, wanted)
+        self.used_nonces = nonces.used(connection, (change.nonce for change in changes if change.nonce is not None))
         self.woken: set[KeyId] = set()
         self._rows: dict[Insert, list[dict[str, object]]] = defaultdict(list)
         self._leaves: list[dict[str, object]] = []
@@ -130,6 +140,17 @@ class Transaction:
                 self.connection.execute(statement, self._rows[statement])
         if grown := [tree for tree in self._trees.values() if tree.state.size != self._sizes[tree.log]]:
             trees.save_trees(self.connection, grown)
+
+    def news(self) -> News | None:
+        """Return what other processes should hear of, or None."""
+        directory = self.size(Log.DIRECTORY) != self._sizes[Log.DIRECTORY]
+        if not (self.woken or directory):
+            return None
+        return News(frozenset(device[:NAMED] for device in self.woken), self.size(Log.AUDIT), directory)
+
+    def committed(self) -> None:
+        """Note that it is committed."""
+        self._followed.committed(self._trees)
 
     def grown(self) -> list[tuple[Log, int, bytes, int]]:
         """Return (log, size, root, time) of every log that grew."""

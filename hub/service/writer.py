@@ -7,7 +7,8 @@ other: commit, guard, sign, answer. A change that fails takes nobody with it: if
 committed, its changes are tried one by one.
 
 While the clock cannot be right nothing is committed (AUD-7). When the disk fails, the writer stops for good and
-the hub with it. What was committed before a crash and not yet answered is found again by the same bytes (HTTP-5).
+the hub with it; when the way to a database server is cut, it goes on with the next group. What was committed and
+not yet answered is found again by the same bytes (HTTP-5).
 """
 
 import asyncio
@@ -17,15 +18,15 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
 
 from hub.logs import Event, Log, where
 from hub.service.clockwatch import Clock, ClockWatch, machine_time
+from hub.service.following import Followed
 from hub.service.guard import Guard, GuardedHead
 from hub.service.transaction import Change, Finish, Transaction
 from hub.store import trees
-from hub.store.engine import Store
-from protocol.errors import InternalError, StoreFull, ThroughcareError, Unavailable
+from hub.store.engine import ConnectionLost, Store
+from protocol.errors import InternalError, StoreBehind, StoreFull, ThroughcareError, Unavailable
 
 T = TypeVar("T")
 
@@ -73,6 +74,7 @@ class Writer:
         clock: Clock,
         log: Log,
         queue: Queue,
+        followed: Followed,
         reach: Callable[[str], None] = lambda step: None,
         elapsed: Clock = machine_time,
     ) -> None:
@@ -88,6 +90,7 @@ class Writer:
         self._log = log
         self._limit = queue
         self._watch = ClockWatch(clock, elapsed)
+        self._followed = followed
         self._reach = reach
         self._waiting: deque[_Item] = deque()
         self._bytes = 0
@@ -182,6 +185,10 @@ class Writer:
         except ClockWrong:
             self._log.error(Event.CLOCK_WRONG, count=len(group))
             _refuse_all(group, ClockWrong)
+        except ConnectionLost as error:
+            # Whether it is committed shows when the same is asked for again; `Followed` sees it with the next group.
+            self._log.warning(Event.CONNECTION_LOST, count=len(group), where=where(error))
+            _refuse_all(group, Unavailable)
         except _OneFailed as failed:
             if len(group) > 1:
                 self.counters.splits += 1
@@ -206,21 +213,25 @@ class Writer:
 
         def work(connection: Connection) -> tuple[Transaction, list[_Finish]]:
             try:
-                wanted = {change.envelope_id for change in changes if change.envelope_id is not None}
-                transaction = Transaction(connection, now, wanted)
+                transaction = Transaction(connection, now, changes, self._followed)
                 if transaction.clock_is_behind:
                     raise ClockWrong
                 finishes = [_apply(change, transaction) for change in changes]
                 transaction.flush()
-            except (OperationalError, ClockWrong):
+                if (news := transaction.news()) is not None:
+                    self._store.tell(connection, news)
+            except (StoreBehind, ClockWrong):
                 raise
             except Exception as error:
+                if self._store.is_fault(error):
+                    raise
                 raise _OneFailed(error) from error
             self._reach("before-commit")
             return transaction, finishes
 
         def guard(done: tuple[Transaction, list[_Finish]]) -> None:
             self._reach("after-commit")
+            done[0].committed()
             grown = done[0].grown()
             self._guard.append([GuardedHead(self._origins[log], size, root, at) for log, size, root, at in grown])
             self._reach("after-guard")

@@ -10,6 +10,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     SmallInteger,
+    String,
     Table,
     Text,
 )
@@ -163,4 +164,13 @@ nonce = Table(
     Column("nonce", LargeBinary, primary_key=True),
     Column("expires", Number, nullable=False, index=True),
     sqlite_with_rowid=False,
+)
+
+# Which hub process does what one does for all, until when (ms UTC).
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("holder", LargeBinary, nullable=False),
+    Column("until", Number, nullable=False),
 )

@@ -30,7 +30,8 @@ class Tree:
     """The time of its newest leaf, in ms UTC; times within a log never go back."""
 
 
-_TREES = select(tree).with_for_update()
+# In one order, so that two processes never wait for each other.
+_TREES = select(tree).order_by(tree.c.log).with_for_update()
 _NEW_TREES = insert(tree)
 _SAVE_TREE = (
     update(tree)
@@ -80,6 +81,12 @@ def newest_time(connection: Connection) -> int:
     return found or 0
 
 
+def stored_states(connection: Connection) -> dict[Log, CompactRange]:
+    """Return the state of every log as stored, without taking a lock."""
+    rows = connection.execute(select(tree.c.log, tree.c.compact)).all()
+    return {Log(row.log): CompactRange.decode(row.compact) for row in rows}
+
+
 def save_trees(connection: Connection, trees: Sequence[Tree]) -> None:
     """Store the new state of logs that grew."""
     connection.execute(
@@ -114,6 +121,16 @@ def leaf_hashes(connection: Connection, log: Log) -> Iterator[tuple[list[int], l
         indexes, hashes = zip(*rows, strict=True)
         yield list(indexes), list(hashes)
         start = indexes[-1] + 1
+
+
+def hashes_from(connection: Connection, log: Log, start: int) -> Iterator[bytes]:
+    """Yield the leaf hashes of `log` from index `start` on; a gap ends them."""
+    while rows := connection.execute(_HASHES, {"which": log, "start": start}).all():
+        for index, hashed in rows:
+            if index != start:
+                return
+            yield hashed
+            start += 1
 
 
 def leaves(connection: Connection, log: Log, start: int, most: int) -> list[bytes]:

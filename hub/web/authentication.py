@@ -9,7 +9,7 @@ from hub.service.nonces import Nonces
 from keys.directory import DeviceEntry
 from protocol.errors import NotAuthenticated, UntrustedKey
 from protocol.http.operation import Operation
-from protocol.http.signatures import verify_request
+from protocol.http.signatures import SignedRequest, verify_request
 from protocol.ids import KeyId
 
 
@@ -25,7 +25,20 @@ class Authenticator:
 
     async def __call__(self, request: web.Request, _operation: Operation, body: bytes) -> KeyId:
         """Return the calling device's key id; raises NotAuthenticated or Revoked."""
-        signed = verify_request(
+        try:
+            signed = self._verified(request, body)
+        except NotAuthenticated:
+            # The device may have been enrolled at another process a moment ago.
+            before = self._log.directory.size
+            await self._log.refresh()
+            if self._log.directory.size == before:
+                raise
+            signed = self._verified(request, body)
+        await self._nonces.use(signed.device_id, signed.nonce)
+        return signed.device_id
+
+    def _verified(self, request: web.Request, body: bytes) -> SignedRequest:
+        return verify_request(
             method=request.method,
             url=f"{self._scheme}://{request.host}{request.raw_path}",
             headers=request.headers,
@@ -33,8 +46,14 @@ class Authenticator:
             resolve=lambda key_id: self.in_force(key_id).key.transport,
             now=self._clock(),
         )
-        await self._nonces.use(signed.device_id, signed.nonce)
-        return signed.device_id
+
+    async def known(self, device_id: KeyId) -> DeviceEntry:
+        """Return the certificate as `in_force`, also if another process enrolled the device a moment ago."""
+        try:
+            return self.in_force(device_id)
+        except NotAuthenticated:
+            await self._log.refresh()
+            return self.in_force(device_id)
 
     def in_force(self, device_id: KeyId) -> DeviceEntry:
         """Return the device's certificate; raises Revoked, or NotAuthenticated if it is unknown or out of time."""

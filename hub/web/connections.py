@@ -90,7 +90,7 @@ class Connections:
             hello = parse_frame(message.data, limit=1_024)
             if not isinstance(hello, Hello):
                 raise MalformedEnvelope
-            self._check(hello, challenge)
+            await self._check(hello, challenge)
             await socket.send_bytes(encode_frame(Welcome(self._parts.clock())))
         except ThroughcareError as error:
             await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=error.code.encode())
@@ -100,8 +100,8 @@ class Connections:
             return None
         return hello.device_id
 
-    def _check(self, hello: Hello, challenge: bytes) -> None:
-        device = self._parts.authenticator.in_force(hello.device_id)
+    async def _check(self, hello: Hello, challenge: bytes) -> None:
+        device = await self._parts.authenticator.known(hello.device_id)
         message = self._domain.encode() + challenge
         try:
             verify_ed25519(device.key.transport, labels.CONNECT, message, hello.signature)

@@ -84,7 +84,7 @@ class Handlers:
 
     async def get_head(self, _call: DeviceCall) -> Answer:
         """Give the newest head of the directory (DIR-10)."""
-        return Answer(api.DirectoryHead(head=self.directory.head()))
+        return Answer(api.DirectoryHead(head=await self.directory.head()))
 
     async def list_statements(self, call: DeviceCall) -> Answer:
         """Give a page of the directory."""

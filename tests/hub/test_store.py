@@ -16,19 +16,19 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from hub.migrations import NEWEST, migrate, move, revision_of
-from hub.store.engine import Store, sqlite_is_sound
+from hub.store.sqlite import SqliteStore, sqlite_is_sound
 from hub.store.tables import metadata
 from protocol.errors import ConfigurationError, StoreBehind, StoreFailed, StoreFull, Unavailable
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await Store.open(tmp_path / "hub.db")
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    opened = await SqliteStore.open(tmp_path / "hub.db")
     yield opened
     await opened.close()
 
 
-async def test_migrations_make_exactly_the_tables_that_the_code_knows(store: Store) -> None:
+async def test_migrations_make_exactly_the_tables_that_the_code_knows(store: SqliteStore) -> None:
     assert await store.write(migrate)
     assert not await store.write(migrate)
 
@@ -38,7 +38,7 @@ async def test_migrations_make_exactly_the_tables_that_the_code_knows(store: Sto
     assert await store.write(differences) == []
 
 
-async def test_migrations_go_down_to_nothing_and_up_again(store: Store) -> None:
+async def test_migrations_go_down_to_nothing_and_up_again(store: SqliteStore) -> None:
     await store.write(migrate)
     await store.write(lambda connection: move(connection, "base"))
     assert await store.read(lambda connection: inspect(connection).get_table_names()) == ["alembic_version"]
@@ -52,17 +52,17 @@ def test_the_newest_revision_is_the_one_that_the_program_expects() -> None:
     assert ScriptDirectory.from_config(config).get_heads() == [NEWEST]
 
 
-async def test_a_database_of_a_newer_program_is_left_alone(store: Store) -> None:
+async def test_a_database_of_a_newer_program_is_left_alone(store: SqliteStore) -> None:
     await store.write(migrate)
     await store.write(lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '9999'")))
     with pytest.raises(StoreBehind, match="newer version"):
         await store.write(migrate)
 
 
-async def test_a_second_process_on_the_same_file_is_refused(store: Store) -> None:
+async def test_a_second_process_on_the_same_file_is_refused(store: SqliteStore) -> None:
     program = (
-        "import asyncio, pathlib, sys\nfrom hub.store.engine import Store\n"
-        "asyncio.run(Store.open(pathlib.Path(sys.argv[1])))"
+        "import asyncio, pathlib, sys\nfrom hub.store.sqlite import SqliteStore\n"
+        "asyncio.run(SqliteStore.open(pathlib.Path(sys.argv[1])))"
     )
     done = await asyncio.to_thread(
         subprocess.run,
@@ -74,10 +74,10 @@ async def test_a_second_process_on_the_same_file_is_refused(store: Store) -> Non
     )
     assert "Another hub process uses this data directory" in done.stderr
     with pytest.raises(ConfigurationError, match="Another hub process"):
-        await Store.open(store.path)
+        await SqliteStore.open(store.path)
 
 
-async def test_a_commit_is_synced_and_only_the_writer_checkpoints(store: Store) -> None:
+async def test_a_commit_is_synced_and_only_the_writer_checkpoints(store: SqliteStore) -> None:
     def pragmas(connection: Connection) -> dict[str, object]:
         names = ("journal_mode", "synchronous", "foreign_keys", "wal_autocheckpoint", "query_only")
         return {name: connection.scalar(text(f"PRAGMA {name}")) for name in names}
@@ -87,13 +87,13 @@ async def test_a_commit_is_synced_and_only_the_writer_checkpoints(store: Store) 
     assert await store.read(pragmas) == {**full, "query_only": 1}
 
 
-async def test_a_reader_cannot_write(store: Store) -> None:
+async def test_a_reader_cannot_write(store: SqliteStore) -> None:
     await store.write(migrate)
     with pytest.raises(Unavailable):
         await store.read(lambda connection: connection.execute(text("DELETE FROM leaf")))
 
 
-async def test_a_failed_transaction_leaves_nothing(store: Store) -> None:
+async def test_a_failed_transaction_leaves_nothing(store: SqliteStore) -> None:
     await store.write(migrate)
 
     def half(connection: Connection) -> None:
@@ -105,7 +105,7 @@ async def test_a_failed_transaction_leaves_nothing(store: Store) -> None:
     assert await store.read(lambda connection: connection.scalar(text("SELECT count(*) FROM code"))) == 0
 
 
-async def test_a_full_disk_is_told_as_such_and_reading_goes_on(store: Store) -> None:
+async def test_a_full_disk_is_told_as_such_and_reading_goes_on(store: SqliteStore) -> None:
     await store.write(migrate)
     await store.write(lambda connection: connection.execute(text("PRAGMA max_page_count = 40")))
 
@@ -119,28 +119,28 @@ async def test_a_full_disk_is_told_as_such_and_reading_goes_on(store: Store) -> 
     await store.write(fill)
 
 
-async def test_a_checkpoint_moves_what_is_committed_into_the_file(store: Store) -> None:
+async def test_a_checkpoint_moves_what_is_committed_into_the_file(store: SqliteStore) -> None:
     await store.write(migrate)
     before = store.path.stat().st_size
     await store.checkpoint()
     assert store.path.stat().st_size > before
 
 
-async def test_nobody_else_can_read_the_files(store: Store) -> None:
+async def test_nobody_else_can_read_the_files(store: SqliteStore) -> None:
     await store.write(migrate)
     modes = {path.name: path.stat().st_mode & 0o077 for path in store.path.parent.iterdir()}
     assert set(modes.values()) == {0}, modes
 
 
 async def test_a_closed_store_says_so(tmp_path: Path) -> None:
-    store = await Store.open(tmp_path / "hub.db")
+    store = await SqliteStore.open(tmp_path / "hub.db")
     await store.close()
     for act in (store.write, store.read):
         with pytest.raises(Unavailable):
             await act(lambda connection: None)
 
 
-async def test_what_is_to_follow_a_commit_runs_after_it_and_its_failure_is_the_stores(store: Store) -> None:
+async def test_what_is_to_follow_a_commit_runs_after_it_and_its_failure_is_the_stores(store: SqliteStore) -> None:
     await store.write(migrate)
     seen: list[int] = []
 
@@ -166,6 +166,6 @@ def test_sqlite_versions_with_the_known_fault_are_known(version: tuple[int, ...]
     assert sqlite_is_sound(version) is sound
 
 
-async def test_another_fault_of_the_database_is_not_taken_for_a_full_disk(store: Store) -> None:
+async def test_another_fault_of_the_database_is_not_taken_for_a_full_disk(store: SqliteStore) -> None:
     with pytest.raises(StoreFailed):
         await store.write(lambda connection: connection.execute(text("SELECT * FROM nothing")))

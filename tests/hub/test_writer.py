@@ -11,12 +11,13 @@ import pytest
 from hub.logs import make_log
 from hub.migrations import migrate
 from hub.service import writer as writer_module
+from hub.service.following import Followed
 from hub.service.guard import Guard, GuardedHead
 from hub.service.transaction import Change, Finish, Transaction
 from hub.service.writer import GROUP_CHANGES, Queue, Writer
 from hub.store import trees
-from hub.store.engine import Store
 from hub.store.nonces import NEW_NONCES
+from hub.store.sqlite import SqliteStore
 from hub.store.trees import Log
 from protocol.errors import Conflict, InternalError, StoreFailed, StoreFull, Unavailable
 from protocol.tree import leaf_hash, root_of
@@ -50,14 +51,14 @@ class Append(Change[int]):
 class Bench:
     """A writer on a real database, with everything it did in order."""
 
-    def __init__(self, store: Store, guard: Guard, queue: Queue) -> None:
+    def __init__(self, store: SqliteStore, guard: Guard, queue: Queue) -> None:
         self.store = store
         self.guard = guard
         self.steps: list[str] = []
         self.now = 1_000
         self.logged = io.StringIO()
         log = make_log("debug", "json", stream=self.logged, strict=True)
-        self.writer = Writer(store, guard, ORIGINS, lambda: self.now, log, queue, self.steps.append)
+        self.writer = Writer(store, guard, ORIGINS, lambda: self.now, log, queue, Followed(), self.steps.append)
         self.task = asyncio.create_task(self.writer.run())
 
     async def write(self, *changes: Change[int]) -> list[int | BaseException]:
@@ -71,7 +72,7 @@ class Bench:
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    store = await Store.open(tmp_path / "hub.db")
+    store = await SqliteStore.open(tmp_path / "hub.db")
     await store.write(migrate)
     guard = read(tmp_path / "hub.guard")
     guard.start([])

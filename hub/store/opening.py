@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which database a hub uses: the SQLite file in its folder, or PostgreSQL where the configuration gives a URL."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from hub.config import DATABASE_NAME, StoreSection
+from hub.store.engine import Store
+from hub.store.sqlite import SqliteStore, reading_only
+from protocol.errors import ConfigurationError
+
+T = TypeVar("T")
+
+
+async def open_store(folder: Path, section: StoreSection) -> Store:
+    """Open the hub's database; `folder` is locked against other processes in any case, for it holds the guard.
+
+    Raises ConfigurationError when another process has the folder, or the server must not be used as it is set up,
+    and StoreFailed when the server cannot be reached.
+    """
+    if section.url is None:
+        return await SqliteStore.open(folder / DATABASE_NAME)
+    return await _open_postgres(folder, section)
+
+
+async def look(folder: Path, section: StoreSection, work: Callable[[Connection], T]) -> T:
+    """Run `work` in a transaction that only reads the hub's database, also beside a running hub.
+
+    Raises what `open_store` does, and StoreFailed if the database cannot be read.
+    """
+    if section.url is None:
+        return await asyncio.to_thread(_look, folder / DATABASE_NAME, work)
+    store = await _open_postgres(None, section)
+    try:
+        return await store.read(work)
+    finally:
+        await store.close()
+
+
+def _look(path: Path, work: Callable[[Connection], T]) -> T:
+    with reading_only(path) as connection:
+        return work(connection)
+
+
+async def _open_postgres(folder: Path | None, section: StoreSection) -> Store:
+    # asyncpg is an optional part.
+    try:
+        from hub.store.postgres import PostgresStore  # noqa: PLC0415
+    except ImportError:
+        raise ConfigurationError(
+            "store.url needs the optional part for PostgreSQL. Install throughcare[postgres]."
+        ) from None
+    return await PostgresStore.open(folder, section)

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SQLite, the default: one file with one writing connection and a few that can only read.
+
+The settings are those under which a commit that returned is on the disk, and under which SQLite versions
+before 3.51.3 keep their files whole: only the writing connection ever writes or checkpoints.
+
+A transaction is a plain function over a `Connection`, run as one call in the connection's own thread. The
+asynchronous driver would go to its thread and back for each statement, some eighty times for one message.
+"""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
+from sqlalchemy.pool import NullPool
+
+from hub.store.engine import News, Store
+from hub.store.lock import ProcessLock
+from protocol.errors import ConfigurationError, StoreFailed, StoreFull, Unavailable
+
+T = TypeVar("T")
+
+READERS = 3
+RESTART_ABOVE = 64 << 20
+"""Bytes of write-ahead log above which readers are made to let go of it, so that it starts anew."""
+
+_DAMAGED = (
+    "The database is damaged, or is none. Stop the hub, and put back the newest copy of the database together with "
+    "its guard file."
+)
+
+_EVERY_CONNECTION = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA busy_timeout=10000",
+    "PRAGMA wal_autocheckpoint=0",
+    "PRAGMA cache_size=-16384",
+    f"PRAGMA journal_size_limit={RESTART_ABOVE}",
+)
+
+
+def sqlite_is_sound(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> bool:
+    """Tell whether this SQLite is free of the bug that several writing connections set off (fixed in 3.51.3)."""
+    return version >= (3, 51, 3) or version in ((3, 44, 6), (3, 50, 7))
+
+
+class SqliteStore(Store):
+    """A SQLite file that no other process writes to."""
+
+    shared = False
+
+    def __init__(self, path: Path, lock: ProcessLock) -> None:
+        self.path = path
+        self._lock = lock
+        self._writer = _engine(path, size=1, begin="BEGIN IMMEDIATE", pragmas=_EVERY_CONNECTION)
+        self._readers = _engine(path, size=READERS, begin="BEGIN", pragmas=(*_EVERY_CONNECTION, "PRAGMA query_only=ON"))
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+        self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+
+    @classmethod
+    async def open(cls, path: Path) -> "SqliteStore":
+        """Open or create the database at `path`.
+
+        Raises ConfigurationError if another process has it, and StoreFailed if it is damaged or no database.
+        """
+        if not path.parent.is_dir():
+            raise ConfigurationError(f"There is no folder {path.parent}. Make it with `throughcare-hub init`.")
+        lock = ProcessLock(path.with_suffix(".lock"))
+        # The file is made here so that nobody else can ever read it.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        store = cls(path, lock)
+        try:
+            await store.read(lambda connection: connection.scalar(text("SELECT count(*) FROM sqlite_master")))
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def write(self, work: Callable[[Connection], T], then: Callable[[T], None] = lambda result: None) -> T:
+        """Run it on the writing connection, and `then` in the same thread."""
+        return await self._in_thread(self._writing, self._write, work, then)
+
+    def _write(self, work: Callable[[Connection], T], then: Callable[[T], None]) -> T:
+        try:
+            with self._writer.begin() as connection:
+                result = work(connection)
+        except OperationalError as error:
+            if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                raise StoreFull from error
+            raise StoreFailed from error
+        except DatabaseError as error:
+            if _is_damaged(error):
+                raise StoreFailed(_DAMAGED) from error
+            raise
+        try:
+            then(result)
+        except OSError as error:
+            raise StoreFailed from error
+        return result
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run it on one of the connections that only read."""
+        return await self._in_thread(self._reading, self._read, work)
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        try:
+            with self._readers.begin() as connection:
+                return work(connection)
+        except DBAPIError as error:
+            if _is_damaged(error):
+                raise StoreFailed(_DAMAGED) from error
+            raise Unavailable from error
+
+    def is_fault(self, error: Exception) -> bool:
+        """Tell whether the disk or the file is at fault."""
+        return isinstance(error, OperationalError)
+
+    async def checkpoint(self) -> None:
+        """Move what is committed from the write-ahead log into the database file, as far as readers allow."""
+        await self._in_thread(self._writing, self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        mode = "RESTART" if self.log_size() > RESTART_ABOVE else "PASSIVE"
+        # A checkpoint cannot run inside a transaction, hence past SQLAlchemy's own BEGIN.
+        connection = self._writer.raw_connection()
+        try:
+            connection.cursor().execute(f"PRAGMA wal_checkpoint({mode})")
+        except sqlite3.Error as error:
+            raise StoreFailed from error
+        finally:
+            connection.close()
+
+    def log_size(self) -> int:
+        """Return the bytes of the write-ahead log."""
+        try:
+            return self.path.with_name(self.path.name + "-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def alone(self, connection: Connection) -> None:
+        """Do nothing: the file is locked."""
+
+    def tell(self, connection: Connection, news: News) -> None:
+        """Do nothing: there is nobody to tell."""
+
+    async def listen(self, hear: Callable[[News], None]) -> None:
+        """Return at once: there is nobody to hear."""
+
+    async def close(self) -> None:
+        """Finish what runs, close every connection and let other processes have the file."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._reading.shutdown()
+        self._writing.shutdown()
+        self._readers.dispose()
+        # The last to close moves the write-ahead log into the file.
+        self._writer.dispose()
+        self._lock.release()
+
+    async def _in_thread(self, threads: ThreadPoolExecutor, work: Callable[..., T], *arguments: Any) -> T:
+        try:
+            done = asyncio.get_running_loop().run_in_executor(threads, work, *arguments)
+        except RuntimeError:
+            raise Unavailable from None
+        return await done
+
+
+@contextmanager
+def reading_only(path: Path) -> Iterator[Connection]:
+    """Yield a transaction that reads the database at `path` and cannot change it, also beside a running hub.
+
+    Raises StoreFailed if it is no database, or cannot be read.
+    """
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None),
+        poolclass=NullPool,
+        hide_parameters=True,
+    )
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except (DBAPIError, sqlite3.Error) as error:
+        raise StoreFailed("The database cannot be read: it is damaged, or not one.") from error
+
+
+def _is_damaged(error: DBAPIError) -> bool:
+    code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _engine(path: Path, *, size: int, begin: str, pragmas: tuple[str, ...]) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}",
+        pool_size=size,
+        max_overflow=0,
+        hide_parameters=True,
+        connect_args={"check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: object) -> None:
+        # Without this the sqlite3 module begins transactions on its own, and too late.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(pragma)
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def take_the_lock(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
