@@ -2,10 +2,14 @@
 """What holds for every test: no settings of the person who runs them, and the same Hypothesis profile."""
 
 import os
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import postgres
 
 settings.register_profile(
     "throughcare",
@@ -25,3 +29,47 @@ def no_settings_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterat
             patch.delenv(name)
         patch.setenv("THROUGHCARE_HOME", str(tmp_path_factory.mktemp("home")))
         yield
+
+
+_FOLDER = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give all workers of a run the same folder for the one PostgreSQL server."""
+    worker = getattr(config, "workerinput", None)
+    config.stash[_FOLDER] = Path(worker["postgres"]) if worker else postgres.new_folder()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """Tell a worker that folder."""
+    node.workerinput["postgres"] = str(node.config.stash[_FOLDER])  # type: ignore[attr-defined] # xdist's node
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the server when the whole run is over."""
+    if not hasattr(config, "workerinput") and _FOLDER in config.stash:
+        postgres.end_shared_server(config.stash[_FOLDER])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which databases the tests ran on, also when one is missing."""
+    used = postgres.described()
+    terminalreporter.write_line(f"Databases: SQLite {sqlite3.sqlite_version}; PostgreSQL: {used}.")
+    if used == "none":
+        terminalreporter.write_line(f"NOT TESTED ON POSTGRESQL: install it, or set {postgres.URL_VARIABLE}.", red=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(request: pytest.FixtureRequest) -> str:
+    """Return the URL of the run's PostgreSQL server."""
+    if postgres.described() == "none":
+        pytest.skip("there is no PostgreSQL here")
+    return postgres.shared_server(request.config.stash[_FOLDER])
+
+
+@pytest.fixture
+async def postgres_url(postgres_server: str) -> AsyncIterator[str]:
+    """Give the URL of an empty database."""
+    async with postgres.database(postgres_server) as url:
+        yield url

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub.running import RunningHub
+from tests.hub.running import RunningHub, on_postgres
+from tests.postgres import database
 from tests.programme import Programme, make_programme
 
 
@@ -16,8 +17,18 @@ def programme() -> Programme:
     return make_programme()
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+async def store_settings(request: pytest.FixtureRequest) -> AsyncIterator[tuple[str, ...]]:
+    """Give the lines of the configuration that choose a new database; a test runs once on each kind."""
+    if request.param == "sqlite":
+        yield ()
+        return
+    async with database(request.getfixturevalue("postgres_server")) as url:
+        yield on_postgres(url)
+
+
 @pytest.fixture
-async def hub(tmp_path: Path, programme: Programme) -> AsyncIterator[RunningHub]:
-    """Serve a hub with the programme's directory."""
-    async with RunningHub(tmp_path, programme) as running:
+async def hub(tmp_path: Path, programme: Programme, store_settings: tuple[str, ...]) -> AsyncIterator[RunningHub]:
+    """Serve a hub with the programme's directory, on either database."""
+    async with RunningHub(tmp_path, programme, more=store_settings) as running:
         yield running

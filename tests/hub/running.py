@@ -52,6 +52,11 @@ async def eventually(condition: Callable[[], bool]) -> None:
     raise AssertionError("what was waited for did not happen")
 
 
+def on_postgres(url: str) -> tuple[str, ...]:
+    """Return the lines of a configuration that name a PostgreSQL database."""
+    return ("[store]", f'url = "{url}"')
+
+
 def settings_text(folder: Path, programme: Programme, *more: str) -> str:
     """Return a demo configuration with free ports."""
     lines = [

@@ -3,13 +3,14 @@
 
 import asyncio
 import random
-import sqlite3
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
 from hub.service import mailbox as mailbox_module
 from hub.store import mailboxes as mailbox_rows
+from hub.store.tables import metadata
 from protocol.address import DeskAddress
 from protocol.errors import InvalidInput, Unavailable
 from protocol.frames import Item, ItemKind
@@ -19,13 +20,15 @@ from protocol.slices import parse_slice
 from tests.hub.running import RunningHub, eventually
 from tests.programme import Member, make_programme, open_as
 
+TABLES = metadata.tables
 
-def stored(folder: Path, table: str) -> int:
-    """Return how many rows a table has, past the hub."""
-    with sqlite3.connect(f"file:{folder / 'hub.db'}?mode=ro", uri=True) as connection:
-        (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - our own names
-    connection.close()
-    return int(count)
+
+async def stored(hub: RunningHub, table: str) -> int:
+    """Return how many rows a table has, past the hub's services."""
+    found = await hub.hub.store.read(
+        lambda connection: connection.scalar(select(func.count()).select_from(TABLES[table]))
+    )
+    return int(found or 0)
 
 
 async def send(hub: RunningHub, *desks: DeskAddress, count: int = 1, **more: object) -> list[bytes]:
@@ -57,17 +60,17 @@ async def test_http_7_an_acknowledgement_deletes_row_wrap_and_unshared_sections_
     both = [probation.desk, csw.desk]
     sections = [(b"shared", both), (b"probation only", both[:1]), (b"social work only", both[1:])]
     await send(hub, *both, sections=sections)
-    assert (stored(hub.folder, "delivery"), stored(hub.folder, "section")) == (2, 4)
+    assert (await stored(hub, "delivery"), await stored(hub, "section")) == (2, 4)
     await hub.device(probation).acknowledge(0)
-    assert (stored(hub.folder, "delivery"), stored(hub.folder, "section")) == (1, 3)
+    assert (await stored(hub, "delivery"), await stored(hub, "section")) == (1, 3)
     assert await hub.device(probation).items() == ()
     (item,) = await hub.device(csw).items()
     opened = open_as(csw, item.data, programme=hub.programme, audit_key=hub.audit_key)
     assert [section.body for section in opened.sections.values()] == [b"shared", b"social work only"]
     await hub.device(csw).acknowledge(0)
-    assert (stored(hub.folder, "delivery"), stored(hub.folder, "section")) == (0, 0)
+    assert (await stored(hub, "delivery"), await stored(hub, "section")) == (0, 0)
     # Digest, receipt and replay row stay.
-    assert (stored(hub.folder, "envelope"), stored(hub.folder, "detail"), stored(hub.folder, "leaf")) == (1, 1, 15)
+    assert (await stored(hub, "envelope"), await stored(hub, "detail"), await stored(hub, "leaf")) == (1, 1, 15)
 
 
 async def test_http_7_what_is_not_acknowledged_is_delivered_again_also_after_a_restart(tmp_path: Path) -> None:
@@ -107,7 +110,7 @@ async def test_http_8_a_device_reads_and_deletes_only_what_is_its_own(hub: Runni
         assert await hub.device(stranger).read(0, limit=200) == (0, ())
         await hub.device(stranger).acknowledge(2)
     assert len(await hub.device(probation).items()) == 3
-    assert stored(hub.folder, "section") == 3
+    assert await stored(hub, "section") == 3
 
 
 async def test_http_8_a_replaced_device_gets_nothing_that_was_for_the_old_one(hub: RunningHub) -> None:
@@ -230,7 +233,7 @@ async def test_http_11_an_expired_envelope_is_purged_and_its_sender_is_told(hub:
     assert await hub.hub.expiry.expire() == 1
     assert await hub.hub.expiry.expire() == 0
     assert await hub.device(probation).items() == ()
-    assert (stored(hub.folder, "delivery"), stored(hub.folder, "section")) == (1, 0)
+    assert (await stored(hub, "delivery"), await stored(hub, "section")) == (1, 0)
     (notice,) = await hub.device(prison).items()
     assert (notice.kind, notice.index) == (ItemKind.NOTICE, 1)
     body = parse_receipt(notice.data).body
@@ -242,7 +245,7 @@ async def test_http_11_an_expired_envelope_is_purged_and_its_sender_is_told(hub:
     assert await hub.device(prison).submit(sealed.data) == receipt
     await hub.device(prison).acknowledge(1)
     assert await hub.device(prison).items() == ()
-    assert stored(hub.folder, "delivery") == 0
+    assert await stored(hub, "delivery") == 0
 
 
 async def test_http_11_what_was_collected_in_time_never_expires(hub: RunningHub) -> None:
@@ -275,7 +278,7 @@ async def test_evidence_is_forgotten_after_its_time_and_the_leaves_stay(tmp_path
         hub.clock.advance(401 * DAY)
         # The last of a time is known by a later one, so that a quiet hub forgets a little later.
         assert await hub.hub.expiry.forget(400) == 2
-        assert stored(hub.folder, "envelope") == 0
+        assert await stored(hub, "envelope") == 0
         assert await hub.leaves() == 4
     async with RunningHub(tmp_path, programme) as hub:
         assert await hub.leaves() == 4

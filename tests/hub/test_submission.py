@@ -268,6 +268,7 @@ async def test_http_6_a_batch_of_the_wrong_form_is_refused_whole(hub: RunningHub
             await device.client.call_bytes(api.SUBMIT_BATCH, body=body)
 
 
+@pytest.mark.parametrize("store_settings", [()])  # it needs the writer in a thread of its own, as SQLite has it
 async def test_env_17_a_directory_that_grows_between_check_and_commit_is_checked_again(
     hub: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
