@@ -95,7 +95,6 @@ def test(arguments: list[str]) -> int:
     install("dev")
     full = "--full" in arguments
     selection = ["-m", "full or not full"] if full else []
-    print("Databases: SQLite (PostgreSQL comes with a later release).", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
         command = [str(PYTHON), "-m", "pytest", "-n", str(os.cpu_count() or 1), *selection]

@@ -131,3 +131,19 @@ def test_the_keys_can_come_from_a_credentials_directory(demo: HubSettings, tmp_p
 def test_err_2_the_signing_keys_show_nothing_of_themselves() -> None:
     assert KEYS.audit.seed.hex() not in repr(KEYS)
     assert repr(KEYS.audit.seed) not in repr(KEYS)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://throughcare@db.example/throughcare",
+        "postgresql://throughcare:secret@db.example/throughcare",
+        "postgresql://db.example/throughcare",
+        "postgresql://throughcare@db.example/",
+        "postgresql://throughcare@db.example/throughcare?ssl=disable",
+    ],
+)
+def test_a_database_is_named_without_password_and_options(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"store\.url") as caught:
+        make_settings(tmp_path, make_programme(), "[store]", f'url = "{url}"')
+    assert "secret" not in str(caught.value)
