@@ -138,6 +138,8 @@ def _logs(connection: Connection, settings: HubSettings, guard: Guard, now: int)
     revision = revision_of(connection) or ""
     if not revision and guard.heads:
         return [fault("store", "The database is empty, but this hub has signed.", _RESTORE)]
+    if not revision:
+        return [warning("store", "The database is empty yet.", _RUN)]
     if revision != NEWEST:
         return [_migration(revision)]
     heads = check_logs(connection, origins_of(settings), guard.heads)

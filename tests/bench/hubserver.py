@@ -14,7 +14,7 @@ from hub.logs import make_log
 from hub.service import writer
 from hub.service.signingkeys import open_keys
 from hub.service.submission import AcceptEnvelope
-from hub.store import engine
+from hub.store import sqlite
 from protocol.http import hub as api
 from protocol.http.calling import Client, new_session
 from tests.bench.machine import Process, python
@@ -64,9 +64,9 @@ class HubFolder:
     async def fill(self, stock: Stock, count: int) -> None:
         """Let `count` messages wait, written by the hub's own writer; only the checks of signatures are left out."""
         # Nobody measures this, so the disk is hardly waited for.
-        pragmas = (*engine._EVERY_CONNECTION, "PRAGMA synchronous=OFF")
+        pragmas = (*sqlite._EVERY_CONNECTION, "PRAGMA synchronous=OFF")
         with (
-            exchanged(engine, "_EVERY_CONNECTION", pragmas),
+            exchanged(sqlite, "_EVERY_CONNECTION", pragmas),
             exchanged(writer, "GROUP_BYTES", _LARGE_GROUP),
             exchanged(writer, "CHECKPOINT_EVERY", _LARGE_GROUP),
         ):

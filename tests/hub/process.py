@@ -25,7 +25,7 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def prepare(folder: Path) -> tuple[Path, Programme]:
+def prepare(folder: Path, *more: str) -> tuple[Path, Programme]:
     """Write passphrase, keys and configuration of a demo hub; return its configuration and a programme of today."""
     programme = make_programme(now=now())
     data = folder / "data"
@@ -35,7 +35,7 @@ def prepare(folder: Path) -> tuple[Path, Programme]:
     passphrase.write_text("invented")
     create_keys(make_settings(data, programme))
     config = folder / "hub.toml"
-    config.write_text(settings_text(data, programme))
+    config.write_text(settings_text(data, programme, *more))
     return config, programme
 
 

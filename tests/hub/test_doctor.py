@@ -15,7 +15,7 @@ from hub.doctor import examine
 from hub.service.signingkeys import create_keys
 from protocol.diagnosis import Condition, Finding
 from protocol.limits import DAY, HOUR
-from tests.hub.running import RunningHub, TestClock, make_settings
+from tests.hub.running import RunningHub, TestClock, make_settings, on_postgres
 from tests.programme import Programme, make_programme
 from tests.tlsnames import certificate
 
@@ -149,3 +149,18 @@ def test_json_and_exit_codes(folder: Path, programme: Programme, tmp_path: Path)
     config.write_text("[hub]\nprot = 1")
     assert CliRunner().invoke(main, ["doctor", "--config", str(config)]).exit_code == 3
     assert not (folder / GUARD_NAME).exists()
+
+
+async def test_a_hub_on_postgresql_is_looked_at_beside_it(
+    folder: Path, programme: Programme, postgres_url: str
+) -> None:
+    more = on_postgres(postgres_url)
+    assert (await looked_at(folder, programme, *more))["store"].condition is Condition.WARNING
+    async with RunningHub(folder, programme, more=more):
+        found = await looked_at(folder, programme, *more)
+    assert not faults(found)
+    assert "0 leaves" in found["guard"].found
+    elsewhere = on_postgres("postgresql://nobody@127.0.0.1:1/none")
+    found = await looked_at(folder, programme, *elsewhere)
+    assert faults(found) == {"store"}
+    assert "Check that it runs" in (found["store"].fix or "")
