@@ -3,8 +3,9 @@
 
 import secrets
 
+from hub.service.clockwatch import Clock
 from hub.service.transaction import Change, Finish, Transaction
-from hub.service.writer import Clock, Writer
+from hub.service.writer import Writer
 from hub.store import leases
 from hub.store.engine import Store
 from protocol.limits import SECOND

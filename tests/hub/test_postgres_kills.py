@@ -176,12 +176,12 @@ async def race(folder: Path, url: str, seconds: float) -> None:
         await settle(folder, url, hubs, senders)
 
 
-async def test_aud_7_two_racing_processes_write_one_log_without_gaps(tmp_path: Path, postgres_url: str) -> None:
+async def test_aud_8_two_racing_processes_write_one_log_without_gaps(tmp_path: Path, postgres_url: str) -> None:
     await race(tmp_path, postgres_url, 5)
 
 
 @pytest.mark.full
-async def test_aud_7_two_processes_race_for_a_minute(tmp_path: Path, postgres_url: str) -> None:
+async def test_aud_8_two_processes_race_for_a_minute(tmp_path: Path, postgres_url: str) -> None:
     await race(tmp_path, postgres_url, 60)
 
 
