@@ -17,6 +17,7 @@ from hub.config import BLOBS_NAME, GUARD_NAME, HubSettings, is_loopback, pinned_
 from hub.jobs.housekeeping import Housekeeping
 from hub.logs import Event, Log, where
 from hub.migrations import migrate
+from hub.service.blobrows import BlobRows
 from hub.service.blobs import Blobs
 from hub.service.clockwatch import Clock, machine_time
 from hub.service.directory import DirectoryLog
@@ -93,7 +94,7 @@ class Hub:
         self.nonces = Nonces(store, writer, clock)
         self.submissions = Submissions(store, writer, self.directory, receipts, clock, tally)
         self.mailboxes = Mailboxes(store, writer, receipts, tally)
-        files = BlobFiles(settings.hub.data_dir / BLOBS_NAME)
+        files = BlobRows(store, writer) if store.shared else BlobFiles(settings.hub.data_dir / BLOBS_NAME)
         quota = settings.store.attachment_gigabytes << 30
         self.blobs = Blobs(store, writer, self.directory, files, quota, clock)
         self.expiry = Expiry(store, writer, clock)

@@ -11,7 +11,7 @@ from itertools import islice
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, insert, select, update
 
-from hub.store.tables import blob, blob_row, envelope
+from hub.store.tables import blob, blob_chunk, blob_row, envelope
 from protocol.envelope import UnverifiedEnvelope
 from protocol.ids import BlobId, EnvelopeId, KeyId
 
@@ -154,6 +154,34 @@ def stored(connection: Connection) -> set[BlobKey]:
     """Return every blob."""
     rows = connection.execute(select(blob.c.sender_device, blob.c.blob_id))
     return {BlobKey(KeyId(row.sender_device), BlobId(row.blob_id)) for row in rows}
+
+
+def put_chunk(connection: Connection, key: BlobKey, place: int, data: bytes) -> None:
+    """Store the chunk at `place`, instead of what may be there."""
+    connection.execute(delete(blob_chunk).where(*_chunks_of(key), blob_chunk.c.place == place))
+    connection.execute(insert(blob_chunk), {**_columns(key), "place": place, "bytes": data})
+
+
+def chunk(connection: Connection, key: BlobKey, place: int) -> bytes | None:
+    """Return the chunk at `place`, or None."""
+    found: bytes | None = connection.scalar(
+        select(blob_chunk.c.bytes).where(*_chunks_of(key), blob_chunk.c.place == place)
+    )
+    return found
+
+
+def with_chunks(connection: Connection) -> set[BlobKey]:
+    """Return every blob that has chunks."""
+    rows = connection.execute(select(blob_chunk.c.sender_device, blob_chunk.c.blob_id).distinct())
+    return {BlobKey(KeyId(row.sender_device), BlobId(row.blob_id)) for row in rows}
+
+
+def _columns(key: BlobKey) -> dict[str, bytes]:
+    return {"sender_device": key.sender_device, "blob_id": key.blob_id}
+
+
+def _chunks_of(key: BlobKey) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return blob_chunk.c.sender_device == key.sender_device, blob_chunk.c.blob_id == key.blob_id
 
 
 def _is(key: BlobKey) -> ColumnElement[bool]:

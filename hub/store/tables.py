@@ -5,6 +5,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -112,7 +113,7 @@ delivery = Table(
     Index("ix_delivery_idx", "idx"),
 )
 
-# The ciphertext of an attachment, whole or on its way; its bytes are kept elsewhere (`hub.store.blobfiles`). `received`
+# The ciphertext of an attachment, whole or on its way; its bytes are kept in files or as `blob_chunk`. `received`
 # is durable from the beginning on; `expires` is when it goes, whoever still wants it (ATT-6).
 blob = Table(
     "blob",
@@ -125,6 +126,17 @@ blob = Table(
     Column("received", Number, nullable=False),
     Column("complete", SmallInteger, nullable=False),
     Column("expires", Number, nullable=False, index=True),
+)
+
+# The bytes of an attachment where several hub processes share the database; elsewhere they are files.
+blob_chunk = Table(
+    "blob_chunk",
+    metadata,
+    Column("sender_device", LargeBinary, primary_key=True),
+    Column("blob_id", LargeBinary, primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("bytes", LargeBinary, nullable=False),
+    ForeignKeyConstraint(["sender_device", "blob_id"], ["blob.sender_device", "blob.blob_id"], ondelete="CASCADE"),
 )
 
 # One attachment that a row of an accepted envelope names, until its recipient has collected it (ATT-5).

@@ -14,10 +14,12 @@ from hub.logs import make_log
 from hub.service.leases import HELD
 from hub.service.logcheck import check_everything
 from hub.store import postgres as engine
+from hub.store.blobs import BlobKey
 from hub.store.engine import News
 from keys.verifying import verify_receipt
 from protocol.errors import (
     ConfigurationError,
+    Conflict,
     EnvelopeIdReused,
     NotAuthenticated,
     Revoked,
@@ -26,7 +28,9 @@ from protocol.errors import (
     Unavailable,
 )
 from protocol.http import hub as api
+from protocol.limits import BLOB_CHUNK
 from protocol.receipts import parse_head
+from tests.hub.blobs import announce, collect, make_blob, read_chunk, seal_with, send_chunk
 from tests.hub.running import KEYS, RunningHub, eventually, make_settings, on_postgres
 from tests.postgres import execute
 from tests.programme import Programme
@@ -298,3 +302,22 @@ def test_notifications_hold_few_bytes_and_nothing_unread_is_missed() -> None:
     assert len(engine._written("a" * 8, most)) < 8_000
     for strange in ("", "x y", "a 1 2 ***", "a 1 many *"):
         assert engine._read("b", strange) == News(None, 0, directory=True)
+
+
+async def test_att_3_an_upload_goes_on_at_another_process(pair: Pair) -> None:
+    prison, probation, _ = pair.programme.members.values()
+    first, second = pair.first.device(prison), pair.second.device(prison)
+    blob = make_blob(b"a page of a scan " * 80_000)
+    await announce(first, blob)
+    await send_chunk(first, blob.id, 0, blob.chunk(0))
+    assert (await announce(second, blob)).received == BLOB_CHUNK
+    with pytest.raises(Conflict):
+        await pair.second.hub.blobs._files.write(BlobKey(prison.device_id, blob.id), 0, b"other bytes")
+    assert (await send_chunk(second, blob.id, BLOB_CHUNK, blob.chunk(1))).complete
+    sealed = seal_with(pair.programme, "gora-prison", blob, [probation.desk])
+    await first.submit(sealed.data)
+    reader = pair.second.device(probation)
+    assert await read_chunk(reader, sealed.envelope_id, blob.id) == blob.chunk(0)
+    assert await pair.first.hub.blobs._files.keys() == {BlobKey(prison.device_id, blob.id)}
+    await collect(reader, sealed.envelope_id, blob.id)
+    assert await pair.first.hub.blobs._files.keys() == set()
