@@ -80,9 +80,7 @@ class PostgresStore(Store):
 
         `folder` is locked; None is for who only reads.
         """
-        if folder is not None and not folder.is_dir():
-            raise ConfigurationError(f"There is no folder {folder}. Make it with `throughcare-hub init`.")
-        lock = None if folder is None else ProcessLock(folder / LOCK_NAME)
+        lock = None if folder is None else _locked(folder)
         try:
             writer = _engine(section, size=1, isolation="READ COMMITTED", read_only=False)
             readers = _engine(section, size=READERS, isolation="REPEATABLE READ", read_only=True)
@@ -181,6 +179,12 @@ class PostgresStore(Store):
         await self._writer.dispose()
         if self._lock is not None:
             self._lock.release()
+
+
+def _locked(folder: Path) -> ProcessLock:
+    if not folder.is_dir():
+        raise ConfigurationError(f"There is no folder {folder}. Make it with `throughcare-hub init`.")
+    return ProcessLock(folder / LOCK_NAME)
 
 
 def _engine(section: StoreSection, *, size: int, isolation: Any, read_only: bool) -> AsyncEngine:
