@@ -260,7 +260,8 @@ def _state(error: BaseException | None) -> str | None:
 
 def _is_lost(error: BaseException, state: str | None) -> bool:
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated or (state or "").startswith(_LOST)
+        # Where the server gave no reason it said nothing at all.
+        return error.connection_invalidated or state is None or state.startswith(_LOST)
     # A primary that became a replica, or a server set up anew meanwhile, is refused until it is right again.
     return isinstance(error, (*_DRIVER, ConfigurationError))
 
