@@ -4,6 +4,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -41,6 +42,8 @@ def insecure(settings: ConnectorSettings) -> Iterator[str]:
     connector = settings.connector
     if connector.profile is Profile.DEMO:
         yield "connector.profile is demo: for trying out, not for real cases"
+    if connector.ca_file is not None and not connector.ca_file.is_file():
+        yield "connector.ca_file names a file that does not exist"
     if not connector.passphrase_file.exists():
         yield "connector.passphrase_file names a file that does not exist"
     elif os.name == "posix" and connector.passphrase_file.stat().st_mode & 0o077:
@@ -66,7 +69,7 @@ def show(file: Path, voice: Voice) -> None:
     loaded = read(file)
     found = [explain_key(loaded, key) for key in every_key(ConnectorSettings)]
     voice.data(
-        {"items": [as_json(one) for one in found]},
+        {"items": [as_json(loaded, one) for one in found]},
         table(["KEY", "VALUE", "FROM"], [[one.key, one.value, one.origin.value] for one in found]),
     )
 
@@ -77,16 +80,18 @@ def show(file: Path, voice: Voice) -> None:
 @speaks
 def explain(key: str, file: Path, voice: Voice) -> None:
     """Explain one key, for example connector.hub_url."""
-    found = explain_key(read(file), key)
+    loaded = read(file)
+    found = explain_key(loaded, key)
     lines = [found.key, f"  {found.description}", f"  now {found.value}, from {found.origin.value}"]
-    voice.data(as_json(found), lines)
+    voice.data(as_json(loaded, found), lines)
 
 
-def as_json(one: Explanation) -> dict[str, str]:
-    """Return an explanation as `--json` shows it."""
+def as_json(loaded: Loaded[ConnectorSettings], one: Explanation) -> dict[str, Any]:
+    """Return an explanation as `--json` shows it: the value is JSON's own, null where nothing is set."""
+    section, _, name = one.key.partition(".")
     return {
         "key": one.key,
-        "value": one.value,
+        "value": loaded.settings.model_dump(mode="json")[section][name],
         "origin": one.origin.value,
         "description": one.description,
     }
