@@ -326,8 +326,13 @@ async def oldest_open(tx: Transaction) -> int | None:
 
 
 async def counts(tx: Transaction) -> dict[RecipientState, int]:
-    """Return how many (message, desk) pairs stand in each state."""
-    rows = await tx.connection.execute(select(recipient.c.state, func.count()).group_by(recipient.c.state))
+    """Return how many (message, desk) pairs stand in each state; own receipts and notices are no messages of people."""
+    rows = await tx.connection.execute(
+        select(recipient.c.state, func.count())
+        .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
+        .where(outgoing.c.klass.not_in(_BARE))
+        .group_by(recipient.c.state)
+    )
     found = {RecipientState(state): number for state, number in rows}
     return {state: found.get(state, 0) for state in RecipientState}
 
