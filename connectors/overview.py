@@ -48,6 +48,7 @@ class Overview:
     async def status(self) -> Status:
         """Say how the connector is: its hub, its directory, its queues."""
         standing = self._directory.standing()
+        device = self._directory.directory.device(self._enrolment.device_key_id)
         async with self._store.read() as tx:
             sent, received = await recipients.counts(tx), await incoming.counts(tx)
             quarantined = await quarantine.count(tx)
@@ -59,6 +60,7 @@ class Overview:
                 for actor in self._enrolment.actors
             ],
             device=self._enrolment.device_key_id,
+            certificate_ends=None if device is None else device.not_after,
             now=self._clock(),
             hub=HubStatus(
                 connected=self._connection.connected,

@@ -22,6 +22,7 @@ from protocol.errors import ConfigurationError, Conflict
 from protocol.http.connector import Status
 from protocol.http.fields import format_time
 from protocol.ids import Kind, text
+from protocol.limits import DAY
 from protocol.ownership import check_ownership
 
 _WHY_NOT_REACHED: Final = {
@@ -32,6 +33,9 @@ _WHY_NOT_REACHED: Final = {
     "timeout": "the hub did not answer in time",
     "other": "the network failed on the way",
 }
+
+_SOON_DAYS: Final = 14
+"""Days before the end of the certificate in which `status` warns."""
 
 
 @click.command()
@@ -120,6 +124,10 @@ def lines(found: Status) -> Iterator[str]:
     for officer in found.officers:
         yield f"officer     {text(Kind.OFFICER, officer.id)}  {officer.title} ({officer.kind})"
     yield f"device      {found.device.hex()[:16]}…"
+    if found.certificate_ends is not None:
+        rest = (found.certificate_ends - found.now) // DAY
+        word = "" if rest >= _SOON_DAYS else f"  WARNING: {max(rest, 0)} days left; enrol again now, with a new code"
+        yield f"            its certificate ends {format_time(found.certificate_ends)}{word}"
     yield f"hub         {'connected' if hub.connected else 'not connected'}, last heard from {seen}"
     if hub.error:
         why = f": {_WHY_NOT_REACHED.get(hub.reason, hub.reason)}" if hub.reason else ""

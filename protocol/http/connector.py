@@ -128,6 +128,8 @@ class Status(ResponseModel):
     desks: list[DeskText]
     officers: list[OfficerItem]
     device: KeyIdText
+    certificate_ends: Time | None
+    """When the device's certificate ends; null until the directory names the device."""
     now: Time
     hub: HubStatus
     directory: DirectoryStatus
@@ -327,6 +329,7 @@ GET_STATUS = Operation(
             "desks": [_REKA],
             "officers": [{"id": "off_" + "a" * 26, "kind": "officer", "title": "duty officer"}],
             "device": "0" * 64,
+            "certificate_ends": "2027-02-21T08:09:10.123Z",
             "now": _NOW,
             "hub": {
                 "connected": True,

@@ -357,6 +357,8 @@ async def test_the_quarantine_is_listed_with_its_reasons(served: Served, world: 
 async def test_the_status_tells_of_hub_directory_and_queues(served: Served, world: World) -> None:
     await served.client.send(request(world.probation.desk, world.social_work.desk), idempotency_key=key())
     status = await served.client.status()
+    assert status.certificate_ends is not None
+    assert status.certificate_ends > status.now
     assert status.agency == world.prison.member.address
     assert status.directory.state == "normal"
     assert status.counts.queued == 2
