@@ -165,6 +165,28 @@ def test_enr_3_an_agency_that_enrols_anew_waits_for_its_approvers(town: Town, ty
     assert old.device_key_id != new.device_key_id
 
 
+def test_a_passphrase_file_with_a_blank_line_means_the_same_to_every_command(
+    town: Town, type_: Typist, tmp_path: Path
+) -> None:
+    """What enrolment sealed under it, the other commands open: they get as far as a store without a contradiction."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"an agency's passphrase\n\n")
+    secret.chmod(0o600)
+    folder = tmp_path / "blank"
+
+    def go_on(*more: str | Path) -> int:
+        return type_("enrol", "--data-dir", folder, "--passphrase-file", secret, "--demo", "--wait", "0", *more).code
+
+    code = invited(town, type_, "blank")
+    assert go_on("--code-file", code) == 7
+    pending = type_("authority", "pending", town.authority, "--json").json["items"]
+    words = next(" ".join(item["words"]) for item in pending if item["agency"].startswith("blank@"))
+    for number in (1, 2):
+        assert approve(town, type_, "blank", number, words)[0] == 0
+    assert go_on() == 0
+    assert type_("directory", "evidence", tmp_path / "none", "--config", folder / "connector.toml").code == 5
+
+
 def test_enr_2_the_command_waits_for_the_approvers(town: Town, type_: Typist, tmp_path: Path) -> None:
     code = parse_code(invited(town, type_, "waits").read_text())
     applied = application.begin(code, tmp_path / "waits", b"an agency's passphrase", SMALL)
