@@ -97,6 +97,7 @@ class Writer:
         self._arrived = asyncio.Event()
         self._closing = False
         self._failed = False
+        self._away = False
         self._listeners: list[Callable[[Transaction], None]] = []
 
     def on_commit(self, listener: Callable[[Transaction], None]) -> None:
@@ -179,6 +180,7 @@ class Writer:
     async def _serve(self, group: Sequence[_Item]) -> None:
         try:
             transaction, finishes = await self._transact([change for change, _ in group])
+            self._away = False
             self._answer(group, transaction, finishes)
         except StoreFull:
             _refuse_all(group, StoreFull)
@@ -187,7 +189,10 @@ class Writer:
             _refuse_all(group, ClockWrong)
         except ConnectionLost as error:
             # Whether it is committed shows when the same is asked for again; `Followed` sees it with the next group.
-            self._log.warning(Event.CONNECTION_LOST, count=len(group), where=where(error))
+            if not self._away:
+                # Once for each time it goes away, however many ask meanwhile.
+                self._log.warning(Event.CONNECTION_LOST, count=len(group), where=where(error))
+            self._away = True
             _refuse_all(group, Unavailable)
         except _OneFailed as failed:
             if len(group) > 1:
