@@ -185,7 +185,7 @@ class Handovers:
     async def show(
         self, message_id: MessageId, *, sender: DeskAddress | None = None, direction: Direction | None = None
     ) -> HandoverView:
-        """Return one handover; `NotFound` alike for what does not exist and what is not ours.
+        """Return one handover; `NotFound` alike for what does not exist and what is not ours (CON-9).
 
         Whoever has seen an id can send under it too. So where several handovers stand under it, of other senders or
         in the other direction, none is picked: `Conflict` until `sender` or `direction` leaves one.

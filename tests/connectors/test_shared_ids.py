@@ -66,7 +66,7 @@ async def test_con_9_a_shared_id_hides_neither_the_one_sent_nor_the_one_received
     assert (await client.handover(sent, sender=world.prison.desk)).direction is Direction.SENT
     for nobody in ({"sender": world.probation.desk}, {"sender": world.prison.desk, "direction": Direction.RECEIVED}):
         with pytest.raises(NotFound):
-            await client.handover(sent, **nobody)  # type: ignore[arg-type]
+            await client.handover(sent, **nobody)
 
 
 async def test_con_9_two_senders_of_one_id_are_never_mixed_or_chosen_between(world: World, sent: MessageId) -> None:
