@@ -2,7 +2,7 @@
 """The hub's running log: a closed list of events, and only the fields named here.
 
 A log is read by more people than the hub's data, and copied to more places. So nothing can be logged that
-is not on the list: an unknown event or field is dropped and counted in place, and in tests it is an error.
+is not on the list: an unknown event or field is dropped, and in tests it is an error.
 No name, address, id of an envelope or content is on the list; a request id connects a line with an answer.
 """
 
