@@ -11,6 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
+from connectors.attachments import Attachments
 from connectors.handovers import Handovers
 from connectors.logs import Log
 from connectors.overview import Overview
@@ -19,7 +20,16 @@ from protocol.errors import NotAuthenticated
 from protocol.http.call import Answer, Call, Handler
 from protocol.http.connector import CONNECTOR_OPERATIONS
 from protocol.http.documents import CONNECTOR_TITLE, document_handlers
-from protocol.http.handovers import HandoverChoice, HandoverFilter, HandoverPath, HandoverRequest, Page
+from protocol.http.handovers import (
+    AttachmentChoice,
+    AttachmentPath,
+    AttachmentToStore,
+    HandoverChoice,
+    HandoverFilter,
+    HandoverPath,
+    HandoverRequest,
+    Page,
+)
 from protocol.http.operation import Operation
 from protocol.http.serving import LOCAL_HOSTS, Exchange, Serving, bind_all
 
@@ -29,8 +39,9 @@ _HOLDER: Final = "the holder of the token"
 class Api:
     """One handler for each operation: parse, one service call, answer."""
 
-    def __init__(self, handovers: Handovers, overview: Overview) -> None:
+    def __init__(self, handovers: Handovers, attachments: Attachments, overview: Overview) -> None:
         """Take the services to call."""
+        self._attachments = attachments
         self._handovers = handovers
         self._overview = overview
 
@@ -40,6 +51,8 @@ class Api:
             "sendHandover": self.send_handover,
             "listHandovers": self.list_handovers,
             "getHandover": self.get_handover,
+            "storeAttachment": self.store_attachment,
+            "readAttachment": self.read_attachment,
             "listDesks": self.list_desks,
             "listQuarantine": self.list_quarantine,
             "getStatus": self.get_status,
@@ -61,6 +74,20 @@ class Api:
         choice = call.query(HandoverChoice)
         view = await self._handovers.show(call.path(HandoverPath).id, sender=choice.sender, direction=choice.direction)
         return Answer(view)
+
+    async def store_attachment(self, call: Call[str]) -> Answer:
+        """Seal and store an attachment as it comes."""
+        what = call.query(AttachmentToStore)
+        stored = await self._attachments.add(call.pieces, name=what.name, media_type=what.media_type, place=what.place)
+        return Answer(stored)
+
+    async def read_attachment(self, call: Call[str]) -> Answer:
+        """Give out an attachment that came, after checking it whole (ATT-2)."""
+        path = call.path(AttachmentPath)
+        opened = await self._attachments.open(
+            path.id, path.section, path.place, sender=call.query(AttachmentChoice).sender
+        )
+        return Answer(opened.pieces, length=opened.size)
 
     async def list_desks(self, call: Call[str]) -> Answer:
         """List the desks of the directory."""

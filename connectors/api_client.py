@@ -23,6 +23,7 @@ from protocol.errors import HubUnreachable
 from protocol.http import connector as operations
 from protocol.http.calling import Client, bearer, new_session
 from protocol.http.handovers import (
+    AttachmentStored,
     Direction,
     HandoverPage,
     HandoverQueued,
@@ -106,6 +107,18 @@ class ApiClient:
             path={"id": ids.text(Kind.MESSAGE, ids.raw(Kind.MESSAGE, shown))},
             query=query,
         )
+
+    async def store_attachment(
+        self, pieces: AsyncIterator[bytes], *, name: str, media_type: str, place: int
+    ) -> AttachmentStored:
+        """Store an attachment of at most 1 GiB; a handover names it by its id, at `place` of its section from 0."""
+        query: dict[str, str | int] = {"name": name, "media_type": media_type, "place": place}
+        return await self._client.send_pieces(operations.STORE_ATTACHMENT, AttachmentStored, pieces, query=query)
+
+    def attachment(self, message_id: MessageId, section: int, place: int) -> AsyncIterator[bytes]:
+        """Return an attachment that came, in pieces that count only when the iteration has ended by itself (ATT-2)."""
+        path = {"id": ids.text(Kind.MESSAGE, message_id), "section": str(section), "place": str(place)}
+        return self._client.take_pieces(operations.READ_ATTACHMENT, path=path)
 
     async def desks(self) -> operations.DeskPage:
         """Return the desks of the directory, as this connector verified it."""

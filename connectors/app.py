@@ -42,6 +42,8 @@ LONGEST_REST_S: Final = 30.0
 LEAST_REST_S: Final = 0.05
 WANTED_EVERY_S: Final = 5.0
 """Seconds between two looks at the directory that somebody asked for."""
+TRANSFER_EVERY_S: Final = 2.0
+"""Seconds between two looks for attachments to carry, if nothing tells of any."""
 RETRY_FIRST_S: Final = 0.5
 RETRY_MOST_S: Final = 60.0
 
@@ -78,7 +80,7 @@ async def run(
         loops = Loops(parts, section, clock, log)
         await loops.look_once()
         token = ensure_token(section.data_dir)
-        api = application(Api(parts.handovers, parts.overview), token, clock, log)
+        api = application(Api(parts.handovers, parts.attachments, parts.overview), token, clock, log)
         runner = Runner(api, clock=clock, shutdown_s=STOP_S)
         stack.push_async_callback(runner.cleanup)
         port = await _listen(runner, section)
@@ -130,6 +132,8 @@ class Loops:
         self._log = log
         self._drained_at: int | None = None
         self._followed = -1
+        self._sealed = asyncio.Event()
+        self._arrived = asyncio.Event()
 
     async def look_once(self) -> None:
         """Try to bring directory and prekeys up to date before anybody is served; the hub may be away."""
@@ -147,6 +151,8 @@ class Loops:
             loops = [
                 tasks.create_task(self._keep("mail", self._mail)),
                 tasks.create_task(self._keep("send", self._send)),
+                tasks.create_task(self._keep("uploads", self._upload)),
+                tasks.create_task(self._keep("downloads", self._download)),
                 tasks.create_task(self._keep("directory", self._follow)),
             ]
             await stop.wait()
@@ -208,6 +214,7 @@ class Loops:
             return
         await self._parts.inbox.take(items)
         self._parts.work.set()
+        self._arrived.set()
         await self._acknowledge(link)
 
     async def _acknowledge(self, link: HubLink) -> None:
@@ -222,7 +229,8 @@ class Loops:
         parts.work.clear()
         refused: ThroughcareError | None = None
         try:
-            await parts.sealer.step()
+            if await parts.sealer.step():
+                self._sealed.set()
         except ThroughcareError as error:
             # Nothing may be sealed now; what is sealed already still goes out.
             refused = error
@@ -241,6 +249,22 @@ class Loops:
         except TimeoutError:
             return
 
+    async def _upload(self) -> None:
+        """Bring attachments to the hub before their envelopes (ATT-4), then rest until there are some."""
+        self._sealed.clear()
+        if await self._parts.uploads.step():
+            self._parts.work.set()
+        else:
+            await _until(self._sealed, TRANSFER_EVERY_S)
+
+    async def _download(self) -> None:
+        """Fetch the attachments of what has come (ATT-7), then rest until more comes."""
+        self._arrived.clear()
+        if await self._parts.downloads.step():
+            self._parts.work.set()
+        else:
+            await _until(self._arrived, TRANSFER_EVERY_S)
+
     async def _follow(self) -> None:
         """Look at old answers, at the directory and at prekeys, then wait for the next time or for a wish."""
         async with self._parts.store.write() as tx:
@@ -250,6 +274,7 @@ class Loops:
             dropped = await pruning.bound_quarantine(tx)
         if dropped:
             self._log.event("quarantine-full", count=dropped)
+        await self._parts.attachments.sweep()
         await self._look()
         await asyncio.sleep(min(WANTED_EVERY_S, self._directory_every_s))
         try:
@@ -276,3 +301,11 @@ class Loops:
             await parts.resealing.follow_directory()
             self._followed = size
             parts.work.set()
+
+
+async def _until(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

@@ -11,7 +11,7 @@ from dataclasses import replace
 from connectors.logs import Log
 from connectors.receipts import OPENED, read_report, report
 from connectors.resealing import Resealing
-from connectors.store import incoming, outgoing, quarantine, resealed, sequences
+from connectors.store import attachments, incoming, outgoing, quarantine, resealed, sequences
 from connectors.store.engine import Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage, ReceivedSection
 from connectors.store.quarantine import Quarantined
@@ -40,17 +40,21 @@ class Delivery:
     async def deliver(self, tx: Transaction, message: VerifiedMessage, raw: bytes, marks: tuple[str, ...]) -> None:
         """Take in a message that passed every check; a known message_id is answered again and does nothing else.
 
+        A message whose attachments are still to be fetched is answered when they are here (ATT-7).
         Raises `SequenceError` for a fork (SEQ-2) or for a known message_id that carries something else (SEQ-5), and
         what `Resealing.report` raises.
         """
         received = _received(message, marks, self._clock())
         known = await incoming.known(tx, message.message_id, message.sender_desk, message.recipient_desk)
         if known is None:
+            complete = not any(section.attachments for section in message.sections.values())
+            await attachments.expect(tx, message, received.received_at)
             await self._take_in(tx, received, raw)
         else:
             check_same(known, received)
+            complete = await attachments.expect_again(tx, message, received.received_at)
             await resealed.keep(tx, known, received, raw)
-        if not message.klass.bare:
+        if complete and not message.klass.bare:
             # Also for a message sealed anew: that it was says that our first receipt did not arrive.
             await self._answer(tx, message)
 
@@ -97,6 +101,7 @@ class Delivery:
     async def _expel(self, tx: Transaction, message: ReceivedMessage) -> None:
         """Put a held message that names another predecessor than the one that came into quarantine (SEQ-2)."""
         raw = await incoming.remove(tx, message)
+        await attachments.drop(tx, message.message_id, message.sender_desk, message.recipient_desk)
         entry = Quarantined(
             item_index=message.leaf_index,
             received_at=self._clock(),

@@ -34,10 +34,16 @@ class HandoverComposer:
     """Decides a handover's sections from its package, anew at every sealing (CON-7)."""
 
     def sections(self, message: OutgoingMessage) -> tuple[SectionDraft, ...]:
-        """Return all sections of the package, in its order."""
+        """Return all sections of the package, in its order, each with its attachments."""
         return tuple(
-            SectionDraft(section.category, section.purpose, section.label, encode_payload(section.body))
-            for section in stored_package(message).sections
+            SectionDraft(
+                section.category,
+                section.purpose,
+                section.label,
+                encode_payload(section.body),
+                tuple(entry for place, entry in message.attachments if place == number),
+            )
+            for number, section in enumerate(stored_package(message).sections, start=1)
         )
 
     def share(self, message: OutgoingMessage, function: str) -> Share:

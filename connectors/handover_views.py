@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from connectors.handover_form import stored_package
-from connectors.store import attempts, incoming, outgoing, recipients
+from connectors.store import attachments, attempts, incoming, outgoing, recipients
+from connectors.store.attachments import Expected, FetchState
 from connectors.store.engine import Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
@@ -15,6 +16,7 @@ from protocol.content import encode_payload
 from protocol.errors import CODES, NotFound, SequenceError
 from protocol.handover import HandoverPackage
 from protocol.http.handovers import (
+    AttachmentView,
     Direction,
     HandoverView,
     MessageState,
@@ -25,6 +27,7 @@ from protocol.http.handovers import (
     SectionView,
     SectionWithheld,
 )
+from protocol.sections import Attachment
 from protocol.slices import parse_slice
 
 _STATES = {
@@ -34,6 +37,12 @@ _STATES = {
     RecipientState.OPENED: MessageState.OPENED,
     RecipientState.FAILED: MessageState.FAILED,
     RecipientState.EXPIRED: MessageState.EXPIRED,
+}
+_FETCHED = {
+    FetchState.WAITING: "waiting",
+    FetchState.STORED: "stored",
+    FetchState.KEPT: "stored",
+    FetchState.FAILED: "failed",
 }
 _LEAST_FIRST = (
     MessageState.FAILED,
@@ -82,12 +91,23 @@ async def sent_view(tx: Transaction, message: OutgoingMessage) -> HandoverView:
                 purpose=section.purpose,
                 label=section.label,
                 body=_json(encode_payload(section.body)),
+                attachments=_own([entry for place, entry in message.attachments if place == number]),
             )
             for number, section in enumerate(package.sections, start=1)
         ],
         recipients=[await _recipient(tx, message, package, row) for row in rows],
         origin=None,
         not_understood=[NotUnderstood(**note) for note in json.loads(message.notes)],
+    )
+
+
+def _own(entries: Sequence[Attachment]) -> list[AttachmentView]:
+    return [_attachment(place, entry, "sent") for place, entry in enumerate(entries)]
+
+
+def _attachment(place: int, entry: Attachment, state: str) -> AttachmentView:
+    return AttachmentView(
+        place=place, name=entry.name, media_type=entry.media_type, size=entry.plaintext_size, state=state
     )
 
 
@@ -121,6 +141,7 @@ async def received_view(tx: Transaction, messages: Sequence[ReceivedMessage]) ->
     if not messages:
         raise NotFound
     first = messages[0]
+    came = [one for one in await attachments.of_message(tx, first.message_id) if one.sender_desk == first.sender_desk]
     state = MessageState.HELD if first.state is IncomingState.HELD else MessageState.RECEIVED
     return HandoverView(
         id=first.message_id,
@@ -130,7 +151,10 @@ async def received_view(tx: Transaction, messages: Sequence[ReceivedMessage]) ->
         at=first.accepted_at,
         offer={} if state is MessageState.HELD else _json(first.payload),
         sections=[
-            view for message in messages if message.state is IncomingState.DELIVERED for view in _sections(message)
+            view
+            for message in messages
+            if message.state is IncomingState.DELIVERED
+            for view in _sections(message, [one for one in came if one.recipient_desk == message.recipient_desk])
         ],
         recipients=[await _own_desk(tx, message) for message in messages],
         origin=Origin(
@@ -146,7 +170,7 @@ async def received_view(tx: Transaction, messages: Sequence[ReceivedMessage]) ->
     )
 
 
-def _sections(message: ReceivedMessage) -> list[SectionView]:
+def _sections(message: ReceivedMessage, came: Sequence[Expected]) -> list[SectionView]:
     return [
         SectionView(
             number=section.number,
@@ -154,6 +178,11 @@ def _sections(message: ReceivedMessage) -> list[SectionView]:
             purpose=section.purpose,
             label=section.label,
             body=_json(section.body),
+            attachments=[
+                _attachment(one.place, one.entry, _FETCHED[one.state])
+                for one in sorted(came, key=lambda one: one.place)
+                if one.section == section.number
+            ],
         )
         for section in message.sections
     ]

@@ -4,15 +4,16 @@
 import contextlib
 import json
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from connectors.attachments import named
 from connectors.composition import Composer, compose
 from connectors.directory_sync import DirectorySync
 from connectors.handover_form import HandoverComposer, stored_package
 from connectors.handover_views import overall, received_view, sent_view, withheld
 from connectors.installation import Enrolment
-from connectors.store import history, incoming, outgoing, recipients, requests
+from connectors.store import attachments, history, incoming, outgoing, recipients, requests
 from connectors.store.engine import Store, Transaction
 from connectors.store.history import Entry
 from connectors.store.incoming import IncomingState
@@ -103,10 +104,13 @@ class Handovers:
             if before is not None:
                 return Queued(HandoverQueued.model_validate_json(before), replayed=True)
             message, functions = self._message(request)
+            entries = await named(tx, request.attachments, len(request.package.sections))
+            message = replace(message, attachments=entries)
             plans = dict(compose(self._composer, message, functions).plans)
             if any(not plan.going for plan in plans.values()):
                 raise NothingToSend
             await outgoing.add(tx, message, plans)
+            await attachments.claim(tx, [one.id for one in request.attachments], message.message_id)
             answer = _queued(message, plans)
             await requests.keep(tx, stored_key, body, answer.model_dump_json().encode(), self._clock())
         self._wake()

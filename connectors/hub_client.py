@@ -10,9 +10,11 @@ from connectors.timing import Clock
 from keys.signing import DeviceSigner
 from protocol.errors import CODES, MalformedEnvelope, ThroughcareError, UnexpectedAnswer
 from protocol.frames import Accepted, Item, Refused, encode_batch, parse_page, parse_results
+from protocol.http import blobs
 from protocol.http import hub as operations
 from protocol.http.calling import Client, anonymous, signed
-from protocol.ids import CodeId, Kind, text
+from protocol.ids import BlobId, CodeId, EnvelopeId, Kind, text
+from protocol.sections import Attachment
 
 Outcome: TypeAlias = bytes | ThroughcareError
 """What became of one submitted envelope: the hub's receipt, or why it was refused."""
@@ -107,6 +109,43 @@ class HubClient:
     async def acknowledge(self, up_to: int) -> None:
         """Say that everything up to leaf `up_to` is stored here; the hub deletes its part of it (HTTP-7)."""
         await self._signed.call_bytes(operations.ACKNOWLEDGE, body=operations.Acknowledgement(up_to=up_to))
+
+
+class BlobLink:
+    """What the hub offers for attachments (ATT-3 to ATT-5)."""
+
+    def __init__(self, session: aiohttp.ClientSession, base: str, clock: Clock, device: DeviceSigner) -> None:
+        """Take the same as `HubClient`."""
+        authorize = signed(device.key_id, device.transport.sign_raw, clock)
+        self._client = Client(session, base, authorize, clock=clock)
+
+    async def announce(self, entry: Attachment) -> blobs.BlobProgress:
+        """Return how much of an attachment's ciphertext the hub has."""
+        body = blobs.BlobAnnouncement(
+            blob_id=BlobId(entry.blob_id), size=entry.ciphertext_size, sha256=entry.ciphertext_hash
+        )
+        return await self._client.call(blobs.ANNOUNCE_BLOB, blobs.BlobProgress, body=body)
+
+    async def upload(self, blob_id: bytes, offset: int, chunk: bytes) -> blobs.BlobProgress:
+        """Upload one chunk and return how much the hub has, durably."""
+        path = {"blob_id": text(Kind.BLOB, blob_id)}
+        return await self._client.call(
+            blobs.UPLOAD_CHUNK, blobs.BlobProgress, path=path, query={"offset": offset}, body=chunk
+        )
+
+    async def read(self, envelope_id: EnvelopeId, blob_id: bytes, offset: int) -> bytes:
+        """Return the chunk at `offset`; `NotFound` if this device may not read it, or not any more."""
+        return await self._client.call_bytes(
+            blobs.READ_CHUNK, path=_blob_path(envelope_id, blob_id), query={"offset": offset}
+        )
+
+    async def collect(self, envelope_id: EnvelopeId, blob_id: bytes) -> None:
+        """Say that an attachment is stored here, or not wanted any more."""
+        await self._client.call_bytes(blobs.COLLECT_BLOB, path=_blob_path(envelope_id, blob_id))
+
+
+def _blob_path(envelope_id: EnvelopeId, blob_id: bytes) -> dict[str, str]:
+    return {"envelope_id": text(Kind.ENVELOPE, envelope_id), "blob_id": text(Kind.BLOB, blob_id)}
 
 
 def outcome(result: Accepted | Refused) -> Outcome:

@@ -19,6 +19,7 @@ from connectors.store.recipients import RecipientRow, RecipientState
 from connectors.timing import Chance, Clock, pause, refused_pause, system_chance
 from keys.verifying import verify_receipt
 from protocol.errors import (
+    AttachmentMissing,
     EnvelopeError,
     EnvelopeIdReused,
     Expired,
@@ -124,6 +125,13 @@ class Outbox:
                 await attempts.postpone(
                     tx, envelope.envelope_id, tries=envelope.tries + 1, until=now + wait, error=refusal.code
                 )
+            elif isinstance(refusal, AttachmentMissing):
+                # The hub has dropped what was uploaded, by age or by being restored: the same bytes go there again.
+                until = now + pause(envelope.tries, self._chance)
+                await attempts.postpone(
+                    tx, envelope.envelope_id, tries=envelope.tries + 1, until=until, error=refusal.code
+                )
+                await attempts.upload_again(tx, envelope.envelope_id)
             else:
                 await self._give_up(tx, envelope.envelope_id, refusal)
         self._log.event("envelope-refused", code=refusal.code)
@@ -145,6 +153,11 @@ class Outbox:
             await attempts.accept(tx, envelope.envelope_id, receipt)
             await recipients.accepted(tx, envelope.envelope_id, body.leaf.at)
         self._log.event("envelope-accepted")
+
+    async def give_up(self, envelope_id: EnvelopeId, refusal: ThroughcareError) -> None:
+        """End a sealing for a permanent reason, which is shown (CON-2)."""
+        async with self._store.write() as tx:
+            await self._give_up(tx, envelope_id, refusal)
 
     async def _give_up(self, tx: Transaction, envelope_id: EnvelopeId, refusal: ThroughcareError) -> None:
         rows = await _waiting_on(tx, envelope_id)

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 import aiohttp
 
 from connectors.admission import Admission, PayloadForm
+from connectors.attachment_files import AttachmentFiles
+from connectors.attachments import Attachments
 from connectors.composition import Composer, NoSections
 from connectors.config import ConnectorSection, check_hub_url
 from connectors.connection import Connection
 from connectors.directory_sync import DirectorySync, Pinned
 from connectors.handover_form import HANDOVER_FORM, HandoverComposer
 from connectors.handovers import Handovers
-from connectors.hub_client import HubClient
+from connectors.hub_client import BlobLink, HubClient
 from connectors.inbox import Inbox, OwnDevice
 from connectors.installation import Enrolment, Installation
 from connectors.logs import Log
@@ -28,6 +30,7 @@ from connectors.resealing import Resealing
 from connectors.sealer import Sealer
 from connectors.store.engine import Store
 from connectors.timing import Clock
+from connectors.transfers import Answering, Downloads, Uploads
 from keys.opening import VerifiedMessage
 from protocol.errors import ConfigurationError
 from protocol.handover import PAYLOAD_TYPE
@@ -50,6 +53,9 @@ class Parts:
     prekeys: Prekeys
     handovers: Handovers
     overview: Overview
+    attachments: Attachments
+    uploads: Uploads
+    downloads: Downloads
     work: asyncio.Event
 
 
@@ -93,6 +99,9 @@ def make_parts(
         websocket=settings.websocket,
         poll_wait_s=settings.poll_wait_s,
     )
+    files = AttachmentFiles(settings.data_dir)
+    blobs = BlobLink(session, base, clock, device)
+    outbox = Outbox(store, audit, directory.wanted, clock, log)
     return Parts(
         store=store,
         client=client,
@@ -100,7 +109,7 @@ def make_parts(
         directory=directory,
         resealing=resealing,
         sealer=Sealer(store, directory, device, composers, settings.envelope_days * DAY, clock, log),
-        outbox=Outbox(store, audit, directory.wanted, clock, log),
+        outbox=outbox,
         inbox=Inbox(
             store,
             directory,
@@ -116,6 +125,9 @@ def make_parts(
         prekeys=prekeys,
         handovers=Handovers(store, directory, enrolment, clock, work.set, message_life=message_life),
         overview=Overview(store, directory, connection, enrolment, clock),
+        attachments=Attachments(store, files, clock),
+        uploads=Uploads(store, files, blobs, outbox, clock, log),
+        downloads=Downloads(store, files, blobs, Answering(own.service, message_life), clock, log),
         work=work,
     )
 

@@ -183,12 +183,14 @@ class Sealer:
             envelope_id=envelope_id,
         )
         devices: dict[DeskAddress, KeyId] = {target.row.desk: target.choice.device.key_id for target in group}
+        parsed = parse_envelope(raw)
+        named = any(row.blobs for row in parsed.rows)
         attempt = Attempt(
             envelope_id=envelope_id,
             message_id=message.message_id,
-            digest=parse_envelope(raw).digest,
+            digest=parsed.digest,
             expires=expires,
-            state=AttemptState.READY,
+            state=AttemptState.UPLOADING if named else AttemptState.READY,
             tries=0,
             devices=devices,
             error=None,

@@ -16,6 +16,7 @@ import click
 
 from connectors import home
 from connectors.api_client import ApiClient
+from connectors.cli.attachments import printable
 from connectors.cli.failures import then
 from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
 from connectors.cli.voice import Voice, speaks, table
@@ -134,6 +135,9 @@ def describe(agency: str, view: HandoverView) -> Iterator[str]:
     for section in view.sections:
         yield f"  section {section.number}: {section.category}, for {section.purpose}, {section.label}"
         yield from (f"    {line}" for line in outline(section.body))
+        for one in section.attachments:
+            what = f"{printable(one.name)} ({printable(one.media_type)}, {one.size} bytes)"
+            yield f"    attachment {one.place + 1}: {what}, {one.state}"
     if view.not_understood:
         yield f"  not understood by the mapping as it stands: {len(view.not_understood)} places"
         yield from (f"    {item.path}: {item.reason}" for item in view.not_understood)

@@ -9,7 +9,7 @@ import asyncio
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ import click
 from connectors import home
 from connectors.adapters import Mapped, find_mapping, load_mapping, read_export, transform
 from connectors.api_client import ApiClient
+from connectors.cli.attachments import attached, store
 from connectors.cli.connector import not_read
 from connectors.cli.failures import then
 from connectors.cli.handover import kept_back
@@ -52,6 +53,12 @@ _UNDER_WAY = (MessageState.QUEUED,)
     help="The export: a folder of JSON files, or one JSON file.",
 )
 @click.option("--to", "desks", required=True, multiple=True, help="A desk to send to; may be given several times.")
+@click.option(
+    "--attach",
+    multiple=True,
+    metavar="FILE:CATEGORY",
+    help="A file to go with the section of that category, to whoever gets the section; may be given several times.",
+)
 @click.option("--officer", help="Title or id of the officer who acts; without it, the connector's service account.")
 @click.option(
     "--wait", default=5.0, show_default=True, help="Seconds to wait for the hub's receipt; sending goes on anyway."
@@ -63,6 +70,7 @@ def send(
     mapping: str,
     export_path: Path,
     desks: tuple[str, ...],
+    attach: tuple[str, ...],
     officer: str | None,
     wait: float,
     check_only: bool,
@@ -75,6 +83,7 @@ def send(
     mapped = transform(load_mapping(find_mapping(mapping)), read_export(export_path), now_ms=now_ms())
     for line in understanding(mapped):
         voice.say(line)
+    files = attached(attach, mapped.package)
     not_understood = [{"path": item.path, "reason": item.reason} for item in mapped.not_understood]
     planned = asyncio.run(_planned(profile, mapped, to))
     if check_only:
@@ -91,7 +100,7 @@ def send(
         not_understood=places(mapped),
         officer=acting,
     )
-    queued, view = asyncio.run(_send(profile, request, wait))
+    queued, view = asyncio.run(_send(profile, request, files, wait))
     shown = {**queued.model_dump(mode="json"), "state": view.state.value, "not_understood": not_understood}
     voice.data(shown, describe(queued, view))
     voice.say(f"next:  throughcare handover show {text(Kind.MESSAGE, queued.id)} --agency {profile.name}")
@@ -125,8 +134,11 @@ async def _planned(
     return plans
 
 
-async def _send(profile: home.Profile, request: HandoverRequest, wait_s: float) -> tuple[HandoverQueued, HandoverView]:
+async def _send(
+    profile: home.Profile, request: HandoverRequest, files: Sequence[tuple[Path, int]], wait_s: float
+) -> tuple[HandoverQueued, HandoverView]:
     async with connected(profile) as client:
+        request = request.model_copy(update={"attachments": await store(client, files)})
         queued = await client.send(request, idempotency_key=secrets.token_urlsafe(24))
         return queued, await _settled(client, queued, wait_s)
 

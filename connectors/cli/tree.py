@@ -74,6 +74,7 @@ HANDOVER = {
     "send": Entry("handover_send:send", "Map an export and send it, sealed, to one or more desks."),
     "list": Entry("handover:list_", "List handovers sent and received."),
     "show": Entry("handover:show", "Show one handover: own sections, receipts, what was withheld."),
+    "save": Entry("attachments:save", "Save the attachments that came with a handover into a folder."),
 }
 DIRECTORY = {
     "list": Entry("directory:list_", "List the desks that can be written to."),

@@ -20,6 +20,8 @@ _RECEIPT: Final = "attempt receipt"
 class AttemptState(StrEnum):
     """How far one sealing has come."""
 
+    UPLOADING = "uploading"
+    """Stored; its attachments go to the hub first (ATT-4)."""
     READY = "ready"
     """Stored, to be sent until it is answered (CON-1)."""
     ACCEPTED = "accepted"
@@ -28,6 +30,9 @@ class AttemptState(StrEnum):
     """It expired, or its recipients changed, before the hub had it."""
     EXPIRED = "expired"
     """The hub says that nobody collected it in time (HTTP-11)."""
+
+
+_UNSENT: Final = (AttemptState.UPLOADING, AttemptState.READY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ async def add(tx: Transaction, new: Attempt, raw: bytes, now: int) -> None:
             message_id=new.message_id,
             digest=new.digest,
             expires=new.expires,
-            state=AttemptState.READY,
+            state=new.state,
             tries=0,
             next_try_at=now,
             sealed_bytes=tx.vault.seal(_BYTES, new.envelope_id, raw),
@@ -75,9 +80,36 @@ async def add(tx: Transaction, new: Attempt, raw: bytes, now: int) -> None:
 
 async def ready(tx: Transaction, now: int, *, limit: int, most_bytes: int) -> list[ReadyEnvelope]:
     """Return up to `limit` envelopes to send now, oldest first, of at most `most_bytes` after the first."""
+    return await _due(tx, AttemptState.READY, now, limit=limit, most_bytes=most_bytes)
+
+
+async def uploading(tx: Transaction, now: int) -> list[ReadyEnvelope]:
+    """Return at most one envelope whose attachments are to be uploaded now."""
+    return await _due(tx, AttemptState.UPLOADING, now, limit=1, most_bytes=0)
+
+
+async def uploaded(tx: Transaction, envelope_id: EnvelopeId, now: int) -> None:
+    """Note that all attachments of an envelope are at the hub, so that it may be sent (ATT-4)."""
+    await tx.connection.execute(
+        update(attempt)
+        .where(attempt.c.envelope_id == envelope_id, attempt.c.state == AttemptState.UPLOADING)
+        .values(state=AttemptState.READY, next_try_at=now)
+    )
+
+
+async def upload_again(tx: Transaction, envelope_id: EnvelopeId) -> None:
+    """Go back to the attachments of an envelope that the hub refused for want of them (ATT-4)."""
+    await tx.connection.execute(
+        update(attempt)
+        .where(attempt.c.envelope_id == envelope_id, attempt.c.state == AttemptState.READY)
+        .values(state=AttemptState.UPLOADING)
+    )
+
+
+async def _due(tx: Transaction, state: AttemptState, now: int, *, limit: int, most_bytes: int) -> list[ReadyEnvelope]:
     waiting = await tx.connection.execute(
         select(attempt.c.envelope_id, func.length(attempt.c.sealed_bytes).label("size"))
-        .where(attempt.c.state == AttemptState.READY, attempt.c.next_try_at <= now)
+        .where(attempt.c.state == state, attempt.c.next_try_at <= now)
         .order_by(attempt.c.next_try_at)
         .limit(limit)
     )
@@ -96,7 +128,7 @@ async def ready(tx: Transaction, now: int, *, limit: int, most_bytes: int) -> li
 async def lapsed(tx: Transaction, now: int) -> list[EnvelopeId]:
     """Return the envelopes that expired before the hub had them."""
     rows = await tx.connection.execute(
-        select(attempt.c.envelope_id).where(attempt.c.state == AttemptState.READY, attempt.c.expires <= now)
+        select(attempt.c.envelope_id).where(attempt.c.state.in_(_UNSENT), attempt.c.expires <= now)
     )
     return list(rows.scalars())
 

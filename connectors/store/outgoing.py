@@ -17,11 +17,13 @@ from protocol.address import DeskAddress
 from protocol.errors import NotFound
 from protocol.ids import MessageId, ThreadId
 from protocol.rows import EnvelopeClass, as_desk
-from protocol.sections import Actor
-from protocol.shapes import as_bytes, as_int, as_list, as_map, as_text
+from protocol.sections import Actor, Attachment
+from protocol.shapes import as_bytes, as_int, as_list, as_map, as_text, as_tuple
 
 _PLACE: Final = "outgoing"
 _MAX_STORED: Final = 8 << 20
+MAX_ATTACHMENTS: Final = 64
+"""Attachments of one message, in all its sections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +46,24 @@ class OutgoingMessage:
     source: bytes = field(default=b"", repr=False)
     notes: bytes = field(default=b"", repr=False)
     """What is kept for the sender's eyes only, such as what the mapping did not understand."""
+    attachments: tuple[tuple[int, Attachment], ...] = field(default=(), repr=False)
+    """(section's place in the whole message from 1, manifest entry), in the order of each section's manifest."""
 
     def content(self) -> bytes:
         """Return the stored form of everything that is not a column."""
-        return cbor.encode(
-            {
-                0: self.payload_version,
-                1: self.label,
-                2: self.actor.value(),
-                3: self.payload,
-                4: list(self.after),
-                5: list(self.participants),
-                6: self.source,
-                7: self.notes,
-            }
-        )
+        fields: dict[int, cbor.Value] = {
+            0: self.payload_version,
+            1: self.label,
+            2: self.actor.value(),
+            3: self.payload,
+            4: list(self.after),
+            5: list(self.participants),
+            6: self.source,
+            7: self.notes,
+        }
+        if self.attachments:
+            fields[8] = [[section, entry.value()] for section, entry in self.attachments]
+        return cbor.encode(fields)
 
 
 async def add(tx: Transaction, message: OutgoingMessage, plans: Mapping[DeskAddress, Plan]) -> None:
@@ -95,7 +100,8 @@ async def _load(tx: Transaction, condition: ColumnElement[bool]) -> OutgoingMess
     row = (await tx.connection.execute(select(outgoing).where(condition))).one_or_none()
     if row is None:
         raise NotFound
-    fields = as_map(cbor.decode(tx.vault.open(_PLACE, row.message_id, row.sealed), limit=_MAX_STORED), 8)
+    stored = cbor.decode(tx.vault.open(_PLACE, row.message_id, row.sealed), limit=_MAX_STORED)
+    fields = as_map(stored, 9 if isinstance(stored, dict) and 8 in stored else 8)
     return OutgoingMessage(
         message_id=row.message_id,
         thread=row.thread,
@@ -112,6 +118,10 @@ async def _load(tx: Transaction, condition: ColumnElement[bool]) -> OutgoingMess
         participants=tuple(as_desk(item) for item in as_list(fields[5], most=100)),
         source=as_bytes(fields[6]),
         notes=as_bytes(fields[7]),
+        attachments=tuple(
+            (as_int(section), Attachment.of(entry))
+            for section, entry in (as_tuple(item, 2) for item in as_list(fields.get(8, []), most=MAX_ATTACHMENTS))
+        ),
     )
 
 

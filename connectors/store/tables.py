@@ -201,6 +201,39 @@ request: Final = Table(
 )
 """Answers given under an Idempotency-Key, for seven days."""
 
+attachment_out: Final = Table(
+    "attachment_out",
+    metadata,
+    Column("blob_id", LargeBinary, primary_key=True),
+    Column("message_id", LargeBinary, index=True),
+    Column("place", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""An attachment of ours, whose ciphertext is a file; `message_id` is null until a handover names it."""
+
+attachment_in: Final = Table(
+    "attachment_in",
+    metadata,
+    Column("position", Integer, primary_key=True),
+    Column("message_id", LargeBinary, nullable=False),
+    Column("sender_desk", Text, nullable=False),
+    Column("recipient_desk", Text, nullable=False),
+    Column("section", Integer, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("envelope_id", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("blob_id", LargeBinary, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next_try_at", BigInteger, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    UniqueConstraint("message_id", "sender_desk", "recipient_desk", "section", "place"),
+    Index("ix_attachment_in_state", "state", "next_try_at"),
+    sqlite_autoincrement=True,
+)
+"""An attachment that came with a verified message: how far it is fetched, and its manifest entry (ATT-7)."""
+
 prekey: Final = Table(
     "prekey",
     metadata,

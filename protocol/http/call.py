@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a handler gets and gives: one checked call, one answer. A handler parses, makes one service call, answers."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeAlias, TypeVar
 
@@ -18,7 +18,8 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 class Call(Generic[CallerT]):
     """One request that has passed every check that its operation names.
 
-    `raw` is the body as it came, `traceparent` the caller's trace context (W3C), empty if there is none.
+    `raw` is the body as it came, or `stream` where the operation takes it in pieces. `traceparent` is
+    the caller's trace context (W3C), empty if there is none.
     """
 
     operation: Operation
@@ -26,10 +27,18 @@ class Call(Generic[CallerT]):
     traceparent: str = ""
     idempotency_key: str = ""
     raw: bytes = field(default=b"", repr=False)
+    stream: AsyncIterator[bytes] | None = field(default=None, repr=False)
     authenticated: CallerT | None = field(default=None, repr=False)
     body_model: BaseModel | None = field(default=None, repr=False)
     query_model: BaseModel | None = field(default=None, repr=False)
     path_model: BaseModel | None = field(default=None, repr=False)
+
+    @property
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Return the body of a streamed operation, piece by piece; it raises what is wrong with it as it is read."""
+        if self.stream is None:
+            raise TypeError("the operation's body is not streamed")
+        return self.stream
 
     @property
     def caller(self) -> CallerT:
@@ -59,13 +68,14 @@ def _typed(value: BaseModel | None, model: type[ModelT]) -> ModelT:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a handler answers: a model, bytes of the operation's media type, or nothing.
+    """What a handler answers: a model, bytes of the operation's media type, the same in pieces, or nothing.
 
-    The status is the operation's.
+    The status is the operation's. Pieces come with their `length` in all; if making them fails, the connection is cut.
     """
 
-    body: BaseModel | bytes | None = field(default=None, repr=False)
+    body: BaseModel | bytes | AsyncIterator[bytes] | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
+    length: int = 0
 
 
 Handler: TypeAlias = Callable[[Call[CallerT]], Awaitable[Answer]]

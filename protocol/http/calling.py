@@ -8,7 +8,8 @@ whoever calls knows whether a message's deadline allows another try (CON-2).
 import io
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import quote, urlencode
@@ -37,6 +38,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 Clock = Callable[[], int]
 
 CONNECT_S = 15.0
+_PIECE = 1 << 18
 IDLE_S = 10.0
 """Seconds that an idle connection is kept: less than the server keeps it, so that no call meets one being closed."""
 
@@ -192,24 +194,78 @@ class Client:
         found.reason = why_not_reached(error)
         return found
 
-    async def _exchange(self, operation: Operation, request: Outgoing, headers: Mapping[str, str]) -> bytes:
-        timeout = aiohttp.ClientTimeout(total=operation.timeout_s, connect=CONNECT_S)
-        async with self._session.request(
+    async def send_pieces(
+        self,
+        operation: Operation,
+        answer: type[ModelT],
+        pieces: AsyncIterator[bytes],
+        *,
+        query: Mapping[str, str | int] | None = None,
+    ) -> ModelT:
+        """Call an operation with a body that is never held whole; raises as `call`.
+
+        For a connector's local interface: a request that a device signs needs its whole body before.
+        """
+        url = self._base + operation.path + ("?" + urlencode(query, quote_via=quote) if query else "")
+        request = Outgoing(operation.method.value, url, _media(operation.request), b"")
+        headers = {"Content-Type": _media(operation.request) or "", **self._authorize(request)}
+        try:
+            return answer.model_validate_json(await self._exchange(operation, request, headers, pieces))
+        except ValidationError:
+            raise UnexpectedAnswer from None
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            raise self._unreachable from None
+
+    async def take_pieces(self, operation: Operation, *, path: Mapping[str, str]) -> AsyncIterator[bytes]:
+        """Call an operation and yield its answer piece by piece; raises as `call`, also after pieces have come.
+
+        What has come counts only when the iteration has ended by itself.
+        """
+        request = Outgoing(operation.method.value, self._base + operation.url_path(path), None, b"")
+        try:
+            async with self._ask(operation, request, self._authorize(request)) as response:
+                await self._check(operation, response)
+                async for piece in response.content.iter_chunked(_PIECE):
+                    yield piece
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            raise self._unreachable from None
+
+    def _ask(
+        self,
+        operation: Operation,
+        request: Outgoing,
+        headers: Mapping[str, str],
+        pieces: AsyncIterator[bytes] | None = None,
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        total = None if operation.streamed else operation.timeout_s
+        return self._session.request(
             request.method,
             URL(request.url, encoded=True),
             # As a stream: aiohttp warns of bytes over a megabyte, which a batch of envelopes may have.
-            data=io.BytesIO(request.body) if request.body else None,
+            data=pieces or (io.BytesIO(request.body) if request.body else None),
             headers=headers,
             allow_redirects=False,
-            timeout=timeout,
-        ) as response:
-            if response.status != operation.status:
-                raise self._error(response.status, await _read(response, PROBLEM_LIMIT), response.headers)
-            expected = _media(operation.response)
-            if expected is not None and response.content_type != expected:
-                raise UnexpectedAnswer
-            if "Content-Encoding" in response.headers:
-                raise UnexpectedAnswer
+            timeout=aiohttp.ClientTimeout(total=total, connect=CONNECT_S, sock_read=operation.timeout_s),
+        )
+
+    async def _check(self, operation: Operation, response: aiohttp.ClientResponse) -> None:
+        if response.status != operation.status:
+            raise self._error(response.status, await _read(response, PROBLEM_LIMIT), response.headers)
+        expected = _media(operation.response)
+        if expected is not None and response.content_type != expected:
+            raise UnexpectedAnswer
+        if "Content-Encoding" in response.headers:
+            raise UnexpectedAnswer
+
+    async def _exchange(
+        self,
+        operation: Operation,
+        request: Outgoing,
+        headers: Mapping[str, str],
+        pieces: AsyncIterator[bytes] | None = None,
+    ) -> bytes:
+        async with self._ask(operation, request, headers, pieces) as response:
+            await self._check(operation, response)
             return await _read(response, operation.answer_limit)
 
     def _error(self, status: int, body: bytes, headers: Mapping[str, str]) -> ThroughcareError:

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from protocol.errors import (
+    CannotOpen,
     Conflict,
     IdempotencyKeyReused,
     InvalidInput,
@@ -30,6 +31,10 @@ from protocol.http.fields import (
     Time,
 )
 from protocol.http.handovers import (
+    AttachmentChoice,
+    AttachmentPath,
+    AttachmentStored,
+    AttachmentToStore,
     Code,
     HandoverChoice,
     HandoverFilter,
@@ -41,7 +46,8 @@ from protocol.http.handovers import (
     Name,
     Page,
 )
-from protocol.http.operation import Auth, Example, Method, Operation, registry
+from protocol.http.operation import Auth, Example, Media, Method, Operation, registry
+from protocol.limits import MAX_BLOB
 
 
 class DeskItem(ResponseModel):
@@ -283,6 +289,40 @@ GET_HANDOVER = Operation(
         },
     ),
 )
+STORE_ATTACHMENT = Operation(
+    id="storeAttachment",
+    method=Method.POST,
+    path="/v1/attachments",
+    summary="Store an attachment of at most 1 GiB for a handover to name within seven days; sealed as it comes.",
+    auth=Auth.TOKEN,
+    query=AttachmentToStore,
+    request=Media.BYTES,
+    response=AttachmentStored,
+    status=201,
+    streamed=True,
+    limit=MAX_BLOB,
+    timeout_s=300,
+    errors=(StoreFull,),
+    example=Example(
+        query={"name": "scan.pdf", "media_type": "application/pdf", "place": "0"},
+        request="the attachment's bytes",
+        response={"id": "blb_" + "a" * 26, "size": 81_920},
+    ),
+)
+READ_ATTACHMENT = Operation(
+    id="readAttachment",
+    method=Method.GET,
+    path="/v1/handovers/{id}/sections/{section}/attachments/{place}",
+    summary="Read an attachment that came with a handover; bytes short of Content-Length must not be used.",
+    auth=Auth.TOKEN,
+    parameters=AttachmentPath,
+    query=AttachmentChoice,
+    response=Media.BYTES,
+    streamed=True,
+    timeout_s=300,
+    errors=(NotFound, Conflict, CannotOpen),
+    example=Example(path={"id": _MESSAGE, "section": "1", "place": "0"}, response="the attachment's bytes"),
+)
 LIST_DESKS = Operation(
     id="listDesks",
     method=Method.GET,
@@ -349,6 +389,8 @@ CONNECTOR_OPERATIONS = registry(
         SEND_HANDOVER,
         LIST_HANDOVERS,
         GET_HANDOVER,
+        STORE_ATTACHMENT,
+        READ_ATTACHMENT,
         LIST_DESKS,
         LIST_QUARANTINE,
         GET_STATUS,

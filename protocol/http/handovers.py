@@ -10,6 +10,7 @@ from protocol.handover import HandoverPackage
 from protocol.http.fields import (
     AgencyText,
     Base64UrlBytes,
+    BlobIdText,
     DeskText,
     EnvelopeIdText,
     KeyIdText,
@@ -21,7 +22,7 @@ from protocol.http.fields import (
     ThreadIdText,
     Time,
 )
-from protocol.limits import MAX_CODE, MAX_NAME, MAX_SECTIONS
+from protocol.limits import MAX_BLOBS, MAX_CODE, MAX_NAME, MAX_SECTIONS
 
 MAX_RECIPIENTS = 100
 """Desks of one handover."""
@@ -65,17 +66,25 @@ class NotUnderstood(RequestModel):
     reason: Annotated[str, Field(max_length=200)]
 
 
+class NamedAttachment(RequestModel):
+    """An attachment that was stored before, and the section of the package that it belongs to, from 1."""
+
+    id: BlobIdText
+    section: Annotated[int, Field(ge=1, le=MAX_SECTIONS)]
+
+
 class HandoverRequest(RequestModel):
     """A handover package for one or more desks.
 
     `officer` is who acts, the installation's service where it is null; `sender` is which of its own desks
-    sends, the first where it is null.
+    sends, the first where it is null. Attachments of one section stand in the order of their places.
     """
 
     to: Annotated[list[DeskText], Field(min_length=1, max_length=MAX_RECIPIENTS)]
     package: HandoverPackage
     sender: DeskText | None = None
     officer: OfficerIdText | None = None
+    attachments: Annotated[list[NamedAttachment], Field(max_length=MAX_BLOBS)] = Field(default_factory=list)
     not_understood: Annotated[list[NotUnderstood], Field(max_length=MAX_NOT_UNDERSTOOD)] = Field(default_factory=list)
 
 
@@ -160,6 +169,48 @@ class HandoverChoice(QueryModel):
     direction: Direction | None = None
 
 
+class AttachmentToStore(QueryModel):
+    """What an attachment is called, what it is, and its place in its section, from 0 (ATT-2)."""
+
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+    media_type: Annotated[str, Field(min_length=3, max_length=100, pattern=r"^[a-z0-9.+-]+/[a-z0-9.+-]+$")] = (
+        "application/octet-stream"
+    )
+    place: Annotated[int, Field(ge=0, lt=MAX_BLOBS)] = 0
+
+
+class AttachmentStored(ResponseModel):
+    """An attachment is sealed and stored here; a handover may name it, once, for seven days."""
+
+    id: BlobIdText
+    size: int
+
+
+class AttachmentPath(HandoverPath):
+    """Path parameters of one attachment of a handover."""
+
+    section: Annotated[int, Field(ge=1, le=MAX_SECTIONS)]
+    place: Annotated[int, Field(ge=0, lt=MAX_BLOBS)]
+
+
+class AttachmentChoice(QueryModel):
+    """Whose handover is meant, where several agencies sent under one id."""
+
+    sender: DeskText | None = None
+
+
+class AttachmentView(ResponseModel):
+    """One attachment of a section; its name and type are what the sender says, nothing more."""
+
+    place: int
+    name: Name
+    media_type: Name
+    size: int
+    """Bytes of the plaintext."""
+    state: Code
+    """`sent`; or, where it came, `waiting`, `stored`, or `failed`: then its sender was told and seals anew."""
+
+
 class SectionView(ResponseModel):
     """One section as this agency holds it: what it sent, or what it received and opened."""
 
@@ -168,6 +219,7 @@ class SectionView(ResponseModel):
     purpose: Code
     label: Code
     body: dict[str, JsonValue]
+    attachments: list[AttachmentView] = Field(default_factory=list)
 
 
 class RecipientView(ResponseModel):

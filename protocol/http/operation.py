@@ -74,7 +74,8 @@ class Operation:
     `id` is camelCase and unique. `path` starts with `/v1`; the names in braces are described by `parameters`.
     `request` and `response` say what the bodies are. `errors` are those beyond what any operation may answer.
     At most `limit` bytes of a request body are read, and at most `answer_limit` of an answer, which a caller
-    awaits for `timeout_s` seconds. `socket` marks a websocket.
+    awaits for `timeout_s` seconds. `socket` marks a websocket. A `streamed` body, in either direction, is never held
+    whole: its media type is `Media.BYTES`.
     """
 
     id: str
@@ -94,6 +95,7 @@ class Operation:
     answer_limit: int = 4 << 20
     timeout_s: int = 30
     socket: bool = False
+    streamed: bool = False
     example: Example = field(default_factory=Example)
 
     @property

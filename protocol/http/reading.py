@@ -3,6 +3,7 @@
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
 from typing import Final
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -112,22 +113,32 @@ async def read_body(request: web.Request, operation: Operation, first_s: float) 
     """Return the body; `TooLarge` beyond the operation's limit, before more than one chunk over it is held."""
     if operation.request is None:
         return b""
-    limit = operation.limit
+    try:
+        async with asyncio.timeout(first_s + operation.limit / BYTES_PER_SECOND):
+            return b"".join([piece async for piece in stream_body(request, operation, first_s)])
+    except TimeoutError:
+        raise MalformedRequest("The body came too slowly.") from None
+
+
+async def stream_body(request: web.Request, operation: Operation, piece_s: float) -> AsyncIterator[bytes]:
+    """Yield the body in pieces, each within `piece_s` seconds; `TooLarge` at the first beyond the operation's limit."""
+    limit, size = operation.limit, 0
     if request.content_length is not None and request.content_length > limit:
         raise TooLarge
-    parts, size = [], 0
     try:
-        async with asyncio.timeout(first_s + limit / BYTES_PER_SECOND):
-            async for chunk in request.content.iter_any():
-                size += len(chunk)
-                if size > limit:
-                    raise TooLarge
-                parts.append(chunk)
+        while True:
+            async with asyncio.timeout(piece_s):
+                piece = await request.content.readany()
+            if not piece:
+                return
+            size += len(piece)
+            if size > limit:
+                raise TooLarge
+            yield piece
     except TimeoutError:
         raise MalformedRequest("The body came too slowly.") from None
     except (web.RequestPayloadError, ConnectionError):
         raise MalformedRequest("The body did not come as announced.") from None
-    return b"".join(parts)
 
 
 def read_json(body: bytes, operation: Operation) -> BaseModel | None:

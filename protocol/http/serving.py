@@ -8,7 +8,7 @@ anywhere becomes one problem document (HTTP-3).
 
 import time
 from base64 import b32encode
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from secrets import token_bytes
 from typing import Any, TypeVar
@@ -26,7 +26,7 @@ from protocol.errors import (
 )
 from protocol.http import reading
 from protocol.http.call import Answer, Call, Handler
-from protocol.http.operation import Auth, Operation
+from protocol.http.operation import Auth, Media, Operation
 from protocol.http.problems import PROBLEM, problem, problem_headers
 from protocol.http.strictjson import render
 
@@ -134,7 +134,8 @@ def _route(
         exchange.operation = operation
         reading.check_credentials(request, operation)
         reading.check_media(request, operation)
-        body = await reading.read_body(request, operation, serving.body_s)
+        streamed = operation.streamed and operation.request is not None
+        body = b"" if streamed else await reading.read_body(request, operation, serving.body_s)
         caller = None
         if operation.auth is not Auth.NONE:
             caller = await authenticate(request, operation, body)
@@ -145,12 +146,16 @@ def _route(
             traceparent=exchange.traceparent,
             idempotency_key=reading.read_idempotency_key(request, operation),
             raw=body,
+            stream=reading.stream_body(request, operation, serving.body_s) if streamed else None,
             authenticated=caller,
             path_model=reading.read_path(request, operation),
             query_model=reading.read_query(request, operation),
             body_model=reading.read_json(body, operation),
         )
-        return _response(operation, await handler(call))
+        answer = await handler(call)
+        if isinstance(answer.body, AsyncIterator):
+            return await _stream(request, exchange, operation, answer, answer.body)
+        return _response(operation, answer)
 
     return route
 
@@ -180,6 +185,22 @@ def _response(operation: Operation, answer: Answer) -> web.Response:
     if not isinstance(body, bytes):
         raise TypeError("the handler's answer is not bytes")
     return web.Response(status=operation.status, body=body, content_type=media.value, headers=headers)
+
+
+async def _stream(
+    request: web.Request, exchange: Exchange, operation: Operation, answer: Answer, pieces: AsyncIterator[bytes]
+) -> web.StreamResponse:
+    if not isinstance(operation.response, Media):
+        raise TypeError("only bytes are answered in pieces")
+    response = web.StreamResponse(status=operation.status, headers=dict(answer.headers))
+    response.content_type = operation.response.value
+    response.content_length = answer.length
+    exchange.started = True
+    await response.prepare(request)
+    async for piece in pieces:
+        await response.write(piece)
+    await response.write_eof()
+    return response
 
 
 def new_request_id() -> str:

@@ -103,6 +103,40 @@ def test_a_real_record_is_opened_by_two_desks_each_its_own_sections(person: str,
     check_handover(type_, sent(type_, SAMPLES / person))
 
 
+def test_att_7_files_go_with_their_sections_and_are_saved_by_whoever_gets_those(type_: Typist, tmp_path: Path) -> None:
+    scan, note = tmp_path / "scan of a letter.pdf", tmp_path / "note.txt"
+    scan.write_bytes(os.urandom(1_500_000))
+    note.write_text("for probation only")
+    files = ["--attach", f"{scan}:needs", "--attach", f"{note}:risk-summary"]
+    sending = sent(type_, DEMO / "export", DEMO / "mapping.toml", *files)
+    assert sending.code == 0, sending.err
+    message_id = sending.json["id"]
+    for agency, expected in (("reka-probation", [scan, note]), ("polje-csw", [scan])):
+        received(type_, agency, message_id)
+        kept = saved(type_, agency, message_id, tmp_path / agency)
+        assert {Path(one["path"]).read_bytes() for one in kept} == {file.read_bytes() for file in expected}
+        assert all(Path(one["path"]).parent == tmp_path / agency for one in kept)
+    again = type_("handover", "save", message_id, "--agency", "polje-csw", "--to", tmp_path / "polje-csw")
+    assert again.code == 6
+    shown = type_("handover", "show", message_id, "--agency", "polje-csw").out
+    assert "attachment 1: scan of a letter.pdf (application/pdf, 1500000 bytes), stored" in shown
+    assert "note.txt" not in shown
+    wrong = sent(type_, DEMO / "export", DEMO / "mapping.toml", "--attach", f"{scan}:no-such-category")
+    assert wrong.code != 0
+
+
+def saved(type_: Typist, agency: str, message_id: str, folder: Path) -> list[dict[str, Any]]:
+    """Save an agency's attachments, waiting until all of them are there."""
+    for _ in range(400):
+        shown = type_("handover", "show", message_id, "--agency", agency, "--json").json
+        states = {one["state"] for section in shown["sections"] for one in section["attachments"]}
+        if states == {"stored"}:
+            break
+    kept = type_("handover", "save", message_id, "--agency", agency, "--to", folder, "--json")
+    assert kept.code == 0, kept.err
+    return list(kept.json["items"])
+
+
 @with_samples
 def test_another_persons_folder_of_the_same_form_works_unchanged(type_: Typist, tmp_path: Path) -> None:
     """A third person, made of the second: other numbers, names and dates, fewer files, empty lists, nulls."""

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attachments as files at a connector: always ciphertext, under keys that only the vault opens (CON-5, ATT-7).
+
+Nothing is ever written in clear: what is checked is opened in memory, a piece at a time, and forgotten.
+"""
+
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Final
+
+from keys.blobopening import BlobOpener
+from protocol.errors import CannotOpen
+from protocol.sections import Attachment
+
+FOLDER: Final = "attachments"
+PIECE: Final = 1 << 20
+
+_PART: Final = ".part"
+
+
+class AttachmentFiles:
+    """The folder of one installation. Every method may take as long as the disk does: call it in a thread."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = data_dir / FOLDER
+
+    def append(self, name: str, data: bytes) -> None:
+        """Append to an unfinished file, made with mode 0600 at the first time."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(self._part(name), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "ab") as file:
+            file.write(data)
+
+    def part_size(self, name: str) -> int:
+        """Return the bytes of an unfinished file, 0 without one."""
+        try:
+            return self._part(name).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def finish(self, name: str) -> None:
+        """Sync an unfinished file and give it its name: from now on it counts as whole."""
+        part = self._part(name)
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(self._folder / name)
+        descriptor = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def discard(self, name: str) -> None:
+        """Delete a file, finished or not."""
+        for path in (self._part(name), self._folder / name):
+            path.unlink(missing_ok=True)
+
+    def read(self, name: str, offset: int, length: int) -> bytes:
+        """Return `length` bytes at `offset` of a finished file."""
+        with (self._folder / name).open("rb") as file:
+            file.seek(offset)
+            return file.read(length)
+
+    def check(self, name: str, entry: Attachment, place: int, *, part: bool) -> None:
+        """Open a whole file and let go of nothing; raises `CannotOpen` unless it is what was signed for (ATT-2)."""
+        for _ in self.plaintext(name, entry, place, part=part):
+            pass
+
+    def plaintext(self, name: str, entry: Attachment, place: int, *, part: bool = False) -> Iterator[bytes]:
+        """Yield the plaintext, not to be believed before the end; raises `CannotOpen` (ATT-2).
+
+        The last piece is held back until every check has passed, so that who counts bytes never counts them all before.
+        """
+        opener, held = BlobOpener(entry, place), b""
+        try:
+            with (self._part(name) if part else self._folder / name).open("rb") as file:
+                while piece := file.read(PIECE):
+                    if opened := opener.update(piece):
+                        yield held
+                        held = opened
+        except FileNotFoundError:
+            raise CannotOpen from None
+        end = opener.finish()
+        yield held
+        yield end
+
+    def sweep(self, wanted: Collection[str]) -> None:
+        """Delete every file that belongs to no attachment; called while nothing is being stored."""
+        if self._folder.is_dir():
+            for path in self._folder.iterdir():
+                if path.name.removesuffix(_PART) not in wanted:
+                    path.unlink()
+
+    def _part(self, name: str) -> Path:
+        return self._folder / (name + _PART)

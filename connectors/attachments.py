@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attachments as the local interface offers them: stored before a handover names them, given out once checked."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from connectors.attachment_files import PIECE, AttachmentFiles
+from connectors.store import attachments, incoming
+from connectors.store.attachments import HERE, Expected, out_file
+from connectors.store.engine import Store, Transaction
+from connectors.store.incoming import IncomingState
+from connectors.timing import Clock
+from keys.blobsealing import BlobSealer
+from protocol import ids
+from protocol.address import DeskAddress
+from protocol.errors import Conflict, InvalidInput, NotFound
+from protocol.http.handovers import AttachmentStored, NamedAttachment
+from protocol.ids import BlobId, MessageId
+from protocol.limits import DAY
+from protocol.sections import Attachment
+
+UNNAMED_FOR: Final = 7 * DAY
+"""How long an attachment waits for a handover that names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An attachment that was checked whole: its size, and its plaintext to be read once."""
+
+    size: int
+    pieces: AsyncIterator[bytes]
+
+
+class Attachments:
+    """The service behind the attachment operations."""
+
+    def __init__(self, store: Store, files: AttachmentFiles, clock: Clock) -> None:
+        self._store = store
+        self._files = files
+        self._clock = clock
+        self._storing = set[str]()
+
+    async def add(self, pieces: AsyncIterator[bytes], *, name: str, media_type: str, place: int) -> AttachmentStored:
+        """Seal what `pieces` give into a file, in constant memory, and store its key; nothing is left of a failure.
+
+        `place` is the one that it will have in its section, from 0 (ATT-2). Raises `TooLarge`.
+        """
+        blob_id = BlobId(ids.new_id())
+        file, sealer = out_file(blob_id), BlobSealer(blob_id, place)
+        self._storing.add(file)
+        try:
+            async for piece in pieces:
+                await asyncio.to_thread(lambda data: self._files.append(file, sealer.update(data)), piece)
+            rest = sealer.finish()
+            while (end := await asyncio.to_thread(next, rest, None)) is not None:
+                await asyncio.to_thread(self._files.append, file, end)
+            await asyncio.to_thread(self._files.finish, file)
+            entry = sealer.entry(media_type, name)
+            async with self._store.write() as tx:
+                await attachments.add_own(tx, entry, place, self._clock())
+        except BaseException:
+            self._files.discard(file)
+            raise
+        finally:
+            self._storing.discard(file)
+        return AttachmentStored(id=blob_id, size=entry.plaintext_size)
+
+    async def open(
+        self, message_id: MessageId, section: int, place: int, *, sender: DeskAddress | None = None
+    ) -> Opened:
+        """Return an attachment that came, after checking it whole on the disk.
+
+        Raises `NotFound` alike for what does not exist, is not here yet, or came with a message that is held, and
+        `Conflict` where several agencies sent under one id until `sender` says which.
+        """
+        async with self._store.read() as tx:
+            found = await self._here(tx, message_id, section, place, sender)
+        await asyncio.to_thread(self._files.check, found.file, found.entry, place, part=False)
+        return Opened(found.entry.plaintext_size, _in_thread(self._files.plaintext(found.file, found.entry, place)))
+
+    async def _here(
+        self, tx: Transaction, message_id: MessageId, section: int, place: int, sender: DeskAddress | None
+    ) -> Expected:
+        came = [one for one in await attachments.of_message(tx, message_id) if sender in (None, one.sender_desk)]
+        if len({one.sender_desk for one in came}) > 1:
+            raise Conflict("Several handovers stand under this id. Say which: ?sender=DESK.")
+        for one in came:
+            if (one.section, one.place) != (section, place) or one.state not in HERE:
+                continue
+            message = await incoming.known(tx, message_id, one.sender_desk, one.recipient_desk)
+            if message is not None and message.state is IncomingState.DELIVERED:
+                return one
+        raise NotFound
+
+    async def sweep(self) -> None:
+        """Forget what is over or was never named, and delete files that belong to nothing."""
+        async with self._store.write() as tx:
+            await attachments.drop_own(tx, self._clock() - UNNAMED_FOR)
+            wanted = await attachments.files(tx)
+            # Inside the transaction, so that nothing is added between the look and the deletion.
+            await asyncio.to_thread(self._files.sweep, wanted | self._storing)
+
+
+async def named(
+    tx: Transaction, wanted: Sequence[NamedAttachment], sections: int
+) -> tuple[tuple[int, Attachment], ...]:
+    """Return (section, entry) of the attachments that a request names, in its order.
+
+    Raises `NotFound` for one that is not here, `Conflict` for one that another handover names, and `InvalidInput`
+    for a section that is not there or an order that is not the one that they were stored for.
+    """
+    found: list[tuple[int, Attachment]] = []
+    for one in wanted:
+        if one.section > sections:
+            raise InvalidInput("An attachment is meant for a section that the package does not have.")
+        held = await attachments.own(tx, one.id)
+        if held.message_id is not None or any(entry.blob_id == one.id for _, entry in found):
+            raise Conflict("An attachment belongs to one handover, once. Store it anew for another.")
+        if held.place != sum(section == one.section for section, _ in found):
+            raise InvalidInput("Attachments of a section are named in the order of the places they were stored for.")
+        found.append((one.section, held.entry))
+    return tuple(found)
+
+
+async def _in_thread(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+        for start in range(0, len(piece), PIECE):
+            yield piece[start : start + PIECE]

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files on the command line: `handover send --attach` brings them to the connector, `handover save` takes them out.
+
+A file is written under a name of its own until it is whole, and what a sender calls a file never decides where it
+lies: only letters, digits and a few signs of its name are kept, behind the section's number and its own.
+"""
+
+import asyncio
+import mimetypes
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import click
+
+from connectors import home
+from connectors.api_client import ApiClient
+from connectors.cli.local import AGENCY, connected
+from connectors.cli.voice import Voice, speaks
+from protocol.errors import Conflict, InvalidInput
+from protocol.handover import HandoverPackage
+from protocol.http.handovers import AttachmentView, HandoverView, NamedAttachment
+from protocol.ids import Kind, MessageId, raw
+from protocol.limits import MAX_BLOB, MAX_NAME
+
+_PIECE: Final = 1 << 20
+_KEPT: Final = frozenset(" ._-()")
+_MAX_KEPT: Final = 100
+
+
+def attached(given: Sequence[str], package: HandoverPackage) -> list[tuple[Path, int]]:
+    """Return the files of `FILE:category` and the number of the first section of that category, from 1.
+
+    Raises `InvalidInput` before anything is stored for a category that the package does not have, or no such file.
+    """
+    numbers: dict[str, int] = {}
+    for number, section in enumerate(package.sections, start=1):
+        numbers.setdefault(section.category.value, number)
+    found = []
+    for one in given:
+        name, _, category = one.rpartition(":")
+        path = Path(name)
+        if category not in numbers:
+            raise InvalidInput(f"--attach reads FILE:category; this package has: {', '.join(numbers)}.")
+        if not path.is_file():
+            raise InvalidInput("--attach names a file that is not there.")
+        if path.stat().st_size > MAX_BLOB:
+            raise InvalidInput("An attachment has at most 1 GiB.")
+        found.append((path, numbers[category]))
+    return found
+
+
+async def store(client: ApiClient, files: Sequence[tuple[Path, int]]) -> list[NamedAttachment]:
+    """Bring the files to the connector and return how the handover names them."""
+    places, named = Counter[int](), []
+    for path, section in files:
+        media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        stored = await client.store_attachment(
+            _pieces(path), name=path.name[-MAX_NAME:], media_type=media_type.lower(), place=places[section]
+        )
+        places[section] += 1
+        named.append(NamedAttachment(id=stored.id, section=section))
+    return named
+
+
+async def _pieces(path: Path) -> AsyncIterator[bytes]:
+    with await asyncio.to_thread(path.open, "rb") as file:
+        while piece := await asyncio.to_thread(file.read, _PIECE):
+            yield piece
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@AGENCY
+@click.option(
+    "--to", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="The folder to save into."
+)
+@speaks
+def save(id_: str, agency: str, folder: Path, voice: Voice) -> None:
+    """Save the attachments that came with a handover into a folder."""
+    found = asyncio.run(_save(home.find(agency), MessageId(raw(Kind.MESSAGE, id_)), folder))
+    voice.data({"items": found}, (f"{item['path'] or printable(item['name'])}: {item['state']}" for item in found))
+    if not found:
+        voice.say("No attachments came with this handover.")
+    for item in found:
+        if item["path"] is None:
+            voice.warn(f"section {item['section']}, attachment {item['place']} is not here: {item['state']}")
+
+
+async def _save(profile: home.Profile, message_id: MessageId, folder: Path) -> list[dict[str, Any]]:
+    async with connected(profile) as client:
+        view: HandoverView = await client.handover(message_id)
+        found: list[dict[str, Any]] = []
+        for section in view.sections:
+            for one in section.attachments:
+                path = None
+                if one.state == "stored":
+                    path = folder / safe_name(section.number, one)
+                    await _take(client.attachment(message_id, section.number, one.place), path)
+                shown = {"section": section.number, "place": one.place, "name": one.name, "state": one.state}
+                found.append({**shown, "size": one.size, "path": None if path is None else str(path)})
+        return found
+
+
+def safe_name(section: int, one: AttachmentView) -> str:
+    """Return the name of the file for one attachment, of harmless signs whatever its sender called it."""
+    kept = "".join(sign for sign in one.name if sign.isalnum() or sign in _KEPT)
+    return f"{section}-{one.place + 1}-{kept[-_MAX_KEPT:].strip(' .') or 'attachment'}"
+
+
+async def _take(pieces: AsyncIterator[bytes], path: Path) -> None:
+    """Write what comes into a file that gets its name once all has come; `Conflict` if there is one of that name."""
+    part = path.with_name(f".{path.name}.part")
+    file = await asyncio.to_thread(_begin, path, part)
+    try:
+        with file:
+            async for piece in pieces:
+                await asyncio.to_thread(file.write, piece)
+        await asyncio.to_thread(part.replace, path)
+    finally:
+        await asyncio.to_thread(part.unlink, missing_ok=True)
+
+
+def _begin(path: Path, part: Path) -> BinaryIO:
+    if path.exists():
+        raise Conflict("A file of that name is there already; choose another folder.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part.unlink(missing_ok=True)
+    return os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+def printable(name: str) -> str:
+    """Return a name as it may be shown: a sender's signs that steer a terminal are shown as question marks."""
+    return "".join(sign if sign.isprintable() else "?" for sign in name)

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attachments in the store: ours until their handover is over, others' from the message until they are kept (ATT-7)."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Row, and_, delete, exists, func, insert, or_, select, update
+
+from connectors.store.engine import Transaction
+from connectors.store.recipients import FINAL_STATES
+from connectors.store.tables import attachment_in, attachment_out, recipient
+from keys.opening import VerifiedMessage
+from protocol import cbor
+from protocol.address import DeskAddress
+from protocol.errors import NotFound, SequenceError
+from protocol.ids import EnvelopeId, MessageId
+from protocol.sections import Attachment
+
+_OUT: Final = "attachment out"
+_IN: Final = "attachment in"
+_MAX_STORED: Final = 4_096
+
+
+class FetchState(StrEnum):
+    """How far another agency's attachment has come here."""
+
+    WAITING = "waiting"
+    """Named by a verified message; its bytes are still to be fetched."""
+    STORED = "stored"
+    """Fetched and checked whole; the hub is still to be told."""
+    KEPT = "kept"
+    FAILED = "failed"
+    """The bytes were not those that were signed for, or the hub has none; the sender was told (CON-4)."""
+
+
+HERE: Final = (FetchState.STORED, FetchState.KEPT)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAttachment:
+    """An attachment of ours: its manifest entry, and for which place of its section it was sealed (ATT-2)."""
+
+    entry: Attachment = field(repr=False)
+    place: int
+    message_id: MessageId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """An attachment that came with a message, by the sealing that names it."""
+
+    position: int
+    message_id: MessageId
+    sender_desk: DeskAddress
+    recipient_desk: DeskAddress
+    section: int
+    place: int
+    envelope_id: EnvelopeId
+    digest: bytes
+    state: FetchState
+    tries: int
+    entry: Attachment = field(repr=False)
+
+    @property
+    def file(self) -> str:
+        """The name of the file with its ciphertext."""
+        return in_file(self.position, self.entry.blob_id)
+
+
+def in_file(position: int, blob_id: bytes) -> str:
+    """Return the name of the file for one that came."""
+    return f"in-{position}-{blob_id.hex()}"
+
+
+def out_file(blob_id: bytes) -> str:
+    """Return the name of the file for one of ours."""
+    return f"out-{blob_id.hex()}"
+
+
+async def add_own(tx: Transaction, entry: Attachment, place: int, now: int) -> None:
+    """Store an attachment that no handover names yet."""
+    await tx.connection.execute(
+        insert(attachment_out).values(
+            blob_id=entry.blob_id,
+            place=place,
+            created_at=now,
+            sealed=tx.vault.seal(_OUT, entry.blob_id, cbor.encode(entry.value())),
+        )
+    )
+
+
+async def own(tx: Transaction, blob_id: bytes) -> OwnAttachment:
+    """Return an attachment of ours, or raise `NotFound`."""
+    row = (await tx.connection.execute(select(attachment_out).where(attachment_out.c.blob_id == blob_id))).one_or_none()
+    if row is None:
+        raise NotFound("There is no such attachment here. Store it first; after seven days unused it is deleted.")
+    entry = Attachment.of(cbor.decode(tx.vault.open(_OUT, row.blob_id, row.sealed), limit=_MAX_STORED))
+    return OwnAttachment(entry, row.place, row.message_id)
+
+
+async def claim(tx: Transaction, blob_ids: Collection[bytes], message_id: MessageId) -> None:
+    """Note which message names these attachments."""
+    await tx.connection.execute(
+        update(attachment_out).where(attachment_out.c.blob_id.in_(blob_ids)).values(message_id=message_id)
+    )
+
+
+async def drop_own(tx: Transaction, before: int) -> None:
+    """Forget attachments of ours that are over with at all their desks, or unnamed and older than `before`."""
+    under_way = exists().where(
+        recipient.c.message_id == attachment_out.c.message_id, recipient.c.state.not_in(FINAL_STATES)
+    )
+    await tx.connection.execute(
+        delete(attachment_out).where(
+            or_(
+                and_(attachment_out.c.message_id.is_(None), attachment_out.c.created_at < before),
+                and_(attachment_out.c.message_id.is_not(None), ~under_way),
+            )
+        )
+    )
+
+
+async def expect(tx: Transaction, message: VerifiedMessage, now: int) -> None:
+    """Note what a message names that is taken in for the first time (ATT-7)."""
+    for number, section in message.sections.items():
+        for place, entry in enumerate(section.attachments):
+            await tx.connection.execute(
+                insert(attachment_in).values(
+                    message_id=message.message_id,
+                    sender_desk=message.sender_desk,
+                    recipient_desk=message.recipient_desk,
+                    section=number,
+                    place=place,
+                    blob_id=entry.blob_id,
+                    sealed=tx.vault.seal(_IN, message.message_id, cbor.encode(entry.value())),
+                    **_anew(message, FetchState.WAITING, now),
+                )
+            )
+
+
+async def expect_again(tx: Transaction, message: VerifiedMessage, now: int) -> bool:
+    """Note that a known message was sealed anew; tell whether all that it names is here already (ATT-7).
+
+    Sections may be numbered otherwise in another sealing, so attachments are known by their blobs. Raises
+    `SequenceError` for one that the first sealing did not name just so (SEQ-5).
+    """
+    known = {
+        one.entry.blob_id: one
+        for one in await of_message(tx, message.message_id)
+        if (one.sender_desk, one.recipient_desk) == (message.sender_desk, message.recipient_desk)
+    }
+    complete = True
+    for section in message.sections.values():
+        for place, entry in enumerate(section.attachments):
+            first = known.get(entry.blob_id)
+            if first is None or (first.entry, first.place) != (entry, place):
+                raise SequenceError("A message came again under its id with another attachment.")
+            # What is here is not fetched again, but this envelope's recipient has to collect it too.
+            here = first.state in HERE
+            complete &= here
+            await _set(tx, first.position, **_anew(message, FetchState.STORED if here else FetchState.WAITING, now))
+    return complete
+
+
+def _anew(message: VerifiedMessage, state: FetchState, now: int) -> dict[str, object]:
+    return {
+        "envelope_id": message.envelope_id,
+        "digest": message.digest,
+        "state": state,
+        "tries": 0,
+        "next_try_at": now,
+    }
+
+
+async def due(tx: Transaction, now: int) -> list[Expected]:
+    """Return what is to be fetched or collected now, the longest waiting first."""
+    condition = and_(
+        attachment_in.c.state.in_((FetchState.WAITING, FetchState.STORED)), attachment_in.c.next_try_at <= now
+    )
+    return sorted(await _select(tx, condition), key=lambda one: one.position)
+
+
+async def next_due(tx: Transaction) -> int | None:
+    """Return when the next is to be fetched or collected, in ms UTC, or None."""
+    at: int | None = (
+        await tx.connection.execute(
+            select(func.min(attachment_in.c.next_try_at)).where(
+                attachment_in.c.state.in_((FetchState.WAITING, FetchState.STORED))
+            )
+        )
+    ).scalar_one()
+    return at
+
+
+async def of_message(tx: Transaction, message_id: MessageId) -> list[Expected]:
+    """Return every attachment that came under that message id."""
+    return await _select(tx, attachment_in.c.message_id == message_id)
+
+
+async def current(tx: Transaction, one: Expected) -> bool:
+    """Tell whether `one` still waits for the bytes that it waited for when it was read."""
+    row = (
+        await tx.connection.execute(
+            select(attachment_in.c.envelope_id, attachment_in.c.state).where(attachment_in.c.position == one.position)
+        )
+    ).one_or_none()
+    return row is not None and (row.envelope_id, row.state) == (one.envelope_id, one.state)
+
+
+async def move(tx: Transaction, one: Expected, state: FetchState) -> None:
+    """Note how far it has come."""
+    await _set(tx, one.position, state=state, tries=0)
+
+
+async def postpone(tx: Transaction, one: Expected, until: int) -> None:
+    """Try again at `until` (CON-2)."""
+    await _set(tx, one.position, tries=one.tries + 1, next_try_at=until)
+
+
+async def drop(tx: Transaction, message_id: MessageId, sender: DeskAddress, recipient_desk: DeskAddress) -> None:
+    """Forget what came with a message that was taken out again."""
+    await tx.connection.execute(
+        delete(attachment_in).where(
+            attachment_in.c.message_id == message_id,
+            attachment_in.c.sender_desk == sender,
+            attachment_in.c.recipient_desk == recipient_desk,
+        )
+    )
+
+
+async def files(tx: Transaction) -> set[str]:
+    """Return the name of every file that belongs to an attachment."""
+    ours = await tx.connection.execute(select(attachment_out.c.blob_id))
+    theirs = await tx.connection.execute(select(attachment_in.c.position, attachment_in.c.blob_id))
+    return {out_file(row.blob_id) for row in ours} | {in_file(row.position, row.blob_id) for row in theirs}
+
+
+async def _set(tx: Transaction, position: int, **values: object) -> None:
+    await tx.connection.execute(update(attachment_in).where(attachment_in.c.position == position).values(**values))
+
+
+async def _select(tx: Transaction, condition: ColumnElement[bool]) -> list[Expected]:
+    rows = await tx.connection.execute(select(attachment_in).where(condition).order_by(attachment_in.c.position))
+    return [_expected(tx, row) for row in rows]
+
+
+def _expected(tx: Transaction, row: Row[Any]) -> Expected:
+    return Expected(
+        position=row.position,
+        message_id=row.message_id,
+        sender_desk=row.sender_desk,
+        recipient_desk=row.recipient_desk,
+        section=row.section,
+        place=row.place,
+        envelope_id=row.envelope_id,
+        digest=row.digest,
+        state=FetchState(row.state),
+        tries=row.tries,
+        entry=Attachment.of(cbor.decode(tx.vault.open(_IN, row.message_id, row.sealed), limit=_MAX_STORED)),
+    )

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Carries attachments between this connector's disk and the hub, chunk by chunk, going on where it broke off.
+
+Uploads come before the envelope that names them (ATT-4). Downloads come after the message and hold up nothing; only
+when the last of a message's attachments is here and checked is the message answered as opened (ATT-7).
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from connectors.attachment_files import AttachmentFiles
+from connectors.hub_client import BlobLink
+from connectors.logs import Log
+from connectors.outbox import Outbox
+from connectors.receipts import CANNOT_OPEN, OPENED, report
+from connectors.store import attachments, attempts, incoming, outgoing
+from connectors.store.attachments import HERE, Expected, FetchState, out_file
+from connectors.store.attempts import ReadyEnvelope
+from connectors.store.engine import Store, Transaction
+from connectors.store.recipients import Plan
+from connectors.timing import Chance, Clock, pause, system_chance
+from protocol.blobs import chunk_size
+from protocol.envelope import parse_envelope
+from protocol.errors import (
+    AttachmentMissing,
+    CannotOpen,
+    NotFound,
+    OurError,
+    ThroughcareError,
+    UnexpectedAnswer,
+)
+from protocol.http.problems import is_permanent
+from protocol.sections import Actor, Attachment
+
+
+class Uploads:
+    """Brings the attachments of sealed envelopes to the hub. `step` may be called at any time."""
+
+    def __init__(
+        self,
+        store: Store,
+        files: AttachmentFiles,
+        hub: BlobLink,
+        outbox: Outbox,
+        clock: Clock,
+        log: Log,
+        *,
+        chance: Chance = system_chance,
+    ) -> None:
+        self._store = store
+        self._files = files
+        self._hub = hub
+        self._outbox = outbox
+        self._clock = clock
+        self._log = log
+        self._chance = chance
+
+    async def step(self) -> int:
+        """Upload what one envelope names, after which it may be sent; returns how many envelopes were looked at."""
+        async with self._store.read() as tx:
+            waiting = await attempts.uploading(tx, self._clock())
+        for envelope in waiting:
+            try:
+                await self._upload(envelope)
+            except ThroughcareError as error:
+                await self._failed(envelope, error)
+            else:
+                async with self._store.write() as tx:
+                    await attempts.uploaded(tx, envelope.envelope_id, self._clock())
+        return len(waiting)
+
+    async def _failed(self, envelope: ReadyEnvelope, error: ThroughcareError) -> None:
+        self._log.event("envelope-refused", code=error.code, part="attachments")
+        if is_permanent(error):
+            await self._outbox.give_up(envelope.envelope_id, error)
+            return
+        until = self._clock() + pause(envelope.tries, self._chance)
+        async with self._store.write() as tx:
+            await attempts.postpone(tx, envelope.envelope_id, tries=envelope.tries + 1, until=until, error=error.code)
+
+    async def _upload(self, envelope: ReadyEnvelope) -> None:
+        for blob_id in sorted({blob for row in parse_envelope(envelope.raw).rows for blob, _ in row.blobs}):
+            async with self._store.read() as tx:
+                try:
+                    entry = (await attachments.own(tx, blob_id)).entry
+                except NotFound:
+                    raise AttachmentMissing("An attachment of this handover is not on this machine any more.") from None
+            await self._upload_one(entry)
+
+    async def _upload_one(self, entry: Attachment) -> None:
+        progress = await self._hub.announce(entry)
+        while not progress.complete:
+            before = progress.received
+            length = chunk_size(before, entry.ciphertext_size)
+            try:
+                chunk = await asyncio.to_thread(self._files.read, out_file(entry.blob_id), before, length)
+            except FileNotFoundError:
+                chunk = b""
+            if len(chunk) != length:
+                raise AttachmentMissing("An attachment of this handover is not whole on this machine any more.")
+            progress = await self._hub.upload(entry.blob_id, before, chunk)
+            if progress.received <= before:
+                raise UnexpectedAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """Who answers for messages, and for how long a receipt is worth sending, in ms."""
+
+    service: Actor
+    receipt_life: int
+
+
+class Downloads:
+    """Fetches what verified messages name. `step` may be called at any time."""
+
+    def __init__(
+        self,
+        store: Store,
+        files: AttachmentFiles,
+        hub: BlobLink,
+        answering: Answering,
+        clock: Clock,
+        log: Log,
+        *,
+        chance: Chance = system_chance,
+    ) -> None:
+        self._store = store
+        self._files = files
+        self._hub = hub
+        self._answering = answering
+        self._clock = clock
+        self._log = log
+        self._chance = chance
+
+    async def step(self) -> int:
+        """Fetch and collect what is due; returns how many attachments were looked at."""
+        async with self._store.read() as tx:
+            due = await attachments.due(tx, self._clock())
+        for one in due:
+            try:
+                if one.state is FetchState.WAITING:
+                    await self._fetch(one)
+                await self._hub.collect(one.envelope_id, one.entry.blob_id)
+            except OurError as error:
+                await self._postpone(one, error)
+            except ThroughcareError as error:
+                # The hub answers otherwise than it should: that may pass too, and nothing is given up silently.
+                await self._postpone(one, error)
+            else:
+                await self._collected(one)
+        return len(due)
+
+    async def next_due(self) -> int | None:
+        """Return when there is something to fetch or collect next, in ms UTC, or None."""
+        async with self._store.read() as tx:
+            return await attachments.next_due(tx)
+
+    async def _postpone(self, one: Expected, error: ThroughcareError) -> None:
+        self._log.event("part-failed", part="attachments", code=error.code)
+        async with self._store.write() as tx:
+            await attachments.postpone(tx, one, self._clock() + pause(one.tries, self._chance))
+
+    async def _fetch(self, one: Expected) -> None:
+        """Fetch, check and store one attachment; what is not what was signed for leaves no file (ATT-2)."""
+        try:
+            await self._download(one)
+            await asyncio.to_thread(self._files.check, one.file, one.entry, one.place, part=True)
+        except (CannotOpen, NotFound) as error:
+            self._log.event("item-quarantined", code=error.code, part="attachments")
+            await asyncio.to_thread(self._files.discard, one.file)
+            await self._move(one, FetchState.FAILED)
+            return
+        await asyncio.to_thread(self._files.finish, one.file)
+        await self._move(one, FetchState.STORED)
+
+    async def _download(self, one: Expected) -> None:
+        size = one.entry.ciphertext_size
+        have = await asyncio.to_thread(self._files.part_size, one.file)
+        while have < size:
+            chunk = await self._hub.read(one.envelope_id, one.entry.blob_id, have)
+            if len(chunk) != chunk_size(have, size):
+                raise CannotOpen
+            await asyncio.to_thread(self._files.append, one.file, chunk)
+            have += len(chunk)
+
+    async def _move(self, one: Expected, state: FetchState) -> None:
+        """Store what became of it; with the last of a message the message is answered, a failure at once (CON-4)."""
+        async with self._store.write() as tx:
+            if not await attachments.current(tx, one):
+                return
+            await attachments.move(tx, one, state)
+            sealing = [
+                other
+                for other in await attachments.of_message(tx, one.message_id)
+                if (other.envelope_id, other.recipient_desk) == (one.envelope_id, one.recipient_desk)
+            ]
+            if state is FetchState.FAILED:
+                await self._answer(tx, one, CANNOT_OPEN)
+            elif all(other.state in HERE for other in sealing):
+                await self._answer(tx, one, OPENED)
+
+    async def _answer(self, tx: Transaction, one: Expected, payload_type: str) -> None:
+        message = await incoming.known(tx, one.message_id, one.sender_desk, one.recipient_desk)
+        if message is None:
+            return
+        now = self._clock()
+        answer = report(
+            payload_type,
+            digest=one.digest,
+            message_id=one.message_id,
+            thread=message.thread,
+            sender=one.recipient_desk,
+            actor=self._answering.service,
+            now=now,
+            deadline=now + self._answering.receipt_life,
+        )
+        await outgoing.add(tx, answer, {one.sender_desk: Plan()})
+
+    async def _collected(self, one: Expected) -> None:
+        async with self._store.write() as tx:
+            rows = await attachments.of_message(tx, one.message_id)
+            for row in rows:
+                same = (row.position, row.envelope_id) == (one.position, one.envelope_id)
+                if same and row.state is FetchState.STORED:
+                    await attachments.move(tx, row, FetchState.KEPT)
