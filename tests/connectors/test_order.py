@@ -94,7 +94,7 @@ async def test_a_withheld_envelope_is_visible_on_both_sides(world: World) -> Non
     first = await prison.compose(probation.desk)
     async with prison.parts.store.write() as tx:
         message = await outgoing.load(tx, first.id)
-        later = replace(message, message_id=MessageId(new_id()), created_at=message.created_at + 1)
+        later = replace(message, message_id=MessageId(new_id()))
         await outgoing.add(tx, later, {probation.desk: recipients.Plan()})
     await prison.seal_and_send()
     withheld, shown = await items_of(probation)
