@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, func, insert, literal_column, select, update
 
 from connectors.store.engine import Transaction
 from connectors.store.tables import attempt, attempt_row, recipient
@@ -14,6 +14,8 @@ from protocol.address import DeskAddress
 from protocol.ids import EnvelopeId, KeyId, MessageId
 
 _BYTES: Final = "attempt"
+_OLDER_FIRST: Final[ColumnElement[int]] = literal_column("rowid")
+"""SQLite's order of insertion: of two sealings due at once the older goes first, so that threads stay in order."""
 _RECEIPT: Final = "attempt receipt"
 
 
@@ -110,7 +112,7 @@ async def _due(tx: Transaction, state: AttemptState, now: int, *, limit: int, mo
     waiting = await tx.connection.execute(
         select(attempt.c.envelope_id, func.length(attempt.c.sealed_bytes).label("size"))
         .where(attempt.c.state == state, attempt.c.next_try_at <= now)
-        .order_by(attempt.c.next_try_at)
+        .order_by(attempt.c.next_try_at, _OLDER_FIRST)
         .limit(limit)
     )
     found: list[ReadyEnvelope] = []

@@ -92,6 +92,7 @@ async def test_a_withheld_envelope_is_visible_on_both_sides(world: World) -> Non
     """Section 5, attack 8: a hub that freezes a thread by withholding one envelope."""
     prison, probation = world.prison, world.probation
     first = await prison.compose(probation.desk)
+    await prison.seal_and_send()
     async with prison.parts.store.write() as tx:
         message = await outgoing.load(tx, first.id)
         later = replace(message, message_id=MessageId(new_id()))
