@@ -9,10 +9,11 @@ import argparse
 import asyncio
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from tests.bench.targets import TARGETS, Result
 from tests.bench.writing import audit_against_none, groups_against_single_commits
 
 USAGE_ERROR = 2
+TERMINATED = 128 + signal.SIGTERM
 LEAST_ROUNDS = 5
 FURTHER = 0
 """The number by which `--only` names the figures beside the targets."""
@@ -141,6 +143,16 @@ async def measure(asked: argparse.Namespace, folder: Path, report: Report) -> in
     return int(not asked.quick and any(result.target.gated and result.ok is False for result in results))
 
 
+async def until_told(work: Coroutine[None, None, int]) -> int:
+    """Return what `work` returns; SIGTERM ends it, and with it the servers that it started."""
+    task = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return TERMINATED
+
+
 def _conditions(asked: argparse.Namespace, extent: Extent) -> list[str]:
     rounds = f"{extent.rounds} rounds" if extent.rounds > 1 else "1 round"
     few = "" if extent.rounds >= LEAST_ROUNDS else " (fewer than the 5 that count)"
@@ -167,7 +179,7 @@ def main(words: Sequence[str]) -> int:
                 f"{free} MiB are free in {folder.parent}, {_FREE_MIB[asked.long]} are needed; name another --folder.\n"
             )
             return USAGE_ERROR
-        return asyncio.run(measure(asked, folder, report))
+        return asyncio.run(until_told(measure(asked, folder, report)))
 
 
 if __name__ == "__main__":
