@@ -91,13 +91,13 @@ def program(name: str, arguments: list[str]) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    """Run pytest on all processors and end with one plain line of counts."""
+    """Run pytest on all processors, two tests on each, and end with one plain line of counts."""
     install("dev")
     full = "--full" in arguments
     selection = ["-m", "full or not full"] if full else []
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
-        command = [str(PYTHON), "-m", "pytest", "-n", str(os.cpu_count() or 1), *selection]
+        command = [str(PYTHON), "-m", "pytest", "-n", str(workers()), *selection]
         command += [f"--junit-xml={report}", *(a for a in arguments if a != "--full")]
         code = subprocess.run(command, cwd=ROOT, check=False).returncode
         print(counts(report), flush=True)
@@ -169,6 +169,11 @@ def one_check(name: str, command: list[str]) -> bool:
     line = f"{'✗' if failed else '✓'} {name} ({time.monotonic() - started:.1f} s)\n"
     print(line + (done.stdout + done.stderr if failed else ""), end="", flush=True)
     return not failed
+
+
+def workers() -> int:
+    """Return how many tests to run side by side: two a processor, since most of them wait for sockets and disks."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def counts(report: Path) -> str:

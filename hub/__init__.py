@@ -3,6 +3,6 @@
 
 Requests come in through `hub.web`, which asks `hub.service`, which owns every transaction on
 `hub.store`; `hub.jobs` does what time demands. `hub.app` puts the parts together and is the only module
-that knows them all. The hub holds ciphertext, routing data and its own signing key, never a key that
-opens anything.
+that knows them all; `hub.serving` runs them as one process. The hub holds ciphertext, routing data and
+its own signing key, never a key that opens anything.
 """

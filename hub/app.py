@@ -2,11 +2,9 @@
 """The composition root: makes every part, gives each the two or three things that it needs, and ends them in order."""
 
 import asyncio
-import ssl
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -31,7 +29,7 @@ from hub.service.mailbox import Mailboxes
 from hub.service.neighbours import Neighbours
 from hub.service.nonces import Nonces
 from hub.service.receipts import Receipts
-from hub.service.signingkeys import SigningKeys, open_keys, write_public
+from hub.service.signingkeys import SigningKeys
 from hub.service.submission import Submissions
 from hub.service.tally import Tally
 from hub.service.transaction import Transaction
@@ -42,25 +40,21 @@ from hub.store.engine import Store
 from hub.store.logkeys import hold_to_keys
 from hub.store.opening import open_store
 from hub.store.sqlite import sqlite_is_sound
-from hub.web.admin import Health, admin_application, disk_check
+from hub.web.admin import Health, disk_check
 from hub.web.authentication import Authenticator
 from hub.web.blobs import BlobHandlers
 from hub.web.connections import Connections, Parts
 from hub.web.handlers import Handlers, Identity
 from hub.web.metrics import Metrics
-from hub.web.tls import tls_context
 from keys.directory import Directory
 from keys.selftest import self_test
-from protocol.errors import ConfigurationError, StoreBehind, StoreFailed
+from protocol.errors import StoreBehind, StoreFailed
 from protocol.http.hub import HUB_OPERATIONS, LogIdentity
-from protocol.http.running import Runner
 from protocol.http.serving import LOCAL_HOSTS, Exchange, Serving, bind_all
 from protocol.limits import CLOCK_SKEW
 
 STOP_S = 2.5
 """Seconds that all that waits has to be committed when the hub stops."""
-LISTENER_STOP_S = 1.0
-"""Seconds that requests in work have to be answered when the hub stops."""
 
 
 def system_clock() -> int:
@@ -310,61 +304,3 @@ def _hosts(settings: HubSettings) -> frozenset[str] | None:
     if is_loopback(settings.hub.host):
         names |= LOCAL_HOSTS
     return frozenset(names) or None
-
-
-@dataclass(frozen=True, slots=True)
-class Urls:
-    """Where the hub is reached: by connectors, and by its operator."""
-
-    public: str
-    admin: str
-
-
-async def run(
-    settings: HubSettings,
-    *,
-    log: Log,
-    ready: Callable[[Urls], None],
-    stop: asyncio.Event,
-    clock: Clock = system_clock,
-    reach: Callable[[str], None] = lambda step: None,
-) -> None:
-    """Serve until `stop` is set or the disk fails; then end within five seconds, losing nothing that was answered.
-
-    `ready` is told the URLs once everything answers. Raises what `Hub.open` raises, ConfigurationError for a port
-    that is taken, and StoreFailed when the writer had to stop.
-    """
-    keys = open_keys(settings)
-    health = Health()
-    log.info(Event.STARTING)
-    async with AsyncExitStack() as stack:
-        admin = Runner(admin_application(health), clock=clock, shutdown_s=LISTENER_STOP_S)
-        admin_port = await _listen(stack, admin, settings.hub.admin_host, settings.hub.admin_port)
-        hub = await Hub.open(settings, keys, log=log, clock=clock, reach=reach)
-        stack.push_async_callback(hub.close)
-        tls = tls_context(settings)
-        runner = Runner(hub.public(), clock=clock, shutdown_s=LISTENER_STOP_S, observe=hub.observe)
-        port = await _listen(stack, runner, settings.hub.host, settings.hub.port, tls)
-        # The last to be pushed is the first to be called: who waits is let go before the listeners close.
-        stack.callback(hub.release)
-        url = settings.hub.public_url or f"{'https' if tls else 'http'}://localhost:{port}"
-        write_public(settings, keys, url)
-        hub.watch_health(health, settings)
-        health.started = True
-        log.info(Event.READY)
-        ready(Urls(url, f"http://localhost:{admin_port}"))
-        await hub.until(stop)
-        log.info(Event.STOPPING)
-    log.info(Event.STOPPED)
-
-
-async def _listen(
-    stack: AsyncExitStack, runner: Runner, host: str, port: int, tls: ssl.SSLContext | None = None
-) -> int:
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    try:
-        await web.TCPSite(runner, host, port, ssl_context=tls).start()
-    except OSError:
-        raise ConfigurationError(f"Port {port} cannot be listened on; another program has it. Set another.") from None
-    return int(runner.addresses[0][1])

@@ -24,8 +24,8 @@ from protocol.errors import (
 from protocol.ownership import check_ownership
 
 if TYPE_CHECKING:
-    from hub.app import Urls
     from hub.config import HubSettings
+    from hub.serving import Urls
 
 _EXITS: dict[type[ThroughcareError], int] = {
     ConfigurationError: 3,
@@ -99,7 +99,7 @@ def run(path: Path, ready_json: bool) -> None:
     with _told():
         import asyncio
 
-        from hub import app
+        from hub import serving
         from hub.logs import make_log
 
         check_ownership()
@@ -109,7 +109,7 @@ def run(path: Path, ready_json: bool) -> None:
         async def serve() -> None:
             stop = asyncio.Event()
             _on_signal(stop.set)
-            await app.run(settings, log=log, ready=lambda urls: _say(urls, ready_json), stop=stop)
+            await serving.run(settings, log=log, ready=lambda urls: _say(urls, ready_json), stop=stop)
 
         asyncio.run(serve())
 

@@ -13,9 +13,9 @@ import signal
 import sys
 from pathlib import Path
 
-from hub.app import Urls, run
 from hub.config import load_settings
 from hub.logs import make_log
+from hub.serving import Urls, run
 
 
 class KillAt:

@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from hub.app import Urls, run
 from hub.config import HubSettings
 from hub.jobs.housekeeping import Round
 from hub.logs import make_log
 from hub.service.signingkeys import create_keys
+from hub.serving import Urls, run
 from hub.web.admin import Health, admin_application, disk_check
 from protocol.errors import ConfigurationError, StoreFailed
 from protocol.http.running import Runner, listen

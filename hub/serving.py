@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One hub process from its start to its end: keys, listeners, and the order in which they open and close."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from hub.app import Hub, system_clock
+from hub.config import HubSettings
+from hub.logs import Event, Log
+from hub.service.clockwatch import Clock
+from hub.service.signingkeys import open_keys, write_public
+from hub.web.admin import Health, admin_application
+from hub.web.tls import tls_context
+from protocol.errors import ConfigurationError
+from protocol.http.running import Runner
+
+LISTENER_STOP_S = 1.0
+"""Seconds that requests in work have to be answered when the hub stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """Where the hub is reached: by connectors, and by its operator."""
+
+    public: str
+    admin: str
+
+
+async def run(
+    settings: HubSettings,
+    *,
+    log: Log,
+    ready: Callable[[Urls], None],
+    stop: asyncio.Event,
+    clock: Clock = system_clock,
+    reach: Callable[[str], None] = lambda step: None,
+) -> None:
+    """Serve until `stop` is set or the disk fails; then end within five seconds, losing nothing that was answered.
+
+    `ready` is told the URLs once everything answers. Raises what `Hub.open` raises, ConfigurationError for a port
+    that is taken, and StoreFailed when the writer had to stop.
+    """
+    keys = open_keys(settings)
+    health = Health()
+    log.info(Event.STARTING)
+    async with AsyncExitStack() as stack:
+        admin = Runner(admin_application(health), clock=clock, shutdown_s=LISTENER_STOP_S)
+        admin_port = await _listen(stack, admin, settings.hub.admin_host, settings.hub.admin_port)
+        hub = await Hub.open(settings, keys, log=log, clock=clock, reach=reach)
+        stack.push_async_callback(hub.close)
+        tls = tls_context(settings)
+        runner = Runner(hub.public(), clock=clock, shutdown_s=LISTENER_STOP_S, observe=hub.observe)
+        port = await _listen(stack, runner, settings.hub.host, settings.hub.port, tls)
+        # The last to be pushed is the first to be called: who waits is let go before the listeners close.
+        stack.callback(hub.release)
+        url = settings.hub.public_url or f"{'https' if tls else 'http'}://localhost:{port}"
+        write_public(settings, keys, url)
+        hub.watch_health(health, settings)
+        health.started = True
+        log.info(Event.READY)
+        ready(Urls(url, f"http://localhost:{admin_port}"))
+        await hub.until(stop)
+        log.info(Event.STOPPING)
+    log.info(Event.STOPPED)
+
+
+async def _listen(
+    stack: AsyncExitStack, runner: Runner, host: str, port: int, tls: ssl.SSLContext | None = None
+) -> int:
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    try:
+        await web.TCPSite(runner, host, port, ssl_context=tls).start()
+    except OSError:
+        raise ConfigurationError(f"Port {port} cannot be listened on; another program has it. Set another.") from None
+    return int(runner.addresses[0][1])

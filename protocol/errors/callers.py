@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the caller has to change."""
+
+from protocol.errors.base import CallerError
+
+
+class InvalidInput(CallerError):
+    code = "invalid-input"
+    title = "Invalid input"
+    default = "A field is missing, unknown or of the wrong form."
+
+
+class MalformedRequest(CallerError):
+    code = "malformed-request"
+    status = 400
+    title = "Malformed request"
+    default = "The request is not well-formed."
+
+
+class NotAuthenticated(CallerError):
+    code = "not-authenticated"
+    status = 401
+    title = "Not authenticated"
+    default = "The request carries no valid signature or token."
+
+
+class Forbidden(CallerError):
+    code = "forbidden"
+    status = 403
+    title = "Forbidden"
+    default = "The caller may not do this."
+
+
+class NotFound(CallerError):
+    code = "not-found"
+    status = 404
+    title = "Not found"
+    default = "There is no such thing here, or it is not yours."
+
+
+class MethodNotAllowed(CallerError):
+    code = "method-not-allowed"
+    status = 405
+    title = "Method not allowed"
+    default = "The path exists, but not for this method."
+
+
+class Conflict(CallerError):
+    code = "conflict"
+    status = 409
+    title = "Conflict"
+    default = "The request contradicts what is stored."
+
+
+class EnvelopeIdReused(CallerError):
+    code = "envelope-id-reused"
+    status = 409
+    title = "Envelope id reused"
+    default = "Another envelope with this id was accepted before; seal anew with a fresh id."
+
+
+class IdempotencyKeyMissing(CallerError):
+    code = "idempotency-key-missing"
+    status = 400
+    title = "Idempotency-Key missing"
+    default = "Send an Idempotency-Key header of 16 to 255 visible ASCII characters."
+
+
+class IdempotencyKeyReused(CallerError):
+    code = "idempotency-key-reused"
+    title = "Idempotency-Key reused"
+    default = "The key was used before with another body; use a new key."
+
+
+class TooLarge(CallerError):
+    code = "too-large"
+    status = 413
+    title = "Too large"
+    default = "The body is larger than this operation takes."
+
+
+class UnsupportedMediaType(CallerError):
+    code = "unsupported-media-type"
+    status = 415
+    title = "Unsupported media type"
+    default = "Send the media type that the operation names, without Content-Encoding."
+
+
+class MisdirectedRequest(CallerError):
+    code = "misdirected-request"
+    status = 421
+    title = "Misdirected request"
+    default = "The Host header names a server that this is not."
+
+
+class ConfigurationError(CallerError):
+    code = "configuration-error"
+    title = "Configuration error"
+    default = "The configuration cannot be used; `throughcare config check` names the line."
+
+
+class KeystoreError(CallerError):
+    code = "keystore-error"
+    title = "Keystore cannot be opened"
+    default = "The keystore cannot be opened: wrong passphrase, or the file is damaged or altered."
+
+
+class MappingInvalid(CallerError):
+    code = "mapping-invalid"
+    title = "Mapping file invalid"
+    default = "The mapping file cannot be used."
+
+
+class ExportUnreadable(CallerError):
+    code = "export-unreadable"
+    title = "Export unreadable"
+    default = "The agency's export cannot be read. Nothing was sent."
+
+
+class PackageIncomplete(CallerError):
+    code = "package-incomplete"
+    title = "Package incomplete"
+    default = "The export lacks what a handover package needs. Nothing was sent."
+
+
+class NothingToSend(CallerError):
+    code = "nothing-to-send"
+    title = "Nothing to send"
+    default = "No section of the package may go to this desk."

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this installation cannot do, now or at all."""
+
+from protocol.errors.base import OurError
+
+
+class InternalError(OurError):
+    code = "internal-error"
+    status = 500
+    title = "Internal error"
+    default = "Something failed here; the request id finds it in the log. Try again later."
+
+
+class Unavailable(OurError):
+    code = "unavailable"
+    title = "Unavailable"
+    default = "The service cannot answer now. Try again after the time in Retry-After."
+
+
+class StoreFull(OurError):
+    code = "store-full"
+    status = 507
+    title = "Store full"
+    default = "The store is full. Nothing was accepted; the operator must free space."
+
+
+class QuotaReached(OurError):
+    code = "quota-reached"
+    status = 507
+    title = "Quota reached"
+    default = "Too many attachments of this agency wait at the hub. Try again when some are collected."
+
+
+class StoreBehind(OurError):
+    code = "store-behind"
+    retryable = False
+    title = "Store behind its guard"
+    default = "The database is older than, or differs from, what was already signed. Restore the newest copy."
+
+
+class StoreFailed(OurError):
+    code = "store-failed"
+    retryable = False
+    title = "Store failed"
+    default = "The disk or the database failed and the hub has stopped. What it acknowledged is stored; check the disk."
+
+
+class SelfTestFailed(OurError):
+    code = "self-test-failed"
+    retryable = False
+    title = "Self-test failed"
+    default = "The installed cryptography library lacks what tc/1 needs. Install the locked versions."
+
+
+class HubUnreachable(OurError):
+    code = "hub-unreachable"
+    title = "Hub unreachable"
+    default = "The hub cannot be reached; what was queued is kept and sent when it answers."
+
+
+class ClockSkewed(OurError):
+    code = "clock-skewed"
+    title = "Clock wrong"
+    default = "This machine's clock is over 10 minutes from the hub's. Set the clock; sealing waits until then."
