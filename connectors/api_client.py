@@ -20,8 +20,9 @@ from connectors.access import read_token
 from protocol import ids
 from protocol.address import DeskAddress
 from protocol.errors import HubUnreachable
-from protocol.http import connector as operations
+from protocol.http.attachment_operations import READ_ATTACHMENT, STORE_ATTACHMENT
 from protocol.http.calling import Client, bearer, new_session
+from protocol.http.handover_operations import GET_HANDOVER, LIST_HANDOVERS, SEND_HANDOVER
 from protocol.http.handovers import (
     AttachmentStored,
     Direction,
@@ -29,6 +30,14 @@ from protocol.http.handovers import (
     HandoverQueued,
     HandoverRequest,
     HandoverView,
+)
+from protocol.http.standing import (
+    GET_STATUS,
+    LIST_DESKS,
+    LIST_QUARANTINE,
+    DeskPage,
+    QuarantinePage,
+    Status,
 )
 from protocol.ids import Kind, MessageId
 
@@ -60,9 +69,7 @@ class ApiClient:
         `idempotency_key` is 16 to 255 visible ASCII characters; the same key and request again have no second
         effect and get the same answer.
         """
-        return await self._client.call(
-            operations.SEND_HANDOVER, HandoverQueued, body=request, idempotency_key=idempotency_key
-        )
+        return await self._client.call(SEND_HANDOVER, HandoverQueued, body=request, idempotency_key=idempotency_key)
 
     async def handovers(
         self,
@@ -81,7 +88,7 @@ class ApiClient:
             query["id"] = ids.text(Kind.MESSAGE, message_id)
         if direction is not None:
             query["direction"] = direction.value
-        return await self._client.call(operations.LIST_HANDOVERS, HandoverPage, query=query)
+        return await self._client.call(LIST_HANDOVERS, HandoverPage, query=query)
 
     async def handover(
         self,
@@ -102,7 +109,7 @@ class ApiClient:
             query["direction"] = direction.value
         shown = message_id if isinstance(message_id, str) else ids.text(Kind.MESSAGE, message_id)
         return await self._client.call(
-            operations.GET_HANDOVER,
+            GET_HANDOVER,
             HandoverView,
             path={"id": ids.text(Kind.MESSAGE, ids.raw(Kind.MESSAGE, shown))},
             query=query,
@@ -113,26 +120,24 @@ class ApiClient:
     ) -> AttachmentStored:
         """Store an attachment of at most 1 GiB; a handover names it by its id, at `place` of its section from 0."""
         query: dict[str, str | int] = {"name": name, "media_type": media_type, "place": place}
-        return await self._client.send_pieces(operations.STORE_ATTACHMENT, AttachmentStored, pieces, query=query)
+        return await self._client.send_pieces(STORE_ATTACHMENT, AttachmentStored, pieces, query=query)
 
     def attachment(self, message_id: MessageId, section: int, place: int) -> AsyncIterator[bytes]:
         """Return an attachment that came, in pieces that count only when the iteration has ended by itself (ATT-2)."""
         path = {"id": ids.text(Kind.MESSAGE, message_id), "section": str(section), "place": str(place)}
-        return self._client.take_pieces(operations.READ_ATTACHMENT, path=path)
+        return self._client.take_pieces(READ_ATTACHMENT, path=path)
 
-    async def desks(self) -> operations.DeskPage:
+    async def desks(self) -> DeskPage:
         """Return the desks of the directory, as this connector verified it."""
-        return await self._client.call(operations.LIST_DESKS, operations.DeskPage)
+        return await self._client.call(LIST_DESKS, DeskPage)
 
-    async def quarantine(self, *, limit: int = 50, cursor: str | None = None) -> operations.QuarantinePage:
+    async def quarantine(self, *, limit: int = 50, cursor: str | None = None) -> QuarantinePage:
         """Return a page of what the connector received and did not believe, newest first."""
-        return await self._client.call(
-            operations.LIST_QUARANTINE, operations.QuarantinePage, query=_page(limit, cursor)
-        )
+        return await self._client.call(LIST_QUARANTINE, QuarantinePage, query=_page(limit, cursor))
 
-    async def status(self) -> operations.Status:
+    async def status(self) -> Status:
         """Return how the connector is: its hub, its directory, its queues."""
-        return await self._client.call(operations.GET_STATUS, operations.Status)
+        return await self._client.call(GET_STATUS, Status)
 
 
 def _page(limit: int, cursor: str | None) -> dict[str, str | int]:

@@ -14,7 +14,9 @@ from keys.directory import DeskEntry, Directory
 from keys.sealing import choose_prekey
 from protocol import cbor
 from protocol.errors import CODES, DirectoryError, InvalidInput, KeystoreError, MalformedEnvelope, ThroughcareError
-from protocol.http.connector import (
+from protocol.http.fields import decode_base64url, encode_base64url
+from protocol.http.handovers import Page
+from protocol.http.standing import (
     Counts,
     DeskItem,
     DeskPage,
@@ -25,8 +27,6 @@ from protocol.http.connector import (
     QuarantinePage,
     Status,
 )
-from protocol.http.fields import decode_base64url, encode_base64url
-from protocol.http.handovers import Page
 from protocol.shapes import as_int
 
 _CURSOR = "quarantine cursor"

@@ -19,8 +19,8 @@ from connectors.cli.voice import Voice, speaks
 from connectors.config import ConnectorSettings, load
 from connectors.installation import read_enrolment
 from protocol.errors import ConfigurationError, Conflict
-from protocol.http.connector import Status
 from protocol.http.fields import format_time
+from protocol.http.standing import Status
 from protocol.ids import Kind, text
 from protocol.limits import DAY
 from protocol.ownership import check_ownership

@@ -8,7 +8,7 @@ import click
 from connectors import home
 from connectors.cli.local import AGENCY, connected
 from connectors.cli.voice import Voice, speaks, table
-from protocol.http.connector import DeskPage
+from protocol.http.standing import DeskPage
 
 
 @click.command("list")

@@ -9,8 +9,8 @@ import click
 from connectors import home
 from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
 from connectors.cli.voice import Voice, speaks
-from protocol.http.connector import QuarantinePage
 from protocol.http.fields import format_time
+from protocol.http.standing import QuarantinePage
 
 
 @click.command("list")

@@ -14,7 +14,7 @@ from connectors.cli.voice import PROGRAM, pasteable
 from connectors.enrolment.passphrases import passphrase_path
 from protocol import errors
 from protocol.enrolment import EnrolmentCode
-from protocol.http.connector import GET_STATUS, Status
+from protocol.http.standing import GET_STATUS, Status
 from tests.connectors.authority.conftest import code, office
 
 __all__ = ["code", "office"]

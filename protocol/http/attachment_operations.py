@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operations on attachments of a connector's local interface: storing one to send, reading one that came."""
+
+from protocol.errors import CannotOpen, Conflict, NotFound, StoreFull
+from protocol.http.examples import MESSAGE
+from protocol.http.handovers import AttachmentChoice, AttachmentPath, AttachmentStored, AttachmentToStore
+from protocol.http.operation import Auth, Example, Media, Method, Operation
+from protocol.limits import MAX_BLOB
+
+STORE_ATTACHMENT = Operation(
+    id="storeAttachment",
+    method=Method.POST,
+    path="/v1/attachments",
+    summary="Store an attachment of at most 1 GiB for a handover to name within seven days; sealed as it comes.",
+    auth=Auth.TOKEN,
+    query=AttachmentToStore,
+    request=Media.BYTES,
+    response=AttachmentStored,
+    status=201,
+    streamed=True,
+    limit=MAX_BLOB,
+    timeout_s=300,
+    errors=(StoreFull,),
+    example=Example(
+        query={"name": "scan.pdf", "media_type": "application/pdf", "place": "0"},
+        request="the attachment's bytes",
+        response={"id": "blb_" + "a" * 26, "size": 81_920},
+    ),
+)
+READ_ATTACHMENT = Operation(
+    id="readAttachment",
+    method=Method.GET,
+    path="/v1/handovers/{id}/sections/{section}/attachments/{place}",
+    summary="Read an attachment that came with a handover; bytes short of Content-Length must not be used.",
+    auth=Auth.TOKEN,
+    parameters=AttachmentPath,
+    query=AttachmentChoice,
+    response=Media.BYTES,
+    streamed=True,
+    timeout_s=300,
+    errors=(NotFound, Conflict, CannotOpen),
+    example=Example(path={"id": MESSAGE, "section": "1", "place": "0"}, response="the attachment's bytes"),
+)

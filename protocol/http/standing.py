@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a connector stands, on its local interface: its status, whom it can reach, what it did not believe."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from protocol.errors import InvalidInput
+from protocol.http.examples import NOW, REKA
+from protocol.http.fields import (
+    AgencyText,
+    DeskText,
+    EnvelopeIdText,
+    KeyIdText,
+    OfficerIdText,
+    ResponseModel,
+    Time,
+)
+from protocol.http.handovers import Code, Name, Page
+from protocol.http.operation import Auth, Example, Method, Operation
+
+
+class DeskItem(ResponseModel):
+    """One desk of the directory."""
+
+    address: DeskText
+    function: Code
+    agency: AgencyText
+    agency_name: Name
+    reachable: bool
+    """Whether it could be sent to now."""
+    marked: bool
+    """Whether its newest prekey is older than it should be (DIR-8)."""
+
+
+class DeskPage(ResponseModel):
+    """All desks in force."""
+
+    items: list[DeskItem]
+
+
+class QuarantineItem(ResponseModel):
+    """Something that came and could not be taken in (HTTP-10). The ids are as claimed, not proven."""
+
+    leaf_index: int
+    at: Time
+    code: Code
+    detail: Annotated[str, Field(max_length=500)]
+    envelope_id: EnvelopeIdText | None
+    sender: DeskText | None
+
+
+class QuarantinePage(ResponseModel):
+    """A page of the quarantine, newest first."""
+
+    items: list[QuarantineItem]
+    next_cursor: str | None
+
+
+class HubStatus(ResponseModel):
+    """The connector's link to its hub."""
+
+    connected: bool
+    last_contact: Time | None
+    clock_difference_ms: int | None
+    error: Code | None
+    reason: Code | None
+    """Why it was not reached: `refused`, `certificate`, `proxy`, `name`, `timeout` or `other`."""
+
+
+class DirectoryStatus(ResponseModel):
+    """The connector's own copy of the directory (DIR-11)."""
+
+    size: int
+    confirmed_at: Time | None
+    state: Code
+    """`normal`, `marked`, `stale` or `inconsistent`."""
+    error: Code | None
+
+
+class Counts(ResponseModel):
+    """How many messages stand where."""
+
+    queued: int
+    accepted: int
+    failed: int
+    received: int
+    held: int
+    quarantined: int
+
+
+class OfficerItem(ResponseModel):
+    """Who may act here, as enrolment delegated to them; `id` is what a request names."""
+
+    id: OfficerIdText
+    kind: Code
+    title: Name
+
+
+class Status(ResponseModel):
+    """How the connector is."""
+
+    agency: AgencyText
+    desks: list[DeskText]
+    officers: list[OfficerItem]
+    device: KeyIdText
+    certificate_ends: Time | None
+    """When the device's certificate ends; null until the directory names the device."""
+    now: Time
+    hub: HubStatus
+    directory: DirectoryStatus
+    counts: Counts
+
+
+LIST_DESKS = Operation(
+    id="listDesks",
+    method=Method.GET,
+    path="/v1/desks",
+    summary="List the desks of the directory, as verified by this connector.",
+    auth=Auth.TOKEN,
+    response=DeskPage,
+    example=Example(
+        response={
+            "items": [
+                {
+                    "address": REKA,
+                    "function": "probation-intake",
+                    "agency": "reka-probation@hub.example",
+                    "agency_name": "Reka Probation Office",
+                    "reachable": True,
+                    "marked": False,
+                }
+            ]
+        }
+    ),
+)
+LIST_QUARANTINE = Operation(
+    id="listQuarantine",
+    method=Method.GET,
+    path="/v1/quarantine",
+    summary="List what came and could not be taken in, with the reason.",
+    auth=Auth.TOKEN,
+    query=Page,
+    response=QuarantinePage,
+    errors=(InvalidInput,),
+    example=Example(response={"items": [], "next_cursor": None}),
+)
+GET_STATUS = Operation(
+    id="getStatus",
+    method=Method.GET,
+    path="/v1/status",
+    summary="Say how the connector is: its hub, its directory, its queues.",
+    auth=Auth.TOKEN,
+    response=Status,
+    example=Example(
+        response={
+            "agency": "reka-probation@hub.example",
+            "desks": [REKA],
+            "officers": [{"id": "off_" + "a" * 26, "kind": "officer", "title": "duty officer"}],
+            "device": "0" * 64,
+            "certificate_ends": "2027-02-21T08:09:10.123Z",
+            "now": NOW,
+            "hub": {
+                "connected": True,
+                "last_contact": NOW,
+                "clock_difference_ms": 12,
+                "error": None,
+                "reason": None,
+            },
+            "directory": {"size": 30, "confirmed_at": NOW, "state": "normal", "error": None},
+            "counts": {"queued": 0, "accepted": 1, "failed": 0, "received": 3, "held": 0, "quarantined": 0},
+        }
+    ),
+)
