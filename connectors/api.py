@@ -14,6 +14,7 @@ from aiohttp import web
 from connectors.attachments import Attachments
 from connectors.handovers import Handovers
 from connectors.logs import Log
+from connectors.metrics import Metrics
 from connectors.overview import Overview
 from connectors.timing import Clock
 from protocol.errors import NotAuthenticated
@@ -39,8 +40,9 @@ _HOLDER: Final = "the holder of the token"
 class Api:
     """One handler for each operation: parse, one service call, answer."""
 
-    def __init__(self, handovers: Handovers, attachments: Attachments, overview: Overview) -> None:
-        """Take the services to call."""
+    def __init__(self, handovers: Handovers, attachments: Attachments, overview: Overview, metrics: Metrics) -> None:
+        """Take the services to call; `metrics` is also told of every finished exchange."""
+        self.metrics = metrics
         self._attachments = attachments
         self._handovers = handovers
         self._overview = overview
@@ -56,6 +58,7 @@ class Api:
             "listDesks": self.list_desks,
             "listQuarantine": self.list_quarantine,
             "getStatus": self.get_status,
+            "getMetrics": self.get_metrics,
             **document_handlers(CONNECTOR_OPERATIONS, title=CONNECTOR_TITLE),
         }
 
@@ -97,6 +100,10 @@ class Api:
         """List what was not believed."""
         return Answer(await self._overview.quarantine(call.query(Page)))
 
+    async def get_metrics(self, call: Call[str]) -> Answer:
+        """Give numbers for Prometheus."""
+        return Answer(await self.metrics.text())
+
     async def get_status(self, call: Call[str]) -> Answer:
         """Say how the connector is."""
         return Answer(await self._overview.status())
@@ -114,6 +121,7 @@ def application(api: Api, token: str, clock: Clock, log: Log) -> web.Application
         return _HOLDER
 
     def observe(exchange: Exchange) -> None:
+        api.metrics.observe(exchange)
         failed = exchange.failure is not None
         log.event(
             "request-failed" if failed else "request",

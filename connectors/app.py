@@ -80,7 +80,7 @@ async def run(
         loops = Loops(parts, section, clock, log)
         await loops.look_once()
         token = ensure_token(section.data_dir)
-        api = application(Api(parts.handovers, parts.attachments, parts.overview), token, clock, log)
+        api = application(Api(parts.handovers, parts.attachments, parts.overview, parts.metrics), token, clock, log)
         runner = Runner(api, clock=clock, shutdown_s=STOP_S)
         stack.push_async_callback(runner.cleanup)
         port = await _listen(runner, section)

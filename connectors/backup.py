@@ -20,6 +20,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from connectors import installation as places
+from connectors.backup_record import note_backup
 from connectors.enrolment.pins import Pins, check_hub, replay
 from connectors.hub_client import HubClient
 from connectors.installation import Enrolment, Installation
@@ -87,6 +88,7 @@ def make_backup(data_dir: Path, installation: Installation, target: Path, public
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(target)
+            note_backup(data_dir, now)
         finally:
             draft.unlink(missing_ok=True)
 

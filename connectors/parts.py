@@ -22,6 +22,7 @@ from connectors.hub_client import BlobLink, HubClient
 from connectors.inbox import Inbox, OwnDevice
 from connectors.installation import Enrolment, Installation
 from connectors.logs import Log
+from connectors.metrics import Metrics
 from connectors.outbox import Outbox, PinnedLog
 from connectors.overview import Overview
 from connectors.prekeys import Prekeys
@@ -53,6 +54,7 @@ class Parts:
     prekeys: Prekeys
     handovers: Handovers
     overview: Overview
+    metrics: Metrics
     attachments: Attachments
     uploads: Uploads
     downloads: Downloads
@@ -125,6 +127,7 @@ def make_parts(
         prekeys=prekeys,
         handovers=Handovers(store, directory, enrolment, clock, work.set, message_life=message_life),
         overview=Overview(store, directory, connection, enrolment, clock),
+        metrics=Metrics(store, directory, connection, enrolment, settings.data_dir, clock),
         attachments=Attachments(store, files, clock),
         uploads=Uploads(store, files, blobs, outbox, clock, log),
         downloads=Downloads(store, files, blobs, Answering(own.service, message_life), clock, log),

@@ -3,7 +3,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from hub.logs import Event, Log, where
 from hub.migrations import migrate
 from hub.service.blobrows import BlobRows
 from hub.service.blobs import Blobs
+from hub.service.certificates import Certificates
 from hub.service.clockwatch import Clock, machine_time
 from hub.service.directory import DirectoryLog
 from hub.service.enrolment import Enrolments
@@ -45,7 +46,8 @@ from hub.web.authentication import Authenticator
 from hub.web.blobs import BlobHandlers
 from hub.web.connections import Connections, Parts
 from hub.web.handlers import Handlers, Identity
-from hub.web.metrics import Metrics
+from hub.web.metrics import Metrics, Sources, Stored
+from hub.web.tls import certificate_end
 from keys.directory import Directory
 from keys.selftest import self_test
 from protocol.errors import StoreBehind, StoreFailed
@@ -98,7 +100,19 @@ class Hub:
         self.directory.on_statement(self.connections.recheck)
         self.neighbours = Neighbours(store, self.directory, self.mailboxes, log)
         writer.on_commit(self.neighbours.note)
-        self.metrics = Metrics(writer, tally, lambda: len(self.connections), self._log_sizes)
+        self._certificates = Certificates(self.directory, clock)
+        self._tls_ends: int | None = None
+        self.metrics = Metrics(
+            Sources(
+                writer,
+                tally,
+                lambda: len(self.connections),
+                self._log_sizes,
+                lambda: {**self._certificates.ends(), "tls": self._tls_ends},
+                clock,
+                settings.hub.data_dir,
+            )
+        )
         self._audit_size = self._audit_time = 0
         writer.on_commit(self._note_size)
         self._handlers = Handlers(
@@ -212,6 +226,7 @@ class Hub:
             "clock": self._clock_is_sound,
         }
         health.metrics = self.metrics_text
+        self._tls_ends = certificate_end(settings)
 
     async def until(self, stop: asyncio.Event) -> None:
         """Wait for `stop`; raises StoreFailed when the writer has to give up before."""
@@ -221,10 +236,18 @@ class Hub:
         if stopping not in done:
             raise StoreFailed
 
-    async def metrics_text(self) -> bytes:
-        """Return the metrics as they are now."""
-        oldest = await self.store.read(envelopes.oldest_waiting)
-        return self.metrics.text(0 if oldest is None else max(0, self._clock() - oldest))
+    async def metrics_text(self, checks: Mapping[str, bool] | None = None) -> bytes:
+        """Return the metrics as they are now, with the results of the health checks if there are some.
+
+        A database that is away is no reason to say nothing: then least of all.
+        """
+        checks = checks or {}
+        try:
+            oldest, depth = await self.store.read(lambda one: (envelopes.oldest_waiting(one), envelopes.waiting(one)))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the check `store` tells of it
+            self._log.warning(Event.JOB_FAILED, job="metrics", where=where(error))
+            return self.metrics.text(Stored(checks=checks))
+        return self.metrics.text(Stored(oldest, depth, checks))
 
     def release(self) -> None:
         """Let go of everybody who waits, so that the listeners can end."""

@@ -7,7 +7,7 @@ hub adds meanwhile can only make the database larger than the guard, as it may b
 
 import shutil
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,18 +26,22 @@ from hub.store.sqlite import sqlite_is_sound
 from hub.store.trees import Log
 from hub.web.admin import LEAST_FREE
 from hub.web.tls import tls_context
+from keys.directory import Directory
 from keys.privatefile import open_to_others
 from protocol.diagnosis import Finding, fault, fine, skipped, warning
 from protocol.errors import ConfigurationError, StoreFailed, ThroughcareError, Unavailable
 from protocol.http.calling import new_session
 from protocol.http.reaching import Way, examine_health, examine_way
+from protocol.ids import KeyId
 from protocol.limits import CLOCK_SKEW, DAY
 
 LITTLE_FREE = 4 << 30
 """Bytes of free disk below which it is time to make room."""
 CERTIFICATE_MARKED_DAYS = 14
-WAITING_MARKED = 30 * DAY
+WAITING_MARKED = 7 * DAY
 """Age of the oldest uncollected envelope above which its recipient should be called, in ms."""
+
+_PAGE = 500
 
 _RESTORE = "Stop the hub. Put back the newest copy of the database together with its guard file."
 _RUN = "throughcare-hub run --config FILE"
@@ -144,7 +148,6 @@ def _logs(connection: Connection, settings: HubSettings, guard: Guard, now: int)
         return [_migration(revision)]
     heads = check_logs(connection, origins_of(settings), guard.heads)
     newest = trees.newest_time(connection)
-    waiting = envelopes.oldest_waiting(connection)
     audit, directory = heads[Log.AUDIT].size, heads[Log.DIRECTORY].size
     found = [fine("guard", f"The database holds all that was signed: {audit} leaves, roots computed anew.")]
     if settings.store.url is None and not sqlite_is_sound():
@@ -154,7 +157,7 @@ def _logs(connection: Connection, settings: HubSettings, guard: Guard, now: int)
         found.append(warning("directory", "The directory is empty: nobody can enrol yet.", fix))
     else:
         found.append(fine("directory", f"The directory has {directory} statements."))
-    return [*found, _log_times(newest, now), _waiting(waiting, now)]
+    return [*found, _log_times(newest, now), _waiting(connection, settings, now)]
 
 
 def _migration(revision: str) -> Finding:
@@ -173,14 +176,27 @@ def _log_times(newest: int, now: int) -> Finding:
     return fine("log times", "The clock is not behind what this hub has signed.")
 
 
-def _waiting(oldest: int | None, now: int) -> Finding:
+def _waiting(connection: Connection, settings: HubSettings, now: int) -> Finding:
+    oldest = envelopes.oldest_waiting(connection)
     if oldest is None:
         return fine("mail", "Nothing waits to be collected.")
     days = max(0, now - oldest) // DAY
     found = f"The oldest mail has waited for {days} days."
     if days * DAY >= WAITING_MARKED:
-        return warning("mail", found, "Ask the agencies whether all of their connectors are running.")
+        late = _agencies(connection, settings, envelopes.devices_that_wait(connection, now - WAITING_MARKED))
+        fix = f"Ask whether the connector runs that should collect it: {', '.join(late) or 'of a device not known'}."
+        return warning("mail", found, fix)
     return fine("mail", found)
+
+
+def _agencies(connection: Connection, settings: HubSettings, devices: Iterable[KeyId]) -> list[str]:
+    """Return whose the devices are; the operator, and nobody else, is told."""
+    directory = Directory(pinned_root(settings), settings.hub.domain)
+    while page := trees.leaves(connection, Log.DIRECTORY, directory.size, _PAGE):
+        for raw in page:
+            # They were checked before they became leaves, and their root has just been compared.
+            directory.apply(raw, verified=True)
+    return sorted({entry.agency for entry in map(directory.device, devices) if entry is not None})
 
 
 async def _service(settings: HubSettings, session: aiohttp.ClientSession) -> Finding:

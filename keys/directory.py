@@ -120,6 +120,11 @@ class Directory:
         except (Revoked, UntrustedKey):
             return None
 
+    def agencies(self, at: int) -> list[AgencyEntry]:
+        """Return the newest statements of all agencies in force at `at` (ms UTC)."""
+        found = (self.agency(address, at) for address in self._register.agencies)
+        return [entry for entry in found if entry]
+
     def desk(self, address: DeskAddress, at: int) -> DeskEntry | None:
         """Return a desk of an agency in force at `at` (ms UTC), if there is one, with the device that serves it."""
         agency = self.agency(agency_of(address), at)
@@ -135,12 +140,7 @@ class Directory:
 
     def desks(self, at: int) -> list[DeskEntry]:
         """Return all desks of agencies in force at `at` (ms UTC), sorted by address."""
-        addresses = [
-            desk_of(name, agency.address)
-            for agency in (self.agency(address, at) for address in self._register.agencies)
-            if agency
-            for name, _ in agency.desks
-        ]
+        addresses = [desk_of(name, agency.address) for agency in self.agencies(at) for name, _ in agency.desks]
         found = (self.desk(address, at) for address in sorted(addresses))
         return [desk for desk in found if desk]
 

@@ -110,6 +110,11 @@ class Writer:
         return len(self._waiting)
 
     @property
+    def capacity(self) -> int:
+        """How many changes may wait."""
+        return self._limit.changes
+
+    @property
     def healthy(self) -> bool:
         """Whether changes are taken."""
         return not (self._failed or self._closing)

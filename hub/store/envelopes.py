@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, 
 from hub.store.tables import delivery, detail, envelope, leaf, section
 from hub.store.trees import Log
 from protocol.frames import ItemKind
-from protocol.ids import EnvelopeId
+from protocol.ids import EnvelopeId, KeyId
 
 
 @dataclass(slots=True)
@@ -158,6 +158,23 @@ def forget(connection: Connection, before: int, most: int) -> int:
         connection.execute(delete(envelope).where(envelope.c.idx.in_(indexes)))
         connection.execute(delete(detail).where(detail.c.idx.in_(indexes)))
     return len(indexes)
+
+
+def waiting(connection: Connection) -> int:
+    """Return how many items wait in all mailboxes."""
+    found: int | None = connection.scalar(select(func.count()).select_from(delivery))
+    return found or 0
+
+
+def devices_that_wait(connection: Connection, since: int) -> list[KeyId]:
+    """Return the devices with uncollected mail that was accepted at `since` (ms UTC) or before."""
+    statement = (
+        select(delivery.c.device_id)
+        .join(envelope, envelope.c.idx == delivery.c.idx)
+        .where(envelope.c.accepted_at <= since)
+        .distinct()
+    )
+    return [KeyId(device_id) for (device_id,) in connection.execute(statement)]
 
 
 def oldest_waiting(connection: Connection) -> int | None:

@@ -2,11 +2,12 @@
 """Health and metrics, on a listener of their own that only this machine reaches. No version, no name."""
 
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from aiohttp import web
 
+from protocol.http.measuring import CONTENT_TYPE
 from protocol.http.strictjson import render
 
 LEAST_FREE = 64 << 20
@@ -15,7 +16,7 @@ LEAST_FREE = 64 << 20
 Check = Callable[[], Awaitable[bool]]
 
 
-async def _nothing_yet() -> bytes:
+async def _nothing_yet(_: Mapping[str, bool]) -> bytes:
     return b""
 
 
@@ -25,7 +26,8 @@ class Health:
     def __init__(self) -> None:
         self.started = False
         self.checks: dict[str, Check] = {}
-        self.metrics: Callable[[], Awaitable[bytes]] = _nothing_yet
+        self.metrics: Callable[[Mapping[str, bool]], Awaitable[bytes]] = _nothing_yet
+        """Makes the metrics, of the checks' results among others."""
 
     async def ready(self) -> dict[str, bool]:
         """Ask every check; one that fails to answer has failed."""
@@ -61,7 +63,8 @@ def admin_application(health: Health) -> web.Application:
         return _answer(found, good=all(found.values()))
 
     async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=await health.metrics(), headers={"Content-Type": "text/plain; version=0.0.4"})
+        found = await health.metrics(await health.ready())
+        return web.Response(body=found, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
 
     app = web.Application()
     app.router.add_get("/livez", livez)

@@ -1,78 +1,121 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers for the operator: what was done, how fast, and how far the logs have grown. No name, no desk, no id."""
+"""Numbers for the operator: what was done, how fast, what waits, what will end. No name, no desk, no id.
 
-from collections.abc import Callable, Iterable
+Whose mail waits is not told here: metrics are copied to other machines and kept for months. `throughcare-hub doctor`
+names the agency, to the operator only.
+"""
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from hub.service.clockwatch import Clock
 from hub.service.tally import Tally
 from hub.service.writer import Writer
+from protocol.http.measuring import Measured, gauge, gauges
 from protocol.http.serving import Exchange
 
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0)
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Whom to ask at every reading; the services need to know nothing of metrics.
+
+    `connections` gives the number of open websockets, `sizes` the logs' sizes by name, `ends` when certificates end
+    (ms UTC) by whose they are, `folder` is the data directory.
+    """
+
+    writer: Writer
+    tally: Tally
+    connections: Callable[[], int]
+    sizes: Callable[[], Mapping[str, int]]
+    ends: Callable[[], Mapping[str, int | None]]
+    clock: Clock
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What only the database knows, and how the health checks stand; unknown while the database is away."""
+
+    oldest: int | None = None
+    """When the oldest envelope that still waits was accepted, in ms UTC."""
+    depth: int | None = None
+    checks: Mapping[str, bool] = field(default_factory=dict)
 
 
 class _Current(Collector):
-    """Reads the services' own counters when somebody asks, so that they need to know nothing of metrics."""
+    """Asks when somebody reads the metrics."""
 
-    def __init__(
-        self, writer: Writer, tally: Tally, connections: Callable[[], int], sizes: Callable[[], dict[str, int]]
-    ) -> None:
-        self._writer = writer
-        self._tally = tally
-        self._connections = connections
-        self._sizes = sizes
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self.stored = Stored()
 
     def collect(self) -> Iterable[Metric]:
         """Yield the metrics as they are now."""
+        yield from self._traffic()
+        yield from self._writing()
+        yield from self._standing()
+
+    def _traffic(self) -> Iterable[Metric]:
+        stored, now = self.stored, self._sources.clock()
         envelopes = CounterMetricFamily(
             "throughcare_envelopes",
             "Envelopes submitted by and handed to connectors.",
             labels=["direction", "outcome"],
         )
-        for (direction, outcome), count in self._tally.counts().items():
+        for (direction, outcome), count in self._sources.tally.counts().items():
             envelopes.add_metric([direction, outcome], count)
         yield envelopes
-        counters = self._writer.counters
+        age = None if stored.depth is None else max(0, now - (stored.oldest or now)) / 1_000
+        yield gauge("delivery_age_seconds", "How long the oldest envelope waits for a recipient.", age)
+        yield gauge("inbox_depth", "Items that wait in all mailboxes.", stored.depth)
+        yield gauge("connections", "Open websockets.", self._sources.connections())
+
+    def _writing(self) -> Iterable[Metric]:
+        writer = self._sources.writer
+        counters = writer.counters
         yield CounterMetricFamily("throughcare_writer_groups", "Groups committed.", counters.groups)
         yield CounterMetricFamily("throughcare_writer_changes", "Changes committed.", counters.changes)
         yield CounterMetricFamily("throughcare_writer_splits", "Groups tried one by one.", counters.splits)
-        yield GaugeMetricFamily("throughcare_writer_waiting", "Changes that wait.", self._writer.waiting)
-        yield GaugeMetricFamily("throughcare_connections", "Open websockets.", self._connections())
-        for name, value in self._sizes().items():
-            yield GaugeMetricFamily(f"throughcare_{name}", "Leaves of the log.", value)
+        yield gauge("writer_waiting", "Changes that wait.", writer.waiting)
+        yield gauge("writer_capacity", "Changes that may wait before the hub asks to retry.", writer.capacity)
+        for name, value in self._sources.sizes().items():
+            yield gauge(name, "Leaves of the log.", value)
+
+    def _standing(self) -> Iterable[Metric]:
+        now = self._sources.clock()
+        yield gauge("clock_seconds", "The hub's clock, since 1970.", now / 1_000)
+        checks = sorted(self.stored.checks.items())
+        yield gauges("ready", "Health checks: 1 is well.", "check", [(name, float(good)) for name, good in checks])
+        ends = [(key, None if end is None else (end - now) / 1_000) for key, end in self._sources.ends().items()]
+        yield gauges("key_expiry_seconds", "Time until the first certificate of a kind ends.", "key", ends)
+        yield gauge("disk_free_bytes", "Free disk of the data directory.", _free(self._sources.folder))
+
+
+def _free(folder: Path) -> int | None:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
 
 
 class Metrics:
     """The hub's registry; `observe` takes every finished exchange."""
 
-    def __init__(
-        self, writer: Writer, tally: Tally, connections: Callable[[], int], sizes: Callable[[], dict[str, int]]
-    ) -> None:
-        """`sizes` gives the logs' sizes by metric name, `connections` the number of open websockets."""
-        self._registry = CollectorRegistry()
-        self._duration = Histogram(
-            "throughcare_request_duration_seconds",
-            "Time from request to answer.",
-            labelnames=["operation", "code"],
-            buckets=_SECONDS,
-            registry=self._registry,
-        )
-        self._age = Gauge(
-            "throughcare_delivery_age_seconds",
-            "How long the oldest envelope waits for a recipient.",
-            registry=self._registry,
-        )
-        self._registry.register(_Current(writer, tally, connections, sizes))
+    def __init__(self, sources: Sources) -> None:
+        self._measured = Measured()
+        self._current = _Current(sources)
+        self._measured.add(self._current)
 
     def observe(self, exchange: Exchange) -> None:
         """Count an exchange, by operation and status."""
-        operation = exchange.operation.id if exchange.operation else "none"
-        self._duration.labels(operation, str(exchange.status)).observe(exchange.duration_ms / 1000)
+        self._measured.observe(exchange)
 
-    def text(self, oldest_ms: int = 0) -> bytes:
-        """Return the exposition format; `oldest_ms` is how long the oldest envelope waits."""
-        self._age.set(oldest_ms / 1000)
-        return generate_latest(self._registry)
+    def text(self, stored: Stored | None = None) -> bytes:
+        """Return the exposition format, with what was read from the database."""
+        self._current.stored = stored or Stored()
+        return self._measured.text()

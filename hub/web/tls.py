@@ -3,6 +3,8 @@
 
 import ssl
 
+from cryptography import x509
+
 from hub.config import HubSettings
 from protocol.errors import ConfigurationError
 
@@ -19,3 +21,14 @@ def tls_context(settings: HubSettings) -> ssl.SSLContext | None:
     except (OSError, ssl.SSLError):
         raise ConfigurationError("tls.certificate_file or tls.key_file cannot be read as PEM.") from None
     return context
+
+
+def certificate_end(settings: HubSettings) -> int | None:
+    """Return when the configured certificate ends, in ms UTC; None without one, or if it cannot be read."""
+    path = settings.tls.certificate_file
+    if path is None:
+        return None
+    try:
+        return int(x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc.timestamp()) * 1_000
+    except (OSError, ValueError):
+        return None

@@ -9,7 +9,7 @@ from protocol.http.attachment_operations import READ_ATTACHMENT, STORE_ATTACHMEN
 from protocol.http.documents import GET_DOCS, GET_OPENAPI
 from protocol.http.handover_operations import GET_HANDOVER, LIST_HANDOVERS, SEND_HANDOVER
 from protocol.http.operation import registry
-from protocol.http.standing import GET_STATUS, LIST_DESKS, LIST_QUARANTINE
+from protocol.http.standing import GET_METRICS, GET_STATUS, LIST_DESKS, LIST_QUARANTINE
 
 CONNECTOR_OPERATIONS = registry(
     [
@@ -21,6 +21,7 @@ CONNECTOR_OPERATIONS = registry(
         LIST_DESKS,
         LIST_QUARANTINE,
         GET_STATUS,
+        GET_METRICS,
         GET_OPENAPI,
         GET_DOCS,
     ]

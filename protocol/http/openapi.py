@@ -83,7 +83,7 @@ def _content(body: type[BaseModel] | Media, example: Any, refs: Refs) -> Schema:
             return {body.value: {"schema": {"description": example or "CBOR", "contentMediaType": body.value}}}
         case Media.BYTES:
             return {body.value: {"schema": {"description": example or "bytes"}}}
-        case Media.HTML:
+        case Media.HTML | Media.METRICS:
             return {body.value: {"schema": {"type": "string"}}}
         case Media.OPENAPI:
             return {body.value: {"schema": {"type": "object"}}}

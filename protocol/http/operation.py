@@ -45,6 +45,8 @@ class Media(StrEnum):
     HTML = "text/html"
     OPENAPI = "application/json"
     """The OpenAPI document: JSON, but of a form that others define."""
+    METRICS = "text/plain"
+    """Prometheus' exposition format."""
 
 
 class Method(StrEnum):

@@ -17,7 +17,7 @@ from protocol.http.fields import (
     Time,
 )
 from protocol.http.handovers import Code, Name, Page
-from protocol.http.operation import Auth, Example, Method, Operation
+from protocol.http.operation import Auth, Example, Media, Method, Operation
 
 
 class DeskItem(ResponseModel):
@@ -171,4 +171,12 @@ GET_STATUS = Operation(
             "counts": {"queued": 0, "accepted": 1, "failed": 0, "received": 3, "held": 0, "quarantined": 0},
         }
     ),
+)
+GET_METRICS = Operation(
+    id="getMetrics",
+    method=Method.GET,
+    path="/v1/metrics",
+    summary="Get numbers for Prometheus: queues, ages, certificates. They name nobody.",
+    auth=Auth.TOKEN,
+    response=Media.METRICS,
 )

@@ -4,6 +4,7 @@
 import io
 import secrets
 import shutil
+import ssl
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -242,6 +243,7 @@ async def open_station(
     clock: Callable[[], int],
     hub_url: str | None = None,
     link: HubLink | None = None,
+    tls: ssl.SSLContext | bool = True,
     **changes: object,
 ) -> AsyncIterator[Station]:
     """Open the connector of `installation` in `folder`, loaded but idle; it can be opened again later."""
@@ -258,7 +260,7 @@ async def open_station(
     logged = io.StringIO()
     log = Log(logged, json=True)
     store = await Store.open(folder / DATABASE_FILE, Vault(installation.storage_key))
-    session = new_session()
+    session = new_session(tls=tls)
     try:
         parts = make_parts(settings, installation, store, session, clock, log)
         await parts.directory.load()

@@ -61,8 +61,9 @@ async def served(world: World) -> AsyncIterator[Served]:
     station = world.prison
     token = ensure_token(station.folder)
     log = Log(station.logged, json=True)
+    parts = station.parts
     app = application(
-        Api(station.parts.handovers, station.parts.attachments, station.parts.overview), token, world.hub.clock, log
+        Api(parts.handovers, parts.attachments, parts.overview, parts.metrics), token, world.hub.clock, log
     )
     runner = Runner(app, clock=world.hub.clock, shutdown_s=1.0)
     port = await listen(runner, "127.0.0.1", 0)

@@ -101,6 +101,7 @@ async def test_a_clock_set_back_and_mail_that_nobody_collects_are_told(folder: P
     assert faults(found) == {"log times"}
     found = await looked_at(folder, programme, clock=TestClock(programme.now + 31 * DAY))
     assert found["mail"].condition is Condition.WARNING
+    assert found["mail"].fix == "Ask whether the connector runs that should collect it: reka-probation@hub.example."
 
 
 async def test_key_3_secrets_that_others_can_read_and_keys_that_do_not_open_are_told(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from connectors.backup_record import newest_backup
 from connectors.installation import (
     AGENCY_ED25519,
     AGENCY_MLDSA65,
@@ -143,6 +144,7 @@ async def test_bak_3_a_backup_holds_no_key_of_the_device_and_no_seed_of_a_prekey
     for name in keystore.names(PREKEY_PREFIX):
         assert keystore.get(name, "prekey") not in plain
     assert plain not in drill.backup.read_bytes()
+    assert newest_backup(drill.old) is not None
     assert {path.name for path in drill.old.iterdir() if path.name.startswith(".")} == set()
 
 

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers for whoever runs the connector: what waits, how old it is, what will end. No name, no desk, no id (ERR-2).
+
+They are served on the local interface, to the holder of the token. A value that is not known has no sample.
+"""
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from connectors.backup_record import newest_backup
+from connectors.connection import Connection
+from connectors.directory_sync import DirectorySync, Freshness
+from connectors.installation import ENROLMENT_FILE, Enrolment
+from connectors.store import incoming, quarantine, recipients
+from connectors.store.engine import Store
+from connectors.store.incoming import IncomingState
+from connectors.store.recipients import OPEN_STATES, RecipientState
+from connectors.timing import Clock
+from protocol.http.measuring import Measured, gauge, gauges
+from protocol.http.serving import Exchange
+from protocol.limits import SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    sent: Mapping[RecipientState, int]
+    received: Mapping[IncomingState, int]
+    oldest_open: int | None
+    quarantined: int
+
+
+class Metrics(Collector):
+    """The connector's registry; `observe` takes every finished exchange of the local interface."""
+
+    def __init__(
+        self,
+        store: Store,
+        directory: DirectorySync,
+        connection: Connection,
+        enrolment: Enrolment,
+        folder: Path,
+        clock: Clock,
+    ) -> None:
+        """Take what it reads from; `folder` is the data directory."""
+        self._store = store
+        self._directory = directory
+        self._connection = connection
+        self._enrolment = enrolment
+        self._folder = folder
+        self._clock = clock
+        self._stored: _Stored | None = None
+        self._measured = Measured()
+        self._measured.add(self)
+
+    def observe(self, exchange: Exchange) -> None:
+        """Count an exchange, by operation and status."""
+        self._measured.observe(exchange)
+
+    async def text(self) -> bytes:
+        """Return the exposition format, as things stand now."""
+        async with self._store.read() as tx:
+            self._stored = _Stored(
+                await recipients.counts(tx),
+                await incoming.counts(tx),
+                await recipients.oldest_open(tx),
+                await quarantine.count(tx),
+            )
+        return self._measured.text()
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield the metrics as they were last read."""
+        if self._stored is not None:
+            yield from self._mail(self._stored)
+        yield from self._hub()
+        yield from self._keys()
+        yield gauge("disk_free_bytes", "Free disk of the data directory.", _free(self._folder))
+        yield gauge(
+            "backup_age_seconds",
+            "Age of the newest backup; of the enrolment, if there is none yet.",
+            self._age(newest_backup(self._folder) or _made(self._folder / ENROLMENT_FILE)),
+        )
+
+    def _mail(self, stored: _Stored) -> Iterable[Metric]:
+        waiting = sum(count for state, count in stored.sent.items() if state in OPEN_STATES)
+        oldest = stored.oldest_open
+        yield gauge("outbox_depth", "Messages still to be sealed or sent.", waiting)
+        yield gauge("outbox_age_seconds", "Age of the oldest of them.", 0 if oldest is None else self._age(oldest))
+        states = [(state.value, count) for state, count in stored.sent.items()]
+        yield gauges("outgoing_messages", "Messages to desks by state.", "state", states)
+        held = stored.received[IncomingState.HELD]
+        yield gauge("inbox_depth", "Messages that came and wait for an earlier one.", held)
+        yield gauge("quarantine_depth", "Items that came and were not believed.", stored.quarantined)
+
+    def _hub(self) -> Iterable[Metric]:
+        standing = self._directory.standing()
+        ahead = standing.clock_difference
+        yield gauge("hub_connected", "Whether a link to the hub is up.", self._connection.connected)
+        yield gauge("hub_contact_age_seconds", "Time since the hub answered.", self._age(self._connection.last_contact))
+        yield gauge(
+            "clock_difference_seconds",
+            "How far this clock is ahead of the hub's.",
+            None if ahead is None else -ahead / SECOND,
+        )
+        yield gauge("clock_seconds", "This clock, since 1970.", self._clock() / SECOND)
+        yield gauge(
+            "directory_age_seconds", "Time since the directory was confirmed.", self._age(standing.confirmed_at)
+        )
+        yield gauges(
+            "directory_state",
+            "How the directory stands: 1 at its state.",
+            "state",
+            [(state.value, state is standing.freshness) for state in Freshness],
+        )
+        yield gauge("directory_head_index", "Statements of the directory.", standing.size)
+
+    def _keys(self) -> Iterable[Metric]:
+        directory, device, now = self._directory.directory, self._enrolment.device_key_id, self._clock()
+        entry, prekey = directory.device(device), directory.newest_prekey(device)
+        ends = None if entry is None else (entry.not_after - now) / SECOND
+        yield gauge("key_expiry_seconds", "Time until the device's certificate ends.", ends, key="device")
+        made = None if prekey is None else self._age(prekey.issued)
+        yield gauge("prekey_age_seconds", "Age of the newest prekey.", made)
+
+    def _age(self, then: int | None) -> float | None:
+        return None if then is None else max(0, self._clock() - then) / SECOND
+
+
+def _free(folder: Path) -> int | None:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
+def _made(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns // 1_000_000
+    except OSError:
+        return None

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When the certificates that keep the hub's traffic going end: the authority's, and the first of agencies and devices.
+
+What has ended already is not counted: an agency that left is no alarm. Going through a large directory takes a moment
+on the event loop, so the answer is kept until the directory grows or one of the certificates ends.
+"""
+
+from hub.service.clockwatch import Clock
+from hub.service.directory import DirectoryLog
+
+
+class Certificates:
+    """Looks at the directory as this process holds it."""
+
+    def __init__(self, directory: DirectoryLog, clock: Clock) -> None:
+        self._log = directory
+        self._clock = clock
+        self._size = -1
+        self._ends: dict[str, int | None] = {}
+
+    def ends(self) -> dict[str, int | None]:
+        """Return the first end of those in force, in ms UTC, by kind; None where there is none."""
+        directory, now = self._log.directory, self._clock()
+        if directory.size != self._size or any(end is not None and end <= now for end in self._ends.values()):
+            authority = directory.authority(directory.domain)
+            devices = {desk.device.key_id: desk.device.not_after for desk in directory.desks(now) if desk.device}
+            self._ends = {
+                "authority": authority.not_after if authority is not None and authority.covers(now) else None,
+                "agency": min((entry.not_after for entry in directory.agencies(now)), default=None),
+                "device": min(devices.values(), default=None),
+            }
+            self._size = directory.size
+        return self._ends
