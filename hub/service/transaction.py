@@ -12,13 +12,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
-from sqlalchemy import Connection, Insert
+from sqlalchemy import Connection
 
 from hub.service.following import Followed
 from hub.store import envelopes, mailboxes, nonces, trees
 from hub.store.engine import NAMED, News
 from hub.store.envelopes import Accepted, Entry
 from hub.store.mailboxes import Removal
+from hub.store.statements import Many
 from hub.store.trees import Log
 from protocol.ids import ID_SIZE, EnvelopeId, KeyId
 from protocol.limits import CLOCK_SKEW
@@ -53,7 +54,7 @@ class Transaction:
     """What a group of changes does to the database; `flush` writes what was collected."""
 
     # Parents first, for the sake of foreign keys.
-    _ORDER: ClassVar[tuple[Insert, ...]] = (
+    _ORDER: ClassVar[tuple[Many, ...]] = (
         envelopes.NEW_DETAILS,
         envelopes.NEW_ENVELOPES,
         envelopes.NEW_SECTIONS,
@@ -76,7 +77,7 @@ class Transaction:
         self.known: dict[EnvelopeId, Accepted] = envelopes.accepted(connection, wanted)
         self.used_nonces = nonces.used(connection, (change.nonce for change in changes if change.nonce is not None))
         self.woken: set[KeyId] = set()
-        self._rows: dict[Insert, list[dict[str, object]]] = defaultdict(list)
+        self._rows: dict[Many, list[dict[str, object]]] = defaultdict(list)
         self._leaves: list[dict[str, object]] = []
         self._entries: list[Entry] = []
         self._removals: list[Removal] = []
@@ -105,7 +106,7 @@ class Transaction:
         self._entries.append(entry)
         return entry
 
-    def insert(self, statement: Insert, row: dict[str, object]) -> None:
+    def insert(self, statement: Many, row: dict[str, object]) -> None:
         """Collect a row to be inserted."""
         self._rows[statement].append(row)
 
@@ -136,8 +137,7 @@ class Transaction:
         if self._leaves:
             trees.append_leaves(self.connection, self._leaves)
         for statement in (*self._ORDER, *(self._rows.keys() - set(self._ORDER))):
-            if self._rows[statement]:
-                self.connection.execute(statement, self._rows[statement])
+            statement.run(self.connection, self._rows[statement])
         if grown := [tree for tree in self._trees.values() if tree.state.size != self._sizes[tree.log]]:
             trees.save_trees(self.connection, grown)
 

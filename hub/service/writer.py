@@ -33,7 +33,11 @@ T = TypeVar("T")
 GROUP_CHANGES = 256
 GROUP_BYTES = 1 << 20
 CHECKPOINT_EVERY = 4 << 20
-"""Bytes of write-ahead log after which it is moved into the database file, between two groups."""
+"""Bytes written after which the write-ahead log is moved into the database file, between two groups.
+
+Counted here: the file of the log does not shrink, so that its size does not tell what is still to be moved."""
+GROUP_LEAST = 32 << 10
+"""Bytes that even the smallest group counts for: each writes its pages whole."""
 
 _Item = tuple[Change[Any], "asyncio.Future[Any]"]
 _Finish = Finish[Any] | ThroughcareError
@@ -94,6 +98,7 @@ class Writer:
         self._reach = reach
         self._waiting: deque[_Item] = deque()
         self._bytes = 0
+        self._unmoved = 0
         self._arrived = asyncio.Event()
         self._closing = False
         self._failed = False
@@ -147,8 +152,9 @@ class Writer:
         try:
             while await self._something_waits():
                 await self._serve(self._take())
-                if self._store.log_size() > CHECKPOINT_EVERY:
+                if self._unmoved > CHECKPOINT_EVERY:
                     await self._store.checkpoint()
+                    self._unmoved = 0
         except BaseException:
             self._failed = True
             raise
@@ -180,6 +186,7 @@ class Writer:
             size += weight
             group.append(self._waiting.popleft())
         self._bytes -= size
+        self._unmoved += max(size, GROUP_LEAST)
         return group
 
     async def _serve(self, group: Sequence[_Item]) -> None:

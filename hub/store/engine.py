@@ -71,10 +71,6 @@ class Store(ABC):
         """Move what is committed from a write-ahead log of ours into the database, if there is one."""
 
     @abstractmethod
-    def log_size(self) -> int:
-        """Return the bytes of a write-ahead log that this process must checkpoint; 0 where the server does it."""
-
-    @abstractmethod
     def alone(self, connection: Connection) -> None:
         """Keep other processes from doing the same at the same time, until the transaction ends."""
 

@@ -4,8 +4,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, null, select, update
 
+from hub.store.statements import Many
 from hub.store.tables import delivery, detail, envelope, leaf, section
 from hub.store.trees import Log
 from protocol.frames import ItemKind
@@ -53,10 +54,10 @@ ENTRY_COLUMNS = (
     detail.c.tree_size,
     detail.c.tree_root,
 )
-NEW_ENVELOPES = insert(envelope)
-NEW_SECTIONS = insert(section)
-NEW_DELIVERIES = insert(delivery)
-NEW_DETAILS = insert(detail)
+NEW_ENVELOPES = Many(insert(envelope), *envelope.columns.keys())
+NEW_SECTIONS = Many(insert(section), *section.columns.keys())
+NEW_DELIVERIES = Many(insert(delivery), *delivery.columns.keys())
+NEW_DETAILS = Many(insert(detail), *detail.columns.keys())
 
 _ACCEPTED = (
     select(envelope.c.idx, envelope.c.envelope_id, envelope.c.digest, envelope.c.sender_sig, *ENTRY_COLUMNS)
@@ -78,7 +79,7 @@ _DUE = (
     .order_by(envelope.c.purge_at)
     .limit(bindparam("most"))
 )
-_EMPTY = update(envelope).where(envelope.c.idx == bindparam("which")).values(purge_at=None)
+_EMPTY = Many(update(envelope).where(envelope.c.idx == bindparam("which")).values(purge_at=null()))
 _BOUNDARY = select(func.max(envelope.c.idx)).where(envelope.c.accepted_at < bindparam("before"))
 _OLD = (
     select(detail.c.idx)
@@ -140,7 +141,7 @@ def purge(connection: Connection, indexes: Sequence[int]) -> None:
 
 def nothing_left(connection: Connection, indexes: Sequence[int]) -> None:
     """Note that nothing of these envelopes is stored any more, so that they cannot expire."""
-    connection.execute(_EMPTY, [{"which": index} for index in indexes])
+    _EMPTY.run(connection, [{"which": index} for index in indexes])
 
 
 def forget(connection: Connection, before: int, most: int) -> int:

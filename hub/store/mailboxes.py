@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, RowMapping, bindparam, delete, select, tuple_
 
 from hub.store.envelopes import ENTRY_COLUMNS, Entry, entry_of, nothing_left
+from hub.store.statements import Many
 from hub.store.tables import delivery, detail, envelope, leaf, section
 from hub.store.trees import Log
 from protocol.frames import ItemKind
@@ -69,11 +70,13 @@ _UP_TO = (
     .order_by(delivery.c.idx)
     .limit(bindparam("most"))
 )
-_REMOVE = delete(delivery).where(delivery.c.device_id == bindparam("device"), delivery.c.idx == bindparam("which"))
+_REMOVE = Many(
+    delete(delivery).where(delivery.c.device_id == bindparam("device"), delivery.c.idx == bindparam("which"))
+)
 _STILL_WANTED = select(delivery.c.idx, delivery.c.sections).where(
     delivery.c.idx.in_(bindparam("indexes", expanding=True)), delivery.c.kind == ItemKind.SLICE
 )
-_DROP_SECTION = delete(section).where(section.c.idx == bindparam("which"), section.c.number == bindparam("one"))
+_DROP_SECTION = Many(delete(section).where(section.c.idx == bindparam("which"), section.c.number == bindparam("one")))
 
 
 def bits(numbers: Iterable[int]) -> int:
@@ -147,7 +150,7 @@ def remove(connection: Connection, removals: Sequence[Removal]) -> None:
 
 
 def _remove(connection: Connection, removals: Sequence[Removal]) -> None:
-    connection.execute(_REMOVE, [{"device": one.device_id, "which": one.index} for one in removals])
+    _REMOVE.run(connection, [{"device": one.device_id, "which": one.index} for one in removals])
     opened: dict[int, int] = defaultdict(int)
     for one in removals:
         opened[one.index] |= one.sections
@@ -161,8 +164,5 @@ def _remove(connection: Connection, removals: Sequence[Removal]) -> None:
         for index, mask in opened.items()
         for number in numbers_in(mask & ~wanted[index])
     ]
-    if orphans:
-        connection.execute(_DROP_SECTION, orphans)
-    finished = [index for index in opened if index not in waiting]
-    if finished:
-        nothing_left(connection, finished)
+    _DROP_SECTION.run(connection, orphans)
+    nothing_left(connection, [index for index in opened if index not in waiting])

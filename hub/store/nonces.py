@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_
 
+from hub.store.statements import Many
 from hub.store.tables import nonce
 from protocol.ids import KeyId
 
@@ -13,7 +14,7 @@ _OLD = delete(nonce).where(nonce.c.expires < bindparam("now"))
 _AMONG = select(nonce.c.device_id, nonce.c.nonce).where(
     tuple_(nonce.c.device_id, nonce.c.nonce).in_(bindparam("which", expanding=True))
 )
-NEW_NONCES = insert(nonce)
+NEW_NONCES = Many(insert(nonce), *nonce.columns.keys())
 
 
 def stored(connection: Connection) -> list[tuple[KeyId, bytes, int]]:

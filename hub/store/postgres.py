@@ -169,10 +169,6 @@ class PostgresStore(Store):
     async def checkpoint(self) -> None:
         """Do nothing: the server does it."""
 
-    def log_size(self) -> int:
-        """Return 0: the write-ahead log is the server's."""
-        return 0
-
     async def close(self) -> None:
         """Close every connection, and let other processes have the folder."""
         await self._readers.dispose()

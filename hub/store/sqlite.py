@@ -139,7 +139,7 @@ class SqliteStore(Store):
             connection.close()
 
     def log_size(self) -> int:
-        """Return the bytes of the write-ahead log."""
+        """Return the bytes of the write-ahead log's file."""
         try:
             return self.path.with_name(self.path.name + "-wal").stat().st_size
         except FileNotFoundError:

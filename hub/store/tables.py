@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
 )
+from sqlalchemy.engine import Dialect
 
 # Names by rule, so that a later migration can name what it changes on every database.
 metadata = MetaData(
@@ -26,6 +27,19 @@ metadata = MetaData(
     }
 )
 
+
+class Bytes(LargeBinary):
+    """Bytes as they are: the drivers take and give `bytes`, so that nothing is converted for each value."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        """Convert nothing."""
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> None:
+        """Convert nothing."""
+
+
 # SQLite makes only an INTEGER primary key its row number; elsewhere indexes and times need 64 bits.
 Number = BigInteger().with_variant(Integer, "sqlite")
 
@@ -35,8 +49,8 @@ tree = Table(
     metadata,
     Column("log", SmallInteger, primary_key=True, autoincrement=False),
     Column("size", Number, nullable=False),
-    Column("compact", LargeBinary, nullable=False),
-    Column("root", LargeBinary, nullable=False),
+    Column("compact", Bytes, nullable=False),
+    Column("root", Bytes, nullable=False),
     Column("at", Number, nullable=False),
 )
 
@@ -45,7 +59,7 @@ log_key = Table(
     "log_key",
     metadata,
     Column("log", SmallInteger, primary_key=True, autoincrement=False),
-    Column("key", LargeBinary, nullable=False),
+    Column("key", Bytes, nullable=False),
 )
 
 # Every leaf of both logs; a statement's bytes are its leaf.
@@ -54,8 +68,8 @@ leaf = Table(
     metadata,
     Column("log", SmallInteger, primary_key=True, autoincrement=False),
     Column("idx", Number, primary_key=True, autoincrement=False),
-    Column("bytes", LargeBinary, nullable=False),
-    Column("hash", LargeBinary, nullable=False),
+    Column("bytes", Bytes, nullable=False),
+    Column("hash", Bytes, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -64,10 +78,10 @@ detail = Table(
     "detail",
     metadata,
     Column("idx", Number, primary_key=True, autoincrement=False),
-    Column("salt", LargeBinary, nullable=False),
-    Column("detail", LargeBinary, nullable=False),
+    Column("salt", Bytes, nullable=False),
+    Column("detail", Bytes, nullable=False),
     Column("tree_size", Number, nullable=False),
-    Column("tree_root", LargeBinary, nullable=False),
+    Column("tree_root", Bytes, nullable=False),
 )
 
 # An accepted envelope without rows, wraps and sections: what stays for replays and evidence (HTTP-5, HTTP-7).
@@ -76,14 +90,14 @@ envelope = Table(
     "envelope",
     metadata,
     Column("idx", Number, primary_key=True, autoincrement=False),
-    Column("envelope_id", LargeBinary, nullable=False, unique=True),
-    Column("digest", LargeBinary, nullable=False),
-    Column("sender_sig", LargeBinary, nullable=False),
-    Column("sender_device", LargeBinary, nullable=False),
-    Column("common", LargeBinary, nullable=False),
-    Column("row_hashes", LargeBinary, nullable=False),
-    Column("wraps_hash", LargeBinary, nullable=False),
-    Column("section_hashes", LargeBinary, nullable=False),
+    Column("envelope_id", Bytes, nullable=False, unique=True),
+    Column("digest", Bytes, nullable=False),
+    Column("sender_sig", Bytes, nullable=False),
+    Column("sender_device", Bytes, nullable=False),
+    Column("common", Bytes, nullable=False),
+    Column("row_hashes", Bytes, nullable=False),
+    Column("wraps_hash", Bytes, nullable=False),
+    Column("section_hashes", Bytes, nullable=False),
     Column("accepted_at", Number, nullable=False, index=True),
     Column("purge_at", Number, index=True),
 )
@@ -94,7 +108,7 @@ section = Table(
     metadata,
     Column("idx", Number, ForeignKey("envelope.idx"), primary_key=True, autoincrement=False),
     Column("number", SmallInteger, primary_key=True, autoincrement=False),
-    Column("bytes", LargeBinary, nullable=False),
+    Column("bytes", Bytes, nullable=False),
 )
 
 # One item of one device's mailbox: a row and wrap of an envelope, or a notice (both null). `sections` is a set of
@@ -102,12 +116,12 @@ section = Table(
 delivery = Table(
     "delivery",
     metadata,
-    Column("device_id", LargeBinary, primary_key=True),
+    Column("device_id", Bytes, primary_key=True),
     Column("idx", Number, primary_key=True, autoincrement=False),
     Column("kind", SmallInteger, nullable=False),
     Column("position", Integer, nullable=False),
-    Column("row", LargeBinary),
-    Column("wrap", LargeBinary),
+    Column("row", Bytes),
+    Column("wrap", Bytes),
     Column("sections", Number, nullable=False),
     Column("size", Number, nullable=False),
     Index("ix_delivery_idx", "idx"),
@@ -118,11 +132,11 @@ delivery = Table(
 blob = Table(
     "blob",
     metadata,
-    Column("sender_device", LargeBinary, primary_key=True),
-    Column("blob_id", LargeBinary, primary_key=True),
+    Column("sender_device", Bytes, primary_key=True),
+    Column("blob_id", Bytes, primary_key=True),
     Column("agency", Text, nullable=False, index=True),
     Column("size", Number, nullable=False),
-    Column("sha256", LargeBinary, nullable=False),
+    Column("sha256", Bytes, nullable=False),
     Column("received", Number, nullable=False),
     Column("complete", SmallInteger, nullable=False),
     Column("expires", Number, nullable=False, index=True),
@@ -132,10 +146,10 @@ blob = Table(
 blob_chunk = Table(
     "blob_chunk",
     metadata,
-    Column("sender_device", LargeBinary, primary_key=True),
-    Column("blob_id", LargeBinary, primary_key=True),
+    Column("sender_device", Bytes, primary_key=True),
+    Column("blob_id", Bytes, primary_key=True),
     Column("place", Integer, primary_key=True, autoincrement=False),
-    Column("bytes", LargeBinary, nullable=False),
+    Column("bytes", Bytes, nullable=False),
     ForeignKeyConstraint(["sender_device", "blob_id"], ["blob.sender_device", "blob.blob_id"], ondelete="CASCADE"),
 )
 
@@ -143,10 +157,10 @@ blob_chunk = Table(
 blob_row = Table(
     "blob_row",
     metadata,
-    Column("device_id", LargeBinary, primary_key=True),
+    Column("device_id", Bytes, primary_key=True),
     Column("idx", Number, primary_key=True, autoincrement=False),
-    Column("blob_id", LargeBinary, primary_key=True),
-    Column("sender_device", LargeBinary, nullable=False),
+    Column("blob_id", Bytes, primary_key=True),
+    Column("sender_device", Bytes, nullable=False),
     Column("expires", Number, nullable=False, index=True),
     Index("ix_blob_row_sender_device", "sender_device", "blob_id"),
 )
@@ -155,16 +169,16 @@ blob_row = Table(
 code = Table(
     "code",
     metadata,
-    Column("code_id", LargeBinary, primary_key=True),
-    Column("registration", LargeBinary, nullable=False),
+    Column("code_id", Bytes, primary_key=True),
+    Column("registration", Bytes, nullable=False),
     Column("expires", Number, nullable=False),
 )
 key_request = Table(
     "key_request",
     metadata,
-    Column("code_id", LargeBinary, ForeignKey("code.code_id"), primary_key=True),
-    Column("request", LargeBinary, nullable=False),
-    Column("mac", LargeBinary, nullable=False),
+    Column("code_id", Bytes, ForeignKey("code.code_id"), primary_key=True),
+    Column("request", Bytes, nullable=False),
+    Column("mac", Bytes, nullable=False),
     Column("received_at", Number, nullable=False),
 )
 
@@ -172,8 +186,8 @@ key_request = Table(
 nonce = Table(
     "nonce",
     metadata,
-    Column("device_id", LargeBinary, primary_key=True),
-    Column("nonce", LargeBinary, primary_key=True),
+    Column("device_id", Bytes, primary_key=True),
+    Column("nonce", Bytes, primary_key=True),
     Column("expires", Number, nullable=False, index=True),
     sqlite_with_rowid=False,
 )
@@ -183,6 +197,6 @@ lease = Table(
     "lease",
     metadata,
     Column("name", String(40), primary_key=True),
-    Column("holder", LargeBinary, nullable=False),
+    Column("holder", Bytes, nullable=False),
     Column("until", Number, nullable=False),
 )

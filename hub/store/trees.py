@@ -7,6 +7,7 @@ from enum import IntEnum
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
+from hub.store.statements import Many
 from hub.store.tables import leaf, tree
 from protocol.tree import EMPTY_ROOT, CompactRange, leaf_hash
 
@@ -33,7 +34,7 @@ class Tree:
 # In one order, so that two processes never wait for each other.
 _TREES = select(tree).order_by(tree.c.log).with_for_update()
 _NEW_TREES = insert(tree)
-_SAVE_TREE = (
+_SAVE_TREE = Many(
     update(tree)
     .where(tree.c.log == bindparam("which"))
     .values(
@@ -43,7 +44,7 @@ _SAVE_TREE = (
         at=bindparam("new_at"),
     )
 )
-_NEW_LEAVES = insert(leaf)
+_NEW_LEAVES = Many(insert(leaf), *leaf.columns.keys())
 _HASHES = (
     select(leaf.c.idx, leaf.c.hash)
     .where(leaf.c.log == bindparam("which"), leaf.c.idx >= bindparam("start"))
@@ -89,8 +90,8 @@ def stored_states(connection: Connection) -> dict[Log, CompactRange]:
 
 def save_trees(connection: Connection, trees: Sequence[Tree]) -> None:
     """Store the new state of logs that grew."""
-    connection.execute(
-        _SAVE_TREE,
+    _SAVE_TREE.run(
+        connection,
         [
             {
                 "which": one.log,
@@ -106,7 +107,7 @@ def save_trees(connection: Connection, trees: Sequence[Tree]) -> None:
 
 def append_leaves(connection: Connection, leaves: Sequence[Mapping[str, object]]) -> None:
     """Store new leaves, given as rows of the table `leaf`."""
-    connection.execute(_NEW_LEAVES, leaves)
+    _NEW_LEAVES.run(connection, leaves)
 
 
 def leaf_row(log: Log, index: int, data: bytes) -> dict[str, object]:

@@ -241,6 +241,24 @@ async def test_the_write_ahead_log_is_moved_into_the_file_between_groups(
     assert size() > before + 100_000
 
 
+async def test_a_write_ahead_log_whose_file_stays_large_is_not_moved_after_every_group(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "CHECKPOINT_EVERY", 10 * writer_module.GROUP_LEAST)
+    checkpoint, moved = bench.store.checkpoint, list[int]()
+
+    async def counted() -> None:
+        moved.append(bench.store.log_size())
+        await checkpoint()
+
+    monkeypatch.setattr(bench.store, "checkpoint", counted)
+    for _ in range(45):
+        await bench.write(Append(b"a"))
+    # The eleventh group is above the bound; the file of the log never shrinks.
+    assert len(moved) == 4
+    assert bench.store.log_size() >= max(moved) > 0
+
+
 async def test_aud_3_the_index_comes_from_the_state_read_in_the_same_transaction(bench: Bench) -> None:
     await bench.write(Append(b"a"), Append(b"b"))
     bench.now = 500
