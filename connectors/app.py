@@ -287,6 +287,8 @@ class Loops:
         parts = self._parts
         parts.directory.wanted.clear()
         await self._sync()
+        if await parts.renewal.maintain(parts.client):
+            await self._sync()
         # Last: whatever happens to prekeys, the directory is followed (SEQ-4).
         if await parts.prekeys.maintain(parts.client, drained_at=self._drained_at):
             await self._sync()

@@ -27,6 +27,13 @@ class Submitter(Protocol):
         """Submit 1 to 64 envelopes; each stands alone (HTTP-6)."""
 
 
+class StatementSink(Protocol):
+    """Where statements are published."""
+
+    async def submit_statement(self, statement: bytes) -> int:
+        """Append `statement` to the directory log; the same bytes again get the same index."""
+
+
 class HubLink(Submitter, Protocol):
     """A way to the hub and the mailbox, over the websocket or over plain HTTP (HTTP-9)."""
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from keys.keystore import Keystore
 from keys.privatefile import read_private, write_private
-from keys.signing import DeviceSigner
+from keys.signing import DeviceSigner, HybridSigner
 from protocol.address import agency_of, domain_of
 from protocol.errors import ConfigurationError, InvalidInput, KeystoreError
 from protocol.http.fields import AgencyText, Bytes32, DeskText, KeyIdText, OfficerIdText, TextForm
@@ -120,6 +120,13 @@ class Installation:
     device: DeviceSigner = field(repr=False)
     keystore: Keystore = field(repr=False)
     storage_key: bytes = field(repr=False)
+
+
+def agency_signer(keystore: Keystore) -> HybridSigner:
+    """Return the agency's identity, which signs its devices and officers (DIR-2); `KeystoreError` if it is not here."""
+    return HybridSigner.from_seeds(
+        keystore.get(AGENCY_ED25519, AGENCY_ED25519), keystore.get(AGENCY_MLDSA65, AGENCY_MLDSA65)
+    )
 
 
 def write_enrolment(data_dir: Path, enrolment: Enrolment) -> None:

@@ -16,6 +16,7 @@ import stamina.instrumentation
 import structlog
 
 Event = Literal[
+    "certificate-renewed",
     "clock-skewed",
     "connector-started",
     "connector-stopped",

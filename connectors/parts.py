@@ -27,6 +27,7 @@ from connectors.outbox import Outbox, PinnedLog
 from connectors.overview import Overview
 from connectors.prekeys import Prekeys
 from connectors.receipts import CANNOT_OPEN, OPENED, VERSION, read_report
+from connectors.renewal import Renewal
 from connectors.resealing import Resealing
 from connectors.sealer import Sealer
 from connectors.store.engine import Store
@@ -52,6 +53,7 @@ class Parts:
     outbox: Outbox
     inbox: Inbox
     prekeys: Prekeys
+    renewal: Renewal
     handovers: Handovers
     overview: Overview
     metrics: Metrics
@@ -125,6 +127,7 @@ def make_parts(
             receipt_life=message_life,
         ),
         prekeys=prekeys,
+        renewal=Renewal(installation.keystore, device, lambda: directory.directory, clock, log),
         handovers=Handovers(store, directory, enrolment, clock, work.set, message_life=message_life),
         overview=Overview(store, directory, connection, enrolment, clock),
         metrics=Metrics(store, directory, connection, enrolment, settings.data_dir, clock),

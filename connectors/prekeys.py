@@ -8,8 +8,9 @@ mailbox has been read since. Then what was sealed to it is closed for everybody,
 
 from collections.abc import Callable
 from itertools import count
-from typing import Final, Protocol
+from typing import Final
 
+from connectors.hub_client import StatementSink
 from connectors.installation import PREKEY_PREFIX, PREKEY_PURPOSE, prekey_name
 from connectors.logs import Log
 from connectors.store import prekeys
@@ -30,13 +31,6 @@ _LIFE: Final = 366 * DAY
 
 _MADE_ANEW: Final = 3 * DAY
 """After which one that the log still lacks is made anew: the log takes no statement signed long before (DIR-14)."""
-
-
-class StatementSink(Protocol):
-    """Where statements are published."""
-
-    async def submit_statement(self, statement: bytes) -> int:
-        """Append `statement` to the directory log; the same bytes again get the same index."""
 
 
 class Prekeys:

@@ -183,6 +183,9 @@ def _device(register: Register, statement: UnverifiedStatement, subject: Device,
     known = register.devices.get(key_id, [])
     if any(entry.revoked_index is not None for entry in known):
         raise Revoked("The device was revoked. It needs new keys.")
+    if any(register.lost(desk, key_id) for desk in desks):
+        # DIR-17: an old machine that is started again must not take its desks back.
+        raise UntrustedKey("Another device has taken over a desk from this one. It needs new keys to get it back.")
     serving = (register.serving(desk, len(register.indexes)) for desk in desks)
     check_newer(statement, known[-1:] + [register.devices[one][-1] for one in serving if one is not None])
     parts = [subject.key.ed25519, subject.key.mldsa65, subject.key.transport]

@@ -104,6 +104,11 @@ class Register:
                 return key_id if desk in newest.desks else None
         return None
 
+    def lost(self, desk: DeskAddress, key_id: KeyId) -> bool:
+        """Tell whether the device served `desk` once and another has taken it over since (DIR-17)."""
+        line = [served_by for _, served_by in self._serving.get(desk, [])]
+        return key_id in line and line[-1] != key_id
+
     # Whose a key is
 
     def holder(self, public: bytes) -> str | None:

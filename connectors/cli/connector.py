@@ -126,7 +126,7 @@ def lines(found: Status) -> Iterator[str]:
     yield f"device      {found.device.hex()[:16]}…"
     if found.certificate_ends is not None:
         rest = (found.certificate_ends - found.now) // DAY
-        word = "" if rest >= _SOON_DAYS else f"  WARNING: {max(rest, 0)} days left; enrol again now, with a new code"
+        word = "" if rest >= _SOON_DAYS else f"  WARNING: {max(rest, 0)} days left; throughcare key renew --config FILE"
         yield f"            its certificate ends {format_time(found.certificate_ends)}{word}"
     yield f"hub         {'connected' if hub.connected else 'not connected'}, last heard from {seen}"
     if hub.error:

@@ -81,6 +81,7 @@ DIRECTORY = {
     "evidence": Entry("fork:evidence", "Write the signed head by which the hub contradicted itself to a file."),
     "dismiss": Entry("fork:dismiss", "Seal again after a contradiction that your authority has looked at."),
 }
+KEY = {"renew": Entry("key:renew", "Renew this device's certificate for another 90 days.")}
 QUARANTINE = {"list": Entry("quarantine:list_", "List what arrived and was refused, with the reason.")}
 CONFIG = {
     "check": Entry("config:check", "Validate a connector's configuration file offline."),
@@ -106,6 +107,7 @@ COMMANDS: dict[str, Entry] = {
     "directory": Noun("directory", "See who can be written to.", DIRECTORY),
     "quarantine": Noun("quarantine", "See what was refused.", QUARANTINE),
     "connector": Noun("connector", "Run an agency's connector.", CONNECTOR),
+    "key": Noun("key", "Renew the certificate of this agency's device.", KEY),
     "enrol": Entry("enrol:enrol", "Enrol this agency with the code its authority gave it."),
     "authority": Noun("authority", "Vouch for agencies (the jurisdiction's authority).", AUTHORITY),
     "config": Noun("config", "Check and explain a connector's configuration.", CONFIG),

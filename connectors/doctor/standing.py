@@ -21,11 +21,12 @@ from protocol.ids import KeyId
 from protocol.limits import DAY, HOUR, PREKEY_MARKED, PREKEY_REFUSED
 
 CERTIFICATE_MARKED: Final = 14 * DAY
-"""Rest of the certificate's life below which it is time to enrol again, in ms."""
+"""Rest of the certificate's life below which it should have been renewed long ago (CON-11), in ms."""
 OUTBOX_MARKED: Final = DAY
 """Age of the oldest unsent message above which somebody should look, in ms."""
 
 _ENROL: Final = "Ask the authority for a new code, and type throughcare enrol with a new data folder."
+_RENEW: Final = "throughcare key renew --config FILE   (it says what stands in the way)"
 _RUN: Final = "Let the connector run: throughcare connector run --config FILE"
 
 
@@ -87,13 +88,13 @@ def _certificate(directory: Directory, entry: DeviceEntry, now: int) -> Finding:
     except Revoked:
         return fault("certificate", "This device was revoked.", _ENROL)
     except ThroughcareError:
-        return fault("certificate", "This device's certificate does not count (ended, or not begun).", _ENROL)
+        return fault("certificate", "This device's certificate does not count (ended, or not begun).", _RENEW)
     if entry.superseded_at is not None:
         fix = "Use that device. What came for this one before can still be opened here."
         return fault("certificate", "A newer device serves this agency's desks.", fix)
     rest = entry.not_after - now
     if rest < CERTIFICATE_MARKED:
-        return warning("certificate", f"The device's certificate ends in {_age(rest)}.", _ENROL)
+        return warning("certificate", f"The device's certificate ends in {_age(rest)}.", _RENEW)
     return fine("certificate", f"The device's certificate counts for {_age(rest)} more.")
 
 

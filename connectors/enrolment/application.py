@@ -172,7 +172,7 @@ def resume(data_dir: Path, passphrase: bytes) -> Application:
         raise ConfigurationError("This folder holds no application. Type `throughcare enrol --code-file FILE` first.")
     saved = _read(data_dir)
     keystore = Keystore.open(data_dir / places.KEYSTORE_FOLDER, passphrase)
-    agency = HybridSigner.from_seeds(*(keystore.get(name, name) for name in _AGENCY_NAMES))
+    agency = places.agency_signer(keystore)
     device = DeviceSigner.from_seeds(*(keystore.get(name, name) for name in _DEVICE_NAMES))
     return Application(data_dir, parse_code(saved.code), saved.request, keystore, agency, device)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from connectors.hub_client import HubClient
+from connectors.installation import Enrolment
 from keys.directory import Directory
 from keys.verifying import verify_head
 from protocol.address import domain_of
@@ -31,6 +32,14 @@ class Pins:
     def of(cls, code: EnrolmentCode) -> Self:
         """Return what an enrolment code pins."""
         return cls(domain_of(code.terms.agency), code.root_fingerprint, code.directory, code.audit)
+
+    @classmethod
+    def kept(cls, enrolment: Enrolment) -> Self:
+        """Return what an enrolment has pinned for good."""
+        directory, audit = (
+            LogAnchor(log.origin, log.key, log.minimum_size) for log in (enrolment.directory, enrolment.audit)
+        )
+        return cls(enrolment.domain, enrolment.root_fingerprint, directory, audit)
 
 
 async def check_hub(hub: HubClient, pins: Pins) -> None:

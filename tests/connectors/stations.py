@@ -170,8 +170,10 @@ class Station:
         return self.installation.enrolment.desks[0]
 
     async def look(self) -> None:
-        """Bring directory and prekeys up to date, as the connector's own loop does."""
+        """Bring directory, certificate and prekeys up to date, as the connector's own loop does."""
         await self.parts.directory.sync()
+        if await self.parts.renewal.maintain(self.parts.client):
+            await self.parts.directory.sync()
         if await self.parts.prekeys.maintain(self.parts.client, drained_at=None):
             await self.parts.directory.sync()
         await self.parts.resealing.follow_directory()

@@ -63,6 +63,9 @@ def test_enr_1_to_enr_5_an_agency_is_enrolled_command_by_command(town: Town, typ
     assert not (tmp_path / "reka" / application.APPLICATION_FILE).exists(), "the code's secret is gone"
     assert type_("config", "check", tmp_path / "reka" / "connector.toml").code == 0
     assert "reka" not in str(type_("authority", "pending", town.authority, "--json").json)
+    renewed = type_("key", "renew", "--config", tmp_path / "reka" / "connector.toml", "--json")
+    assert renewed.code == 0, renewed.err
+    assert renewed.json["device"] == enrolment.device_key_id.hex()
 
 
 def test_enr_2_a_code_is_redeemed_once_only(town: Town, type_: Typist, tmp_path: Path) -> None:

@@ -119,8 +119,14 @@ def build(recording: Recording, log: VectorLog) -> list[Document]:
         body(Revocation(log.prison.device.key_id, "key-compromise"), issued=NOW),
         [log.prison.identity],
     )
-    statements = {**log.raw, "prison device revocation": revocation}
-    return [_statements(statements), _log(recording, log, revocation), _heads(log)]
+    renewal = _keep(
+        recording,
+        "prison device renewal",
+        body(log.prison.device_subject(), issued=NOW, life=90 * DAY),
+        [log.prison.identity],
+    )
+    statements = {**log.raw, "prison device revocation": revocation, "prison device renewal": renewal}
+    return [_statements(statements), _log(recording, log, revocation, renewal), _heads(log)]
 
 
 def _statements(statements: dict[str, bytes]) -> Document:
@@ -171,7 +177,7 @@ def _broken_statement(name: str, raw: bytes) -> list[Json]:
     return cases
 
 
-def _log(recording: Recording, log: VectorLog, revocation: bytes) -> Document:
+def _log(recording: Recording, log: VectorLog, revocation: bytes, renewal: bytes) -> Document:
     refused: list[Json] = []
     for name, one, signers, error in _refusals(log):
         same = _same_body(one, [signer.key_id for signer in signers])
@@ -179,16 +185,21 @@ def _log(recording: Recording, log: VectorLog, revocation: bytes) -> Document:
         if error_of(lambda raw=raw: log.directory.check(raw)) != error:  # type: ignore[misc]
             raise AssertionError(name)
         refused.append({"name": name, "bytes": raw.hex(), "error": error})
-    after = Directory(log.directory.root_fingerprint, DOMAIN)
+    after, other = (Directory(log.directory.root_fingerprint, DOMAIN) for _ in range(2))
     for name in log.names:
         after.apply(log.raw[name])
+        other.apply(log.raw[name])
+    other.apply(renewal)
     after.apply(revocation)
+    if error_of(lambda: after.check(renewal)) != "revoked":
+        raise AssertionError("a revoked device was renewed")
     return document(
         "directory",
         "`statements` names good cases of statement.json in the order of the log. `roots[n]` is the tree's root over "
         "the first n. Each of `good` is a well-formed statement that the log must refuse next, with `error`. After the "
-        "last, the statement `then` is accepted and gives the root `then_root`.",
-        "DIR-1 DIR-2 DIR-3 DIR-4 DIR-5 DIR-6 DIR-7 DIR-8 DIR-14 DIR-15 AUD-2",
+        "last, the statement `then` is accepted and gives the root `then_root`. In place of `then` the statement "
+        "`renewal` is accepted and gives `renewal_root`; after `then` it is refused as revoked.",
+        "DIR-1 DIR-2 DIR-3 DIR-4 DIR-5 DIR-6 DIR-7 DIR-8 DIR-14 DIR-15 DIR-17 AUD-2",
         domain=DOMAIN,
         root_fingerprint=log.directory.root_fingerprint.hex(),
         statements=log.names,
@@ -196,6 +207,8 @@ def _log(recording: Recording, log: VectorLog, revocation: bytes) -> Document:
         good=refused,
         then="prison device revocation",
         then_root=after.root.hex(),
+        renewal="prison device renewal",
+        renewal_root=other.root.hex(),
     )
 
 
@@ -216,6 +229,8 @@ def _refusals(log: VectorLog) -> list[tuple[str, Body, list[HybridSigner | Devic
         ("ghost device signed by another agency", ghost, [other.identity], "untrusted-key"),
         ("another agency's device key", body(stolen, issued=NOW), [other.identity], "untrusted-key"),
         ("device for over 90 days", long, [one.identity], "untrusted-key"),
+        ("device renewed by itself", body(one.device_subject(), issued=NOW), [one.device], "untrusted-key"),
+        ("device renewed by another agency", body(one.device_subject(), issued=NOW), [other.identity], "untrusted-key"),
         ("device for a desk of another agency", desk, [one.identity], "untrusted-key"),
         ("agency by one approver", body(fresh.agency_subject(), issued=NOW), [APPROVERS[0]], "untrusted-key"),
         ("agency of another domain", body(foreign.agency_subject(), issued=NOW), [*APPROVERS], "untrusted-key"),

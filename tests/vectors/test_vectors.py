@@ -18,7 +18,7 @@ from protocol import cbor, ids, padding, tree
 from protocol.address import parse_agency, parse_desk
 from protocol.enrolment import KeyRequest, code_verifier, parse_code, parse_registration, request_mac
 from protocol.envelope import UnverifiedEnvelope, encode_envelope, parse_envelope
-from protocol.errors import CODES, DirectoryInconsistent, ThroughcareError
+from protocol.errors import CODES, DirectoryInconsistent, Revoked, ThroughcareError
 from protocol.identities import KeyType, key_id
 from protocol.receipts import UnverifiedHead, UnverifiedReceipt, parse_head, parse_receipt
 from protocol.rows import Box, Common, Row
@@ -238,6 +238,16 @@ def test_dir_2_and_dir_14_and_dir_15_vectors_of_a_directory() -> None:
         assert directory.root.hex() == content["roots"][-1]
     directory.apply(good_bytes("statement", content["then"]))
     assert directory.root.hex() == content["then_root"]
+
+
+def test_dir_17_vectors_of_a_renewed_device() -> None:
+    content, directory, revoked = FILES["directory"], log(), log()
+    renewal = good_bytes("statement", content["renewal"])
+    directory.apply(renewal)
+    assert directory.root.hex() == content["renewal_root"]
+    revoked.apply(good_bytes("statement", content["then"]))
+    with pytest.raises(Revoked):
+        revoked.apply(renewal)
 
 
 def test_dir_10_vectors_of_heads() -> None:

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""For commands that sign with the agency's identity: its installation opened, its hub checked and replayed."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from connectors.app import hub_session, read_passphrase
+from connectors.cli.failures import advising
+from connectors.config import load
+from connectors.enrolment.pins import Pins, check_hub, replay
+from connectors.hub_client import HubClient
+from connectors.installation import Installation, agency_signer, open_installation
+from connectors.parts import hub_url
+from connectors.timing import system_clock
+from keys.directory import Directory
+from keys.signing import HybridSigner
+from protocol.errors import Revoked, UntrustedKey
+
+CONFIG = click.option(
+    "--config",
+    "config_file",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The connector's configuration file.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AtHub:
+    """An installation with the agency's identity, and its hub with the directory as verified just now."""
+
+    installation: Installation
+    agency: HybridSigner = field(repr=False)
+    hub: HubClient = field(repr=False)
+    directory: Directory = field(repr=False)
+
+
+@asynccontextmanager
+async def at_hub(config_file: Path) -> AsyncIterator[AtHub]:
+    """Yield the installation at its hub, also beside a running connector: nothing of the installation is changed.
+
+    Raises `KeystoreError` if the agency's identity is not here, and `EnrolmentRefused` for another hub than the
+    pinned one.
+    """
+    section = load(config_file, os.environ).settings.connector
+    installation = open_installation(section.data_dir, read_passphrase(section))
+    agency = agency_signer(installation.keystore)
+    pins = Pins.kept(installation.enrolment)
+    steps: dict[type[Exception], str] = dict.fromkeys(
+        (Revoked, UntrustedKey), f"throughcare doctor --config {config_file}"
+    )
+    with advising(steps):
+        async with hub_session(section) as session:
+            hub = HubClient(session, hub_url(section, installation.enrolment), system_clock)
+            await check_hub(hub, pins)
+            yield AtHub(installation, agency, hub, await replay(hub, pins))

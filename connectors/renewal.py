@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our device's certificate is renewed in place, before its 90 days end (DIR-17, CON-11).
+
+The agency's identity lies in the keystore since enrolment and signs the same device keys for another 90 days.
+What the device has, it keeps: key id, mailbox, prekeys and all that is under way. A machine that another has
+replaced renews nothing: its desks are not its own any more, and the directory would refuse it too.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from connectors.hub_client import StatementSink
+from connectors.installation import agency_signer
+from connectors.logs import Log
+from connectors.timing import Clock
+from keys.directory import DeviceEntry, Directory
+from keys.keystore import Keystore
+from keys.signing import DeviceSigner, HybridSigner, device_proof, sign_statement
+from protocol.address import desk_name
+from protocol.errors import DirectoryError, KeystoreError, Revoked, ThroughcareError, UntrustedKey
+from protocol.limits import CLOCK_SKEW, DAY, DEVICE_LIFE, HOUR
+from protocol.statements import Body, Device
+
+RENEWED_WITHIN: Final = 30 * DAY
+"""CON-11: rest of a certificate's life in which it is renewed."""
+_AGAIN_AFTER: Final = HOUR
+"""Pause after the hub refused a renewal: somebody must act first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewable:
+    """A device that may be renewed: its newest statement, and which of the desks in it the device still serves."""
+
+    entry: DeviceEntry
+    desks: tuple[str, ...]
+
+    def rest(self, now: int) -> int:
+        """Return how long the certificate counts from `now` on, in ms; negative if it has ended."""
+        return self.entry.not_after - now
+
+
+def renewable(directory: Directory, device: DeviceSigner, agency: HybridSigner, now: int) -> Renewable:
+    """Return what may be renewed of our device.
+
+    Raises `Revoked` for a revoked device, and `UntrustedKey` if the directory does not know it, if other devices
+    serve all of its desks, or if the authority vouches for other keys of the agency by now.
+    """
+    entry = directory.device(device.key_id)
+    if entry is None:
+        raise UntrustedKey("The directory does not know this device. Enrol it first.")
+    if entry.revoked_index is not None:
+        raise Revoked("This device was revoked. Restore a backup, or enrol anew: both make new keys.")
+    own = directory.agency(entry.agency, now)
+    if own is None or own.identity != agency.public:
+        raise UntrustedKey("The authority does not vouch for this agency's keys any more. Enrol anew with a new code.")
+    there = {name for name, _ in own.desks}
+    kept = (desk for desk in entry.desks if directory.serves(device.key_id, desk, size=directory.size))
+    desks = tuple(name for name in map(desk_name, kept) if name in there)
+    if not desks:
+        raise UntrustedKey("Other devices serve this agency's desks now. Run the connector on the machine that does.")
+    return Renewable(entry, desks)
+
+
+def renewal(found: Renewable, device: DeviceSigner, agency: HybridSigner, now: int) -> bytes:
+    """Return the statement that renews the device for 90 days, signed by the agency (DIR-17)."""
+    agency_address = found.entry.agency
+    subject = Device(agency_address, device.public, found.desks, device_proof(agency_address, device))
+    begin = now - CLOCK_SKEW
+    return sign_statement(Body(now, begin, begin + DEVICE_LIFE, subject), [agency])
+
+
+class Renewal:
+    """Keeps the device's certificate alive while the connector runs."""
+
+    def __init__(
+        self, keystore: Keystore, device: DeviceSigner, directory: Callable[[], Directory], clock: Clock, log: Log
+    ) -> None:
+        """`directory` gives the verified directory as it is now."""
+        self._keystore = keystore
+        self._device = device
+        self._directory = directory
+        self._clock = clock
+        self._log = log
+        self._refused_at: int | None = None
+
+    async def maintain(self, sink: StatementSink) -> bool:
+        """Renew the certificate if it ends within 30 days, or has ended; return whether something was published.
+
+        What cannot be renewed is logged, at most once an hour, and stops nothing else. Raises `HubUnreachable` and
+        the like.
+        """
+        now = self._clock()
+        entry = self._directory().device(self._device.key_id)
+        if entry is None or entry.revoked_index is not None or entry.not_after - now >= RENEWED_WITHIN:
+            return False
+        if self._refused_at is not None and abs(now - self._refused_at) < _AGAIN_AFTER:
+            return False
+        try:
+            agency = agency_signer(self._keystore)
+            found = renewable(self._directory(), self._device, agency, now)
+            await sink.submit_statement(renewal(found, self._device, agency, now))
+        except (DirectoryError, KeystoreError) as error:
+            self._note_refused(error, now)
+            return False
+        self._refused_at = None
+        self._log.event("certificate-renewed")
+        return True
+
+    def _note_refused(self, error: ThroughcareError, now: int) -> None:
+        self._refused_at = now
+        self._log.event("part-failed", part="renewal", code=error.code)
