@@ -13,6 +13,7 @@ from connectors.directory_sync import DirectorySync
 from connectors.handover_form import HandoverComposer, stored_package
 from connectors.handover_views import overall, received_view, sent_view, withheld
 from connectors.installation import Enrolment
+from connectors.officers import Officers
 from connectors.store import attachments, history, incoming, outgoing, recipients, requests
 from connectors.store.engine import Store, Transaction
 from connectors.store.history import Entry
@@ -50,7 +51,7 @@ from protocol.http.handovers import (
     RecipientPlan,
     SectionGoing,
 )
-from protocol.ids import Kind, MessageId, ThreadId
+from protocol.ids import Kind, MessageId, OfficerId, ThreadId
 from protocol.rows import EnvelopeClass
 from protocol.shapes import as_int, as_text, as_tuple
 
@@ -76,6 +77,7 @@ class Handovers:
         store: Store,
         directory: DirectorySync,
         enrolment: Enrolment,
+        officers: Officers,
         clock: Clock,
         wake: Callable[[], None],
         *,
@@ -85,6 +87,7 @@ class Handovers:
         self._store = store
         self._directory = directory
         self._enrolment = enrolment
+        self._officers = officers
         self._clock = clock
         self._wake = wake
         self._message_life = message_life
@@ -98,7 +101,7 @@ class Handovers:
         get no section, `TooLarge`, and `IdempotencyKeyReused`.
         """
         stored_key = requests.request_key(OPERATION, key)
-        await self._learn_of(request.to)
+        await self._learn_of(request.to, request.officer)
         async with self._store.write() as tx:
             before = await requests.answer(tx, stored_key, body)
             if before is not None:
@@ -116,9 +119,10 @@ class Handovers:
         self._wake()
         return Queued(answer, replayed=False)
 
-    async def _learn_of(self, desks: Collection[DeskAddress]) -> None:
-        """Look at the directory once more if it does not have a desk: the agency may have enrolled just now."""
-        if all(self._directory.directory.desk(desk, self._clock()) is not None for desk in desks):
+    async def _learn_of(self, desks: Collection[DeskAddress], officer: OfficerId | None) -> None:
+        """Look at the directory once more if it lacks a desk or an officer: they may have come just now."""
+        known = officer is None or any(one.actor.officer == officer for one in self._officers.acting())
+        if known and all(self._directory.directory.desk(desk, self._clock()) is not None for desk in desks):
             return
         with contextlib.suppress(OurError, PeerError):
             # Without an answer the desk stays unknown, and the caller is told so.
@@ -148,7 +152,7 @@ class Handovers:
             payload_type=PAYLOAD_TYPE,
             payload_version=PAYLOAD_VERSION,
             label=LABEL,
-            actor=self._enrolment.actor(request.officer),
+            actor=self._officers.actor(request.officer),
             created_at=now,
             deadline=now + self._message_life,
             payload=encode_payload(request.package.offer(parties)),

@@ -4,6 +4,7 @@
 from connectors.connection import Connection
 from connectors.directory_sync import DirectorySync
 from connectors.installation import Enrolment
+from connectors.officers import Officers
 from connectors.store import incoming, quarantine, recipients
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import IncomingState
@@ -36,13 +37,20 @@ class Overview:
     """Reads; it never changes anything."""
 
     def __init__(
-        self, store: Store, directory: DirectorySync, connection: Connection, enrolment: Enrolment, clock: Clock
+        self,
+        store: Store,
+        directory: DirectorySync,
+        connection: Connection,
+        enrolment: Enrolment,
+        officers: Officers,
+        clock: Clock,
     ) -> None:
         """Take what it reads from."""
         self._store = store
         self._directory = directory
         self._connection = connection
         self._enrolment = enrolment
+        self._officers = officers
         self._clock = clock
 
     async def status(self) -> Status:
@@ -56,8 +64,8 @@ class Overview:
             agency=self._enrolment.agency,
             desks=list(self._enrolment.desks),
             officers=[
-                OfficerItem(id=actor.officer_id, kind=actor.kind.value, title=actor.name)
-                for actor in self._enrolment.actors
+                OfficerItem(id=one.actor.officer, kind=one.actor.kind.name.lower(), title=one.actor.name, ends=one.ends)
+                for one in self._officers.acting()
             ],
             device=self._enrolment.device_key_id,
             certificate_ends=None if device is None else device.not_after,

@@ -23,6 +23,7 @@ from connectors.inbox import Inbox, OwnDevice
 from connectors.installation import Enrolment, Installation
 from connectors.logs import Log
 from connectors.metrics import Metrics
+from connectors.officers import Officers, service_id
 from connectors.outbox import Outbox, PinnedLog
 from connectors.overview import Overview
 from connectors.prekeys import Prekeys
@@ -91,6 +92,7 @@ def make_parts(
     resealing = Resealing(store, directory, audit, clock, log)
     composers: dict[str, Composer] = {PAYLOAD_TYPE: HandoverComposer(), OPENED: NoSections(), CANNOT_OPEN: NoSections()}
     message_life = settings.message_days * DAY
+    officers = Officers(enrolment, lambda: directory.directory, clock)
     prekeys = Prekeys(store, installation.keystore, device, lambda: directory.directory, clock, log)
     own = OwnDevice(device.key_id, enrolment.desks, enrolment.actor(None))
     connection = Connection(
@@ -112,7 +114,7 @@ def make_parts(
         connection=connection,
         directory=directory,
         resealing=resealing,
-        sealer=Sealer(store, directory, device, composers, settings.envelope_days * DAY, clock, log),
+        sealer=Sealer(store, directory, device, officers, composers, settings.envelope_days * DAY, clock, log),
         outbox=outbox,
         inbox=Inbox(
             store,
@@ -127,9 +129,9 @@ def make_parts(
             receipt_life=message_life,
         ),
         prekeys=prekeys,
-        renewal=Renewal(installation.keystore, device, lambda: directory.directory, clock, log),
-        handovers=Handovers(store, directory, enrolment, clock, work.set, message_life=message_life),
-        overview=Overview(store, directory, connection, enrolment, clock),
+        renewal=Renewal(installation.keystore, device, service_id(enrolment), lambda: directory.directory, clock, log),
+        handovers=Handovers(store, directory, enrolment, officers, clock, work.set, message_life=message_life),
+        overview=Overview(store, directory, connection, enrolment, officers, clock),
         metrics=Metrics(store, directory, connection, enrolment, settings.data_dir, clock),
         attachments=Attachments(store, files, clock),
         uploads=Uploads(store, files, blobs, outbox, clock, log),

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from connectors.composition import Composer, Composition, compose
 from connectors.directory_sync import DirectorySync
 from connectors.logs import Log
+from connectors.officers import Officers
 from connectors.store import attempts, outgoing, recipients
 from connectors.store.attempts import Attempt, AttemptState
 from connectors.store.engine import Store, Transaction
@@ -38,6 +39,7 @@ from protocol.errors import (
     ThroughcareError,
 )
 from protocol.ids import EnvelopeId, KeyId, MessageId
+from protocol.sections import Actor
 
 TRANSIENT: Final = (OurError, SQLAlchemyError, sqlite3.Error, OSError, MemoryError)
 """Faults of the machine: they pass, and what is queued stays queued."""
@@ -62,6 +64,7 @@ class Sealer:
         store: Store,
         directory: DirectorySync,
         device: DeviceSigner,
+        officers: Officers,
         composers: Mapping[str, Composer],
         envelope_life: int,
         clock: Clock,
@@ -69,10 +72,11 @@ class Sealer:
         *,
         chance: Chance = system_chance,
     ) -> None:
-        """`composers` by payload type; `envelope_life` in ms."""
+        """`officers` says who acts; `composers` by payload type; `envelope_life` in ms."""
         self._store = store
         self._directory = directory
         self._device = device
+        self._officers = officers
         self._composers = composers
         self._envelope_life = envelope_life
         self._clock = clock
@@ -175,7 +179,7 @@ class Sealer:
         expires = min(now + self._envelope_life, message.deadline)
         directory = self._directory.directory
         raw = seal(
-            _draft(message, composition, expires),
+            _draft(message, composition, self._officers.current(message.actor), expires),
             [_recipient(target, composition) for target in group],
             self._device,
             (directory.size, directory.root),
@@ -229,7 +233,7 @@ def _groups(targets: Iterable[_Target]) -> list[list[_Target]]:
     return groups
 
 
-def _draft(message: OutgoingMessage, composition: Composition, expires: int) -> MessageDraft:
+def _draft(message: OutgoingMessage, composition: Composition, actor: Actor, expires: int) -> MessageDraft:
     return MessageDraft(
         sender_desk=message.sender_desk,
         agency=agency_of(message.sender_desk),
@@ -243,7 +247,7 @@ def _draft(message: OutgoingMessage, composition: Composition, expires: int) -> 
         payload=message.payload,
         label=message.label,
         sections=composition.sections,
-        actor=message.actor,
+        actor=actor,
         participants=message.participants,
     )
 

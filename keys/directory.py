@@ -20,7 +20,7 @@ from keys.permission import Change
 from keys.register import Register
 from protocol.address import AgencyAddress, DeskAddress, agency_of, desk_name, desk_of
 from protocol.errors import DirectoryInconsistent, Revoked, UntrustedKey
-from protocol.ids import KeyId
+from protocol.ids import KeyId, OfficerId
 from protocol.statements import Root, UnverifiedStatement, parse_statement
 from protocol.tree import CompactRange, leaf_hash
 
@@ -158,6 +158,24 @@ class Directory:
         """
         line = self._register.devices.get(KeyId(key_id))
         return line[-1] if line else None
+
+    def delegations(self, agency: AgencyAddress, at: int) -> list[DelegationEntry]:
+        """Return who may act for the agency at `at` (ms UTC): for each officer the newest delegation in force."""
+        found: dict[OfficerId, DelegationEntry] = {}
+        for entry in self.all_delegations(agency):
+            try:
+                found[entry.officer] = self.delegation(entry.digest, at=at, size=self.size)
+            except (Revoked, UntrustedKey):
+                continue
+        return list(found.values())
+
+    def all_delegations(self, agency: AgencyAddress) -> list[DelegationEntry]:
+        """Return all delegations that the agency ever made, oldest first, in force or not."""
+        return [self._register.delegations[digest] for digest in self._register.delegated.get(agency, [])]
+
+    def knows_delegation(self, digest: bytes) -> bool:
+        """Tell whether a delegation stands in the directory, in force or not."""
+        return digest in self._register.delegations
 
     def ever_served(self, device_id: bytes, desk: DeskAddress) -> bool:
         """Tell whether any statement of the device names `desk`: old mail of a desk that was given up still opens."""

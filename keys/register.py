@@ -47,6 +47,8 @@ class Register:
         self.agencies: dict[AgencyAddress, list[AgencyEntry]] = {}
         self.devices: dict[KeyId, list[DeviceEntry]] = {}
         self.delegations: dict[bytes, DelegationEntry] = {}
+        self.delegated: dict[AgencyAddress, list[bytes]] = {}
+        """The delegations of each agency, by their digests, oldest first."""
         self.prekeys: dict[KeyId, list[PrekeyEntry]] = {}
         self.identities: dict[KeyId, IdentityHolder] = {}
         self._authority_of: dict[bytes, str] = {}
@@ -168,6 +170,7 @@ class Register:
     def add_delegation(self, entry: DelegationEntry) -> None:
         """Take in a delegation."""
         self.delegations[entry.digest] = entry
+        self.delegated.setdefault(entry.agency, []).append(entry.digest)
 
     def add_prekey(self, entry: PrekeyEntry) -> None:
         """Take in a prekey and drop those that nobody may seal to any more (DIR-8)."""

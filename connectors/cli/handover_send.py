@@ -20,18 +20,18 @@ from connectors.adapters import Mapped, find_mapping, load_mapping, read_export,
 from connectors.api_client import ApiClient
 from connectors.cli.attachments import attached, store
 from connectors.cli.connector import not_read
-from connectors.cli.failures import then
+from connectors.cli.failures import advising, then
 from connectors.cli.handover import kept_back
 from connectors.cli.local import AGENCY, connected
 from connectors.cli.voice import Voice, speaks
 from connectors.enrolment.visit import now_ms
-from connectors.installation import read_enrolment
 from protocol.address import DeskAddress, agency_of, domain_of, parse_desk
 from protocol.clearance import DeskFunction
 from protocol.errors import InvalidInput, NotFound, NothingToSend, Unavailable
 from protocol.handover import sections_for
 from protocol.http.handovers import MAX_NOT_UNDERSTOOD, HandoverQueued, HandoverRequest, HandoverView, MessageState
 from protocol.http.handovers import NotUnderstood as Place
+from protocol.http.standing import OfficerItem
 from protocol.ids import Kind, OfficerId, raw, text
 
 _SHOWN: Final = 12
@@ -79,7 +79,7 @@ def send(
     """Map an export and send it, sealed, to one or more desks."""
     profile = home.find(agency)
     to = [full_address(desk, profile) for desk in desks]
-    acting = officer_of(profile, officer) if officer else None
+    acting = asyncio.run(_acting(profile, officer)) if officer else None
     mapped = transform(load_mapping(find_mapping(mapping)), read_export(export_path), now_ms=now_ms())
     for line in understanding(mapped):
         voice.say(line)
@@ -164,19 +164,22 @@ def full_address(desk: str, sender: home.Profile) -> DeskAddress:
         raise then(error, f"throughcare directory list --agency {sender.name}") from None
 
 
-def officer_of(profile: home.Profile, named: str) -> OfficerId:
-    """Return the id of the officer `named` by id or by the title under which enrolment delegated to them."""
+async def _acting(profile: home.Profile, named: str) -> OfficerId:
+    async with connected(profile) as client:
+        officers = (await client.status()).officers
+    with advising({NotFound: f"throughcare officer list --agency {profile.name}"}):
+        return officer_of(officers, named)
+
+
+def officer_of(officers: Sequence[OfficerItem], named: str) -> OfficerId:
+    """Return the id of the officer `named` by id or by title; an id need not be among `officers` yet."""
     if named.startswith(f"{Kind.OFFICER.value}_"):
         return OfficerId(raw(Kind.OFFICER, named))
-    actors = read_enrolment(Path(profile.data_dir)).actors
-    for actor in actors:
-        if actor.name.casefold() == named.casefold():
-            return actor.officer_id
-    titles = ", ".join(actor.name for actor in actors)
-    raise then(
-        NotFound(f"Nobody acts here under that title. Known: {titles}."),
-        f"throughcare connector status --agency {profile.name}   (lists the officers)",
-    )
+    for one in officers:
+        if one.title.casefold() == named.casefold():
+            return one.id
+    titles = ", ".join(one.title for one in officers)
+    raise NotFound(f"Nobody acts here under that title. Known: {titles}.")
 
 
 def places(mapped: Mapped) -> list[Place]:

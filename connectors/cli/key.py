@@ -8,7 +8,8 @@ import click
 
 from connectors.cli.athub import CONFIG, at_hub
 from connectors.cli.voice import Voice, speaks
-from connectors.renewal import renewable, renewal
+from connectors.officers import service_id
+from connectors.renewal import ending_service, renewable, renewal, renewed_service
 from connectors.timing import system_clock
 from protocol.http.fields import format_time
 from protocol.statements import parse_statement
@@ -35,4 +36,7 @@ async def _renew(config_file: Path) -> tuple[str, int]:
         found = renewable(place.directory, device, place.agency, now)
         raw = renewal(found, device, place.agency, now)
         await place.hub.submit_statement(raw)
+        service = ending_service(place.directory, found.own.address, service_id(place.installation.enrolment), now)
+        if service is not None:
+            await place.hub.submit_statement(renewed_service(found, service, place.agency, now))
     return device.key_id.hex(), parse_statement(raw).body.not_after

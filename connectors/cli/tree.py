@@ -82,6 +82,12 @@ DIRECTORY = {
     "dismiss": Entry("fork:dismiss", "Seal again after a contradiction that your authority has looked at."),
 }
 KEY = {"renew": Entry("key:renew", "Renew this device's certificate for another 90 days.")}
+OFFICER = {
+    "list": Entry("officer:list_", "List who may act for this agency, and until when."),
+    "add": Entry("officer:add", "Let somebody act for this agency, under a title."),
+    "renew": Entry("officer:renew", "Let an officer act for another year."),
+    "end": Entry("officer:end", "End an officer's authority to act."),
+}
 QUARANTINE = {"list": Entry("quarantine:list_", "List what arrived and was refused, with the reason.")}
 CONFIG = {
     "check": Entry("config:check", "Validate a connector's configuration file offline."),
@@ -108,6 +114,7 @@ COMMANDS: dict[str, Entry] = {
     "quarantine": Noun("quarantine", "See what was refused.", QUARANTINE),
     "connector": Noun("connector", "Run an agency's connector.", CONNECTOR),
     "key": Noun("key", "Renew the certificate of this agency's device.", KEY),
+    "officer": Noun("officer", "Say who may act for this agency.", OFFICER),
     "enrol": Entry("enrol:enrol", "Enrol this agency with the code its authority gave it."),
     "authority": Noun("authority", "Vouch for agencies (the jurisdiction's authority).", AUTHORITY),
     "config": Noun("config", "Check and explain a connector's configuration.", CONFIG),

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from connectors import installation as places
 from connectors.installation import ActorName, ActorRecord
+from connectors.officers import DELEGATION_LIFE
 from keys.keystore import Keystore
 from keys.signing import DeviceSigner, HybridSigner, device_proof, sign_statement
 from keys.xwing import XWingSecret
@@ -25,7 +26,6 @@ from protocol.sections import ActorKind
 from protocol.statements import Body, Delegation, Device, Prekey, Subject, parse_statement
 
 SERVICE_TITLE: Final = "connector service"
-DELEGATION_LIFE: Final = 366 * DAY
 FIRST_EPOCH: Final = 1
 PUBLISHED_WITHIN: Final = 3 * DAY
 """After which what the log lacks is signed anew before it is published."""

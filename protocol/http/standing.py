@@ -90,11 +90,13 @@ class Counts(ResponseModel):
 
 
 class OfficerItem(ResponseModel):
-    """Who may act here, as enrolment delegated to them; `id` is what a request names."""
+    """Who may act here now: the service account, or an officer; `id` is what a request names."""
 
     id: OfficerIdText
     kind: Code
     title: Name
+    ends: Time | None
+    """When the delegation ends; null until the directory names it."""
 
 
 class Status(ResponseModel):
@@ -156,7 +158,14 @@ GET_STATUS = Operation(
         response={
             "agency": "reka-probation@hub.example",
             "desks": [REKA],
-            "officers": [{"id": "off_" + "a" * 26, "kind": "officer", "title": "duty officer"}],
+            "officers": [
+                {
+                    "id": "off_" + "a" * 26,
+                    "kind": "officer",
+                    "title": "duty officer",
+                    "ends": "2027-11-24T08:09:10.123Z",
+                }
+            ],
             "device": "0" * 64,
             "certificate_ends": "2027-02-21T08:09:10.123Z",
             "now": NOW,

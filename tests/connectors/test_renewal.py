@@ -7,9 +7,10 @@ import pytest
 
 from connectors.installation import AGENCY_ED25519, AGENCY_MLDSA65
 from keys.directory import DeviceEntry
-from protocol.errors import HubUnreachable, UntrustedKey
+from protocol.errors import HubUnreachable, NotAuthenticated, UntrustedKey
 from protocol.http.handovers import MessageState
 from protocol.limits import DAY, DEVICE_LIFE, HOUR
+from protocol.statements import Revocation
 from tests.connectors.conftest import World
 from tests.connectors.hand import only_recipient
 from tests.connectors.stations import Station, install, open_station
@@ -84,6 +85,28 @@ async def test_con_11_mail_prekeys_and_what_is_under_way_go_on_over_a_renewal(wo
     assert await world.probation.quarantined() == await world.prison.quarantined() == []
 
 
+async def test_con_11_a_connector_whose_certificate_ended_while_it_was_away_renews_it_and_reads_its_mail(
+    world: World,
+) -> None:
+    station, clock = world.probation, world.hub.clock
+    give_agency_key(station)
+    give_agency_key(world.prison)
+    clock.advance((ENDS_IN - 10) * DAY)
+    await world.prison.look()
+    clock.advance(20 * DAY)
+    with pytest.raises(NotAuthenticated):
+        await station.collect()
+    await world.prison.look()
+    queued = await world.prison.compose(station.desk)
+    await world.prison.seal_and_send()
+    assert (await only_recipient(world.prison, queued.id)).error is not None
+    await station.look()
+    await world.prison.look()
+    await world.prison.seal_and_send()
+    await station.turn()
+    assert len((await station.view(queued.id)).sections) == 2
+
+
 async def test_con_11_without_the_agency_s_key_nothing_is_renewed_and_the_log_says_so_once_an_hour(
     world: World,
 ) -> None:
@@ -136,6 +159,32 @@ async def test_dir_17_an_old_machine_that_is_started_again_renews_nothing(
             new.member.device_id, new.desk, size=new.parts.directory.directory.size
         )
     assert not hub.hub.directory.directory.serves(old_id, old.desk, size=hub.hub.directory.directory.size)
+
+
+async def test_con_11_the_service_s_delegation_is_renewed_like_the_certificate(world: World) -> None:
+    station, clock = world.probation, world.hub.clock
+    give_agency_key(station)
+    clock.advance((ENDS_IN - 30) * DAY + 1)
+    await station.look()
+    directory = station.parts.directory.directory
+    (service,) = directory.delegations(station.member.address, clock())
+    assert service.digest != station.member.delegation
+    assert (service.officer, service.title) == (station.member.officer, "connector service")
+    assert service.not_after - clock() > 365 * DAY
+    count = len(directory.all_delegations(station.member.address))
+    await station.look()
+    assert len(directory.all_delegations(station.member.address)) == count
+
+
+async def test_con_11_a_service_that_the_agency_revoked_is_not_renewed(world: World, hub: RunningHub) -> None:
+    station = world.probation
+    give_agency_key(station)
+    hub.programme.now = hub.clock()
+    hub.programme.state(Revocation(station.member.delegation, "ended"), [station.member.identity], age=0)
+    await hub.catch_up()
+    hub.clock.advance((ENDS_IN - 10) * DAY)
+    await station.look()
+    assert station.parts.directory.directory.delegations(station.member.address, hub.clock()) == []
 
 
 async def test_con_11_a_revoked_device_does_not_try(world: World, hub: RunningHub) -> None:

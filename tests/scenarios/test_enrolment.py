@@ -9,15 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from connectors import home
 from connectors.authority.office import open_office
 from connectors.cli import main
-from connectors.cli.handover_send import officer_of
 from connectors.enrolment import application
 from connectors.installation import read_enrolment
 from keys.sealedfile import SMALL
 from protocol.enrolment import parse_code
-from protocol.errors import NotFound
 from protocol.ids import Kind, text
 from tests.scenarios.running import Typist
 from tests.scenarios.town import Town, approve, enrol, invited, opened_town, words_in
@@ -55,17 +52,29 @@ def test_enr_1_to_enr_5_an_agency_is_enrolled_command_by_command(town: Town, typ
     assert enrolment.root_fingerprint == open_office(town.authority).facts.root_fingerprint
     assert [actor.name for actor in enrolment.actors] == ["connector service", "duty officer"]
     assert [actor["name"] for actor in json.loads(out)["actors"]] == ["connector service", "duty officer"]
-    profile = home.Profile("reka", enrolment.desks[0], "http://localhost:1", "", str(tmp_path / "reka"))
-    officer = officer_of(profile, "Duty Officer")
-    assert officer == officer_of(profile, text(Kind.OFFICER, officer)) == enrolment.actors[1].officer_id
-    with pytest.raises(NotFound, match="connector service, duty officer"):
-        officer_of(profile, "nobody")
     assert not (tmp_path / "reka" / application.APPLICATION_FILE).exists(), "the code's secret is gone"
     assert type_("config", "check", tmp_path / "reka" / "connector.toml").code == 0
     assert "reka" not in str(type_("authority", "pending", town.authority, "--json").json)
     renewed = type_("key", "renew", "--config", tmp_path / "reka" / "connector.toml", "--json")
     assert renewed.code == 0, renewed.err
     assert renewed.json["device"] == enrolment.device_key_id.hex()
+    _officers_come_and_go(type_, tmp_path / "reka" / "connector.toml")
+
+
+def _officers_come_and_go(type_: Typist, config: Path) -> None:
+    """Add, renew and end an officer at the hub."""
+    added = type_("officer", "add", "head of release", "--config", config, "--json")
+    assert added.code == 0, added.err
+    assert type_("officer", "add", "Head of Release", "--config", config).code == 6, "titles tell officers apart"
+    assert type_("officer", "add", "two\nlines", "--config", config).code == 2
+    renewed = type_("officer", "renew", added.json["id"], "--config", config, "--json")
+    assert (renewed.json["id"], renewed.json["title"]) == (added.json["id"], "head of release")
+    ended = type_("officer", "end", added.json["id"], "--config", config, "--json")
+    assert ended.json == {"id": added.json["id"], "title": "head of release", "ended": True}
+    for verb in ("end", "renew"):
+        assert type_("officer", verb, added.json["id"], "--config", config).code == 5, "nobody ends twice"
+    service = read_enrolment(config.parent).actors[0].officer_id
+    assert type_("officer", "end", text(Kind.OFFICER, service), "--config", config).code == 5, "it could do nothing"
 
 
 def test_enr_2_a_code_is_redeemed_once_only(town: Town, type_: Typist, tmp_path: Path) -> None:

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`throughcare officer`: who may act for this agency, as signed by the agency's identity.
+
+Titles only, never names: they stand in the directory, where every connector reads them.
+"""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from connectors import home
+from connectors.cli.athub import CONFIG, AtHub, at_hub
+from connectors.cli.failures import then
+from connectors.cli.local import AGENCY, connected
+from connectors.cli.voice import Voice, speaks, table
+from connectors.officers import delegation, endings, officer_entries
+from connectors.timing import system_clock
+from keys.directory import AgencyEntry
+from protocol.errors import Conflict, UntrustedKey
+from protocol.http.fields import format_time
+from protocol.http.standing import Status
+from protocol.ids import Kind, OfficerId, raw, text
+from protocol.statements import Delegation, parse_statement
+
+_KNOWN_SOON = "A running connector knows it after its next look at the directory (connector.directory_every_s)."
+
+
+@click.command("list")
+@AGENCY
+@speaks
+def list_(agency: str, voice: Voice) -> None:
+    """List who may act for this agency, and until when."""
+
+    async def ask() -> Status:
+        async with connected(home.find(agency)) as client:
+            return await client.status()
+
+    found = asyncio.run(ask())
+    rows = [
+        [text(Kind.OFFICER, one.id), one.kind, one.title, format_time(one.ends) if one.ends else "not yet known"]
+        for one in found.officers
+    ]
+    shown = {"items": found.model_dump(mode="json")["officers"]}
+    voice.data(shown, table(["ID", "KIND", "TITLE", "UNTIL"], rows))
+
+
+@click.command()
+@click.argument("title")
+@CONFIG
+@speaks
+def add(title: str, config_file: Path, voice: Voice) -> None:
+    """Let somebody act for this agency, under a title.
+
+    For a year; a title is never a name, since it stands in the directory.
+    """
+
+    async def publish() -> bytes:
+        async with at_hub(config_file) as place:
+            own, now = _own(place), system_clock()
+            titles = {one.title.casefold() for one in place.directory.delegations(own.address, now)}
+            if title.casefold() in titles:
+                error = Conflict("Somebody acts under that title already. Titles tell officers apart.")
+                raise then(error, "the same command with another title, or throughcare officer renew ID")
+            statement = delegation(own, place.agency, title, now)
+            await place.hub.submit_statement(statement)
+            return statement
+
+    _show(asyncio.run(publish()), voice)
+
+
+@click.command()
+@click.argument("officer", metavar="ID")
+@CONFIG
+@speaks
+def renew(officer: str, config_file: Path, voice: Voice) -> None:
+    """Let an officer act for another year."""
+    wanted = OfficerId(raw(Kind.OFFICER, officer))
+
+    async def publish() -> bytes:
+        async with at_hub(config_file) as place:
+            own, now = _own(place), system_clock()
+            newest = officer_entries(place.directory, own, wanted, now)[-1]
+            statement = delegation(own, place.agency, newest.title, now, officer=wanted)
+            await place.hub.submit_statement(statement)
+            return statement
+
+    _show(asyncio.run(publish()), voice)
+
+
+@click.command()
+@click.argument("officer", metavar="ID")
+@CONFIG
+@speaks
+def end(officer: str, config_file: Path, voice: Voice) -> None:
+    """End an officer's authority to act.
+
+    At once. What was sent before stays as it is; what waits is sent by the connector's service.
+    """
+    wanted = OfficerId(raw(Kind.OFFICER, officer))
+
+    async def publish() -> str:
+        async with at_hub(config_file) as place:
+            now = system_clock()
+            found = officer_entries(place.directory, _own(place), wanted, now)
+            for statement in endings(found, place.agency, now):
+                await place.hub.submit_statement(statement)
+            return found[-1].title
+
+    title = asyncio.run(publish())
+    voice.data({"id": officer, "title": title, "ended": True}, [f"{title} ({officer}) may not act any more."])
+    voice.say(_KNOWN_SOON)
+
+
+def _own(place: AtHub) -> AgencyEntry:
+    """Return the agency's certificate; `UntrustedKey` if the authority does not vouch for these keys now."""
+    own = place.directory.agency(place.installation.enrolment.agency, system_clock())
+    if own is None or own.identity != place.agency.public:
+        raise UntrustedKey("The authority does not vouch for this agency's keys any more. Nothing was signed.")
+    return own
+
+
+def _show(statement: bytes, voice: Voice) -> None:
+    body = parse_statement(statement).body
+    if not isinstance(body.subject, Delegation):
+        raise TypeError("a delegation was published")
+    officer, title, until = text(Kind.OFFICER, body.subject.officer), body.subject.title, format_time(body.not_after)
+    voice.data({"id": officer, "title": title, "ends": until}, [f"{title} ({officer}) may act until {until}."])
+    voice.say(_KNOWN_SOON)
