@@ -19,7 +19,7 @@ from connectors.store.recipients import Plan
 from connectors.store.sequences import Direction, Line
 from connectors.timing import Clock
 from keys.opening import VerifiedMessage
-from protocol.errors import SequenceError
+from protocol.errors import CannotOpen, KeystoreError, MalformedEnvelope, SequenceError
 from protocol.ids import MessageId
 from protocol.rows import Box, EnvelopeClass
 from protocol.sections import Actor
@@ -41,11 +41,15 @@ class Delivery:
         """Take in a message that passed every check; a known message_id is answered again and does nothing else.
 
         A message whose attachments are still to be fetched is answered when they are here (ATT-7).
-        Raises `SequenceError` for a fork (SEQ-2) or for a known message_id that carries something else (SEQ-5), and
-        what `Resealing.report` raises.
+        Raises `SequenceError` for a fork (SEQ-2) or for a known message_id that carries something else (SEQ-5),
+        `CannotOpen` if what is stored under it is damaged, and what `Resealing.report` raises.
         """
         received = _received(message, marks, self._clock())
-        known = await incoming.known(tx, message.message_id, message.sender_desk, message.recipient_desk)
+        try:
+            known = await incoming.known(tx, message.message_id, message.sender_desk, message.recipient_desk)
+        except (KeystoreError, MalformedEnvelope):
+            # What came first cannot be read any more, so nobody can say whether this is the same (SEQ-5).
+            raise CannotOpen from None
         if known is None:
             complete = not any(section.attachments for section in message.sections.values())
             await attachments.expect(tx, message, received.received_at)

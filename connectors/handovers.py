@@ -235,6 +235,23 @@ def _queued(message: OutgoingMessage, plans: dict[DeskAddress, Plan]) -> Handove
 
 
 async def _item(tx: Transaction, entry: Entry) -> HandoverItem:
+    """Return one handover as a list shows it; one that the disk has damaged as such, so that the others are shown."""
+    try:
+        return await _readable(tx, entry)
+    except (KeystoreError, MalformedEnvelope):
+        clear = await history.clear(tx, entry)
+        return HandoverItem(
+            id=clear.message_id,
+            thread=clear.thread,
+            direction=Direction(entry.direction),
+            state=MessageState.DAMAGED,
+            sender=clear.sender,
+            recipients=clear.recipients,
+            at=entry.at,
+        )
+
+
+async def _readable(tx: Transaction, entry: Entry) -> HandoverItem:
     if entry.direction == history.SENT:
         message = await outgoing.at(tx, entry.position)
         rows = await recipients.of(tx, message.message_id)

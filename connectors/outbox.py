@@ -23,6 +23,7 @@ from protocol.errors import (
     EnvelopeError,
     EnvelopeIdReused,
     Expired,
+    KeystoreError,
     RecipientUnavailable,
     Revoked,
     SenderMismatch,
@@ -77,13 +78,23 @@ class Outbox:
         """
         await self._drop_lapsed()
         async with self._store.read() as tx:
-            ready = await attempts.ready(tx, self._clock(), limit=MAX_BATCH, most_bytes=_BATCH_BYTES)
+            found = await attempts.ready(tx, self._clock(), limit=MAX_BATCH, most_bytes=_BATCH_BYTES)
+        ready = [envelope for envelope in found if envelope.raw]
+        for envelope in found:
+            if not envelope.raw:
+                await self.replace_damaged(envelope.envelope_id)
         if not ready:
             return 0
         outcomes = await link.submit([envelope.raw for envelope in ready])
         for envelope, outcome in zip(ready, outcomes, strict=True):
             await self._take(envelope, outcome)
         return len(ready)
+
+    async def replace_damaged(self, envelope_id: EnvelopeId) -> None:
+        """Give up a sealing whose stored bytes the disk has damaged: its message is sealed anew (CON-8)."""
+        async with self._store.write() as tx:
+            await self._seal_anew(tx, envelope_id, AttemptState.LAPSED, KeystoreError.code, self._clock(), hold=False)
+        self._log.event("part-failed", part="outbox", code=KeystoreError.code)
 
     async def next_due(self) -> int | None:
         """Return when there is something to seal or to send next, in ms UTC, or None if there is nothing."""

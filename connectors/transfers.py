@@ -60,6 +60,9 @@ class Uploads:
         async with self._store.read() as tx:
             waiting = await attempts.uploading(tx, self._clock())
         for envelope in waiting:
+            if not envelope.raw:
+                await self._outbox.replace_damaged(envelope.envelope_id)
+                continue
             try:
                 await self._upload(envelope)
             except ThroughcareError as error:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the installation stands: directory, certificate, prekey, what waits to go out, what was refused."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from connectors.app import hub_session
@@ -10,6 +11,7 @@ from connectors.installation import Installation
 from connectors.logs import Log
 from connectors.parts import make_parts
 from connectors.store import quarantine, recipients
+from connectors.store.damage import damaged
 from connectors.store.engine import DATABASE_FILE, Store
 from connectors.timing import Clock
 from connectors.vault import Vault
@@ -17,13 +19,16 @@ from keys.directory import Directory
 from keys.entries import DeviceEntry
 from protocol.diagnosis import Finding, fault, fine, warning
 from protocol.errors import Revoked, ThroughcareError
-from protocol.ids import KeyId
+from protocol.ids import KeyId, Kind, MessageId, text
 from protocol.limits import DAY, HOUR, PREKEY_MARKED, PREKEY_REFUSED
 
 CERTIFICATE_MARKED: Final = 14 * DAY
 """Rest of the certificate's life below which it should have been renewed long ago (CON-11), in ms."""
 OUTBOX_MARKED: Final = DAY
 """Age of the oldest unsent message above which somebody should look, in ms."""
+
+_NAMED: Final = 5
+"""Damaged messages that are named; of the others their number."""
 
 _ENROL: Final = "Ask the authority for a new code, and type throughcare enrol with a new data folder."
 _RENEW: Final = "throughcare key renew --config FILE   (it says what stands in the way)"
@@ -46,6 +51,7 @@ async def examine_standing(settings: ConnectorSection, installation: Installatio
         async with store.read() as tx:
             found.append(_outbox(await recipients.oldest_open(tx), now))
             found.append(_quarantine(await quarantine.count(tx)))
+            found.append(_messages(await damaged(tx)))
         return found
     finally:
         await store.close()
@@ -113,6 +119,15 @@ def _quarantine(count: int) -> Finding:
         return fine("quarantine", "Nothing was refused.")
     fix = "throughcare quarantine list --agency NAME names the reasons; the senders were told."
     return warning("quarantine", f"{count} item{'s' if count > 1 else ''} came and could not be taken in.", fix)
+
+
+def _messages(ids: Sequence[MessageId]) -> Finding:
+    if not ids:
+        return fine("messages", "Every stored message can be read.")
+    named = ", ".join(text(Kind.MESSAGE, one) for one in ids[:_NAMED])
+    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+    fix = "Look at the disk; restore the newest backup, or ask the senders to send these again."
+    return fault("messages", f"{len(ids)} cannot be read any more: {named}{more}.", fix)
 
 
 def _age(milliseconds: int) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Row, func, insert, literal_column, select,
 from connectors.store.engine import Transaction
 from connectors.store.tables import attempt, attempt_row, recipient
 from protocol.address import DeskAddress
+from protocol.errors import KeystoreError
 from protocol.ids import EnvelopeId, KeyId, MessageId
 
 _BYTES: Final = "attempt"
@@ -53,7 +54,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class ReadyEnvelope:
-    """Bytes to send now."""
+    """Bytes to send now; none if what is stored of them cannot be read any more."""
 
     envelope_id: EnvelopeId
     digest: bytes
@@ -122,7 +123,10 @@ async def _due(tx: Transaction, state: AttemptState, now: int, *, limit: int, mo
         if found and total > most_bytes:
             break
         row = (await tx.connection.execute(select(attempt).where(attempt.c.envelope_id == envelope_id))).one()
-        raw = tx.vault.open(_BYTES, row.envelope_id, row.sealed_bytes)
+        try:
+            raw = tx.vault.open(_BYTES, row.envelope_id, row.sealed_bytes)
+        except KeystoreError:
+            raw = b""
         found.append(ReadyEnvelope(row.envelope_id, row.digest, row.expires, row.tries, raw))
     return found
 

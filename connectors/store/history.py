@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from sqlalchemy import String, literal, select, tuple_, union_all
 
 from connectors.store.engine import Transaction
-from connectors.store.tables import incoming, outgoing
-from protocol.ids import MessageId
+from connectors.store.tables import incoming, outgoing, recipient
+from protocol.address import DeskAddress
+from protocol.ids import MessageId, ThreadId
 
 SENT = "sent"
 RECEIVED = "received"
@@ -20,6 +21,28 @@ class Entry:
     at: int
     direction: str
     position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """What stands in clear of a message: what is left of one whose content cannot be read any more."""
+
+    message_id: MessageId
+    thread: ThreadId
+    sender: DeskAddress
+    recipients: list[DeskAddress]
+
+
+async def clear(tx: Transaction, entry: Entry) -> Clear:
+    """Return what the columns say of a message, without opening anything."""
+    if entry.direction == SENT:
+        row = (await tx.connection.execute(select(outgoing).where(outgoing.c.position == entry.position))).one()
+        desks = await tx.connection.execute(
+            select(recipient.c.desk).where(recipient.c.message_id == row.message_id).order_by(recipient.c.desk)
+        )
+        return Clear(row.message_id, row.thread, row.sender_desk, list(desks.scalars()))
+    row = (await tx.connection.execute(select(incoming).where(incoming.c.position == entry.position))).one()
+    return Clear(row.message_id, row.thread, row.sender_desk, [row.recipient_desk])
 
 
 async def page(

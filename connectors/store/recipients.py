@@ -13,7 +13,7 @@ from connectors.store.tables import outgoing, recipient
 from connectors.timing import FREE_SEALS, MOST_SEALS, reseal_pause
 from protocol import cbor
 from protocol.address import DeskAddress
-from protocol.errors import CannotOpen, NotFound
+from protocol.errors import CannotOpen, KeystoreError, MalformedEnvelope, NotFound
 from protocol.ids import EnvelopeId, MessageId
 from protocol.rows import EnvelopeClass
 from protocol.sequence import Position
@@ -37,6 +37,8 @@ class RecipientState(StrEnum):
 
 
 OPEN_STATES: Final = (RecipientState.QUEUED, RecipientState.SEALED)
+DAMAGED: Final = "damaged"
+"""The mark of a plan that cannot be read any more."""
 FINAL_STATES: Final = (RecipientState.OPENED, RecipientState.FAILED, RecipientState.EXPIRED)
 """Nothing follows these, except that a late A1 turns a failure into a success: it proves what happened."""
 
@@ -142,8 +144,16 @@ def _recipient(tx: Transaction, row: Row[Any]) -> RecipientRow:
         error=row.error,
         accepted_at=row.accepted_at,
         opened_at=row.opened_at,
-        plan=Plan.parse(tx.vault.open(_PLACE, _row(row.message_id, row.desk), row.sealed)),
+        plan=_plan(tx, row),
     )
+
+
+def _plan(tx: Transaction, row: Row[Any]) -> Plan:
+    """Return what a desk gets, or a plan marked as damaged: it is for people to see, and made anew at every sealing."""
+    try:
+        return Plan.parse(tx.vault.open(_PLACE, _row(row.message_id, row.desk), row.sealed))
+    except (KeystoreError, MalformedEnvelope):
+        return Plan(marks=(DAMAGED,))
 
 
 async def to_seal(tx: Transaction, now: int, limit: int) -> list[MessageId]:

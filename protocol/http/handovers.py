@@ -57,6 +57,8 @@ class MessageState(StrEnum):
     """Received here, verified and complete."""
     HELD = "held"
     """Received here, waiting for the message before it (SEQ-1)."""
+    DAMAGED = "damaged"
+    """Stored here, and it cannot be read any more: in lists only. `throughcare doctor` says what to do."""
 
 
 class NotUnderstood(RequestModel):
@@ -236,7 +238,8 @@ class RecipientView(ResponseModel):
     error: Code | None
     detail: Annotated[str, Field(max_length=500)] | None
     marks: list[Code]
-    """What the sender should know of the newest sealing: `old-prekey` (DIR-8), `old-directory` (DIR-11)."""
+    """What the sender should know of the newest sealing: `old-prekey` (DIR-8), `old-directory` (DIR-11); `damaged`
+    if what was stored of it cannot be read any more."""
     receipt: Base64UrlBytes | None
     """The acceptance receipt, as signed by the hub (AUD-5)."""
 
