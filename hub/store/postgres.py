@@ -52,7 +52,14 @@ _DISK_FULL = "53100"
 # Classes of SQLSTATE that are about the server or the session and not about one statement.
 _FAULTS = ("08", "25P", "40", "53", "55P03", "57", "58", "XX")
 _LOST = (*_FAULTS[:3], "53", "55P03", "57")
-_DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, NoConnectionFree)
+_DRIVER = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+    NoConnectionFree,
+)
 
 _ALONE = text("SELECT pg_advisory_xact_lock(:lock)")
 _LOCK = 0x7463_0001
@@ -189,13 +196,16 @@ def _engine(section: StoreSection, *, size: int, isolation: Any, read_only: bool
     arguments: dict[str, Any] = {
         "timeout": CONNECT_S,
         "command_timeout": STATEMENT_S,
-        "server_settings": _SESSION,
+        "server_settings": _SESSION | ({"default_transaction_read_only": "on"} if read_only else {}),
         "ssl": False if url.host is None or is_loopback(url.host) else _tls(section),
     }
     if section.password_file is not None:
         arguments["password"] = _password(section.password_file)
+    # What a transaction is like is set once for each connection. As an option of the engine it would be set at every
+    # use, outside of where SQLAlchemy tells a lost connection from other errors and gives the connection back.
     engine = create_async_engine(
         url,
+        isolation_level=isolation,
         pool_size=size,
         # One more for listening.
         max_overflow=1 if read_only else 0,
@@ -213,9 +223,10 @@ def _engine(section: StoreSection, *, size: int, isolation: Any, read_only: bool
         )
         standby, version, *found = cursor.fetchone()
         cursor.close()
+        connection.rollback()
         _judge(standby == "true", version, found)
 
-    return engine.execution_options(isolation_level=isolation, postgresql_readonly=read_only)
+    return engine
 
 
 def _judge(standby: bool, version: int, found: Sequence[str]) -> None:
