@@ -3,7 +3,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from hub.service.receipts import Receipts
@@ -14,7 +14,7 @@ from hub.store import mailboxes
 from hub.store.engine import NAMED, News, Store
 from hub.store.mailboxes import StoredItem
 from hub.store.trees import Log
-from protocol.errors import InvalidInput, Unavailable
+from protocol.errors import InvalidInput, ThroughcareError, Unavailable
 from protocol.frames import Item, ItemKind
 from protocol.ids import KeyId
 from protocol.limits import MAX_DELIVERY
@@ -96,8 +96,22 @@ class Mailboxes:
         self._tally.add(OUT, "delivered", len(found))
         return [self._item(stored) for stored in found]
 
-    async def wait(self, device_id: KeyId, cursor: int, most: int, seconds: float) -> list[Item]:
-        """Return as `read` does, waiting up to `seconds` for the first item."""
+    def recheck(self, in_force: Callable[[KeyId], object]) -> None:
+        """Wake whoever waits for a device for which `in_force` raises: it is refused at once (HTTP-12)."""
+        for device, watchers in self._watchers.items():
+            try:
+                in_force(device)
+            except ThroughcareError:
+                for event in watchers:
+                    event.set()
+
+    async def wait(
+        self, device_id: KeyId, cursor: int, most: int, seconds: float, *, in_force: Callable[[KeyId], object]
+    ) -> list[Item]:
+        """Return as `read` does, waiting up to `seconds` for the first item.
+
+        Raises what `in_force` raises for a device that ceased to be in force while it waited (HTTP-12).
+        """
         if seconds <= 0:
             return await self.read(device_id, cursor, most)
         with self.watch(device_id) as arrived:
@@ -109,6 +123,7 @@ class Mailboxes:
                         if items or self._closing:
                             return items
                         await arrived.wait()
+                        in_force(device_id)
             except TimeoutError:
                 return []
 

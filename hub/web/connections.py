@@ -109,13 +109,14 @@ class Connections:
             raise NotAuthenticated from None
 
     def recheck(self) -> None:
-        """Close the connections of devices that are not in force any more (HTTP-12)."""
+        """Close the connections of devices that are not in force any more, and end their long polls (HTTP-12)."""
         for connection in self._open:
             try:
                 self._parts.authenticator.in_force(connection.device_id)
             except (Revoked, NotAuthenticated) as error:
                 self._parts.log.info(Event.CONNECTION_REVOKED, code=error.code)
                 connection.end(WSCloseCode.POLICY_VIOLATION, error.code)
+        self._parts.mailboxes.recheck(self._parts.authenticator.in_force)
 
     def close(self) -> None:
         """Ask every connection to end, and take no new one."""

@@ -132,9 +132,10 @@ class Handlers:
     async def read_mailbox(self, call: DeviceCall) -> Answer:
         """Give items of the caller's own mailbox (HTTP-7, HTTP-8)."""
         asked = call.query(api.MailboxPosition)
-        items = await self.mailboxes.wait(call.caller, asked.cursor, asked.limit, asked.wait)
+        in_force = self.authenticator.in_force
+        items = await self.mailboxes.wait(call.caller, asked.cursor, asked.limit, asked.wait, in_force=in_force)
         # A device that was revoked while it waited gets nothing any more (HTTP-12).
-        self.authenticator.in_force(call.caller)
+        in_force(call.caller)
         return Answer(encode_page(items[-1].index + 1 if items else asked.cursor, items))
 
     async def acknowledge(self, call: DeviceCall) -> Answer:

@@ -390,6 +390,37 @@ async def test_http_13_who_reads_no_answers_cannot_go_on_submitting(
         stuck.set()
 
 
+async def test_http_13_what_a_connection_has_in_work_is_bounded_in_bytes(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fewer than the number allows, for they are large: three of them, and those whose answers are queued."""
+    monkeypatch.setattr(connection_module, "QUEUE", 4)
+    monkeypatch.setattr(connection_module, "IN_FLIGHT", 3 * 50_000)
+    stuck = asyncio.Event()
+    begun = 0
+    answer = connection_module.Connection._answer
+
+    async def nothing_goes_out(_: connection_module.Connection) -> None:
+        await stuck.wait()
+
+    async def counted(self: connection_module.Connection, frame: Submit) -> bytes:
+        nonlocal begun
+        begun += 1
+        return await answer(self, frame)
+
+    monkeypatch.setattr(connection_module.Connection, "_send", nothing_goes_out)
+    monkeypatch.setattr(connection_module.Connection, "_answer", counted)
+    prison = hub.programme.members["gora-prison"]
+    async with connected(hub, prison.device) as socket:
+        for ref in range(40):
+            await socket.send(Submit(ref, bytes(50_000)))
+        await eventually(lambda: begun >= 7)
+        for _ in range(20):
+            await hub.device(prison).read()
+        assert begun == 7
+        stuck.set()
+
+
 async def test_http_13_the_smallest_submission_counts_for_what_it_costs() -> None:
     assert connection_module._charge(Submit(1, b"")) == connection_module.LEAST_CHARGE
     assert connection_module._charge(Submit(1, bytes(5_000))) == 5_000

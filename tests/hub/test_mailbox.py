@@ -12,8 +12,9 @@ from hub.service import mailbox as mailbox_module
 from hub.store import mailboxes as mailbox_rows
 from hub.store.tables import metadata
 from protocol.address import DeskAddress
-from protocol.errors import InvalidInput, Unavailable
+from protocol.errors import InvalidInput, NotAuthenticated, Revoked, Unavailable
 from protocol.frames import Item, ItemKind
+from protocol.ids import KeyId
 from protocol.limits import DAY, HOUR
 from protocol.receipts import ReceiptKind, parse_receipt
 from protocol.slices import parse_slice
@@ -152,6 +153,49 @@ async def test_http_7_a_long_poll_ends_empty_when_its_time_is_over_or_the_hub_st
         assert await poll == (7, ())
     with pytest.raises(Unavailable):
         await hub.device(probation).read(wait=1)
+
+
+@pytest.mark.parametrize("ends", ["revoked", "certificate over"])
+async def test_http_12_a_long_poll_of_a_device_that_ceases_to_be_in_force_is_refused_at_once(
+    hub: RunningHub, ends: str
+) -> None:
+    probation, csw = hub.programme.members["reka-probation"], hub.programme.members["polje-csw"]
+    poll, other = (asyncio.create_task(hub.device(one).read(wait=50)) for one in (probation, csw))
+    await eventually(lambda: len(hub.hub.mailboxes._watchers) == 2)
+    if ends == "revoked":
+        await hub.hub.directory.append(hub.programme.revoke_device(probation))
+    else:
+        renewed = hub.programme.state_device(csw, csw.device, age=0)
+        await hub.hub.directory.append(renewed)
+        hub.clock.advance(75 * DAY)
+        hub.hub.connections.recheck()
+    async with asyncio.timeout(20):
+        with pytest.raises(Revoked if ends == "revoked" else NotAuthenticated):
+            await poll
+    assert not other.done(), "nobody else's poll is ended"
+    other.cancel()
+
+
+async def test_http_12_mail_that_comes_with_the_revocation_is_not_handed_to_who_waited(hub: RunningHub) -> None:
+    """The poll wakes because something came, and the device was revoked by then: it must get none of it."""
+    prison, probation, _ = hub.programme.members.values()
+    data = hub.programme.sender("gora-prison").seal(probation.desk).data
+    poll = asyncio.create_task(hub.device(probation).read(wait=50))
+    await eventually(lambda: bool(hub.hub.mailboxes._watchers))
+    read = hub.hub.mailboxes.read
+    revocation = hub.programme.revoke_device(probation)
+
+    async def revoked_meanwhile(device_id: KeyId, cursor: int, most: int) -> list[Item]:
+        items = await read(device_id, cursor, most)
+        if items:
+            await hub.hub.directory.append(revocation)
+        return items
+
+    hub.hub.mailboxes.read = revoked_meanwhile  # type: ignore[method-assign]
+    await hub.device(prison).submit(data)
+    async with asyncio.timeout(20):
+        with pytest.raises(Revoked):
+            await poll
 
 
 async def test_long_polls_of_one_device_are_bounded(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,10 +5,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hub.service.transaction import Transaction
+from hub.service.transaction import Change, Transaction
 from keys.verifying import verify_receipt
 from protocol.envelope import UnverifiedEnvelope, encode_envelope, parse_envelope
 from protocol.errors import (
@@ -301,6 +302,29 @@ async def test_env_17_a_directory_that_grows_between_check_and_commit_is_checked
     with pytest.raises(Revoked):
         await waiting[0]
     assert await hub.leaves() == 0
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+@pytest.mark.parametrize(("life", "ends"), [(100 * DAY, 70 * DAY), (60 * DAY, 60 * DAY)])
+async def test_env_17_what_ends_between_check_and_commit_is_refused(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch, life: int, ends: int, in_time: bool
+) -> None:
+    """The writer was busy: the sender's certificate (70 days) or the envelope is over when its turn comes."""
+    prison, probation, _ = hub.programme.members.values()
+    data = hub.programme.sender("gora-prison").seal(probation.desk, life=life).data
+    write = hub.hub.submissions._writer.write
+
+    async def written_later(change: Change[Any]) -> Any:
+        hub.clock.advance(ends - 1 if in_time else ends)
+        return await write(change)
+
+    monkeypatch.setattr(hub.hub.submissions._writer, "write", written_later)
+    if in_time:
+        await hub.hub.submissions.submit(prison.device_id, data)
+    else:
+        with pytest.raises(Expired):
+            await hub.hub.submissions.submit(prison.device_id, data)
+    assert await hub.leaves() == int(in_time)
 
 
 async def test_err_2_no_refusal_repeats_what_was_sent(hub: RunningHub) -> None:
