@@ -2,7 +2,7 @@
 """What time demands of the store: expired envelopes, and evidence past its time."""
 
 from hub.service.clockwatch import Clock
-from hub.service.transaction import Change, Finish, Transaction
+from hub.service.transaction import Change, Delivered, Finish, Transaction
 from hub.service.writer import Writer
 from hub.store import envelopes
 from hub.store.engine import Store
@@ -41,17 +41,11 @@ class ExpireDue(Change[int]):
             )
             transaction.deliver(
                 KeyId(one.sender_device),
-                {
-                    "idx": entry.index,
-                    "kind": ItemKind.NOTICE,
-                    "position": 0,
-                    "row": None,
-                    "wrap": None,
-                    "sections": 0,
-                    "size": NOTICE_SIZE,
-                },
+                {"kind": ItemKind.NOTICE, "position": 0, "row": None, "wrap": None, "sections": 0},
+                Delivered(entry, NOTICE_SIZE),
             )
         if found:
+            transaction.purged = True
             envelopes.purge(transaction.connection, [one.index for one in found])
         return lambda: len(found)
 
@@ -65,6 +59,7 @@ class ForgetOld(Change[int]):
     def apply(self, transaction: Transaction) -> Finish[int]:
         """Delete at most `AT_ONCE` entries; the answer is how many."""
         forgotten = envelopes.forget(transaction.connection, transaction.now - self.days * DAY, AT_ONCE)
+        transaction.purged |= forgotten > 0
         return lambda: forgotten
 
 

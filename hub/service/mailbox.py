@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from hub.service.receipts import Receipts
+from hub.service.tails import Tails
 from hub.service.tally import OUT, Tally
 from hub.service.transaction import Change, Finish, Transaction
 from hub.service.writer import Writer
@@ -51,11 +52,17 @@ class Mailboxes:
         self._receipts = receipts
         self._tally = tally
         self._watchers: dict[KeyId, set[asyncio.Event]] = defaultdict(set)
+        # Beside other processes this one does not see every commit.
+        self._tails = None if store.shared else Tails()
         self._closing = False
         writer.on_commit(self._wake)
 
     def _wake(self, transaction: Transaction) -> None:
-        for device in transaction.woken & self._watchers.keys():
+        if self._tails is not None and transaction.purged:
+            self._tails.clear()
+        for device in transaction.delivered.keys() & self._watchers.keys():
+            if self._tails is not None:
+                self._tails.extend(device, transaction.delivered[device], transaction.size_before(Log.AUDIT))
             for event in self._watchers[device]:
                 event.set()
 
@@ -80,6 +87,8 @@ class Mailboxes:
             watchers.discard(event)
             if not watchers:
                 self._watchers.pop(device_id, None)
+                if self._tails is not None:
+                    self._tails.drop(device_id)
 
     def close(self) -> None:
         """Send everybody who waits away with what there is."""
@@ -90,9 +99,11 @@ class Mailboxes:
 
     async def read(self, device_id: KeyId, cursor: int, most: int) -> list[Item]:
         """Return the items of `device_id` from leaf index `cursor` on: at most `most`, about 4 MiB."""
-        found = await self._store.read(
-            lambda connection: mailboxes.page(connection, device_id, cursor, most, MAX_DELIVERY)
-        )
+        found = self._tails.read(device_id, cursor, most, MAX_DELIVERY) if self._tails is not None else None
+        if found is None:
+            found = await self._store.read(
+                lambda connection: mailboxes.page(connection, device_id, cursor, most, MAX_DELIVERY)
+            )
         self._tally.add(OUT, "delivered", len(found))
         return [self._item(stored) for stored in found]
 
@@ -134,6 +145,8 @@ class Mailboxes:
         """
         while await self._writer.write(AcknowledgeUpTo(device_id, up_to)):
             pass
+        if self._tails is not None:
+            self._tails.forget(device_id, up_to)
 
     def _item(self, stored: StoredItem) -> Item:
         receipt = self._receipts.of(stored.entry)

@@ -5,7 +5,7 @@ from collections import OrderedDict
 
 from hub.store.envelopes import Entry
 from keys.signing import Ed25519Signer, sign_receipt
-from protocol.receipts import Detail, ReceiptBody
+from protocol.receipts import ReceiptBody
 
 REMEMBERED = 4_096
 """Receipts kept in memory: whoever collects soon after acceptance costs no second signature."""
@@ -31,7 +31,7 @@ class Receipts:
 
     def _body(self, entry: Entry) -> bytes:
         return ReceiptBody(
-            kind=Detail.parse(entry.detail).kind,
+            kind=entry.kind,
             origin=self._origin,
             index=entry.index,
             size=entry.size,

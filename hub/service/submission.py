@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Accepting envelopes: what a hub can check without opening anything, then one durable entry (ENV, HTTP-5)."""
 
+from functools import partial
+
 from hub.service.clockwatch import Clock
 from hub.service.directory import DirectoryLog
 from hub.service.receipts import Receipts
 from hub.service.tally import IN, Tally
-from hub.service.transaction import Change, Finish, Transaction
+from hub.service.transaction import Change, Delivered, Finish, Transaction
 from hub.service.writer import Writer
 from hub.store import blobs, envelopes
 from hub.store.engine import Store
-from hub.store.envelopes import Accepted
-from hub.store.mailboxes import bits
+from hub.store.envelopes import Accepted, Entry
+from hub.store.mailboxes import SliceParts, bits
 from hub.store.trees import Log
 from keys.verifying import verify_sender
 from protocol.envelope import UnverifiedEnvelope, parse_envelope
@@ -77,7 +79,7 @@ class AcceptEnvelope(Change[bytes]):
                 directory_root=transaction.root(Log.DIRECTORY),
             )
         )
-        self._store(transaction, entry.index)
+        self._store(transaction, entry)
         transaction.known[envelope.common.envelope_id] = Accepted(envelope.digest, envelope.sender_sig, entry)
         return lambda: self._receipts.of(entry)
 
@@ -87,8 +89,8 @@ class AcceptEnvelope(Change[bytes]):
         if named and not blobs.all_complete(transaction.connection, self.envelope.common.device_id, named):
             raise AttachmentMissing
 
-    def _store(self, transaction: Transaction, index: int) -> None:
-        envelope = self.envelope
+    def _store(self, transaction: Transaction, entry: Entry) -> None:
+        envelope, index = self.envelope, entry.index
         transaction.insert(
             envelopes.NEW_ENVELOPES,
             {
@@ -112,16 +114,33 @@ class AcceptEnvelope(Change[bytes]):
             transaction.deliver(
                 row.device_id,
                 {
-                    "idx": index,
                     "kind": ItemKind.SLICE,
                     "position": position,
                     "row": envelope.row_bytes[position],
                     "wrap": envelope.wraps[position],
                     "sections": bits(row.numbers),
-                    "size": fixed + sum(len(envelope.sections[number]) for number in row.numbers),
                 },
+                Delivered(
+                    entry,
+                    fixed + sum(len(envelope.sections[number]) for number in row.numbers),
+                    partial(_parts, envelope, position),
+                ),
             )
         blobs.claim(transaction.connection, envelope, index)
+
+
+def _parts(envelope: UnverifiedEnvelope, position: int) -> SliceParts:
+    return SliceParts(
+        common=envelope.common_bytes,
+        position=position,
+        row_hashes=envelope.row_hashes,
+        row=envelope.row_bytes[position],
+        wraps_hash=envelope.wraps_hash,
+        wrap=envelope.wraps[position],
+        section_hashes=envelope.section_hashes,
+        sections={number: envelope.sections[number] for number in envelope.rows[position].numbers},
+        sender_sig=envelope.sender_sig,
+    )
 
 
 def check_same(envelope: UnverifiedEnvelope, known: Accepted) -> None:

@@ -10,6 +10,7 @@ import secrets
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
 from sqlalchemy import Connection
@@ -18,7 +19,7 @@ from hub.service.following import Followed
 from hub.store import envelopes, mailboxes, nonces, trees
 from hub.store.engine import NAMED, News
 from hub.store.envelopes import Accepted, Entry
-from hub.store.mailboxes import Removal
+from hub.store.mailboxes import Removal, SliceParts, StoredItem
 from hub.store.statements import Many
 from hub.store.trees import Log
 from protocol.ids import ID_SIZE, EnvelopeId, KeyId
@@ -50,6 +51,21 @@ class Change(ABC, Generic[T_co]):
         """Make the change inside `transaction`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """An item that a transaction puts into a mailbox: as a row, and for whoever waits for it."""
+
+    entry: Entry
+    size: int
+    """About the bytes of the item on the wire."""
+    parts: Callable[[], SliceParts] | None = field(default=None, repr=False)
+    """Makes what the slice consists of; a notice has none."""
+
+    def item(self) -> StoredItem:
+        """Return the item as it would be read back."""
+        return StoredItem(self.entry, self.parts() if self.parts is not None else None)
+
+
 class Transaction:
     """What a group of changes does to the database; `flush` writes what was collected."""
 
@@ -76,11 +92,17 @@ class Transaction:
         wanted = {change.envelope_id for change in changes if change.envelope_id is not None}
         self.known: dict[EnvelopeId, Accepted] = envelopes.accepted(connection, wanted)
         self.used_nonces = nonces.used(connection, (change.nonce for change in changes if change.nonce is not None))
-        self.woken: set[KeyId] = set()
+        self.delivered: dict[KeyId, list[Delivered]] = defaultdict(list)
+        self.purged = False
+        """Whether items were deleted that nobody has acknowledged."""
         self._rows: dict[Many, list[dict[str, object]]] = defaultdict(list)
         self._leaves: list[dict[str, object]] = []
         self._entries: list[Entry] = []
         self._removals: list[Removal] = []
+
+    def size_before(self, log: Log) -> int:
+        """Return how many leaves `log` had before this transaction."""
+        return self._sizes[log]
 
     def size(self, log: Log) -> int:
         """Return how many leaves `log` has, with those of this transaction."""
@@ -102,7 +124,7 @@ class Transaction:
         """Append an audit leaf that commits to `detail` and names nobody (AUD-1)."""
         salt, encoded = secrets.token_bytes(SALT_SIZE), detail.encode()
         leaf = Leaf(self.now, commitment(salt, encoded), secrets.token_bytes(ID_SIZE)).encode()
-        entry = Entry(self.append(Log.AUDIT, leaf), leaf, salt, encoded)
+        entry = Entry(self.append(Log.AUDIT, leaf), leaf, salt, encoded, known_kind=detail.kind)
         self._entries.append(entry)
         return entry
 
@@ -110,10 +132,11 @@ class Transaction:
         """Collect a row to be inserted."""
         self._rows[statement].append(row)
 
-    def deliver(self, device: KeyId, row: dict[str, object]) -> None:
+    def deliver(self, device: KeyId, row: dict[str, object], item: Delivered) -> None:
         """Put an item into a mailbox; its owner is told once it is committed."""
-        self.insert(envelopes.NEW_DELIVERIES, {"device_id": device, **row})
-        self.woken.add(device)
+        row |= {"device_id": device, "idx": item.entry.index, "size": item.size}
+        self.insert(envelopes.NEW_DELIVERIES, row)
+        self.delivered[device].append(item)
 
     def remove(self, removals: Iterable[Removal]) -> None:
         """Collect acknowledged deliveries to be deleted."""
@@ -144,9 +167,9 @@ class Transaction:
     def news(self) -> News | None:
         """Return what other processes should hear of, or None."""
         directory = self.size(Log.DIRECTORY) != self._sizes[Log.DIRECTORY]
-        if not (self.woken or directory):
+        if not (self.delivered or directory):
             return None
-        return News(frozenset(device[:NAMED] for device in self.woken), self.size(Log.AUDIT), directory)
+        return News(frozenset(device[:NAMED] for device in self.delivered), self.size(Log.AUDIT), directory)
 
     def committed(self) -> None:
         """Note that it is committed."""

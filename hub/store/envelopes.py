@@ -3,14 +3,16 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, null, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, null, select, update
 
 from hub.store.statements import Many
 from hub.store.tables import delivery, detail, envelope, leaf, section
 from hub.store.trees import Log
 from protocol.frames import ItemKind
 from protocol.ids import EnvelopeId, KeyId
+from protocol.receipts import Detail, ReceiptKind
 
 
 @dataclass(slots=True)
@@ -26,6 +28,13 @@ class Entry:
     detail: bytes = field(repr=False)
     size: int = 0
     root: bytes = b""
+    known_kind: ReceiptKind | None = None
+    """What happened, where it is known without reading `detail`."""
+
+    @property
+    def kind(self) -> ReceiptKind:
+        """What happened to the envelope."""
+        return self.known_kind or Detail.parse(self.detail).kind
 
     def row(self) -> dict[str, object]:
         """Return the row of the table `detail`."""
@@ -90,9 +99,9 @@ _OLD = (
 )
 
 
-def entry_of(index: int, row: RowMapping) -> Entry:
-    """Return the entry from a row that holds `ENTRY_COLUMNS`."""
-    return Entry(index, row["leaf_bytes"], row["salt"], row["detail"], row["tree_size"], row["tree_root"])
+def entry_of(row: Row[*tuple[Any, ...]]) -> Entry:
+    """Return the entry from a row that holds `idx` and `ENTRY_COLUMNS`."""
+    return Entry(row.idx, row.leaf_bytes, row.salt, row.detail, row.tree_size, row.tree_root)
 
 
 def accepted(connection: Connection, ids: Iterable[EnvelopeId]) -> dict[EnvelopeId, Accepted]:
@@ -100,11 +109,8 @@ def accepted(connection: Connection, ids: Iterable[EnvelopeId]) -> dict[Envelope
     wanted = list(ids)
     if not wanted:
         return {}
-    rows = connection.execute(_ACCEPTED, {"ids": wanted}).mappings()
-    return {
-        EnvelopeId(row["envelope_id"]): Accepted(row["digest"], row["sender_sig"], entry_of(row["idx"], row))
-        for row in rows
-    }
+    rows = connection.execute(_ACCEPTED, {"ids": wanted})
+    return {EnvelopeId(row.envelope_id): Accepted(row.digest, row.sender_sig, entry_of(row)) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ Every function takes the device that asks; there is no other way to a row of ano
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, select, tuple_
+from sqlalchemy import Connection, Row, bindparam, delete, select, tuple_
 
 from hub.store.envelopes import ENTRY_COLUMNS, Entry, entry_of, nothing_left
 from hub.store.statements import Many
@@ -55,7 +56,21 @@ class Removal:
 
 
 _PAGE = (
-    select(delivery, envelope, *ENTRY_COLUMNS)
+    select(
+        delivery.c.idx,
+        *ENTRY_COLUMNS,
+        delivery.c.kind,
+        delivery.c.size,
+        delivery.c.sections,
+        delivery.c.position,
+        delivery.c.row,
+        delivery.c.wrap,
+        envelope.c.common,
+        envelope.c.row_hashes,
+        envelope.c.wraps_hash,
+        envelope.c.section_hashes,
+        envelope.c.sender_sig,
+    )
     .join(detail, detail.c.idx == delivery.c.idx)
     .join(leaf, (leaf.c.log == Log.AUDIT) & (leaf.c.idx == delivery.c.idx))
     .join(envelope, envelope.c.idx == delivery.c.idx, isouter=True)
@@ -95,14 +110,14 @@ def page(connection: Connection, device: KeyId, cursor: int, most: int, most_byt
     At most `most` items and `most_bytes` bytes of sections, but always the first item, whatever its size.
     """
     parameters = {"device": device, "cursor": cursor, "most": most}
-    rows = connection.execute(_PAGE, parameters).mappings().all()
-    rows = rows[: _fitting([row[delivery.c.size] for row in rows], most_bytes)]
-    pairs = [(row[delivery.c.idx], number) for row in rows for number in numbers_in(row[delivery.c.sections])]
+    rows = connection.execute(_PAGE, parameters).all()
+    rows = rows[: _fitting([row.size for row in rows], most_bytes)]
+    pairs = [(row.idx, number) for row in rows for number in numbers_in(row.sections)]
     found: dict[int, dict[int, bytes]] = defaultdict(dict)
-    if pairs:
-        for one in connection.execute(_SECTIONS, {"which": pairs}):
-            found[one.idx][one.number] = one.bytes
-    return [_item(row, found[row[delivery.c.idx]]) for row in rows]
+    for start in range(0, len(pairs), _AT_ONCE):
+        for index, number, data in connection.execute(_SECTIONS, {"which": pairs[start : start + _AT_ONCE]}):
+            found[index][number] = data
+    return [_item(row, found[row.idx]) for row in rows]
 
 
 def _fitting(sizes: Sequence[int], most_bytes: int) -> int:
@@ -115,20 +130,20 @@ def _fitting(sizes: Sequence[int], most_bytes: int) -> int:
     return len(sizes)
 
 
-def _item(row: RowMapping, sections: Mapping[int, bytes]) -> StoredItem:
-    entry = entry_of(row[delivery.c.idx], row)
-    if row[delivery.c.kind] == ItemKind.NOTICE:
+def _item(row: Row[*tuple[Any, ...]], sections: Mapping[int, bytes]) -> StoredItem:
+    entry = entry_of(row)
+    if row.kind == ItemKind.NOTICE:
         return StoredItem(entry, None)
     parts = SliceParts(
-        common=row[envelope.c.common],
-        position=row[delivery.c.position],
-        row_hashes=_split(row[envelope.c.row_hashes]),
-        row=row[delivery.c.row],
-        wraps_hash=row[envelope.c.wraps_hash],
-        wrap=row[delivery.c.wrap],
-        section_hashes=_split(row[envelope.c.section_hashes]),
+        common=row.common,
+        position=row.position,
+        row_hashes=_split(row.row_hashes),
+        row=row.row,
+        wraps_hash=row.wraps_hash,
+        wrap=row.wrap,
+        section_hashes=_split(row.section_hashes),
         sections=sections,
-        sender_sig=row[envelope.c.sender_sig],
+        sender_sig=row.sender_sig,
     )
     return StoredItem(entry, parts)
 

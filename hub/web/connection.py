@@ -31,7 +31,7 @@ QUEUE = 64
 """Frames that wait to be sent."""
 PAGE = 200
 SEND_S = 30.0
-"""Seconds in which a frame must be taken by the other side."""
+"""Seconds in which a frame, and what waits behind it, must be taken by the other side."""
 RETRY_S = 1.0
 
 
@@ -40,24 +40,28 @@ class _Ended(Exception):
 
 
 class Budget:
-    """So many bytes at a time; a single larger piece may pass alone."""
+    """So many pieces and bytes at a time, for one taker; a single larger piece may pass alone."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, pieces: int, limit: int) -> None:
+        self._pieces = pieces
         self._limit = limit
+        self._taken = 0
         self._used = 0
-        self._freed = asyncio.Condition()
+        self._freed = asyncio.Event()
 
     async def take(self, size: int) -> None:
-        """Wait until `size` bytes fit."""
-        async with self._freed:
-            await self._freed.wait_for(lambda: not self._used or self._used + size <= self._limit)
-            self._used += size
+        """Wait until one more piece of `size` bytes fits."""
+        while self._taken and (self._taken >= self._pieces or self._used + size > self._limit):
+            self._freed.clear()
+            await self._freed.wait()
+        self._taken += 1
+        self._used += size
 
-    async def give(self, size: int) -> None:
-        """Give `size` bytes back."""
-        async with self._freed:
-            self._used -= size
-            self._freed.notify_all()
+    def give(self, size: int) -> None:
+        """Give a piece of `size` bytes back."""
+        self._taken -= 1
+        self._used -= size
+        self._freed.set()
 
 
 def _charge(frame: Submit) -> int:
@@ -81,11 +85,11 @@ class Connection:
         self._submissions = submissions
         self._mailboxes = mailboxes
         self._outgoing: asyncio.Queue[bytes] = asyncio.Queue(QUEUE)
-        self._budget = Budget(IN_FLIGHT)
-        self._places = asyncio.Semaphore(AT_WORK)
+        self._budget = Budget(AT_WORK, IN_FLIGHT)
         self._up_to = -1
         self._acknowledged = asyncio.Event()
         self._unacknowledged: deque[tuple[int, int]] = deque()
+        self._window = WINDOW
         self._ending: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
 
     def end(self, code: int, reason: str) -> None:
@@ -119,7 +123,6 @@ class Connection:
                 return
             match frame:
                 case Submit():
-                    await self._places.acquire()
                     await self._budget.take(_charge(frame))
                     tasks.create_task(self._submit(frame))
                 case Acknowledge(up_to):
@@ -135,8 +138,7 @@ class Connection:
             await self._outgoing.put(await self._answer(frame))
         finally:
             # Not before the answer is queued: who does not read its answers must not go on submitting.
-            await self._budget.give(_charge(frame))
-            self._places.release()
+            self._budget.give(_charge(frame))
 
     async def _answer(self, frame: Submit) -> bytes:
         try:
@@ -156,11 +158,13 @@ class Connection:
             while True:
                 arrived.clear()
                 items = []
-                if sum(size for _, size in self._unacknowledged) < WINDOW:
+                if self._window > 0:
                     items = await self._mailboxes.read(self.device_id, cursor, PAGE)
                 if items:
                     cursor = items[-1].index + 1
-                    self._unacknowledged.append((items[-1].index, sum(len(item.data) for item in items)))
+                    size = sum(len(item.data) for item in items)
+                    self._window -= size
+                    self._unacknowledged.append((items[-1].index, size))
                     await self._outgoing.put(encode_frame(Deliver(tuple(items))))
                 else:
                     await arrived.wait()
@@ -181,7 +185,7 @@ class Connection:
                 await asyncio.sleep(RETRY_S)
                 continue
             while self._unacknowledged and self._unacknowledged[0][0] <= up_to:
-                self._unacknowledged.popleft()
+                self._window += self._unacknowledged.popleft()[1]
             self._arrived.set()
 
     async def _send(self) -> None:
@@ -189,6 +193,9 @@ class Connection:
             frame = await self._outgoing.get()
             async with asyncio.timeout(SEND_S):
                 await self._socket.send_bytes(frame)
+                # A timeout costs as much as sending; what waits already, such as the answers to one group, shares it.
+                while not self._outgoing.empty():
+                    await self._socket.send_bytes(self._outgoing.get_nowait())
 
     async def _close_when_told(self) -> None:
         code, reason = await self._ending

@@ -21,6 +21,7 @@ from hub.service import submission
 from hub.service import writer as writer_module
 from hub.service.submission import AcceptEnvelope
 from hub.service.transaction import Finish, Transaction
+from hub.store.envelopes import Entry
 from tests.bench.hubserver import HubFolder, exchanged
 from tests.bench.rounds import Extent, interleave, median_ratio
 from tests.bench.stock import SENDER, Stock
@@ -90,7 +91,7 @@ class Unaudited(AcceptEnvelope):
 
     def apply(self, transaction: Transaction) -> Finish[bytes]:
         """Store the envelope under a number of its own."""
-        self._store(transaction, next(self.indexes))
+        self._store(transaction, Entry(next(self.indexes), b"", b"", b""))
         return lambda: b""
 
 

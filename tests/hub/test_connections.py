@@ -24,6 +24,7 @@ from protocol.frames import (
     Deliver,
     Frame,
     Hello,
+    Item,
     Refused,
     Submit,
     Welcome,
@@ -31,7 +32,7 @@ from protocol.frames import (
     parse_frame,
 )
 from protocol.ids import KeyId
-from protocol.limits import DAY
+from protocol.limits import DAY, HOUR
 from tests.hub.running import RunningHub, eventually
 from tests.keys.world import device_of
 from tests.programme import open_as
@@ -134,6 +135,46 @@ async def test_http_9_what_waits_and_what_comes_is_pushed_and_acknowledged(hub: 
             lambda: not hub.hub.connections._open or not next(iter(hub.hub.connections._open))._unacknowledged
         )
     assert await hub.device(probation).items() == ()
+
+
+async def test_http_7_what_is_pushed_from_memory_is_what_is_read_back(hub: RunningHub) -> None:
+    """A watched mailbox is not read from the database again for what is committed meanwhile; nobody must notice."""
+    prison, probation, csw = hub.programme.members.values()
+    sender = hub.programme.sender("gora-prison")
+    sections = [(b"shared", [probation.desk, csw.desk]), (b"social work only", [csw.desk])]
+    async with connected(hub, probation.device) as socket, connected(hub, prison.device) as own:
+        pushed = list[Item]()
+        for _ in range(6):
+            await hub.device(prison).submit(sender.seal(probation.desk, csw.desk, sections=sections).data)
+            frame = await socket.until(Deliver)
+            assert isinstance(frame, Deliver)
+            pushed += frame.items
+        assert tuple(pushed) == await hub.device(probation).items()
+        await hub.device(csw).acknowledge(2)
+        # Expired envelopes go, and what is told of them comes the same way.
+        await hub.device(prison).submit(sender.seal(probation.desk, life=HOUR).data)
+        hub.clock.advance(2 * HOUR)
+        assert await hub.hub.expiry.expire() == 1
+        told = await own.until(Deliver)
+        assert isinstance(told, Deliver)
+        assert told.items == await hub.device(prison).items()
+
+
+async def test_http_11_what_has_expired_is_pushed_no_more(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "WINDOW", 1)
+    prison, probation, _ = hub.programme.members.values()
+    sender = hub.programme.sender("gora-prison")
+    async with connected(hub, probation.device) as socket:
+        for life in (DAY, HOUR, DAY):
+            await hub.device(prison).submit(sender.seal(probation.desk, life=life).data)
+        first = await socket.until(Deliver)
+        hub.clock.advance(2 * HOUR)
+        assert await hub.hub.expiry.expire() == 1
+        await socket.send(Acknowledge(0))
+        second = await socket.until(Deliver)
+        assert isinstance(first, Deliver)
+        assert isinstance(second, Deliver)
+        assert [item.index for item in (*first.items, *second.items)] == [0, 2]
 
 
 async def test_http_7_what_was_pushed_and_not_acknowledged_is_pushed_again(hub: RunningHub) -> None:
@@ -345,16 +386,27 @@ async def test_connections_of_one_device_are_bounded(hub: RunningHub, monkeypatc
 
 
 async def test_what_is_worked_on_at_once_is_bounded_in_bytes() -> None:
-    budget = Budget(10)
+    budget = Budget(3, 10)
     await budget.take(6)
     second = asyncio.create_task(budget.take(6))
     await asyncio.sleep(0)
     assert not second.done()
-    await budget.give(6)
+    budget.give(6)
     await second
-    await budget.give(6)
+    budget.give(6)
     # A single larger piece may pass alone.
     await budget.take(100)
+
+
+async def test_what_is_worked_on_at_once_is_bounded_in_number() -> None:
+    budget = Budget(2, 1_000)
+    await budget.take(1)
+    await budget.take(1)
+    third = asyncio.create_task(budget.take(1))
+    await asyncio.sleep(0)
+    assert not third.done()
+    budget.give(1)
+    await third
 
 
 async def test_http_13_who_reads_no_answers_cannot_go_on_submitting(
