@@ -53,11 +53,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say which databases the tests ran on, also when one is missing."""
+    """Say which databases the tests ran on, also when one is missing, and the figures that full runs report."""
     used = postgres.described()
     terminalreporter.write_line(f"Databases: SQLite {sqlite3.sqlite_version}; PostgreSQL: {used}.")
     if used == "none":
         terminalreporter.write_line(f"NOT TESTED ON POSTGRESQL: install it, or set {postgres.URL_VARIABLE}.", red=True)
+    for outcome in ("passed", "failed"):
+        for finished in terminalreporter.getreports(outcome):
+            for name, value in getattr(finished, "user_properties", ()):
+                if name == "figure":
+                    terminalreporter.write_line(str(value))
 
 
 @pytest.fixture(scope="session")

@@ -146,7 +146,8 @@ async def test_aud_3_nobody_is_answered_before_the_server_has_committed(behind: 
 
     behind.proxy.rule = hold
     sending = asyncio.create_task(behind.submit(sealed))
-    await held.wait()
+    async with asyncio.timeout(60):
+        await held.wait()
     assert await behind.stored() == 2
     await asyncio.sleep(0.1)
     assert not sending.done()

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -54,6 +55,8 @@ class HubProcess:
         self.pid = 0
 
     async def __aenter__(self) -> Self:
+        # A file takes whatever hundreds of hubs say; a pipe that nobody reads would stop them.
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -61,7 +64,7 @@ class HubProcess:
             str(self.config),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stderr=self._errors,
             cwd=ROOT,
             env=environment(),
             start_new_session=True,
@@ -76,14 +79,15 @@ class HubProcess:
         # The program and the hub it may still have started, both ours and in a group of their own.
         os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.communicate()
+        self._errors.close()
 
     async def _said(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         async with asyncio.timeout(30):
             line = await self._process.stdout.readline()
         if not line:
-            assert self._process.stderr is not None
-            raise AssertionError((await self._process.stderr.read()).decode())
+            self._errors.seek(0)
+            raise AssertionError(self._errors.read().decode()[-4_000:])
         said: dict[str, Any] = json.loads(line)
         return said
 

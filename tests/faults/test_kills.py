@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults 1, 8 and 9, promise 1: what was answered with a receipt survives a kill at any moment, once.
+
+The quick tests take one set of hubs through all of it; the full ones have the figures of the promise.
+"""
+
+import asyncio
+import random
+import shutil
+import signal
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.hubs import RealHub, Site, site
+from tests.faults.load import Load
+from tests.faults.storm import GRACE_S, storm
+from tests.hub.process import HubProcess
+from tests.postgres import Server, database, new_folder, programs
+
+STEPS = ("before-commit", "after-commit", "after-guard", "after-sign")
+
+
+async def kill_at_each_step(one: Site, chance: random.Random) -> None:
+    """Kill a hub at each named step of the writer, under load: before and after commit, guard and signature."""
+    hub = one.hubs[0]
+    assert isinstance(hub, HubProcess)
+    await one.stop(hub)
+    async with Load(one) as load:
+        for step in STEPS:
+            await hub.start(step, chance.randint(1, 5))
+            assert await hub.ended() == -signal.SIGKILL
+        await one.restart(hub)
+        await load.until_more(3)
+
+
+def told(one: Site, load: Load) -> str:
+    """Return what is reported of a run."""
+    sent, receipts = len(one.history.sent), len(one.history.receipts)
+    text = f"{receipts} of {sent} acknowledged, 0 lost, 0 twice, {sum(load.refused.values())} tries refused"
+    if one.restarts:
+        median, worst = statistics.median(one.restarts), max(one.restarts)
+        text += f"; {len(one.restarts)} restarts, median {median:.2f} s, worst {worst:.2f} s"
+    return text
+
+
+async def kill_at_random(one: Site, kills: int, chance: random.Random) -> str:
+    """Kill a hub 0 to 400 ms after the last one was back, under load; the other one, if any, serves on."""
+    async with Load(one) as load:
+        await load.until_more(5)
+        for _ in range(kills):
+            await asyncio.sleep(chance.uniform(0, 0.4))
+            victim = chance.choice(one.hubs)
+            await one.kill(victim)
+            if len(one.hubs) > 1:
+                await load.until_more(3)
+            await one.restart(victim)
+        await load.until_more(5)
+    return told(one, load)
+
+
+async def test_promise_1_a_hub_on_sqlite_is_killed_and_restarted_and_loses_nothing(
+    tmp_path: Path, chance: random.Random
+) -> None:
+    async with site(tmp_path, None) as one:
+        await kill_at_each_step(one, chance)
+        await kill_at_random(one, 2, chance)
+        await storm(one, 2, 1.0, 50, chance)
+        await one.settle()
+
+
+async def test_promise_1_aud_8_one_of_two_processes_is_killed_and_the_clients_move_over(
+    tmp_path: Path, postgres_url: str, chance: random.Random
+) -> None:
+    """They race for one log all the time, and its leaves have no gap."""
+    async with site(tmp_path, postgres_url, count=2) as two:
+        await kill_at_each_step(two, chance)
+        await kill_at_random(two, 2, chance)
+        await two.settle()
+
+
+@pytest.mark.full
+async def test_promise_1_two_hundred_kills_on_sqlite(
+    tmp_path: Path, chance: random.Random, report: Callable[[str], None]
+) -> None:
+    async with site(tmp_path, None, real=True) as one:
+        found = await kill_at_random(one, 200, chance)
+        await one.settle()
+        report(f"200 kills of a hub on SQLite: {found}")
+        assert statistics.median(one.restarts) < 2
+
+
+@pytest.mark.full
+async def test_promise_1_a_hundred_kills_of_one_of_two_processes(
+    tmp_path: Path, postgres_url: str, chance: random.Random, report: Callable[[str], None]
+) -> None:
+    async with site(tmp_path, postgres_url, count=2, real=True) as two:
+        found = await kill_at_random(two, 100, chance)
+        await two.settle()
+        report(f"100 kills of one of two hubs on PostgreSQL: {found}")
+        assert statistics.median(two.restarts) < 2
+
+
+@pytest.mark.full
+async def test_promise_1_thirty_restarts_in_a_minute_lose_nothing(
+    tmp_path: Path, place: str | None, chance: random.Random, report: Callable[[str], None]
+) -> None:
+    async with site(tmp_path, place, real=True) as one:
+        found = await storm(one, 30, 60, 200, chance)
+        await one.settle()
+    report(f"Restart storm on {'PostgreSQL' if place else 'SQLite'}: {found.told}")
+    assert statistics.median(found.stops) <= GRACE_S
+
+
+@pytest.mark.full
+async def test_promise_1_twenty_rounds_of_kills_at_each_step(
+    tmp_path: Path, place: str | None, chance: random.Random
+) -> None:
+    async with site(tmp_path, place, count=2 if place else 1) as hubs:
+        for _ in range(20):
+            await kill_at_each_step(hubs, chance)
+        await hubs.settle()
+
+
+@pytest.mark.full
+async def test_aud_8_two_processes_race_for_a_minute(
+    tmp_path: Path, postgres_url: str, report: Callable[[str], None]
+) -> None:
+    async with site(tmp_path, postgres_url, count=2, real=True) as two:
+        async with Load(two) as load, Load(two) as others:
+            await asyncio.sleep(60)
+        assert not load.refused + others.refused
+        await two.settle()
+    report(f"Two hubs raced on PostgreSQL for 60 s: {load.answered} and {others.answered} accepted into one log")
+
+
+@pytest.mark.full
+async def test_a_second_program_on_the_same_sqlite_file_is_refused_while_the_first_serves(tmp_path: Path) -> None:
+    async with site(tmp_path, None) as one, RealHub(one.configs[0]) as second:
+        async with Load(one) as load:
+            for _ in range(3):
+                await load.until_more(3)
+                with pytest.raises(AssertionError, match="Another hub process uses this data directory"):
+                    await second.start()
+            await load.until_more(3)
+        assert not load.refused
+        await one.settle()
+
+
+async def kill_servers(folder: Path, kills: int, chance: random.Random) -> str:
+    """Kill the PostgreSQL server itself under load, start it again, and let the hubs find it again."""
+    if programs() is None:
+        pytest.skip("there are no programs of PostgreSQL here")
+    place = new_folder()
+    server = Server(place / "server")
+    server.create()
+    server.start()
+    found_again = list[float]()
+    try:
+        async with database(server.url) as url, site(folder, url, count=2) as two:
+            async with Load(two) as load:
+                for _ in range(kills):
+                    await load.until_more(3)
+                    await asyncio.sleep(chance.uniform(0, 0.4))
+                    server.kill()
+                    await asyncio.to_thread(server.start)
+                    begin = time.monotonic()
+                    await load.until_more(1)
+                    found_again.append(time.monotonic() - begin)
+            await two.settle()
+            return (
+                f"{told(two, load)}; served again {statistics.median(found_again):.2f} s after the server is back "
+                f"(median; worst {max(found_again):.2f} s)"
+            )
+    finally:
+        server.stop()
+        shutil.rmtree(place)
+
+
+async def test_http_5_the_server_is_killed_and_what_was_not_answered_is_accepted_once(
+    tmp_path: Path, chance: random.Random
+) -> None:
+    """The outcome of a commit that was cut off is unknown; the same bytes again find out."""
+    await kill_servers(tmp_path, 1, chance)
+
+
+@pytest.mark.full
+async def test_http_5_fifty_kills_of_the_server(
+    tmp_path: Path, chance: random.Random, report: Callable[[str], None]
+) -> None:
+    report("50 kills of the PostgreSQL server: " + await kill_servers(tmp_path, 50, chance))
