@@ -53,6 +53,7 @@ _ORIGIN = {
 
 SEND_HANDOVER = Operation(
     id="sendHandover",
+    created="/v1/handovers/{id}",
     method=Method.POST,
     path="/v1/handovers",
     summary="Send a handover package to one or more desks.",
@@ -99,6 +100,7 @@ SEND_HANDOVER = Operation(
 )
 LIST_HANDOVERS = Operation(
     id="listHandovers",
+    following=("next_cursor", "cursor"),
     method=Method.GET,
     path="/v1/handovers",
     summary="List handovers sent and received, newest first.",

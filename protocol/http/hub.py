@@ -214,6 +214,7 @@ GET_DIRECTORY_HEAD = Operation(
 )
 LIST_DIRECTORY_STATEMENTS = Operation(
     id="listDirectoryStatements",
+    following=("next_index", "from_index"),
     method=Method.GET,
     path="/v1/directory/statements",
     summary="List the directory log's statements, to be replayed and verified by the reader.",
@@ -225,6 +226,7 @@ LIST_DIRECTORY_STATEMENTS = Operation(
 )
 SUBMIT_STATEMENT = Operation(
     id="submitStatement",
+    created="/v1/directory/statements?from_index={index}",
     method=Method.POST,
     path="/v1/directory/statements",
     summary="Append a signed statement to the directory log.",
@@ -239,6 +241,7 @@ SUBMIT_STATEMENT = Operation(
 )
 REGISTER_CODE = Operation(
     id="registerCode",
+    created="/v1/enrolment/requests/{code_id}",
     method=Method.POST,
     path="/v1/enrolment/codes",
     summary="Register an enrolment code, signed by its authority.",

@@ -98,6 +98,16 @@ def _success(operation: Operation, refs: Refs) -> Schema:
     response: Schema = {"description": "Switching to the websocket." if operation.socket else "Done."}
     if operation.response is not None:
         response["content"] = _content(operation.response, operation.example.response, refs)
+    headers = {}
+    if operation.created:
+        headers["Location"] = {"description": "Where it is now.", "schema": {"type": "string"}}
+    if operation.following:
+        headers["Link"] = {
+            "description": 'The next page, rel="next"; absent on the last.',
+            "schema": {"type": "string"},
+        }
+    if headers:
+        response["headers"] = headers
     return response
 
 

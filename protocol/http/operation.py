@@ -15,6 +15,8 @@ from protocol.errors import (
     InternalError,
     InvalidInput,
     MalformedRequest,
+    MethodNotAllowed,
+    MisdirectedRequest,
     NotAuthenticated,
     ThroughcareError,
     TooLarge,
@@ -76,8 +78,10 @@ class Operation:
     `id` is camelCase and unique. `path` starts with `/v1`; the names in braces are described by `parameters`.
     `request` and `response` say what the bodies are. `errors` are those beyond what any operation may answer.
     At most `limit` bytes of a request body are read, and at most `answer_limit` of an answer, which a caller
-    awaits for `timeout_s` seconds. `socket` marks a websocket. A `streamed` body, in either direction, is never held
-    whole: its media type is `Media.BYTES`.
+    awaits for `timeout_s` seconds. `created` is where to find what the operation made, with fields of the answer in
+    braces (`Location`); `following` names the answer's field that holds the place of the next page, and the query
+    parameter that takes it (`Link`, rel="next"). `socket` marks a websocket. A `streamed` body, in either direction,
+    is never held whole: its media type is `Media.BYTES`.
     """
 
     id: str
@@ -96,6 +100,8 @@ class Operation:
     limit: int = JSON_LIMIT
     answer_limit: int = 4 << 20
     timeout_s: int = 30
+    created: str = ""
+    following: tuple[str, str] | None = None
     socket: bool = False
     streamed: bool = False
     example: Example = field(default_factory=Example)
@@ -103,7 +109,14 @@ class Operation:
     @property
     def all_errors(self) -> tuple[type[ThroughcareError], ...]:
         """Return every error that this operation may answer, without repetition, by status."""
-        found: set[type[ThroughcareError]] = {MalformedRequest, InternalError, Unavailable, *self.errors}
+        found: set[type[ThroughcareError]] = {
+            MalformedRequest,
+            MethodNotAllowed,
+            MisdirectedRequest,
+            InternalError,
+            Unavailable,
+            *self.errors,
+        }
         if self.auth is not Auth.NONE:
             found |= {NotAuthenticated, Forbidden}
         if self.request is not None:

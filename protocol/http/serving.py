@@ -8,12 +8,13 @@ anywhere becomes one problem document (HTTP-3).
 
 import time
 from base64 import b32encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from secrets import token_bytes
 from typing import Any, TypeVar
 
 from aiohttp import web
+from pydantic import BaseModel
 
 from protocol.errors import (
     InternalError,
@@ -155,7 +156,7 @@ def _route(
         answer = await handler(call)
         if isinstance(answer.body, AsyncIterator):
             return await _stream(request, exchange, operation, answer, answer.body)
-        return _response(operation, answer)
+        return _response(operation, answer, request)
 
     return route
 
@@ -170,13 +171,14 @@ def _socket_route(
     return route
 
 
-def _response(operation: Operation, answer: Answer) -> web.Response:
+def _response(operation: Operation, answer: Answer, request: web.Request) -> web.Response:
     body, media = answer.body, operation.response
     headers = dict(answer.headers)
     if isinstance(media, type):
         if not isinstance(body, media):
             raise TypeError("the handler's answer is not of its operation's response model")
         content = body.model_dump_json().encode()
+        headers.update(_places(operation, body, request))
         return web.Response(status=operation.status, body=content, content_type="application/json", headers=headers)
     if media is None:
         if body is not None:
@@ -185,6 +187,18 @@ def _response(operation: Operation, answer: Answer) -> web.Response:
     if not isinstance(body, bytes):
         raise TypeError("the handler's answer is not bytes")
     return web.Response(status=operation.status, body=body, content_type=media.value, headers=headers)
+
+
+def _places(operation: Operation, body: BaseModel, request: web.Request) -> Iterator[tuple[str, str]]:
+    """Yield where to find what was made, and the page that follows this one."""
+    if operation.created or operation.following:
+        values = body.model_dump(mode="json")
+        if operation.created:
+            yield "Location", operation.created.format_map(values)
+        if operation.following:
+            name, parameter = operation.following
+            if values[name] is not None:
+                yield "Link", f'<{request.rel_url.update_query({parameter: str(values[name])})}>; rel="next"'
 
 
 async def _stream(

@@ -138,6 +138,7 @@ LIST_DESKS = Operation(
 )
 LIST_QUARANTINE = Operation(
     id="listQuarantine",
+    following=("next_cursor", "cursor"),
     method=Method.GET,
     path="/v1/quarantine",
     summary="List what came and could not be taken in, with the reason.",

@@ -101,6 +101,35 @@ async def test_a_handover_goes_all_the_way_through_the_typed_client(served: Serv
     assert view.sections[0].body["family_name"] == PLANTED
 
 
+async def test_what_was_made_is_found_where_the_answer_says(served: Served, world: World) -> None:
+    body = request(world.probation.desk).model_dump_json().encode()
+    headers = {
+        "Authorization": f"Bearer {served.token}",
+        "Content-Type": "application/json",
+        "Idempotency-Key": key(),
+    }
+    async with served.session.post(f"{served.url}/v1/handovers", data=body, headers=headers) as answer:
+        assert answer.status == 202
+        made = answer.headers["Location"]
+        assert made == f"/v1/handovers/{(await answer.json())['id']}"
+        assert "Link" not in answer.headers
+    async with served.session.get(served.url + made, headers=headers) as answer:
+        assert answer.status == 200
+
+
+async def test_a_list_is_walked_by_the_links_of_its_pages(served: Served, world: World) -> None:
+    sent = [(await served.client.send(request(world.probation.desk), idempotency_key=key())).id for _ in range(3)]
+    authorized = {"Authorization": f"Bearer {served.token}"}
+    found, following = list[str](), f"{served.url}/v1/handovers?direction=sent&limit=1"
+    while following:
+        async with served.session.get(following, headers=authorized) as answer:
+            found += [item["id"] for item in (await answer.json())["items"]]
+            link = answer.links.get("next")
+            following = str(link["url"]) if link else ""
+            assert not following or "limit=1" in following
+    assert found == [ids.text(Kind.MESSAGE, one) for one in reversed(sent)]
+
+
 # Who may call
 
 

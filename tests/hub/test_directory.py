@@ -138,6 +138,24 @@ async def test_the_directory_survives_a_restart(tmp_path: Path) -> None:
         assert await submit(hub, programme.statements[5]) == 5
 
 
+async def test_a_statement_is_found_where_the_answer_says_and_the_log_is_walked_by_links(hub: RunningHub) -> None:
+    statement = hub.programme.add_prekey(hub.programme.members["gora-prison"], epoch=2)
+    body = api.StatementSubmission(statement=statement).model_dump_json().encode()
+    json = {"Content-Type": "application/json"}
+    async with hub.session.post(f"{hub.url}/v1/directory/statements", data=body, headers=json) as answer:
+        assert answer.status == 201
+        made, index = answer.headers["Location"], (await answer.json())["index"]
+    async with hub.session.get(hub.url + made) as answer:
+        assert len((await answer.json())["items"]) == 1
+    seen, following = 0, f"{hub.url}/v1/directory/statements?limit=4"
+    while following:
+        async with hub.session.get(following) as answer:
+            seen += len((await answer.json())["items"])
+            link = answer.links.get("next")
+            following = str(link["url"]) if link else ""
+    assert seen == index + 1
+
+
 async def test_dir_16_a_signer_adds_only_so_many_statements_a_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
