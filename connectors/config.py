@@ -4,40 +4,29 @@
 Who the connector is (agency, desks, hub, pinned root) is not set here: enrolment wrote it beside the keys.
 """
 
-import ipaddress
-import re
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
 from protocol.errors import ConfigurationError
 from protocol.http.calling import base_url
-from protocol.settings import ConfigPath, Loaded, Section, Settings
+from protocol.settings import (
+    ConfigPath,
+    Loaded,
+    LogSection,
+    Profile,
+    RootFingerprint,
+    Section,
+    Settings,
+    is_loopback,
+)
 from protocol.settings import load as load_text
 
 OTHER_PROGRAMS: Final = frozenset({"hub", "store", "tls", "retention"})
 """Sections of the hub, which may stand in the same file."""
-
-
-class Profile(StrEnum):
-    """What the installation is for."""
-
-    DEMO = "demo"
-    PRODUCTION = "production"
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether `host` is an address of the loopback interface, or the name localhost."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _loopback(host: str) -> str:
@@ -62,12 +51,6 @@ def _hub_url(url: str) -> str:
         raise ValueError(error.detail) from None
 
 
-def _fingerprint(text: str) -> str:
-    if not re.fullmatch(r"[0-9a-f]{64}", text):
-        raise ValueError("a root fingerprint has 64 characters of 0-9 and a-f")
-    return text
-
-
 class ConnectorSection(Section):
     """`[connector]`: where the installation lives and how it talks."""
 
@@ -82,7 +65,7 @@ class ConnectorSection(Section):
     profile: Profile = Field(
         Profile.PRODUCTION, description="demo or production; production refuses a hub that is not reached by https."
     )
-    root_fingerprint: Annotated[str, AfterValidator(_fingerprint)] | None = Field(
+    root_fingerprint: RootFingerprint | None = Field(
         None,
         description="The programme root's fingerprint, if it is to be checked once more against the one that "
         "enrolment pinned.",
@@ -124,15 +107,6 @@ class ConnectorSection(Section):
     )
     message_days: int = Field(
         180, ge=1, le=366, description="Days after which a message that nobody opened is given up, visibly."
-    )
-
-
-class LogSection(Section):
-    """`[log]`: the running log, which is not the evidence."""
-
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
-    form: Literal["auto", "json", "text"] = Field(
-        "auto", description="json lines, text for people, or auto: text on a terminal."
     )
 
 

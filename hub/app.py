@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from sqlalchemy import Connection, text
 
-from hub.config import BLOBS_NAME, GUARD_NAME, HubSettings, is_loopback, pinned_root
+from hub.config import BLOBS_NAME, GUARD_NAME, HubSettings, pinned_root
 from hub.jobs.housekeeping import Housekeeping
 from hub.logs import Event, Log, where
 from hub.migrations import migrate
@@ -54,6 +54,7 @@ from protocol.errors import StoreBehind, StoreFailed
 from protocol.http.hub import HUB_OPERATIONS, LogIdentity
 from protocol.http.serving import LOCAL_HOSTS, Exchange, Serving, bind_all
 from protocol.limits import CLOCK_SKEW
+from protocol.settings import is_loopback
 
 STOP_S = 2.5
 """Seconds that all that waits has to be committed when the hub stops."""

@@ -1,18 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hub's configuration: what can be set, what it means, and what the production profile refuses."""
 
-import ipaddress
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
 from protocol.errors import ConfigurationError
 from protocol.limits import HASH, MAX_LIFE
-from protocol.settings import ConfigPath, Loaded, Section, Settings, load
+from protocol.settings import (
+    ConfigPath,
+    Loaded,
+    LogSection,
+    Profile,
+    RootFingerprint,
+    Section,
+    Settings,
+    is_loopback,
+    load,
+)
 
 DATABASE_NAME = "hub.db"
 GUARD_NAME = "hub.guard"
@@ -22,22 +30,6 @@ OTHER_PROGRAMS = ("connector", "ui", "matrix")
 
 _LEAST_RETENTION_DAYS = MAX_LIFE // 86_400_000 + 34
 """A replay must be known as such for the whole life of an envelope, and a month longer."""
-
-
-class Profile(StrEnum):
-    """`demo` runs on one machine with throw-away keys; `production` refuses what only a demo may do."""
-
-    DEMO = "demo"
-    PRODUCTION = "production"
-
-
-def _fingerprint(value: str) -> str:
-    try:
-        if len(bytes.fromhex(value)) == HASH and value == value.lower():
-            return value
-    except ValueError:
-        pass
-    raise ValueError("write the root fingerprint as 64 lower-case hexadecimal digits")
 
 
 def _url(value: str) -> str:
@@ -71,7 +63,7 @@ class HubSection(Section):
     profile: Profile = Field(
         Profile.PRODUCTION, description="demo or production; production refuses demo keys and plain HTTP."
     )
-    root_fingerprint: Annotated[str, AfterValidator(_fingerprint)] | None = Field(
+    root_fingerprint: RootFingerprint | None = Field(
         None,
         description="The programme root's fingerprint, received from the authority by hand. The hub does not run "
         "without it, and accepts no other directory.",
@@ -156,15 +148,6 @@ class RetentionSection(Section):
     )
 
 
-class LogSection(Section):
-    """`[log]`: the running log, which is not the evidence."""
-
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
-    form: Literal["auto", "json", "text"] = Field(
-        "auto", description="json lines, text for people, or auto: text on a terminal."
-    )
-
-
 class HubSettings(Settings):
     """Everything that can be set for a hub."""
 
@@ -208,16 +191,6 @@ def check(settings: HubSettings) -> None:
         )
     if hub.public_url is None or not hub.public_url.startswith("https://"):
         raise ConfigurationError("In production hub.public_url must be set, and begin with https://.")
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether `host` is an address of the loopback interface, or the name localhost."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def pinned_root(settings: HubSettings) -> bytes:

@@ -15,7 +15,7 @@ import aiohttp
 from cryptography import x509
 from sqlalchemy import Connection
 
-from hub.config import DATABASE_NAME, GUARD_NAME, HubSettings, Profile, pinned_root
+from hub.config import DATABASE_NAME, GUARD_NAME, HubSettings, pinned_root
 from hub.migrations import NEWEST, revision_of
 from hub.service.guard import Guard
 from hub.service.logcheck import NEXT, check_logs, origins_of
@@ -34,6 +34,7 @@ from protocol.http.calling import new_session
 from protocol.http.reaching import Way, examine_health, examine_way
 from protocol.ids import KeyId
 from protocol.limits import CLOCK_SKEW, DAY
+from protocol.settings import Profile
 
 LITTLE_FREE = 4 << 30
 """Bytes of free disk below which it is time to make room."""

@@ -8,6 +8,7 @@ are wanted together: every value remembers where it came from (`explain`), an un
 a suggestion, and no message ever repeats a value, since it may be a secret typed into the wrong place.
 """
 
+import ipaddress
 import json
 import re
 import tomllib
@@ -16,9 +17,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar, get_origin
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic.fields import FieldInfo
 
 from protocol.errors import ConfigurationError
@@ -43,8 +44,43 @@ def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
     return Path(base) / path if base is not None else path
 
 
+class Profile(StrEnum):
+    """`demo` runs on one machine with throw-away keys; `production` refuses what only a demo may do."""
+
+    DEMO = "demo"
+    PRODUCTION = "production"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether `host` is an address of the loopback interface, or the name localhost."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _fingerprint(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise ValueError("write the root fingerprint as 64 lower-case hexadecimal digits")
+    return text
+
+
+RootFingerprint = Annotated[str, AfterValidator(_fingerprint)]
+"""The programme root's fingerprint as people copy it (DIR-4)."""
+
 ConfigPath = Annotated[Path, AfterValidator(_beside_the_file)]
 """A path; a relative one counts from the directory of the configuration file."""
+
+
+class LogSection(Section):
+    """`[log]`: the running log, which is not the evidence."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
+    form: Literal["auto", "json", "text"] = Field(
+        "auto", description="json lines, text for people, or auto: text on a terminal."
+    )
 
 
 class Origin(StrEnum):

@@ -9,13 +9,14 @@ import click
 
 from connectors.cli.passphrase import read_passphrase
 from connectors.cli.voice import Voice, speaks
-from connectors.config import Profile, check_hub_url, load
+from connectors.config import check_hub_url, load
 from connectors.enrolment.configuration import write_configuration
 from connectors.enrolment.visit import now_ms, visiting
 from connectors.installation import Enrolment, open_installation
 from keys.backupfile import make_backup_key, open_backup_key, read_backup_public
 from keys.sealedfile import CONNECTOR, SMALL
 from protocol.http.fields import format_time
+from protocol.settings import Profile
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)

@@ -10,9 +10,9 @@ import click
 
 from connectors.cli.failures import advising
 from connectors.cli.voice import Voice, speaks, table
-from connectors.config import ConnectorSettings, Profile, load
+from connectors.config import ConnectorSettings, load
 from protocol.errors import ConfigurationError
-from protocol.settings import Explanation, Loaded, render_example
+from protocol.settings import Explanation, Loaded, Profile, render_example
 from protocol.settings import explain as explain_key
 
 FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))

@@ -10,7 +10,6 @@ import click
 from connectors.cli.failures import then
 from connectors.cli.passphrase import read_passphrase
 from connectors.cli.voice import Voice, speaks
-from connectors.config import Profile
 from connectors.enrolment import application
 from connectors.enrolment.application import Application
 from connectors.enrolment.configuration import write_configuration
@@ -21,6 +20,7 @@ from keys.sealedfile import CONNECTOR, SMALL
 from protocol.enrolment import parse_code
 from protocol.errors import ConfigurationError, Unavailable
 from protocol.ids import Kind, text
+from protocol.settings import Profile
 
 _MAX_CODE_FILE = 16 * 1024
 _LOOK_EVERY_S = 2

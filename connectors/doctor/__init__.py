@@ -5,12 +5,13 @@ It changes nothing, and works beside a running connector. What it looks at comes
 keys, the store, the way to the hub, the directory, what waits. A step that cannot be taken is said to be skipped.
 """
 
-from connectors.config import ConnectorSection, Profile
+from connectors.config import ConnectorSection
 from connectors.doctor.files import examine_disk, examine_keys, examine_secrets, examine_store
 from connectors.doctor.network import examine_hub
 from connectors.doctor.standing import examine_standing
 from connectors.timing import Clock, system_clock
 from protocol.diagnosis import Finding, fine, skipped, warning
+from protocol.settings import Profile
 
 
 async def examine(settings: ConnectorSection, clock: Clock = system_clock) -> list[Finding]:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from connectors.config import Profile
+from protocol.settings import Profile
 
 CONFIG_FILE: Final = "connector.toml"
 

@@ -11,7 +11,6 @@ from typing import Final
 
 from connectors.authority import approval, invitation
 from connectors.authority.office import Office, create_office, read_hub_facts
-from connectors.config import Profile
 from connectors.enrolment import application
 from connectors.enrolment.application import Application
 from connectors.enrolment.configuration import write_configuration
@@ -25,6 +24,7 @@ from keys.signing import HybridSigner
 from protocol.enrolment import parse_code
 from protocol.errors import EnrolmentRefused
 from protocol.limits import DAY
+from protocol.settings import Profile
 
 _APPROVERS: Final = (1, 2)
 _OWN_STATEMENTS: Final = 2

@@ -10,12 +10,13 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from hub.config import DATABASE_NAME, GUARD_NAME, HubSettings, Profile
+from hub.config import DATABASE_NAME, GUARD_NAME, HubSettings
 from keys.passphrasefile import read_passphrase_file
 from keys.privatefile import read_private, write_private
 from keys.sealedfile import SMALL, open_file, seal_file
 from keys.signing import SEED_SIZE, Ed25519Signer
 from protocol.errors import ConfigurationError, KeystoreError
+from protocol.settings import Profile
 
 SEALED_NAME = "signing-keys.sealed"
 CREDENTIAL_NAME = "throughcare-hub-keys"

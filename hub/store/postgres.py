@@ -22,11 +22,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from hub.config import StoreSection, is_loopback
+from hub.config import StoreSection
 from hub.store.engine import NAMED, ConnectionLost, News, Store
 from hub.store.lock import ProcessLock
 from keys.privatefile import read_private
 from protocol.errors import ConfigurationError, StoreFailed, StoreFull, Unavailable
+from protocol.settings import is_loopback
 
 T = TypeVar("T")
 

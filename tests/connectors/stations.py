@@ -14,7 +14,7 @@ from pathlib import Path
 
 import aiohttp
 
-from connectors.config import ConnectorSection, Profile
+from connectors.config import ConnectorSection
 from connectors.hub_client import HubLink, PollingLink
 from connectors.installation import (
     DEVICE_ED25519,
@@ -46,6 +46,7 @@ from protocol.handover import HandoverPackage, Moved, PackageSection, Priority, 
 from protocol.http.calling import new_session
 from protocol.http.handovers import HandoverQueued, HandoverRequest, HandoverView, MessageState
 from protocol.ids import MessageId
+from protocol.settings import Profile
 from tests.hub.running import KEYS, RunningHub
 from tests.keys.world import seed
 from tests.programme import Member, Programme

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from connectors.config import ConnectorSection, Profile
+from connectors.config import ConnectorSection
 from connectors.doctor import examine
 from connectors.installation import write_enrolment
 from connectors.store.engine import DATABASE_FILE
 from protocol.diagnosis import Condition, Finding
 from protocol.limits import DAY, HOUR, MINUTE
+from protocol.settings import Profile
 from tests.connectors.conftest import World
 from tests.connectors.lyinghub import LyingHub
 from tests.connectors.stations import PASSPHRASE, Station, install

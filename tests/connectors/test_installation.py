@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from connectors.config import ConnectorSection, Profile
+from connectors.config import ConnectorSection
 from connectors.installation import ENROLMENT_FILE, open_installation, read_enrolment, write_enrolment
 from connectors.parts import hub_url
 from protocol.errors import ConfigurationError, InvalidInput, KeystoreError
 from protocol.ids import OfficerId
 from protocol.sections import ActorKind
+from protocol.settings import Profile
 from tests.connectors.stations import PASSPHRASE, enrolment_of, install
 from tests.programme import Programme, make_programme
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from hub.app import Hub
-from hub.config import HubSettings, Profile, check, is_loopback, load_settings, pinned_root
+from hub.config import HubSettings, check, load_settings, pinned_root
 from hub.logs import make_log
 from hub.service.signingkeys import SEALED_NAME, create_keys, open_keys, public_document, write_public
 from protocol.errors import ConfigurationError, KeystoreError
-from protocol.settings import load
+from protocol.settings import Profile, is_loopback, load
 from tests.hub.running import KEYS, make_settings, settings_text
 from tests.programme import make_programme
 
