@@ -271,11 +271,14 @@ class Loops:
             await requests.forget_old(tx, self._clock())
             await pruning.forget_attempts(tx, self._clock())
             await pruning.forget_replays(tx, self._clock())
+            await pruning.forget_resealed(tx, self._clock())
             dropped = await pruning.bound_quarantine(tx)
         if dropped:
             self._log.event("quarantine-full", count=dropped)
         await self._parts.attachments.sweep()
         await self._look()
+        if await self._parts.resealing.follow_silence(self._drained_at):
+            self._parts.work.set()
         await asyncio.sleep(min(WANTED_EVERY_S, self._directory_every_s))
         try:
             async with asyncio.timeout(max(0.0, self._directory_every_s - WANTED_EVERY_S)):

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """When a message of ours is sealed anew, under the same message_id and place in its thread (SEQ-4).
 
-Three things cause it: the hub says that an envelope expired uncollected (HTTP-11), the recipient's device was
-replaced (DIR-7), or the recipient says that it cannot open (CON-4). Each is believed only as far as it can be:
-a notice must be the pinned hub's and of an envelope of ours, a report must come from a desk and device that
-the very sealing was made for.
+Four things cause it: the hub says that an envelope expired uncollected (HTTP-11), or says nothing of its end
+(CON-13); the recipient's device was replaced (DIR-7); the recipient says that it cannot open (CON-4). Each is
+believed only as far as it can be: a notice must be the pinned hub's and of an envelope of ours, a report must come
+from a desk and device that the very sealing was made for.
 """
+
+from typing import Final
 
 from connectors.directory_sync import DirectorySync
 from connectors.logs import Log
@@ -20,9 +22,11 @@ from keys.verifying import verify_receipt
 from protocol.address import DeskAddress
 from protocol.errors import CannotOpen, MalformedEnvelope, NotFound, PolicyDenied
 from protocol.ids import KeyId
-from protocol.limits import MAX_RESEALS
+from protocol.limits import DAY, MAX_RESEALS
 from protocol.receipts import ReceiptKind
 
+SILENCE: Final = DAY
+"""CON-13: after an envelope's end, by which its fate is known from whoever is honest."""
 _ON_ITS_WAY = (RecipientState.SEALED, RecipientState.ACCEPTED)
 
 
@@ -123,6 +127,26 @@ class Resealing:
         if moved:
             self._log.event("resealing", code="device-replaced", count=moved)
         return moved
+
+    async def follow_silence(self, drained_at: int | None) -> int:
+        """Queue anew what the hub accepted and of whose end it never told, and return how many desks (CON-13).
+
+        `drained_at` is when the mailbox was last found empty, in ms UTC: a day after its end there is a receipt of
+        the desk in it or a notice of the hub, or the hub has dropped the envelope and said nothing.
+        """
+        if drained_at is None:
+            return 0
+        now = self._clock()
+        async with self._store.read() as tx:
+            if not await attempts.silent(tx, drained_at - SILENCE):
+                return 0
+        async with self._store.write() as tx:
+            found = await attempts.silent(tx, drained_at - SILENCE)
+            for message_id, desk in found:
+                await recipients.requeue(tx, await recipients.find(tx, message_id, desk), now=now, error="no-notice")
+        if found:
+            self._log.event("resealing", code="no-notice", count=len(found))
+        return len(found)
 
     async def _let_go(self, tx: Transaction, row: RecipientRow) -> None:
         """Stop sending an envelope that the hub would refuse whole, and queue its other desks too."""

@@ -9,10 +9,11 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Row, func, insert, literal_column, select, update
 
 from connectors.store.engine import Transaction
-from connectors.store.tables import attempt, attempt_row, recipient
+from connectors.store.tables import attempt, attempt_row, outgoing, recipient
 from protocol.address import DeskAddress
 from protocol.errors import KeystoreError
 from protocol.ids import EnvelopeId, KeyId, MessageId
+from protocol.rows import EnvelopeClass
 
 _BYTES: Final = "attempt"
 _OLDER_FIRST: Final[ColumnElement[int]] = literal_column("rowid")
@@ -217,6 +218,25 @@ async def waiting_devices(tx: Transaction, states: tuple[str, ...]) -> list[tupl
         .where(recipient.c.state.in_(states))
     )
     return [(row.message_id, row.desk, row.device_id) for row in rows]
+
+
+async def silent(tx: Transaction, ended_by: int) -> list[tuple[MessageId, DeskAddress]]:
+    """Return the desks whose newest sealing the hub accepted and which ended by `ended_by` without any word of it.
+
+    Receipts and notices are not among them: for those acceptance is the end (SEQ-3).
+    """
+    rows = await tx.connection.execute(
+        select(recipient.c.message_id, recipient.c.desk)
+        .join(attempt, attempt.c.envelope_id == recipient.c.envelope_id)
+        .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
+        .where(
+            recipient.c.state == "accepted",
+            attempt.c.state == AttemptState.ACCEPTED,
+            attempt.c.expires <= ended_by,
+            outgoing.c.klass.not_in([int(klass) for klass in EnvelopeClass if klass.bare]),
+        )
+    )
+    return [(row.message_id, row.desk) for row in rows]
 
 
 async def _attempt(tx: Transaction, row: Row[Any]) -> Attempt:

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a connector may forget, so that its store does not grow for ever (CON-10).
 
-Evidence is never forgotten: receipts, and the slices of what was taken in. What goes is what can have no effect any
-more, and the oldest of a quarantine that somebody floods.
+Evidence is never forgotten: the newest receipts, and the slices of what was taken in first. What goes is what can
+have no effect any more, and the oldest of a quarantine that somebody floods.
 """
 
 from typing import Final
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import and_, delete, func, or_, select
 
 from connectors.store.engine import Transaction
-from connectors.store.tables import attempt, attempt_row, quarantine, recipient, replay
+from connectors.store.tables import attempt, attempt_row, quarantine, recipient, replay, resealed
 from protocol.limits import DAY, MAX_LIFE, PREKEY_KEPT, PREKEY_REFUSED
 
 MOST_QUARANTINED: Final = 2_000
@@ -22,14 +22,20 @@ REPLAY_KEPT: Final = MAX_LIFE + PREKEY_REFUSED + PREKEY_KEPT
 """By then the envelope is past its life, and the seed that it was sealed to destroyed: it can never be opened again."""
 
 
+EVIDENCE_KEPT: Final = 1_095 * DAY
+"""How long a hub keeps its side of the evidence by default; ours of sealings that another took the place of as well."""
+
+
 async def forget_attempts(tx: Transaction, now: int) -> None:
-    """Drop sealings without a receipt that expired long ago and are no desk's newest."""
+    """Drop sealings that ended long ago and are no desk's newest: those with a receipt much later."""
     old = (
         select(attempt.c.envelope_id)
         .outerjoin(recipient, recipient.c.envelope_id == attempt.c.envelope_id)
         .where(
-            attempt.c.sealed_receipt.is_(None),
-            attempt.c.expires < now - ATTEMPTS_KEPT,
+            or_(
+                and_(attempt.c.sealed_receipt.is_(None), attempt.c.expires < now - ATTEMPTS_KEPT),
+                attempt.c.expires < now - EVIDENCE_KEPT,
+            ),
             recipient.c.envelope_id.is_(None),
         )
     )
@@ -42,6 +48,11 @@ async def forget_attempts(tx: Transaction, now: int) -> None:
 async def forget_replays(tx: Transaction, now: int) -> None:
     """Drop replay entries whose envelopes cannot be opened any more; message ids stay known for ever (ENV-19)."""
     await tx.connection.execute(delete(replay).where(replay.c.received_at < now - REPLAY_KEPT))
+
+
+async def forget_resealed(tx: Transaction, now: int) -> None:
+    """Drop the slices of later sealings when a hub has forgotten them too; the first one's stays (SEQ-5)."""
+    await tx.connection.execute(delete(resealed).where(resealed.c.received_at < now - EVIDENCE_KEPT))
 
 
 async def bound_quarantine(

@@ -4,12 +4,12 @@
 from sqlalchemy import update
 
 from connectors.store import pruning, recipients
-from connectors.store.pruning import ATTEMPTS_KEPT, REPLAY_KEPT
+from connectors.store.pruning import ATTEMPTS_KEPT, EVIDENCE_KEPT, REPLAY_KEPT
 from connectors.store.tables import attempt
 from protocol.frames import Item, ItemKind
 from protocol.limits import DAY
 from tests.connectors.conftest import World
-from tests.connectors.hand import count
+from tests.connectors.hand import count, only_recipient
 
 
 async def test_con_10_what_can_have_no_effect_any_more_is_forgotten_and_receipts_are_not(world: World) -> None:
@@ -42,6 +42,32 @@ async def test_con_10_what_can_have_no_effect_any_more_is_forgotten_and_receipts
             await pruning.forget_replays(tx, now)
         assert await count(probation, "replay") == left
     assert await count(probation, "incoming") == 1
+
+
+async def test_con_10_what_a_later_sealing_replaced_is_forgotten_when_hubs_forget_it_too(world: World) -> None:
+    prison, probation = world.prison, world.probation
+    sent = await prison.send(probation.desk)
+    async with prison.parts.store.write() as tx:
+        await recipients.requeue(tx, (await recipients.of(tx, sent))[0], now=0, error=None)
+    await prison.seal_and_send()
+    await probation.turn()
+    assert (await count(prison, "attempt"), await count(probation, "resealed")) == (2, 1)
+    now = world.hub.clock()
+    for at, attempts_left, resealed_left in (
+        (now + EVIDENCE_KEPT, 2, 1),
+        (now + EVIDENCE_KEPT + 1, 2, 0),
+        (now + 31 * DAY + EVIDENCE_KEPT, 1, 0),
+        (now + 9 * EVIDENCE_KEPT, 1, 0),
+    ):
+        for station in (prison, probation):
+            async with station.parts.store.write() as tx:
+                await pruning.forget_attempts(tx, at)
+                await pruning.forget_resealed(tx, at)
+        assert await count(prison, "attempt") == attempts_left
+        assert await count(probation, "resealed") == resealed_left
+    # What shows who sent what, and that the hub accepted it, is there still.
+    assert await count(probation, "incoming") == 1
+    assert (await only_recipient(prison, sent)).receipt is not None
 
 
 async def test_con_10_a_flood_of_rubbish_pushes_out_the_oldest_of_the_quarantine_only(world: World) -> None:

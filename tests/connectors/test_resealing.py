@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, delete
 
 from connectors.composition import Composer, Share
 from connectors.handover_form import HandoverComposer
 from connectors.receipts import CANNOT_OPEN
 from connectors.store import recipients
 from connectors.store.outgoing import OutgoingMessage
+from hub.store.tables import metadata
 from keys.sealing import SectionDraft
 from keys.signing import sign_receipt
 from protocol.frames import Item, ItemKind
@@ -22,6 +24,8 @@ from tests.connectors.conftest import World
 from tests.connectors.hand import digest_of, only_recipient, say
 from tests.connectors.stations import Station, install, open_station
 from tests.hub.running import KEYS, RunningHub
+
+hub_tables = metadata.tables
 
 
 async def pass_time(world: World, days: int, *stations: Station) -> None:
@@ -124,6 +128,56 @@ def signed_receipt(detail: Detail, key: object, *, index: int) -> bytes:
         detail_bytes=detail.encode(),
     )
     return sign_receipt(body.encode(), key)  # type: ignore[arg-type]
+
+
+# A hub that says nothing
+
+
+async def drop_everything(world: World) -> None:
+    """Have the hub lose all mail without a word, as a liar or a bad restore does."""
+
+    def lose(connection: Connection) -> None:
+        for name in ("delivery", "section", "envelope"):
+            connection.execute(delete(hub_tables[name]))
+
+    await world.hub.hub.store.write(lose)
+
+
+async def test_con_13_what_the_hub_dropped_without_a_word_is_sealed_anew_a_day_after_its_end(world: World) -> None:
+    sent = await world.prison.send(world.probation.desk)
+    await drop_everything(world)
+    resealing, clock = world.prison.parts.resealing, world.hub.clock
+    for days in (30, 1):
+        assert await resealing.follow_silence(clock()) == 0
+        await pass_time(world, days, world.probation, world.prison)
+        await world.prison.turn()
+    assert (await only_recipient(world.prison, sent)).state is MessageState.ACCEPTED
+    # Not by the calendar alone: the mailbox may hold what was not read yet.
+    assert await resealing.follow_silence(None) == 0
+    assert await resealing.follow_silence(clock() - 1) == 0
+    assert await resealing.follow_silence(clock()) == 1
+    assert (await only_recipient(world.prison, sent)).error == "no-notice"
+    await world.prison.seal_and_send()
+    await world.probation.turn()
+    await world.prison.turn()
+    recipient = await only_recipient(world.prison, sent)
+    assert (recipient.state, recipient.attempts) == (MessageState.OPENED, 2)
+    assert await resealing.follow_silence(clock() + 365 * DAY) == 0
+
+
+async def test_con_13_a_message_that_was_collected_meanwhile_has_no_second_effect(world: World) -> None:
+    """The desk took it, and its receipt never came through."""
+    sent = await world.prison.send(world.probation.desk)
+    await world.probation.collect()
+    await pass_time(world, 31, world.probation, world.prison)
+    assert await world.prison.parts.resealing.follow_silence(world.hub.clock()) == 1
+    await world.prison.seal_and_send()
+    await world.probation.turn()
+    await world.prison.turn()
+    assert (await only_recipient(world.prison, sent)).state is MessageState.OPENED
+    received = await world.probation.parts.handovers.list(HandoverFilter())
+    assert [item.id for item in received.items] == [sent]
+    assert await world.probation.quarantined() == []
 
 
 # A device that was replaced
