@@ -26,11 +26,11 @@ from connectors.prekeys import check_seeds
 from connectors.store import pruning, requests
 from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store
 from connectors.store.lock import InstallationLock
-from connectors.timing import Clock, system_clock
+from connectors.timing import Clock, system_chance, system_clock
 from connectors.vault import Vault
 from keys.passphrasefile import read_passphrase_file
 from keys.selftest import self_test
-from protocol.errors import ConfigurationError, HubUnreachable, ThroughcareError
+from protocol.errors import ConfigurationError, HubUnreachable, ThroughcareError, TooManyRequests
 from protocol.http.calling import new_session
 from protocol.http.running import Runner, listen
 
@@ -160,10 +160,13 @@ class Loops:
                 loop.cancel()
 
     async def _keep(self, part: str, work: Callable[[], Awaitable[None]]) -> None:
-        def failed(error: Exception) -> bool:
+        def failed(error: Exception) -> bool | float:
             if not isinstance(error, Exception):
                 return False  # cancelled: the retries pass everything by here, and a stop is no failure
             self._failed(part, error)
+            if isinstance(error, TooManyRequests):
+                # The hub has said how long (HTTP-14); not all who were told the same come back at once.
+                return (error.retry_after or 1) * (1 + system_chance())
             return True
 
         while True:

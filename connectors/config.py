@@ -25,7 +25,7 @@ from protocol.settings import (
 )
 from protocol.settings import load as load_text
 
-OTHER_PROGRAMS: Final = frozenset({"hub", "store", "tls", "retention"})
+OTHER_PROGRAMS: Final = frozenset({"hub", "limits", "store", "tls", "retention"})
 """Sections of the hub, which may stand in the same file."""
 
 

@@ -28,6 +28,7 @@ from protocol.errors import (
     Revoked,
     SenderMismatch,
     ThroughcareError,
+    TooManyRequests,
     UnexpectedAnswer,
     UntrustedKey,
 )
@@ -69,6 +70,7 @@ class Outbox:
         self._clock = clock
         self._log = log
         self._chance = chance
+        self._quiet_until = 0
 
     async def step(self, link: Submitter) -> int:
         """Send what is due in one batch and return how many envelopes were answered.
@@ -77,6 +79,8 @@ class Outbox:
         same bytes go out again (CON-1).
         """
         await self._drop_lapsed()
+        if self._clock() < self._quiet_until:
+            return 0
         async with self._store.read() as tx:
             found = await attempts.ready(tx, self._clock(), limit=MAX_BATCH, most_bytes=_BATCH_BYTES)
         ready = [envelope for envelope in found if envelope.raw]
@@ -99,8 +103,10 @@ class Outbox:
     async def next_due(self) -> int | None:
         """Return when there is something to seal or to send next, in ms UTC, or None if there is nothing."""
         async with self._store.read() as tx:
-            times = [await recipients.next_sealing_at(tx), await attempts.next_sending_at(tx)]
-        return min((at for at in times if at is not None), default=None)
+            sealing, sending = await recipients.next_sealing_at(tx), await attempts.next_sending_at(tx)
+        if sending is not None:
+            sending = max(sending, self._quiet_until)
+        return min((at for at in (sealing, sending) if at is not None), default=None)
 
     async def _drop_lapsed(self) -> None:
         """Give up sealings that expired while the hub was out of reach, and have their desks sealed for anew."""
@@ -126,6 +132,9 @@ class Outbox:
             refusal: ThroughcareError = UnexpectedAnswer()
         else:
             refusal = outcome
+        if isinstance(refusal, TooManyRequests):
+            self._slow_down(refusal)
+            return
         async with self._store.write() as tx:
             if isinstance(refusal, _SEAL_ANEW):
                 # The hub knows a newer directory: with this one a fresh sealing would be refused again.
@@ -146,6 +155,14 @@ class Outbox:
             else:
                 await self._give_up(tx, envelope.envelope_id, refusal)
         self._log.event("envelope-refused", code=refusal.code)
+
+    def _slow_down(self, refusal: TooManyRequests) -> None:
+        """Send nothing for as long as the hub asks; what waits stays as it is and goes out then (HTTP-14)."""
+        now, wait = self._clock(), (refusal.retry_after or 1) * SECOND
+        if now >= self._quiet_until:
+            # Once for the whole batch.
+            self._log.event("envelope-refused", code=refusal.code)
+        self._quiet_until = max(self._quiet_until, now + wait + int(self._chance() * wait))
 
     def _check_receipt(self, envelope: ReadyEnvelope, raw: bytes) -> ReceiptBody:
         """Return what the receipt says if it is the pinned hub's, of this envelope, accepted (AUD-6)."""

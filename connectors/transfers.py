@@ -30,7 +30,13 @@ from protocol.errors import (
     UnexpectedAnswer,
 )
 from protocol.http.problems import is_permanent
+from protocol.limits import SECOND
 from protocol.sections import Actor, Attachment
+
+
+def _wait(tries: int, error: ThroughcareError, chance: Chance) -> int:
+    """Return how many ms to wait after `tries` failures, but no less than the hub asks for."""
+    return max(pause(tries, chance), (error.retry_after or 0) * SECOND)
 
 
 class Uploads:
@@ -77,7 +83,7 @@ class Uploads:
         if is_permanent(error):
             await self._outbox.give_up(envelope.envelope_id, error)
             return
-        until = self._clock() + pause(envelope.tries, self._chance)
+        until = self._clock() + _wait(envelope.tries, error, self._chance)
         async with self._store.write() as tx:
             await attempts.postpone(tx, envelope.envelope_id, tries=envelope.tries + 1, until=until, error=error.code)
 
@@ -162,7 +168,7 @@ class Downloads:
     async def _postpone(self, one: Expected, error: ThroughcareError) -> None:
         self._log.event("part-failed", part="attachments", code=error.code)
         async with self._store.write() as tx:
-            await attachments.postpone(tx, one, self._clock() + pause(one.tries, self._chance))
+            await attachments.postpone(tx, one, self._clock() + _wait(one.tries, error, self._chance))
 
     async def _fetch(self, one: Expected) -> None:
         """Fetch, check and store one attachment; what is not what was signed for leaves no file (ATT-2)."""

@@ -15,8 +15,10 @@ from hub.config import BLOBS_NAME, GUARD_NAME, HubSettings, pinned_root
 from hub.jobs.housekeeping import Housekeeping
 from hub.logs import Event, Log, where
 from hub.migrations import migrate
+from hub.service.allowances import Allowances
 from hub.service.blobrows import BlobRows
 from hub.service.blobs import Blobs
+from hub.service.buckets import Buckets
 from hub.service.certificates import Certificates
 from hub.service.clockwatch import Clock, machine_time
 from hub.service.directory import DirectoryLog
@@ -47,6 +49,7 @@ from hub.web.blobs import BlobHandlers
 from hub.web.connections import Connections, Parts
 from hub.web.handlers import Handlers, Identity
 from hub.web.metrics import Metrics, Sources, Stored
+from hub.web.strangers import Strangers
 from hub.web.tls import certificate_end
 from keys.directory import Directory
 from keys.selftest import self_test
@@ -76,6 +79,7 @@ class Hub:
         guard: Guard,
         writer: Writer,
         clock: Clock,
+        elapsed: Clock,
         log: Log,
     ) -> None:
         domain = settings.hub.domain
@@ -89,7 +93,8 @@ class Hub:
         replay = Directory(pinned_root(settings), domain)
         self.directory = DirectoryLog(store, writer, replay, f"{domain}/directory", keys.directory, clock)
         self.nonces = Nonces(store, writer, clock)
-        self.submissions = Submissions(store, writer, self.directory, receipts, clock, tally)
+        allowances = Allowances(settings.limits, _queue(settings), elapsed)
+        self.submissions = Submissions(store, writer, self.directory, receipts, clock, tally, allowances)
         self.mailboxes = Mailboxes(store, writer, receipts, tally)
         files = BlobRows(store, writer) if store.shared else BlobFiles(settings.hub.data_dir / BLOBS_NAME)
         quota = settings.store.attachment_gigabytes << 30
@@ -132,7 +137,9 @@ class Hub:
         )
         self._blob_handlers = BlobHandlers(self.blobs, authenticator)
         self._authenticator = authenticator
-        self._serving = Serving(clock=clock, hosts=_hosts(settings), observe=self.observe)
+        knocks = Buckets("requests", settings.limits.stranger_requests_per_minute, elapsed)
+        strangers = Strangers(knocks, allowances, settings.hub.proxy_header if settings.hub.behind_proxy else None)
+        self._serving = Serving(clock=clock, hosts=_hosts(settings), observe=self.observe, admit=strangers.visit)
         self.housekeeping = Housekeeping(
             self.expiry,
             self.nonces,
@@ -187,9 +194,8 @@ class Hub:
             heads = await store.read(checked)
             guard.start(heads.values())
             log.info(Event.STORE_CHECKED, size=heads[trees.Log.AUDIT].size)
-            queue = Queue(settings.store.queue_length, settings.store.queue_megabytes << 20)
-            writer = Writer(store, guard, origins, clock, log, queue, followed, reach, elapsed)
-            hub = cls(settings, keys, store, guard, writer, clock, log)
+            writer = Writer(store, guard, origins, clock, log, _queue(settings), followed, reach, elapsed)
+            hub = cls(settings, keys, store, guard, writer, clock, elapsed, log)
             hub._audit_size, hub._audit_time = heads[trees.Log.AUDIT].size, heads[trees.Log.AUDIT].at
             await hub.directory.load(heads[trees.Log.DIRECTORY].size)
             if hub.directory.directory.root != heads[trees.Log.DIRECTORY].root:
@@ -312,6 +318,10 @@ def _prepare(store: Store, connection: Connection) -> bool:
 def _hold_to_keys(store: Store, keys: SigningKeys, connection: Connection) -> None:
     store.alone(connection)
     hold_to_keys(connection, {trees.Log.AUDIT: keys.audit.public, trees.Log.DIRECTORY: keys.directory.public})
+
+
+def _queue(settings: HubSettings) -> Queue:
+    return Queue(settings.store.queue_length, settings.store.queue_megabytes << 20)
 
 
 def _is_encrypted(settings: HubSettings) -> bool:

@@ -84,6 +84,12 @@ class HubSection(Section):
         description="A proxy on this machine ends TLS and passes requests on over the loopback interface, with the "
         "Host header and the path as they came.",
     )
+    proxy_header: str = Field(
+        "X-Forwarded-For",
+        pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$",
+        description="The header in which that proxy says who calls, for [limits]; its last address counts. Without "
+        "behind_proxy no header is believed.",
+    )
     passphrase_file: ConfigPath | None = Field(
         None,
         description="The file with the passphrase of the signing keys, readable by its owner only.",
@@ -126,6 +132,32 @@ class StoreSection(Section):
     )
 
 
+class LimitsSection(Section):
+    """`[limits]`: what one agency or one network address may use, so that none holds up the others."""
+
+    submissions_per_minute: int = Field(
+        30_000, ge=60, le=10_000_000, description="Envelopes that one agency may submit in a minute, all at once if so."
+    )
+    megabytes_per_minute: int = Field(
+        4_096, ge=64, le=1_000_000, description="Megabytes of envelopes and attachments that one agency may send."
+    )
+    reads_per_minute: int = Field(
+        12_000, ge=60, le=10_000_000, description="Mailbox pages and pieces of attachments that one agency may fetch."
+    )
+    uploads_per_minute: int = Field(
+        12_000, ge=60, le=10_000_000, description="Pieces of attachments that one agency may send, of 1 MiB each."
+    )
+    stranger_requests_per_minute: int = Field(
+        3_000,
+        ge=60,
+        le=10_000_000,
+        description="Requests without a device's good signature from one address: IPv4, or the first 64 bits of IPv6.",
+    )
+    connections_per_address: int = Field(
+        1_024, ge=16, le=100_000, description="Connections of one address at the same time; behind a proxy, its task."
+    )
+
+
 class TlsSection(Section):
     """`[tls]`: the hub's own certificate, if it ends TLS itself."""
 
@@ -153,6 +185,7 @@ class HubSettings(Settings):
 
     hub: HubSection
     store: StoreSection
+    limits: LimitsSection
     tls: TlsSection
     retention: RetentionSection
     log: LogSection

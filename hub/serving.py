@@ -54,7 +54,14 @@ async def run(
         hub = await Hub.open(settings, keys, log=log, clock=clock, reach=reach)
         stack.push_async_callback(hub.close)
         tls = tls_context(settings)
-        runner = Runner(hub.public(), clock=clock, shutdown_s=LISTENER_STOP_S, observe=hub.observe)
+        runner = Runner(
+            hub.public(),
+            clock=clock,
+            shutdown_s=LISTENER_STOP_S,
+            observe=hub.observe,
+            # A proxy opens all of them, and bounds its own callers.
+            per_address=None if settings.hub.behind_proxy else settings.limits.connections_per_address,
+        )
         port = await _listen(stack, runner, settings.hub.host, settings.hub.port, tls)
         # The last to be pushed is the first to be called: who waits is let go before the listeners close.
         stack.callback(hub.release)

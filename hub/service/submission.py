@@ -3,6 +3,7 @@
 
 from functools import partial
 
+from hub.service.allowances import Allowances
 from hub.service.clockwatch import Clock
 from hub.service.directory import DirectoryLog
 from hub.service.receipts import Receipts
@@ -160,6 +161,7 @@ class Submissions:
         receipts: Receipts,
         clock: Clock,
         tally: Tally,
+        allowances: Allowances,
     ) -> None:
         self._store = store
         self._writer = writer
@@ -167,14 +169,16 @@ class Submissions:
         self._receipts = receipts
         self._clock = clock
         self._tally = tally
+        self._allowances = allowances
 
     async def submit(self, device_id: KeyId, data: bytes) -> bytes:
         """Accept the envelope `data` from an authenticated device and return its receipt, durable (HTTP-5).
 
-        Raises the EnvelopeError or DirectoryError that says what is wrong with it.
+        Raises the EnvelopeError or DirectoryError that says what is wrong with it, TooManyRequests, and Unavailable.
         """
         try:
-            receipt = await self._accept(device_id, data)
+            with self._allowances.submission(self._agency_of(device_id), len(data)):
+                receipt = await self._accept(device_id, data)
         except ThroughcareError as error:
             self._tally.add(IN, error.code)
             raise
@@ -202,6 +206,11 @@ class Submissions:
                 return await self._writer.write(change)
             except DirectoryMoved as moved:
                 await self._log.reached(moved.size)
+
+    def _agency_of(self, device_id: KeyId) -> str:
+        """Return whose allowance a device uses; it is authenticated, so the directory has it."""
+        entry = self._log.directory.device(device_id)
+        return "" if entry is None else entry.agency
 
     async def _accepted_before(self, envelope: UnverifiedEnvelope) -> Accepted | None:
         id_ = envelope.common.envelope_id

@@ -12,6 +12,7 @@ not yet answered is found again by the same bytes (HTTP-5).
 """
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ CHECKPOINT_EVERY = 4 << 20
 Counted here: the file of the log does not shrink, so that its size does not tell what is still to be moved."""
 GROUP_LEAST = 32 << 10
 """Bytes that even the smallest group counts for: each writes its pages whole."""
+
+RETRY_WITHIN_S = 3
+"""Seconds over which those who found the queue full are asked to come back."""
 
 _Item = tuple[Change[Any], "asyncio.Future[Any]"]
 _Finish = Finish[Any] | ThroughcareError
@@ -139,7 +143,8 @@ class Writer:
             raise Unavailable
         if len(self._waiting) >= self._limit.changes or self._bytes + change.weight > self._limit.bytes:
             busy = Unavailable("The hub is busy. Try again after the time in Retry-After.")
-            busy.retry_after = 1
+            # Not all at the same time again.
+            busy.retry_after = 1 + secrets.randbelow(RETRY_WITHIN_S)
             raise busy
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((change, future))

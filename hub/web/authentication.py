@@ -6,6 +6,7 @@ from aiohttp import web
 from hub.service.clockwatch import Clock
 from hub.service.directory import DirectoryLog
 from hub.service.nonces import Nonces
+from hub.web.strangers import VISIT
 from keys.directory import DeviceEntry
 from protocol.errors import NotAuthenticated, UntrustedKey
 from protocol.http.operation import Operation
@@ -24,7 +25,7 @@ class Authenticator:
         self._scheme = scheme
 
     async def __call__(self, request: web.Request, _operation: Operation, body: bytes) -> KeyId:
-        """Return the calling device's key id; raises NotAuthenticated or Revoked."""
+        """Return the calling device's key id; raises NotAuthenticated, Revoked, or what HTTP-14 says of its agency."""
         try:
             signed = self._verified(request, body)
         except NotAuthenticated:
@@ -34,6 +35,7 @@ class Authenticator:
             if self._log.directory.size == before:
                 raise
             signed = self._verified(request, body)
+        request[VISIT].recognise(self.in_force(signed.device_id).agency, len(body))
         await self._nonces.use(signed.device_id, signed.nonce)
         return signed.device_id
 

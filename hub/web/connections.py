@@ -13,6 +13,7 @@ from hub.service.mailbox import Mailboxes
 from hub.service.submission import Submissions
 from hub.web.authentication import Authenticator
 from hub.web.connection import Connection
+from hub.web.strangers import VISIT
 from keys.verifying import verify_ed25519
 from protocol import labels
 from protocol.errors import BadSignature, MalformedEnvelope, NotAuthenticated, Revoked, ThroughcareError, Unavailable
@@ -24,8 +25,8 @@ HELLO_S = 10.0
 """Seconds in which a new connection must answer the challenge."""
 HEARTBEAT_S = 25.0
 CLOSE_S = 1.0
-MAX_STRANGERS = 64
-"""Connections that may be open without having answered their challenge."""
+MAX_STRANGERS = 1_024
+"""Connections that may be open without having answered their challenge; HTTP-14 bounds those of one address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Connections:
         finally:
             self._strangers -= 1
         if device_id is not None:
+            request[VISIT].recognise(self._parts.authenticator.in_force(device_id).agency)
             parts = self._parts
             await self._serve(Connection(socket, device_id, parts.submissions, parts.mailboxes, parts.log))
         return socket

@@ -27,6 +27,7 @@ from protocol.errors.callers import (
     NothingToSend,
     PackageIncomplete,
     TooLarge,
+    TooManyRequests,
     UnsupportedMediaType,
 )
 from protocol.errors.ours import (
@@ -114,6 +115,7 @@ __all__ = [
     "StoreFull",
     "ThroughcareError",
     "TooLarge",
+    "TooManyRequests",
     "Unavailable",
     "UnexpectedAnswer",
     "UnsupportedMediaType",

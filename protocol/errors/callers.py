@@ -93,6 +93,18 @@ class MisdirectedRequest(CallerError):
     default = "The Host header names a server that this is not."
 
 
+class TooManyRequests(CallerError):
+    """`policy` names what there was too much of, `quota` how much of it a minute has; empty where that is not known."""
+
+    code = "too-many-requests"
+    status = 429
+    retryable = True
+    title = "Too many requests"
+    default = "More was asked than one agency or one address may ask in a minute. Go on after the time in Retry-After."
+    policy: str = ""
+    quota: int = 0
+
+
 class ConfigurationError(CallerError):
     code = "configuration-error"
     title = "Configuration error"

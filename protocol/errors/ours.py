@@ -28,7 +28,7 @@ class QuotaReached(OurError):
     code = "quota-reached"
     status = 507
     title = "Quota reached"
-    default = "Too many attachments of this agency wait at the hub. Try again when some are collected."
+    default = "Too much of this agency waits at the hub. Try again when some of it is collected."
 
 
 class StoreBehind(OurError):

@@ -20,6 +20,7 @@ from protocol.errors import (
     NotAuthenticated,
     ThroughcareError,
     TooLarge,
+    TooManyRequests,
     Unavailable,
     UnsupportedMediaType,
 )
@@ -119,6 +120,8 @@ class Operation:
         }
         if self.auth is not Auth.NONE:
             found |= {NotAuthenticated, Forbidden}
+        if self.auth is not Auth.TOKEN:
+            found.add(TooManyRequests)
         if self.request is not None:
             found |= {TooLarge, UnsupportedMediaType}
         if isinstance(self.request, type) or self.query is not None:

@@ -22,6 +22,7 @@ from protocol.errors import (
     NotAuthenticated,
     OurError,
     ThroughcareError,
+    TooManyRequests,
     Unavailable,
     UnexpectedAnswer,
 )
@@ -150,12 +151,15 @@ def problem(error: ThroughcareError, request_id: str, *, now: int) -> dict[str, 
 
 
 def problem_headers(error: ThroughcareError) -> dict[str, str]:
-    """Return the headers that go with a problem: when to try again, and how to authenticate."""
+    """Return the headers that go with a problem: when to try again, and which share was used up (HTTP-14)."""
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     elif error.retryable and error.status in (429, 503, 507):
         headers["Retry-After"] = str(RETRY_AFTER_S)
+    if isinstance(error, TooManyRequests) and error.policy:
+        headers["RateLimit-Policy"] = f'"{error.policy}";q={error.quota};w=60'
+        headers["RateLimit"] = f'"{error.policy}";r=0;t={error.retry_after or RETRY_AFTER_S}'
     return headers
 
 

@@ -7,6 +7,8 @@ send a whole request head in time is closed.
 """
 
 import asyncio
+import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +17,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from protocol.errors import InternalError, MalformedRequest
+from protocol.http.addresses import network_of
 from protocol.http.serving import (
     COMMON_HEADERS,
     EXCHANGE,
@@ -30,6 +33,8 @@ HEAD_S = 15.0
 """Seconds for a request's head on a new or a kept connection; clients close idle connections earlier."""
 LINGER_S = 1.0
 """Seconds in which the rest of a refused body is read and thrown away, so that its sender sees the answer."""
+UNREAD_S = 60
+"""Seconds after which the system gives up a connection whose other side takes nothing of what was sent."""
 MAX_HEADERS = 64
 MAX_LINE = 8_190
 
@@ -67,12 +72,51 @@ class _Answering:
         return answer
 
 
+class _Callers:
+    """How many connections each address has."""
+
+    def __init__(self, most: int | None) -> None:
+        """`most` is how many one address may have; None for any number."""
+        self._most = most
+        self._open: Counter[str] = Counter()
+
+    def enter(self, address: str) -> bool:
+        """Count a connection, and tell whether it may stay."""
+        self._open[address] += 1
+        return self._most is None or self._open[address] <= self._most
+
+    def leave(self, address: str) -> None:
+        """Count it no more."""
+        self._open[address] -= 1
+        if not self._open[address]:
+            del self._open[address]
+
+
 class _Protocol(RequestHandler):
     """aiohttp's connection, with our answer to what is not HTTP."""
 
     def __init__(self, manager: "_Server", options: dict[str, Any]) -> None:
         super().__init__(manager, loop=asyncio.get_running_loop(), **options)
         self._answering = manager.answering
+        self._callers = manager.callers
+        self._caller: str | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a new connection, unless its address has as many as it may have (HTTP-16)."""
+        super().connection_made(transport)
+        peer, link = transport.get_extra_info("peername"), transport.get_extra_info("socket")
+        if isinstance(peer, tuple) and hasattr(socket, "TCP_USER_TIMEOUT"):
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_S * 1_000)
+        self._caller = network_of(peer[0]) if isinstance(peer, tuple) else ""
+        if not self._callers.enter(self._caller) and isinstance(transport, asyncio.Transport):
+            transport.abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Let go of a connection."""
+        super().connection_lost(exc)
+        if self._caller is not None:
+            self._callers.leave(self._caller)
+            self._caller = None
 
     def handle_error(
         self,
@@ -91,9 +135,10 @@ class _Protocol(RequestHandler):
 class _Server(web.Server):
     """Makes our connections in place of aiohttp's."""
 
-    def __init__(self, inner: web.Server, answering: _Answering, options: dict[str, Any]) -> None:
+    def __init__(self, inner: web.Server, answering: _Answering, callers: _Callers, options: dict[str, Any]) -> None:
         super().__init__(answering.guard(inner.request_handler), request_factory=inner.request_factory, **options)
         self.answering = answering
+        self.callers = callers
         self._options = options
 
     def __call__(self) -> RequestHandler:
@@ -104,13 +149,21 @@ class Runner(web.AppRunner):
     """Serves one application; use it as `web.AppRunner`, with `web.TCPSite` and the like.
 
     `observe` is told of requests that never reach the application: unreadable ones, and failures outside it.
+    `per_address` is how many connections one address may have at the same time; None for any number.
     """
 
     def __init__(
-        self, app: web.Application, *, clock: Clock, observe: Observe = unobserved, shutdown_s: float = 5.0
+        self,
+        app: web.Application,
+        *,
+        clock: Clock,
+        observe: Observe = unobserved,
+        shutdown_s: float = 5.0,
+        per_address: int | None = None,
     ) -> None:
         super().__init__(app, access_log=None, shutdown_timeout=shutdown_s)
         self._answering = _Answering(clock, observe)
+        self._callers = _Callers(per_address)
 
     async def _make_server(self) -> web.Server:
         inner = await super()._make_server()
@@ -123,7 +176,7 @@ class Runner(web.AppRunner):
             "max_line_size": MAX_LINE,
             "max_field_size": MAX_LINE,
         }
-        return _Server(inner, self._answering, options)
+        return _Server(inner, self._answering, self._callers, options)
 
 
 async def listen(runner: Runner, host: str, port: int) -> int:

@@ -8,13 +8,13 @@ anywhere becomes one problem document (HTTP-3).
 
 import time
 from base64 import b32encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from secrets import token_bytes
 from typing import Any, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel
 
 from protocol.errors import (
     InternalError,
@@ -26,8 +26,9 @@ from protocol.errors import (
     UnsupportedMediaType,
 )
 from protocol.http import reading
-from protocol.http.call import Answer, Call, Handler
-from protocol.http.operation import Auth, Media, Operation
+from protocol.http.answering import response_to, send
+from protocol.http.call import Call, Handler
+from protocol.http.operation import Auth, Operation
 from protocol.http.problems import PROBLEM, problem, problem_headers
 from protocol.http.strictjson import render
 
@@ -37,6 +38,8 @@ Clock = Callable[[], int]
 Authenticate = Callable[[web.Request, Operation, bytes], Awaitable[CallerT]]
 """Finds out who calls, from the request and its body; raises `NotAuthenticated` or another error of the operation."""
 SocketHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Admit = Callable[[web.Request, Operation], AbstractContextManager[None]]
+"""Surrounds the work on a request, before anything of it is read; raises to refuse it."""
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """The names by which a connector's local interface may be called (CON-6)."""
@@ -73,19 +76,26 @@ def unobserved(_: Exchange) -> None:
     """Keep no record."""
 
 
+def admit_all(_request: web.Request, _operation: Operation) -> AbstractContextManager[None]:
+    """Bound nobody."""
+    return nullcontext()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
     """How a server answers, apart from its operations.
 
     `clock` gives ms UTC. `hosts` are the host names answered to, without port; None for every name, behind a proxy.
     With `refuse_foreign_pages` a request made by another site's web page changes nothing. `observe` is told of every
-    exchange when it is over. A body's first byte may take `body_s` seconds.
+    exchange when it is over. `admit` surrounds the work on each. A body's first byte may take `body_s` seconds, and so
+    may each piece of an answer.
     """
 
     clock: Clock
     hosts: frozenset[str] | None = None
     refuse_foreign_pages: bool = False
     observe: Observe = unobserved
+    admit: Admit = admit_all
     body_s: float = 15.0
 
 
@@ -114,7 +124,7 @@ def bind_all(
     app.on_response_prepare.append(_finish_headers)
     for operation in operations:
         if operation.socket:
-            route = _socket_route(operation, raw[operation.id])
+            route = _socket_route(operation, raw[operation.id], serving)
         else:
             route = _route(operation, handlers[operation.id], authenticate, serving)
         app.router.add_route(operation.method.value, operation.path, route, expect_handler=_expect(operation))
@@ -131,8 +141,12 @@ def _route(
     operation: Operation, handler: Handler[CallerT], authenticate: Authenticate[CallerT], serving: Serving
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def route(request: web.Request) -> web.StreamResponse:
+        request[EXCHANGE].operation = operation
+        with serving.admit(request, operation):
+            return await serve(request)
+
+    async def serve(request: web.Request) -> web.StreamResponse:
         exchange = request[EXCHANGE]
-        exchange.operation = operation
         reading.check_credentials(request, operation)
         reading.check_media(request, operation)
         streamed = operation.streamed and operation.request is not None
@@ -154,67 +168,24 @@ def _route(
             body_model=reading.read_json(body, operation),
         )
         answer = await handler(call)
-        if isinstance(answer.body, AsyncIterator):
-            return await _stream(request, exchange, operation, answer, answer.body)
-        return _response(operation, answer, request)
+        response, pieces = response_to(request, operation, answer)
+        if pieces is not None:
+            exchange.started = True
+            await send(request, response, pieces, serving.body_s)
+        return response
 
     return route
 
 
 def _socket_route(
-    operation: Operation, handler: SocketHandler
+    operation: Operation, handler: SocketHandler, serving: Serving
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def route(request: web.Request) -> web.StreamResponse:
         request[EXCHANGE].operation = operation
-        return await handler(request)
+        with serving.admit(request, operation):
+            return await handler(request)
 
     return route
-
-
-def _response(operation: Operation, answer: Answer, request: web.Request) -> web.Response:
-    body, media = answer.body, operation.response
-    headers = dict(answer.headers)
-    if isinstance(media, type):
-        if not isinstance(body, media):
-            raise TypeError("the handler's answer is not of its operation's response model")
-        content = body.model_dump_json().encode()
-        headers.update(_places(operation, body, request))
-        return web.Response(status=operation.status, body=content, content_type="application/json", headers=headers)
-    if media is None:
-        if body is not None:
-            raise TypeError("the handler answers with a body that its operation does not name")
-        return web.Response(status=operation.status, headers=headers)
-    if not isinstance(body, bytes):
-        raise TypeError("the handler's answer is not bytes")
-    return web.Response(status=operation.status, body=body, content_type=media.value, headers=headers)
-
-
-def _places(operation: Operation, body: BaseModel, request: web.Request) -> Iterator[tuple[str, str]]:
-    """Yield where to find what was made, and the page that follows this one."""
-    if operation.created or operation.following:
-        values = body.model_dump(mode="json")
-        if operation.created:
-            yield "Location", operation.created.format_map(values)
-        if operation.following:
-            name, parameter = operation.following
-            if values[name] is not None:
-                yield "Link", f'<{request.rel_url.update_query({parameter: str(values[name])})}>; rel="next"'
-
-
-async def _stream(
-    request: web.Request, exchange: Exchange, operation: Operation, answer: Answer, pieces: AsyncIterator[bytes]
-) -> web.StreamResponse:
-    if not isinstance(operation.response, Media):
-        raise TypeError("only bytes are answered in pieces")
-    response = web.StreamResponse(status=operation.status, headers=dict(answer.headers))
-    response.content_type = operation.response.value
-    response.content_length = answer.length
-    exchange.started = True
-    await response.prepare(request)
-    async for piece in pieces:
-        await response.write(piece)
-    await response.write_eof()
-    return response
 
 
 def new_request_id() -> str:

@@ -12,7 +12,14 @@ import pytest
 from connectors.hub_client import Outcome
 from connectors.store import attempts, outgoing, recipients
 from connectors.timing import LONGEST_PAUSE, patience, pause
-from protocol.errors import HubUnreachable, MalformedEnvelope, RecipientUnavailable, StoreFull, Unavailable
+from protocol.errors import (
+    HubUnreachable,
+    MalformedEnvelope,
+    RecipientUnavailable,
+    StoreFull,
+    TooManyRequests,
+    Unavailable,
+)
 from protocol.http.handovers import MessageState
 from protocol.limits import DAY, HOUR, MINUTE, SECOND
 from tests.connectors.conftest import World
@@ -109,6 +116,25 @@ async def test_con_2_transient_errors_are_tried_again_with_growing_pauses_and_sh
     assert all(later > earlier / 2 for earlier, later in itertools.pairwise(pauses))
     assert pauses[-1] > 8 * pauses[0]
     assert await world.prison.states(queued.id) == {world.probation.desk: MessageState.QUEUED}
+
+
+async def test_http_14_a_connector_that_is_told_to_slow_down_waits_as_long_and_loses_nothing(world: World) -> None:
+    await world.prison.compose(world.probation.desk)
+    await world.prison.parts.sealer.step()
+    stored = await sealed_bytes(world.prison)
+    slower = TooManyRequests()
+    slower.retry_after = 20
+    link = ScriptedLink(*[slower] * 12)
+    for _ in range(12):
+        assert await world.prison.parts.outbox.step(link) == 1
+        assert await world.prison.parts.outbox.step(link) == 0
+        due = await world.prison.parts.outbox.next_due()
+        assert due is not None
+        # However often it is told: the wait is what the hub says, with some chance, and does not grow.
+        assert 20 * SECOND <= due - world.hub.clock() < 40 * SECOND
+        world.hub.clock.advance(due - world.hub.clock())
+    assert link.handed == [stored] * 12
+    assert await world.prison.seal_and_send() == 1
 
 
 async def test_con_2_a_hub_that_says_how_long_to_wait_is_not_asked_before(world: World) -> None:

@@ -275,7 +275,8 @@ async def test_a_full_queue_answers_503_with_a_time_to_retry(hub: RunningHub, mo
     headers = {**hub.device(prison).client._authorize(request), "Content-Type": "application/cbor"}
     monkeypatch.setattr(hub.hub.writer, "_limit", replace(hub.hub.writer._limit, changes=0))
     async with hub.session.post(request.url, headers=headers, data=data) as response:
-        assert (response.status, response.headers["Retry-After"]) == (503, "1")
+        assert response.status == 503
+        assert response.headers["Retry-After"] in ("1", "2", "3")
         assert (await response.json(content_type=None))["code"] == Unavailable.code
 
 

@@ -24,6 +24,8 @@ from protocol.http.serving import Exchange, Serving, bind_all
 
 NOW = 1_795_421_350_123
 TOKEN = "open-sesame"
+MUCH = 24 << 20
+"""Bytes of an answer that no buffer of the system takes whole."""
 CANARY = "zolotoi-petushok"
 OWNER = {"Authorization": f"Bearer {TOKEN}", "Idempotency-Key": "0123456789abcdef"}
 CODE = "cod_" + "a" * 26
@@ -98,7 +100,12 @@ FAIL = Operation(
 CONNECT = Operation(
     id="connect", method=Method.GET, path="/v1/connect", summary="Open.", auth=Auth.NONE, status=101, socket=True
 )
-OPERATIONS = registry([GET_THINGS, MAKE_THING, GET_CODE, SEND_BYTES, DELETE_ALL, FAIL, CONNECT, GET_OPENAPI, GET_DOCS])
+GET_MUCH = Operation(
+    id="getMuch", method=Method.GET, path="/v1/much", summary="Get much.", auth=Auth.NONE, response=Media.CBOR
+)
+OPERATIONS = registry(
+    [GET_MUCH, GET_THINGS, MAKE_THING, GET_CODE, SEND_BYTES, DELETE_ALL, FAIL, CONNECT, GET_OPENAPI, GET_DOCS]
+)
 
 
 class Shop:
@@ -117,6 +124,9 @@ class Shop:
 
     async def get_things(self, call: Call[str]) -> Answer:
         return Answer(Things(names=self.names[: call.query(Choice).limit], caller=call.traceparent))
+
+    async def get_much(self, call: Call[str]) -> Answer:
+        return Answer(bytes(MUCH))
 
     async def make_thing(self, call: Call[str]) -> Answer:
         thing = call.body(Thing)
@@ -153,6 +163,7 @@ class Shop:
         app = web.Application()
         handlers = {
             "getThings": self.get_things,
+            "getMuch": self.get_much,
             "makeThing": self.make_thing,
             "getCode": self.get_code,
             "sendBytes": self.send_bytes,
@@ -165,9 +176,11 @@ class Shop:
         return app
 
     @asynccontextmanager
-    async def running(self, serving: Serving | None = None) -> AsyncIterator[str]:
+    async def running(self, serving: Serving | None = None, *, per_address: int | None = None) -> AsyncIterator[str]:
         """Serve on a free port, and give the base URL."""
-        runner = Runner(self.application(serving), clock=lambda: NOW, observe=self.exchanges.append)
+        runner = Runner(
+            self.application(serving), clock=lambda: NOW, observe=self.exchanges.append, per_address=per_address
+        )
         port = await listen(runner, "127.0.0.1", 0)
         try:
             yield f"http://localhost:{port}"

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,7 +21,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.protocol.http.shop import Shop
+from protocol.http.serving import Serving
+from tests.protocol.http.shop import MUCH, Shop
 
 ROOT = Path(__file__).parents[3]
 CANARY = b"zolotoi-petushok"
@@ -260,7 +262,6 @@ async def test_an_expectation_is_met_or_ignored_and_never_repeated(port: int) ->
 async def quick(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     """Serve the shop with times that a test can wait for."""
     from protocol.http import reading, running
-    from protocol.http.serving import Serving
 
     monkeypatch.setattr(running, "HEAD_S", 0.5)
     monkeypatch.setattr(reading, "BYTES_PER_SECOND", 1 << 20)
@@ -277,7 +278,51 @@ async def quick(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
         (post(b"he", "Content-Length: 5"), 400),
     ],
 )
-async def test_a_sender_that_dawdles_is_cut_off(quick: int, data: bytes, expected: int) -> None:
+async def test_http_16_a_sender_that_dawdles_is_cut_off(quick: int, data: bytes, expected: int) -> None:
     """Fault 13."""
     status, answer = await exchange(quick, data)
     assert status == expected, answer
+
+
+async def test_http_16_a_reader_that_takes_nothing_of_a_large_answer_is_cut_off(quick: int) -> None:
+    """Fault 13. Half of it lies in the system's buffers, so what counts is that the connection does not stay."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as link:
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        link.setblocking(False)
+        await loop.sock_connect(link, ("127.0.0.1", quick))
+        await loop.sock_sendall(link, b"GET /v1/much HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        received = 0
+        with contextlib.suppress(ConnectionResetError):
+            # It takes a little, then nothing for longer than it may, then all it can get.
+            received += len(await loop.sock_recv(link, 100))
+            await asyncio.sleep(0.5)
+            async with asyncio.timeout(20):
+                while more := await loop.sock_recv(link, 1 << 20):
+                    received += len(more)
+    assert 0 < received < MUCH
+    assert (await exchange(quick, b"GET /v1/things HTTP/1.1\r\nHost: localhost\r\n\r\n"))[0] == 200
+
+
+async def test_http_16_connections_of_one_address_are_bounded_and_a_place_that_is_left_is_free() -> None:
+    async with Shop().running(Serving(clock=lambda: 0), per_address=3) as base:
+        port = int(base.rpartition(":")[2])
+        request = b"GET /v1/things HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        for reader, writer in held:
+            writer.write(request)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        await hang_up(writer)
+        await hang_up(held.pop()[1])
+        status = 0
+        for _ in range(200):
+            status, _ = await exchange(port, request)
+            if status == 200:
+                break
+            await asyncio.sleep(0.01)
+        assert status == 200
+        for _, other in held:
+            await hang_up(other)

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one agency may use of the hub, so that its flood never holds up another's mail (HTTP-14, HTTP-15).
+
+Each hub process counts for itself: of several on one database each gives an agency the whole of its minute. The
+bounds are there for floods, not for bookkeeping, and a shared count would cost a round trip with every message.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hub.config import LimitsSection
+from hub.service.buckets import Buckets
+from hub.service.clockwatch import Clock
+from hub.service.writer import Queue
+from protocol.errors import Unavailable
+
+AT_ONCE = 64
+"""Requests of one agency that may be in work at the same time; a connector makes five."""
+
+
+class Allowances:
+    """The shares of all agencies, by the agency's address."""
+
+    def __init__(self, limits: LimitsSection, queue: Queue, elapsed: Clock) -> None:
+        """`queue` is what may wait for the writer in all; `elapsed` counts ms."""
+        self._submissions = Buckets("submissions", limits.submissions_per_minute, elapsed)
+        self._bytes = Buckets("bytes", limits.megabytes_per_minute << 20, elapsed)
+        self._reads = Buckets("reads", limits.reads_per_minute, elapsed)
+        self._uploads = Buckets("uploads", limits.uploads_per_minute, elapsed)
+        self._queue = queue
+        self._changes: Counter[str] = Counter()
+        self._weights: Counter[str] = Counter()
+        self._in_all = 0
+        self._weight_in_all = 0
+        self._requests: Counter[str] = Counter()
+
+    def request(self, agency: str, operation: str, size: int) -> None:
+        """Charge a request of `agency` with a body of `size` bytes; raises TooManyRequests.
+
+        Submissions are charged one by one where they are accepted; here only an empty bucket is noticed, before
+        more work is done for them.
+        """
+        match operation:
+            case "submitEnvelope" | "submitBatch":
+                self._submissions.check(agency)
+                self._bytes.check(agency)
+            case "announceBlob" | "uploadChunk":
+                self._uploads.take(agency)
+                self._bytes.take(agency, size)
+            case _:
+                self._reads.take(agency)
+
+    def enter(self, agency: str) -> None:
+        """Note that a request of `agency` is in work; raises Unavailable if too many are."""
+        if self._requests[agency] >= AT_ONCE:
+            raise _busy("Too many requests of this agency are in work. Try again after the time in Retry-After.")
+        self._requests[agency] += 1
+
+    def leave(self, agency: str) -> None:
+        """Note that a request of `agency` is over."""
+        self._requests[agency] -= 1
+        if not self._requests[agency]:
+            del self._requests[agency]
+
+    @contextmanager
+    def submission(self, agency: str, size: int) -> Iterator[None]:
+        """Charge a submission of `size` bytes, and count it as long as it is in work.
+
+        Raises TooManyRequests, and Unavailable once `agency` has as much in work as there is room left for all
+        others: one agency can fill half of the writer's queue, two together two thirds, and however many do, the next
+        one still finds room.
+        """
+        self._submissions.take(agency)
+        self._bytes.take(agency, size)
+        changes, weight = self._changes[agency], self._weights[agency]
+        too_many = changes >= self._queue.changes - self._in_all
+        if too_many or (changes and weight + size > self._queue.bytes - self._weight_in_all):
+            raise _busy("The hub is busy with other messages of this agency. Try again after the time in Retry-After.")
+        self._count(agency, 1, size)
+        try:
+            yield
+        finally:
+            self._count(agency, -1, -size)
+
+    def _count(self, agency: str, change: int, size: int) -> None:
+        self._in_all += change
+        self._weight_in_all += size
+        self._changes[agency] += change
+        self._weights[agency] += size
+        if not self._changes[agency]:
+            del self._changes[agency], self._weights[agency]
+
+
+def _busy(detail: str) -> Unavailable:
+    busy = Unavailable(detail)
+    busy.retry_after = 1
+    return busy

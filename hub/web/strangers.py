@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whoever calls, before it is known who that is: bounded by network address (HTTP-14).
+
+A request costs its address something until a device's signature is found good, which gives it back: a stranger can
+burn neither processor time on signatures and enrolment codes nor memory on answers, and connectors that share an
+address with many others are not counted by it.
+"""
+
+from collections import Counter
+from types import TracebackType
+
+from aiohttp import web
+
+from hub.service.allowances import Allowances
+from hub.service.buckets import Buckets
+from protocol.errors import Unavailable
+from protocol.http.addresses import network_of
+from protocol.http.operation import Operation
+
+AT_ONCE = 64
+"""Places that requests of one address may hold as long as nobody is known to make them."""
+COSTS = {"submitStatement": 2, "registerCode": 10, "redeemCode": 10}
+"""What counts for several requests, since its own signatures are checked."""
+PLACES = {"listDirectoryStatements": 8}
+"""What holds several places, since its answer is large."""
+
+
+class Visit:
+    """One request as long as it is in work. Use it with `with`."""
+
+    def __init__(self, strangers: "Strangers", address: str, operation: Operation) -> None:
+        self._strangers = strangers
+        self._address = address
+        self._operation = operation
+        self._places = PLACES.get(operation.id, 1)
+        self._agency: str | None = None
+
+    def __enter__(self) -> None:
+        self._strangers.arrive(self._address, COSTS.get(self._operation.id, 1), self._places)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._strangers.leave(self._address, self._places)
+        if self._agency is not None:
+            self._strangers.allowances.leave(self._agency)
+
+    def recognise(self, agency: str, size: int = 0) -> None:
+        """Charge `agency` instead of the address, from now on; `size` is that of the body.
+
+        Raises TooManyRequests or Unavailable. A websocket has bounds of its own (HTTP-13).
+        """
+        self._strangers.recognised(self._address, COSTS.get(self._operation.id, 1), self._places)
+        self._places = 0
+        if not self._operation.socket:
+            self._strangers.allowances.enter(agency)
+            self._agency = agency
+            self._strangers.allowances.request(agency, self._operation.id, size)
+
+
+VISIT = web.RequestKey("visit", Visit)
+"""Where whoever finds out who calls says so."""
+
+
+class Strangers:
+    """The addresses that call, and what they have used."""
+
+    def __init__(self, requests: Buckets, allowances: Allowances, header: str | None) -> None:
+        """`header` is where the proxy says who calls; None where there is no proxy, and none is believed."""
+        self.allowances = allowances
+        self._requests = requests
+        self._header = header
+        self._held: Counter[str] = Counter()
+
+    def visit(self, request: web.Request, operation: Operation) -> Visit:
+        """Return the visit of `request`, which begins with its `with` block; raises there what HTTP-14 says."""
+        visit = Visit(self, self.address(request), operation)
+        request[VISIT] = visit
+        return visit
+
+    def address(self, request: web.Request) -> str:
+        """Return whom a request is counted for: an IPv4 address or an IPv6 network of 64 bits."""
+        if self._header is not None and (told := request.headers.getall(self._header, [])):
+            # Proxies append, so only the last one is the word of our own.
+            return network_of(told[-1].rpartition(",")[2].strip()) or network_of(request.remote or "")
+        return network_of(request.remote or "")
+
+    def arrive(self, address: str, cost: int, places: int) -> None:
+        """Take what a request costs; raises TooManyRequests, or Unavailable if the address holds too many places."""
+        if self._held[address] + places > AT_ONCE:
+            busy = Unavailable("Too many requests from this address are in work. Try again after Retry-After.")
+            busy.retry_after = 1
+            raise busy
+        self._requests.take(address, cost)
+        self._held[address] += places
+
+    def leave(self, address: str, places: int) -> None:
+        """Give places back."""
+        self._held[address] -= places
+        if self._held[address] <= 0:
+            del self._held[address]
+
+    def recognised(self, address: str, cost: int, places: int) -> None:
+        """Give back what the address was charged for a request whose caller is known now."""
+        self._requests.give(address, cost)
+        self.leave(address, places)

@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Care for neighbours: what one agency or one address may use, and that nobody else feels it when it uses all of it."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from hub.config import LimitsSection
+from hub.service import allowances as allowances_module
+from hub.service.allowances import Allowances
+from hub.service.buckets import Buckets
+from hub.service.writer import Queue
+from hub.web import strangers as strangers_module
+from protocol.errors import NotAuthenticated, TooManyRequests, Unavailable
+from protocol.frames import Accepted, Refused, Submit
+from protocol.http import hub as api
+from protocol.http.addresses import network_of
+from protocol.http.calling import Client, signed
+from protocol.ids import CodeId
+from protocol.limits import HOUR, MINUTE, SECOND
+from tests.hub.running import RunningHub, TestClock, eventually
+from tests.hub.test_connections import connected
+from tests.keys.world import device_of
+from tests.programme import Programme
+
+SMALL = (
+    "[limits]",
+    "submissions_per_minute = 60",
+    "reads_per_minute = 60",
+    "uploads_per_minute = 60",
+    "stranger_requests_per_minute = 60",
+)
+
+
+@pytest.fixture
+async def small(tmp_path: Path, programme: Programme) -> AsyncIterator[RunningHub]:
+    """Serve a hub with small allowances."""
+    async with RunningHub(tmp_path, programme, more=SMALL) as running:
+        yield running
+
+
+def wait_of(refused: TooManyRequests) -> int:
+    assert refused.retry_after is not None
+    return refused.retry_after
+
+
+def test_a_bucket_gives_a_minutes_worth_at_once_and_fills_as_time_goes_by() -> None:
+    clock = TestClock(7)
+    buckets = Buckets("things", 60, clock)
+    for _ in range(60):
+        buckets.check("a")
+        buckets.take("a")
+    with pytest.raises(TooManyRequests) as caught:
+        buckets.take("a")
+    assert (caught.value.policy, caught.value.quota, wait_of(caught.value)) == ("things", 60, 1)
+    with pytest.raises(TooManyRequests):
+        buckets.check("a")
+    with pytest.raises(TooManyRequests) as caught:
+        buckets.take("a", 20)
+    assert wait_of(caught.value) == 20
+    buckets.take("b", 60)
+    clock.advance(20 * SECOND)
+    buckets.take("a", 20)
+    buckets.give("a", 3)
+    buckets.take("a", 3)
+    with pytest.raises(TooManyRequests):
+        buckets.take("a")
+
+
+def test_whatever_is_asked_when_never_more_than_two_quotas_pass_in_a_minute_and_waiting_as_told_helps() -> None:
+    """The bound holds for every minute one looks at, and `retry_after` is neither too short nor far too long."""
+    chance = random.Random(11)
+    for _ in range(200):
+        clock, quota = TestClock(chance.randrange(1 << 40)), chance.randrange(60, 5_000)
+        buckets, taken = Buckets("things", quota, clock), list[tuple[int, int]]()
+        for _ in range(80):
+            clock.advance(chance.choice([0, 1, 500, 20_000]))
+            amount = chance.randrange(1, quota)
+            try:
+                buckets.take("a", amount)
+            except TooManyRequests as refused:
+                clock.advance(min(wait_of(refused), MINUTE // SECOND) * SECOND)
+                buckets.take("a", amount)
+            taken.append((clock.now, amount))
+        for start, _ in taken:
+            assert sum(amount for at, amount in taken if start <= at < start + MINUTE) <= 2 * quota
+
+
+def test_who_has_not_asked_for_a_minute_is_forgotten_and_a_crowd_shares_one_bucket() -> None:
+    clock = TestClock(0)
+    buckets = Buckets("things", 60, clock, most=100)
+    for number in range(200):
+        try:
+            buckets.take(f"stranger {number}")
+        except TooManyRequests:
+            assert number >= 160
+    assert len(buckets) == 101
+    buckets.take("stranger 5")
+    clock.advance(2 * MINUTE)
+    buckets.take("newcomer", 60)
+    assert len(buckets) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::"),
+        ("fe80::1%eth0", "fe80::"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("unknown", ""),
+        ("", ""),
+    ],
+)
+def test_http_14_an_ipv6_caller_is_counted_by_its_network_of_64_bits(text: str, network: str) -> None:
+    assert network_of(text) == network
+
+
+async def test_http_14_over_its_share_an_agency_is_told_when_to_go_on_and_others_notice_nothing(
+    small: RunningHub,
+) -> None:
+    prison, probation, _ = small.programme.members.values()
+    sender = small.programme.sender("gora-prison")
+    device = small.device(prison)
+    results = await device.submit_batch([sender.seal(probation.desk).data for _ in range(62)])
+    assert [type(result) for result in results] == [Accepted] * 60 + [Refused] * 2
+    late = sender.seal(probation.desk).data
+    async with connected(small, prison.device) as socket:
+        await socket.send(Submit(1, late))
+        refused = await socket.until(Refused)
+        assert isinstance(refused, Refused)
+        assert (refused.code, refused.retry_after) == (TooManyRequests.code, 1)
+        with pytest.raises(TooManyRequests):
+            await device.submit(late)
+        # Its mailbox is not held up by its own submissions, and nobody else is held up at all.
+        await device.read()
+        answer = small.programme.sender("reka-probation").seal(prison.desk).data
+        await small.device(probation).submit(answer)
+        small.clock.advance(SECOND)
+        await socket.send(Submit(2, late))
+        assert isinstance(await socket.until(Accepted), Accepted)
+
+
+async def test_http_14_the_answer_429_names_the_share_and_the_time(small: RunningHub) -> None:
+    prison = small.programme.members["gora-prison"]
+    device = small.device(prison)
+    for _ in range(60):
+        await device.read()
+    url = f"{small.url}/v1/mailbox"
+    headers = device.client._authorize(_outgoing(url))
+    async with small.session.get(url, headers=headers) as response:
+        document = await response.json(content_type="application/problem+json")
+        assert response.status == 429
+        assert (document["code"], document["retryable"]) == ("too-many-requests", True)
+        assert response.headers["Retry-After"] == "1"
+        assert response.headers["RateLimit-Policy"] == '"reads";q=60;w=60'
+        assert response.headers["RateLimit"] == '"reads";r=0;t=1'
+
+
+def _outgoing(url: str) -> Any:
+    from protocol.http.calling import Outgoing
+
+    return Outgoing("GET", url, None, b"")
+
+
+async def test_http_14_a_stranger_is_counted_by_address_and_a_good_signature_costs_the_address_nothing(
+    small: RunningHub,
+) -> None:
+    prison = small.programme.members["gora-prison"]
+    for _ in range(59):
+        await small.device(prison).read()
+    unknown = device_of("nobody's")
+    nobody = Client(small.session, small.url, signed(unknown.key_id, unknown.transport.sign_raw, small.clock))
+    for _ in range(60):
+        with pytest.raises(NotAuthenticated):
+            await nobody.call_bytes(api.READ_MAILBOX)
+    with pytest.raises(TooManyRequests):
+        await nobody.call_bytes(api.READ_MAILBOX)
+    with pytest.raises(TooManyRequests):
+        await small.anonymous.call(api.GET_HUB, api.HubInfo)
+    small.clock.advance(9 * SECOND)
+    # What makes the hub check signatures counts for ten.
+    body = api.CodeRedemption(code_id=CodeId(bytes(16)), request=b"x", mac=bytes(32), proof=bytes(32))
+    with pytest.raises(TooManyRequests):
+        await small.anonymous.call_bytes(api.REDEEM_CODE, body=body)
+    await small.anonymous.call(api.GET_HUB, api.HubInfo)
+
+
+async def _status(hub: RunningHub, *forwarded: str) -> int:
+    headers = [("X-Forwarded-For", one) for one in forwarded]
+    async with hub.session.get(f"{hub.url}/v1/hub", headers=headers) as response:
+        return response.status
+
+
+async def test_http_14_behind_a_proxy_the_last_word_of_its_header_counts_and_no_other(
+    tmp_path: Path, programme: Programme
+) -> None:
+    async with RunningHub(tmp_path, programme, more=("behind_proxy = true", *SMALL)) as hub:
+        for number in range(60):
+            # Whatever the caller itself writes stands before what the proxy appends.
+            assert await _status(hub, f"203.0.113.{number}, 192.0.2.1") == 200
+        assert await _status(hub, "203.0.113.99, 192.0.2.1") == 429
+        assert await _status(hub, "203.0.113.99", "192.0.2.1") == 429
+        assert await _status(hub, "192.0.2.2") == 200
+
+
+async def test_http_14_without_a_proxy_no_header_is_believed(small: RunningHub) -> None:
+    statuses = [await _status(small, f"192.0.2.{number}") for number in range(61)]
+    assert statuses == [200] * 60 + [429]
+
+
+async def test_http_14_requests_in_work_are_bounded_for_an_address_and_for_an_agency(
+    small: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strangers_module, "AT_ONCE", 2)
+    monkeypatch.setattr(allowances_module, "AT_ONCE", 3)
+    prison, probation, _ = small.programme.members.values()
+    device = small.device(prison)
+    async with aiohttp.ClientSession() as session:
+        sockets = [await session.ws_connect(f"{small.url}/v1/connect") for _ in range(2)]
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await session.ws_connect(f"{small.url}/v1/connect")
+        assert (caught.value.status, caught.value.headers and caught.value.headers["Retry-After"]) == (503, "1")
+        for socket in sockets:
+            await socket.close()
+    await eventually(lambda: not _held(small))
+    polls = [asyncio.create_task(device.read(wait=50)) for _ in range(3)]
+    await eventually(lambda: len(small.hub.mailboxes._watchers.get(prison.device_id, ())) == 3)
+    with pytest.raises(Unavailable):
+        await device.read()
+    await small.device(probation).read()
+    await small.device(probation).submit(small.programme.sender("reka-probation").seal(prison.desk).data)
+    assert [len((await poll)[1]) for poll in polls] == [1, 1, 1]
+    await device.read()
+
+
+def _held(hub: RunningHub) -> dict[str, int]:
+    held: dict[str, int] = hub.hub._serving.admit.__self__._held  # type: ignore[attr-defined]
+    return held
+
+
+def allowances(queue: Queue) -> Allowances:
+    return Allowances(LimitsSection(), queue, TestClock(0))
+
+
+@pytest.mark.parametrize("flooders", [1, 2, 5, 20])
+def test_http_15_however_many_flood_the_next_agency_finds_room(flooders: int) -> None:
+    shares = allowances(Queue(changes=2_000, bytes=64 << 20))
+    with ExitStack() as stack:
+        for number in range(20_000):
+            try:
+                stack.enter_context(shares.submission(f"flooder {number % flooders}", 100))
+            except Unavailable:
+                continue
+        for number in range(2_000 // (flooders + 1) // 2):
+            stack.enter_context(shares.submission("quiet", 100))
+            assert number < 2_000
+    assert (shares._in_all, shares._weight_in_all, shares._changes, shares._weights) == (0, 0, {}, {})
+
+
+def test_http_15_one_agency_fills_half_of_the_queue_in_bytes_too() -> None:
+    shares = allowances(Queue(changes=2_000, bytes=64 << 20))
+    taken = 0
+    with ExitStack() as stack:
+        with suppress(Unavailable):
+            while True:
+                stack.enter_context(shares.submission("flooder", 1 << 20))
+                taken += 1
+        assert taken == 32
+        stack.enter_context(shares.submission("quiet", 1 << 20))
+
+
+async def test_http_15_a_flood_from_one_agency_does_not_hold_up_another_on_a_slow_store(
+    tmp_path: Path, programme: Programme, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hostile and a quiet agency share a hub whose disk is slow; the hostile one fills whatever it is let fill."""
+    prison, probation, social = programme.members.values()
+    hostile, quiet = programme.sender("gora-prison"), programme.sender("reka-probation")
+    flood = [hostile.seal(social.desk).data for _ in range(150)]
+    async with RunningHub(tmp_path, programme, more=["[store]", "queue_length = 64"]) as hub:
+        _slow_down(hub, monkeypatch, 0.02)
+        waits = list[int | None]()
+
+        async def flooding(data: bytes) -> None:
+            while True:
+                try:
+                    await hub.hub.submissions.submit(prison.device_id, data)
+                except Unavailable as error:
+                    waits.append(error.retry_after)
+                    await asyncio.sleep(0.01)
+                else:
+                    return
+
+        floods = asyncio.gather(*(flooding(data) for data in flood))
+        await eventually(lambda: bool(waits))
+        # Each at the first attempt, while the other is sent away again and again.
+        for _ in range(3):
+            await hub.device(probation).submit(quiet.seal(social.desk).data)
+        await floods
+        assert all(waits)
+        assert len(await hub.device(social).items()) == 3 + len(flood)
+
+
+def _slow_down(hub: RunningHub, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    write: Callable[..., Any] = hub.hub.store.write
+
+    async def slowly(*arguments: Any) -> Any:
+        await asyncio.sleep(seconds)
+        return await write(*arguments)
+
+    monkeypatch.setattr(hub.hub.store, "write", slowly)
+
+
+async def test_a_full_queue_sends_everybody_away_for_some_seconds_and_loses_nothing(
+    tmp_path: Path, programme: Programme, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promise 5 and backpressure: what is answered is stored, what is not is told when to come again."""
+    prison, probation, _ = programme.members.values()
+    sender = programme.sender("gora-prison")
+    sealed = [sender.seal(probation.desk).data for _ in range(120)]
+    async with RunningHub(tmp_path, programme, more=["[store]", "queue_length = 64"]) as hub:
+        _slow_down(hub, monkeypatch, 0.05)
+        accepted, waits = 0, set[int | None]()
+        while sealed:
+            results = await asyncio.gather(
+                *(hub.hub.submissions.submit(prison.device_id, data) for data in sealed), return_exceptions=True
+            )
+            accepted += sum(isinstance(result, bytes) for result in results)
+            waits |= {result.retry_after for result in results if isinstance(result, Unavailable)}
+            sealed = [data for data, result in zip(sealed, results, strict=True) if not isinstance(result, bytes)]
+            hub.clock.advance(SECOND)
+        assert waits
+        assert all(wait in (1, 2, 3) for wait in waits)
+        assert accepted == len(await hub.device(probation).items()) == 120
+        assert hub.clock.now < programme.now + HOUR
