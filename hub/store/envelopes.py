@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, null, select, update
 
-from hub.store.statements import Many
+from hub.store.statements import Among, Many, Query
 from hub.store.tables import delivery, detail, envelope, leaf, section
 from hub.store.trees import Log
 from protocol.frames import ItemKind
@@ -68,11 +68,16 @@ NEW_SECTIONS = Many(insert(section), *section.columns.keys())
 NEW_DELIVERIES = Many(insert(delivery), *delivery.columns.keys())
 NEW_DETAILS = Many(insert(detail), *detail.columns.keys())
 
-_ACCEPTED = (
+# Asked for several ids in one join, SQLite would rather walk the whole log than look each id up.
+_KNOWN = Among(
+    envelope.c.envelope_id,
+    lambda wanted: select(envelope.c.envelope_id).where(envelope.c.envelope_id.in_(wanted)),
+)
+_ACCEPTED = Query(
     select(envelope.c.idx, envelope.c.envelope_id, envelope.c.digest, envelope.c.sender_sig, *ENTRY_COLUMNS)
     .join(detail, detail.c.idx == envelope.c.idx)
     .join(leaf, (leaf.c.log == Log.AUDIT) & (leaf.c.idx == envelope.c.idx))
-    .where(envelope.c.envelope_id.in_(bindparam("ids", expanding=True)))
+    .where(envelope.c.envelope_id == bindparam("id"))
 )
 _DUE = (
     select(
@@ -106,10 +111,8 @@ def entry_of(row: Row[*tuple[Any, ...]]) -> Entry:
 
 def accepted(connection: Connection, ids: Iterable[EnvelopeId]) -> dict[EnvelopeId, Accepted]:
     """Return those of `ids` that were accepted before."""
-    wanted = list(ids)
-    if not wanted:
-        return {}
-    rows = connection.execute(_ACCEPTED, {"ids": wanted})
+    known = [row.envelope_id for row in _KNOWN.run(connection, list(ids))]
+    rows = [row for one in known for row in _ACCEPTED.run(connection, id=one)]
     return {EnvelopeId(row.envelope_id): Accepted(row.digest, row.sender_sig, entry_of(row)) for row in rows}
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, select, tuple_
+from sqlalchemy import Connection, Row, bindparam, delete, select
 
 from hub.store.envelopes import ENTRY_COLUMNS, Entry, entry_of, nothing_left
-from hub.store.statements import Many
+from hub.store.statements import Among, Many, Query
 from hub.store.tables import delivery, detail, envelope, leaf, section
 from hub.store.trees import Log
 from protocol.frames import ItemKind
@@ -78,8 +78,17 @@ _PAGE = (
     .order_by(delivery.c.idx)
     .limit(bindparam("most"))
 )
-_SECTIONS = select(section).where(tuple_(section.c.idx, section.c.number).in_(bindparam("which", expanding=True)))
-_UP_TO = (
+# Asked for by a list of pairs, SQLite would rather walk through every section that it stores.
+_SECTIONS = Query(
+    select(section.c.idx, section.c.number, section.c.bytes)
+    .join(delivery, delivery.c.idx == section.c.idx)
+    .where(
+        delivery.c.device_id == bindparam("device"),
+        delivery.c.idx.between(bindparam("first"), bindparam("last")),
+        delivery.c.sections.bitwise_rshift(section.c.number).bitwise_and(1) == 1,
+    )
+)
+_UP_TO = Query(
     select(delivery.c.idx, delivery.c.sections)
     .where(delivery.c.device_id == bindparam("device"), delivery.c.idx <= bindparam("up_to"))
     .order_by(delivery.c.idx)
@@ -88,8 +97,11 @@ _UP_TO = (
 _REMOVE = Many(
     delete(delivery).where(delivery.c.device_id == bindparam("device"), delivery.c.idx == bindparam("which"))
 )
-_STILL_WANTED = select(delivery.c.idx, delivery.c.sections).where(
-    delivery.c.idx.in_(bindparam("indexes", expanding=True)), delivery.c.kind == ItemKind.SLICE
+_STILL_WANTED = Among(
+    delivery.c.idx,
+    lambda wanted: select(delivery.c.idx, delivery.c.sections).where(
+        delivery.c.idx.in_(wanted), delivery.c.kind == ItemKind.SLICE
+    ),
 )
 _DROP_SECTION = Many(delete(section).where(section.c.idx == bindparam("which"), section.c.number == bindparam("one")))
 
@@ -112,10 +124,9 @@ def page(connection: Connection, device: KeyId, cursor: int, most: int, most_byt
     parameters = {"device": device, "cursor": cursor, "most": most}
     rows = connection.execute(_PAGE, parameters).all()
     rows = rows[: _fitting([row.size for row in rows], most_bytes)]
-    pairs = [(row.idx, number) for row in rows for number in numbers_in(row.sections)]
     found: dict[int, dict[int, bytes]] = defaultdict(dict)
-    for start in range(0, len(pairs), _AT_ONCE):
-        for index, number, data in connection.execute(_SECTIONS, {"which": pairs[start : start + _AT_ONCE]}):
+    if rows:
+        for index, number, data in _SECTIONS.run(connection, device=device, first=rows[0].idx, last=rows[-1].idx):
             found[index][number] = data
     return [_item(row, found[row.idx]) for row in rows]
 
@@ -154,7 +165,7 @@ def _split(joined: bytes) -> tuple[bytes, ...]:
 
 def acknowledged(connection: Connection, device: KeyId, up_to: int, most: int) -> list[Removal]:
     """Return at most `most` deliveries of `device` up to leaf index `up_to`, oldest first."""
-    rows = connection.execute(_UP_TO, {"device": device, "up_to": up_to, "most": most})
+    rows = _UP_TO.run(connection, device=device, up_to=up_to, most=most)
     return [Removal(device, row.idx, row.sections) for row in rows]
 
 
@@ -171,7 +182,7 @@ def _remove(connection: Connection, removals: Sequence[Removal]) -> None:
         opened[one.index] |= one.sections
     wanted: dict[int, int] = defaultdict(int)
     waiting = set[int]()
-    for row in connection.execute(_STILL_WANTED, {"indexes": list(opened)}):
+    for row in _STILL_WANTED.run(connection, list(opened)):
         wanted[row.idx] |= row.sections
         waiting.add(row.idx)
     orphans = [

@@ -3,16 +3,17 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
-from hub.store.statements import Many
+from hub.store.statements import Many, Query
 from hub.store.tables import nonce
 from protocol.ids import KeyId
 
 _ALL = select(nonce.c.device_id, nonce.c.nonce, nonce.c.expires)
 _OLD = delete(nonce).where(nonce.c.expires < bindparam("now"))
-_AMONG = select(nonce.c.device_id, nonce.c.nonce).where(
-    tuple_(nonce.c.device_id, nonce.c.nonce).in_(bindparam("which", expanding=True))
+# One at a time: asked for by a list of pairs, SQLite would rather walk through all nonces.
+_ONE = Query(
+    select(nonce.c.expires).where(nonce.c.device_id == bindparam("device"), nonce.c.nonce == bindparam("which"))
 )
 NEW_NONCES = Many(insert(nonce), *nonce.columns.keys())
 
@@ -24,10 +25,7 @@ def stored(connection: Connection) -> list[tuple[KeyId, bytes, int]]:
 
 def used(connection: Connection, which: Iterable[tuple[KeyId, bytes]]) -> set[tuple[KeyId, bytes]]:
     """Return those of `which` that are stored."""
-    wanted = list(which)
-    if not wanted:
-        return set()
-    return {(KeyId(row.device_id), row.nonce) for row in connection.execute(_AMONG, {"which": wanted})}
+    return {(device, one) for device, one in which if _ONE.run(connection, device=device, which=one)}
 
 
 def drop_old(connection: Connection, now: int) -> int:

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from hub.store.statements import Many
+from hub.store.statements import Many, Query
 from hub.store.tables import leaf, tree
 from protocol.tree import EMPTY_ROOT, CompactRange, leaf_hash
 
@@ -32,7 +32,7 @@ class Tree:
 
 
 # In one order, so that two processes never wait for each other.
-_TREES = select(tree).order_by(tree.c.log).with_for_update()
+_TREES = Query(select(tree).order_by(tree.c.log).with_for_update())
 _NEW_TREES = insert(tree)
 _SAVE_TREE = Many(
     update(tree)
@@ -61,7 +61,7 @@ _LEAVES = (
 
 def load_trees(connection: Connection) -> dict[Log, Tree]:
     """Return the state of every log, locked until the transaction ends; a new database gets empty logs."""
-    found = connection.execute(_TREES).all()
+    found = _TREES.run(connection)
     if not found:
         empty = CompactRange().encode()
         rows = [{"log": log, "size": 0, "compact": empty, "root": EMPTY_ROOT, "at": 0} for log in Log]

@@ -18,12 +18,15 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from tests.bench.delivery import Systems, at_half_load, one_in_flight, systems, throughput
+from tests.bench.attachments import attachments
+from tests.bench.delivery import Systems, against_clone, at_half_load, one_in_flight, systems, throughput
 from tests.bench.further import Promise, catch_up, wire_sizes
 from tests.bench.growth import full_stores
 from tests.bench.machine import MIB
 from tests.bench.peers.envelopes import against_libraries
 from tests.bench.peers.systems import Peers
+from tests.bench.proofs import batched_acceptance, log_checks
+from tests.bench.record import record
 from tests.bench.report import Report, note
 from tests.bench.rounds import TINY, Extent
 from tests.bench.sealing import bytes_over_plaintext, open_many_against_one, seal_against_primitives
@@ -59,6 +62,10 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--folder", type=Path, help="where to put the databases (default: the system's temporary folder)"
+    )
+    parser.add_argument("--record", metavar="FILE", type=Path, help="note what was measured in a file of JSON")
+    parser.add_argument(
+        "--against", metavar="CLONE", type=Path, help="compare this hub with that of another clone, and nothing else"
     )
     found = parser.parse_args(words)
     try:
@@ -109,8 +116,15 @@ class Bench:
 
     async def further(self) -> list[Promise]:
         """Return the figures beside the targets."""
-        note("measuring a connector …")
-        return [*await wire_sizes(self._folder), *await catch_up(self._folder, self._extent)]
+        note("measuring logs, attachments and a connector …")
+        folder, extent = self._folder, self._extent
+        return [
+            *await wire_sizes(folder),
+            *await asyncio.to_thread(log_checks, extent),
+            *await batched_acceptance(folder, extent),
+            *await attachments(folder, extent),
+            *await catch_up(folder, extent),
+        ]
 
     async def _running(self) -> Systems:
         if self._systems is None:
@@ -131,6 +145,9 @@ async def measure(asked: argparse.Namespace, folder: Path, report: Report) -> in
     extent = TINY if asked.quick else replace(Extent(), rounds=asked.rounds)
     begin, results = time.monotonic(), list[Result]()
     report.begin(_conditions(asked, extent))
+    if asked.against is not None:
+        report.compared(await against_clone(folder, extent, asked.against.resolve()))
+        return 0
     async with AsyncExitStack() as stack:
         bench = Bench(folder, extent, asked, stack)
         async for result in bench.results():
@@ -138,6 +155,8 @@ async def measure(asked: argparse.Namespace, folder: Path, report: Report) -> in
             report.result(result)
         if FURTHER in asked.only:
             report.further(await bench.further())
+    if asked.record is not None:
+        record(asked.record, report.lines, _conditions(asked, extent))
     report.end(results, time.monotonic() - begin)
     # What only shows that it runs promises nothing.
     return int(not asked.quick and any(result.target.gated and result.ok is False for result in results))

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.bench.hubserver import HubFolder, floor_process, serving
 from tests.bench.links import FloorPost, FloorSocket, HubBatch, HubLink, HubPost, HubSocket, Link
 from tests.bench.load import Loader, Run
-from tests.bench.machine import Process
+from tests.bench.machine import ROOT, Process
 from tests.bench.peers.systems import NATS, ROOM, TO_DEVICE, Peers
 from tests.bench.rounds import Extent, interleave, median_ratio
 from tests.bench.stock import ONLINE, Stock
@@ -55,11 +55,35 @@ class Systems:
 
 
 @asynccontextmanager
-async def systems(folder: Path, extent: Extent) -> AsyncIterator[Systems]:
-    """Start a hub and a floor."""
+async def systems(folder: Path, extent: Extent, root: Path = ROOT) -> AsyncIterator[Systems]:
+    """Start a hub of the clone at `root`, and a floor."""
     hub_folder = HubFolder(folder / "hub")
-    async with serving(hub_folder) as hub, floor_process(folder / "floor") as floor:
+    async with serving(hub_folder, root) as hub, floor_process(folder / "floor") as floor:
         yield Systems(hub_folder, hub, floor, extent.warm_seconds)
+
+
+async def against_clone(folder: Path, extent: Extent, other: Path) -> list[Figure]:
+    """Return what the hub of this clone costs against that of the clone at `other`, in turns."""
+
+    def measure(loader: Loader) -> Awaitable[Run]:
+        return loader.for_seconds(extent.seconds)
+
+    async with systems(folder / "here", extent) as here, systems(folder / "there", extent, other) as there:
+        ways: tuple[type[Link], ...] = (HubSocket, HubBatch)
+        candidates = {f"here, {kind.name}": here.candidate(kind, measure) for kind in ways}
+        candidates |= {f"there, {kind.name}": there.candidate(kind, measure) for kind in ways}
+        floor = {FloorPost.name: here.candidate(FloorPost, measure)}
+        runs = await interleave(extent.rounds, {**candidates, **floor})
+    figures = []
+    for kind in ways:
+        new, old = runs[f"here, {kind.name}"], runs[f"there, {kind.name}"]
+        figures += [
+            Figure(f"{kind.name}: server CPU, here ÷ there", median_ratio(cpus(new), cpus(old))),
+            Figure(f"{kind.name}: messages/s, here ÷ there", median_ratio(rates(new), rates(old))),
+            Figure(f"{kind.name}: server CPU, there ÷ floor", median_ratio(cpus(old), cpus(runs[FloorPost.name]))),
+            Figure(f"{kind.name}: server CPU, here ÷ floor", median_ratio(cpus(new), cpus(runs[FloorPost.name]))),
+        ]
+    return figures
 
 
 async def throughput(found: Systems, folder: Path, extent: Extent, peers: Peers | None) -> Sequence[Result]:

@@ -11,6 +11,7 @@ pushed `2 || number(8) || body` and answers `2 || number(8)`.
 
 import asyncio
 import json
+import os
 import signal
 import sqlite3
 import sys
@@ -52,8 +53,9 @@ class Delete:
 class Floor:
     """The store, its writer task and whoever is connected."""
 
-    def __init__(self, path: Path) -> None:
-        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._database = sqlite3.connect(folder / "floor.db", isolation_level=None, check_same_thread=False)
         for pragma in _PRAGMAS:
             self._database.execute(f"PRAGMA {pragma}")
         self._database.execute(_TABLE)
@@ -71,12 +73,19 @@ class Floor:
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_post("/messages/{mailbox}", self.post)
         app.router.add_get("/connect/{mailbox}", self.connect)
+        app.router.add_post("/chunks/{name}", self.chunk)
         return app
 
     async def post(self, request: web.Request) -> web.Response:
         """Take one message by HTTP."""
         number = await self._put(int(request.match_info["mailbox"]), await request.read())
         return web.Response(status=202, body=number.to_bytes(8, "big"))
+
+    async def chunk(self, request: web.Request) -> web.Response:
+        """Take the next chunk of a file; it is durable when this answers."""
+        path = self._folder / request.match_info["name"]
+        await asyncio.get_running_loop().run_in_executor(self._thread, _append, path, await request.read())
+        return web.Response(status=204)
 
     async def connect(self, request: web.Request) -> web.WebSocketResponse:
         """Take messages and acknowledgements, and push what comes for the mailbox."""
@@ -141,9 +150,16 @@ class Floor:
         return numbers
 
 
+def _append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+        file.flush()
+        os.fdatasync(file.fileno())
+
+
 async def serve(folder: Path) -> None:
     """Serve on a free port of the loopback interface until SIGTERM; the port is said on stdout."""
-    floor = Floor(folder / "floor.db")
+    floor = Floor(folder)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     writing = asyncio.create_task(floor.write())

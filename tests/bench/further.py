@@ -30,15 +30,16 @@ _CONNECTOR = "from connectors.cli import main; main()"
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A figure that has a bound of its own; larger is worse."""
+    """A figure that has a bound of its own; larger is worse, unless it shall be `at_least` that."""
 
     figure: Figure
     bound: float
+    at_least: bool = False
 
     @property
     def ok(self) -> bool:
         """Whether it keeps its bound."""
-        return self.figure.value <= self.bound
+        return self.figure.value >= self.bound if self.at_least else self.figure.value <= self.bound
 
 
 async def wire_sizes(folder: Path) -> list[Promise]:

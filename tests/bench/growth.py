@@ -35,6 +35,8 @@ class FullHub:
     folder: HubFolder
     process: Process
     stored: int
+    start_s: float
+    """Seconds from the start of the process until it serves."""
 
     async def run(self, seconds: float) -> Run:
         """Put the usual load on it, for a recipient who is online."""
@@ -51,7 +53,9 @@ async def filled(stack: AsyncExitStack, folder: Path, stored: int) -> FullHub:
     """Fill a new hub and start it."""
     hub = HubFolder(folder)
     await hub.fill(Stock(hub.programme, to=OFFLINE, body=0), stored)
-    return FullHub(hub, await stack.enter_async_context(hub.process()), stored)
+    begin = time.perf_counter()
+    process = await stack.enter_async_context(hub.process())
+    return FullHub(hub, process, stored, time.perf_counter() - begin)
 
 
 async def full_stores(folder: Path, extent: Extent, *, long: bool) -> Sequence[Result]:
@@ -75,6 +79,8 @@ async def full_stores(folder: Path, extent: Extent, *, long: bool) -> Sequence[R
                 Figure("CPU with few stored", statistics.median(run.cpu_ms for run in runs["few"]), "ms/message"),
                 Figure("CPU with many stored", statistics.median(run.cpu_ms for run in runs["many"]), "ms/message"),
                 Figure("filling", stored / filling, "messages/s"),
+                Figure("start with few stored", few.start_s, "s"),
+                Figure("start with many stored", many.start_s, "s"),
             ],
         )
         memory = Result(TARGETS[13], {"start": start, name: resident_mib(many.process.pid)})

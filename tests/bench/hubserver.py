@@ -17,7 +17,7 @@ from hub.service.submission import AcceptEnvelope
 from hub.store import sqlite
 from protocol.http import hub as api
 from protocol.http.calling import Client, new_session
-from tests.bench.machine import Process, python
+from tests.bench.machine import ROOT, Process, python
 from tests.bench.stock import Stock
 from tests.hub.process import prepare
 from tests.programme import Programme
@@ -99,9 +99,9 @@ class HubFolder:
                 ]
                 await asyncio.gather(*(hub.writer.write(change) for change in changes))
 
-    def process(self) -> Process:
-        """Return the hub as a program of its own; `said` has its URL once it serves."""
-        return Process("hub", python("hub", "run", "--config", self.config, "--ready-json"), self.folder)
+    def process(self, root: Path = ROOT) -> Process:
+        """Return the hub of the clone at `root` as a program of its own; `said` has its URL once it serves."""
+        return Process("hub", python("hub", "run", "--config", self.config, "--ready-json"), self.folder, root)
 
     async def publish(self, url: str) -> None:
         """Hand the whole directory to the running hub."""
@@ -118,9 +118,9 @@ async def publish(programme: Programme, url: str) -> None:
 
 
 @asynccontextmanager
-async def serving(folder: HubFolder) -> AsyncIterator[Process]:
-    """Run the hub of `folder`, its directory complete."""
-    async with folder.process() as process:
+async def serving(folder: HubFolder, root: Path = ROOT) -> AsyncIterator[Process]:
+    """Run the hub of `folder`, its directory complete, with the code of the clone at `root`."""
+    async with folder.process(root) as process:
         await folder.publish(process.said["url"])
         yield process
 

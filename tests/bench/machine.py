@@ -25,25 +25,32 @@ def cpu_seconds(pid: int) -> float:
     return time.clock_gettime(~pid << 3 | _SCHEDULED)
 
 
-def resident_mib(pid: int) -> float:
-    """Return the resident memory of a process in MiB."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
+def resident_mib(pid: int, line: str = "VmRSS") -> float:
+    """Return the resident memory of a process in MiB; `VmHWM` is its highest since `forget_peak`."""
+    for one in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if one.startswith(f"{line}:"):
+            return int(one.split()[1]) / 1024
     return 0.0
 
 
-def environment(**more: str) -> dict[str, str]:
+def forget_peak(pid: int) -> None:
+    """Have the highest resident memory of a process count from now on."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def environment(root: Path = ROOT, **more: str) -> dict[str, str]:
     """Return the environment for a child: the project's packages, and none of the caller's own settings of it."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("THROUGHCARE")}
-    return {**kept, "PYTHONPATH": str(ROOT), **more}
+    return {**kept, "PYTHONPATH": str(root), **more}
 
 
 class Process:
     """A child that says one line of JSON when it is ready; what it complains of goes into `folder`/NAME.log."""
 
-    def __init__(self, name: str, command: Sequence[str | Path], folder: Path) -> None:
+    def __init__(self, name: str, command: Sequence[str | Path], folder: Path, root: Path = ROOT) -> None:
+        """The code is that of the clone at `root`."""
         self.name = name
+        self._root = root
         self.said: Mapping[str, Any] = {}
         self._command = [str(part) for part in command]
         self._log = folder / f"{name}.log"
@@ -60,8 +67,8 @@ class Process:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                cwd=ROOT,
-                env=environment(),
+                cwd=self._root,
+                env=environment(self._root),
                 limit=16 * MIB,
             )
         try:

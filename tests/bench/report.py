@@ -5,12 +5,12 @@ import json
 import platform
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import TextIO
 
 from tests.bench.further import Promise
-from tests.bench.targets import Part, Result, rounded
+from tests.bench.targets import Figure, Part, Result, rounded
 
 _NAME, _COLUMN = 58, 12
 _RULE = "─" * (_NAME + 3 * _COLUMN)
@@ -24,6 +24,8 @@ class Report:
         self._out = out
         self._as_json = as_json
         self._colour = colour
+        self.lines: list[Mapping[str, object]] = []
+        """What was reported, a line for each target and each further figure."""
 
     def begin(self, told: Sequence[str]) -> None:
         """Say what is measured, and on what."""
@@ -41,6 +43,7 @@ class Report:
 
     def result(self, result: Result) -> None:
         """Write one target."""
+        self.lines.append(result.line())
         if self._as_json:
             self._json(result.line())
             return
@@ -55,16 +58,25 @@ class Report:
 
     def further(self, promises: Sequence[Promise]) -> None:
         """Write the figures beside the targets."""
+        lines = [_promised(one) for one in promises]
+        self.lines += lines
         if self._as_json:
-            for one in promises:
-                figure = one.figure
-                line = {"target": "further", "name": f"{figure.name} ({figure.unit})", "ratio": rounded(figure.value)}
-                self._json({**line, "must": one.bound, "moonshot": one.bound, "ok": one.ok, "gated": False})
+            for line in lines:
+                self._json(line)
             return
         self._line(self._paint("bold", "    further"))
         for one in promises:
-            part = Part(f"{one.figure.name}, {one.figure.unit}", one.bound, one.bound)
+            unit = f", {one.figure.unit}" if one.figure.unit else ""
+            part = Part(f"{one.figure.name}{unit}", one.bound, one.bound, at_least=one.at_least)
             self._line(self._judged(part, one.figure.value, ""))
+
+    def compared(self, figures: Sequence[Figure]) -> None:
+        """Write how this clone compares with another."""
+        for one in figures:
+            if self._as_json:
+                self._json({"compared": one.name, "ratio": rounded(one.value)})
+            else:
+                self._line(self._row(f"      {one.name}", shown(one.value), "", ""))
 
     def end(self, results: Sequence[Result], seconds: float) -> None:
         """Write what it comes to."""
@@ -99,6 +111,20 @@ class Report:
         clear_note()
         self._out.write(words + "\n")
         self._out.flush()
+
+
+def _promised(one: Promise) -> Mapping[str, object]:
+    figure = one.figure
+    return {
+        "target": "further",
+        "name": f"{figure.name} ({figure.unit})" if figure.unit else figure.name,
+        "ratio": rounded(figure.value),
+        "must": one.bound,
+        "moonshot": one.bound,
+        "bound": "at least" if one.at_least else "at most",
+        "ok": one.ok,
+        "gated": False,
+    }
 
 
 def mark(part: Part, value: float) -> str:

@@ -55,6 +55,9 @@ class Extent:
     few: int = 1_000
     sockets: int = 1_000
     catch_up: int = 2_000
+    leaves: int = 1_000_000
+    attachment_mib: int = 64
+    delivered_mib: int = 10
     peer_seconds: float = 3.0
 
 
@@ -71,6 +74,9 @@ TINY = Extent(
     few=30,
     sockets=20,
     catch_up=5,
+    leaves=1_000,
+    attachment_mib=3,
+    delivered_mib=1,
     peer_seconds=0.1,
 )
 """Enough to see that everything runs; no number of it means anything."""

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.bench import __main__ as program
+from tests.bench.attachments import attachments
 from tests.bench.delivery import Systems, at_half_load, one_in_flight, systems, throughput
 from tests.bench.further import catch_up, wire_sizes
 from tests.bench.growth import full_stores
 from tests.bench.peers.envelopes import against_libraries
 from tests.bench.peers.systems import Peers
+from tests.bench.proofs import batched_acceptance, log_checks
 from tests.bench.report import Report
 from tests.bench.rounds import TINY, interleave, median_ratio
 from tests.bench.sealing import bytes_over_plaintext, open_many_against_one, seal_against_primitives
@@ -84,6 +86,16 @@ async def test_a_connector_and_the_wire_are_measured(tmp_path: Path) -> None:
     promises = [*await wire_sizes(tmp_path), *await catch_up(tmp_path, TINY)]
     assert len(promises) == 7
     assert promises[0].ok
+
+
+async def test_logs_and_attachments_are_measured(tmp_path: Path) -> None:
+    promises = [
+        *log_checks(TINY),
+        *await batched_acceptance(tmp_path, TINY),
+        *await attachments(tmp_path, TINY),
+    ]
+    assert len(promises) == 8
+    assert all(one.figure.value > 0 for one in promises if one.figure.unit != "MiB")
 
 
 @pytest.mark.full

@@ -38,7 +38,11 @@ def make_blob(plaintext: bytes, index: int = 0) -> Blob:
 
 
 async def announce(device: DeviceClient, blob: Blob) -> api.BlobProgress:
-    body = api.BlobAnnouncement(blob_id=blob.id, size=len(blob.data), sha256=hashlib.sha256(blob.data).digest())
+    return await announce_size(device, blob.id, len(blob.data), hashlib.sha256(blob.data).digest())
+
+
+async def announce_size(device: DeviceClient, blob_id: BlobId, size: int, sha256: bytes) -> api.BlobProgress:
+    body = api.BlobAnnouncement(blob_id=blob_id, size=size, sha256=sha256)
     return await device.client.call(api.ANNOUNCE_BLOB, api.BlobProgress, body=body)
 
 
