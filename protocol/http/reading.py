@@ -26,6 +26,8 @@ from protocol.http.problems import FieldError, InvalidFields, invalid_fields
 from protocol.http.strictjson import Json
 
 MAX_QUERY_FIELDS: Final = 20
+MOST_DIGITS: Final = 18
+"""Digits of a Content-Length that fits into 64 bits for every reader."""
 BYTES_PER_SECOND: Final = 16 * 1024
 """A body may take `first_s` and one second more for each of these; slower senders are cut off."""
 
@@ -54,8 +56,11 @@ def check_target(request: web.Request) -> None:
 def check_framing(request: web.Request) -> None:
     """Refuse what two readers could frame differently; aiohttp's two parsers themselves do not agree on all of it."""
     hosts, codings = request.headers.getall("Host", []), request.headers.getall("Transfer-Encoding", [])
-    if len(hosts) != 1 or len(request.headers.getall("Content-Length", [])) + len(codings) > 1:
+    lengths = request.headers.getall("Content-Length", [])
+    if len(hosts) != 1 or len(lengths) + len(codings) > 1:
         raise MalformedRequest("A header that frames the request misses or stands twice.")
+    if lengths and len(lengths[0]) > MOST_DIGITS:
+        raise MalformedRequest("The length of the body is no number of bytes.")
     if codings and (codings[0].lower() != "chunked" or request.version != HttpVersion11):
         raise MalformedRequest("The only transfer coding is chunked.")
 
