@@ -7,12 +7,10 @@ and the log, and nothing is ever given up silently (CON-2).
 """
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
-import aiohttp
 import stamina
 
 from connectors.access import ensure_token
@@ -28,10 +26,10 @@ from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store
 from connectors.store.lock import InstallationLock
 from connectors.timing import Clock, system_chance, system_clock
 from connectors.vault import Vault
+from connectors.way_out import WayOut
 from keys.passphrasefile import read_passphrase_file
 from keys.selftest import self_test
 from protocol.errors import ConfigurationError, HubUnreachable, ThroughcareError, TooManyRequests
-from protocol.http.calling import new_session
 from protocol.http.running import Runner, listen
 
 FIRST_LOOK_S: Final = 10.0
@@ -74,7 +72,7 @@ async def run(
         check_seeds(installation.keystore)
         store = await Store.open(section.data_dir / DATABASE_FILE, Vault(installation.storage_key))
         stack.push_async_callback(store.close)
-        session = await stack.enter_async_context(hub_session(section))
+        session = await stack.enter_async_context(WayOut.of(section).session())
         parts = make_parts(section, installation, store, session, clock, log)
         await parts.directory.load()
         loops = Loops(parts, section, clock, log)
@@ -101,17 +99,6 @@ def read_passphrase(settings: ConnectorSection) -> bytes:
 def _log(settings: ConnectorSettings) -> Log:
     form = {"auto": None, "json": True, "text": False}[settings.log.form]
     return Log(json=form, level=settings.log.level)
-
-
-def hub_session(settings: ConnectorSection) -> aiohttp.ClientSession:
-    """Return a session that goes by the configured proxy and trusts the configured CA; `ConfigurationError`."""
-    tls: ssl.SSLContext | bool = True
-    if settings.ca_file is not None:
-        try:
-            tls = ssl.create_default_context(cafile=settings.ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigurationError("connector.ca_file cannot be read as PEM certificates.") from error
-    return new_session(tls=tls, proxy=settings.proxy)
 
 
 async def _listen(runner: Runner, settings: ConnectorSection) -> int:

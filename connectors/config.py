@@ -40,7 +40,9 @@ def _base_url(url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("write http:// or https://, a host and nothing behind the path")
     if parts.username or parts.password:
-        raise ValueError("no user and no password stand in a URL")
+        raise ValueError(
+            "no user and no password stand in a URL; for a proxy they belong into connector.proxy_credentials_file"
+        )
     return url.rstrip("/")
 
 
@@ -81,6 +83,11 @@ class ConnectorSection(Section):
         None,
         description="The HTTP proxy by which the hub is reached.",
         examples=["http://proxy.agency.example:3128"],
+    )
+    proxy_credentials_file: ConfigPath | None = Field(
+        None,
+        description="The file with NAME:PASSWORD for the proxy, if it asks for them; readable by its owner only.",
+        examples=["/etc/throughcare/proxy-credentials"],
     )
     ca_file: ConfigPath | None = Field(
         None,
@@ -127,6 +134,14 @@ def load(path: Path, environment: Mapping[str, str]) -> Loaded[ConnectorSettings
     if loaded.settings.connector.hub_url is not None:
         check_hub_url(loaded.settings.connector.profile, loaded.settings.connector.hub_url)
     return loaded
+
+
+def proxy_url(url: str) -> str:
+    """Return the proxy's `url` as it is kept, or raise ConfigurationError."""
+    try:
+        return _base_url(url)
+    except ValueError as error:
+        raise ConfigurationError(f"The proxy cannot be used: {error}.") from None
 
 
 def check_hub_url(profile: Profile, url: str) -> str:

@@ -2,7 +2,7 @@
 """The connector's way to its hub: a websocket where one can be had, polling where not, and patience in between.
 
 Connectors only ever dial out. A blocked websocket is tried again every ten minutes; a hub that does not answer,
-with growing, jittered pauses (CON-2).
+with growing, jittered pauses (CON-2). A websocket that opens and breaks soon, again and again, counts as blocked.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -13,14 +13,18 @@ import aiohttp
 
 from connectors.hub_client import HubClient, HubLink, Outcome, PollingLink
 from connectors.logs import Log
-from connectors.socket_link import SocketRefused, open_socket
+from connectors.socket_link import GREETING_S, SocketRefused, open_socket
 from connectors.timing import Clock
 from keys.signing import DeviceSigner
-from protocol.errors import ThroughcareError
+from protocol.errors import HubUnreachable, ThroughcareError
 from protocol.limits import MINUTE
 
 BLOCKED_FOR: Final = 10 * MINUTE
 """How long to poll before a blocked websocket is tried again, in ms."""
+SHORT_LIFE: Final = MINUTE
+"""A websocket that breaks sooner than this, in ms, may have been broken by what stands in between."""
+MOST_BROKEN: Final = 3
+"""So many of them in a row, and polling takes over."""
 
 
 class Connection:
@@ -37,8 +41,12 @@ class Connection:
         *,
         websocket: bool,
         poll_wait_s: int,
+        greeting_s: float = GREETING_S,
     ) -> None:
-        """`base` is the hub's URL, `domain` its pinned domain, which the challenge is signed with."""
+        """`base` is the hub's URL, `domain` its pinned domain, which the challenge is signed with.
+
+        A websocket that is not there within `greeting_s` seconds is taken for blocked.
+        """
         self._session = session
         self._base = base
         self._domain = domain
@@ -47,7 +55,9 @@ class Connection:
         self._log = log
         self._websocket = websocket
         self._polling = PollingLink(HubClient(session, base, clock, device), poll_wait_s)
+        self._greeting_s = greeting_s
         self._blocked_until = 0
+        self._broken = 0
         self._link: HubLink | None = None
         self.last_contact: int | None = None
         self.error: str | None = None
@@ -69,17 +79,33 @@ class Connection:
             if self._websocket and self._clock() >= self._blocked_until:
                 try:
                     link = await stack.enter_async_context(
-                        open_socket(self._session, self._base, self._domain, self._device)
+                        open_socket(self._session, self._base, self._domain, self._device, greeting_s=self._greeting_s)
                     )
                     self.reached()
                     self._link = link
                 except SocketRefused:
-                    self._blocked_until = self._clock() + BLOCKED_FOR
+                    self._block()
+            begun = self._clock()
             self._log.event("hub-connected", part="socket" if link is not self._polling else "polling")
             try:
                 yield link
+            except HubUnreachable:
+                if link is not self._polling:
+                    self._note_end(begun)
+                raise
             finally:
                 self._link = None
+
+    def _note_end(self, begun: int) -> None:
+        """Note that a websocket that was open since `begun` broke."""
+        self._broken = self._broken + 1 if self._clock() - begun < SHORT_LIFE else 0
+        if self._broken >= MOST_BROKEN:
+            self._block()
+
+    def _block(self) -> None:
+        self._broken = 0
+        self._blocked_until = self._clock() + BLOCKED_FOR
+        self._log.event("websocket-blocked")
 
     @property
     def worth_reopening(self) -> bool:

@@ -42,6 +42,7 @@ Event = Literal[
     "request",
     "request-failed",
     "resealing",
+    "websocket-blocked",
 ]
 
 EVENTS: Final[frozenset[str]] = frozenset(Event.__args__)  # type: ignore[attr-defined]  # what Literal stores

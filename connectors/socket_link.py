@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import aiohttp
+from yarl import URL
 
 from connectors.hub_client import Outcome, outcome
 from keys.signing import DeviceSigner
@@ -31,6 +32,7 @@ from protocol.frames import (
     encode_frame,
     parse_frame,
 )
+from protocol.http.calling import why_not_reached
 from protocol.http.hub import CONNECT
 
 HEARTBEAT_S: Final = 25.0
@@ -146,27 +148,33 @@ class SocketLink:
 
 @asynccontextmanager
 async def open_socket(
-    session: aiohttp.ClientSession, base: str, domain: str, device: DeviceSigner
+    session: aiohttp.ClientSession, base: str, domain: str, device: DeviceSigner, *, greeting_s: float = GREETING_S
 ) -> AsyncIterator[SocketLink]:
     """Open and authenticate a websocket to the hub `domain` at `base` for `device`.
 
-    Raises `SocketRefused` if no websocket can be had, the error that the hub names if it refuses the device, and
-    `HubUnreachable` if nothing answers.
+    Raises `SocketRefused` if no websocket can be had, also where the wish for one is cut off or not answered within
+    `greeting_s`: that is what proxies do which do not know websockets. Raises the error that the hub names if it
+    refuses the device, and `HubUnreachable` if not even a connection can be had.
     """
     try:
-        socket = await session.ws_connect(
-            base + CONNECT.path,
-            max_msg_size=MAX_INCOMING,
-            heartbeat=HEARTBEAT_S,
-            compress=0,
-            timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
-        )
-    except aiohttp.WSServerHandshakeError as error:
+        async with asyncio.timeout(greeting_s):
+            socket = await session.ws_connect(
+                base + CONNECT.path,
+                max_msg_size=MAX_INCOMING,
+                heartbeat=HEARTBEAT_S,
+                compress=0,
+                timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
+            )
+    except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
+        if _is_elsewhere(error, base):
+            raise SocketRefused from error
+        away = HubUnreachable()
+        away.reason = why_not_reached(error)
+        raise away from None
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise SocketRefused from error
-    except (aiohttp.ClientError, OSError, TimeoutError):
-        raise HubUnreachable from None
     async with socket:
-        await _greet(socket, domain, device)
+        await _greet(socket, domain, device, greeting_s)
         link = SocketLink(socket)
         reader = asyncio.create_task(link.read())
         try:
@@ -176,8 +184,15 @@ async def open_socket(
             await asyncio.gather(reader, return_exceptions=True)
 
 
-async def _greet(socket: aiohttp.ClientWebSocketResponse, domain: str, device: DeviceSigner) -> None:
-    challenge = await _frame(socket)
+def _is_elsewhere(error: aiohttp.ClientError, base: str) -> bool:
+    """Tell whether a redirect was followed into the void: aiohttp follows it, as to a network's login page."""
+    if not isinstance(error, aiohttp.ClientConnectorError) or isinstance(error, aiohttp.ClientProxyConnectionError):
+        return False
+    return error.host != URL(base).host
+
+
+async def _greet(socket: aiohttp.ClientWebSocketResponse, domain: str, device: DeviceSigner, greeting_s: float) -> None:
+    challenge = await _frame(socket, greeting_s)
     if not isinstance(challenge, Challenge):
         raise SocketRefused
     signature = device.transport.sign(labels.CONNECT, domain.encode() + challenge.challenge)
@@ -185,13 +200,13 @@ async def _greet(socket: aiohttp.ClientWebSocketResponse, domain: str, device: D
         await socket.send_bytes(encode_frame(Hello(device.key_id, signature)))
     except (aiohttp.ClientError, OSError):
         raise SocketRefused from None
-    if not isinstance(await _frame(socket), Welcome):
+    if not isinstance(await _frame(socket, greeting_s), Welcome):
         raise SocketRefused
 
 
-async def _frame(socket: aiohttp.ClientWebSocketResponse) -> Frame:
+async def _frame(socket: aiohttp.ClientWebSocketResponse, greeting_s: float) -> Frame:
     try:
-        message = await socket.receive(GREETING_S)
+        message = await socket.receive(greeting_s)
     except (aiohttp.ClientError, OSError, TimeoutError):
         raise SocketRefused from None
     if message.type is not aiohttp.WSMsgType.BINARY:

@@ -31,7 +31,7 @@ from keys.privatefile import open_to_others
 from protocol.diagnosis import Finding, fault, fine, skipped, warning
 from protocol.errors import ConfigurationError, StoreFailed, ThroughcareError, Unavailable
 from protocol.http.calling import new_session
-from protocol.http.reaching import Way, examine_health, examine_way
+from protocol.http.reaching import Way, examine_health, examine_way, examine_websocket
 from protocol.ids import KeyId
 from protocol.limits import CLOCK_SKEW, DAY
 from protocol.settings import Profile
@@ -224,4 +224,7 @@ async def _public(settings: HubSettings, session: aiohttp.ClientSession, clock: 
     if info is not None and info.domain != settings.hub.domain:
         fix = "Check hub.public_url, and where the proxy in front passes requests on to."
         found.append(fault("identity", "Another hub answers at hub.public_url.", fix))
+    elif info is not None:
+        fix = "Have the proxy in front pass on `Upgrade: websocket` and not buffer what follows."
+        found.append(await examine_websocket(way, session, fix))
     return found

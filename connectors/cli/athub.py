@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from connectors.app import hub_session, read_passphrase
+from connectors.app import read_passphrase
 from connectors.cli.failures import advising
 from connectors.config import load
 from connectors.enrolment.pins import Pins, check_hub, replay
@@ -17,6 +17,7 @@ from connectors.hub_client import HubClient
 from connectors.installation import Installation, agency_signer, open_installation
 from connectors.parts import hub_url
 from connectors.timing import system_clock
+from connectors.way_out import WayOut
 from keys.directory import Directory
 from keys.signing import HybridSigner
 from protocol.errors import Revoked, UntrustedKey
@@ -55,7 +56,7 @@ async def at_hub(config_file: Path) -> AsyncIterator[AtHub]:
         (Revoked, UntrustedKey), f"throughcare doctor --config {config_file}"
     )
     with advising(steps):
-        async with hub_session(section) as session:
+        async with WayOut.of(section).session() as session:
             hub = HubClient(session, hub_url(section, installation.enrolment), system_clock)
             await check_hub(hub, pins)
             yield AtHub(installation, agency, hub, await replay(hub, pins))

@@ -9,10 +9,12 @@ import click
 
 from connectors.cli.passphrase import read_passphrase
 from connectors.cli.voice import Voice, speaks
+from connectors.cli.way_out import goes_out
 from connectors.config import check_hub_url, load
 from connectors.enrolment.configuration import write_configuration
 from connectors.enrolment.visit import now_ms, visiting
 from connectors.installation import Enrolment, open_installation
+from connectors.way_out import WayOut
 from keys.backupfile import make_backup_key, open_backup_key, read_backup_public
 from keys.sealedfile import CONNECTOR, SMALL
 from protocol.http.fields import format_time
@@ -62,6 +64,7 @@ def backup(target: Path, config_file: Path, public_key: Path, voice: Voice) -> N
 @click.option("--hub-url", help="The hub's URL, if it is not the one of the enrolment any more.")
 @click.option("--revoke", is_flag=True, help="Revoke the lost device too: it may be in strange hands.")
 @click.option("--demo", is_flag=True, help="Weaker but faster protection of the keystore, for trying out only.")
+@goes_out
 @speaks
 def restore(
     source: Path,
@@ -72,6 +75,7 @@ def restore(
     hub_url: str | None,
     revoke: bool,
     demo: bool,
+    way_out: WayOut,
     voice: Voice,
 ) -> None:
     """Give an agency whose machine is lost a new device from a backup."""
@@ -87,7 +91,7 @@ def restore(
             check_hub_url(Profile.DEMO if demo else Profile.PRODUCTION, hub_url)
 
         async def publish() -> Enrolment:
-            async with visiting(hub_url or opened.enrolment.hub_url) as hub:
+            async with visiting(hub_url or opened.enrolment.hub_url, way_out) as hub:
                 return await restore_into(
                     opened,
                     folder,
@@ -104,6 +108,7 @@ def restore(
         data_dir,
         passphrase_file if passphrase_file and str(passphrase_file) != "-" else data_dir / "passphrase",
         profile=Profile.DEMO if demo else Profile.PRODUCTION,
+        way_out=way_out,
     )
     made = format_time(opened.made_at)
     voice.data(

@@ -10,11 +10,13 @@ import click
 from connectors.cli.failures import then
 from connectors.cli.passphrase import read_passphrase
 from connectors.cli.voice import Voice, speaks
+from connectors.cli.way_out import goes_out
 from connectors.enrolment import application
 from connectors.enrolment.application import Application
 from connectors.enrolment.configuration import write_configuration
 from connectors.enrolment.visit import now_ms, visiting
 from connectors.installation import Enrolment
+from connectors.way_out import WayOut
 from keys.privatefile import read_private
 from keys.sealedfile import CONNECTOR, SMALL
 from protocol.enrolment import parse_code
@@ -48,6 +50,7 @@ _LOOK_EVERY_S = 2
     "--wait", default=900, show_default=True, help="Seconds to wait for the approvers; the same command goes on later."
 )
 @click.option("--demo", is_flag=True, help="Weaker but faster protection of the keystore, for trying out only.")
+@goes_out
 @speaks
 def enrol(
     code_file: Path | None,
@@ -56,6 +59,7 @@ def enrol(
     officers: tuple[str, ...],
     wait: int,
     demo: bool,
+    way_out: WayOut,
     voice: Voice,
 ) -> None:
     """Enrol this agency with the code its authority gave it."""
@@ -72,11 +76,12 @@ def enrol(
         )
         params = SMALL if demo else CONNECTOR
         applied = application.begin(code, data_dir, passphrase, params)
-    enrolment = asyncio.run(_enrol(applied, officers, wait, voice))
+    enrolment = asyncio.run(_enrol(applied, officers, wait, way_out, voice))
     config = write_configuration(
         data_dir,
         passphrase_file if passphrase_file and str(passphrase_file) != "-" else data_dir / "passphrase",
         profile=Profile.DEMO if demo else Profile.PRODUCTION,
+        way_out=way_out,
     )
     voice.data(
         {
@@ -96,8 +101,10 @@ def enrol(
     voice.say(f"next:  throughcare connector run --config {config}")
 
 
-async def _enrol(applied: Application, officers: tuple[str, ...], wait_s: int, voice: Voice) -> Enrolment:
-    async with visiting(applied.code.hub_url) as hub:
+async def _enrol(
+    applied: Application, officers: tuple[str, ...], wait_s: int, way_out: WayOut, voice: Voice
+) -> Enrolment:
+    async with visiting(applied.code.hub_url, way_out) as hub:
         await applied.hand_in(hub, now_ms())
         voice.say(
             f"The key request of {applied.code.terms.agency} is at the hub. Now call your authority on a number you\n"

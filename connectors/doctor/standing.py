@@ -4,7 +4,6 @@
 from collections.abc import Sequence
 from typing import Final
 
-from connectors.app import hub_session
 from connectors.config import ConnectorSection
 from connectors.directory_sync import Freshness, Standing
 from connectors.installation import Installation
@@ -15,6 +14,7 @@ from connectors.store.damage import damaged
 from connectors.store.engine import DATABASE_FILE, Store
 from connectors.timing import Clock
 from connectors.vault import Vault
+from connectors.way_out import WayOut
 from keys.directory import Directory
 from keys.entries import DeviceEntry
 from protocol.diagnosis import Finding, fault, fine, warning
@@ -39,7 +39,7 @@ async def examine_standing(settings: ConnectorSection, installation: Installatio
     """Replay the stored directory and judge it, and count what waits; nothing is fetched and nothing is changed."""
     store = await Store.open(settings.data_dir / DATABASE_FILE, Vault(installation.storage_key))
     try:
-        async with hub_session(settings) as session:
+        async with WayOut.of(settings).session() as session:
             parts = make_parts(settings, installation, store, session, clock, Log(level="error"))
             try:
                 await parts.directory.load()

@@ -5,15 +5,20 @@ import json
 from pathlib import Path
 from typing import Final
 
+from connectors.enrolment.visit import DIRECT
+from connectors.way_out import WayOut
 from protocol.settings import Profile
 
 CONFIG_FILE: Final = "connector.toml"
 
 
-def write_configuration(data_dir: Path, passphrase_file: Path, *, profile: Profile, port: int | None = None) -> Path:
+def write_configuration(
+    data_dir: Path, passphrase_file: Path, *, profile: Profile, port: int | None = None, way_out: WayOut = DIRECT
+) -> Path:
     """Write `connector.toml` into `data_dir`, unless there is one, and return its path.
 
-    `port` is that of the local interface; without it the default is used.
+    `port` is that of the local interface; without it the default is used. The connector goes the `way_out` that
+    enrolment has gone.
     """
     path = data_dir / CONFIG_FILE
     if path.exists():
@@ -22,10 +27,22 @@ def write_configuration(data_dir: Path, passphrase_file: Path, *, profile: Profi
         "# Written by enrolment; `throughcare config example` explains every key that can be set.",
         "[connector]",
         'data_dir = "."',
-        f"passphrase_file = {json.dumps(str(passphrase_file.absolute()), ensure_ascii=False)}",
+        f"passphrase_file = {_text(passphrase_file.absolute())}",
         f'profile = "{profile.value}"',
     ]
+    if way_out.proxy is not None:
+        lines.append(f"proxy = {_text(way_out.proxy)}")
+    for name, path_set in (
+        ("proxy_credentials_file", way_out.proxy_credentials_file),
+        ("ca_file", way_out.ca_file),
+    ):
+        if path_set is not None:
+            lines.append(f"{name} = {_text(path_set.absolute())}")
     if port is not None:
         lines.append(f"port = {port}")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def _text(value: object) -> str:
+    return json.dumps(str(value), ensure_ascii=False)

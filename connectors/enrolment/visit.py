@@ -4,15 +4,21 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from connectors.hub_client import HubClient
-from protocol.http.calling import new_session
+from connectors.way_out import WayOut
+
+DIRECT: Final = WayOut()
 
 
 @asynccontextmanager
-async def visiting(url: str) -> AsyncIterator[HubClient]:
-    """Yield a client of the hub at `url` (no path), for the operations that need no device."""
-    async with new_session(use_proxy_settings=True) as session:
+async def visiting(url: str, way_out: WayOut = DIRECT) -> AsyncIterator[HubClient]:
+    """Yield a client of the hub at `url` (no path), for the operations that need no device.
+
+    Where `way_out` names no proxy, the one of the environment is taken (HTTPS_PROXY).
+    """
+    async with way_out.session(use_environment=True) as session:
         yield HubClient(session, url, now_ms)
 
 

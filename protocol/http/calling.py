@@ -101,21 +101,32 @@ def base_url(text: str) -> str:
 
 
 def new_session(
-    *, proxy: str | None = None, use_proxy_settings: bool = False, tls: ssl.SSLContext | bool = True
+    *,
+    proxy: str | None = None,
+    proxy_credentials: tuple[str, str] | None = None,
+    use_proxy_settings: bool = False,
+    tls: ssl.SSLContext | bool = True,
 ) -> aiohttp.ClientSession:
     """Return a session for `Client`: no cookies, no redirects, nothing inflated.
 
-    `proxy` is the URL of a proxy; `use_proxy_settings` takes one from the environment instead. `tls` is a context
-    with an authority of one's own.
+    `proxy` is the URL of a proxy, `proxy_credentials` the name and password for it; `use_proxy_settings` takes one
+    from the environment instead. `tls` is a context with an authority of one's own.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(keepalive_timeout=IDLE_S, ssl=tls),
         cookie_jar=aiohttp.DummyCookieJar(),
-        proxy=proxy,
+        proxy=_with_credentials(proxy, proxy_credentials),
         trust_env=use_proxy_settings,
         auto_decompress=False,
         headers={"Accept-Encoding": "identity", "User-Agent": "throughcare"},
     )
+
+
+def _with_credentials(proxy: str | None, credentials: tuple[str, str] | None) -> URL | None:
+    if proxy is None:
+        return None
+    # aiohttp takes them out of the URL and sends them to nobody but the proxy.
+    return URL(proxy).with_user(credentials[0]).with_password(credentials[1]) if credentials else URL(proxy)
 
 
 class Client:

@@ -9,6 +9,7 @@ import asyncio
 import json
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -26,6 +27,8 @@ from protocol.limits import SECOND, SIGNATURE_WINDOW
 
 STEP_S = 10.0
 """Seconds that each step may take."""
+SLOW_S = 3.0
+"""Seconds for one small answer from which on the way is called slow."""
 CLOCK_MARKED = 10 * SECOND
 """Difference of clocks, in ms, above which it is worth a word."""
 
@@ -43,6 +46,9 @@ class Way:
     url_setting: str
     proxy_setting: str
     ca_setting: str
+    credentials_setting: str = "the proxy's settings"
+    credentials: bool = False
+    """Whether name and password for the proxy are set."""
 
     @property
     def first_stop(self) -> tuple[str, int]:
@@ -111,21 +117,35 @@ async def _port(way: Way) -> Finding:
 
 
 async def _ask(way: Way, session: aiohttp.ClientSession) -> tuple[Finding, HubInfo | None]:
-    timeout = aiohttp.ClientTimeout(total=STEP_S)
+    timeout, begin = aiohttp.ClientTimeout(total=STEP_S), time.monotonic()
     try:
         async with session.get(way.base + GET_HUB.url_path({}), allow_redirects=False, timeout=timeout) as response:
-            status, body = response.status, await response.content.read(PROBLEM_LIMIT)
+            status, media, body = response.status, response.content_type, await _body(response)
     except aiohttp.ClientConnectorCertificateError as error:
         return _certificate(way, error), None
     except aiohttp.ClientSSLError:
         return fault("tls", "What answers does not speak TLS.", f"Check scheme and port in {way.url_setting}."), None
     except aiohttp.ClientHttpProxyError as error:
         return _proxy_refused(way, error.status), None
-    except (aiohttp.ClientError, OSError, TimeoutError):
+    except TimeoutError:
         return fault(
             "hub",
-            "The connection broke off, or nothing was answered for 10 seconds.",
-            "Try again. If it stays so, ask the hub's operator and whoever runs the network in between.",
+            f"The connection stands, and nothing is answered for {STEP_S:.0f} seconds.",
+            "Something in between holds back what is sent, or the hub hangs. Ask whoever runs the network, then the "
+            "hub's operator.",
+        ), None
+    except (aiohttp.ClientError, OSError):
+        return fault(
+            "hub",
+            "The connection is cut before the hub has answered.",
+            "Try again. If it stays so, ask whoever runs the network whether a firewall cuts it, then the hub's "
+            "operator.",
+        ), None
+    if 300 <= status < 400 or media == "text/html":
+        return fault(
+            "hub",
+            f"A web page answers in place of the hub (HTTP {status}): the login page of a network, or a proxy's own.",
+            "Log in to the network with a browser on this machine, or have it let this machine pass without.",
         ), None
     if status == 421:
         fix = f"Write {way.url_setting} exactly as the hub's operator names it (hub.public_url there)."
@@ -139,7 +159,25 @@ async def _ask(way: Way, session: aiohttp.ClientSession) -> tuple[Finding, HubIn
             f"Something answers (HTTP {status}) that is not a hub: another server, or a proxy's own page.",
             f"Check {way.url_setting}; look for a proxy or a login page in between.",
         ), None
+    seconds = time.monotonic() - begin
+    if seconds > SLOW_S:
+        return warning(
+            "hub",
+            f"The hub of {info.domain} answers slowly: {seconds:.0f} s for a small answer.",
+            "All works, and is late. Ask whoever runs the network; then the hub's operator.",
+        ), info
     return fine("hub", f"The hub of {info.domain} answers at {way.base}."), info
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """Return the whole body, or as much as is looked at of one that is too long; one `read` gives only a piece."""
+    parts, size = [], 0
+    async for piece in response.content.iter_any():
+        parts.append(piece)
+        size += len(piece)
+        if size > PROBLEM_LIMIT:
+            break
+    return b"".join(parts)
 
 
 def _certificate(way: Way, error: aiohttp.ClientConnectorCertificateError) -> Finding:
@@ -163,9 +201,16 @@ def _certificate(way: Way, error: aiohttp.ClientConnectorCertificateError) -> Fi
 
 
 def _proxy_refused(way: Way, status: int) -> Finding:
+    if status == 407 and way.credentials:
+        fix = f"Check NAME:PASSWORD in {way.credentials_setting}."
+        return fault("proxy", "The proxy does not take this name and password.", fix)
     if status == 407:
-        return fault("proxy", "The proxy asks for a name and password.", "Have the proxy let this machine pass.")
+        fix = f"Write NAME:PASSWORD into a file (chmod 600) and name it in {way.credentials_setting}."
+        return fault("proxy", "The proxy asks for a name and password.", fix)
     host = urlsplit(way.base).hostname
+    if status in (502, 503, 504):
+        fix = f"Check {way.url_setting}, and whether the hub runs; have the proxy find and reach {host}."
+        return fault("proxy", f"The proxy cannot reach the hub (HTTP {status}).", fix)
     return fault("proxy", f"The proxy refuses to pass on (HTTP {status}).", f"Have the proxy allow {host}.")
 
 
@@ -181,32 +226,40 @@ def _clocks(ahead: int) -> Finding:
     return fine("clock", "This clock agrees with the hub's.")
 
 
-async def examine_websocket(way: Way, session: aiohttp.ClientSession) -> Finding:
-    """See whether a websocket comes through as far as the hub's challenge (HTTP-9)."""
-    blocked = warning(
-        "websocket",
-        "No websocket comes through; mail is polled instead, which works and is slower.",
-        "Have what stands in between pass on `Upgrade: websocket`, or set connector.websocket = false.",
-    )
+async def examine_websocket(way: Way, session: aiohttp.ClientSession, fix: str) -> Finding:
+    """See whether a websocket comes through as far as the hub's challenge (HTTP-9); `fix` is what mends it."""
     try:
         async with (
             asyncio.timeout(STEP_S),
             session.ws_connect(way.base + CONNECT.url_path({}), max_msg_size=MAX_INCOMING) as opened,
         ):
             message = await opened.receive()
-            greeted = message.type is aiohttp.WSMsgType.BINARY and isinstance(
-                parse_frame(message.data, limit=MAX_INCOMING), Challenge
-            )
-    except (aiohttp.ClientError, MalformedEnvelope, OSError, TimeoutError):
-        return blocked
-    return fine("websocket", "A websocket comes through.") if greeted else blocked
+            if message.type is not aiohttp.WSMsgType.BINARY:
+                return _blocked("it is closed at once", fix)
+            if not isinstance(parse_frame(message.data, limit=MAX_INCOMING), Challenge):
+                return _blocked("something else than the hub answers", fix)
+    except aiohttp.WSServerHandshakeError as error:
+        return _blocked(f"it is refused (HTTP {error.status})", fix)
+    except TimeoutError:
+        return _blocked(f"nothing is answered for {STEP_S:.0f} seconds", fix)
+    except MalformedEnvelope:
+        return _blocked("something else than the hub answers", fix)
+    except (aiohttp.ClientError, OSError):
+        return _blocked("it is cut off", fix)
+    return fine("websocket", "A websocket comes through.")
+
+
+def _blocked(how: str, fix: str) -> Finding:
+    return warning(
+        "websocket", f"No websocket comes through ({how}); mail is polled instead, which works and is slower.", fix
+    )
 
 
 async def examine_health(url: str, session: aiohttp.ClientSession) -> dict[str, bool] | None:
     """Return what `/readyz` at a hub's admin listener says, or None if nothing answers there."""
     try:
         async with session.get(f"{url}/readyz", timeout=aiohttp.ClientTimeout(total=STEP_S)) as response:
-            said = json.loads(await response.content.read(PROBLEM_LIMIT))
+            said = json.loads(await _body(response))
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
         return None
     return {str(name): bool(good) for name, good in said.items()} if isinstance(said, dict) else None

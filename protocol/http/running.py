@@ -8,6 +8,7 @@ send a whole request head in time is closed.
 
 import asyncio
 import socket
+import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -179,9 +180,9 @@ class Runner(web.AppRunner):
         return _Server(inner, self._answering, self._callers, options)
 
 
-async def listen(runner: Runner, host: str, port: int) -> int:
+async def listen(runner: Runner, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
     """Set up `runner`, listen on `host` and `port` (0 for any free one), and return the port."""
     await runner.setup()
-    site = web.TCPSite(runner, host, port)
+    site = web.TCPSite(runner, host, port, ssl_context=tls)
     await site.start()
     return int(runner.addresses[0][1])

@@ -16,13 +16,14 @@ from connectors.doctor import examine
 from connectors.installation import write_enrolment
 from connectors.store.engine import DATABASE_FILE
 from protocol.diagnosis import Condition, Finding
+from protocol.http import reaching
 from protocol.limits import DAY, HOUR, MINUTE
 from protocol.settings import Profile
 from tests.connectors.conftest import World
-from tests.connectors.lyinghub import LyingHub
 from tests.connectors.stations import PASSPHRASE, Station, install
 from tests.hub.running import RunningHub, TestClock
 from tests.tlsnames import certificate
+from tests.weather import Relay, Weather
 
 
 def settings_of(one: Station, **changes: object) -> ConnectorSection:
@@ -95,20 +96,84 @@ async def answering(answer: bytes, tls: ssl.SSLContext | None = None) -> AsyncIt
         yield f"localhost:{server.sockets[0].getsockname()[1]}"
 
 
-PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r\nlogin"
+PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
 
 
 async def test_another_server_a_proxys_refusal_and_what_speaks_no_tls_are_told_apart(world: World) -> None:
     async with answering(PAGE) as other:
         found = await looked_at(world.prison, world.hub.clock, hub_url=f"http://{other}")
         assert "not a hub" in found["hub"].found
+    async with answering(PAGE) as other:
         found = await looked_at(world.prison, world.hub.clock, hub_url=f"https://{other}")
         assert found["tls"].found == "What answers does not speak TLS."
-    for status, told in ((b"407 Login", "name and password"), (b"403 No", "refuses to pass on (HTTP 403)")):
-        async with answering(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n") as proxy:
-            changes = {"hub_url": "https://hub.example", "proxy": f"http://{proxy}"}
-            found = await looked_at(world.prison, world.hub.clock, **changes)
-            assert told in found["proxy"].found
+
+
+async def test_what_a_proxy_refuses_is_told_with_what_mends_it(tmp_path: Path, world: World) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.touch(mode=0o600)
+    credentials.write_text("office:wrong")
+    async with Relay(proxy=True) as proxy:
+        changes: dict[str, object] = {"hub_url": "https://hub.example", "proxy": proxy.url}
+        for status, told in ((403, "refuses to pass on (HTTP 403)"), (502, "cannot reach the hub (HTTP 502)")):
+            proxy.weather.connect_status = status
+            assert told in (await looked_at(world.prison, world.hub.clock, **changes))["proxy"].found
+        proxy.weather = Weather(password="office:right")
+        found = await looked_at(world.prison, world.hub.clock, **changes)
+        assert found["proxy"].found == "The proxy asks for a name and password."
+        assert "connector.proxy_credentials_file" in str(found["proxy"].fix)
+        found = await looked_at(world.prison, world.hub.clock, **changes, proxy_credentials_file=credentials)
+        assert found["proxy"].found == "The proxy does not take this name and password."
+        assert faults(found) == {"proxy"}
+
+
+@pytest.mark.parametrize(
+    ("weather", "told"),
+    [
+        (Weather(silent=True), "The connection stands, and nothing is answered"),
+        (Weather(cut_after=0), "The connection is cut"),
+        (Weather(portal="page"), "A web page answers in place of the hub (HTTP 200)"),
+        (Weather(portal="redirect"), "A web page answers in place of the hub (HTTP 302)"),
+    ],
+    ids=["silent", "cut", "portal", "redirected"],
+)
+async def test_what_the_network_does_in_the_hubs_place_is_named(
+    world: World, monkeypatch: pytest.MonkeyPatch, weather: Weather, told: str
+) -> None:
+    monkeypatch.setattr(reaching, "STEP_S", 1.0)
+    async with Relay(world.hub.url, weather=weather) as relay:
+        found = await looked_at(world.prison, world.hub.clock, hub_url=relay.url)
+        assert found["hub"].found.startswith(told)
+        assert faults(found) == {"hub"}
+
+
+async def test_a_slow_way_is_a_warning(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reaching, "SLOW_S", 0.2)
+    async with Relay(world.hub.url, weather=Weather(delay_s=0.2)) as relay:
+        found = await looked_at(world.prison, world.hub.clock, hub_url=relay.url)
+    assert "answers slowly" in found["hub"].found
+    assert faults(found) == set()
+
+
+@pytest.mark.parametrize(
+    ("weather", "how"),
+    [
+        (Weather(upgrade="refuse"), "it is refused (HTTP 403)"),
+        (Weather(upgrade="strip"), "it is refused (HTTP 400)"),
+        (Weather(upgrade="cut"), "it is cut off"),
+        (Weather(upgrade="swallow"), "nothing is answered for 1 seconds"),
+        (Weather(buffering=True), "nothing is answered for 1 seconds"),
+    ],
+    ids=["refused", "stripped", "cut", "swallowed", "buffered"],
+)
+async def test_how_a_websocket_is_blocked_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch, weather: Weather, how: str
+) -> None:
+    monkeypatch.setattr(reaching, "STEP_S", 1.0)
+    async with Relay(world.hub.url, weather=weather) as relay:
+        found = await looked_at(world.prison, world.hub.clock, hub_url=relay.url)
+    assert found["websocket"].condition is Condition.WARNING
+    assert f"({how})" in found["websocket"].found
+    assert faults(found) == set()
 
 
 @pytest.mark.parametrize(
@@ -139,15 +204,6 @@ async def test_a_private_ca_that_is_named_is_trusted(tmp_path: Path, world: Worl
     async with answering(PAGE, context) as other:
         found = await looked_at(world.prison, world.hub.clock, hub_url=f"https://{other}", ca_file=chain)
     assert "not a hub" in found["hub"].found
-
-
-async def test_a_blocked_websocket_is_a_warning(world: World) -> None:
-    async with LyingHub() as relay:
-        relay.target = world.hub.url
-        relay.refuse["/v1/connect"] = 404
-        found = await looked_at(world.prison, world.hub.clock, hub_url=relay.url)
-        assert found["websocket"].condition is Condition.WARNING
-        assert faults(found) == set()
 
 
 @pytest.mark.parametrize(("ahead", "condition"), [(90_000, Condition.FAULT), (-20_000, Condition.WARNING)])

@@ -3,6 +3,7 @@
 
 import asyncio
 import io
+import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from hub.config import HubSettings
 from hub.logs import make_log
 from hub.service.signingkeys import SigningKeys
 from hub.store import trees
+from hub.web.tls import tls_context
 from keys.signing import DeviceSigner, Ed25519Signer
 from protocol.frames import Accepted, Item, Refused, encode_batch, parse_page, parse_results
 from protocol.http import hub as api
@@ -126,8 +128,16 @@ class RunningHub:
         reach: Callable[[str], None] = lambda step: None,
         more: Sequence[str] = (),
         elapsed: Callable[[], int] | None = None,
+        certificate: tuple[Path, Path] | None = None,
     ) -> None:
-        """`elapsed` is the counter that the hub compares its clock with; by default they move together."""
+        """`elapsed` is the counter that the hub compares its clock with; by default they move together.
+
+        With `certificate` (and its key), for the name localhost, the hub speaks TLS.
+        """
+        self._certificate = certificate
+        if certificate is not None:
+            chain, key = certificate
+            more = (*more, "[tls]", f'certificate_file = "{chain}"', f'key_file = "{key}"')
         self.folder = folder
         self.programme = programme
         self.clock = clock or TestClock(programme.now)
@@ -142,8 +152,9 @@ class RunningHub:
             self.settings, KEYS, log=log, clock=self.clock, elapsed=self._elapsed, reach=self._reach, rounds=False
         )
         self._runner = Runner(self.hub.public(), clock=self.clock, shutdown_s=1.0)
-        self.url = f"http://localhost:{await listen(self._runner, '127.0.0.1', 0)}"
-        self.session = new_session()
+        port = await listen(self._runner, "127.0.0.1", 0, tls_context(self.settings))
+        self.url = f"http://localhost:{port}" if self._certificate is None else f"https://localhost:{port}"
+        self.session = new_session(tls=self.trusting)
         self.anonymous = Client(self.session, self.url)
         await self.catch_up()
         return self
@@ -155,6 +166,11 @@ class RunningHub:
         self.hub.release()
         await self._runner.cleanup()
         await self.hub.close()
+
+    @property
+    def trusting(self) -> ssl.SSLContext | bool:
+        """What a client must trust."""
+        return True if self._certificate is None else ssl.create_default_context(cafile=self._certificate[0])
 
     @property
     def audit_key(self) -> bytes:

@@ -18,6 +18,7 @@ from protocol.limits import DAY, HOUR
 from tests.hub.running import RunningHub, TestClock, make_settings, on_postgres
 from tests.programme import Programme, make_programme
 from tests.tlsnames import certificate
+from tests.weather import Relay, Weather
 
 
 @pytest.fixture
@@ -124,6 +125,20 @@ async def test_the_end_of_the_certificate_is_told(
     assert (await looked_at(folder, programme, *lines))["certificate"].condition is condition
     key.write_text("no key")
     assert (await looked_at(folder, programme, *lines))["certificate"].condition is Condition.FAULT
+
+
+async def test_a_proxy_in_front_that_passes_on_no_websocket_or_answers_itself_is_told(
+    folder: Path, programme: Programme
+) -> None:
+    async with RunningHub(folder, programme) as running, Relay(running.url) as front:
+        line = f'public_url = "{front.url}"'
+        assert (await looked_at(folder, programme, line))["websocket"].condition is Condition.OK
+        front.weather.upgrade = "strip"
+        found = await looked_at(folder, programme, line)
+        assert found["websocket"].condition is Condition.WARNING
+        assert str(found["websocket"].fix).startswith("Have the proxy in front pass on")
+        front.weather = Weather(portal="page")
+        assert faults(await looked_at(folder, programme, line)) == {"hub"}
 
 
 async def test_a_hub_that_does_not_run_is_a_warning(folder: Path, programme: Programme) -> None:

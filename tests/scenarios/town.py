@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from connectors.authority.office import open_office
 from connectors.cli import main
 from connectors.sandbox.ports import free_ports
@@ -16,10 +18,19 @@ from tests.scenarios.running import BIN, Typist, started
 class Town:
     """An authority with a hub that runs, in one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, certificate: tuple[Path, Path] | None = None) -> None:
+        self.certificate = certificate
         self.folder = folder
         self.authority = folder / "authority"
         self.hub_url = ""
+
+    @contextmanager
+    def trusted(self) -> Iterator[None]:
+        """Trust the hub's certificate, if it has one, as the authority's machine does."""
+        with pytest.MonkeyPatch.context() as patch:
+            if self.certificate is not None:
+                patch.setenv("SSL_CERT_FILE", str(self.certificate[0]))
+            yield
 
     def passphrase(self, name: str) -> Path:
         return self.authority / "passphrases" / f"{name}.passphrase"
@@ -33,6 +44,10 @@ class Town:
             f'[hub]\ndomain = "hub.example"\ndata_dir = "hub"\nprofile = "demo"\nport = {port}\nadmin_port = {admin}\n'
             f'passphrase_file = "hub.passphrase"\nroot_fingerprint = "{root_fingerprint}"\n'
         )
+        if self.certificate is not None:
+            chain, key = self.certificate
+            with config.open("a") as file:
+                file.write(f'[tls]\ncertificate_file = "{chain}"\nkey_file = "{key}"\n')
         return config
 
 
@@ -42,9 +57,9 @@ def quiet(*arguments: str | Path) -> None:
 
 
 @contextmanager
-def opened_town(folder: Path) -> Iterator[Town]:
-    """Found an authority and run its hub in `folder`."""
-    place = Town(folder)
+def opened_town(folder: Path, certificate: tuple[Path, Path] | None = None) -> Iterator[Town]:
+    """Found an authority and run its hub in `folder`; with `certificate` (and its key) the hub speaks TLS."""
+    place = Town(folder, certificate)
     names = ("--domain", "hub.example", "--programme", "P", "--jurisdiction", "J", "--root-persons", "1")
     quiet("authority", "init", place.authority, *names)
     fingerprint = open_office(place.authority).facts.root_fingerprint.hex()
@@ -52,7 +67,8 @@ def opened_town(folder: Path) -> Iterator[Town]:
     subprocess.run([BIN / "throughcare-hub", "init", "--config", config], check=True, capture_output=True)
     with started(BIN / "throughcare-hub", "run", "--config", config, "--ready-json") as hub:
         place.hub_url = hub.ready["url"]
-        quiet("authority", "publish", place.authority, "--hub", place.folder / "hub" / "hub-public.json")
+        with place.trusted():
+            quiet("authority", "publish", place.authority, "--hub", place.folder / "hub" / "hub-public.json")
         yield place
 
 

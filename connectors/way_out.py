@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How this machine gets out to the hub: through which proxy, with which name and password, trusting which certificates.
+
+Connectors only ever dial out, from networks that others run; so everything that dials out takes the same three
+settings: the running connector from its configuration, `throughcare enrol` and `restore` from their options.
+"""
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from connectors.config import ConnectorSection
+from keys.privatefile import read_private
+from protocol.errors import ConfigurationError
+from protocol.http.calling import new_session
+
+_MAX_CREDENTIALS = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """The way: a proxy's URL, the file with NAME:PASSWORD for it, and a file of PEM certificates to trust."""
+
+    proxy: str | None = None
+    proxy_credentials_file: Path | None = None
+    ca_file: Path | None = None
+
+    @classmethod
+    def of(cls, settings: ConnectorSection) -> "WayOut":
+        """Return the way that a configuration says."""
+        return cls(settings.proxy, settings.proxy_credentials_file, settings.ca_file)
+
+    def session(self, *, use_environment: bool = False) -> aiohttp.ClientSession:
+        """Return a session that goes this way; `ConfigurationError` for files that cannot be used.
+
+        With `use_environment` it takes what is not named here from HTTPS_PROXY and SSL_CERT_FILE, as visitors do.
+        """
+        tls: ssl.SSLContext | bool = True
+        if self.ca_file is not None or use_environment:
+            try:
+                # Made now, since aiohttp's own context was made when it was imported, whatever SSL_CERT_FILE says.
+                tls = ssl.create_default_context(cafile=self.ca_file)
+            except (OSError, ssl.SSLError) as error:
+                raise ConfigurationError("connector.ca_file cannot be read as PEM certificates.") from error
+        by_environment = use_environment and self.proxy is None
+        return new_session(
+            tls=tls, proxy=self.proxy, proxy_credentials=self._credentials(), use_proxy_settings=by_environment
+        )
+
+    def _credentials(self) -> tuple[str, str] | None:
+        path = self.proxy_credentials_file
+        if path is None:
+            return None
+        if self.proxy is None:
+            raise ConfigurationError("connector.proxy_credentials_file is for a proxy: set connector.proxy as well.")
+        raw = read_private(path, _MAX_CREDENTIALS, "proxy credentials file", ConfigurationError)
+        name, colon, password = raw.decode("utf-8", errors="replace").strip().partition(":")
+        if not (name and colon) or "\n" in password:
+            raise ConfigurationError(f"The file {path} does not hold one line NAME:PASSWORD.")
+        return name, password
