@@ -31,6 +31,7 @@ from keys.passphrasefile import read_passphrase_file
 from keys.selftest import self_test
 from protocol.errors import ConfigurationError, HubUnreachable, ThroughcareError, TooManyRequests
 from protocol.http.running import Runner, listen
+from protocol.http.supervised import NOBODY, Supervisor
 
 FIRST_LOOK_S: Final = 10.0
 """Seconds that the start waits for the hub; without it the connector begins with what it has."""
@@ -53,11 +54,13 @@ async def run(
     stop: asyncio.Event | None = None,
     clock: Clock = system_clock,
     log: Log | None = None,
+    supervisor: Supervisor = NOBODY,
 ) -> None:
     """Run the connector until `stop` is set or the task is cancelled.
 
-    `ready` is called with the local interface's URL once it serves. Raises `ConfigurationError`, `KeystoreError`,
-    `SelfTestFailed`, or `Conflict` if a connector runs on this installation already; nothing is left running.
+    `ready` is called with the local interface's URL once it serves, and `supervisor` is told. Raises
+    `ConfigurationError`, `KeystoreError`, `SelfTestFailed`, or `Conflict` if a connector runs on this installation
+    already; nothing is left running.
     """
     log = log or _log(settings)
     log.take_over_libraries()
@@ -84,11 +87,20 @@ async def run(
         port = await _listen(runner, section)
         log.event("connector-started")
         ready(f"http://localhost:{port}")
+        supervisor.ready(f"Serves http://localhost:{port}")
+        telling = asyncio.create_task(supervisor.keep_told(_alive))
         try:
             await loops.run(stop or asyncio.Event())
         finally:
+            telling.cancel()
+            supervisor.stopping()
             log.event("connector-stopping")
     log.event("connector-stopped")
+
+
+async def _alive() -> bool:
+    """Say yes: whoever answers on the event loop lives, and a hub that is away is no reason to start anew."""
+    return True
 
 
 def read_passphrase(settings: ConnectorSection) -> bytes:

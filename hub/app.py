@@ -228,7 +228,7 @@ class Hub:
         """Give the admin listener something to ask."""
         health.checks = {
             "store": self._store_answers,
-            "writer": self._writer_works,
+            "writer": self.writes,
             "disk": disk_check(settings.hub.data_dir),
             "clock": self._clock_is_sound,
         }
@@ -299,7 +299,8 @@ class Hub:
         found: int | None = await self.store.read(lambda connection: connection.scalar(text("SELECT 1")))
         return found == 1
 
-    async def _writer_works(self) -> bool:
+    async def writes(self) -> bool:
+        """Tell whether changes are committed."""
         return self.writer.healthy and self.writing is not None and not self.writing.done()
 
     async def _clock_is_sound(self) -> bool:

@@ -101,15 +101,19 @@ def run(path: Path, ready_json: bool) -> None:
 
         from hub import serving
         from hub.logs import make_log
+        from protocol.http.supervised import Supervisor
 
         check_ownership()
         settings = _settings(path)
         log = make_log(settings.log.level, settings.log.form)
+        supervisor = Supervisor.of(os.environ)
 
         async def serve() -> None:
             stop = asyncio.Event()
             _on_signal(stop.set)
-            await serving.run(settings, log=log, ready=lambda urls: _say(urls, ready_json), stop=stop)
+            await serving.run(
+                settings, log=log, ready=lambda urls: _say(urls, ready_json), stop=stop, supervisor=supervisor
+            )
 
         asyncio.run(serve())
 

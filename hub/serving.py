@@ -18,6 +18,7 @@ from hub.web.admin import Health, admin_application
 from hub.web.tls import tls_context
 from protocol.errors import ConfigurationError
 from protocol.http.running import Runner
+from protocol.http.supervised import NOBODY, Supervisor
 
 LISTENER_STOP_S = 1.0
 """Seconds that requests in work have to be answered when the hub stops."""
@@ -39,11 +40,12 @@ async def run(
     stop: asyncio.Event,
     clock: Clock = system_clock,
     reach: Callable[[str], None] = lambda step: None,
+    supervisor: Supervisor = NOBODY,
 ) -> None:
     """Serve until `stop` is set or the disk fails; then end within five seconds, losing nothing that was answered.
 
-    `ready` is told the URLs once everything answers. Raises what `Hub.open` raises, ConfigurationError for a port
-    that is taken, and StoreFailed when the writer had to stop.
+    `ready` is told the URLs once everything answers; `supervisor` too, and then that the hub lives. Raises what
+    `Hub.open` raises, ConfigurationError for a port that is taken, and StoreFailed when the writer had to stop.
     """
     keys = open_keys(settings)
     health = Health()
@@ -71,7 +73,13 @@ async def run(
         health.started = True
         log.info(Event.READY)
         ready(Urls(url, f"http://localhost:{admin_port}"))
-        await hub.until(stop)
+        supervisor.ready(f"Serves {url}")
+        telling = asyncio.create_task(supervisor.keep_told(hub.writes))
+        try:
+            await hub.until(stop)
+        finally:
+            telling.cancel()
+            supervisor.stopping()
         log.info(Event.STOPPING)
     log.info(Event.STOPPED)
 

@@ -27,7 +27,7 @@ def read_private(
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
                 raise error(f"The {what} {path} is no plain file, or larger than {limit} bytes.")
-            if os.name == "posix" and status.st_mode & _READABLE_BY_OTHERS:
+            if os.name == "posix" and status.st_mode & _forbidden(path):
                 raise error(f"The {what} {path} can be read by others. Make it private (chmod 600).")
             return file.read(limit + 1)
     except FileNotFoundError as missing:
@@ -38,7 +38,19 @@ def read_private(
 
 def open_to_others(path: Path) -> bool:
     """Tell whether anybody but its owner may read or write `path` (KEY-3); never so on Windows, see `read_private`."""
-    return os.name == "posix" and bool(path.stat().st_mode & _READABLE_BY_OTHERS)
+    return os.name == "posix" and bool(path.stat().st_mode & _forbidden(path))
+
+
+def _forbidden(path: Path) -> int:
+    """Return the mode bits that a private file must not have.
+
+    A credential of systemd lies in a folder of the unit's own, and its user reads it by an ACL, whose mask shows as
+    the group's right to read.
+    """
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if credentials and path.absolute().parent == Path(credentials):
+        return _READABLE_BY_OTHERS & ~stat.S_IRGRP
+    return _READABLE_BY_OTHERS
 
 
 def write_private(path: Path, data: bytes) -> None:

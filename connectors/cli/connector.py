@@ -51,6 +51,7 @@ _SOON_DAYS: Final = 14
 def run(config_file: Path, ready_json: bool, stand_by: bool) -> None:
     """Run this agency's connector until it is stopped."""
     from connectors import app
+    from protocol.http.supervised import Supervisor
 
     check_ownership()
     if stand_by and not sys.stdin.readline():
@@ -67,7 +68,7 @@ def run(config_file: Path, ready_json: bool, stand_by: bool) -> None:
     with advising(
         {Conflict: "use the connector that runs already, or stop it; throughcare connector status --agency NAME"}
     ):
-        run_until_signalled(app.run(settings, ready=ready))
+        run_until_signalled(app.run(settings, ready=ready, supervisor=Supervisor.of(os.environ)))
 
 
 def announce(settings: ConnectorSettings, api_url: str) -> None:

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Under systemd: the programs tell it that they are ready, alive and stopping; the units are what systemd accepts."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from connectors import app
+from connectors.logs import Log
+from connectors.timing import system_clock
+from hub import serving
+from hub.logs import make_log
+from keys.passphrasefile import read_passphrase_file
+from protocol.errors import ConfigurationError
+from protocol.http.supervised import NOBODY, Supervisor
+from tests.connectors.running import installed, settings_of
+from tests.hub.process import ROOT, environment, prepare
+from tests.hub.running import make_settings
+from tests.programme import make_programme
+
+UNITS = ROOT / "docs" / "systemd"
+MUST = {
+    "Type": "notify",
+    "DynamicUser": "yes",
+    "ProtectSystem": "strict",
+    "ProtectHome": "yes",
+    "NoNewPrivileges": "yes",
+    "MemoryDenyWriteExecute": "yes",
+    "CapabilityBoundingSet": "",
+    "SystemCallFilter": "@system-service",
+    "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6",
+    "UMask": "0077",
+    "StateDirectoryMode": "0700",
+}
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[socket.socket]:
+    """Listen as systemd does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(30)
+        yield listening
+
+
+def told(listening: socket.socket) -> list[str]:
+    """Return everything that was told so far."""
+    listening.setblocking(False)
+    found = list[str]()
+    try:
+        while True:
+            found.append(listening.recv(4_096).decode())
+    except BlockingIOError:
+        return found
+
+
+async def heard(listening: socket.socket, what: str) -> None:
+    """Wait until `what` is told."""
+    while not (await asyncio.to_thread(listening.recv, 4_096)).decode().startswith(what):
+        pass
+
+
+def test_the_hubs_process_tells_when_it_serves_that_it_lives_and_when_it_stops(
+    tmp_path: Path, systemd: socket.socket
+) -> None:
+    config, _ = prepare(tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hub", "run", "--config", config],
+        cwd=ROOT,
+        env={**environment(), "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        first = systemd.recv(4_096).decode()
+        assert first.startswith("READY=1\nSTATUS=Serves http://localhost:")
+        assert {systemd.recv(4_096) for _ in range(3)} == {b"WATCHDOG=1"}
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert [one for one in told(systemd) if one != "WATCHDOG=1"] == ["STOPPING=1"]
+
+
+async def test_a_connector_tells_when_it_serves_that_it_lives_and_when_it_stops(
+    tmp_path: Path, systemd: socket.socket
+) -> None:
+    folder, _ = installed(tmp_path, make_programme(now=system_clock()), "reka-probation", "http://localhost:9")
+    stop = asyncio.Event()
+    running = asyncio.create_task(
+        app.run(
+            settings_of(folder),
+            ready=lambda _: None,
+            stop=stop,
+            log=Log((tmp_path / "log").open("w"), json=True),
+            supervisor=Supervisor(str(tmp_path / "notify"), 0.05),
+        )
+    )
+    await heard(systemd, "READY=1")
+    await heard(systemd, "WATCHDOG=1")
+    stop.set()
+    await running
+    assert told(systemd)[-1] == "STOPPING=1"
+
+
+async def test_a_hub_whose_writer_has_stopped_tells_no_more_that_it_lives(
+    tmp_path: Path, systemd: socket.socket
+) -> None:
+    healthy = True
+
+    async def ask() -> bool:
+        return healthy
+
+    telling = asyncio.create_task(Supervisor(str(tmp_path / "notify"), 0.01).keep_told(ask))
+    await heard(systemd, "WATCHDOG=1")
+    healthy = False
+    await asyncio.sleep(0.05)
+    told(systemd)
+    await asyncio.sleep(0.05)
+    assert told(systemd) == []
+    telling.cancel()
+
+
+def test_who_is_told_and_how_often_stands_in_the_environment() -> None:
+    address = {"NOTIFY_SOCKET": "@throughcare", "WATCHDOG_USEC": "60000000"}
+    assert Supervisor.of({}) == NOBODY
+    assert Supervisor.of(address) == Supervisor("@throughcare", 30.0)
+    assert Supervisor.of({**address, "WATCHDOG_PID": str(os.getpid())}) == Supervisor("@throughcare", 30.0)
+    assert Supervisor.of({**address, "WATCHDOG_PID": "1"}) == Supervisor("@throughcare", None)
+    assert Supervisor.of({**address, "WATCHDOG_USEC": "soon"}) == Supervisor("@throughcare", None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract addresses are Linux's")
+def test_an_abstract_address_is_reached_and_one_that_is_gone_does_no_harm() -> None:
+    name = f"throughcare-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind("\0" + name)
+        Supervisor(f"@{name}").stopping()
+        assert listening.recv(100) == b"STOPPING=1"
+    Supervisor(f"@{name}").stopping()
+
+
+def directives(unit: Path) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for line in unit.read_text(encoding="utf-8").splitlines():
+        if line and line[0] not in "#[":
+            name, _, value = line.partition("=")
+            found.setdefault(name, []).append(value)
+    return found
+
+
+@pytest.mark.parametrize("name", ["throughcare-hub", "throughcare-connector"])
+def test_the_units_shut_the_programs_in_and_are_accepted_by_systemd(tmp_path: Path, name: str) -> None:
+    unit = UNITS / f"{name}.service"
+    found = directives(unit)
+    assert {key: found[key] for key in MUST} == {key: [value] for key, value in MUST.items()}
+    assert found["LoadCredential"][0].startswith("passphrase:/etc/throughcare/")
+    assert any(line.endswith("__PASSPHRASE_FILE=%d/passphrase") for line in found["Environment"])
+    assert float(found["WatchdogSec"][0]) >= 10
+    program, *arguments = found["ExecStart"][0].split()
+    done = subprocess.run([Path(sys.executable).parent / Path(program).name, *arguments[:-2], "--help"], check=True)
+    assert done.returncode == 0
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        return
+    copy = tmp_path / unit.name
+    copy.write_text(unit.read_text(encoding="utf-8").replace(program, sys.executable), encoding="utf-8")
+    verified = subprocess.run([analyze, "verify", copy], capture_output=True, text=True, check=False)
+    assert (verified.returncode, verified.stderr) == (0, "")
+
+
+def test_key_3_a_credential_of_systemd_may_show_its_acls_mask_and_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Systemd gives the unit's user access by an ACL, whose mask looks like the group's right to read."""
+    secret = tmp_path / "passphrase"
+    secret.write_text("an invented passphrase")
+    secret.chmod(0o440)
+    with pytest.raises(ConfigurationError, match="can be read by others"):
+        read_passphrase_file(secret)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert read_passphrase_file(secret) == b"an invented passphrase"
+    for mode in (0o444, 0o460, 0o441):
+        secret.chmod(mode)
+        with pytest.raises(ConfigurationError, match="can be read by others"):
+            read_passphrase_file(secret)
+
+
+async def test_serving_tells_nothing_to_nobody(tmp_path: Path) -> None:
+    config, programme = prepare(tmp_path)
+    assert config.is_file()
+    stop = asyncio.Event()
+    stop.set()
+    settings = make_settings(tmp_path / "data", programme)
+    await serving.run(settings, log=make_log("error", "json"), ready=lambda _: None, stop=stop)
