@@ -4,7 +4,6 @@
 import json
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,29 +11,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from protocol.errors import (
-    ConfigurationError,
-    KeystoreError,
-    SelfTestFailed,
-    StoreBehind,
-    StoreFailed,
-    StoreFull,
-    ThroughcareError,
-)
+from hub.failures import report
 from protocol.ownership import check_ownership
 
 if TYPE_CHECKING:
     from hub.config import HubSettings
     from hub.serving import Urls
-
-_EXITS: dict[type[ThroughcareError], int] = {
-    ConfigurationError: 3,
-    SelfTestFailed: 8,
-    KeystoreError: 8,
-    StoreBehind: 8,
-    StoreFailed: 8,
-    StoreFull: 8,
-}
 
 config_option = click.option(
     "--config",
@@ -50,18 +32,8 @@ def _told() -> Iterator[None]:
     """Turn an error into one sentence on stderr and the exit code for its kind."""
     try:
         yield
-    except ThroughcareError as error:
-        click.echo(f"{error.title}: {error.detail}", err=True)
-        sys.exit(next((code for kind, code in _EXITS.items() if isinstance(error, kind)), 1))
-    except OSError as error:
-        place = f" at {error.filename}" if error.filename else ""
-        click.echo(f"{error.strerror or 'The system failed'}: the system refused{place}.", err=True)
-        sys.exit(1)
-    except Exception as error:  # noqa: BLE001 - the last place to tell of it; a text of it may repeat input
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
-        click.echo(f"Internal error: an unforeseen {where}. Please report it.", err=True)
-        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - the last place to tell of it, whatever it is
+        sys.exit(report(error))
 
 
 def _settings(path: Path) -> "HubSettings":
@@ -75,7 +47,7 @@ def main() -> None:
     """Run a Throughcare hub. It carries sealed envelopes and keeps evidence, and it can open nothing."""
 
 
-@main.command()
+@main.command(short_help="Make the data folder and the signing keys.")
 @config_option
 def init(path: Path) -> None:
     """Make the data directory and the hub's signing keys, and write hub-public.json for the authority."""
@@ -88,10 +60,11 @@ def init(path: Path) -> None:
         settings.hub.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         public = write_public(settings, create_keys(settings))
         click.echo(str(public))
-        click.echo("Give this file to your authority. Then set hub.root_fingerprint, and run the hub.", err=True)
+        click.echo("Give this file to your authority, and set hub.root_fingerprint as it is read to you.", err=True)
+        click.echo(f"next:  throughcare-hub check --config {path}", err=True)
 
 
-@main.command()
+@main.command(short_help="Serve until it is told to stop.")
 @config_option
 @click.option("--ready-json", is_flag=True, help="Print one line of JSON with the URLs once the hub serves.")
 def run(path: Path, ready_json: bool) -> None:
@@ -118,7 +91,7 @@ def run(path: Path, ready_json: bool) -> None:
         asyncio.run(serve())
 
 
-@main.command()
+@main.command(short_help="Check keys, database and guard.")
 @config_option
 def check(path: Path) -> None:
     """Check configuration, keys, database and guard without serving; every leaf is hashed anew."""
@@ -135,9 +108,10 @@ def check(path: Path) -> None:
             click.echo("There is no database yet; `throughcare-hub run` makes it. Everything else is in order.")
         for log, size in found.items():
             click.echo(f"{log}: {size} leaves, all sound")
+        click.echo(f"next:  throughcare-hub run --config {path}", err=True)
 
 
-@main.command()
+@main.command(short_help="Look for what is wrong, and how to mend it.")
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: stable, for programs.")
 def doctor(path: Path, as_json: bool) -> None:

@@ -4,6 +4,7 @@
 A finding names one thing that was looked at, how it is, and, where it is not well, the one thing to do about it.
 """
 
+import errno
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -77,6 +78,19 @@ def as_json(findings: Iterable[Finding]) -> dict[str, object]:
             {"check": one.check, "condition": one.condition.value, "found": one.found, "fix": one.fix} for one in found
         ],
     }
+
+
+def system_advice(number: int | None) -> str | None:
+    """Return what to do about an error of the operating system with this number, if there is one thing to do."""
+    match number:
+        case errno.ENOSPC | errno.EDQUOT:
+            return "make room on that disk, then the same command again"
+        case errno.EACCES | errno.EPERM:
+            return "check who owns that file and its folder, then the same command again"
+        case errno.ENOENT:
+            return "check the path, then the same command again"
+        case _:
+            return None
 
 
 def _count(number: int, what: str) -> str:

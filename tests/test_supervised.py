@@ -16,14 +16,11 @@ import pytest
 from connectors import app
 from connectors.logs import Log
 from connectors.timing import system_clock
-from hub import serving
-from hub.logs import make_log
 from keys.passphrasefile import read_passphrase_file
 from protocol.errors import ConfigurationError
 from protocol.http.supervised import NOBODY, Supervisor
 from tests.connectors.running import installed, settings_of
 from tests.hub.process import ROOT, environment, prepare
-from tests.hub.running import make_settings
 from tests.programme import make_programme
 
 UNITS = ROOT / "docs" / "systemd"
@@ -192,12 +189,3 @@ def test_key_3_a_credential_of_systemd_may_show_its_acls_mask_and_nothing_more(
         secret.chmod(mode)
         with pytest.raises(ConfigurationError, match="can be read by others"):
             read_passphrase_file(secret)
-
-
-async def test_serving_tells_nothing_to_nobody(tmp_path: Path) -> None:
-    config, programme = prepare(tmp_path)
-    assert config.is_file()
-    stop = asyncio.Event()
-    stop.set()
-    settings = make_settings(tmp_path / "data", programme)
-    await serving.run(settings, log=make_log("error", "json"), ready=lambda _: None, stop=stop)

@@ -24,6 +24,7 @@ import click
 
 from connectors.cli.voice import pasteable
 from protocol import errors
+from protocol.diagnosis import system_advice
 
 ErrorT = TypeVar("ErrorT", bound=Exception)
 _NEXT = "next: "
@@ -119,6 +120,8 @@ def next_step(error: BaseException) -> str:
     for note in notes(error):
         if note.startswith(_NEXT):
             return note.removeprefix(_NEXT)
+    if isinstance(error, OSError):
+        return system_advice(error.errno) or "throughcare doctor --config FILE"
     return next((NEXT_STEPS[kind] for kind in type(error).__mro__ if kind in NEXT_STEPS), "throughcare --help")
 
 

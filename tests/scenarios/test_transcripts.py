@@ -23,9 +23,9 @@ OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 
 
 def shown() -> list[str]:
-    """Return the transcripts of the page: blocks that begin with a prompt."""
+    """Return the doctors' transcripts on the page: blocks that begin with a prompt and show the whole."""
     blocks = re.findall(r"```\n(\$ throughcare.*?)```", OPERATIONS.read_text(encoding="utf-8"), flags=re.DOTALL)
-    return [str(block) for block in blocks]
+    return [str(block) for block in blocks if " doctor " in block.splitlines()[0] and "|" not in block.splitlines()[0]]
 
 
 def plain(command: str, printed: str, folder: Path) -> str:

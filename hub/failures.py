@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the operator's program tells of a failure: what happened, why, what to type next; and which exit code it has.
+
+The codes are those of `throughcare` (docs/operations.md, section 6).
+"""
+
+import traceback
+from pathlib import Path
+
+import click
+
+from protocol.diagnosis import system_advice
+from protocol.errors import (
+    ConfigurationError,
+    Conflict,
+    KeystoreError,
+    SelfTestFailed,
+    StoreBehind,
+    StoreFailed,
+    StoreFull,
+    ThroughcareError,
+)
+
+_DOCTOR = "throughcare-hub doctor --config FILE"
+FAILED = 1
+_TOLD: dict[type[ThroughcareError], tuple[int, str]] = {
+    ConfigurationError: (3, f"mend what is named, then {_DOCTOR}"),
+    Conflict: (6, "choose another name or an empty folder, then the same command again"),
+    SelfTestFailed: (8, "./run check   (it installs the locked versions)"),
+    KeystoreError: (8, "check hub.passphrase_file, then the same command again"),
+    StoreBehind: (8, _DOCTOR),
+    StoreFailed: (8, _DOCTOR),
+    StoreFull: (8, "make room on the disk of hub.data_dir, then the same command again"),
+}
+"""Exit code and next step by kind; the nearest class in an error's ancestry counts."""
+
+
+def report(error: Exception) -> int:
+    """Tell of `error` on standard error, never with its input or a traceback; return the exit code."""
+    code, step = FAILED, _DOCTOR
+    if isinstance(error, ThroughcareError):
+        code, step = next((_TOLD[kind] for kind in type(error).__mro__ if kind in _TOLD), (FAILED, _DOCTOR))
+        told, why = f"{error.title} ({error.code})", error.detail
+    elif isinstance(error, OSError) and error.strerror:
+        step = system_advice(error.errno) or _DOCTOR
+        told, why = error.strerror, f"the system refused{f' at {error.filename}' if error.filename else ''}"
+    else:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        told = "Internal error (internal-error)"
+        why = f"an unforeseen {type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}; please report it"
+    click.echo(f"error: {told}\nwhy:   {why}\nnext:  {step}", err=True)
+    return code
