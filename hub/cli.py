@@ -74,6 +74,7 @@ def run(path: Path, ready_json: bool) -> None:
 
         from hub import serving
         from hub.logs import make_log
+        from hub.store.sqlite import must_not_close
         from protocol.http.supervised import Supervisor
 
         check_ownership()
@@ -88,7 +89,14 @@ def run(path: Path, ready_json: bool) -> None:
                 settings, log=log, ready=lambda urls: _say(urls, ready_json), stop=stop, supervisor=supervisor
             )
 
-        asyncio.run(serve())
+        try:
+            asyncio.run(serve())
+        except StoreFailed as error:
+            if must_not_close():
+                # Python's own way to end would close it.
+                click.echo(f"{error.title}: {error.detail}", err=True)
+                os._exit(_EXITS[StoreFailed])
+            raise
 
 
 @main.command(short_help="Check keys, database and guard.")

@@ -33,6 +33,8 @@ class Event(StrEnum):
     CONNECTION_REVOKED = "connection-revoked"
     GROUP_SPLIT = "group-split"
     CONNECTION_LOST = "connection-lost"
+    RESOURCES_SHORT = "resources-short"
+    CHECKPOINT_PUT_OFF = "checkpoint-put-off"
     WRITER_STOPPED = "writer-stopped"
     EXPIRED = "expired"
     PRUNED = "pruned"

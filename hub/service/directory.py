@@ -19,7 +19,7 @@ from hub.store.engine import Store
 from hub.store.trees import Log
 from keys.directory import Directory
 from keys.signing import Ed25519Signer, sign_head
-from protocol.errors import NotFound, StoreBehind, ThroughcareError, Unavailable, UntrustedKey
+from protocol.errors import NotFound, StoreBehind, StoreFull, ThroughcareError, Unavailable, UntrustedKey
 from protocol.limits import CLOCK_SKEW, MINUTE
 from protocol.receipts import Head
 from protocol.statements import parse_statement
@@ -68,6 +68,8 @@ class DirectoryLog:
         self._turn = asyncio.Lock()
         self._grown = asyncio.Condition()
         self._head: tuple[Head, bytes] | None = None
+        self._behind = False
+        """Whether the stored directory may hold statements that are not in memory though nobody else writes."""
         self._listeners: list[Callable[[], None]] = []
         self._quota = Quota()
 
@@ -95,9 +97,17 @@ class DirectoryLog:
         return start, trees.leaves(connection, Log.DIRECTORY, start, _PAGE)
 
     async def refresh(self) -> None:
-        """Take in what other processes have appended to the stored directory."""
+        """Take in what other processes have appended to the stored directory, or what was committed unanswered."""
         if self._store.shared:
             await self._catch_up()
+        elif self._behind:
+            try:
+                await self._writer.settle()
+            except (StoreFull, Unavailable):
+                # It is not guarded yet, so nothing may be vouched for but what is known.
+                return
+            await self._catch_up()
+            self._behind = False
 
     async def _catch_up(self) -> None:
         grown = False
@@ -145,7 +155,12 @@ class DirectoryLog:
             return await asyncio.shield(asyncio.ensure_future(self._commit(raw, self.directory.size)))
 
     async def _commit(self, raw: bytes, size: int) -> int:
-        index = await self._writer.write(AppendStatement(raw, size))
+        try:
+            index = await self._writer.write(AppendStatement(raw, size))
+        except (StoreFull, Unavailable):
+            # It may be committed all the same: without room for the guard, say.
+            self._behind = True
+            raise
         if index == self.directory.size:
             self._take_in(raw)
             await self._tell()

@@ -10,13 +10,16 @@ The file is text, one line for each noted head: a checksum, the log's origin, it
 Only the last line can be torn by a crash; a torn line was never followed by a signature.
 """
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from protocol.errors import StoreBehind, StoreFailed
+from hub.store.disk import is_full, is_short, sync_folder
+from protocol.errors import StoreBehind, StoreFailed, StoreFull
 
 COMPACT_ABOVE = 256 * 1024
 """Bytes after which the file is rewritten with the newest line of each log."""
@@ -65,6 +68,7 @@ class Guard:
         """Whether the last line was cut short by a crash."""
         self._file = -1
         self._size = 0
+        self._compact_above = COMPACT_ABOVE
 
     def read(self) -> None:
         """Read the file, if there is one; raises StoreBehind when it was altered."""
@@ -91,20 +95,45 @@ class Guard:
         except OSError:
             raise StoreFailed("The guard file cannot be written. Check free space and who owns the folder.") from None
 
+    def size_of(self, origin: str) -> int:
+        """Return how many leaves of a log are noted."""
+        head = self.heads.get(origin)
+        return 0 if head is None else head.size
+
     def append(self, heads: Sequence[GuardedHead]) -> None:
-        """Note `heads`; when this returns they are on the disk (AUD-3)."""
+        """Note `heads`; when this returns they are on the disk (AUD-3).
+
+        Raises StoreFull when there is no room, and nothing is noted then: it may be tried again. After any other
+        OSError this guard must not be used any more.
+        """
         if not heads:
             return
-        if self._size > COMPACT_ABOVE:
-            self.heads.update((head.origin, head) for head in heads)
-            self._rewrite()
-            return
         data = b"".join(head.line() for head in heads)
-        if os.write(self._file, data) != len(data):
-            raise OSError("the guard file was not written whole")
+        try:
+            whole = os.write(self._file, data) == len(data)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            whole = False
+        if not whole:
+            # What would come after half a line would make the file look altered.
+            os.ftruncate(self._file, self._size)
+            raise StoreFull
         _sync(self._file)
         self._size += len(data)
         self.heads.update((head.origin, head) for head in heads)
+        if self._size > self._compact_above:
+            self._compact()
+
+    def _compact(self) -> None:
+        """Make the file small again. What is noted is safe already, so want of room or descriptors puts it off."""
+        try:
+            self._rewrite()
+            self._compact_above = COMPACT_ABOVE
+        except OSError as error:
+            if not (is_full(error) or is_short(error)):
+                raise
+            self._compact_above = self._size + COMPACT_ABOVE // 4
 
     def close(self) -> None:
         """Close the file."""
@@ -117,29 +146,23 @@ class Guard:
         draft = self.path.with_name(f".{self.path.name}.new")
         data = b"".join(head.line() for head in self.heads.values())
         draft.unlink(missing_ok=True)
-        file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        file = os.open(draft, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             if os.write(file, data) != len(data):
-                raise OSError("the guard file was not written whole")
+                raise OSError(errno.ENOSPC, "the guard file was not written whole")
             os.fsync(file)
-        finally:
+            draft.replace(self.path)
+        except BaseException:
             os.close(file)
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise
+        # From here on the draft is the file, by the same descriptor; one that is short cannot be in the way.
         self.close()
-        draft.replace(self.path)
-        _sync_folder(self.path.parent)
-        self._file, self._size = os.open(self.path, os.O_WRONLY | os.O_APPEND), len(data)
+        self._file, self._size = file, len(data)
+        sync_folder(self.path.parent)
 
 
 def _sync(file: int) -> None:
     """Write data and size to the disk; systems without fdatasync do a little more."""
     getattr(os, "fdatasync", os.fsync)(file)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,7 +6,7 @@ from hub.service.transaction import Change, Finish, Transaction
 from hub.service.writer import Writer
 from hub.store import nonces
 from hub.store.engine import Store
-from protocol.errors import NotAuthenticated
+from protocol.errors import NotAuthenticated, StoreFull
 from protocol.ids import KeyId
 from protocol.limits import SIGNATURE_WINDOW
 
@@ -55,13 +55,20 @@ class Nonces:
         for device_id, nonce, expires in await self._store.read(nonces.stored):
             self._used[device_id, nonce] = expires
 
-    async def use(self, device_id: KeyId, nonce: bytes) -> None:
-        """Use up a nonce of an authentic signature; raises NotAuthenticated if it was used before."""
+    async def use(self, device_id: KeyId, nonce: bytes, *, reads_only: bool = False) -> None:
+        """Use up a nonce of an authentic signature; raises NotAuthenticated if it was used before.
+
+        On a full disk reading goes on (HTTP-17): the nonce of a request that `reads_only` counts in memory.
+        """
         if (device_id, nonce) in self._used:
             raise NotAuthenticated(_USED)
         expires = self._clock() + _KEPT
         self._used[device_id, nonce] = expires
-        await self._writer.write(StoreNonce(device_id, nonce, expires))
+        try:
+            await self._writer.write(StoreNonce(device_id, nonce, expires))
+        except StoreFull:
+            if not reads_only:
+                raise
 
     async def prune(self) -> None:
         """Forget nonces whose signatures are too old anyway."""

@@ -200,6 +200,8 @@ class Submissions:
                 if before is None:
                     raise
                 check_same(envelope, before)
+                if not self._writer.is_guarded(before.entry.size):
+                    await self._writer.settle()
                 return self._receipts.of(before.entry)
             change = AcceptEnvelope(envelope, directory_size=size, valid_until=valid_until, receipts=self._receipts)
             try:

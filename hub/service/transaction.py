@@ -25,6 +25,7 @@ from hub.store.trees import Log
 from protocol.ids import ID_SIZE, EnvelopeId, KeyId
 from protocol.limits import CLOCK_SKEW
 from protocol.receipts import SALT_SIZE, Detail, Leaf, commitment
+from protocol.tree import CompactRange
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -175,10 +176,6 @@ class Transaction:
         """Note that it is committed."""
         self._followed.committed(self._trees)
 
-    def grown(self) -> list[tuple[Log, int, bytes, int]]:
-        """Return (log, size, root, time) of every log that grew."""
-        return [
-            (log, tree.state.size, tree.state.root, tree.at)
-            for log, tree in self._trees.items()
-            if tree.state.size != self._sizes[log]
-        ]
+    def heads(self) -> list[tuple[Log, CompactRange, int]]:
+        """Return state and time of every log, with the leaves of this transaction."""
+        return [(log, tree.state, tree.at) for log, tree in self._trees.items()]

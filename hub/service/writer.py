@@ -107,6 +107,7 @@ class Writer:
         self._closing = False
         self._failed = False
         self._away = False
+        self._unguarded: list[Transaction] = []
         self._listeners: list[Callable[[Transaction], None]] = []
 
     def on_commit(self, listener: Callable[[Transaction], None]) -> None:
@@ -133,6 +134,18 @@ class Writer:
         """Whether the clock has moved as time has since the start; if not, nothing is written (AUD-7)."""
         return self._watch.is_sound()
 
+    def is_guarded(self, size: int) -> bool:
+        """Tell whether the first `size` audit leaves are guarded, so that a receipt may name them (AUD-3).
+
+        Between commit and guard whoever reads the database sees more than that. Where processes share a database, what
+        another one has committed is its to guard, and this one notes it with its own next group.
+        """
+        return self._store.shared or size <= self._guard.size_of(self._origins[trees.Log.AUDIT])
+
+    async def settle(self) -> None:
+        """Wait until everything that is committed now is guarded."""
+        await self.write(_Nothing())
+
     async def write(self, change: Change[T]) -> T:
         """Have `change` committed with the next group, and return its answer.
 
@@ -157,9 +170,7 @@ class Writer:
         try:
             while await self._something_waits():
                 await self._serve(self._take())
-                if self._unmoved > CHECKPOINT_EVERY:
-                    await self._store.checkpoint()
-                    self._unmoved = 0
+                await self._checkpoint()
         except BaseException:
             self._failed = True
             raise
@@ -167,6 +178,15 @@ class Writer:
             self._closing = True
             _refuse_all(self._waiting, Unavailable)
             self._waiting.clear()
+
+    async def _checkpoint(self) -> None:
+        if self._unmoved > CHECKPOINT_EVERY:
+            try:
+                await self._store.checkpoint()
+                self._unmoved = 0
+            except MemoryError:
+                # It is tried again after the next group; what is committed stands in the log meanwhile.
+                self._log.warning(Event.CHECKPOINT_PUT_OFF)
 
     def close(self) -> None:
         """Take nothing new; `run` returns once all that waits is committed."""
@@ -201,9 +221,14 @@ class Writer:
             self._answer(group, transaction, finishes)
         except StoreFull:
             _refuse_all(group, StoreFull)
-        except ClockWrong:
-            self._log.error(Event.CLOCK_WRONG, count=len(group))
-            _refuse_all(group, ClockWrong)
+        except (Unavailable, MemoryError) as error:
+            if isinstance(error, ClockWrong):
+                self._log.error(Event.CLOCK_WRONG, count=len(group))
+                _refuse_all(group, ClockWrong)
+            else:
+                # Descriptors or memory ran out for now. If it is committed, that shows as after a lost connection.
+                self._log.warning(Event.RESOURCES_SHORT, count=len(group), where=where(error))
+                _refuse_all(group, Unavailable)
         except ConnectionLost as error:
             # Whether it is committed shows when the same is asked for again; `Followed` sees it with the next group.
             if not self._away:
@@ -232,6 +257,9 @@ class Writer:
         now = self._clock()
         if not self.clock_is_sound:
             raise ClockWrong
+        if self._unguarded:
+            # There was no room for the guard's line. Nothing more is committed before it is written.
+            await self._store.write(lambda connection: self._unguarded[-1], self._note)
 
         def work(connection: Connection) -> tuple[Transaction, list[_Finish]]:
             try:
@@ -242,7 +270,7 @@ class Writer:
                 transaction.flush()
                 if (news := transaction.news()) is not None:
                     self._store.tell(connection, news)
-            except (StoreBehind, ClockWrong):
+            except (StoreBehind, ClockWrong, MemoryError):
                 raise
             except Exception as error:
                 if self._store.is_fault(error):
@@ -254,11 +282,22 @@ class Writer:
         def guard(done: tuple[Transaction, list[_Finish]]) -> None:
             self._reach("after-commit")
             done[0].committed()
-            grown = done[0].grown()
-            self._guard.append([GuardedHead(self._origins[log], size, root, at) for log, size, root, at in grown])
+            self._unguarded.append(done[0])
+            self._note(done[0])
             self._reach("after-guard")
 
         return await self._store.write(work, guard)
+
+    def _note(self, transaction: Transaction) -> None:
+        """Guard all that is committed: more than this group, if the last ones found no room in the guard."""
+        heads = [(self._origins[log], state, at) for log, state, at in transaction.heads()]
+        self._guard.append(
+            [
+                GuardedHead(origin, state.size, state.root, at)
+                for origin, state, at in heads
+                if state.size != self._guard.size_of(origin)
+            ]
+        )
 
     def _answer(self, group: Sequence[_Item], transaction: Transaction, finishes: Sequence[_Finish]) -> None:
         """Sign what is committed and guarded, then answer (AUD-3)."""
@@ -266,8 +305,10 @@ class Writer:
         self._reach("after-sign")
         self.counters.groups += 1
         self.counters.changes += len(group)
-        for listener in self._listeners:
-            listener(transaction)
+        committed, self._unguarded = self._unguarded, []
+        for one in committed:
+            for listener in self._listeners:
+                listener(one)
         for (_, future), outcome in zip(group, outcomes, strict=True):
             if future.done():
                 continue
@@ -275,6 +316,16 @@ class Writer:
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
+
+
+class _Nothing(Change[None]):
+    """Changes nothing; when it is answered, all that was committed before is guarded."""
+
+    weight = 0
+
+    def apply(self, transaction: Transaction) -> Finish[None]:
+        """Do nothing."""
+        return lambda: None
 
 
 class _OneFailed(Exception):

@@ -5,7 +5,6 @@
 """
 
 import asyncio
-import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterable
@@ -13,20 +12,21 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from hub.store.blobs import BlobKey
-from protocol.errors import NotFound, StoreFailed, StoreFull
+from hub.store.disk import is_full, is_short, sync_folder
+from protocol.errors import NotFound, StoreFailed, StoreFull, Unavailable
 from protocol.ids import KEY_ID_SIZE, BlobId, KeyId
 
 T = TypeVar("T")
 
 _PIECE = 1 << 20
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FAILED = "The disk failed at an attachment. What was not answered with success must be sent again."
 
 
 class BlobBytes(Protocol):
     """Where the bytes of blobs are kept. What `write` has returned for is durable."""
 
     async def write(self, key: BlobKey, offset: int, data: bytes) -> None:
-        """Write `data` at `offset`, over what may be there; raises StoreFull or StoreFailed."""
+        """Write `data` at `offset`, over what may be there; raises StoreFull, StoreFailed or Unavailable."""
 
     async def read(self, key: BlobKey, offset: int, length: int) -> bytes:
         """Return `length` bytes at `offset`; raises NotFound when they are gone."""
@@ -65,7 +65,7 @@ class BlobFiles(BlobBytes):
                 view = view[file.write(view) :]
             os.fsync(file.fileno())
         if offset == 0:
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
 
     async def read(self, key: BlobKey, offset: int, length: int) -> bytes:
         """Read `length` bytes at `offset`."""
@@ -116,12 +116,7 @@ class BlobFiles(BlobBytes):
         try:
             return await asyncio.to_thread(work, *arguments)
         except OSError as error:
-            raise (StoreFull if error.errno in _FULL else StoreFailed) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            if is_full(error):
+                raise StoreFull from error
+            # A chunk whose sync failed counts for nothing: it is sent anew, and written anew to a file opened anew.
+            raise (Unavailable if is_short(error) else StoreFailed(_FAILED)) from error

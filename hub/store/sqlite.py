@@ -13,7 +13,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,9 +21,10 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
+from hub.store import disk
 from hub.store.engine import News, Store
 from hub.store.lock import ProcessLock
-from protocol.errors import ConfigurationError, StoreFailed, StoreFull, Unavailable
+from protocol.errors import ConfigurationError, OurError, StoreFailed, StoreFull, Unavailable
 
 T = TypeVar("T")
 
@@ -35,6 +36,23 @@ _DAMAGED = (
     "The database is damaged, or is none. Stop the hub, and put back the newest copy of the database together with "
     "its guard file."
 )
+
+_SHORT = (
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_IOERR_NOMEM,
+    sqlite3.SQLITE_IOERR_SHMOPEN,
+    sqlite3.SQLITE_IOERR_SHMMAP,
+)
+"""What SQLite says when the process has run out of memory or descriptors for now; nothing was synced then."""
+_MAYBE_FULL = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
+"""What it says, among other things, when a quota or a file's allowed size is used up."""
+_ABANDONED: list[object] = []
+"""What must not be closed before the process ends."""
+
+_DAMAGED_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_PRIMARY = 0xFF
+"""SQLite's extended result codes have the primary one in their lowest byte."""
 
 _EVERY_CONNECTION = (
     "PRAGMA journal_mode=WAL",
@@ -60,6 +78,7 @@ class SqliteStore(Store):
     def __init__(self, path: Path, lock: ProcessLock) -> None:
         self.path = path
         self._lock = lock
+        self._failed = False
         self._writer = _engine(path, size=1, begin="BEGIN IMMEDIATE", pragmas=_EVERY_CONNECTION)
         self._readers = _engine(path, size=READERS, begin="BEGIN", pragmas=(*_EVERY_CONNECTION, "PRAGMA query_only=ON"))
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
@@ -78,11 +97,21 @@ class SqliteStore(Store):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         store = cls(path, lock)
         try:
-            await store.read(lambda connection: connection.scalar(text("SELECT count(*) FROM sqlite_master")))
+            await store._in_thread(store._reading, store._open_readers)
         except BaseException:
             await store.close()
             raise
         return store
+
+    def _open_readers(self) -> None:
+        """Open all connections that read, so that none needs a descriptor when there is none left."""
+        try:
+            with ExitStack() as stack:
+                for _ in range(READERS):
+                    connection = stack.enter_context(self._readers.begin())
+                    connection.scalar(text("SELECT count(*) FROM sqlite_master"))
+        except DBAPIError as error:
+            raise (StoreFailed(_DAMAGED) if _is_damaged(error) else Unavailable()) from error
 
     async def write(self, work: Callable[[Connection], T], then: Callable[[T], None] = lambda result: None) -> T:
         """Run it on the writing connection, and `then` in the same thread."""
@@ -92,19 +121,28 @@ class SqliteStore(Store):
         try:
             with self._writer.begin() as connection:
                 result = work(connection)
-        except OperationalError as error:
-            if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-                raise StoreFull from error
-            raise StoreFailed from error
         except DatabaseError as error:
-            if _is_damaged(error):
-                raise StoreFailed(_DAMAGED) from error
+            if isinstance(error, OperationalError) or _is_damaged(error):
+                raise self._meaning(error.orig) from error
             raise
         try:
             then(result)
         except OSError as error:
+            self._failed = True
             raise StoreFailed from error
         return result
+
+    def _meaning(self, error: BaseException | None) -> OurError:
+        """Return what a failed write of SQLite's means: full, or short of something, or the end."""
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+        if code == sqlite3.SQLITE_FULL:
+            return StoreFull()
+        if code in _SHORT or code & _PRIMARY == sqlite3.SQLITE_CANTOPEN:
+            return Unavailable()
+        if code in _MAYBE_FULL and not disk.has_room(self.path.parent, max(self.log_size(), self._file_size())):
+            return StoreFull()
+        self._failed = self._failed or code & _PRIMARY == sqlite3.SQLITE_IOERR
+        return StoreFailed(_DAMAGED) if code & _PRIMARY in _DAMAGED_CODES else StoreFailed()
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run it on one of the connections that only read."""
@@ -134,7 +172,10 @@ class SqliteStore(Store):
         try:
             connection.cursor().execute(f"PRAGMA wal_checkpoint({mode})")
         except sqlite3.Error as error:
-            raise StoreFailed from error
+            meaning = self._meaning(error)
+            if isinstance(meaning, StoreFailed):
+                raise meaning from error
+            # Where there is no room now, the log grows for a while; what is committed stands in it.
         finally:
             connection.close()
 
@@ -144,6 +185,9 @@ class SqliteStore(Store):
             return self.path.with_name(self.path.name + "-wal").stat().st_size
         except FileNotFoundError:
             return 0
+
+    def _file_size(self) -> int:
+        return self.path.stat().st_size
 
     def alone(self, connection: Connection) -> None:
         """Do nothing: the file is locked."""
@@ -161,6 +205,11 @@ class SqliteStore(Store):
     def _close(self) -> None:
         self._reading.shutdown()
         self._writing.shutdown()
+        if self._failed:
+            # The last connection to close would sync once more what a failed sync may have thrown away, and believe
+            # it. So nothing is closed; the process is about to end, and the next one reads what is on the disk.
+            _ABANDONED.append(self)
+            return
         self._readers.dispose()
         # The last to close moves the write-ahead log into the file.
         self._writer.dispose()
@@ -172,6 +221,11 @@ class SqliteStore(Store):
         except RuntimeError:
             raise Unavailable from None
         return await done
+
+
+def must_not_close() -> bool:
+    """Tell whether a disk failed, so that the process has to end without closing its database."""
+    return bool(_ABANDONED)
 
 
 @contextmanager
@@ -195,8 +249,7 @@ def reading_only(path: Path) -> Iterator[Connection]:
 
 
 def _is_damaged(error: DBAPIError) -> bool:
-    code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_OK)
-    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_OK) & _PRIMARY in _DAMAGED_CODES
 
 
 def _engine(path: Path, *, size: int, begin: str, pragmas: tuple[str, ...]) -> Engine:

@@ -9,7 +9,7 @@ from hub.service.nonces import Nonces
 from hub.web.strangers import VISIT
 from keys.directory import DeviceEntry
 from protocol.errors import NotAuthenticated, UntrustedKey
-from protocol.http.operation import Operation
+from protocol.http.operation import Method, Operation
 from protocol.http.signatures import SignedRequest, verify_request
 from protocol.ids import KeyId
 
@@ -24,7 +24,7 @@ class Authenticator:
         self._clock = clock
         self._scheme = scheme
 
-    async def __call__(self, request: web.Request, _operation: Operation, body: bytes) -> KeyId:
+    async def __call__(self, request: web.Request, operation: Operation, body: bytes) -> KeyId:
         """Return the calling device's key id; raises NotAuthenticated, Revoked, or what HTTP-14 says of its agency."""
         try:
             signed = self._verified(request, body)
@@ -36,7 +36,7 @@ class Authenticator:
                 raise
             signed = self._verified(request, body)
         request[VISIT].recognise(self.in_force(signed.device_id).agency, len(body))
-        await self._nonces.use(signed.device_id, signed.nonce)
+        await self._nonces.use(signed.device_id, signed.nonce, reads_only=operation.method is Method.GET)
         return signed.device_id
 
     def _verified(self, request: web.Request, body: bytes) -> SignedRequest:

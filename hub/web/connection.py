@@ -15,7 +15,7 @@ from hub.logs import Event, Log, where
 from hub.service.mailbox import Mailboxes
 from hub.service.submission import Submissions
 from hub.web.refusals import refusal
-from protocol.errors import InternalError, InvalidInput, MalformedEnvelope, ThroughcareError, Unavailable
+from protocol.errors import InternalError, InvalidInput, MalformedEnvelope, StoreFull, ThroughcareError, Unavailable
 from protocol.frames import Accepted, Acknowledge, Deliver, Submit, encode_frame, parse_frame
 from protocol.ids import KeyId
 
@@ -146,6 +146,8 @@ class Connection:
             return encode_frame(Accepted(frame.ref, receipt))
         except ThroughcareError as error:
             return encode_frame(refusal(frame.ref, error))
+        except MemoryError:
+            return encode_frame(refusal(frame.ref, Unavailable()))
         except Exception as error:  # noqa: BLE001 - one envelope that nobody foresaw must not end the connection
             self._log.error(Event.REQUEST_FAILED, op="connect", where=where(error))
             return encode_frame(refusal(frame.ref, InternalError()))
@@ -180,7 +182,7 @@ class Connection:
             except InvalidInput as error:
                 self.end(WSCloseCode.POLICY_VIOLATION, error.code)
                 return
-            except Unavailable:
+            except (Unavailable, StoreFull):
                 self._acknowledged.set()
                 await asyncio.sleep(RETRY_S)
                 continue

@@ -23,6 +23,7 @@ from protocol.errors import (
     NotFound,
     ThroughcareError,
     TooLarge,
+    Unavailable,
     UnsupportedMediaType,
 )
 from protocol.http import reading
@@ -215,6 +216,8 @@ def _middleware(serving: Serving) -> Any:
             response = _refuse(exchange, _translated(error), serving, allowed=error.headers.get("Allow", ""))
         except ThroughcareError as error:
             response = _refuse(exchange, error, serving)
+        except MemoryError:
+            response = _refuse(exchange, Unavailable(), serving)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets one document and the log the rest
             exchange.failure = error
             response = _refuse(exchange, InternalError(), serving)

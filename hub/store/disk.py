@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a failing file says of its disk: full, which passes, or broken, after which nothing of it is believed.
+
+Which of the two it is decides between "try again" and the end of the process. A sync that failed is never tried
+again: the system may have thrown away what it could not write, and says the next time that all is well.
+"""
+
+import errno
+import os
+from pathlib import Path
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_ROOM = 64 << 10
+
+
+def is_full(error: OSError) -> bool:
+    """Tell whether `error` says that there is no more room: on the disk, in the quota, or in a file's allowed size."""
+    return error.errno in _FULL
+
+
+def is_short(error: OSError) -> bool:
+    """Tell whether `error` says that the process has run out of file descriptors or memory for now."""
+    return error.errno in _SHORT
+
+
+def has_room(folder: Path, size: int) -> bool:
+    """Tell whether a file in `folder` that has `size` bytes could grow a little, by trying.
+
+    A database that says only that a write has failed leaves open why.
+    """
+    probe = folder / ".room"
+    try:
+        file = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    except OSError as error:
+        return not is_full(error)
+    try:
+        os.lseek(file, size, os.SEEK_SET)
+        return os.write(file, bytes(_ROOM)) == _ROOM
+    except OSError as error:
+        return not is_full(error)
+    finally:
+        os.close(file)
+        probe.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names that were given or taken in `folder` durable, where the system can do that."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
