@@ -206,8 +206,8 @@ class SqliteStore(Store):
         self._reading.shutdown()
         self._writing.shutdown()
         if self._failed:
-            # The last connection to close would sync once more what a failed sync may have thrown away, and believe
-            # it. So nothing is closed; the process is about to end, and the next one reads what is on the disk.
+            # AUD-9: the last connection to close would sync once more what a failed sync may have thrown away, and
+            # believe it. So nothing is closed; the process is about to end, and the next one reads what is on the disk.
             _ABANDONED.append(self)
             return
         self._readers.dispose()
