@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hub.failures import report
+from protocol.errors import StoreFailed
 from protocol.ownership import check_ownership
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def run(path: Path, ready_json: bool) -> None:
 
         from hub import serving
         from hub.logs import make_log
-        from hub.store.sqlite import must_not_close
+        from hub.store.sqlite import left_open
         from protocol.http.supervised import Supervisor
 
         check_ownership()
@@ -89,33 +90,36 @@ def run(path: Path, ready_json: bool) -> None:
                 settings, log=log, ready=lambda urls: _say(urls, ready_json), stop=stop, supervisor=supervisor
             )
 
+        before = left_open()
         try:
             asyncio.run(serve())
         except StoreFailed as error:
-            if must_not_close():
+            if left_open() > before:
                 # Python's own way to end would close it.
-                click.echo(f"{error.title}: {error.detail}", err=True)
-                os._exit(_EXITS[StoreFailed])
+                os._exit(report(error))
             raise
 
 
 @main.command(short_help="Check keys, database and guard.")
 @config_option
 def check(path: Path) -> None:
-    """Check configuration, keys, database and guard without serving; every leaf is hashed anew."""
+    """Check configuration, keys and all that is stored, without serving: every hash is computed anew."""
     with _told():
         import asyncio
 
         from hub.service.logcheck import check_everything
         from hub.service.signingkeys import open_keys
+        from hub.store.trees import Log
 
         settings = _settings(path)
-        open_keys(settings)
-        found = asyncio.run(check_everything(settings))
+        keys = open_keys(settings)
+        found = asyncio.run(
+            check_everything(settings, {Log.AUDIT: keys.audit.public, Log.DIRECTORY: keys.directory.public})
+        )
         if not found:
             click.echo("There is no database yet; `throughcare-hub run` makes it. Everything else is in order.")
         for log, size in found.items():
-            click.echo(f"{log}: {size} leaves, all sound")
+            click.echo(f"{log}: {size} leaves, and all that belongs to them, sound")
         click.echo(f"next:  throughcare-hub run --config {path}", err=True)
 
 

@@ -17,8 +17,9 @@ from sqlalchemy import Connection
 
 from hub.config import DATABASE_NAME, GUARD_NAME, HubSettings, pinned_root
 from hub.migrations import NEWEST, revision_of
+from hub.service.damage import NEXT
 from hub.service.guard import Guard
-from hub.service.logcheck import NEXT, check_logs, origins_of
+from hub.service.logcheck import check_logs, origins_of
 from hub.service.signingkeys import SEALED_NAME, open_keys
 from hub.store import envelopes, trees
 from hub.store.opening import look

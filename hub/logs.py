@@ -33,6 +33,7 @@ class Event(StrEnum):
     CONNECTION_REVOKED = "connection-revoked"
     GROUP_SPLIT = "group-split"
     CONNECTION_LOST = "connection-lost"
+    UNFORESEEN = "unforeseen"
     RESOURCES_SHORT = "resources-short"
     CHECKPOINT_PUT_OFF = "checkpoint-put-off"
     WRITER_STOPPED = "writer-stopped"

@@ -6,14 +6,17 @@ import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from aiohttp import web
 
 from hub.app import Hub, system_clock
 from hub.config import HubSettings
-from hub.logs import Event, Log
+from hub.logs import Event, Log, where
 from hub.service.clockwatch import Clock
 from hub.service.signingkeys import open_keys, write_public
+from hub.store.disk import is_short
 from hub.web.admin import Health, admin_application
 from hub.web.tls import tls_context
 from protocol.errors import ConfigurationError
@@ -47,6 +50,7 @@ async def run(
     `ready` is told the URLs once everything answers; `supervisor` too, and then that the hub lives. Raises what
     `Hub.open` raises, ConfigurationError for a port that is taken, and StoreFailed when the writer had to stop.
     """
+    asyncio.get_running_loop().set_exception_handler(partial(_tell, log))
     keys = open_keys(settings)
     health = Health()
     log.info(Event.STARTING)
@@ -94,3 +98,16 @@ async def _listen(
     except OSError:
         raise ConfigurationError(f"Port {port} cannot be listened on; another program has it. Set another.") from None
     return int(runner.addresses[0][1])
+
+
+def _tell(log: Log, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what went wrong outside of any request, such as a connection that cannot be taken for want of descriptors.
+
+    The event loop would write a traceback, which may hold input; it waits a second before it takes connections again.
+    """
+    error = context.get("exception")
+    short = isinstance(error, MemoryError) or (isinstance(error, OSError) and is_short(error))
+    if short:
+        log.warning(Event.RESOURCES_SHORT)
+    else:
+        log.error(Event.UNFORESEEN, where=where(error) if error else None)

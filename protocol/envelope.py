@@ -35,9 +35,14 @@ class UnverifiedEnvelope:
         return tuple(sha256(section) for section in self.sections)
 
     @cached_property
+    def wrap_hashes(self) -> tuple[bytes, ...]:
+        """SHA-256 of each wrap, in order."""
+        return tuple(sha256(wrap) for wrap in self.wraps)
+
+    @cached_property
     def wraps_hash(self) -> bytes:
         """SHA-256 of the joined hashes of the wraps."""
-        return sha256(b"".join(sha256(wrap) for wrap in self.wraps))
+        return sha256(b"".join(self.wrap_hashes))
 
     @cached_property
     def header_hash(self) -> bytes:

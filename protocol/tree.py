@@ -76,6 +76,25 @@ class CompactRange:
         self._size = index + 1
         return index
 
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Add many leaf hashes at once, level by level: some times faster than one after the other."""
+        sha256, size, kept = hashlib.sha256, self._size, list[bytes]()
+        nodes, level = list(leaves), 0
+        while nodes or size >> level:
+            if not nodes:
+                # Nothing is carried any further: what is there already stays.
+                kept.extend(reversed(self._hashes))
+                break
+            if size >> level & 1:
+                nodes.insert(0, self._hashes.pop())
+            if len(nodes) & 1:
+                kept.append(nodes.pop())
+            pairs = iter(nodes)
+            nodes = [sha256(b"\x01" + left + right).digest() for left, right in zip(pairs, pairs, strict=True)]
+            level += 1
+        self._hashes = kept[::-1]
+        self._size = size + len(leaves)
+
     def copy(self) -> Self:
         """Return an independent copy, for a transaction that may yet be rolled back."""
         return type(self)(self._size, self._hashes)

@@ -70,6 +70,15 @@ class RedeemCode(Change[None]):
         return lambda: None
 
 
+def verify_key_request(request: KeyRequest) -> None:
+    """Raise UntrustedKey or BadSignature unless the request proves that its sender holds its keys (ENR-3)."""
+    check_identity(request.identity)
+    check_device(request.device)
+    message = identity_proof_message(request.code_id, request.agency, request.identity)
+    verify_hybrid(request.identity, labels.IDENTITY_PROOF, message, *request.identity_proof)
+    verify_device_proof(request.agency, request.device, request.device_proof)
+
+
 class Enrolments:
     """Codes and key requests. The secret of a code never comes here, so its MAC is the approver's to check."""
 
@@ -109,11 +118,7 @@ class Enrolments:
         request = KeyRequest.parse(encoded)
         if request.code_id != code_id:
             raise EnrolmentRefused
-        check_identity(request.identity)
-        check_device(request.device)
-        message = identity_proof_message(code_id, request.agency, request.identity)
-        verify_hybrid(request.identity, labels.IDENTITY_PROOF, message, *request.identity_proof)
-        verify_device_proof(request.agency, request.device, request.device_proof)
+        verify_key_request(request)
         await self._writer.write(RedeemCode(code_id, request, encoded, mac))
 
     async def _check_proof(self, code_id: CodeId, proof: bytes) -> None:

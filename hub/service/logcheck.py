@@ -4,23 +4,28 @@
 A database's own integrity check finds neither a lost commit nor most flipped bits; a Merkle root finds both.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 
 from sqlalchemy import Connection
 
-from hub.config import DATABASE_NAME, GUARD_NAME, HubSettings
-from hub.migrations import revision_of
+from hub.config import BLOBS_NAME, DATABASE_NAME, GUARD_NAME, HubSettings, pinned_root
+from hub.migrations import NEWEST, revision_of
+from hub.service.damage import NEXT, damaged, no_gap, require
+from hub.service.entrycheck import check_blob, check_codes, check_entries, check_keys, check_leaves
 from hub.service.guard import Guard, GuardedHead
-from hub.store import trees
+from hub.store import contents, trees
+from hub.store.blobfiles import BlobFiles
+from hub.store.blobs import BlobKey, chunks_digest
+from hub.store.engine import Store
 from hub.store.opening import open_store
 from hub.store.trees import Log
-from protocol.errors import StoreBehind
-from protocol.tree import CompactRange, leaf_hash
+from keys.directory import Directory
+from protocol.errors import StoreBehind, StoreFailed, ThroughcareError, Unavailable
+from protocol.ids import BlobId, KeyId
+from protocol.tree import CompactRange
 
-NEXT = "Do not go on with it: put back the newest copy of the database together with its guard file."
-"""What to do, at the end of every StoreBehind that is raised here."""
-_PAGE = 1_000
+_PAGE = 500
 
 
 def check_log(connection: Connection, log: Log, origin: str, guarded: GuardedHead | None) -> GuardedHead:
@@ -37,24 +42,15 @@ def check_log(connection: Connection, log: Log, origin: str, guarded: GuardedHea
         raise StoreBehind(f"The database is behind: it holds {size} leaves of a log, the guard file {least}. {NEXT}")
     state = CompactRange()
     for indexes, hashes in trees.leaf_hashes(connection, log):
-        _no_gap(indexes, state.size)
+        no_gap(indexes, state.size)
         known = max(0, least - state.size)
-        for hashed in hashes[:known]:
-            state.append(hashed)
+        state.extend(hashes[:known])
         _compare(state, guarded)
-        for hashed in hashes[known:]:
-            state.append(hashed)
+        state.extend(hashes[known:])
     _compare(state, guarded)
     if (state.size, state.root) != (size, root):
         raise StoreBehind(f"The leaves of a log do not lead to its stored state of {size} leaves. {NEXT}")
-    return GuardedHead(origin, size, root, guarded.at if guarded else 0)
-
-
-def _no_gap(indexes: Sequence[int], start: int) -> None:
-    """Indexes ascend and none is there twice, so the last one tells whether one is missing."""
-    if indexes[-1] != start + len(indexes) - 1:
-        missing = next(expected for expected, index in enumerate(indexes, start) if index != expected)
-        raise StoreBehind(f"Leaf {missing} of a log is missing. {NEXT}")
+    return GuardedHead(origin, size, root, trees.stored_times(connection).get(log, 0))
 
 
 def _compare(state: CompactRange, guarded: GuardedHead | None) -> None:
@@ -77,27 +73,12 @@ def origins_of(settings: HubSettings) -> dict[Log, str]:
     return {Log.DIRECTORY: f"{domain}/directory", Log.AUDIT: f"{domain}/audit"}
 
 
-def check_leaves(connection: Connection, log: Log) -> int:
-    """Check the stored bytes of every leaf against its hash; returns how many there are.
+async def check_everything(settings: HubSettings, keys: Mapping[Log, bytes] | None = None) -> dict[str, int]:
+    """Check all that is stored against guard, hashes and signatures (AUD-10); return the size of each log.
 
-    Slower than `check_log`, and finds a flipped bit in any leaf; raises StoreBehind that names it.
-    """
-    start = 0
-    for indexes, hashes in trees.leaf_hashes(connection, log):
-        _no_gap(indexes, start)
-        for page in range(start, start + len(hashes), _PAGE):
-            for index, data in enumerate(trees.leaves(connection, log, page, _PAGE), page):
-                if leaf_hash(data) != hashes[index - start]:
-                    raise StoreBehind(f"Leaf {index} of a log is damaged. {NEXT}")
-        start += len(hashes)
-    return start
-
-
-async def check_everything(settings: HubSettings) -> dict[str, int]:
-    """Check the database against its guard and every leaf against its hash; return the size of each log.
-
-    Nothing is changed; before the first run there is nothing to check, and the answer is empty. Raises StoreBehind
-    that names what is wrong, ConfigurationError if a hub is running.
+    `keys` are the public keys of the logs, where they are known. Nothing is changed; before the first run there is
+    nothing to check, and the answer is empty. Raises StoreBehind or StoreFailed that names what is wrong,
+    ConfigurationError if a hub is running.
     """
     folder = settings.hub.data_dir
     if settings.store.url is None and not (folder / DATABASE_NAME).exists():
@@ -110,8 +91,46 @@ async def check_everything(settings: HubSettings) -> dict[str, int]:
         guard.read()
         if not guard.heads and await store.read(revision_of) is None:
             return {}
-        origins = origins_of(settings)
-        await store.read(lambda connection: check_logs(connection, origins, guard.heads))
-        return {origin: await store.read(partial(check_leaves, log=log)) for log, origin in origins.items()}
+        return await _check_store(settings, store, guard, keys)
+    except Unavailable as error:
+        raise StoreFailed("The database is damaged: its tables cannot be read.") from error
     finally:
         await store.close()
+
+
+async def _check_store(
+    settings: HubSettings, store: Store, guard: Guard, keys: Mapping[Log, bytes] | None
+) -> dict[str, int]:
+    origins = origins_of(settings)
+    broken = await store.read(contents.broken_structure)
+    require(broken is None, broken or "")
+    require(await store.read(revision_of) == NEWEST, "The version of the database's form, or it is of another release:")
+    heads = await store.read(lambda connection: check_logs(connection, origins, guard.heads))
+    for log, origin in origins.items():
+        await store.read(partial(check_leaves, log=log))
+        noted = guard.heads.get(origin)
+        require(noted is None or noted.size != heads[log].size or noted.at == heads[log].at, "The time of a log")
+    if keys is not None:
+        await store.read(partial(check_keys, keys=keys))
+    directory = await store.read(partial(_directory, settings=settings))
+    await store.read(partial(check_entries, size=heads[Log.AUDIT].size, directory=directory))
+    await store.read(check_codes)
+    files = None if store.shared else BlobFiles(settings.hub.data_dir / BLOBS_NAME)
+    for number, blob in enumerate(await store.read(contents.all_blobs)):
+        key = BlobKey(KeyId(blob.sender_device), BlobId(blob.blob_id))
+        whole = files.digest(key, blob.size) if files else store.read(partial(chunks_digest, key=key))
+        check_blob(number, blob, await whole, directory)
+    return {origin: heads[log].size for log, origin in origins.items()}
+
+
+def _directory(connection: Connection, settings: HubSettings) -> Directory:
+    directory = Directory(pinned_root(settings), settings.hub.domain)
+    while page := trees.leaves(connection, Log.DIRECTORY, directory.size, _PAGE):
+        for raw in page:
+            try:
+                directory.apply(raw, verified=True)
+            except ThroughcareError as error:
+                raise damaged(
+                    f"Statement {directory.size} of the directory, or hub.root_fingerprint is wrong: it"
+                ) from error
+    return directory

@@ -54,11 +54,16 @@ class Mailboxes:
         self._watchers: dict[KeyId, set[asyncio.Event]] = defaultdict(set)
         # Beside other processes this one does not see every commit.
         self._tails = None if store.shared else Tails()
+        self._heard = 0
+        """How many audit leaves there were after the last group that was heard of."""
         self._closing = False
         writer.on_commit(self._wake)
 
     def _wake(self, transaction: Transaction) -> None:
-        if self._tails is not None and transaction.purged:
+        # A commit that ran out of memory half-way may have come true without a word.
+        missed = transaction.size_before(Log.AUDIT) != self._heard
+        self._heard = transaction.size(Log.AUDIT)
+        if self._tails is not None and (transaction.purged or missed):
             self._tails.clear()
         for device in transaction.delivered.keys() & self._watchers.keys():
             if self._tails is not None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Accepting envelopes: what a hub can check without opening anything, then one durable entry (ENV, HTTP-5)."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from hub.service.allowances import Allowances
@@ -35,6 +36,12 @@ from protocol.rows import Row
 SLICE_FIXED = 4_096
 """About the bytes of a slice without its sections and the hashes of the rest."""
 HASH_ON_WIRE = HASH + 2
+
+
+def size_of_slice(row: Row, rows: int, lengths: Sequence[int]) -> int:
+    """Return about how many bytes the slice of `row` has, of an envelope of so many `rows` and section `lengths`."""
+    fixed = SLICE_FIXED + HASH_ON_WIRE * (rows + len(lengths))
+    return fixed + sum(lengths[number] for number in row.numbers)
 
 
 class DirectoryMoved(ThroughcareError):
@@ -103,6 +110,7 @@ class AcceptEnvelope(Change[bytes]):
                 "common": envelope.common_bytes,
                 "row_hashes": b"".join(envelope.row_hashes),
                 "wraps_hash": envelope.wraps_hash,
+                "wrap_hashes": b"".join(envelope.wrap_hashes),
                 "section_hashes": b"".join(envelope.section_hashes),
                 "accepted_at": transaction.now,
                 "purge_at": envelope.common.expires,
@@ -110,7 +118,7 @@ class AcceptEnvelope(Change[bytes]):
         )
         for number, section in enumerate(envelope.sections):
             transaction.insert(envelopes.NEW_SECTIONS, {"idx": index, "number": number, "bytes": section})
-        fixed = SLICE_FIXED + HASH_ON_WIRE * (len(envelope.rows) + len(envelope.sections))
+        lengths = envelope.common.section_lengths
         for position, row in enumerate(envelope.rows):
             transaction.deliver(
                 row.device_id,
@@ -123,7 +131,7 @@ class AcceptEnvelope(Change[bytes]):
                 },
                 Delivered(
                     entry,
-                    fixed + sum(len(envelope.sections[number]) for number in row.numbers),
+                    size_of_slice(row, len(envelope.rows), lengths),
                     partial(_parts, envelope, position),
                 ),
             )

@@ -5,6 +5,7 @@ A blob belongs to the device that uploads it: another device's blob of the same 
 can take an id away. A reader names the envelope too, and so reads that envelope's sender's blob and no other.
 """
 
+import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import islice
@@ -168,6 +169,15 @@ def chunk(connection: Connection, key: BlobKey, place: int) -> bytes | None:
         select(blob_chunk.c.bytes).where(*_chunks_of(key), blob_chunk.c.place == place)
     )
     return found
+
+
+def chunks_digest(connection: Connection, key: BlobKey) -> bytes:
+    """Return the SHA-256 of all chunks of a blob, in order."""
+    found = hashlib.sha256()
+    places = connection.scalars(select(blob_chunk.c.place).where(*_chunks_of(key)).order_by(blob_chunk.c.place)).all()
+    for place in places:
+        found.update(chunk(connection, key, place) or b"")
+    return found.digest()
 
 
 def with_chunks(connection: Connection) -> set[BlobKey]:

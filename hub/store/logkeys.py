@@ -10,9 +10,14 @@ from hub.store.trees import Log
 from protocol.errors import StoreBehind
 
 
+def stored_keys(connection: Connection) -> dict[Log, bytes]:
+    """Return the public key that each log was begun with."""
+    return {Log(row.log): row.key for row in connection.execute(select(log_key.c.log, log_key.c.key))}
+
+
 def hold_to_keys(connection: Connection, keys: Mapping[Log, bytes]) -> None:
     """Store the public key (32 bytes) of each log at the first start; raises StoreBehind for others at a later one."""
-    known = {Log(row.log): row.key for row in connection.execute(select(log_key.c.log, log_key.c.key))}
+    known = stored_keys(connection)
     for log, key in keys.items():
         if known.get(log, key) != key:
             raise StoreBehind(

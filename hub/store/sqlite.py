@@ -223,9 +223,9 @@ class SqliteStore(Store):
         return await done
 
 
-def must_not_close() -> bool:
-    """Tell whether a disk failed, so that the process has to end without closing its database."""
-    return bool(_ABANDONED)
+def left_open() -> int:
+    """Return how many databases this process must not close any more, since a disk failed: it has to end."""
+    return len(_ABANDONED)
 
 
 @contextmanager

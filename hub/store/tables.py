@@ -97,6 +97,8 @@ envelope = Table(
     Column("common", Bytes, nullable=False),
     Column("row_hashes", Bytes, nullable=False),
     Column("wraps_hash", Bytes, nullable=False),
+    # Each wrap's hash: one that is left when others are deleted can still be checked. Older rows have none.
+    Column("wrap_hashes", Bytes),
     Column("section_hashes", Bytes, nullable=False),
     Column("accepted_at", Number, nullable=False, index=True),
     Column("purge_at", Number, index=True),

@@ -76,6 +76,11 @@ def stored_heads(connection: Connection) -> dict[Log, tuple[int, bytes]]:
     return {Log(row.log): (row.size, row.root) for row in rows}
 
 
+def stored_times(connection: Connection) -> dict[Log, int]:
+    """Return the time of the newest leaf of every log, in ms UTC."""
+    return {Log(row.log): row.at for row in connection.execute(select(tree.c.log, tree.c.at))}
+
+
 def newest_time(connection: Connection) -> int:
     """Return the time of the newest leaf of any log, in ms UTC; 0 for empty logs."""
     found: int | None = connection.scalar(select(func.max(tree.c.at)))
@@ -118,10 +123,15 @@ def leaf_row(log: Log, index: int, data: bytes) -> dict[str, object]:
 def leaf_hashes(connection: Connection, log: Log) -> Iterator[tuple[list[int], list[bytes]]]:
     """Yield the indexes and leaf hashes of `log` in order, ten thousand at a time."""
     start = 0
-    while rows := connection.execute(_HASHES, {"which": log, "start": start}).all():
-        indexes, hashes = zip(*rows, strict=True)
-        yield list(indexes), list(hashes)
-        start = indexes[-1] + 1
+    while True:
+        result = connection.execute(_HASHES, {"which": log, "start": start})
+        # Past SQLAlchemy's rows: a million leaves are read at every start, and two plain columns need nothing of them.
+        rows = [] if result.cursor is None else result.cursor.fetchall()
+        result.close()
+        if not rows:
+            return
+        yield [index for index, _ in rows], [hashed for _, hashed in rows]
+        start = rows[-1][0] + 1
 
 
 def hashes_from(connection: Connection, log: Log, start: int) -> Iterator[bytes]:

@@ -123,9 +123,11 @@ class Ledger:
         self.receipts: dict[bytes, bytes] = {}
         self.refused: list[Exception] = []
 
-    def seal(self, **options: Any) -> Sealed:
-        """Seal a message to the probation office."""
-        return self.sender.seal(self.programme.members["reka-probation"].desk, now=now(), **options)
+    def seal(self, size: int = 0) -> Sealed:
+        """Seal a message to the probation office, with a section of `size` bytes."""
+        desk = self.programme.members["reka-probation"].desk
+        sections = [(os.urandom(size), [desk])] if size else []
+        return self.sender.seal(desk, sections=sections, now=now())
 
     async def send(self, sealed: Sealed) -> bool:
         """Submit; tell whether there is a receipt. The same bytes must get the same receipt."""

@@ -76,15 +76,14 @@ async def test_aud_9_whichever_call_fails_nothing_acknowledged_is_lost(
             # It did not even start, and said why.
             assert "Traceback" not in hub.said
         else:
-            for _ in range(3):
-                await ledger.send(ledger.seal())
+            await ledger.send(ledger.seal())
             if hub.pid and not await hub.is_gone():
                 assert await hub.stop() in (0, DAMAGED), hub.said
         trace = disk.trace()
         happened = "failed" in trace
         if happened and call == "sync" and file != "hub.guard":
             assert "sync" not in trace, (number, trace)
-        assert number < 60
+        assert number < 200
     sys.stdout.write(f"{call} of {file}, error {error}: {number - 1} places, {len(ledger.refused)} refused\n")
     await hub.start()
     await ledger.settle()

@@ -33,7 +33,7 @@ async def is_ready(hub: RunningHub) -> bool:
     return (await health.ready())["clock"]
 
 
-@pytest.mark.parametrize("jump", [60 * DAY, 10 * MINUTE + 1, -10 * MINUTE - 1])
+@pytest.mark.parametrize("jump", [60 * DAY, 60 * MINUTE, -60 * MINUTE, 10 * MINUTE + 1, -10 * MINUTE - 1])
 async def test_aud_7_a_clock_that_jumps_leaves_no_trace(hub: RunningHub, jump: int) -> None:
     """Fault 6: one round a year ahead would purge every envelope and refuse all others for a year."""
     prison, probation, _ = hub.programme.members.values()

@@ -45,7 +45,7 @@ async def test_aud_3_nothing_unguarded_is_delivered_or_receipted(tmp_path: Path,
         await asyncio.to_thread(gate.reached.wait, 30)
         assert await hub.leaves() == 1
         assert await mailbox.read(probation.device_id, 0, 10) == []
-        waiting = asyncio.create_task(mailbox.wait(probation.device_id, 0, 10, 30))
+        waiting = asyncio.create_task(mailbox.wait(probation.device_id, 0, 10, 30, in_force=lambda _: None))
         again = asyncio.create_task(submissions.submit(prison.device_id, sealed.data))
         _, unanswered = await asyncio.wait({again, waiting}, timeout=0.2)
         assert unanswered == {again, waiting}
@@ -88,7 +88,7 @@ async def test_http_17_without_room_for_the_guard_nothing_is_answered_and_all_go
         # One group was committed before its guard found no room; from then on nothing more is.
         assert await hub.leaves() == 2
         assert [item.index for item in await mailbox.read(probation.device_id, 0, 10)] == [0]
-        waiting = asyncio.create_task(mailbox.wait(probation.device_id, 1, 10, 30))
+        waiting = asyncio.create_task(mailbox.wait(probation.device_id, 1, 10, 30, in_force=lambda _: None))
         await asyncio.sleep(0)
         disk.full = False
         receipt = await submissions.submit(prison.device_id, sealed.data)

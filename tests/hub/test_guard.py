@@ -16,7 +16,7 @@ from hub.service.logcheck import check_everything
 from hub.service.signingkeys import SigningKeys
 from protocol.errors import StoreBehind
 from protocol.limits import MINUTE
-from tests.hub.running import KEYS, RunningHub
+from tests.hub.running import KEYS, RunningHub, TestClock
 from tests.programme import Programme, make_programme
 
 
@@ -244,7 +244,7 @@ async def test_aud_1_times_never_go_back_in_the_log(tmp_path: Path) -> None:
     """Fault 6: the clock is set back while the hub runs; the order by index and the times stay monotone."""
     programme = make_programme()
     prison, probation, _ = programme.members.values()
-    async with RunningHub(tmp_path, programme) as hub:
+    async with RunningHub(tmp_path, programme, elapsed=TestClock(0)) as hub:
         sender = programme.sender("gora-prison")
         first = await hub.device(prison).submit(sender.seal(probation.desk).data)
         hub.clock.advance(-9 * MINUTE)

@@ -161,7 +161,7 @@ async def test_run_says_where_it_serves_answers_health_checks_and_ends_on_sigter
     assert events[-2:] == ["stopping", "stopped"]
     checked = await asyncio.to_thread(CliRunner().invoke, main, ["check", "--config", str(config)])
     assert checked.exit_code == 0, checked.output
-    assert "hub.example/audit: 0 leaves, all sound" in checked.stdout
+    assert "hub.example/audit: 0 leaves, and all that belongs to them, sound" in checked.stdout
 
 
 def _second(config: Path) -> int:

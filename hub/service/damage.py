@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a check names what it found damaged, and what to do about it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from protocol.errors import StoreBehind, ThroughcareError
+
+NEXT = "Do not go on with it: put back the newest copy of the database together with its guard file."
+"""What to do, at the end of every StoreBehind that a check raises."""
+
+
+def damaged(what: str) -> StoreBehind:
+    """Return the error that says that `what` is damaged."""
+    return StoreBehind(f"{what} is damaged. {NEXT}")
+
+
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """Turn whatever damaged values lead to inside the block into the error that names `what`."""
+    try:
+        yield
+    except StoreBehind:
+        raise
+    except (ThroughcareError, ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
+        raise damaged(what) from error
+
+
+def require(condition: object, what: str) -> None:
+    """Raise the error that names `what` unless `condition` holds."""
+    if not condition:
+        raise damaged(what)
+
+
+def no_gap(indexes: Sequence[int], start: int) -> None:
+    """Raise StoreBehind that names the first leaf missing from `start` on.
+
+    Indexes ascend and none is there twice, so the last one tells whether one is missing.
+    """
+    if indexes[-1] != start + len(indexes) - 1:
+        missing = next(expected for expected, index in enumerate(indexes, start) if index != expected)
+        raise StoreBehind(f"Leaf {missing} of a log is missing. {NEXT}")
