@@ -1,26 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The websocket: authenticated once, then the same effects as the HTTP operations, each within its bounds."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-
 import aiohttp
 import pytest
 
-from hub.service import mailbox as mailbox_module
 from hub.web import connection as connection_module
 from hub.web import connections as connections_module
-from hub.web.connection import Budget
-from keys.signing import DeviceSigner
-from protocol import labels
 from protocol.errors import EnvelopeIdReused, Revoked
 from protocol.frames import (
-    MAX_INCOMING,
     Accepted,
     Acknowledge,
-    Challenge,
     Deliver,
     Frame,
     Hello,
@@ -29,69 +18,13 @@ from protocol.frames import (
     Submit,
     Welcome,
     encode_frame,
-    parse_frame,
 )
 from protocol.ids import KeyId
 from protocol.limits import DAY, HOUR
 from tests.hub.running import RunningHub, eventually
+from tests.hub.sockets import connected, hello, stranger
 from tests.keys.world import device_of
 from tests.programme import open_as
-
-CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING)
-
-
-@dataclass
-class Socket:
-    """A connector's end of the websocket, for tests."""
-
-    ws: aiohttp.ClientWebSocketResponse
-    challenge: bytes
-    deliveries: list[Deliver] = field(default_factory=list)
-    closed: tuple[int | None, str] | None = None
-
-    async def send(self, frame: Frame) -> None:
-        await self.ws.send_bytes(encode_frame(frame))
-
-    async def receive(self) -> Frame | None:
-        """Return the next frame, or None once the hub has closed; the reason stands in `closed`."""
-        async with asyncio.timeout(20):
-            message = await self.ws.receive()
-        if message.type in CLOSED:
-            self.closed = (self.ws.close_code, str(message.extra or ""))
-            return None
-        return parse_frame(message.data, limit=MAX_INCOMING)
-
-    async def until(self, kind: type[Frame]) -> Frame:
-        """Return the next frame of `kind`; deliveries that come before are kept."""
-        while True:
-            frame = await self.receive()
-            assert frame is not None, self.closed
-            if isinstance(frame, kind):
-                return frame
-            assert isinstance(frame, Deliver)
-            self.deliveries.append(frame)
-
-
-def hello(device: DeviceSigner, challenge: bytes, *, domain: str = "hub.example", key_id: KeyId | None = None) -> Hello:
-    return Hello(key_id or device.key_id, device.transport.sign(labels.CONNECT, domain.encode() + challenge))
-
-
-@asynccontextmanager
-async def stranger(hub: RunningHub) -> AsyncIterator[Socket]:
-    """Open a websocket and read the challenge."""
-    async with hub.session.ws_connect(f"{hub.url}/v1/connect", max_msg_size=MAX_INCOMING) as ws:
-        first = parse_frame((await ws.receive()).data)
-        assert isinstance(first, Challenge)
-        yield Socket(ws, first.challenge)
-
-
-@asynccontextmanager
-async def connected(hub: RunningHub, device: DeviceSigner) -> AsyncIterator[Socket]:
-    """Open a websocket for a device."""
-    async with stranger(hub) as socket:
-        await socket.send(hello(device, socket.challenge))
-        assert await socket.receive() == Welcome(hub.clock.now)
-        yield socket
 
 
 async def test_http_9_submissions_over_the_websocket_get_the_same_receipts_as_over_http(hub: RunningHub) -> None:
@@ -341,138 +274,3 @@ async def test_a_stopping_hub_ends_its_connections(hub: RunningHub) -> None:
         assert await socket.receive() is None
         assert socket.closed is not None
         assert socket.closed[0] == aiohttp.WSCloseCode.GOING_AWAY
-
-
-async def test_a_connector_that_does_not_acknowledge_gets_no_more_than_the_window(
-    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Promise 7: what is in the air is bounded, however much waits."""
-    monkeypatch.setattr(connection_module, "WINDOW", 40_000)
-    monkeypatch.setattr(connection_module, "PAGE", 1)
-    prison, probation, _ = hub.programme.members.values()
-    sender = hub.programme.sender("gora-prison")
-    await hub.device(prison).submit_batch([sender.seal(probation.desk).data for _ in range(20)])
-    async with connected(hub, probation.device) as socket:
-        (connection,) = hub.hub.connections._open
-        await eventually(lambda: sum(size for _, size in connection._unacknowledged) >= 40_000)
-        sent = len(connection._unacknowledged)
-        assert 2 <= sent < 20
-        for index in range(sent):
-            delivered = await socket.until(Deliver)
-            assert isinstance(delivered, Deliver)
-            assert [item.index for item in delivered.items] == [index]
-        assert len(connection._unacknowledged) == sent
-        await socket.send(Acknowledge(sent - 1))
-        more = await socket.until(Deliver)
-        assert isinstance(more, Deliver)
-        assert more.items[0].index == sent
-
-
-async def test_acknowledging_what_was_never_delivered_ends_the_connection(hub: RunningHub) -> None:
-    probation = hub.programme.members["reka-probation"]
-    async with connected(hub, probation.device) as socket:
-        await socket.send(Acknowledge(5))
-        assert await socket.receive() is None
-        assert socket.closed == (aiohttp.WSCloseCode.POLICY_VIOLATION, "invalid-input")
-
-
-async def test_connections_of_one_device_are_bounded(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mailbox_module, "MAX_WATCHERS", 1)
-    probation = hub.programme.members["reka-probation"]
-    async with connected(hub, probation.device), connected(hub, probation.device) as second:
-        assert await second.receive() is None
-        assert second.closed is not None
-        assert second.closed[0] == aiohttp.WSCloseCode.TRY_AGAIN_LATER
-
-
-async def test_what_is_worked_on_at_once_is_bounded_in_bytes() -> None:
-    budget = Budget(3, 10)
-    await budget.take(6)
-    second = asyncio.create_task(budget.take(6))
-    await asyncio.sleep(0)
-    assert not second.done()
-    budget.give(6)
-    await second
-    budget.give(6)
-    # A single larger piece may pass alone.
-    await budget.take(100)
-
-
-async def test_what_is_worked_on_at_once_is_bounded_in_number() -> None:
-    budget = Budget(2, 1_000)
-    await budget.take(1)
-    await budget.take(1)
-    third = asyncio.create_task(budget.take(1))
-    await asyncio.sleep(0)
-    assert not third.done()
-    budget.give(1)
-    await third
-
-
-async def test_http_13_who_reads_no_answers_cannot_go_on_submitting(
-    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A device floods its connection with tiny submissions, whose refusals are larger than they are."""
-    monkeypatch.setattr(connection_module, "AT_WORK", 8)
-    monkeypatch.setattr(connection_module, "QUEUE", 4)
-    stuck = asyncio.Event()
-
-    async def nothing_goes_out(_: connection_module.Connection) -> None:
-        await stuck.wait()
-
-    most = 0
-    begun = connection_module.Connection._answer
-
-    async def counted(self: connection_module.Connection, frame: Submit) -> bytes:
-        nonlocal most
-        most += 1
-        return await begun(self, frame)
-
-    monkeypatch.setattr(connection_module.Connection, "_send", nothing_goes_out)
-    monkeypatch.setattr(connection_module.Connection, "_answer", counted)
-    prison = hub.programme.members["gora-prison"]
-    async with connected(hub, prison.device) as socket:
-        for ref in range(200):
-            await socket.send(Submit(ref, b""))
-        await eventually(lambda: most >= 12)
-        # The frames that come behind are parsed no more; a round trip over HTTP gives them the time they would need.
-        for _ in range(20):
-            await hub.device(prison).read()
-        assert most == 12
-        stuck.set()
-
-
-async def test_http_13_what_a_connection_has_in_work_is_bounded_in_bytes(
-    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Fewer than the number allows, for they are large: three of them, and those whose answers are queued."""
-    monkeypatch.setattr(connection_module, "QUEUE", 4)
-    monkeypatch.setattr(connection_module, "IN_FLIGHT", 3 * 50_000)
-    stuck = asyncio.Event()
-    begun = 0
-    answer = connection_module.Connection._answer
-
-    async def nothing_goes_out(_: connection_module.Connection) -> None:
-        await stuck.wait()
-
-    async def counted(self: connection_module.Connection, frame: Submit) -> bytes:
-        nonlocal begun
-        begun += 1
-        return await answer(self, frame)
-
-    monkeypatch.setattr(connection_module.Connection, "_send", nothing_goes_out)
-    monkeypatch.setattr(connection_module.Connection, "_answer", counted)
-    prison = hub.programme.members["gora-prison"]
-    async with connected(hub, prison.device) as socket:
-        for ref in range(40):
-            await socket.send(Submit(ref, bytes(50_000)))
-        await eventually(lambda: begun >= 7)
-        for _ in range(20):
-            await hub.device(prison).read()
-        assert begun == 7
-        stuck.set()
-
-
-async def test_http_13_the_smallest_submission_counts_for_what_it_costs() -> None:
-    assert connection_module._charge(Submit(1, b"")) == connection_module.LEAST_CHARGE
-    assert connection_module._charge(Submit(1, bytes(5_000))) == 5_000

@@ -25,7 +25,7 @@ from protocol.http.calling import Client, signed
 from protocol.ids import CodeId
 from protocol.limits import HOUR, MINUTE, SECOND
 from tests.hub.running import RunningHub, TestClock, eventually
-from tests.hub.test_connections import connected
+from tests.hub.sockets import connected
 from tests.keys.world import device_of
 from tests.programme import Programme
 
