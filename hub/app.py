@@ -36,6 +36,7 @@ from hub.service.signingkeys import SigningKeys
 from hub.service.submission import Submissions
 from hub.service.tally import Tally
 from hub.service.transaction import Transaction
+from hub.service.waiting import Waiting
 from hub.service.writer import Queue, Writer
 from hub.store import envelopes, trees
 from hub.store.blobfiles import BlobFiles
@@ -94,7 +95,8 @@ class Hub:
         self.directory = DirectoryLog(store, writer, replay, f"{domain}/directory", keys.directory, clock)
         self.nonces = Nonces(store, writer, clock)
         allowances = Allowances(settings.limits, _queue(settings), elapsed)
-        self.submissions = Submissions(store, writer, self.directory, receipts, clock, tally, allowances)
+        waiting = Waiting(store, self.directory, settings.limits, elapsed)
+        self.submissions = Submissions(store, writer, self.directory, receipts, clock, tally, allowances, waiting)
         self.mailboxes = Mailboxes(store, writer, receipts, tally)
         files = BlobRows(store, writer) if store.shared else BlobFiles(settings.hub.data_dir / BLOBS_NAME)
         quota = settings.store.attachment_gigabytes << 30

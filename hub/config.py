@@ -153,6 +153,18 @@ class LimitsSection(Section):
         le=10_000_000,
         description="Requests without a device's good signature from one address: IPv4, or the first 64 bits of IPv6.",
     )
+    waiting_messages: int = Field(
+        200_000, ge=16, le=100_000_000, description="Messages of one agency that may wait for their recipients."
+    )
+    waiting_gigabytes: int = Field(
+        16, ge=1, le=65_536, description="Gigabytes of one agency's messages that may wait, without attachments."
+    )
+    waiting_messages_per_recipient: int = Field(
+        50_000, ge=16, le=100_000_000, description="Messages of one agency that may wait for one recipient's device."
+    )
+    waiting_megabytes_per_recipient: int = Field(
+        2_048, ge=64, le=10_000_000, description="Megabytes of one agency's messages for one recipient's device."
+    )
     connections_per_address: int = Field(
         1_024, ge=16, le=100_000, description="Connections of one address at the same time; behind a proxy, its task."
     )

@@ -10,6 +10,7 @@ from hub.service.directory import DirectoryLog
 from hub.service.receipts import Receipts
 from hub.service.tally import IN, Tally
 from hub.service.transaction import Change, Delivered, Finish, Transaction
+from hub.service.waiting import Room, Waiting
 from hub.service.writer import Writer
 from hub.store import blobs, envelopes
 from hub.store.engine import Store
@@ -170,6 +171,7 @@ class Submissions:
         clock: Clock,
         tally: Tally,
         allowances: Allowances,
+        waiting: Waiting,
     ) -> None:
         self._store = store
         self._writer = writer
@@ -178,29 +180,45 @@ class Submissions:
         self._clock = clock
         self._tally = tally
         self._allowances = allowances
+        self._waiting = waiting
 
     async def submit(self, device_id: KeyId, data: bytes) -> bytes:
         """Accept the envelope `data` from an authenticated device and return its receipt, durable (HTTP-5).
 
-        Raises the EnvelopeError or DirectoryError that says what is wrong with it, TooManyRequests, and Unavailable.
+        Raises the EnvelopeError or DirectoryError that says what is wrong with it, TooManyRequests, QuotaReached, and
+        Unavailable.
         """
+        agency = self._agency_of(device_id)
         try:
-            with self._allowances.submission(self._agency_of(device_id), len(data)):
-                receipt = await self._accept(device_id, data)
+            with self._allowances.submission(agency, len(data)):
+                receipt = await self._accept(device_id, agency, data)
         except ThroughcareError as error:
             self._tally.add(IN, error.code)
             raise
         self._tally.add(IN, "accepted")
         return receipt
 
-    async def _accept(self, device_id: KeyId, data: bytes) -> bytes:
+    async def _accept(self, device_id: KeyId, agency: str, data: bytes) -> bytes:
         envelope = parse_envelope(data)
         if envelope.common.device_id != device_id:
             raise SenderMismatch
+        count, lengths = len(envelope.rows), envelope.common.section_lengths
+        sizes = {row.device_id: size_of_slice(row, count, lengths) for row in envelope.rows}
+        room = Room(self._waiting, agency, sizes)
+        accepted = False
+        try:
+            receipt = await self._write(envelope, room)
+            accepted = True
+        finally:
+            room.settle(accepted=accepted)
+        return receipt
+
+    async def _write(self, envelope: UnverifiedEnvelope, room: Room) -> bytes:
         while True:
             size = self._log.directory.size
             try:
                 valid_until = self._check(envelope)
+                await room.take()
             except ThroughcareError:
                 # What was accepted once stays accepted, however time and directory have moved on (HTTP-5). Whether it
                 # was is asked for only here: while the checks pass, the writer sees it anyway.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, select
+from sqlalchemy import Connection, Row, bindparam, delete, func, select
 
 from hub.store.envelopes import ENTRY_COLUMNS, Entry, entry_of, nothing_left
 from hub.store.statements import Among, Many, Query
@@ -77,6 +77,12 @@ _PAGE = (
     .where(delivery.c.device_id == bindparam("device"), delivery.c.idx >= bindparam("cursor"))
     .order_by(delivery.c.idx)
     .limit(bindparam("most"))
+)
+_WAITING = Query(
+    select(envelope.c.sender_device, func.count().label("messages"), func.sum(delivery.c.size).label("size"))
+    .join(delivery, delivery.c.idx == envelope.c.idx)
+    .where(delivery.c.device_id == bindparam("device"), delivery.c.kind == int(ItemKind.SLICE))
+    .group_by(envelope.c.sender_device)
 )
 # Asked for by a list of pairs, SQLite would rather walk through every section that it stores.
 _SECTIONS = Query(
@@ -161,6 +167,12 @@ def _item(row: Row[*tuple[Any, ...]], sections: Mapping[int, bytes]) -> StoredIt
 
 def _split(joined: bytes) -> tuple[bytes, ...]:
     return tuple(joined[at : at + HASH] for at in range(0, len(joined), HASH))
+
+
+def waiting(connection: Connection, device: KeyId) -> list[tuple[KeyId, int, int]]:
+    """Return of each sending device how many messages wait for `device`, and about how many bytes they have."""
+    rows = _WAITING.run(connection, device=device)
+    return [(KeyId(row.sender_device), row.messages, int(row.size)) for row in rows]
 
 
 def acknowledged(connection: Connection, device: KeyId, up_to: int, most: int) -> list[Removal]:

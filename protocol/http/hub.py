@@ -20,6 +20,7 @@ from protocol.errors import (
     MalformedEnvelope,
     NotFound,
     PolicyDenied,
+    QuotaReached,
     RecipientUnavailable,
     Revoked,
     SenderMismatch,
@@ -174,6 +175,7 @@ _SUBMISSION_ERRORS = (
     RecipientUnavailable,
     PolicyDenied,
     EnvelopeIdReused,
+    QuotaReached,
     StoreFull,
 )
 _B32 = "A" * 43

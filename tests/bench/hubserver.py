@@ -35,6 +35,9 @@ UNBOUNDED = (
             ("stranger_requests", 10_000_000),
         )
     ),
+    "waiting_messages = 100_000_000",
+    "waiting_messages_per_recipient = 100_000_000",
+    "waiting_megabytes_per_recipient = 10_000_000",
     "connections_per_address = 100_000",
 )
 """One load generator plays all agencies, at one address: what is there for floods is checked and never reached."""
