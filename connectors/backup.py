@@ -27,7 +27,8 @@ from connectors.installation import Enrolment, Installation
 from connectors.store import attempts, prekeys, recipients
 from connectors.store.engine import DATABASE_FILE, Store
 from connectors.vault import Vault
-from keys.backupfile import CHUNK, BackupWriter, read_backup
+from keys.backupfile import CHUNK, BackupWriter
+from keys.backupopening import read_backup
 from keys.keystore import Keystore
 from keys.sealedfile import CONNECTOR, KdfParams
 from keys.signing import DeviceSigner, HybridSigner, device_proof, sign_statement

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 import click
 
 from hub.failures import report
-from protocol.errors import StoreFailed
+from protocol.errors import ConfigurationError, StoreFailed
 from protocol.ownership import check_ownership
 
 if TYPE_CHECKING:
     from hub.config import HubSettings
     from hub.serving import Urls
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 config_option = click.option(
     "--config",
@@ -138,6 +140,74 @@ def doctor(path: Path, as_json: bool) -> None:
         found = asyncio.run(examine(_settings(path), system_clock))
         click.echo(json.dumps(diagnosis.as_json(found)) if as_json else "\n".join(diagnosis.lines(found)))
         sys.exit(diagnosis.exit_code(found))
+
+
+@main.command()
+@click.argument("target", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@config_option
+@click.option("--public-key", required=True, type=_FILE, help="The backup.pub that `throughcare backup-key` made.")
+def backup(target: Path, path: Path, public_key: Path) -> None:
+    """Write a sealed backup of the hub, attachments included, also while it runs."""
+    with _told():
+        import asyncio
+
+        from hub.app import system_clock
+        from hub.backups.making import make_backup
+        from keys.backupfile import read_backup_public
+
+        made = asyncio.run(make_backup(_settings(path), target, read_backup_public(public_key), system_clock()))
+        for log, size in made.sizes.items():
+            click.echo(f"{log}: {size} leaves")
+        click.echo(f"{target}: {made.bytes} bytes", err=True)
+
+
+@main.command()
+@click.argument("source", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@config_option
+@click.option("--key", "key_file", required=True, type=_FILE, help="The backup.key that was kept offline.")
+@click.option("--key-passphrase-file", type=_FILE, help="The file with the key's passphrase; asked for without it.")
+@click.option("--guard", "guards", multiple=True, type=_FILE, help="A guard file that survived elsewhere.")
+@click.option("--verify", "only_verify", is_flag=True, help="Open and check the whole backup, and restore nothing.")
+@click.option("--agree", metavar="DOMAIN", help="The hub's domain, instead of typing it when asked.")
+def restore(
+    source: Path,
+    path: Path,
+    key_file: Path,
+    key_passphrase_file: Path | None,
+    guards: tuple[Path, ...],
+    only_verify: bool,
+    agree: str | None,
+) -> None:
+    """Make the hub anew from a backup; all hub processes must be stopped, and stay so."""
+    with _told():
+        import asyncio
+
+        from hub.app import system_clock
+        from hub.backups import restoring, telling
+        from hub.backups.standing import Standing
+        from keys.passphrasefile import read_passphrase_file
+
+        settings = _settings(path)
+        if key_passphrase_file is not None:
+            passphrase = read_passphrase_file(key_passphrase_file)
+        else:
+            passphrase = str(click.prompt("Passphrase of the backup key", hide_input=True, err=True)).encode()
+        secret = restoring.open_key(key_file, passphrase)
+        if only_verify:
+            found = asyncio.run(restoring.verify(source, secret, settings))
+            click.echo("\n".join(telling.verified(found)))
+            return
+
+        def ask(standing: Standing) -> None:
+            click.echo("\n".join(telling.transcript(standing)), err=True)
+            telling.check_possible(standing)
+            typed = agree or click.prompt("Type the hub's domain to go on", err=True)
+            if typed != settings.hub.domain:
+                raise ConfigurationError("That is not this hub's domain. Nothing was changed.")
+
+        asyncio.run(restoring.restore(source, secret, settings, guards, system_clock(), ask))
+        click.echo("The hub is restored.")
+        click.echo("next:  throughcare-hub doctor, then throughcare-hub run", err=True)
 
 
 def _say(urls: "Urls", as_json: bool) -> None:

@@ -4,9 +4,12 @@
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from protocol.errors import ConfigurationError, KeystoreError
+from protocol.errors import ConfigurationError, Conflict, KeystoreError
 
 _READABLE_BY_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -72,6 +75,26 @@ def write_private(path: Path, data: bytes) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         raise KeystoreError(f"{path} cannot be written. Check the folder's owner and free space.") from error
+
+
+@contextmanager
+def new_private_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file to be written that is `path`, mode 0600, once the block has ended well, and nothing if it has not.
+
+    Raises `Conflict` if there is a file of that name.
+    """
+    if path.exists():
+        raise Conflict("There is a file of that name already; backups are never overwritten.")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        _sync_folder(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def remove_private(path: Path) -> None:

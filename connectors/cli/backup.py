@@ -15,7 +15,8 @@ from connectors.enrolment.configuration import write_configuration
 from connectors.enrolment.visit import now_ms, visiting
 from connectors.installation import Enrolment, open_installation
 from connectors.way_out import WayOut
-from keys.backupfile import make_backup_key, open_backup_key, read_backup_public
+from keys.backupfile import read_backup_public
+from keys.backupopening import make_backup_key, open_backup_key
 from keys.sealedfile import CONNECTOR, SMALL
 from protocol.http.fields import format_time
 from protocol.settings import Profile

@@ -4,11 +4,11 @@
 from hub.service.clockwatch import Clock
 from hub.service.transaction import Change, Finish, Transaction
 from hub.service.writer import Writer
-from hub.store import nonces
+from hub.store import nonces, restorations
 from hub.store.engine import Store
-from protocol.errors import NotAuthenticated, StoreFull
+from protocol.errors import NotAuthenticated, StoreFull, Unavailable
 from protocol.ids import KeyId
-from protocol.limits import SIGNATURE_WINDOW
+from protocol.limits import SECOND, SIGNATURE_WINDOW
 
 _USED = "The signature's nonce was used before. Sign each request anew."
 _KEPT = 2 * SIGNATURE_WINDOW
@@ -49,17 +49,25 @@ class Nonces:
         self._writer = writer
         self._clock = clock
         self._used: dict[tuple[KeyId, bytes], int] = {}
+        self._floor = 0
 
     async def load(self) -> None:
-        """Read what was in use before the restart."""
+        """Read what was in use before the restart, and when the hub was last restored."""
+        self._floor = await self._store.read(restorations.newest)
         for device_id, nonce, expires in await self._store.read(nonces.stored):
             self._used[device_id, nonce] = expires
 
-    async def use(self, device_id: KeyId, nonce: bytes, *, reads_only: bool = False) -> None:
-        """Use up a nonce of an authentic signature; raises NotAuthenticated if it was used before.
+    async def use(self, device_id: KeyId, nonce: bytes, created: int, *, reads_only: bool = False) -> None:
+        """Use up a nonce of an authentic signature dated `created`; raises NotAuthenticated if it was used before.
 
-        On a full disk reading goes on (HTTP-17): the nonce of a request that `reads_only` counts in memory.
+        What was used between a backup and the loss of the hub is not known any more, so signatures dated before the
+        hub was restored are refused as Unavailable; whoever means it signs anew (BAK-6). On a full disk reading goes
+        on (HTTP-17): the nonce of a request that `reads_only` counts in memory.
         """
+        if created < self._floor:
+            restored = Unavailable("The hub was just restored from a backup. Sign the request anew.")
+            restored.retry_after = max(1, -(-(self._floor - self._clock()) // SECOND))
+            raise restored
         if (device_id, nonce) in self._used:
             raise NotAuthenticated(_USED)
         expires = self._clock() + _KEPT

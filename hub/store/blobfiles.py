@@ -47,7 +47,8 @@ class BlobFiles(BlobBytes):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def _path(self, key: BlobKey) -> Path:
+    def path(self, key: BlobKey) -> Path:
+        """Return where the bytes of a blob are."""
         return self._folder / (key.sender_device + key.blob_id).hex()
 
     async def write(self, key: BlobKey, offset: int, data: bytes) -> None:
@@ -55,7 +56,7 @@ class BlobFiles(BlobBytes):
         await self._do(self._write, key, offset, data)
 
     def _write(self, key: BlobKey, offset: int, data: bytes) -> None:
-        path = self._path(key)
+        path = self.path(key)
         if offset == 0:
             self._folder.mkdir(mode=0o700, exist_ok=True)
         with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
@@ -73,7 +74,7 @@ class BlobFiles(BlobBytes):
 
     def _read(self, key: BlobKey, offset: int, length: int) -> bytes:
         try:
-            with self._path(key).open("rb") as file:
+            with self.path(key).open("rb") as file:
                 file.seek(offset)
                 return file.read(length)
         except FileNotFoundError:
@@ -86,7 +87,7 @@ class BlobFiles(BlobBytes):
     def _digest(self, key: BlobKey, size: int) -> bytes:
         found = hashlib.sha256()
         try:
-            with self._path(key).open("rb") as file:
+            with self.path(key).open("rb") as file:
                 while size and (piece := file.read(min(size, _PIECE))):
                     found.update(piece)
                     size -= len(piece)
@@ -100,7 +101,7 @@ class BlobFiles(BlobBytes):
 
     def _delete(self, keys: Iterable[BlobKey]) -> None:
         for key in keys:
-            self._path(key).unlink(missing_ok=True)
+            self.path(key).unlink(missing_ok=True)
 
     async def keys(self) -> set[BlobKey]:
         """List the folder."""

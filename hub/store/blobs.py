@@ -151,6 +151,19 @@ def expired(connection: Connection, now: int, most: int) -> list[BlobKey]:
     return keys
 
 
+def received(connection: Connection) -> list[tuple[BlobKey, int]]:
+    """Return every blob and how many bytes of it have come."""
+    rows = connection.execute(select(blob.c.sender_device, blob.c.blob_id, blob.c.received))
+    return [(BlobKey(KeyId(row.sender_device), BlobId(row.blob_id)), row.received) for row in rows]
+
+
+def forget(connection: Connection, key: BlobKey) -> None:
+    """Delete a blob whose bytes are not here, with the claims on it."""
+    which = blob_row.c.sender_device == key.sender_device, blob_row.c.blob_id == key.blob_id
+    connection.execute(delete(blob_row).where(*which))
+    connection.execute(delete(blob).where(_is(key)))
+
+
 def stored(connection: Connection) -> set[BlobKey]:
     """Return every blob."""
     rows = connection.execute(select(blob.c.sender_device, blob.c.blob_id))

@@ -194,6 +194,19 @@ nonce = Table(
     sqlite_with_rowid=False,
 )
 
+# Each time that this hub was restored from a backup: when (ms UTC), of when the backup was, and the generation of
+# the logs that began with it: its number, and the leaves that both logs kept. Number 0: nothing newer was ever
+# signed, and the logs went on (docs/adr/0013).
+restoration = Table(
+    "restoration",
+    metadata,
+    Column("at", Number, primary_key=True, autoincrement=False),
+    Column("backup_at", Number, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("directory_size", Number, nullable=False),
+    Column("audit_size", Number, nullable=False),
+)
+
 # Which hub process does what one does for all, until when (ms UTC).
 lease = Table(
     "lease",

@@ -36,7 +36,8 @@ class Authenticator:
                 raise
             signed = self._verified(request, body)
         request[VISIT].recognise(self.in_force(signed.device_id).agency, len(body))
-        await self._nonces.use(signed.device_id, signed.nonce, reads_only=operation.method is Method.GET)
+        reads_only = operation.method is Method.GET
+        await self._nonces.use(signed.device_id, signed.nonce, signed.created, reads_only=reads_only)
         return signed.device_id
 
     def _verified(self, request: web.Request, body: bytes) -> SignedRequest:

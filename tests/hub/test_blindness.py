@@ -141,7 +141,7 @@ async def test_the_hub_starts_and_serves_without_the_modules_that_open(tmp_path:
         "import sys\n"
         "class Absent:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name in ('keys.opening', 'keys.keystore'):\n"
+        "        if name in ('keys.opening', 'keys.blobopening', 'keys.keystore', 'keys.backupopening'):\n"
         "            raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, Absent())\n"
         "sys.argv = ['throughcare-hub', 'run', '--config', sys.argv[1], '--ready-json']\n"

@@ -95,10 +95,10 @@ async def test_http_5_the_same_envelope_at_two_processes_gets_one_receipt(pair: 
 async def test_http_2_a_nonce_counts_once_for_all_processes(pair: Pair) -> None:
     prison = pair.programme.members["gora-prison"]
     nonce = bytes(16)
-    await pair.first.hub.nonces.use(prison.device_id, nonce)
+    await pair.first.hub.nonces.use(prison.device_id, nonce, pair.first.clock())
     with pytest.raises(NotAuthenticated):
-        await pair.second.hub.nonces.use(prison.device_id, nonce)
-    await pair.second.hub.nonces.use(pair.programme.members["reka-probation"].device_id, nonce)
+        await pair.second.hub.nonces.use(prison.device_id, nonce, pair.first.clock())
+    await pair.second.hub.nonces.use(pair.programme.members["reka-probation"].device_id, nonce, pair.first.clock())
 
 
 async def test_dir_10_no_process_gives_a_smaller_head_than_another_gave_before(pair: Pair) -> None:

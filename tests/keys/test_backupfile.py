@@ -6,13 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from keys.backupfile import (
-    BackupWriter,
-    make_backup_key,
-    open_backup_key,
-    read_backup,
-    read_backup_public,
-)
+from keys.backupfile import BackupWriter, read_backup_public
+from keys.backupopening import make_backup_key, open_backup_key, read_backup
 from keys.sealedfile import SMALL
 from keys.xwing import XWingSecret
 from protocol.errors import KeystoreError

@@ -21,7 +21,7 @@ from connectors.installation import (
     read_enrolment,
 )
 from connectors.timing import system_clock
-from keys.backupfile import open_backup_key, read_backup
+from keys.backupopening import open_backup_key, read_backup
 from protocol.errors import Revoked
 from protocol.http.handovers import MessageState
 from tests.connectors.stations import PASSPHRASE, install, open_station, package, person_section, station

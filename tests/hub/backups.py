@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator does with backups, at hubs in the test's own process."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hub.backups.making import Made, make_backup
+from hub.backups.restoring import restore
+from hub.backups.standing import Standing
+from hub.backups.telling import check_possible
+from hub.service.signingkeys import SEALED_NAME
+from keys.sealedfile import SMALL, seal_file
+from keys.xwing import XWingSecret
+from tests.hub.running import RunningHub, make_settings
+from tests.keys.world import seed
+from tests.programme import NOW, Programme
+
+OFFLINE = XWingSecret(seed("offline backup key"))
+
+
+def passphrase_in(folder: Path) -> None:
+    """Put the passphrase of the signing keys where the configuration names it."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / "passphrase"
+    path.touch(mode=0o600)
+    path.write_text("invented")
+
+
+def seal_keys(folder: Path) -> None:
+    """Put the signing keys that hubs of tests have into `folder`, as `throughcare-hub init` would."""
+    passphrase_in(folder)
+    seeds = seed("audit log") + seed("directory log")
+    seal_file(folder / SEALED_NAME, "throughcare-hub signing keys, demo", seeds, b"invented", SMALL)
+
+
+async def back_up(hub: RunningHub, target: Path) -> Made:
+    """Make a backup beside the running hub."""
+    return await make_backup(hub.settings, target, OFFLINE.public, hub.clock())
+
+
+async def restore_at(
+    folder: Path, programme: Programme, source: Path, *guards: Path, now: int = NOW, more: Sequence[str] = ()
+) -> Standing:
+    """Restore into the new folder `folder`, where nothing newer was signed."""
+    passphrase_in(folder)
+    settings = make_settings(folder, programme, *more)
+    return await restore(source, OFFLINE, settings, guards, now, check_possible)
