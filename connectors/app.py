@@ -197,6 +197,8 @@ class Loops:
         try:
             async with connection.open() as link:
                 await self._parts.inbox.reconnected()
+                # Who comes back may have been restored, and what it lost is to be known soon (GEN-4).
+                self._parts.directory.wanted.set()
                 await self._acknowledge(link)
                 while not connection.worth_reopening:
                     await self._take_mail(link)

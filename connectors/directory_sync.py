@@ -14,12 +14,13 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from connectors import fork
+from connectors.hub_restored import check_minimum, check_restored, hand_back, kept_of
 from connectors.logs import Log
 from connectors.store import facts, statements
 from connectors.store.engine import Store
 from connectors.timing import Clock
 from keys.directory import Directory
-from keys.verifying import verify_head
+from keys.verifying import head_generation, verify_head
 from protocol import cbor
 from protocol.errors import (
     ClockSkewed,
@@ -28,12 +29,15 @@ from protocol.errors import (
     DirectoryStale,
     EnvelopeError,
 )
+from protocol.generations import origin_of
 from protocol.http.hub import HubInfo
 from protocol.limits import CLOCK_SKEW, DIRECTORY_MARKED, DIRECTORY_REFUSED
 from protocol.receipts import Head
 from protocol.shapes import as_bytes, as_int, as_tuple
 
 _HEAD: Final = "directory-head"
+SIGNED_HEAD: Final = "directory-signed-head"
+"""The fact that keeps the newest head as the hub signed it: what this connector is a witness of (GEN-5)."""
 _MAX_FACT: Final = 16_384
 _BREATH: Final = 50
 """Statements verified before other tasks get a turn: about 30 ms."""
@@ -50,6 +54,9 @@ class DirectorySource(Protocol):
 
     async def directory_statements(self, from_index: int) -> list[bytes]:
         """Return some of the statements from `from_index` on; none if there are none now."""
+
+    async def submit_statement(self, statement: bytes) -> int:
+        """Append a statement and return its index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +131,14 @@ class DirectorySync:
             self._forked = await fork.evidence(tx) is not None
         self._directory = await self._replayed(raws)
         self._head = None if head is None else _stored_head(head)
-        if self._head is not None and self._head.size != self._directory.size:
+        if self._head is not None and (self._head.size, self._head.root) != (
+            self._directory.size,
+            self._directory.root,
+        ):
             raise DirectoryInconsistent("The stored directory is not complete. Restore the newest copy of the store.")
+
+    def _vouched_for(self, head: Head) -> bool:
+        return (head.size, head.root) == (self._directory.size, self._directory.root)
 
     async def _replayed(self, raws: list[bytes]) -> Directory:
         directory = self._empty()
@@ -159,23 +172,45 @@ class DirectorySync:
         if (info.directory.origin, info.directory.key) != (self._pinned.origin, self._pinned.key):
             raise DirectoryInconsistent("The hub names another directory log than the one that was pinned.")
         raw_head = await self._source.directory_head()
-        head = verify_head(raw_head, self._pinned.origin, self._pinned.key)
+        generation = head_generation(raw_head, self._pinned.origin)
+        head = verify_head(raw_head, origin_of(self._pinned.origin, generation), self._pinned.key)
         if head.at > self._clock() + CLOCK_SKEW:
             # Stored, it would outlive the lie or the wrong clock that made it.
             raise ClockSkewed("The directory's head is dated over 10 minutes ahead of this machine's clock.")
-        if self._directory.root_at(head.size) not in (head.root, None):
+        known = self._directory.generation
+        if generation < known:
+            raise DirectoryInconsistent("The hub shows its directory as it was before it was restored.")
+        kept = self._directory.size
+        if generation > known:
+            kept = kept_of(info, known, kept)
+        elif self._directory.root_at(head.size) not in (head.root, None):
             await self._keep_evidence(raw_head)
             raise DirectoryInconsistent("The hub signed two different directories of the same size.")
-        if head.size < max(self._directory.size, self._pinned.minimum_size):
+        elif head.size < self._directory.size:
             raise DirectoryInconsistent("The hub shows an older directory than it showed before.")
         try:
+            lost = await self._cut(kept)
             new = await self._fetch(head)
-            await self._store_progress(head, new)
+            check_restored(self._directory, known, generation, kept if lost else None)
+            check_minimum(self._directory, self._pinned.minimum_size)
+            if generation > known and await hand_back(self._source, self._directory, lost, self._log):
+                # The hub's directory grows by what it gets back.
+                self.wanted.set()
+            await self._store_progress(head, raw_head, kept, new)
         except BaseException:
             # Memory never runs ahead of what is stored, whatever failed: a lie, the disk, or a cancellation.
             await self._go_back()
             raise
         return len(new)
+
+    async def _cut(self, kept: int) -> list[bytes]:
+        """Go back to the first `kept` statements, in memory; return those that followed them here (GEN-4)."""
+        if kept == self._directory.size:
+            return []
+        async with self._store.read() as tx:
+            raws = await statements.load_all(tx)
+        self._directory = await self._replayed(raws[:kept])
+        return raws[kept:]
 
     async def _fetch(self, head: Head) -> list[bytes]:
         """Replay up to `head` and return the new statements, or raise if its root is not reached (DIR-10)."""
@@ -194,17 +229,22 @@ class DirectorySync:
         return new
 
     async def _go_back(self) -> None:
-        if self._head is not None and self._head.size == self._directory.size:
+        if self._head is not None and (self._head.size, self._head.root) == (
+            self._directory.size,
+            self._directory.root,
+        ):
             return
         async with self._store.read() as tx:
             raws = await statements.load_all(tx)
         self._directory = await self._replayed(raws)
 
-    async def _store_progress(self, head: Head, new: list[bytes]) -> None:
+    async def _store_progress(self, head: Head, raw_head: bytes, kept: int, new: list[bytes]) -> None:
         at = max(head.at, self._head.at if self._head else 0)
         newest = Head(head.origin, head.size, head.root, at)
         async with self._store.write() as tx:
+            await statements.cut(tx, kept)
             await statements.append(tx, head.size - len(new), new)
+            await facts.put(tx, SIGNED_HEAD, raw_head)
             await facts.put(tx, _HEAD, cbor.encode([head.size, head.root, at]))
         self._head = newest
 

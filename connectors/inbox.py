@@ -256,7 +256,8 @@ class Inbox:
         if peeked.klass.bare or peeked.recipient_desk not in self._own.desks:
             return None
         try:
-            receipt = verify_receipt(parse_slice(item.data).receipt, self._audit.origin, self._audit.key)
+            starts = self._directory.directory.audit_starts
+            receipt = verify_receipt(parse_slice(item.data).receipt, self._audit.origin, self._audit.key, starts)
         except ThroughcareError:
             return None
         detail = receipt.detail

@@ -27,6 +27,7 @@ Event = Literal[
     "envelope-refused",
     "fork-dismissed",
     "hub-connected",
+    "hub-restored",
     "hub-unreachable",
     "item-quarantined",
     "library",
@@ -42,6 +43,7 @@ Event = Literal[
     "request",
     "request-failed",
     "resealing",
+    "statement-refused",
     "websocket-blocked",
 ]
 
@@ -55,7 +57,9 @@ _LEVELS: Final[dict[str, str]] = {
     "directory-inconsistent": "error",
     "envelope-refused": "warning",
     "fork-dismissed": "warning",
+    "hub-restored": "warning",
     "hub-unreachable": "warning",
+    "statement-refused": "warning",
     "item-quarantined": "warning",
     "library": "warning",
     "message-held": "warning",

@@ -6,10 +6,10 @@ tried again with growing, jittered pauses; a refusal because the directory moved
 anew; everything else is permanent and shown at once.
 """
 
-import asyncio
 from dataclasses import dataclass
 from typing import Final
 
+from connectors.directory_sync import DirectorySync
 from connectors.hub_client import Outcome, Submitter
 from connectors.logs import Log
 from connectors.store import attempts, recipients
@@ -20,6 +20,7 @@ from connectors.timing import Chance, Clock, pause, refused_pause, system_chance
 from keys.verifying import verify_receipt
 from protocol.errors import (
     AttachmentMissing,
+    DirectoryError,
     EnvelopeError,
     EnvelopeIdReused,
     Expired,
@@ -57,14 +58,14 @@ class Outbox:
         self,
         store: Store,
         audit: PinnedLog,
-        wanted: asyncio.Event,
+        directory: DirectorySync,
         clock: Clock,
         log: Log,
         *,
         chance: Chance = system_chance,
     ) -> None:
-        """`audit` is the pinned log whose receipts are believed; `wanted` asks for a newer directory."""
-        self._wanted = wanted
+        """`audit` is the pinned log whose receipts are believed."""
+        self._directory = directory
         self._store = store
         self._audit = audit
         self._clock = clock
@@ -123,12 +124,14 @@ class Outbox:
         if isinstance(outcome, bytes):
             try:
                 body = self._check_receipt(envelope, outcome)
-            except EnvelopeError as error:
+            except (EnvelopeError, DirectoryError) as error:
                 outcome = error
             else:
                 await self._accepted(envelope, outcome, body)
                 return
-            # Whatever the hub did with the envelope, it has given no evidence of it.
+            # Whatever the hub did with the envelope, it has given no evidence of it; unless it was restored, and its
+            # directory says more of that than is known here.
+            self._directory.wanted.set()
             refusal: ThroughcareError = UnexpectedAnswer()
         else:
             refusal = outcome
@@ -138,7 +141,7 @@ class Outbox:
         async with self._store.write() as tx:
             if isinstance(refusal, _SEAL_ANEW):
                 # The hub knows a newer directory: with this one a fresh sealing would be refused again.
-                self._wanted.set()
+                self._directory.wanted.set()
                 await self._seal_anew(tx, envelope.envelope_id, AttemptState.LAPSED, refusal.code, now, hold=True)
             elif refusal.retryable or isinstance(refusal, UnexpectedAnswer):
                 wait = max(pause(envelope.tries, self._chance), (refusal.retry_after or 0) * SECOND)
@@ -166,7 +169,7 @@ class Outbox:
 
     def _check_receipt(self, envelope: ReadyEnvelope, raw: bytes) -> ReceiptBody:
         """Return what the receipt says if it is the pinned hub's, of this envelope, accepted (AUD-6)."""
-        body = verify_receipt(raw, self._audit.origin, self._audit.key)
+        body = verify_receipt(raw, self._audit.origin, self._audit.key, self._directory.directory.audit_starts)
         detail = body.detail
         if (body.kind, detail.envelope_id, detail.digest) != (
             ReceiptKind.ACCEPTED,

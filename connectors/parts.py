@@ -107,7 +107,7 @@ def make_parts(
     )
     files = AttachmentFiles(settings.data_dir)
     blobs = BlobLink(session, base, clock, device)
-    outbox = Outbox(store, audit, directory.wanted, clock, log)
+    outbox = Outbox(store, audit, directory, clock, log)
     return Parts(
         store=store,
         client=client,

@@ -11,6 +11,7 @@ from typing import Final
 
 from connectors.directory_sync import DirectorySync
 from connectors.logs import Log
+from connectors.lost_receipts import LOST, seal_lost_anew
 from connectors.outbox import PinnedLog
 from connectors.receipts import CANNOT_OPEN, OPENED, Report
 from connectors.store import attempts, outgoing, recipients
@@ -42,11 +43,12 @@ class Resealing:
         self._log = log
 
     async def notice(self, tx: Transaction, raw: bytes) -> int:
-        """Take a notice from the hub and return the leaf index that it names.
+        """Take a notice from the hub and return the place of the leaf that it names.
 
         Raises an `EnvelopeError` if it is not the pinned hub's, not of kind expired, or of no envelope of ours.
         """
-        body = verify_receipt(raw, self._audit.origin, self._audit.key)
+        starts = self._directory.directory.audit_starts
+        body = verify_receipt(raw, self._audit.origin, self._audit.key, starts)
         if body.kind is not ReceiptKind.EXPIRED:
             raise MalformedEnvelope("A notice tells of an expired envelope.")
         attempt = await attempts.by_id(tx, body.detail.envelope_id)
@@ -65,7 +67,7 @@ class Resealing:
             else:
                 await recipients.requeue(tx, row, now=self._clock(), error="expired")
                 self._log.event("resealing", code="expired")
-        return body.index
+        return body.place
 
     async def report(
         self, tx: Transaction, payload_type: str, said: Report, desk: DeskAddress, device: KeyId, accepted_at: int
@@ -114,6 +116,8 @@ class Resealing:
         now = self._clock()
         moved = 0
         async with self._store.write() as tx:
+            if lost := await seal_lost_anew(tx, self._directory.directory.audit_starts, now):
+                self._log.event("resealing", code=LOST, count=lost)
             await recipients.wake(tx, now)
             states = tuple(str(state) for state in _ON_ITS_WAY)
             for message_id, address, device in await attempts.waiting_devices(tx, states):

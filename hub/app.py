@@ -32,13 +32,14 @@ from hub.service.mailbox import Mailboxes
 from hub.service.neighbours import Neighbours
 from hub.service.nonces import Nonces
 from hub.service.receipts import Receipts
+from hub.service.restorerequest import check_not_waiting
 from hub.service.signingkeys import SigningKeys
 from hub.service.submission import Submissions
 from hub.service.tally import Tally
 from hub.service.transaction import Transaction
 from hub.service.waiting import Waiting
 from hub.service.writer import Queue, Writer
-from hub.store import envelopes, trees
+from hub.store import envelopes, restorations, trees
 from hub.store.blobfiles import BlobFiles
 from hub.store.engine import Store
 from hub.store.logkeys import hold_to_keys
@@ -90,14 +91,14 @@ class Hub:
         self._clock = clock
         self._log = log
         tally = Tally()
-        receipts = Receipts(f"{domain}/audit", keys.audit)
         replay = Directory(pinned_root(settings), domain)
-        self.directory = DirectoryLog(store, writer, replay, f"{domain}/directory", keys.directory, clock)
+        receipts = Receipts(f"{domain}/audit", keys.audit, lambda: replay.audit_starts)
+        self.directory = DirectoryLog(store, writer, replay, keys.directory, clock)
         self.nonces = Nonces(store, writer, clock)
         allowances = Allowances(settings.limits, _queue(settings), elapsed)
         waiting = Waiting(store, self.directory, settings.limits, elapsed)
         self.submissions = Submissions(store, writer, self.directory, receipts, clock, tally, allowances, waiting)
-        self.mailboxes = Mailboxes(store, writer, receipts, tally)
+        self.mailboxes = Mailboxes(store, writer, receipts, tally, lambda: replay.audit_starts)
         files = BlobRows(store, writer) if store.shared else BlobFiles(settings.hub.data_dir / BLOBS_NAME)
         quota = settings.store.attachment_gigabytes << 30
         self.blobs = Blobs(store, writer, self.directory, files, quota, clock)
@@ -186,7 +187,9 @@ class Hub:
             guard.read()
             if guard.torn:
                 log.warning(Event.GUARD_LINE_TORN)
-            origins = origins_of(settings)
+            check_not_waiting(folder)
+            generations = await store.read(restorations.generations)
+            origins = origins_of(settings.hub.domain, len(generations))
             followed = Followed()
 
             def checked(connection: Connection) -> dict[trees.Log, GuardedHead]:
@@ -200,6 +203,8 @@ class Hub:
             hub = cls(settings, keys, store, guard, writer, clock, elapsed, log)
             hub._audit_size, hub._audit_time = heads[trees.Log.AUDIT].size, heads[trees.Log.AUDIT].at
             await hub.directory.load(heads[trees.Log.DIRECTORY].size)
+            if hub.directory.directory.audit_starts != tuple(one.audit_size for one in generations):
+                raise StoreBehind("The directory tells of other restores than the database.")
             if hub.directory.directory.root != heads[trees.Log.DIRECTORY].root:
                 raise StoreBehind("The directory's statements are not those that its log was made of.")
             await hub.nonces.load()

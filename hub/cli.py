@@ -162,52 +162,95 @@ def backup(target: Path, path: Path, public_key: Path) -> None:
 
 
 @main.command()
-@click.argument("source", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.argument(
+    "source", metavar="[FILE]", required=False, type=click.Path(path_type=Path, dir_okay=False, exists=True)
+)
 @config_option
-@click.option("--key", "key_file", required=True, type=_FILE, help="The backup.key that was kept offline.")
+@click.option("--key", "key_file", type=_FILE, help="The backup.key that was kept offline.")
 @click.option("--key-passphrase-file", type=_FILE, help="The file with the key's passphrase; asked for without it.")
 @click.option("--guard", "guards", multiple=True, type=_FILE, help="A guard file that survived elsewhere.")
+@click.option("--witness", "witnesses", multiple=True, type=_FILE, help="What `throughcare witness` wrote.")
+@click.option("--in-place", is_flag=True, help="Instead of FILE: take the database as it is, which has lost something.")
 @click.option("--verify", "only_verify", is_flag=True, help="Open and check the whole backup, and restore nothing.")
 @click.option("--agree", metavar="DOMAIN", help="The hub's domain, instead of typing it when asked.")
 def restore(
-    source: Path,
+    source: Path | None,
     path: Path,
-    key_file: Path,
+    key_file: Path | None,
     key_passphrase_file: Path | None,
     guards: tuple[Path, ...],
+    witnesses: tuple[Path, ...],
+    in_place: bool,
     only_verify: bool,
     agree: str | None,
 ) -> None:
     """Make the hub anew from a backup; all hub processes must be stopped, and stay so."""
+    if (source is None) != in_place or (source is not None and key_file is None):
+        raise click.UsageError("Name a backup FILE with its --key, or --in-place.")
     with _told():
         import asyncio
 
         from hub.app import system_clock
         from hub.backups import restoring, telling
         from hub.backups.standing import Standing
-        from keys.passphrasefile import read_passphrase_file
+        from hub.service.restorerequest import REQUEST_NAME
 
         settings = _settings(path)
-        if key_passphrase_file is not None:
-            passphrase = read_passphrase_file(key_passphrase_file)
-        else:
-            passphrase = str(click.prompt("Passphrase of the backup key", hide_input=True, err=True)).encode()
-        secret = restoring.open_key(key_file, passphrase)
-        if only_verify:
-            found = asyncio.run(restoring.verify(source, secret, settings))
-            click.echo("\n".join(telling.verified(found)))
-            return
 
         def ask(standing: Standing) -> None:
             click.echo("\n".join(telling.transcript(standing)), err=True)
-            telling.check_possible(standing)
             typed = agree or click.prompt("Type the hub's domain to go on", err=True)
             if typed != settings.hub.domain:
                 raise ConfigurationError("That is not this hub's domain. Nothing was changed.")
 
-        asyncio.run(restoring.restore(source, secret, settings, guards, system_clock(), ask))
-        click.echo("The hub is restored.")
-        click.echo("next:  throughcare-hub doctor, then throughcare-hub run", err=True)
+        evidence, now = restoring.Evidence(guards, witnesses), system_clock()
+        if source is None or key_file is None:
+            standing = asyncio.run(restoring.restore_in_place(settings, evidence, now, ask))
+        else:
+            secret = restoring.open_key(key_file, _passphrase(key_passphrase_file))
+            if only_verify:
+                found = asyncio.run(restoring.verify(source, secret, settings))
+                click.echo("\n".join(telling.verified(found)))
+                return
+            standing = asyncio.run(restoring.restore(source, secret, settings, evidence, now, ask))
+        if standing.certain:
+            click.echo("The hub is restored.")
+            click.echo("next:  throughcare-hub run", err=True)
+        else:
+            click.echo(str(settings.hub.data_dir / REQUEST_NAME))
+            click.echo(
+                "Bring this file to your authority. The hub does not serve before two approvers have signed it.\n"
+                "next:  throughcare-hub resume --statement FILE   (with what the authority gives you)",
+                err=True,
+            )
+
+
+@main.command()
+@config_option
+@click.option("--statement", required=True, type=_FILE, help="What `throughcare authority restore` wrote.")
+def resume(path: Path, statement: Path) -> None:
+    """Go on after a restore that lost something, with the authority's statement."""
+    with _told():
+        import asyncio
+
+        from hub.app import system_clock
+        from hub.backups.resuming import resume as resume_with
+
+        done = asyncio.run(resume_with(_settings(path), statement.read_bytes(), system_clock()))
+        click.echo(f"Generation {done.generation} of both logs has begun.")
+        click.echo(
+            f"Enrolment codes that ended unused: {done.voided_codes}; have the authority make them anew.\n"
+            "next:  throughcare-hub run, and make a backup at once: those from before the restore cannot be used again",
+            err=True,
+        )
+
+
+def _passphrase(path: Path | None) -> bytes:
+    from keys.passphrasefile import read_passphrase_file
+
+    if path is not None:
+        return read_passphrase_file(path)
+    return str(click.prompt("Passphrase of the backup key", hide_input=True, err=True)).encode()
 
 
 def _say(urls: "Urls", as_json: bool) -> None:

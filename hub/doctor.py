@@ -19,7 +19,7 @@ from hub.config import DATABASE_NAME, GUARD_NAME, HubSettings, pinned_root
 from hub.migrations import NEWEST, revision_of
 from hub.service.damage import NEXT
 from hub.service.guard import Guard
-from hub.service.logcheck import check_logs, origins_of
+from hub.service.logcheck import check_logs, origins_in
 from hub.service.signingkeys import SEALED_NAME, open_keys
 from hub.store import envelopes, trees
 from hub.store.opening import look
@@ -148,7 +148,7 @@ def _logs(connection: Connection, settings: HubSettings, guard: Guard, now: int)
         return [warning("store", "The database is empty yet.", _RUN)]
     if revision != NEWEST:
         return [_migration(revision)]
-    heads = check_logs(connection, origins_of(settings), guard.heads)
+    heads = check_logs(connection, origins_in(connection, settings.hub.domain), guard.heads)
     newest = trees.newest_time(connection)
     audit, directory = heads[Log.AUDIT].size, heads[Log.DIRECTORY].size
     found = [fine("guard", f"The database holds all that was signed: {audit} leaves, roots computed anew.")]

@@ -14,7 +14,15 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TypedDict
 
-from keys.entries import AgencyEntry, AuthorityEntry, DelegationEntry, DeviceEntry, PrekeyEntry, RootEntry
+from keys.entries import (
+    AgencyEntry,
+    AuthorityEntry,
+    DelegationEntry,
+    DeviceEntry,
+    PrekeyEntry,
+    RestorationEntry,
+    RootEntry,
+)
 from keys.permission import Change, Signers, check_newer, claim, claim_identities, permit, verify_signatures
 from keys.register import Register
 from keys.verifying import check_device, check_xwing_public, verify_device_proof
@@ -23,6 +31,7 @@ from protocol.address import AgencyAddress, DeskAddress, desk_of, domain_of
 from protocol.errors import BadSignature, DirectoryInconsistent, Revoked, UntrustedKey
 from protocol.identities import IdentityKey
 from protocol.ids import KeyId
+from protocol.restoration import Restoration
 from protocol.statements import (
     Agency,
     Authority,
@@ -64,7 +73,9 @@ def judge(register: Register, statement: UnverifiedStatement, *, verify: bool) -
     def complete() -> None:
         change()
         register.indexes[statement.digest] = len(register.indexes)
-        register.time = max(register.time, statement.body.issued)
+        if not isinstance(subject, Restoration):
+            # A restore leaves the log's time where it was: what is handed back afterwards was in time once (DIR-14).
+            register.time = max(register.time, statement.body.issued)
 
     return complete
 
@@ -90,6 +101,8 @@ def _change(register: Register, statement: UnverifiedStatement, subject: Subject
             return _prekey(register, statement, subject, verify)
         case Revocation():
             return _revocation(register, statement, subject, verify)
+        case Restoration():
+            return _restoration(register, statement, subject, verify)
 
 
 def _root(register: Register, statement: UnverifiedStatement, subject: Root, verify: bool) -> Change:
@@ -298,6 +311,19 @@ def _revokers(
     if isinstance(target, AuthorityEntry | AgencyEntry):
         root = register.root_in_force(at=at, size=size)
         yield root.identities, root.threshold
+
+
+def _restoration(register: Register, statement: UnverifiedStatement, subject: Restoration, verify: bool) -> Change:
+    """GEN-2: the authority says it, never the hub's own key. `Directory` compares what was kept."""
+    size = len(register.indexes)
+    authority = register.authority_in_force(subject.domain, at=_judged_at(register, statement), size=size)
+    permit(statement, authority.identities, max(authority.threshold, LEAST_APPROVERS))
+    least = register.restorations[-1].subject.audit.size if register.restorations else 0
+    if subject.generation != len(register.restorations) + 1 or subject.audit.size < least:
+        raise UntrustedKey("A restore begins the next generation of the logs, and keeps those before it.")
+    verify_signatures(statement, {key.key_id: key for key in authority.identities}, verify)
+    entry = RestorationEntry(digest=statement.digest, index=size, subject=subject)
+    return lambda: register.restorations.append(entry)
 
 
 def _standing(register: Register, statement: UnverifiedStatement) -> _Standing:

@@ -5,6 +5,8 @@ A connector replays the whole log from its pinned root fingerprint; the hub hold
 Two replays of the same leaves answer every question alike.
 """
 
+from collections.abc import Sequence
+
 from keys.chain import judge
 from keys.entries import (
     AgencyEntry,
@@ -14,13 +16,16 @@ from keys.entries import (
     DeviceEntry,
     IdentityHolder,
     PrekeyEntry,
+    RestorationEntry,
     RootEntry,
 )
 from keys.permission import Change
 from keys.register import Register
 from protocol.address import AgencyAddress, DeskAddress, agency_of, desk_name, desk_of
 from protocol.errors import DirectoryInconsistent, Revoked, UntrustedKey
+from protocol.generations import origin_of
 from protocol.ids import KeyId, OfficerId
+from protocol.restoration import Restoration
 from protocol.statements import Root, UnverifiedStatement, parse_statement
 from protocol.tree import CompactRange, leaf_hash
 
@@ -33,6 +38,7 @@ __all__ = [
     "Directory",
     "IdentityHolder",
     "PrekeyEntry",
+    "RestorationEntry",
     "RootEntry",
 ]
 
@@ -74,6 +80,11 @@ class Directory:
             root = isinstance(statement.body.subject, Root)
             if not root or statement.digest != self.root_fingerprint:
                 raise DirectoryInconsistent("The directory does not begin with the pinned root.")
+        subject = statement.body.subject
+        if isinstance(subject, Restoration):
+            here = (self.domain, self.size, self.root)
+            if (subject.domain, subject.directory.size, subject.directory.root) != here:
+                raise UntrustedKey("The restore is of another hub, or of a directory other than this one.")
         return judge(self._register, statement, verify=verify)
 
     # The log itself
@@ -95,8 +106,23 @@ class Directory:
 
     @property
     def origin(self) -> str:
-        """The log's origin (DIR-13)."""
-        return f"{self.domain}/directory"
+        """The log's origin, that of its newest generation (DIR-13, GEN-1)."""
+        return origin_of(f"{self.domain}/directory", self.generation)
+
+    @property
+    def restorations(self) -> Sequence[RestorationEntry]:
+        """The restores of the hub, each the beginning of a generation of both logs (GEN-2)."""
+        return self._register.restorations
+
+    @property
+    def generation(self) -> int:
+        """The newest generation, 0 if the hub never lost anything."""
+        return len(self._register.restorations)
+
+    @property
+    def audit_starts(self) -> tuple[int, ...]:
+        """How many audit leaves each generation after the first has kept."""
+        return tuple(one.subject.audit.size for one in self._register.restorations)
 
     def root_at(self, size: int) -> bytes | None:
         """Return the tree's root when it had `size` leaves; None if this replay has not come that far."""

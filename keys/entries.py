@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from protocol.address import AgencyAddress, DeskAddress
 from protocol.identities import DeviceKey, IdentityKey
 from protocol.ids import KeyId, OfficerId
+from protocol.restoration import Restoration
 from protocol.sections import ActorKind
 from protocol.statements import StatementKind
 
@@ -106,6 +107,15 @@ class PrekeyEntry:
     issued: int
     index: int
     public: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestorationEntry:
+    """One restore of the hub: the statement's digest and leaf index, and what it says."""
+
+    digest: bytes
+    index: int
+    subject: Restoration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,7 +134,7 @@ def open_slice(
     `CannotOpen`, `UntrustedKey`, `BadSignature`, `Revoked`, `SenderMismatch`, `MalformedEnvelope`.
     """
     unverified = parse_slice(raw_slice)
-    receipt = _check_receipt(unverified, audit_origin, audit_key)
+    receipt = _check_receipt(unverified, audit_origin, audit_key, directory)
     detail = receipt.detail
     _check_directory(detail, directory)
     if seen(unverified.common.envelope_id):
@@ -165,7 +165,7 @@ def open_slice(
         created=common.created,
         expires=common.expires,
         accepted_at=receipt.leaf.at,
-        leaf_index=receipt.index,
+        leaf_index=receipt.place,
         payload_type=claims.payload_type,
         payload_version=claims.payload_version,
         payload=zero.payload,
@@ -190,9 +190,9 @@ def _verified(section: ContentSection) -> VerifiedSection:
     )
 
 
-def _check_receipt(unverified: UnverifiedSlice, origin: str, key: bytes) -> ReceiptBody:
+def _check_receipt(unverified: UnverifiedSlice, origin: str, key: bytes, directory: Directory) -> ReceiptBody:
     """AUD-6: the pinned hub accepted exactly this envelope, at a time within the envelope's own."""
-    receipt = verify_receipt(unverified.receipt, origin, key)
+    receipt = verify_receipt(unverified.receipt, origin, key, directory.audit_starts)
     detail, common = receipt.detail, unverified.common
     of_this = (detail.envelope_id, detail.digest, detail.sender_desk) == (
         common.envelope_id,

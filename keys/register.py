@@ -22,6 +22,7 @@ from keys.entries import (
     DeviceEntry,
     IdentityHolder,
     PrekeyEntry,
+    RestorationEntry,
     RootEntry,
 )
 from protocol.address import AgencyAddress, DeskAddress
@@ -51,6 +52,7 @@ class Register:
         """The delegations of each agency, by their digests, oldest first."""
         self.prekeys: dict[KeyId, list[PrekeyEntry]] = {}
         self.identities: dict[KeyId, IdentityHolder] = {}
+        self.restorations: list[RestorationEntry] = []
         self._authority_of: dict[bytes, str] = {}
         self._agency_of: dict[bytes, AgencyEntry] = {}
         self._device_of: dict[bytes, KeyId] = {}

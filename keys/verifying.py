@@ -6,6 +6,7 @@ libsodium refuses what RFC 8032 leaves open: a non-canonical S, a key or R of lo
 of a point (ID-4). All failures of a signature say `BadSignature` and nothing more.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import nacl.bindings
@@ -16,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
 from keys.xwing import check_xwing_public
 from protocol import labels, limits
 from protocol.envelope import UnverifiedEnvelope
-from protocol.errors import BadSignature, DirectoryInconsistent, SenderMismatch, UntrustedKey
+from protocol.errors import BadSignature, DirectoryInconsistent, DirectoryStale, SenderMismatch, UntrustedKey
+from protocol.generations import generation_at, generation_in
 from protocol.identities import DeviceKey, IdentityKey, device_proof_message
 from protocol.receipts import Head, ReceiptBody, parse_head, parse_receipt
 
@@ -25,6 +27,7 @@ __all__ = [
     "check_ed25519_public",
     "check_identity",
     "check_xwing_public",
+    "head_generation",
     "verify_device_proof",
     "verify_digest",
     "verify_ed25519",
@@ -106,20 +109,28 @@ def verify_device_proof(agency: str, device: DeviceKey, proof: tuple[bytes, byte
     verify_hybrid(device, labels.DEVICE_PROOF, device_proof_message(agency, device), *proof)
 
 
-def verify_receipt(raw: bytes, origin: str, key: bytes) -> ReceiptBody:
+def verify_receipt(raw: bytes, origin: str, key: bytes, starts: Sequence[int] = ()) -> ReceiptBody:
     """Return what a receipt of the audit log `origin` with Ed25519 `key` says (AUD-5, AUD-6).
 
-    Raises `MalformedEnvelope` for its form and `BadSignature` if it is another log's or not signed by `key`.
+    `starts` are the leaves kept by each generation after the first, as the replayed directory names them (GEN-4).
+    Raises `MalformedEnvelope` for its form, `BadSignature` if it is another log's, not signed by `key`, or of leaves
+    that the hub has lost, and `DirectoryStale` for a generation that the directory here does not know.
     """
     receipt = parse_receipt(raw)
     verify_ed25519(key, labels.RECEIPT, receipt.body_bytes, receipt.signature)
-    if receipt.body.origin != origin:
+    body = receipt.body
+    generation = generation_in(origin, body.origin)
+    if generation is None:
         raise BadSignature
-    return receipt.body
+    if generation > len(starts):
+        raise DirectoryStale("The receipt is of a generation of the log that the directory here does not know.")
+    if generation != generation_at(starts, body.index):
+        raise BadSignature("The receipt is of leaves that the hub had lost when it was restored.")
+    return body
 
 
 def verify_head(raw: bytes, origin: str, key: bytes) -> Head:
-    """Return the head of the log `origin` with Ed25519 `key` (DIR-10).
+    """Return the head of the log `origin` with Ed25519 `key`, of this very generation (DIR-10, GEN-1).
 
     Raises `MalformedEnvelope` for its form and `DirectoryInconsistent` for a wrong origin, key or signature.
     """
@@ -131,3 +142,14 @@ def verify_head(raw: bytes, origin: str, key: bytes) -> Head:
     if unverified.head.origin != origin:
         raise DirectoryInconsistent("The head is of another log.")
     return unverified.head
+
+
+def head_generation(raw: bytes, origin: str) -> int:
+    """Return the generation of the log `origin` that a head says it is of; `DirectoryInconsistent` for another log.
+
+    Nothing is verified yet.
+    """
+    generation = generation_in(origin, parse_head(raw).head.origin)
+    if generation is None:
+        raise DirectoryInconsistent("The head is of another log.")
+    return generation

@@ -7,11 +7,14 @@ from enum import IntEnum
 from protocol import cbor, labels, limits
 from protocol.address import DeskAddress
 from protocol.errors import MalformedEnvelope
+from protocol.generations import place_of
 from protocol.ids import ID_SIZE, EnvelopeId
 from protocol.rows import as_desk, sha256
 from protocol.shapes import as_bytes, as_int, as_map, as_text, as_tuple
 
 SALT_SIZE = 32
+RESTORED = 3
+"""The kind of the leaf that begins a generation; no receipt is ever given of it."""
 
 
 class ReceiptKind(IntEnum):
@@ -59,6 +62,19 @@ class Detail:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class RestoredDetail:
+    """What the first leaf of a generation commits to: the restoration's digest, and the directory with it (GEN-2)."""
+
+    digest: bytes
+    directory_size: int
+    directory_root: bytes
+
+    def encode(self) -> bytes:
+        """Return the strict encoding."""
+        return cbor.encode({0: RESTORED, 1: self.digest, 2: self.directory_size, 3: self.directory_root})
+
+
 def commitment(salt: bytes, detail: bytes) -> bytes:
     """Return the commitment to `detail` under a 32-byte salt (AUD-1)."""
     return sha256(labels.AUDIT_COMMITMENT + salt + detail)
@@ -101,6 +117,12 @@ class ReceiptBody:
     def detail(self) -> Detail:
         """The detail that the leaf commits to."""
         return Detail.parse(self.detail_bytes)
+
+    @property
+    def place(self) -> int:
+        """The leaf's place: its generation, which the origin names, and its index (GEN-3)."""
+        _, _, generation = self.origin.partition("/audit/")
+        return place_of(int(generation) if generation else 0, self.index)
 
     @property
     def leaf(self) -> Leaf:

@@ -13,6 +13,7 @@ from protocol.cbor import Value
 from protocol.errors import InvalidInput, MalformedEnvelope
 from protocol.identities import DeviceKey, IdentityKey
 from protocol.ids import ID_SIZE, KEY_ID_SIZE, KeyId, OfficerId
+from protocol.restoration import Restoration
 from protocol.rows import sha256
 from protocol.sections import ActorKind, as_agency
 from protocol.shapes import as_bytes, as_int, as_list, as_map, as_text, as_tuple
@@ -28,6 +29,7 @@ class StatementKind(IntEnum):
     DELEGATION = 5
     PREKEY = 6
     REVOCATION = 7
+    RESTORATION = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +265,7 @@ class Revocation:
         return cls(as_bytes(fields[0], size=limits.HASH), as_text(fields[1], least=1, most=limits.MAX_CODE))
 
 
-Subject: TypeAlias = Root | Authority | Agency | Device | Delegation | Prekey | Revocation
+Subject: TypeAlias = Root | Authority | Agency | Device | Delegation | Prekey | Revocation | Restoration
 
 _READERS: Mapping[StatementKind, Callable[[Value], Subject]] = {
     StatementKind.ROOT: Root.of,
@@ -273,6 +275,7 @@ _READERS: Mapping[StatementKind, Callable[[Value], Subject]] = {
     StatementKind.DELEGATION: Delegation.of,
     StatementKind.PREKEY: Prekey.of,
     StatementKind.REVOCATION: Revocation.of,
+    StatementKind.RESTORATION: Restoration.of,
 }
 
 _KINDS: Mapping[type[Subject], StatementKind] = {
@@ -283,6 +286,7 @@ _KINDS: Mapping[type[Subject], StatementKind] = {
     Delegation: StatementKind.DELEGATION,
     Prekey: StatementKind.PREKEY,
     Revocation: StatementKind.REVOCATION,
+    Restoration: StatementKind.RESTORATION,
 }
 
 

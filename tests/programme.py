@@ -102,6 +102,15 @@ class Programme:
         self.statements.append(raw)
         return raw
 
+    def lose(self, kept: int, restoration: bytes) -> list[bytes]:
+        """Follow a hub that was restored with `kept` statements; return those that it has lost."""
+        lost = self.statements[kept:]
+        whole = [*self.statements[:kept], restoration]
+        self.statements, self.directory = [], Directory(self.fingerprint, self.domain)
+        for raw in whole:
+            self.add(raw)
+        return lost
+
     def state(
         self, subject: Subject, signers: Sequence[StatementSigner], *, age: int = HOUR, life: int = 80 * DAY
     ) -> bytes:

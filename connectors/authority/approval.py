@@ -16,6 +16,7 @@ from protocol.enrolment import EnrolmentCode, KeyRequest, request_mac
 from protocol.errors import BadSignature, Conflict, EnrolmentRefused, MalformedEnvelope
 from protocol.identities import IdentityKey, device_proof_message, identity_proof_message
 from protocol.limits import CLOCK_SKEW, DAY
+from protocol.restoration import Restoration
 from protocol.statements import Agency, Body, parse_statement
 
 AGENCY_LIFE: Final = 731 * DAY
@@ -81,10 +82,19 @@ def approve(
             "Nothing was signed."
         )
     agency = _agency(checked)
-    path = office.approval_file(agency.address)
-    begun = _begun(office, path, agency, now)
+    return sign_in_turn(office, office.approval_file(agency.address), agency, approver, now)
+
+
+def sign_in_turn(
+    office: Office, path: Path, subject: Agency | Restoration, approver: HybridSigner, now: int
+) -> tuple[bytes, int]:
+    """Add one approver's signature to the statement of `subject` that is kept in `path` until it has enough.
+
+    Returns and raises what `approve` does.
+    """
+    begun = _begun(office, path, subject, now)
     if begun is None:
-        raw = sign_statement(_body(agency, now), [approver])
+        raw = sign_statement(_body(subject, now), [approver])
     elif approver.public.key_id in {one.signer for one in parse_statement(begun).signatures}:
         raise Conflict("This approver has signed already; another approver must sign too.")
     else:
@@ -93,12 +103,12 @@ def approve(
     return raw, max(0, office.facts.threshold - len(parse_statement(raw).signatures))
 
 
-def _body(agency: Agency, now: int) -> Body:
-    return Body(now, now - CLOCK_SKEW, now + AGENCY_LIFE, agency)
+def _body(subject: Agency | Restoration, now: int) -> Body:
+    return Body(now, now - CLOCK_SKEW, now + AGENCY_LIFE, subject)
 
 
-def _begun(office: Office, path: Path, agency: Agency, now: int) -> bytes | None:
-    """Return the statement that other approvers began for `agency`, None if there is none to go on with (ENR-7).
+def _begun(office: Office, path: Path, subject: Agency | Restoration, now: int) -> bytes | None:
+    """Return the statement that other approvers began for `subject`, None if there is none to go on with (ENR-7).
 
     Whoever could write the file must not get a second signature for times of his choice, or have his own
     forged. Raises `EnrolmentRefused` for such a one.
@@ -108,16 +118,16 @@ def _begun(office: Office, path: Path, agency: Agency, now: int) -> bytes | None
     raw = read_private(path, limits.MAX_STATEMENT, "file")
     damaged = EnrolmentRefused(
         "The begun approval is not one that this authority makes. Nothing was signed. Find out who wrote it, then "
-        "delete the agency's file in the folder approvals and have all approvers sign again."
+        "delete its file in the folder approvals and have all approvers sign again."
     )
     try:
         statement = parse_statement(raw)
     except MalformedEnvelope:
         raise damaged from None
-    if statement.body.subject != agency or statement.body.issued < now - BEGUN_WITHIN:
+    if statement.body.subject != subject or statement.body.issued < now - BEGUN_WITHIN:
         return None
     keys = {key.key_id: key for key in office.approver_keys()}
-    if statement.body != _body(agency, statement.body.issued) or statement.body.issued > now + CLOCK_SKEW:
+    if statement.body != _body(subject, statement.body.issued) or statement.body.issued > now + CLOCK_SKEW:
         raise damaged
     for one in statement.signatures:
         if one.signer not in keys:

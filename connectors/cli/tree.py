@@ -64,6 +64,7 @@ AUTHORITY = {
     "invite": Entry("authority:invite", "Write an enrolment code for one agency."),
     "pending": Entry("authority:pending", "Show who asks for a certificate, and the words to compare."),
     "approve": Entry("authority:approve", "Sign an agency after comparing the words by voice."),
+    "restore": Entry("authority_restore:restore", "Sign what a hub kept when it was restored from a backup."),
     "show": Entry("authority:show", "Show the programme, its hub and its root fingerprint."),
 }
 CONNECTOR = {
@@ -122,6 +123,7 @@ COMMANDS: dict[str, Entry] = {
     "backup-key": Entry("backup:backup_key", "Make the key that opens backups, to be kept offline."),
     "backup": Entry("backup:backup", "Write a sealed backup of a connector, also while it runs."),
     "restore": Entry("backup:restore", "Give an agency whose machine is lost a new device from a backup."),
+    "witness": Entry("witness:witness", "Write what this connector holds of the hub's logs, for its operator."),
     "sandbox": Entry("sandbox:sandbox", "Run a hub and three invented agencies until stopped."),
     "demo": Entry("demo:demo", "Tell the story of one handover, everything real."),
     "completion": Entry("completion:completion", "Print the completion script for your shell."),

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Self
 
 from connectors.hub_client import HubClient
+from connectors.hub_restored import check_minimum, check_restored
 from connectors.installation import Enrolment
 from keys.directory import Directory
-from keys.verifying import verify_head
+from keys.verifying import head_generation, verify_head
 from protocol.address import domain_of
 from protocol.enrolment import EnrolmentCode, LogAnchor
 from protocol.errors import DirectoryInconsistent, EnrolmentRefused
+from protocol.generations import generation_in, origin_of
 from protocol.http.hub import LogIdentity
 from protocol.receipts import Head
 
@@ -61,8 +63,10 @@ def _same(log: LogIdentity, anchor: LogAnchor) -> bool:
 
 async def verified_head(hub: HubClient, pins: Pins) -> Head:
     """Return the directory's head; `DirectoryInconsistent` for a wrong key or a smaller log than pinned (DIR-10)."""
-    head = verify_head(await hub.directory_head(), pins.directory.origin, pins.directory.key)
-    if head.size < pins.directory.size:
+    raw = await hub.directory_head()
+    generation = head_generation(raw, pins.directory.origin)
+    head = verify_head(raw, origin_of(pins.directory.origin, generation), pins.directory.key)
+    if generation == 0 and head.size < pins.directory.size:
         raise DirectoryInconsistent("The hub shows an older directory than the authority had seen. Call both.")
     return head
 
@@ -80,6 +84,8 @@ async def replay(hub: HubClient, pins: Pins) -> Directory:
             break
         for raw in page[: head.size - directory.size]:
             directory.apply(raw)
+    check_restored(directory, 0, generation_in(pins.directory.origin, head.origin) or 0, None)
+    check_minimum(directory, pins.directory.size)
     if (directory.size, directory.root) != (head.size, head.root):
         raise DirectoryInconsistent("The directory's statements do not add up to its signed head.")
     return directory

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sealings of our messages: the same bytes are sent until a receipt comes or a permanent error says otherwise."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -205,6 +205,25 @@ async def receipt(tx: Transaction, envelope_id: EnvelopeId) -> bytes | None:
         await tx.connection.execute(select(attempt.c.sealed_receipt).where(attempt.c.envelope_id == envelope_id))
     ).scalar_one_or_none()
     return None if sealed is None else tx.vault.open(_RECEIPT, envelope_id, sealed)
+
+
+async def newest_of(tx: Transaction, states: tuple[str, ...]) -> list[EnvelopeId]:
+    """Return the newest sealing of every desk in one of `states`, each once."""
+    rows = await tx.connection.execute(
+        select(recipient.c.envelope_id)
+        .where(recipient.c.state.in_(states), recipient.c.envelope_id.is_not(None))
+        .distinct()
+    )
+    return list(rows.scalars())
+
+
+async def receipts(tx: Transaction) -> AsyncIterator[bytes]:
+    """Yield every acceptance receipt of ours."""
+    rows = await tx.connection.stream(
+        select(attempt.c.envelope_id, attempt.c.sealed_receipt).where(attempt.c.sealed_receipt.is_not(None))
+    )
+    async for row in rows:
+        yield tx.vault.open(_RECEIPT, row.envelope_id, row.sealed_receipt)
 
 
 async def waiting_devices(tx: Transaction, states: tuple[str, ...]) -> list[tuple[MessageId, DeskAddress, KeyId]]:

@@ -188,6 +188,12 @@ async def slice_of(tx: Transaction, message: ReceivedMessage) -> bytes:
     return tx.vault.open(_SLICE_PLACE, _row(message.message_id, message.sender_desk, message.recipient_desk), sealed)
 
 
+async def newest(tx: Transaction) -> ReceivedMessage | None:
+    """Return the message that stands last in the hub's log, or None."""
+    row = (await tx.connection.execute(select(incoming).order_by(incoming.c.leaf_index.desc()).limit(1))).one_or_none()
+    return None if row is None else _message(tx, row)
+
+
 async def find(tx: Transaction, message_id: MessageId, payload_type: str) -> list[ReceivedMessage]:
     """Return the messages of that id and type, one for each of our desks and each sender that used the id."""
     rows = await tx.connection.execute(

@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
 
 from connectors.store.engine import Transaction
 from connectors.store.tables import statement
@@ -26,3 +26,8 @@ async def append(tx: Transaction, first: int, raws: Sequence[bytes]) -> None:
         for offset, raw in enumerate(raws)
     ]
     await tx.connection.execute(insert(statement), rows)
+
+
+async def cut(tx: Transaction, size: int) -> None:
+    """Let go of all statements from index `size` on: the hub has lost them, and others follow (GEN-4)."""
+    await tx.connection.execute(delete(statement).where(statement.c.idx >= size))

@@ -17,7 +17,7 @@ from hub.backups.stream import END, PURPOSE, Chunk, Facts, encode_chunk, framed,
 from hub.config import BLOBS_NAME, DATABASE_NAME, GUARD_NAME, HubSettings
 from hub.migrations import NEWEST, revision_of
 from hub.service.guard import Guard
-from hub.service.logcheck import check_logs, origins_of
+from hub.service.logcheck import check_logs, origins_in
 from hub.service.signingkeys import SEALED_NAME
 from hub.store import blobs, copying
 from hub.store.blobfiles import BlobFiles
@@ -63,7 +63,7 @@ async def make_backup(settings: HubSettings, target: Path, public: bytes, now: i
         def copy(connection: Connection) -> Facts:
             if revision_of(connection) != NEWEST:
                 raise ConfigurationError("The database is of another version of Throughcare. Run the hub once before.")
-            heads = check_logs(connection, origins_of(settings), guard.heads)
+            heads = check_logs(connection, origins_in(connection, settings.hub.domain), guard.heads)
             facts = Facts(now, settings.hub.domain, NEWEST, tuple(heads.values()), keys)
             writer.write(framed(facts.encode()))
             _copy(connection, writer.write, folder, shared=settings.store.url is not None)
@@ -74,7 +74,7 @@ async def make_backup(settings: HubSettings, target: Path, public: bytes, now: i
         writer.close()
         size = file.tell()
     made = Made(now, {head.origin: head.size for head in facts.heads}, size)
-    said = {"made_at": made.made_at, "bytes": made.bytes, "audit_size": made.sizes[f"{settings.hub.domain}/audit"]}
+    said = {"made_at": made.made_at, "bytes": made.bytes, "audit_size": facts.heads[-1].size}
     write_private(folder / LAST_BACKUP_NAME, json.dumps(said).encode() + b"\n")
     return made
 

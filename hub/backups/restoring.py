@@ -9,16 +9,20 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection
 
-from hub.backups.standing import Found, Standing, compare, read_guards
+from hub.backups.replaying import replay
+from hub.backups.standing import Found, Standing, compare, complete, read_guards, read_shown
 from hub.backups.stream import PURPOSE, Chunk, Facts, Reader, Rows
-from hub.config import BLOBS_NAME, DATABASE_NAME, GUARD_NAME, HubSettings, StoreSection, pinned_root
+from hub.config import BLOBS_NAME, DATABASE_NAME, GUARD_NAME, HubSettings, StoreSection
 from hub.migrations import NEWEST, migrate, move, revision_of
+from hub.service.entrycheck import check_codes, check_entries, check_leaves
 from hub.service.guard import Guard, GuardedHead
-from hub.service.logcheck import check_leaves, check_log, origins_of
+from hub.service.logcheck import check_log, origins_in
+from hub.service.restorerequest import REQUEST_NAME, KeptLog, RestoreRequest
 from hub.service.signingkeys import SEALED_NAME, SigningKeys, open_keys, write_public
 from hub.store import blobs, copying, restorations, trees
 from hub.store.blobfiles import BlobFiles
@@ -28,13 +32,10 @@ from hub.store.opening import open_store
 from hub.store.restorations import Restored
 from hub.store.trees import Log
 from keys.backupopening import open_backup_key, read_backup
-from keys.directory import Directory
 from keys.privatefile import remove_private, write_private
 from keys.xwing import XWingSecret
-from protocol.errors import ConfigurationError, KeystoreError, MalformedEnvelope, StoreBehind, ThroughcareError
-from protocol.receipts import Leaf, commitment
-
-_PAGE = 500
+from protocol.errors import ConfigurationError, KeystoreError, MalformedEnvelope, StoreBehind
+from protocol.limits import SIGNATURE_WINDOW
 
 
 def open_key(path: Path, passphrase: bytes) -> XWingSecret:
@@ -54,34 +55,35 @@ async def verify(source: Path, secret: XWingSecret, settings: HubSettings) -> Fo
         return await _fill(source, secret, settings, StoreSection(), folder, lambda connection, found: None)
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What has survived of what the hub signed: guard files, and files that connectors wrote."""
+
+    guards: Sequence[Path] = ()
+    witnesses: Sequence[Path] = ()
+
+
+Agree = Callable[[Standing], None]
+"""Called when all is verified and nothing is done yet; raises to leave it at that."""
+
+
 async def restore(
-    source: Path,
-    secret: XWingSecret,
-    settings: HubSettings,
-    guards: Sequence[Path],
-    now: int,
-    agree: Callable[[Standing], None],
+    source: Path, secret: XWingSecret, settings: HubSettings, evidence: Evidence, now: int, agree: Agree
 ) -> Standing:
     """Make the hub of `settings` from a backup: database, attachments and sealed keys, into an empty place.
 
-    `guards` are guard files that survived; one in the data folder is found by itself. `agree` is called when all is
-    verified and nothing is done yet, and raises to leave it at that. Raises ConfigurationError for a place that is
-    not empty or a backup of another hub, KeystoreError for one that does not open, and StoreBehind for one whose
-    logs are damaged or of another history than the guards.
+    A guard in the data folder is found by itself. Where nothing newer was signed the hub may go on; otherwise a request
+    to the authority is left in the folder, and the hub does not serve before `resume`. Raises ConfigurationError for a
+    place that is not empty or a backup of another hub, KeystoreError for one that does not open, and StoreBehind for
+    one whose logs are damaged or of another history than what has survived.
     """
     folder = settings.hub.data_dir
     _check_place(folder, settings)
-    facts = facts_of(source, secret)
-    keys, placed = _place_keys(facts, settings)
+    keys, placed = _place_keys(facts_of(source, secret), settings)
     done: list[Standing] = []
 
     def decide(connection: Connection, found: Found) -> None:
-        hold_to_keys(connection, {Log.AUDIT: keys.audit.public, Log.DIRECTORY: keys.directory.public})
-        standing = compare(connection, found, read_guards(folder, guards), settings)
-        agree(standing)
-        restored = Restored(now, found.facts.made_at, 0, found.heads[Log.DIRECTORY].size, found.heads[Log.AUDIT].size)
-        restorations.note(connection, restored)
-        done.append(standing)
+        done.append(_decide(connection, found, keys, settings, evidence, now, agree))
 
     try:
         with _draft(folder) as draft:
@@ -89,16 +91,89 @@ async def restore(
             if settings.store.url is None:
                 if (draft / BLOBS_NAME).exists():
                     (draft / BLOBS_NAME).replace(folder / BLOBS_NAME)
-                (draft / DATABASE_NAME).replace(folder / DATABASE_NAME)
+                _conclude(done[0], settings, first=lambda: (draft / DATABASE_NAME).replace(folder / DATABASE_NAME))
+            else:
+                _conclude(done[0], settings)
     except BaseException:
-        if placed:
+        if placed and not (folder / DATABASE_NAME).exists():
             remove_private(folder / SEALED_NAME)
         raise
-    guard = Guard(folder / GUARD_NAME)
-    guard.start(done[0].found.heads.values())
-    guard.close()
     write_public(settings, keys)
     return done[0]
+
+
+async def restore_in_place(settings: HubSettings, evidence: Evidence, now: int, agree: Agree) -> Standing:
+    """Take the database as it is for the backup: one that lost its newest commits, or was put back by other means.
+
+    Raises and returns what `restore` does.
+    """
+    keys = open_keys(settings)
+    store = await open_store(settings.hub.data_dir, settings.store)
+
+    def work(connection: Connection) -> Standing:
+        store.alone(connection)
+        if revision_of(connection) is None:
+            raise ConfigurationError("The database is empty. Restore a backup, or run the hub.")
+        migrate(connection)
+        heads = _heads(connection, settings)
+        made_at = trees.newest_time(connection)
+        found = _verified(connection, Facts(made_at, settings.hub.domain, NEWEST, heads, None), settings)
+        return _decide(connection, found, keys, settings, evidence, now, agree)
+
+    try:
+        standing = await store.write(work)
+    finally:
+        await store.close()
+    _conclude(standing, settings)
+    return standing
+
+
+def _decide(
+    connection: Connection,
+    found: Found,
+    keys: SigningKeys,
+    settings: HubSettings,
+    evidence: Evidence,
+    now: int,
+    agree: Agree,
+) -> Standing:
+    hold_to_keys(connection, {Log.AUDIT: keys.audit.public, Log.DIRECTORY: keys.directory.public})
+    guards = read_guards(settings.hub.data_dir, evidence.guards)
+    shown = [read_shown(path, found, keys) for path in evidence.witnesses]
+    found = complete(connection, found, shown)
+    standing = compare(connection, found, guards, shown, shared=settings.store.url is not None)
+    agree(standing)
+    if standing.certain:
+        at = max(now, standing.signed_until + SIGNATURE_WINDOW)
+        sizes = found.heads[Log.DIRECTORY].size, found.heads[Log.AUDIT].size
+        restorations.note(connection, Restored(at, found.facts.made_at, 0, *sizes))
+    return standing
+
+
+def _conclude(standing: Standing, settings: HubSettings, first: Callable[[], object] = lambda: None) -> None:
+    """Leave a guard where the hub may go on, and else the request to the authority, before the database is there."""
+    folder, found = settings.hub.data_dir, standing.found
+    if not standing.certain:
+        request = RestoreRequest(
+            domain=settings.hub.domain,
+            generation=found.directory.generation + 1,
+            backup_at=found.facts.made_at,
+            signed_until=standing.signed_until,
+            directory=_kept(standing, Log.DIRECTORY),
+            audit=_kept(standing, Log.AUDIT),
+        )
+        write_private(folder / REQUEST_NAME, request.model_dump_json(indent=2).encode() + b"\n")
+        first()
+        return
+    first()
+    guard = Guard(folder / GUARD_NAME)
+    guard.start(found.heads.values())
+    guard.close()
+
+
+def _kept(standing: Standing, log: Log) -> KeptLog:
+    head, known = standing.found.heads[log], standing.known[log]
+    return KeptLog(size=head.size, root=head.root, known_size=known.size, known_root=known.root)
 
 
 def _check_place(folder: Path, settings: HubSettings) -> None:
@@ -163,7 +238,7 @@ async def _fill(
             move(connection, facts.revision)
             _copy(connection, reader, files)
         migrate(connection)
-        found = Found(facts, _verified(connection, facts, settings))
+        found = _verified(connection, facts, settings)
         decide(connection, found)
         return found
 
@@ -200,38 +275,24 @@ def _put_chunk(connection: Connection, files: BlobFiles | None, chunk: Chunk) ->
         file.write(chunk.data)
 
 
-def _verified(connection: Connection, facts: Facts, settings: HubSettings) -> dict[Log, GuardedHead]:
-    """Check every leaf, both roots, every detail and the whole directory; return the heads."""
+def _verified(connection: Connection, facts: Facts, settings: HubSettings) -> Found:
+    """Check both logs, the whole directory and all that is stored of each entry (AUD-10); return what is there."""
     said = {head.origin: head for head in facts.heads}
     heads = {}
-    for log, origin in origins_of(settings).items():
+    for log, origin in origins_in(connection, settings.hub.domain).items():
         check_leaves(connection, log)
-        heads[log] = check_log(connection, log, origin, said.get(origin))
+        if origin not in said:
+            raise StoreBehind("The backup is not of the logs that it says it is of.")
+        heads[log] = check_log(connection, log, origin, said[origin])
         if heads[log].size != said[origin].size:
             raise StoreBehind("The backup holds more leaves than it says. Take another backup.")
-    _check_details(connection)
-    _check_directory(connection, heads[Log.DIRECTORY], settings)
-    return heads
+    directory = replay(connection, settings)
+    check_entries(connection, heads[Log.AUDIT].size, directory)
+    check_codes(connection)
+    return Found(facts, heads, directory)
 
 
-def _check_details(connection: Connection) -> None:
-    """Check that every stored detail is what its leaf commits to (AUD-1)."""
-    for index, salt, detail, leaf in trees.details(connection):
-        if Leaf.parse(leaf).commitment != commitment(salt, detail):
-            raise StoreBehind(f"What the backup says of leaf {index} is not what the leaf commits to.")
-
-
-def _check_directory(connection: Connection, head: GuardedHead, settings: HubSettings) -> None:
-    """Replay the directory from the pinned root, every signature verified."""
-    directory = Directory(pinned_root(settings), settings.hub.domain)
-    try:
-        while page := trees.leaves(connection, Log.DIRECTORY, directory.size, _PAGE):
-            for raw in page:
-                directory.apply(raw)
-    except ThroughcareError as error:
-        raise StoreBehind(
-            "The backup's directory does not begin with the pinned root, or holds a statement that is not right. Check "
-            "hub.root_fingerprint; if it is right, take another backup."
-        ) from error
-    if directory.size != head.size:
-        raise StoreBehind("The backup's directory is not whole.")
+def _heads(connection: Connection, settings: HubSettings) -> tuple[GuardedHead, ...]:
+    stored, at = trees.stored_heads(connection), trees.newest_time(connection)
+    origins = origins_in(connection, settings.hub.domain)
+    return tuple(GuardedHead(origin, *stored[log], at) for log, origin in origins.items())

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from hub.backups.standing import Found, Standing
 from hub.store.trees import Log
-from protocol.errors import StoreBehind
 from protocol.http.fields import format_time
 
 _NAMES = {Log.DIRECTORY: "directory", Log.AUDIT: "audit log"}
@@ -23,16 +22,17 @@ def transcript(standing: Standing) -> Iterator[str]:
     yield from verified(standing.found)
     for log, head in standing.found.heads.items():
         newest = standing.known[log].size
+        back = head.size - next(one.size for one in standing.found.facts.heads if one.origin == head.origin)
+        if back:
+            yield f"handed back  {_NAMES[log]}: {back} leaves that connectors hold and the backup did not"
         if newest > head.size:
-            yield f"signed since {_NAMES[log]}: leaves {head.size} to {newest - 1} are not in this backup"
+            yield f"lost         {_NAMES[log]}: leaves {head.size} to {newest - 1}, which were signed after the backup"
     if standing.certain:
         yield "The guard file shows that nothing newer was ever signed. The hub goes on where the backup ends."
-
-
-def check_possible(standing: Standing) -> None:
-    """Raise StoreBehind if something newer was signed, or nobody can tell whether it was."""
-    if standing.certain:
         return
-    if any(standing.known[log].size > head.size for log, head in standing.found.heads.items()):
-        raise StoreBehind("This hub has signed more than the backup holds. Take a newer backup.")
-    raise StoreBehind("No guard file shows whether this hub has signed more than the backup holds.")
+    if all(standing.known[log].size == head.size for log, head in standing.found.heads.items()):
+        yield "Nobody has shown more, but more may have been signed."
+    generation = standing.found.directory.generation + 1
+    yield f"The hub will begin generation {generation} of both logs, which its authority has to sign first. Then every"
+    yield "connector hands back the statements that it holds, and seals anew what it sent and nobody has opened yet."
+    yield "Enrolment codes that nobody has used end, and have to be made anew."

@@ -19,9 +19,18 @@ from hub.store.engine import Store
 from hub.store.trees import Log
 from keys.directory import Directory
 from keys.signing import Ed25519Signer, sign_head
-from protocol.errors import NotFound, StoreBehind, StoreFull, ThroughcareError, Unavailable, UntrustedKey
+from protocol.errors import (
+    NotFound,
+    PolicyDenied,
+    StoreBehind,
+    StoreFull,
+    ThroughcareError,
+    Unavailable,
+    UntrustedKey,
+)
 from protocol.limits import CLOCK_SKEW, MINUTE
 from protocol.receipts import Head
+from protocol.restoration import Restoration
 from protocol.statements import parse_statement
 
 HEAD_KEPT = MINUTE
@@ -55,14 +64,11 @@ class AppendStatement(Change[int]):
 class DirectoryLog:
     """The hub's directory. Everything here happens on the event loop; only one statement is appended at a time."""
 
-    def __init__(
-        self, store: Store, writer: Writer, directory: Directory, origin: str, key: Ed25519Signer, clock: Clock
-    ) -> None:
+    def __init__(self, store: Store, writer: Writer, directory: Directory, key: Ed25519Signer, clock: Clock) -> None:
         """`directory` is empty; `load` fills it."""
         self.directory = directory
         self._store = store
         self._writer = writer
-        self._origin = origin
         self._key = key
         self._clock = clock
         self._turn = asyncio.Lock()
@@ -146,6 +152,8 @@ class DirectoryLog:
             if known is not None:
                 return known
             statement, now = parse_statement(raw), self._clock()
+            if isinstance(statement.body.subject, Restoration):
+                raise PolicyDenied("A restore is told to the hub by its operator, before it serves.")
             if statement.body.issued > now + CLOCK_SKEW:
                 # Statements are judged by their own date, which nobody may choose ahead of time.
                 raise UntrustedKey("The statement is dated over 10 minutes ahead. Check the clock and sign it again.")
@@ -200,7 +208,7 @@ class DirectoryLog:
             head, signed = self._head
             if head.size == self.directory.size and head.at <= now < head.at + HEAD_KEPT:
                 return signed
-        head = Head(self._origin, self.directory.size, self.directory.root, now)
+        head = Head(self.directory.origin, self.directory.size, self.directory.root, now)
         signed = sign_head(head, self._key)
         self._head = (head, signed)
         return signed

@@ -27,7 +27,7 @@ from protocol.enrolment import CodeRegistration, KeyRequest
 from protocol.frames import ItemKind
 from protocol.ids import KeyId
 from protocol.limits import HASH
-from protocol.receipts import Detail, Leaf, ReceiptKind, commitment
+from protocol.receipts import Detail, Leaf, ReceiptKind, RestoredDetail, commitment
 from protocol.rows import Common, envelope_digest, header_hash, sha256
 from protocol.rows import Row as EnvelopeRow
 from protocol.tree import CompactRange, leaf_hash
@@ -79,6 +79,10 @@ def _check_entry(found: Contents, index: int, newest: int, directory: Directory)
         require(not (stored or waiting or sections), f"What is stored of entry {index}, whose receipt is gone,")
         return leaf.at
     require(commitment(row.salt, row.detail) == leaf.commitment, f"The receipt of entry {index}")
+    if index in directory.audit_starts:
+        require(not (stored or waiting or sections), f"What is stored of entry {index}, the begin of a generation,")
+        require(row.detail == _restored(index, directory), f"The begin of a generation, entry {index},")
+        return leaf.at
     detail = Detail.parse(row.detail)
     require(detail.directory_root == directory.root_at(detail.directory_size), f"The receipt of entry {index}")
     if detail.kind is ReceiptKind.EXPIRED:
@@ -90,6 +94,13 @@ def _check_entry(found: Contents, index: int, newest: int, directory: Directory)
     _check_mail(index, stored, common, waiting, sections)
     _check_claims(index, common, waiting, claims)
     return leaf.at
+
+
+def _restored(index: int, directory: Directory) -> bytes | None:
+    """Return what the leaf that began a generation at `index` commits to (GEN-2)."""
+    last = [one for one in directory.restorations if one.subject.audit.size == index][-1]
+    root = directory.root_at(last.index + 1)
+    return None if root is None else RestoredDetail(last.digest, last.index + 1, root).encode()
 
 
 def _check_notice(index: int, waiting: list[Row[Any]], directory: Directory, detail: Detail) -> None:

@@ -14,7 +14,7 @@ from hub.migrations import NEWEST, revision_of
 from hub.service.damage import NEXT, damaged, no_gap, require
 from hub.service.entrycheck import check_blob, check_codes, check_entries, check_keys, check_leaves
 from hub.service.guard import Guard, GuardedHead
-from hub.store import contents, trees
+from hub.store import contents, restorations, trees
 from hub.store.blobfiles import BlobFiles
 from hub.store.blobs import BlobKey, chunks_digest
 from hub.store.engine import Store
@@ -22,6 +22,7 @@ from hub.store.opening import open_store
 from hub.store.trees import Log
 from keys.directory import Directory
 from protocol.errors import StoreBehind, StoreFailed, ThroughcareError, Unavailable
+from protocol.generations import origin_of
 from protocol.ids import BlobId, KeyId
 from protocol.tree import CompactRange
 
@@ -63,14 +64,25 @@ def check_logs(
 ) -> dict[Log, GuardedHead]:
     """Check every log as `check_log` does; also that the guard file is of this hub."""
     if foreign := guarded.keys() - set(origins.values()):
+        domains = {origin.partition("/")[0] for origin in origins.values()}
+        if all(one.partition("/")[0] in domains for one in foreign):
+            raise StoreBehind(
+                "The guard file is of before this hub was restored from a backup. Copy the guard file of the process "
+                "that was restored into this one's data folder."
+            )
         raise StoreBehind(f"The guard file belongs to another hub: it names {len(foreign)} other logs. {NEXT}")
     return {log: check_log(connection, log, origin, guarded.get(origin)) for log, origin in origins.items()}
 
 
-def origins_of(settings: HubSettings) -> dict[Log, str]:
-    """Return the origin of each log (DIR-13)."""
-    domain = settings.hub.domain
-    return {Log.DIRECTORY: f"{domain}/directory", Log.AUDIT: f"{domain}/audit"}
+def origins_of(domain: str, generation: int = 0) -> dict[Log, str]:
+    """Return the origin of each log in a generation (DIR-13, GEN-1)."""
+    names = {Log.DIRECTORY: "directory", Log.AUDIT: "audit"}
+    return {log: origin_of(f"{domain}/{name}", generation) for log, name in names.items()}
+
+
+def origins_in(connection: Connection, domain: str) -> dict[Log, str]:
+    """Return the origin of each log in the generation that the database has come to."""
+    return origins_of(domain, len(restorations.generations(connection)))
 
 
 async def check_everything(settings: HubSettings, keys: Mapping[Log, bytes] | None = None) -> dict[str, int]:
@@ -101,7 +113,7 @@ async def check_everything(settings: HubSettings, keys: Mapping[Log, bytes] | No
 async def _check_store(
     settings: HubSettings, store: Store, guard: Guard, keys: Mapping[Log, bytes] | None
 ) -> dict[str, int]:
-    origins = origins_of(settings)
+    origins = await store.read(lambda connection: origins_in(connection, settings.hub.domain))
     broken = await store.read(contents.broken_structure)
     require(broken is None, broken or "")
     require(await store.read(revision_of) == NEWEST, "The version of the database's form, or it is of another release:")

@@ -3,7 +3,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from hub.service.receipts import Receipts
@@ -17,6 +17,7 @@ from hub.store.mailboxes import StoredItem
 from hub.store.trees import Log
 from protocol.errors import InvalidInput, ThroughcareError, Unavailable
 from protocol.frames import Item, ItemKind
+from protocol.generations import first_index, generation_at, last_index, place_of
 from protocol.ids import KeyId
 from protocol.limits import MAX_DELIVERY
 from protocol.slices import encode_slice
@@ -31,6 +32,7 @@ class AcknowledgeUpTo(Change[bool]):
     """Delete deliveries of one device up to a leaf index; the answer is whether there are more."""
 
     def __init__(self, device_id: KeyId, up_to: int) -> None:
+        """`up_to` is an index of the tree as it is stored."""
         self.device_id = device_id
         self.up_to = up_to
 
@@ -46,7 +48,16 @@ class AcknowledgeUpTo(Change[bool]):
 class Mailboxes:
     """The mailboxes of all devices; each method takes the device that asks, and shows it nothing else (HTTP-8)."""
 
-    def __init__(self, store: Store, writer: Writer, receipts: Receipts, tally: Tally) -> None:
+    def __init__(
+        self,
+        store: Store,
+        writer: Writer,
+        receipts: Receipts,
+        tally: Tally,
+        starts: Callable[[], Sequence[int]] = tuple,
+    ) -> None:
+        """`starts` gives the leaves that each generation after the first has kept: cursors are places (GEN-3)."""
+        self._starts = starts
         self._store = store
         self._writer = writer
         self._receipts = receipts
@@ -103,11 +114,12 @@ class Mailboxes:
                 event.set()
 
     async def read(self, device_id: KeyId, cursor: int, most: int) -> list[Item]:
-        """Return the items of `device_id` from leaf index `cursor` on: at most `most`, about 4 MiB."""
-        found = self._tails.read(device_id, cursor, most, MAX_DELIVERY) if self._tails is not None else None
+        """Return the items of `device_id` from the place `cursor` on: at most `most`, about 4 MiB."""
+        first = first_index(cursor, self._starts())
+        found = self._tails.read(device_id, first, most, MAX_DELIVERY) if self._tails is not None else None
         if found is None:
             found = await self._store.read(
-                lambda connection: mailboxes.page(connection, device_id, cursor, most, MAX_DELIVERY)
+                lambda connection: mailboxes.page(connection, device_id, first, most, MAX_DELIVERY)
             )
         # What is committed and not guarded yet comes a moment later: whoever waits is woken for it then (AUD-3).
         ready = [stored for stored in found if self._writer.is_guarded(stored.entry.size)]
@@ -146,20 +158,22 @@ class Mailboxes:
                 return []
 
     async def acknowledge(self, device_id: KeyId, up_to: int) -> None:
-        """Delete what `device_id` has stored durably: everything up to leaf index `up_to` (HTTP-7).
+        """Delete what `device_id` has stored durably: everything up to the place `up_to` (HTTP-7, GEN-3).
 
-        Raises InvalidInput for an index that no leaf has yet.
+        Raises InvalidInput for a place that no leaf has yet.
         """
-        while await self._writer.write(AcknowledgeUpTo(device_id, up_to)):
+        last = last_index(up_to, self._starts())
+        while await self._writer.write(AcknowledgeUpTo(device_id, last)):
             pass
         if self._tails is not None:
-            self._tails.forget(device_id, up_to)
+            self._tails.forget(device_id, last)
 
     def _item(self, stored: StoredItem) -> Item:
         receipt = self._receipts.of(stored.entry)
+        place = place_of(generation_at(self._starts(), stored.entry.index), stored.entry.index)
         parts = stored.parts
         if parts is None:
-            return Item(stored.entry.index, ItemKind.NOTICE, receipt)
+            return Item(place, ItemKind.NOTICE, receipt)
         data = encode_slice(
             common=parts.common,
             position=parts.position,
@@ -172,4 +186,4 @@ class Mailboxes:
             sender_sig=parts.sender_sig,
             receipt=receipt,
         )
-        return Item(stored.entry.index, ItemKind.SLICE, data)
+        return Item(place, ItemKind.SLICE, data)

@@ -2,9 +2,11 @@
 """Receipts, signed from committed state: the same entry always gives the same bytes (AUD-5)."""
 
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 
 from hub.store.envelopes import Entry
 from keys.signing import Ed25519Signer, sign_receipt
+from protocol.generations import generation_at, origin_of
 from protocol.receipts import ReceiptBody
 
 REMEMBERED = 4_096
@@ -14,8 +16,10 @@ REMEMBERED = 4_096
 class Receipts:
     """Makes the receipts of the audit log `origin`."""
 
-    def __init__(self, origin: str, key: Ed25519Signer) -> None:
+    def __init__(self, origin: str, key: Ed25519Signer, starts: Callable[[], Sequence[int]] = tuple) -> None:
+        """`starts` gives the leaves that each generation after the first has kept (GEN-1)."""
         self._origin = origin
+        self._starts = starts
         self._key = key
         self._made: OrderedDict[int, bytes] = OrderedDict()
 
@@ -32,7 +36,7 @@ class Receipts:
     def _body(self, entry: Entry) -> bytes:
         return ReceiptBody(
             kind=entry.kind,
-            origin=self._origin,
+            origin=origin_of(self._origin, generation_at(self._starts(), entry.index)),
             index=entry.index,
             size=entry.size,
             root=entry.root,

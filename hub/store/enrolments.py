@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from hub.store.tables import code, key_request
 from protocol.ids import CodeId
@@ -46,3 +46,9 @@ def redeem(connection: Connection, code_id: CodeId, request: StoredRequest) -> N
             "received_at": request.received_at,
         },
     )
+
+
+def void_unused(connection: Connection) -> int:
+    """Delete the codes that nobody has used as far as is known, and return how many there were (GEN-6)."""
+    used = select(key_request.c.code_id)
+    return connection.execute(delete(code).where(code.c.code_id.not_in(used))).rowcount

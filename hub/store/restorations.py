@@ -3,7 +3,7 @@
 
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, inspect, select
 
 from hub.store.tables import restoration
 
@@ -26,6 +26,8 @@ def note(connection: Connection, restored: Restored) -> None:
 
 def generations(connection: Connection) -> list[Restored]:
     """Return the restores that began a generation, in the order of their numbers."""
+    if not inspect(connection).has_table(restoration.name):
+        return []  # a database of an older version, which is only looked at
     found = select(restoration).where(restoration.c.generation > 0).order_by(restoration.c.generation)
     return [Restored(**row) for row in connection.execute(found).mappings()]
 

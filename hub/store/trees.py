@@ -8,7 +8,7 @@ from enum import IntEnum
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from hub.store.statements import Many, Query
-from hub.store.tables import detail, leaf, tree
+from hub.store.tables import leaf, tree
 from protocol.tree import EMPTY_ROOT, CompactRange, leaf_hash
 
 _CHUNK = 10_000
@@ -147,18 +147,3 @@ def hashes_from(connection: Connection, log: Log, start: int) -> Iterator[bytes]
 def leaves(connection: Connection, log: Log, start: int, most: int) -> list[bytes]:
     """Return the bytes of at most `most` leaves of `log` from index `start` on."""
     return list(connection.scalars(_LEAVES, {"which": log, "start": start, "most": most}))
-
-
-def details(connection: Connection) -> Iterator[tuple[int, bytes, bytes, bytes]]:
-    """Yield (index, salt, detail, leaf bytes) of every audit leaf of which the detail is still kept."""
-    query = (
-        select(detail.c.idx, detail.c.salt, detail.c.detail, leaf.c.bytes)
-        .join(leaf, (leaf.c.log == Log.AUDIT) & (leaf.c.idx == detail.c.idx))
-        .where(detail.c.idx >= bindparam("start"))
-        .order_by(detail.c.idx)
-        .limit(_CHUNK)
-    )
-    start = 0
-    while rows := connection.execute(query, {"start": start}).all():
-        yield from ((row.idx, row.salt, row.detail, row.bytes) for row in rows)
-        start = rows[-1].idx + 1

@@ -79,6 +79,7 @@ class Handlers:
                 directory=self.identity.directory,
                 audit=self.identity.audit,
                 limits=limits,
+                kept_statements=[one.subject.directory.size for one in self.directory.directory.restorations],
             )
         )
 

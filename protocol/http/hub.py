@@ -29,6 +29,7 @@ from protocol.errors import (
     UntrustedKey,
 )
 from protocol.frames import MAX_BATCH_BODY, MAX_INCOMING
+from protocol.generations import MAX_GENERATION
 from protocol.http.blobs import BLOB_OPERATIONS
 from protocol.http.documents import GET_DOCS, GET_OPENAPI
 from protocol.http.fields import (
@@ -80,6 +81,10 @@ class HubInfo(ResponseModel):
     directory: LogIdentity
     audit: LogIdentity
     limits: HubLimits
+    kept_statements: Annotated[
+        list[Annotated[int, Field(ge=0, le=2**53)]], Field(max_length=MAX_GENERATION, default_factory=list)
+    ]
+    """How many statements each restore of the hub has kept, to find where its logs part from those before (GEN-4)."""
 
 
 class DirectoryHead(ResponseModel):
@@ -193,6 +198,7 @@ _HUB = {
         "batch_bytes": MAX_BATCH_BODY,
         "mailbox_wait_s": MAX_WAIT_S,
     },
+    "kept_statements": [],
 }
 
 GET_HUB = Operation(
@@ -238,7 +244,7 @@ SUBMIT_STATEMENT = Operation(
     response=StatementAccepted,
     status=201,
     limit=256 * 1024,
-    errors=(MalformedEnvelope, BadSignature, UntrustedKey, Revoked, DirectoryInconsistent, StoreFull),
+    errors=(MalformedEnvelope, BadSignature, UntrustedKey, Revoked, DirectoryInconsistent, PolicyDenied, StoreFull),
     example=Example(request={"statement": "goQB"}, response={"index": 7}),
 )
 REGISTER_CODE = Operation(

@@ -5,12 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hub.backups.making import Made, make_backup
-from hub.backups.restoring import restore
+from hub.backups.restoring import Evidence, restore
+from hub.backups.resuming import Resumed, resume
 from hub.backups.standing import Standing
-from hub.backups.telling import check_possible
+from hub.service.restorerequest import read_request
 from hub.service.signingkeys import SEALED_NAME
 from keys.sealedfile import SMALL, seal_file
+from keys.signing import sign_statement
 from keys.xwing import XWingSecret
+from protocol.limits import DAY, HOUR
+from protocol.statements import Body
 from tests.hub.running import RunningHub, make_settings
 from tests.keys.world import seed
 from tests.programme import NOW, Programme
@@ -38,10 +42,35 @@ async def back_up(hub: RunningHub, target: Path) -> Made:
     return await make_backup(hub.settings, target, OFFLINE.public, hub.clock())
 
 
+def agreed(standing: Standing) -> None:
+    """Agree to whatever the restore will do."""
+
+
 async def restore_at(
-    folder: Path, programme: Programme, source: Path, *guards: Path, now: int = NOW, more: Sequence[str] = ()
+    folder: Path,
+    programme: Programme,
+    source: Path,
+    *guards: Path,
+    witnesses: Sequence[Path] = (),
+    now: int = NOW,
+    more: Sequence[str] = (),
 ) -> Standing:
-    """Restore into the new folder `folder`, where nothing newer was signed."""
+    """Restore into the new folder `folder`."""
     passphrase_in(folder)
     settings = make_settings(folder, programme, *more)
-    return await restore(source, OFFLINE, settings, guards, now, check_possible)
+    return await restore(source, OFFLINE, settings, Evidence(guards, witnesses), now, agreed)
+
+
+def signed_by_authority(folder: Path, programme: Programme, *, approvers: int = 2, now: int | None = None) -> bytes:
+    """Return the statement that answers the request in `folder`."""
+    at = programme.now if now is None else now
+    body = Body(at, at - HOUR, at + DAY, read_request(folder).subject())
+    return sign_statement(body, programme.approvers[:approvers])
+
+
+async def resume_at(
+    folder: Path, programme: Programme, *, now: int = NOW, more: Sequence[str] = (), statement: bytes | None = None
+) -> Resumed:
+    """Have the authority answer the request in `folder`, and begin the new generation."""
+    raw = statement or signed_by_authority(folder, programme)
+    return await resume(make_settings(folder, programme, *more), raw, now)

@@ -23,10 +23,10 @@ from keys.backupopening import make_backup_key
 from keys.sealedfile import SMALL
 from keys.xwing import XWingSecret
 from protocol.errors import ConfigurationError, Conflict, KeystoreError, StoreBehind, Unavailable
-from protocol.limits import SECOND
+from protocol.limits import MINUTE, SECOND
 from tests.hub import backups, blobs
 from tests.hub.backups import OFFLINE, back_up, restore_at, seal_keys
-from tests.hub.running import RunningHub, make_settings, settings_text
+from tests.hub.running import RunningHub, TestClock, make_settings, settings_text
 from tests.programme import NOW, Programme
 
 CONTENT = os.urandom(3 << 20)
@@ -118,7 +118,8 @@ async def test_bak_4_a_hub_goes_on_from_a_backup_when_the_guard_shows_that_nothi
     standing = await restore_at(folder, stopped.hub.programme, stopped.file, now=NOW)
     assert standing.certain
     assert Guard(folder / "hub.guard").path.exists()
-    async with RunningHub(folder, stopped.hub.programme) as hub:
+    later = TestClock(NOW + MINUTE)
+    async with RunningHub(folder, stopped.hub.programme, later) as hub:
         device = hub.device(stopped.prison)
         # The same bytes get the same receipts, also from a machine that was never told of them.
         assert {data: await device.submit(data) for data in before} == before
@@ -129,31 +130,16 @@ async def test_bak_4_a_hub_goes_on_from_a_backup_when_the_guard_shows_that_nothi
             read += await blobs.read_chunk(office, stopped.named.envelope_id, stopped.blob.id, len(read))
         assert read == stopped.blob.data
         assert await hub.leaves() == 3
-    async with RunningHub(folder, stopped.hub.programme) as hub:
+    async with RunningHub(folder, stopped.hub.programme, later) as hub:
         assert await hub.leaves() == 3
-
-
-async def test_bak_5_a_backup_older_than_the_guard_is_not_gone_on_with(stopped: Filled) -> None:
-    async with RunningHub(stopped.hub.folder, stopped.hub.programme) as hub:
-        stopped.hub = hub
-        await stopped.submit(1)
-    folder = stopped.folder / "new"
-    with pytest.raises(StoreBehind, match="signed more than the backup"):
-        await restore_at(folder, hub.programme, stopped.file, stopped.hub.folder / "hub.guard")
-    assert [path.name for path in folder.iterdir()] == ["passphrase"]
-
-
-async def test_bak_5_without_a_guard_nobody_knows_and_the_backup_is_not_gone_on_with(stopped: Filled) -> None:
-    with pytest.raises(StoreBehind, match="No guard file shows"):
-        await restore_at(stopped.folder / "new", stopped.hub.programme, stopped.file)
 
 
 async def test_bak_5_an_older_guard_beside_the_newest_is_checked_too(stopped: Filled) -> None:
     old, guard = stopped.folder / "old.guard", stopped.hub.folder / "hub.guard"
     whole = Guard(guard)
     whole.read()
-    head = whole.heads[_AUDIT]
-    old.write_bytes(type(head)(_AUDIT, 1, bytes(32), head.at).line())
+    head, other = whole.heads[_AUDIT], whole.heads["hub.example/directory"]
+    old.write_bytes(type(head)(_AUDIT, 1, bytes(32), head.at).line() + other.line())
     with pytest.raises(StoreBehind, match="not those that the guard file knows"):
         await restore_at(stopped.folder / "new", stopped.hub.programme, stopped.file, guard, old)
     old.write_bytes(b"nothing\n")
@@ -216,7 +202,7 @@ async def test_att_6_an_attachment_collected_while_the_backup_was_made_is_left_o
     await back_up(stopped.hub, target)
     folder = stopped.folder / "new"
     await restore_at(folder, stopped.hub.programme, target, stopped.hub.folder / "hub.guard")
-    async with RunningHub(folder, stopped.hub.programme) as hub:
+    async with RunningHub(folder, stopped.hub.programme, TestClock(NOW + MINUTE)) as hub:
         assert await hub.hub.store.read(stored_blobs.received) == []
         assert len(await hub.device(stopped.office).items()) == 3
 
@@ -226,10 +212,11 @@ async def test_http_14_what_was_signed_before_the_restore_is_not_accepted_again(
     restored_at = NOW + 30 * SECOND
     await restore_at(folder, stopped.hub.programme, stopped.file, stopped.hub.folder / "hub.guard", now=restored_at)
     async with RunningHub(folder, stopped.hub.programme) as hub:
-        # A request that somebody recorded before the machine was lost: young enough, its nonce forgotten.
-        with pytest.raises(Unavailable):
-            await hub.device(stopped.office).acknowledge(2)
-        hub.clock.advance(30 * SECOND)
+        # A request that somebody recorded before the machine was lost, signed by a clock that was a minute ahead.
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                await hub.device(stopped.office).acknowledge(2)
+            hub.clock.advance(30 * SECOND)
         await hub.device(stopped.office).acknowledge(2)
         assert await hub.device(stopped.office).items() == ()
 
@@ -253,8 +240,6 @@ def test_bak_5_an_operator_reads_what_will_happen_and_types_the_domain(stopped: 
     checked = run(main, ["restore", *common, "--verify"])
     assert checked.exit_code == 0, checked.output
     assert "audit log    3 leaves, all sound" in checked.output
-    refused = run(main, ["restore", *common])
-    assert refused.exit_code == 8
     common += ["--guard", str(stopped.hub.folder / "hub.guard")]
     wrong = run(main, ["restore", *common], input="hub.exmple\n")
     assert wrong.exit_code == 3

@@ -9,6 +9,8 @@ from keys.signing import DeviceSigner, Ed25519Signer, HybridSigner, sign_head, s
 from keys.xwing import XWingSecret
 from protocol.limits import AGENCY_LIFE, PREKEY_EPOCH_STEP, STATEMENT_LAG
 from protocol.receipts import Head, encode_signed, parse_head
+from protocol.restoration import Kept, Restoration
+from protocol.rows import sha256
 from protocol.statements import (
     Body,
     Device,
@@ -125,7 +127,15 @@ def build(recording: Recording, log: VectorLog) -> list[Document]:
         body(log.prison.device_subject(), issued=NOW, life=90 * DAY),
         [log.prison.identity],
     )
-    statements = {**log.raw, "prison device revocation": revocation, "prison device renewal": renewal}
+    kept = Kept(log.directory.size, log.directory.root, log.directory.size, log.directory.root)
+    audit = Kept(40, sha256(b"kept"), 47, sha256(b"known"))
+    restoration = body(Restoration(DOMAIN, 1, kept, audit), issued=NOW)
+    statements = {
+        **log.raw,
+        "prison device revocation": revocation,
+        "prison device renewal": renewal,
+        "restoration": _keep(recording, "restoration", restoration, APPROVERS[:2]),
+    }
     return [_statements(statements), _log(recording, log, revocation, renewal), _heads(log)]
 
 
@@ -144,12 +154,13 @@ def _statements(statements: dict[str, bytes]) -> Document:
         "prison delegation",
         "prison prekey",
         "prison device revocation",
+        "restoration",
     ):
         broken += _broken_statement(name, statements[name])
     return document(
         "statement",
         "Statements of each kind. `value` has the body with its kind's subject, the body's SHA-256 and the signers.",
-        "DIR-1 CBOR-7",
+        "DIR-1 GEN-2 CBOR-7",
         good=cases,
         bad=broken,
     )

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`throughcare authority restore`: approvers sign what a hub kept when it was restored, after reading what it lost."""
+
+from pathlib import Path
+
+import click
+
+from connectors.authority.restoring import KeptLog, read_restore_facts, sign_restoration
+from connectors.cli.authority import APPROVER, FOLDER, KEY_FILE, PASSPHRASE_FILE, open_approver, opened
+from connectors.cli.voice import Voice, speaks
+from connectors.enrolment.visit import now_ms
+from protocol.http.fields import format_time
+
+
+@click.command()
+@FOLDER
+@click.option(
+    "--request",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="The restore-request.json that the hub's operator brought.",
+)
+@APPROVER
+@KEY_FILE
+@PASSPHRASE_FILE
+@speaks
+def restore(
+    folder: Path, request: Path, approver: int, key_file: Path | None, passphrase_file: Path | None, voice: Voice
+) -> None:
+    """Sign what a hub kept when it was restored from a backup.
+
+    The hub's own key cannot rewrite its history; with this it may go on, and every connector learns of it. Make sure
+    that the operator asks for it, and that the old hub is stopped for good.
+    """
+    office = opened(folder)
+    facts = read_restore_facts(request)
+    made = format_time(facts.backup_at)
+    voice.say(
+        f"{facts.domain} was restored from a backup of {made}, and begins generation {facts.generation}.\n"
+        f"directory  {_told(facts.directory)}\naudit log  {_told(facts.audit)}"
+    )
+    signer = open_approver(office, approver, key_file, passphrase_file)
+    path, lacking = sign_restoration(office, facts, signer, now_ms())
+    line = f"Signed; {lacking} more approver must sign." if lacking else f"{path} is complete."
+    voice.data({"statement": str(path), "signatures_lacking": lacking}, [line])
+    if not lacking:
+        voice.say("Give it to the hub's operator.\nnext:  throughcare-hub resume --config FILE --statement FILE")
+
+
+def _told(log: KeptLog) -> str:
+    if log.known_size == log.size:
+        return f"keeps {log.size} leaves; nobody has shown more"
+    return f"keeps {log.size} leaves; {log.known_size - log.size} that were signed are lost"

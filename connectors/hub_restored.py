@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Following a hub that was restored from a backup: its directory goes on from what was kept (GEN-4).
+
+The hub's word decides nothing here. A later generation is believed only when the statement that follows what was kept
+is the authority's restoration of it; what this connector holds beyond is handed back to the hub, before anything of it
+is let go here.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from connectors.logs import Log
+from keys.directory import Directory
+from protocol.errors import DirectoryError, DirectoryInconsistent, EnvelopeError, PolicyDenied
+from protocol.http.hub import HubInfo
+from protocol.restoration import Restoration
+from protocol.statements import parse_statement
+
+
+class StatementTaker(Protocol):
+    """Who takes statements: the hub."""
+
+    async def submit_statement(self, statement: bytes) -> int:
+        """Append a statement and return its index."""
+
+
+def kept_of(info: HubInfo, known: int, size: int) -> int:
+    """Return how many of `size` statements the first restore that is unknown here kept, as the hub says it.
+
+    `known` generations are known already. Raises `DirectoryInconsistent` if the hub does not say.
+    """
+    if len(info.kept_statements) <= known:
+        raise DirectoryInconsistent("The hub's head is of a generation that the hub itself does not speak of.")
+    return min(info.kept_statements[known], size)
+
+
+def check_restored(directory: Directory, known: int, generation: int, kept: int | None) -> None:
+    """Raise `DirectoryInconsistent` unless `directory` came to `generation` by restorations that the authority signed.
+
+    With `kept` the first of those unknown so far must follow that statement at once: otherwise the hub would have put
+    others in the place of some that this connector holds.
+    """
+    if directory.generation != generation:
+        raise DirectoryInconsistent("The hub began a generation of its logs without its authority's word.")
+    if kept is not None and directory.restorations[known].index != kept:
+        raise DirectoryInconsistent("The hub left out statements that the restore had kept.")
+
+
+def check_minimum(directory: Directory, minimum: int) -> None:
+    """Raise `DirectoryInconsistent` for a directory smaller than enrolment pinned (ENR-1).
+
+    Sizes that a restore lost cannot be compared with those after it.
+    """
+    lost = any(
+        one.subject.directory.size < minimum <= one.subject.directory.known_size for one in directory.restorations
+    )
+    if directory.size < minimum and not lost:
+        raise DirectoryInconsistent("The hub shows an older directory than it showed before.")
+
+
+async def hand_back(hub: StatementTaker, directory: Directory, lost: Sequence[bytes], log: Log) -> int:
+    """Give the hub every statement of `lost` that its restored directory lacks, in their order; return how many.
+
+    One that is refused now is told and left: it does not count in this directory any more. Raises `HubUnreachable` and
+    the like; then nothing was let go here, and all is done again.
+    """
+    handed = 0
+    for raw in lost:
+        if isinstance(parse_statement(raw).body.subject, Restoration) or directory.index_of(raw) is not None:
+            continue
+        try:
+            await hub.submit_statement(raw)
+            handed += 1
+        except (DirectoryError, EnvelopeError, PolicyDenied) as error:
+            log.event("statement-refused", code=error.code)
+    log.event("hub-restored", count=handed, size=directory.size)
+    return handed

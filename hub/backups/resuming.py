@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Going on after a restore that lost something: a new generation of both logs, by the authority's word (GEN-2).
+
+In one transaction the statement becomes the directory's next leaf, and the audit log gets a leaf that commits to it;
+then the guard is written, and only then may the hub sign again. Typed again after a crash it finishes what was begun.
+"""
+
+import secrets
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from hub.backups.replaying import replay
+from hub.config import GUARD_NAME, HubSettings
+from hub.service.guard import Guard, GuardedHead
+from hub.service.logcheck import origins_in
+from hub.service.restorerequest import REQUEST_NAME, RestoreRequest, read_request
+from hub.service.signingkeys import open_keys, write_public
+from hub.store import enrolments, envelopes, restorations, trees
+from hub.store.envelopes import Entry
+from hub.store.opening import open_store
+from hub.store.restorations import Restored
+from hub.store.trees import Log
+from keys.directory import Directory
+from keys.privatefile import remove_private
+from protocol.errors import ConfigurationError, MalformedEnvelope, StoreBehind
+from protocol.ids import ID_SIZE
+from protocol.limits import SIGNATURE_WINDOW
+from protocol.receipts import SALT_SIZE, Leaf, RestoredDetail, commitment
+from protocol.statements import UnverifiedStatement, parse_statement
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The generation that began, and how many enrolment codes nobody had used and nobody can use any more."""
+
+    generation: int
+    voided_codes: int
+
+
+async def resume(settings: HubSettings, raw: bytes, now: int) -> Resumed:
+    """Begin the new generation with the authority's statement `raw`; then the hub may be run.
+
+    Raises ConfigurationError for a statement of something else or when no restore waits, UntrustedKey or
+    BadSignature for one that the authority did not sign, and StoreBehind for a database that is not the restored one.
+    """
+    folder = settings.hub.data_dir
+    request = read_request(folder)
+    statement = _fitting(raw, request)
+    keys = open_keys(settings)
+    store = await open_store(folder, settings.store)
+
+    def work(connection: Connection) -> tuple[int, list[GuardedHead]]:
+        store.alone(connection)
+        directory = replay(connection, settings)
+        voided = 0
+        if directory.index_of(raw) is None:
+            voided = _begin(connection, directory, statement, request, now)
+        heads = trees.stored_heads(connection)
+        origins = origins_in(connection, settings.hub.domain)
+        return voided, [GuardedHead(origin, *heads[log], now) for log, origin in origins.items()]
+
+    try:
+        voided, heads = await store.write(work)
+    finally:
+        await store.close()
+    guard = Guard(folder / GUARD_NAME)
+    guard.start(heads)
+    guard.close()
+    remove_private(folder / REQUEST_NAME)
+    write_public(settings, keys)
+    return Resumed(request.generation, voided)
+
+
+def _fitting(raw: bytes, request: RestoreRequest) -> UnverifiedStatement:
+    try:
+        statement = parse_statement(raw)
+    except MalformedEnvelope:
+        raise ConfigurationError("The file is no statement of the authority.") from None
+    if statement.body.subject != request.subject():
+        raise ConfigurationError("The statement answers another request than the one that waits in the data folder.")
+    return statement
+
+
+def _begin(
+    connection: Connection, directory: Directory, statement: UnverifiedStatement, request: RestoreRequest, now: int
+) -> int:
+    both = trees.load_trees(connection)
+    kept = {Log.DIRECTORY: request.directory, Log.AUDIT: request.audit}
+    if any((both[log].state.size, both[log].state.root) != (one.size, one.root) for log, one in kept.items()):
+        raise StoreBehind("The database is not the one that was restored. Restore the backup again.")
+    directory.apply(statement.raw)
+    # The log's time goes on behind all that is known to be signed, and no signature from before counts (HTTP-14).
+    at = max(now, request.signed_until + SIGNATURE_WINDOW)
+    detail = RestoredDetail(statement.digest, directory.size, directory.root).encode()
+    salt = secrets.token_bytes(SALT_SIZE)
+    leaf = Leaf(at, commitment(salt, detail), secrets.token_bytes(ID_SIZE)).encode()
+    index = both[Log.AUDIT].state.size
+    rows = []
+    for log, data in ((Log.DIRECTORY, statement.raw), (Log.AUDIT, leaf)):
+        rows.append(trees.leaf_row(log, both[log].state.size, data))
+        both[log].state.append(rows[-1]["hash"])  # type: ignore[arg-type] # a row's values are objects
+        both[log].at = at
+    trees.append_leaves(connection, rows)
+    trees.save_trees(connection, list(both.values()))
+    tree = both[Log.AUDIT].state
+    entry = Entry(index, leaf, salt, detail, tree.size, tree.root)
+    envelopes.NEW_DETAILS.run(connection, [entry.row()])
+    restorations.note(
+        connection, Restored(at, request.backup_at, request.generation, request.directory.size, request.audit.size)
+    )
+    return enrolments.void_unused(connection)

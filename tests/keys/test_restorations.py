@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Only the authority says that a hub was restored, of this directory and of no other, each generation once."""
+
+from dataclasses import replace
+
+import pytest
+
+from keys.directory import Directory
+from keys.signing import Ed25519Signer, sign_head, sign_receipt, sign_statement
+from keys.verifying import head_generation, verify_receipt
+from protocol.address import DeskAddress
+from protocol.errors import BadSignature, DirectoryInconsistent, DirectoryStale, UntrustedKey
+from protocol.ids import EnvelopeId
+from protocol.limits import DAY
+from protocol.receipts import Detail, Head, Leaf, ReceiptBody, ReceiptKind, commitment
+from protocol.restoration import Kept, Restoration
+from protocol.statements import Body
+from tests.keys.world import seed
+from tests.programme import NOW, Programme, make_programme
+
+AUDIT = Kept(40, b"a" * 32, 47, b"b" * 32)
+
+
+@pytest.fixture
+def programme() -> Programme:
+    return make_programme()
+
+
+def subject(programme: Programme, generation: int = 1, audit: Kept = AUDIT) -> Restoration:
+    directory = programme.directory
+    kept = Kept(directory.size, directory.root, directory.size + 2, b"c" * 32)
+    return Restoration(programme.domain, generation, kept, audit)
+
+
+def signed(programme: Programme, one: Restoration, approvers: int = 2) -> bytes:
+    return sign_statement(Body(NOW, NOW - DAY, NOW + DAY, one), programme.approvers[:approvers])
+
+
+def test_gen_2_two_approvers_begin_a_generation(programme: Programme) -> None:
+    size = programme.directory.size
+    programme.add(signed(programme, subject(programme)))
+    directory = programme.directory
+    assert (directory.generation, directory.audit_starts, directory.origin) == (1, (40,), "hub.example/directory/1")
+    assert directory.restorations[0].index == size
+    programme.add_prekey(programme.members["gora-prison"], epoch=2)
+    programme.add(signed(programme, subject(programme, 2, Kept(45, b"d" * 32, 45, b"d" * 32))))
+    assert programme.directory.audit_starts == (40, 45)
+    again = Directory(programme.fingerprint, programme.domain)
+    for raw in programme.statements:
+        again.apply(raw, verified=True)
+    assert again.root == programme.directory.root
+
+
+def test_gen_2_no_other_says_so(programme: Programme) -> None:
+    one = subject(programme)
+    body = Body(NOW, NOW - DAY, NOW + DAY, one)
+    prison = programme.members["gora-prison"]
+    for signers in (programme.approvers[:1], programme.root_persons[:2], [prison.identity], [prison.device]):
+        with pytest.raises(UntrustedKey):
+            programme.add(sign_statement(body, signers))
+    raw = bytearray(signed(programme, one))
+    raw[-1] ^= 1
+    with pytest.raises(BadSignature):
+        programme.add(bytes(raw))
+    assert programme.directory.generation == 0
+
+
+def test_gen_2_what_was_kept_must_be_what_is_there(programme: Programme) -> None:
+    right = subject(programme)
+    for wrong in (
+        replace(right, domain="other.example"),
+        replace(right, generation=2),
+        replace(right, directory=replace(right.directory, root=b"x" * 32)),
+        replace(right, directory=replace(right.directory, size=right.directory.size - 1)),
+    ):
+        with pytest.raises(UntrustedKey):
+            programme.add(signed(programme, wrong))
+    programme.add(signed(programme, right))
+    # A later restore cannot go back behind what an earlier one kept, nor can a statement count twice.
+    with pytest.raises(UntrustedKey):
+        programme.add(signed(programme, subject(programme, 2, Kept(39, b"e" * 32, 39, b"e" * 32))))
+    with pytest.raises(UntrustedKey):
+        programme.add(signed(programme, right))
+
+
+DESK = DeskAddress("intake.a@hub.example")
+KEY = Ed25519Signer.from_seed(seed("audit log"))
+
+
+def receipt(origin: str, index: int) -> bytes:
+    detail = Detail(ReceiptKind.ACCEPTED, EnvelopeId(bytes(16)), bytes(32), DESK, 1, bytes(32))
+    encoded = detail.encode()
+    leaf = Leaf(NOW, commitment(bytes(32), encoded), bytes(16)).encode()
+    body = ReceiptBody(ReceiptKind.ACCEPTED, origin, index, index + 1, bytes(32), leaf, bytes(32), encoded)
+    return sign_receipt(body.encode(), KEY)
+
+
+def test_gen_4_a_receipt_counts_for_the_leaves_that_its_generation_has_kept() -> None:
+    base, key = "hub.example/audit", KEY.public
+    assert verify_receipt(receipt(base, 39), base, key, (40,)).place == 39
+    assert verify_receipt(receipt(f"{base}/1", 40), base, key, (40,)).place == (1 << 40) + 40
+    for lost in (receipt(base, 40), receipt(base, 46), receipt(f"{base}/1", 39)):
+        with pytest.raises(BadSignature):
+            verify_receipt(lost, base, key, (40,))
+    with pytest.raises(DirectoryStale):
+        verify_receipt(receipt(f"{base}/1", 40), base, key)
+    with pytest.raises(BadSignature):
+        verify_receipt(receipt("other.example/audit/1", 40), base, key, (40,))
+    with pytest.raises(DirectoryInconsistent):
+        head_generation(sign_head(Head("hub.example/directory/1", 1, bytes(32), NOW), KEY), base)
