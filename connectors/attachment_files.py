@@ -5,18 +5,20 @@ Nothing is ever written in clear: what is checked is opened in memory, a piece a
 """
 
 import os
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
 from keys.blobopening import BlobOpener
-from protocol.errors import CannotOpen
+from protocol.errors import CannotOpen, KeystoreError
 from protocol.sections import Attachment
 
 FOLDER: Final = "attachments"
 PIECE: Final = 1 << 20
 
 _PART: Final = ".part"
+_NAME: Final = re.compile("[a-z0-9-]+")
 
 
 class AttachmentFiles:
@@ -50,6 +52,18 @@ class AttachmentFiles:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def finished(self) -> Iterator[tuple[str, Path]]:
+        """Yield the name and path of every finished file, for a backup."""
+        if self._folder.is_dir():
+            yield from ((path.name, path) for path in sorted(self._folder.iterdir()) if path.suffix != _PART)
+
+    def place_for(self, name: str) -> Path:
+        """Return where a finished file of that name belongs; `KeystoreError` for a name that none of ours has."""
+        if _NAME.fullmatch(name) is None:
+            raise KeystoreError("The backup names a file that no connector has.")
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        return self._folder / name
 
     def discard(self, name: str) -> None:
         """Delete a file, finished or not."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Backups of a connector, and an agency's new device made from one when its machine is lost.
 
-A backup holds the database, the enrolment, the storage key and the agency's identity. It never holds a device key
-or the seed of a prekey (BAK-3): the first would let two machines be one device, the second would keep what its
-destruction is to close (DIR-9). So a restored agency gets a new device, and the senders seal anew for it what was
+A backup holds the database, attachments, the enrolment, the storage key and the agency's identity. It never holds a
+device key or the seed of a prekey (BAK-3): the first would let two machines be one device, the second would keep what
+its destruction is to close (DIR-9). So a restored agency gets a new device, and the senders seal anew for it what was
 under way to the old one (SEQ-4); what this agency had under way itself is sealed anew by the new device.
 """
 
@@ -20,6 +20,8 @@ from typing import Final
 from pydantic import ValidationError
 
 from connectors import installation as places
+from connectors.attachment_files import AttachmentFiles
+from connectors.backup_files import END, FileStream, write_file
 from connectors.backup_record import note_backup
 from connectors.enrolment.pins import Pins, check_hub, replay
 from connectors.hub_client import HubClient
@@ -27,9 +29,10 @@ from connectors.installation import Enrolment, Installation
 from connectors.store import attempts, prekeys, recipients
 from connectors.store.engine import DATABASE_FILE, Store
 from connectors.vault import Vault
-from keys.backupfile import CHUNK, BackupWriter
+from keys.backupfile import BackupWriter
 from keys.backupopening import read_backup
 from keys.keystore import Keystore
+from keys.privatefile import new_private_file
 from keys.sealedfile import CONNECTOR, KdfParams
 from keys.signing import DeviceSigner, HybridSigner, device_proof, sign_statement
 from keys.xwing import XWingSecret
@@ -41,7 +44,7 @@ from protocol.shapes import as_bytes, as_int, as_map
 from protocol.statements import Body, Device, Revocation
 
 PURPOSE: Final = "connector"
-_VERSION: Final = 1
+_VERSION: Final = 2
 _MAX_FACTS: Final = 512 * 1024
 _SIZE: Final = 4
 
@@ -61,8 +64,6 @@ def make_backup(data_dir: Path, installation: Installation, target: Path, public
 
     Raises `Conflict` if the file exists and `ConfigurationError` if there is no store yet; then nothing is written.
     """
-    if target.exists():
-        raise Conflict("There is a file of that name already; backups are never overwritten.")
     if not (data_dir / DATABASE_FILE).exists():
         raise ConfigurationError("There is no store yet to make a backup of. Run the connector first.")
     keystore = installation.keystore
@@ -76,22 +77,16 @@ def make_backup(data_dir: Path, installation: Installation, target: Path, public
             5: installation.storage_key,
         }
     )
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-    with _copied(data_dir) as database:
-        try:
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                writer = BackupWriter(file, public, PURPOSE)
-                writer.write(len(facts).to_bytes(_SIZE, "big") + facts)
-                with database.open("rb") as source:
-                    while piece := source.read(CHUNK):
-                        writer.write(piece)
-                writer.close()
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(target)
-            note_backup(data_dir, now)
-        finally:
-            draft.unlink(missing_ok=True)
+    with new_private_file(target) as file, _copied(data_dir) as database:
+        writer = BackupWriter(file, public, PURPOSE)
+        writer.write(len(facts).to_bytes(_SIZE, "big") + facts)
+        write_file(writer.write, "", database)
+        # The database first: an attachment that comes meanwhile is in no row of it, and swept after a restore.
+        for name, path in AttachmentFiles(data_dir).finished():
+            write_file(writer.write, name, path)
+        writer.write(END)
+        writer.close()
+    note_backup(data_dir, now)
 
 
 @contextmanager
@@ -110,30 +105,24 @@ def _copied(data_dir: Path) -> Iterator[Path]:
 
 
 def open_backup(source: Path, secret: XWingSecret, folder: Path) -> Opened:
-    """Open a backup: its database goes into `folder`, the rest is returned.
+    """Open a backup: its database and attachments go into `folder`, the rest is returned.
 
     Raises `KeystoreError` if it was made for another key or is damaged anywhere; `folder` is worthless then (BAK-2).
     """
-    head, facts = b"", b""
-    database = folder / DATABASE_FILE
-    with (
-        source.open("rb") as file,
-        os.fdopen(os.open(database, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target,
-    ):
-        for piece in read_backup(file, secret, PURPOSE):
-            if facts:
-                target.write(piece)
-                continue
-            head += piece
-            end = _SIZE + int.from_bytes(head[:_SIZE], "big")
-            if end > _MAX_FACTS:
-                raise KeystoreError("The backup is not one of a connector.")
-            if len(head) > max(end, _SIZE):
-                facts = head[_SIZE:end]
-                target.write(head[end:])
-        target.flush()
-        os.fsync(target.fileno())
-    return _opened(facts)
+    with source.open("rb") as file:
+        stream = FileStream(read_backup(file, secret, PURPOSE))
+        size = int.from_bytes(stream.take(_SIZE), "big")
+        if size > _MAX_FACTS:
+            raise KeystoreError("The backup is not one of a connector.")
+        opened = _opened(stream.take(size))
+        if stream.next_file() != "":
+            raise KeystoreError("The backup is not one of a connector.")
+        stream.copy_to(folder / DATABASE_FILE)
+        attachments = AttachmentFiles(folder)
+        while (name := stream.next_file()) is not None:
+            stream.copy_to(attachments.place_for(name))
+        stream.end()
+    return opened
 
 
 def _opened(raw: bytes) -> Opened:

@@ -35,6 +35,8 @@ def _told() -> Iterator[None]:
     """Turn an error into one sentence on stderr and the exit code for its kind."""
     try:
         yield
+    except click.Abort:
+        raise  # the operator has thought better of it, at a question
     except Exception as error:  # noqa: BLE001 - the last place to tell of it, whatever it is
         sys.exit(report(error))
 
@@ -142,7 +144,7 @@ def doctor(path: Path, as_json: bool) -> None:
         sys.exit(diagnosis.exit_code(found))
 
 
-@main.command()
+@main.command(short_help="Write a sealed backup, also while it runs.")
 @click.argument("target", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
 @config_option
 @click.option("--public-key", required=True, type=_FILE, help="The backup.pub that `throughcare backup-key` made.")
@@ -161,7 +163,7 @@ def backup(target: Path, path: Path, public_key: Path) -> None:
         click.echo(f"{target}: {made.bytes} bytes", err=True)
 
 
-@main.command()
+@main.command(short_help="Make the hub anew from a backup.")
 @click.argument(
     "source", metavar="[FILE]", required=False, type=click.Path(path_type=Path, dir_okay=False, exists=True)
 )
@@ -225,7 +227,7 @@ def restore(
             )
 
 
-@main.command()
+@main.command(short_help="Go on after a restore that lost something.")
 @config_option
 @click.option("--statement", required=True, type=_FILE, help="What `throughcare authority restore` wrote.")
 def resume(path: Path, statement: Path) -> None:

@@ -207,7 +207,7 @@ async def test_att_6_an_attachment_collected_while_the_backup_was_made_is_left_o
         assert len(await hub.device(stopped.office).items()) == 3
 
 
-async def test_http_14_what_was_signed_before_the_restore_is_not_accepted_again(stopped: Filled) -> None:
+async def test_http_17_what_was_signed_before_the_restore_is_not_accepted_again(stopped: Filled) -> None:
     folder = stopped.folder / "new"
     restored_at = NOW + 30 * SECOND
     await restore_at(folder, stopped.hub.programme, stopped.file, stopped.hub.folder / "hub.guard", now=restored_at)

@@ -16,7 +16,7 @@ from connectors.installation import AGENCY_ED25519, AGENCY_MLDSA65, KEYSTORE_FOL
 from connectors.store.engine import DATABASE_FILE
 from connectors.timing import system_clock
 from hub.cli import main as hub_main
-from keys.backupfile import make_backup_key
+from keys.backupopening import make_backup_key
 from keys.keystore import Keystore
 from keys.sealedfile import SMALL
 from protocol.http import reaching
