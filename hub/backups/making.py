@@ -5,17 +5,16 @@ Nothing but the sealed file is ever written, and memory stays bounded. A hub tha
 its write-ahead log grows until the backup is done.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from sqlalchemy import Connection
 
 from hub.backups.stream import END, PURPOSE, Chunk, Facts, encode_chunk, framed, write_rows
 from hub.config import BLOBS_NAME, DATABASE_NAME, GUARD_NAME, HubSettings
 from hub.migrations import NEWEST, revision_of
+from hub.service.backuprecord import note_backup
 from hub.service.guard import Guard
 from hub.service.logcheck import check_logs, origins_in
 from hub.service.signingkeys import SEALED_NAME
@@ -23,13 +22,11 @@ from hub.store import blobs, copying
 from hub.store.blobfiles import BlobFiles
 from hub.store.opening import look
 from keys.backupfile import BackupWriter
-from keys.privatefile import new_private_file, read_private, write_private
+from keys.privatefile import new_private_file, read_private
 from protocol.blobs import chunk_size
 from protocol.errors import ConfigurationError
 from protocol.limits import BLOB_CHUNK
 
-LAST_BACKUP_NAME: Final = "last-backup.json"
-"""When the newest backup was made, for metrics: `{"made_at": ms UTC, "bytes": …, "audit_size": …}`."""
 _MAX_SEALED = 64 * 1024
 
 
@@ -74,8 +71,7 @@ async def make_backup(settings: HubSettings, target: Path, public: bytes, now: i
         writer.close()
         size = file.tell()
     made = Made(now, {head.origin: head.size for head in facts.heads}, size)
-    said = {"made_at": made.made_at, "bytes": made.bytes, "audit_size": facts.heads[-1].size}
-    write_private(folder / LAST_BACKUP_NAME, json.dumps(said).encode() + b"\n")
+    note_backup(folder, made_at=now, size=made.bytes, audit_size=facts.heads[-1].size)
     return made
 
 

@@ -90,7 +90,7 @@ def _begin(
     if any((both[log].state.size, both[log].state.root) != (one.size, one.root) for log, one in kept.items()):
         raise StoreBehind("The database is not the one that was restored. Restore the backup again.")
     directory.apply(statement.raw)
-    # The log's time goes on behind all that is known to be signed, and no signature from before counts (HTTP-17).
+    # The log's time goes on behind all that is known to be signed, and no signature from before counts (BAK-6).
     at = max(now, request.signed_until + SIGNATURE_WINDOW)
     detail = RestoredDetail(statement.digest, directory.size, directory.root).encode()
     salt = secrets.token_bytes(SALT_SIZE)

@@ -15,7 +15,7 @@ from protocol.errors import MalformedEnvelope
 Row = list[int | str | bytes | None]
 
 _LEFT_OUT = frozenset({nonce.name, lease.name, blob_chunk.name})
-"""Nonces live shortly (HTTP-17 makes up for them), leases are of processes, and chunks of attachments go apart."""
+"""Nonces live shortly (BAK-6 makes up for them), leases are of processes, and chunks of attachments go apart."""
 _PAGE = 250
 _LARGE_PAGES = {"section": 8}
 """Rows read at once where one row may have a mebibyte."""

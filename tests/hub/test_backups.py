@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import Connection, delete
 
-from hub.backups.making import LAST_BACKUP_NAME
 from hub.backups.restoring import verify
 from hub.cli import main
+from hub.service.backuprecord import RECORD_NAME, newest_backup
 from hub.service.guard import Guard
 from hub.store import blobs as stored_blobs
 from hub.store.tables import detail, leaf
@@ -92,7 +92,11 @@ async def test_bak_4_a_backup_made_while_the_hub_runs_passes_every_check(filled:
     sizes = {head.origin: head.size for head in found.heads.values()}
     assert sizes == made.sizes
     assert 4 <= found.heads[Log.AUDIT].size <= 16
-    said = json.loads((filled.hub.folder / LAST_BACKUP_NAME).read_text())
+    said = json.loads((filled.hub.folder / RECORD_NAME).read_text())
+    assert newest_backup(filled.hub.folder) == made.made_at
+    filled.hub.clock.advance(30 * SECOND)
+    assert b"throughcare_backup_age_seconds 30.0" in await filled.hub.hub.metrics_text()
+    filled.hub.clock.advance(-30 * SECOND)
     assert said == {"made_at": made.made_at, "bytes": filled.file.stat().st_size, "audit_size": made.sizes[_AUDIT]}
     assert [path for path in filled.hub.folder.iterdir() if path.name.startswith(".rest")] == []
     with pytest.raises(Conflict, match="never overwritten"):
@@ -179,7 +183,7 @@ def _no_leaf(connection: Connection) -> None:
     connection.execute(delete(leaf).where(leaf.c.idx == 1))
 
 
-@pytest.mark.parametrize(("damage", "told"), [(_no_salt, "commits to"), (_no_leaf, "missing")])
+@pytest.mark.parametrize(("damage", "told"), [(_no_salt, "receipt of entry"), (_no_leaf, "missing")])
 async def test_bak_4_rot_that_no_database_notices_is_found_at_the_latest_when_restoring(
     stopped: Filled, damage: Callable[[Connection], None], told: str
 ) -> None:
@@ -207,7 +211,7 @@ async def test_att_6_an_attachment_collected_while_the_backup_was_made_is_left_o
         assert len(await hub.device(stopped.office).items()) == 3
 
 
-async def test_http_17_what_was_signed_before_the_restore_is_not_accepted_again(stopped: Filled) -> None:
+async def test_bak_6_what_was_signed_before_the_restore_is_not_accepted_again(stopped: Filled) -> None:
     folder = stopped.folder / "new"
     restored_at = NOW + 30 * SECOND
     await restore_at(folder, stopped.hub.programme, stopped.file, stopped.hub.folder / "hub.guard", now=restored_at)

@@ -14,15 +14,21 @@ from hub.logs import make_log
 from hub.service.guard import Guard
 from hub.service.logcheck import check_everything
 from hub.service.restorerequest import REQUEST_NAME, read_request
-from hub.store import enrolments, trees
-from hub.store.enrolments import StoredRequest
+from hub.store import trees
 from hub.store.tables import delivery, detail, envelope, leaf, section, tree
 from hub.store.trees import Log
 from keys.verifying import verify_head, verify_receipt
-from protocol.errors import ConfigurationError, InvalidInput, PolicyDenied, StoreBehind, UntrustedKey
+from protocol.errors import (
+    ConfigurationError,
+    EnrolmentRefused,
+    InvalidInput,
+    NotFound,
+    PolicyDenied,
+    StoreBehind,
+    UntrustedKey,
+)
 from protocol.generations import SPAN
 from protocol.http import hub as api
-from protocol.ids import CodeId
 from protocol.limits import MINUTE
 from protocol.receipts import Leaf, RestoredDetail, commitment
 from protocol.statements import parse_statement
@@ -30,9 +36,11 @@ from protocol.tree import CompactRange
 from protocol.witness import Witness, encode_witness
 from tests.hub.backups import agreed, back_up, restore_at, resume_at, seal_keys, signed_by_authority
 from tests.hub.running import KEYS, RunningHub, TestClock, make_settings, on_postgres
+from tests.hub.test_enrolment import fetch, redeem, register, registration, request
 from tests.postgres import database
 from tests.programme import NOW, Programme, make_programme
 
+UNUSED, USED = b"an unused secret", b"a secret in use."
 LATER = NOW + 10 * MINUTE
 BASE = "hub.example/audit"
 
@@ -58,7 +66,9 @@ class Loss:
             await self._submit(hub, self.kept, 4)
             await hub.device(self.office).acknowledge(0)
             await self._vouch(hub)
-            await hub.hub.store.write(_codes)
+            for secret in (UNUSED, USED):
+                await register(hub, registration(hub, secret=secret))
+            await redeem(hub, request(secret=USED), secret=USED)
             await back_up(hub, self.file)
             await self._submit(hub, self.lost, 3)
             await hub.device(self.office).acknowledge(5)
@@ -93,12 +103,6 @@ class Loss:
         kept = read_request(self.new).directory.size
         assert (await resume_at(self.new, self.programme, now=LATER, more=more)).voided_codes == 1
         self.programme.lose(kept, raw)
-
-
-def _codes(connection: Connection) -> None:
-    for number in (1, 2):
-        enrolments.register(connection, CodeId(bytes([number]) * 16), b"registration", NOW)
-    enrolments.redeem(connection, CodeId(bytes([2]) * 16), StoredRequest(b"request", bytes(32), NOW))
 
 
 @pytest.fixture
@@ -201,10 +205,11 @@ async def test_gen_6_codes_end_unless_their_use_is_known(loss: Loss) -> None:
     await restore_at(loss.new, loss.programme, loss.file, now=LATER)
     await loss.resume()
     async with RunningHub(loss.new, loss.programme, TestClock(LATER)) as hub:
-        assert await hub.hub.store.read(lambda one: enrolments.registration(one, CodeId(bytes([1]) * 16))) is None
-        used = await hub.hub.store.read(lambda one: enrolments.request_of(one, CodeId(bytes([2]) * 16)))
-        assert used is not None
-        assert used.request == b"request"
+        with pytest.raises(NotFound):
+            await fetch(hub, UNUSED)
+        with pytest.raises(EnrolmentRefused):
+            await redeem(hub, request(secret=UNUSED), secret=UNUSED)
+        assert (await fetch(hub, USED)).request
 
 
 async def test_gen_5_connectors_hand_back_the_directory_and_show_how_far_the_logs_had_come(loss: Loss) -> None:
