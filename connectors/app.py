@@ -7,7 +7,7 @@ and the log, and nothing is ever given up silently (CON-2).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -36,6 +36,7 @@ from protocol.http.supervised import NOBODY, Supervisor
 FIRST_LOOK_S: Final = 10.0
 """Seconds that the start waits for the hub; without it the connector begins with what it has."""
 STOP_S: Final = 3.0
+CANCEL_AGAIN_S: Final = 1.0
 LONGEST_REST_S: Final = 30.0
 """Seconds after which the sending loop looks again even if nothing woke it."""
 LEAST_REST_S: Final = 0.05
@@ -154,9 +155,10 @@ class Loops:
                 tasks.create_task(self._keep("downloads", self._download)),
                 tasks.create_task(self._keep("directory", self._follow)),
             ]
-            await stop.wait()
-            for loop in loops:
-                loop.cancel()
+            try:
+                await stop.wait()
+            finally:
+                await _end(loops)
 
     async def _keep(self, part: str, work: Callable[[], Awaitable[None]]) -> None:
         def failed(error: Exception) -> bool | float:
@@ -310,6 +312,18 @@ class Loops:
             await parts.resealing.follow_directory()
             self._followed = size
             parts.work.set()
+
+
+async def _end(loops: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel `loops` until they have ended.
+
+    Once is not always enough: aiohttp takes a cancellation that comes at the very moment of one of its timeouts for
+    its own, as when a machine wakes up and is shut down at once.
+    """
+    while running := [loop for loop in loops if not loop.done()]:
+        for loop in running:
+            loop.cancel()
+        await asyncio.wait(running, timeout=CANCEL_AGAIN_S)
 
 
 async def _until(event: asyncio.Event, seconds: float) -> None:

@@ -18,8 +18,10 @@ from connectors.timing import system_clock
 from protocol.errors import ConfigurationError, Conflict, KeystoreError, StoreFailed
 from protocol.http.handovers import MessageState
 from protocol.ids import MessageId
+from tests.connectors.conftest import World
 from tests.connectors.lyinghub import LyingHub
 from tests.connectors.running import (
+    PATIENCE_S,
     RunningConnector,
     WallClock,
     everything_opened,
@@ -230,6 +232,39 @@ async def test_a_connector_that_is_cancelled_stops_well(tmp_path: Path, hub: Run
     assert json.loads(logged.getvalue().splitlines()[-1])["event"] == "connector-stopping"
     async with running(folder, member) as again:
         await again.client.status()
+
+
+@pytest.mark.parametrize("cancelled", [False, True], ids=["stopped", "cancelled"])
+async def test_a_loop_that_takes_its_cancellation_for_a_timeout_is_ended_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch, cancelled: bool
+) -> None:
+    """As aiohttp makes it do when one of its timeouts comes at the same moment."""
+    entered, swallowed = asyncio.Event(), 0
+
+    async def sync() -> int:
+        nonlocal swallowed
+        entered.set()
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if swallowed:
+                    raise
+                swallowed += 1
+
+    monkeypatch.setattr(app, "CANCEL_AGAIN_S", 0.01)
+    monkeypatch.setattr(world.prison.parts.directory, "sync", sync)
+    station, stop = world.prison, asyncio.Event()
+    loops = app.Loops(station.parts, station.settings, world.hub.clock, Log(station.logged, json=True))
+    working = asyncio.create_task(loops.run(stop))
+    await entered.wait()
+    if cancelled:
+        working.cancel()
+    else:
+        stop.set()
+    await asyncio.wait_for(asyncio.wait([working]), PATIENCE_S)
+    assert swallowed == 1
+    assert working.cancelled() is cancelled
 
 
 async def test_a_part_that_fails_is_told_in_the_log_and_started_again(
