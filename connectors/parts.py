@@ -32,7 +32,7 @@ from connectors.renewal import Renewal
 from connectors.resealing import Resealing
 from connectors.sealer import Sealer
 from connectors.store.engine import Store
-from connectors.timing import Clock
+from connectors.timing import Chance, Clock, system_chance
 from connectors.transfers import Answering, Downloads, Uploads
 from keys.opening import VerifiedMessage
 from protocol.errors import ConfigurationError
@@ -81,8 +81,10 @@ def make_parts(
     session: aiohttp.ClientSession,
     clock: Clock,
     log: Log,
+    *,
+    chance: Chance = system_chance,
 ) -> Parts:
-    """Return the parts of a connector over an opened store, not yet loaded."""
+    """Return the parts of a connector over an opened store, not yet loaded; `chance` spreads its pauses (CON-2)."""
     enrolment, device = installation.enrolment, installation.device
     base = hub_url(settings, enrolment)
     work = asyncio.Event()
@@ -107,14 +109,16 @@ def make_parts(
     )
     files = AttachmentFiles(settings.data_dir)
     blobs = BlobLink(session, base, clock, device)
-    outbox = Outbox(store, audit, directory, clock, log)
+    outbox = Outbox(store, audit, directory, clock, log, chance=chance)
     return Parts(
         store=store,
         client=client,
         connection=connection,
         directory=directory,
         resealing=resealing,
-        sealer=Sealer(store, directory, device, officers, composers, settings.envelope_days * DAY, clock, log),
+        sealer=Sealer(
+            store, directory, device, officers, composers, settings.envelope_days * DAY, clock, log, chance=chance
+        ),
         outbox=outbox,
         inbox=Inbox(
             store,
@@ -134,8 +138,8 @@ def make_parts(
         overview=Overview(store, directory, connection, enrolment, officers, clock),
         metrics=Metrics(store, directory, connection, enrolment, settings.data_dir, clock),
         attachments=Attachments(store, files, clock),
-        uploads=Uploads(store, files, blobs, outbox, clock, log),
-        downloads=Downloads(store, files, blobs, Answering(own.service, message_life), clock, log),
+        uploads=Uploads(store, files, blobs, outbox, clock, log, chance=chance),
+        downloads=Downloads(store, files, blobs, Answering(own.service, message_life), clock, log, chance=chance),
         work=work,
     )
 

@@ -31,6 +31,11 @@ def no_settings_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the simulation be told which seed to run."""
+    parser.addoption("--seed", type=int, default=None, help="run this seed of tests/simulation, and no other")
+
+
 _FOLDER = pytest.StashKey[Path]()
 
 

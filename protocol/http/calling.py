@@ -106,14 +106,16 @@ def new_session(
     proxy_credentials: tuple[str, str] | None = None,
     use_proxy_settings: bool = False,
     tls: ssl.SSLContext | bool = True,
+    connector: aiohttp.BaseConnector | None = None,
 ) -> aiohttp.ClientSession:
     """Return a session for `Client`: no cookies, no redirects, nothing inflated.
 
     `proxy` is the URL of a proxy, `proxy_credentials` the name and password for it; `use_proxy_settings` takes one
-    from the environment instead. `tls` is a context with an authority of one's own.
+    from the environment instead. `tls` is a context with an authority of one's own. `connector` opens connections
+    where that is not to be done by TCP.
     """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(keepalive_timeout=IDLE_S, ssl=tls),
+        connector=connector or aiohttp.TCPConnector(keepalive_timeout=IDLE_S, ssl=tls),
         cookie_jar=aiohttp.DummyCookieJar(),
         proxy=_with_credentials(proxy, proxy_credentials),
         trust_env=use_proxy_settings,

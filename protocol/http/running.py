@@ -106,7 +106,7 @@ class _Protocol(RequestHandler):
         """Take a new connection, unless its address has as many as it may have (HTTP-16)."""
         super().connection_made(transport)
         peer, link = transport.get_extra_info("peername"), transport.get_extra_info("socket")
-        if isinstance(peer, tuple) and hasattr(socket, "TCP_USER_TIMEOUT"):
+        if isinstance(peer, tuple) and link is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_S * 1_000)
         self._caller = network_of(peer[0]) if isinstance(peer, tuple) else ""
         if not self._callers.enter(self._caller) and isinstance(transport, asyncio.Transport):

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One seed from its first to its last moment: weeks of work and faults, then peace, then judgement."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+
+from protocol.limits import DAY, HOUR, SECOND
+from tests.simulation.faults import Faults
+from tests.simulation.oracle import Broken, Oracle, all_settled, unsettled
+from tests.simulation.people import People
+from tests.simulation.virtualtime import VirtualLoop, run
+from tests.simulation.world import Founding, World, scratch, seeded
+
+ROUNDS = 11
+PATIENCE_S = 250 * DAY / SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a seed went."""
+
+    seed: int
+    error: BaseException | None
+    history: str
+    counts: Counter[str]
+    """How often each fault happened."""
+    opened: int
+    failed: int
+    caught: int
+    """Items made up by the hub that are in quarantine."""
+
+
+async def _live(world: World, people: People) -> None:
+    chance = world.chance
+    for _ in range(ROUNDS):
+        await world.hub.suffer()
+        for agency in world.agencies:
+            await agency.suffer()
+        for _ in range(chance.choice([0, 1, 1])):
+            people.wish()
+        working = asyncio.create_task(people.work())
+        await asyncio.sleep(chance.uniform(1, 4))
+        await asyncio.wait([working], timeout=120)
+        working.cancel()
+        await _look(world)
+        for agency in world.agencies:
+            if chance.random() < 0.4:
+                agency.back_up()
+        await asyncio.sleep(chance.uniform(0.2, 1))
+        world.loop.jump(_gap(world))
+
+
+def _gap(world: World) -> float:
+    kind, chance = world.chance.random(), world.chance
+    if kind < 0.3:
+        return chance.uniform(60, HOUR / SECOND)
+    if kind < 0.6:
+        return chance.uniform(HOUR / SECOND, DAY / SECOND)
+    return chance.uniform(1, 6) * DAY / SECOND
+
+
+async def _look(world: World) -> None:
+    await world.hub.look()
+    for agency in world.agencies:
+        await agency.look()
+
+
+async def _settle(world: World, people: People) -> None:
+    world.history.note("world", "is at peace from here on")
+    world.faults.active = False
+    await world.hub.recover()
+    for agency in world.agencies:
+        await agency.recover()
+    begin, turn = world.loop.time(), 0
+    while True:
+        await asyncio.sleep(4)
+        await _look(world)
+        if await all_settled(world, people):
+            return
+        if world.loop.time() - begin > PATIENCE_S:
+            raise Broken(f"never settled: {', '.join(await unsettled(world, people))}")
+        turn += 1
+        world.loop.jump((HOUR if turn <= 3 else DAY if turn <= 5 else 6 * DAY) / SECOND)
+
+
+def tell(seed: int, founding: Founding) -> Outcome:
+    """Run one seed and say how it went; never raises what went wrong in it."""
+    faults = Faults(seed)
+    opened = failed = caught = 0
+    told = list[str]()
+
+    async def main(loop: VirtualLoop) -> None:
+        nonlocal opened, failed, caught, told
+        with scratch() as folder:
+            world = World(loop, seed, folder, founding, faults)
+            told = world.history.lines
+            people = People(world)
+            await world.start()
+            await _live(world, people)
+            await _settle(world, people)
+            oracle = Oracle(world, people)
+            await oracle.agencies()
+            await world.stop()
+            await oracle.hub()
+            opened, failed, caught = oracle.opened, oracle.failed, oracle.caught
+
+    error: BaseException | None = None
+    with seeded(str(seed)):
+        try:
+            run(main, hold=lambda: faults.seconds(0.01, 3) if faults.happens("store-slow") else 0.0)
+        except Exception as found:  # noqa: BLE001 - whatever it is, it is what this seed has found
+            error = found
+    return Outcome(seed, error, "\n".join(told), faults.counts, opened, failed, caught)

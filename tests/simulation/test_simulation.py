@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One seeded simulation of everything: a real hub, three real connectors, weeks of work, and every fault by name.
+
+Clock, network, disks and randomness are simulated and follow from one seed; hub and connectors are the real ones, in
+one process and one event loop, over the bytes of real HTTP and websockets, on real SQLite files (see docs/testing.md
+and the modules beside this one). When a seed fails, its number and its history are printed:
+
+    ./run test tests/simulation --seed 17          tells that seed alone
+    .venv/bin/python -m tests.simulation 17        the same, with its whole history
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from tests.simulation.faults import POINTS
+from tests.simulation.story import Outcome, tell
+from tests.simulation.world import Founding, found, scratch
+
+FEW = 2
+CHUNK = 100
+SEEDS = 1_000
+FIRST = 1_000
+"""The seeds of the full suite begin here, so that they are others than those of every day."""
+
+
+@pytest.fixture(scope="module")
+def founding() -> Iterator[Founding]:
+    with scratch() as folder:
+        yield found(folder)
+
+
+def check(outcome: Outcome) -> None:
+    """Fail with all that is needed to find out why."""
+    if outcome.error is not None:
+        pytest.fail(
+            f"seed {outcome.seed}: {type(outcome.error).__name__}: {outcome.error}\n"
+            f"again: ./run test tests/simulation --seed {outcome.seed}\n\n{outcome.history}"
+        )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        asked = metafunc.config.getoption("seed")
+        metafunc.parametrize("seed", range(2, FEW + 2) if asked is None else [asked])
+
+
+def test_promises_1_3_4_6_9_10_hold_whatever_fails_in_a_few_seeds(founding: Founding, seed: int) -> None:
+    check(tell(seed, founding))
+
+
+def test_a_seed_tells_the_same_story_twice(founding: Founding) -> None:
+    first, second = tell(1, founding), tell(1, founding)
+    check(first)
+    assert first.history.splitlines() == second.history.splitlines()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("begin", range(FIRST, FIRST + SEEDS, CHUNK))
+def test_promises_1_3_4_6_9_10_hold_in_a_thousand_seeds_and_every_fault_happens(founding: Founding, begin: int) -> None:
+    counts, forgeries, opened = Counter[str](), 0, 0
+    for seed in range(begin, begin + CHUNK):
+        outcome = tell(seed, founding)
+        check(outcome)
+        counts += outcome.counts
+        forgeries += outcome.caught
+        opened += outcome.opened
+    assert not [name for name in POINTS if not counts[name]], "a fault that never happens tests nothing"
+    assert opened
+    assert forgeries, "what the hub makes up ends in quarantine"
