@@ -23,10 +23,11 @@ from tests.bench.delivery import Systems, against_clone, at_half_load, one_in_fl
 from tests.bench.further import Promise, catch_up, wire_sizes
 from tests.bench.growth import full_stores
 from tests.bench.machine import MIB
+from tests.bench.parts import parts
 from tests.bench.peers.envelopes import against_libraries
 from tests.bench.peers.systems import Peers
 from tests.bench.proofs import batched_acceptance, log_checks
-from tests.bench.record import record
+from tests.bench.record import record, record_beside
 from tests.bench.report import Report, note
 from tests.bench.rounds import TINY, Extent
 from tests.bench.sealing import bytes_over_plaintext, open_many_against_one, seal_against_primitives
@@ -63,6 +64,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--folder", type=Path, help="where to put the databases (default: the system's temporary folder)"
     )
+    parser.add_argument("--parts", action="store_true", help="tell where the microseconds go, and nothing else")
     parser.add_argument("--record", metavar="FILE", type=Path, help="note what was measured in a file of JSON")
     parser.add_argument(
         "--against", metavar="CLONE", type=Path, help="compare this hub with that of another clone, and nothing else"
@@ -114,17 +116,15 @@ class Bench:
                 held |= {result.target.number: result for result in grown}
             yield held[number]
 
-    async def further(self) -> list[Promise]:
-        """Return the figures beside the targets."""
+    async def further(self) -> AsyncIterator[list[Promise]]:
+        """Yield the figures beside the targets, as they become known."""
         note("measuring logs, attachments and a connector …")
         folder, extent = self._folder, self._extent
-        return [
-            *await wire_sizes(folder),
-            *await asyncio.to_thread(log_checks, extent),
-            *await batched_acceptance(folder, extent),
-            *await attachments(folder, extent),
-            *await catch_up(folder, extent),
-        ]
+        yield await wire_sizes(folder)
+        yield await asyncio.to_thread(log_checks, extent)
+        yield await batched_acceptance(folder, extent)
+        yield await attachments(folder, extent)
+        yield await catch_up(folder, extent)
 
     async def _running(self) -> Systems:
         if self._systems is None:
@@ -144,19 +144,31 @@ async def measure(asked: argparse.Namespace, folder: Path, report: Report) -> in
     """Measure, report, and return the exit code."""
     extent = TINY if asked.quick else replace(Extent(), rounds=asked.rounds)
     begin, results = time.monotonic(), list[Result]()
+
+    def note_down() -> None:
+        """Record at once, so that a run that is broken off leaves what it has measured."""
+        if asked.record is not None:
+            record(asked.record, report.lines, _conditions(asked, extent))
+
     report.begin(_conditions(asked, extent))
-    if asked.against is not None:
-        report.compared(await against_clone(folder, extent, asked.against.resolve()))
+    if asked.against is not None or asked.parts:
+        beside = await (
+            parts(folder, extent) if asked.parts else against_clone(folder, extent, asked.against.resolve())
+        )
+        report.beside(beside)
+        if asked.record is not None:
+            record_beside(asked.record, "parts" if asked.parts else "against", beside)
         return 0
     async with AsyncExitStack() as stack:
         bench = Bench(folder, extent, asked, stack)
         async for result in bench.results():
             results.append(result)
             report.result(result)
+            note_down()
         if FURTHER in asked.only:
-            report.further(await bench.further())
-    if asked.record is not None:
-        record(asked.record, report.lines, _conditions(asked, extent))
+            async for promises in bench.further():
+                report.further(promises)
+                note_down()
     report.end(results, time.monotonic() - begin)
     # What only shows that it runs promises nothing.
     return int(not asked.quick and any(result.target.gated and result.ok is False for result in results))

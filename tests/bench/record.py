@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.bench.machine import ROOT
 from tests.bench.report import bound, mark, shown
-from tests.bench.targets import Part
+from tests.bench.targets import Figure, Part, rounded
 
 RECORDED = ROOT / "docs" / "performance.json"
 DOCUMENT = ROOT / "docs" / "performance.md"
@@ -26,13 +26,29 @@ Line = Mapping[str, Any]
 
 def record(path: Path, lines: Sequence[Line], conditions: Sequence[str]) -> None:
     """Note `lines` in the file at `path`, in place of what it says of the same."""
-    known: dict[str, Any] = (
-        json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"lines": [], "tried": []}
-    )
+    known = _known(path)
     run = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; Python {platform.python_version()}; {conditions[0]}"
     fresh = {_key(line): {**line, "run": run} for line in lines}
     kept = {_key(line): line for line in known["lines"]}
     known["lines"] = sorted({**kept, **fresh}.values(), key=_place)
+    _write(path, known)
+
+
+def record_beside(path: Path, name: str, figures: Sequence[Figure]) -> None:
+    """Note figures without bounds under `name`, in place of those that are there."""
+    known = _known(path)
+    known[name] = {f"{one.name} ({one.unit})" if one.unit else one.name: rounded(one.value) for one in figures}
+    _write(path, known)
+
+
+def _known(path: Path) -> dict[str, Any]:
+    known: dict[str, Any] = {"lines": [], "parts": {}, "against": {}}
+    if path.exists():
+        known |= json.loads(path.read_text(encoding="utf-8"))
+    return known
+
+
+def _write(path: Path, known: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(known, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
@@ -79,13 +95,18 @@ def figures_list(known: Mapping[str, Any]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def tried_table(known: Mapping[str, Any]) -> str:
-    """Return what was tried, with what `--against` said of it."""
-    rows = ["| what was done | measured | before | after |", "| --- | --- | --- | --- |"]
-    rows += [
-        f"| {one['what']} | {one['measured']} | {shown(one['before'])} | {shown(one['after'])} |"
-        for one in known["tried"]
-    ]
+def parts_table(known: Mapping[str, Any]) -> str:
+    """Return where the microseconds of one message go."""
+    return _beside("step", known["parts"])
+
+
+def against_table(known: Mapping[str, Any]) -> str:
+    """Return how the hub compares with an older one."""
+    return _beside("compared", known["against"])
+
+
+def _beside(head: str, figures: Mapping[str, float]) -> str:
+    rows = [f"| {head} | |", "| --- | --- |", *(f"| {name} | {shown(value)} |" for name, value in figures.items())]
     return "\n".join(rows) + "\n"
 
 
@@ -103,7 +124,8 @@ TABLES = {
     "targets": targets_table,
     "further": further_table,
     "figures": figures_list,
-    "tried": tried_table,
+    "parts": parts_table,
+    "against": against_table,
     "runs": runs_list,
 }
 

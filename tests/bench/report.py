@@ -24,6 +24,7 @@ class Report:
         self._out = out
         self._as_json = as_json
         self._colour = colour
+        self._promised: list[Promise] = []
         self.lines: list[Mapping[str, object]] = []
         """What was reported, a line for each target and each further figure."""
 
@@ -58,25 +59,27 @@ class Report:
 
     def further(self, promises: Sequence[Promise]) -> None:
         """Write the figures beside the targets."""
+        self._promised += promises
         lines = [_promised(one) for one in promises]
         self.lines += lines
         if self._as_json:
             for line in lines:
                 self._json(line)
             return
-        self._line(self._paint("bold", "    further"))
+        if len(self._promised) == len(promises):
+            self._line(self._paint("bold", "    further"))
         for one in promises:
             unit = f", {one.figure.unit}" if one.figure.unit else ""
             part = Part(f"{one.figure.name}{unit}", one.bound, one.bound, at_least=one.at_least)
             self._line(self._judged(part, one.figure.value, ""))
 
-    def compared(self, figures: Sequence[Figure]) -> None:
-        """Write how this clone compares with another."""
+    def beside(self, figures: Sequence[Figure]) -> None:
+        """Write figures that have no bound."""
         for one in figures:
             if self._as_json:
-                self._json({"compared": one.name, "ratio": rounded(one.value)})
+                self._json({"figure": one.name, "value": rounded(one.value), "unit": one.unit})
             else:
-                self._line(self._row(f"      {one.name}", shown(one.value), "", ""))
+                self._line(self._row(f"      {one.name}", f"{shown(one.value)} {one.unit}".rstrip(), "", ""))
 
     def end(self, results: Sequence[Result], seconds: float) -> None:
         """Write what it comes to."""

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the microseconds of one message go: each step of the hub's own, called alone in this process."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from hub.store import mailboxes
+from keys.verifying import verify_sender
+from protocol.envelope import UnverifiedEnvelope, parse_envelope
+from protocol.frames import Accepted, Deliver, Submit, encode_frame, parse_frame
+from protocol.limits import MAX_DELIVERY
+from tests.bench.hubserver import HubFolder
+from tests.bench.rounds import Extent, cpu_per_call
+from tests.bench.stock import ONLINE, Stock
+from tests.bench.targets import Figure
+
+_HASHES = ("row_hashes", "section_hashes", "wraps_hash", "header_hash", "digest")
+
+
+async def parts(folder: Path, extent: Extent) -> list[Figure]:
+    """Return the CPU of each step that the event loop takes for one message of 4 KiB to one recipient, best round."""
+    hub_folder = HubFolder(folder / "parts")
+    async with hub_folder.opened() as hub:
+        stock = Stock(hub_folder.programme)
+        data = stock.copy()
+        frame, envelope = encode_frame(Submit(1, data)), parse_envelope(data)
+        sender = hub.directory.directory.device(envelope.common.device_id)
+        assert sender is not None
+        receipt = await hub.submissions.submit(stock.device.key_id, data)
+        recipient = hub_folder.programme.members[ONLINE].device_id
+        items = tuple(await hub.mailboxes.read(recipient, 0, 1))
+        (stored,) = await hub.store.read(lambda found: mailboxes.page(found, recipient, 0, 1, MAX_DELIVERY))
+        receipts, submissions = hub.submissions._receipts, hub.submissions
+
+        def signed() -> bytes:
+            receipts._made.clear()
+            return receipts.of(stored.entry)
+
+        steps: dict[str, Callable[[], object]] = {
+            "read the frame": lambda: parse_frame(frame),
+            "read the envelope": lambda: parse_envelope(data),
+            "hash all of it": lambda: _hashed(envelope),
+            "check the sender's signature": lambda: verify_sender(envelope, sender.key),
+            "check all, signature included": lambda: submissions._check(envelope),
+            "make and sign the receipt": signed,
+            "write the answer": lambda: encode_frame(Accepted(1, receipt)),
+            "make the slice": lambda: hub.mailboxes._item(stored),
+            "write the delivery": lambda: encode_frame(Deliver(items)),
+        }
+        return [
+            Figure(name, min(cpu_per_call(step, extent.cpu_seconds) for _ in range(extent.rounds)) * 1e6, "µs")
+            for name, step in steps.items()
+        ]
+
+
+def _hashed(envelope: UnverifiedEnvelope) -> bytes:
+    # `cached_property` keeps its value in the instance.
+    for name in _HASHES:
+        vars(envelope).pop(name, None)
+    return envelope.digest
