@@ -76,6 +76,7 @@ recipient: Final = Table(
     Column("sealed", LargeBinary, nullable=False),
     ForeignKeyConstraint(["message_id"], ["outgoing.message_id"]),
     Index("ix_recipient_state", "state", "next_try_at"),
+    Index("ix_recipient_envelope_id", "envelope_id"),
 )
 """One desk of one message of ours: how far it has come. `sealed` lists what it gets and what is withheld."""
 

@@ -71,6 +71,15 @@ async def test_every_commit_is_synced(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_an_answer_of_the_hub_finds_its_recipient_without_walking_through_all(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / DATABASE_FILE, VAULT)
+    statement = "EXPLAIN QUERY PLAN UPDATE recipient SET accepted_at = 1 WHERE recipient.envelope_id = x'00'"
+    async with store.write() as tx:
+        steps = [row[3] for row in (await tx.connection.execute(text(statement))).all()]
+    await store.close()
+    assert steps == ["SEARCH recipient USING INDEX ix_recipient_envelope_id (envelope_id=?)"]
+
+
 async def test_an_error_inside_a_transaction_leaves_nothing_behind(tmp_path: Path) -> None:
     store = await Store.open(tmp_path / DATABASE_FILE, VAULT)
 
