@@ -43,7 +43,9 @@ class WayOut:
                 # Made now, since aiohttp's own context was made when it was imported, whatever SSL_CERT_FILE says.
                 tls = ssl.create_default_context(cafile=self.ca_file)
             except (OSError, ssl.SSLError) as error:
-                raise ConfigurationError("connector.ca_file cannot be read as PEM certificates.") from error
+                raise ConfigurationError(
+                    "The file in connector.ca_file (or --ca-file) cannot be read as PEM certificates."
+                ) from error
         by_environment = use_environment and self.proxy is None
         return new_session(
             tls=tls, proxy=self.proxy, proxy_credentials=self._credentials(), use_proxy_settings=by_environment

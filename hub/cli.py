@@ -104,7 +104,7 @@ def run(path: Path, ready_json: bool) -> None:
             raise
 
 
-@main.command(short_help="Check keys, database and guard.")
+@main.command(short_help="Check keys and all that is stored.")
 @config_option
 def check(path: Path) -> None:
     """Check configuration, keys and all that is stored, without serving: every hash is computed anew."""

@@ -72,7 +72,7 @@ def write_private(path: Path, data: bytes) -> None:
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise KeystoreError(f"{path} cannot be written. Check the folder's owner and free space.") from error
 
@@ -92,7 +92,7 @@ def new_private_file(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -101,13 +101,13 @@ def remove_private(path: Path) -> None:
     """Delete `path` for good; that it is gone already is no error."""
     try:
         path.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise KeystoreError(f"{path} cannot be deleted. Check the folder's owner.") from error
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename or a deletion in `folder` durable; Windows needs and offers nothing for it."""
+def sync_folder(folder: Path) -> None:
+    """Make names that were given or taken in `folder` durable; Windows needs and offers nothing for it."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

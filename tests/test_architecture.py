@@ -27,7 +27,9 @@ MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|root|farm)/")
 
 def files() -> Iterator[Path]:
     """Yield every file of the project that people write."""
-    yield from (path for path in sorted(ROOT.iterdir()) if path.is_file() and path.name != ".coverage")
+    # In a second working tree of one clone .git is a file.
+    written = (path for path in sorted(ROOT.iterdir()) if path.name not in {".coverage", ".git"})
+    yield from (path for path in written if path.is_file())
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:

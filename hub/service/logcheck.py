@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Are the logs what they were when they were last guarded? Asked before anything is served or signed (AUD-4).
 
-A database's own integrity check finds neither a lost commit nor most flipped bits; a Merkle root finds both.
+A database's own integrity check finds neither a lost commit nor most flipped bits; a Merkle root finds both. The
+operator's check begins the same way and goes on to everything else that is stored (AUD-10, `entrycheck`).
 """
 
 from collections.abc import Mapping
@@ -27,6 +28,10 @@ from protocol.ids import BlobId, KeyId
 from protocol.tree import CompactRange
 
 _PAGE = 500
+_OTHER_VERSION = (
+    "The database is not of this program's version. After an update the hub brings it up to date when it runs; only "
+    "then can it be checked. If nothing was updated, it is damaged: put back the newest copy with its guard file."
+)
 
 
 def check_log(connection: Connection, log: Log, origin: str, guarded: GuardedHead | None) -> GuardedHead:
@@ -113,10 +118,11 @@ async def check_everything(settings: HubSettings, keys: Mapping[Log, bytes] | No
 async def _check_store(
     settings: HubSettings, store: Store, guard: Guard, keys: Mapping[Log, bytes] | None
 ) -> dict[str, int]:
+    if await store.read(revision_of) != NEWEST:
+        raise StoreBehind(_OTHER_VERSION)
+    if (broken := await store.read(contents.broken_structure)) is not None:
+        raise damaged(broken)
     origins = await store.read(lambda connection: origins_in(connection, settings.hub.domain))
-    broken = await store.read(contents.broken_structure)
-    require(broken is None, broken or "")
-    require(await store.read(revision_of) == NEWEST, "The version of the database's form, or it is of another release:")
     heads = await store.read(lambda connection: check_logs(connection, origins, guard.heads))
     for log, origin in origins.items():
         await store.read(partial(check_leaves, log=log))
@@ -142,7 +148,8 @@ def _directory(connection: Connection, settings: HubSettings) -> Directory:
             try:
                 directory.apply(raw, verified=True)
             except ThroughcareError as error:
-                raise damaged(
-                    f"Statement {directory.size} of the directory, or hub.root_fingerprint is wrong: it"
+                raise StoreBehind(
+                    f"Statement {directory.size} of the directory does not count. Check hub.root_fingerprint; if that "
+                    f"is right, the statement is damaged. {NEXT}"
                 ) from error
     return directory

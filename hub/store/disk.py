@@ -42,14 +42,3 @@ def has_room(folder: Path, size: int) -> bool:
     finally:
         os.close(file)
         probe.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names that were given or taken in `folder` durable, where the system can do that."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -17,7 +17,7 @@ from hub.service.allowances import Allowances
 from hub.service.buckets import Buckets
 from hub.service.writer import Queue
 from hub.web import strangers as strangers_module
-from protocol.errors import NotAuthenticated, QuotaReached, TooManyRequests, Unavailable
+from protocol.errors import NotAuthenticated, TooManyRequests, Unavailable
 from protocol.frames import Accepted, Refused, Submit
 from protocol.http import hub as api
 from protocol.http.addresses import network_of
@@ -340,73 +340,3 @@ async def test_a_full_queue_sends_everybody_away_for_some_seconds_and_loses_noth
         assert all(wait in (1, 2, 3) for wait in waits)
         assert accepted == len(await hub.device(probation).items()) == 80
         assert hub.clock.now < programme.now + HOUR
-
-
-async def test_http_18_a_mailbox_that_one_agency_has_filled_takes_what_others_send(
-    tmp_path: Path, programme: Programme, store_settings: tuple[str, ...]
-) -> None:
-    prison, probation, social = programme.members.values()
-    sender, other = programme.sender("gora-prison"), programme.sender("polje-csw")
-    more = (*store_settings, "[limits]", "waiting_messages_per_recipient = 16")
-    sealed = [sender.seal(probation.desk).data for _ in range(17)]
-    async with RunningHub(tmp_path, programme, more=more) as hub:
-        receipts = [await hub.hub.submissions.submit(prison.device_id, data) for data in sealed[:16]]
-        with pytest.raises(QuotaReached) as caught:
-            await hub.device(prison).submit(sealed[16])
-        assert caught.value.retry_after == 30
-        # Nobody else feels it, and what was accepted is answered as before.
-        await hub.device(social).submit(other.seal(probation.desk).data)
-        await hub.device(prison).submit(sender.seal(social.desk).data)
-        assert await hub.device(prison).submit(sealed[0]) == receipts[0]
-    async with RunningHub(tmp_path, programme, hub.clock, more=more) as hub:
-        # After a start a part of the bound passes before the hub looks, and no more.
-        again = [sender.seal(probation.desk).data for _ in range(4)]
-        results = await hub.device(prison).submit_batch(again)
-        assert sorted(type(result).__name__ for result in results) == ["Accepted"] * 2 + ["Refused"] * 2
-        items = await hub.device(probation).items()
-        assert len(items) == 16 + 1 + 2
-        await hub.device(probation).acknowledge(items[-1].index)
-        with pytest.raises(QuotaReached):
-            await hub.device(prison).submit(again[-1])
-        hub.clock.advance(30 * SECOND)
-        await hub.device(prison).submit(again[-1])
-
-
-async def test_http_18_what_waits_of_one_agency_is_bounded_over_all_recipients(
-    tmp_path: Path, programme: Programme
-) -> None:
-    prison, probation, social = programme.members.values()
-    sender = programme.sender("gora-prison")
-    async with RunningHub(tmp_path, programme, more=("[limits]", "waiting_messages = 16")) as hub:
-        device = hub.device(prison)
-        both = [sender.seal(probation.desk, social.desk).data for _ in range(9)]
-        results = await device.submit_batch(both)
-        assert sum(isinstance(result, Accepted) for result in results) == 8
-        items = await hub.device(social).items()
-        await hub.device(social).acknowledge(items[-1].index)
-        hub.clock.advance(30 * SECOND)
-        for _ in range(8):
-            await device.submit(sender.seal(probation.desk).data)
-        with pytest.raises(QuotaReached):
-            await device.submit(sender.seal(social.desk).data)
-        await hub.device(probation).submit(programme.sender("reka-probation").seal(social.desk).data)
-
-
-async def test_what_was_not_accepted_takes_no_room(
-    tmp_path: Path, programme: Programme, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prison, probation, _ = programme.members.values()
-    sender = programme.sender("gora-prison")
-    async with RunningHub(tmp_path, programme, more=("[limits]", "waiting_messages_per_recipient = 16")) as hub:
-
-        async def busy(_change: object) -> object:
-            raise Unavailable
-
-        data = sender.seal(probation.desk).data
-        with monkeypatch.context() as patch:
-            patch.setattr(hub.hub.writer, "write", busy)
-            for _ in range(20):
-                with pytest.raises(Unavailable):
-                    await hub.hub.submissions.submit(prison.device_id, data)
-        assert hub.hub.submissions._waiting._totals[prison.address].messages == 0
-        await hub.device(prison).submit(data)

@@ -17,5 +17,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop the column."""
-    with op.batch_alter_table("envelope") as batch:
-        batch.drop_column("wrap_hashes")
+    # Not in a batch, which would make the table anew: rows of others point to it.
+    op.drop_column("envelope", "wrap_hashes")
