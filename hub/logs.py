@@ -36,6 +36,7 @@ class Event(StrEnum):
     UNFORESEEN = "unforeseen"
     RESOURCES_SHORT = "resources-short"
     CHECKPOINT_PUT_OFF = "checkpoint-put-off"
+    WRITER_SLOW = "writer-slow"
     WRITER_STOPPED = "writer-stopped"
     EXPIRED = "expired"
     PRUNED = "pruned"

@@ -43,6 +43,13 @@ GROUP_LEAST = 32 << 10
 RETRY_WITHIN_S = 3
 """Seconds over which those who found the queue full are asked to come back."""
 
+ANSWER_S = 7.0
+"""Seconds that a group may take before everybody who waits is told to try again (HTTP-19).
+
+A caller waits for thirty seconds, for two groups at most and with one ahead of each: its request's nonce, then its
+envelope.
+"""
+
 _Item = tuple[Change[Any], "asyncio.Future[Any]"]
 _Finish = Finish[Any] | ThroughcareError
 """What makes the answer of a change, or the error it is refused with."""
@@ -108,6 +115,7 @@ class Writer:
         self._failed = False
         self._away = False
         self._unguarded: list[Transaction] = []
+        self._stuck = False
         self._listeners: list[Callable[[Transaction], None]] = []
 
     def on_commit(self, listener: Callable[[Transaction], None]) -> None:
@@ -130,6 +138,11 @@ class Writer:
         return not (self._failed or self._closing)
 
     @property
+    def stuck(self) -> bool:
+        """Whether the database is too slow to wait for, so that everybody is told to try again."""
+        return self._stuck
+
+    @property
     def clock_is_sound(self) -> bool:
         """Whether the clock has moved as time has since the start; if not, nothing is written (AUD-7)."""
         return self._watch.is_sound()
@@ -150,9 +163,10 @@ class Writer:
         """Have `change` committed with the next group, and return its answer.
 
         Raises the error the change is refused with, Unavailable when too much waits or the hub is stopping, and
-        StoreFull when the disk is full. A caller that goes away takes nothing back.
+        StoreFull when the disk is full. A caller that goes away takes nothing back; nor is anything taken back when
+        the database is too slow to wait for, and it may still be committed.
         """
-        if not self.healthy:
+        if not self.healthy or self._stuck:
             raise Unavailable
         if len(self._waiting) >= self._limit.changes or self._bytes + change.weight > self._limit.bytes:
             busy = Unavailable("The hub is busy. Try again after the time in Retry-After.")
@@ -215,6 +229,23 @@ class Writer:
         return group
 
     async def _serve(self, group: Sequence[_Item]) -> None:
+        patience = asyncio.get_running_loop().call_later(ANSWER_S, self._give_up_waiting, group)
+        try:
+            await self._commit(group)
+        finally:
+            patience.cancel()
+            self._stuck = False
+
+    def _give_up_waiting(self, group: Sequence[_Item]) -> None:
+        """Let everybody go who waits for a database that is too slow; what is being committed goes on."""
+        self._stuck = True
+        self._log.warning(Event.WRITER_SLOW, count=len(group) + len(self._waiting))
+        _refuse_all(group, Unavailable)
+        _refuse_all(self._waiting, Unavailable)
+        self._waiting.clear()
+        self._bytes = 0
+
+    async def _commit(self, group: Sequence[_Item]) -> None:
         try:
             transaction, finishes = await self._transact([change for change, _ in group])
             self._away = False
@@ -241,7 +272,7 @@ class Writer:
                 self.counters.splits += 1
                 self._log.warning(Event.GROUP_SPLIT, count=len(group), where=where(failed.error))
                 for item in group:
-                    await self._serve([item])
+                    await self._commit([item])
             else:
                 self._log.error(Event.REQUEST_FAILED, where=where(failed.error))
                 _refuse_all(group, InternalError)

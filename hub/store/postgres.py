@@ -35,15 +35,15 @@ LOCK_NAME = "hub.lock"
 CHANNEL = "throughcare"
 READERS = 4
 CONNECT_S = 5.0
-STATEMENT_S = 30.0
+STATEMENT_S = 10.0
 """Seconds after which a server that says nothing counts as lost."""
 
 # A process that was stopped in the middle of a transaction must not keep the others from writing for good.
 _SESSION = {
     "application_name": "throughcare-hub",
     "synchronous_commit": "on",
-    "idle_in_transaction_session_timeout": "15000",
-    "lock_timeout": "20000",
+    "idle_in_transaction_session_timeout": "5000",
+    "lock_timeout": "8000",
     "timezone": "UTC",
 }
 # Settings under which a commit that returned would not be on the disk, or a crash would damage pages.

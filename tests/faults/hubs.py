@@ -116,6 +116,9 @@ class Balancer:
             found = await self._living()
             if found is not None:
                 await _join(reader, writer, *found)
+        except asyncio.CancelledError:
+            # Cancelled at the end of the block only; a task of a server must not end so.
+            return
         finally:
             self._served.discard(task)
             writer.transport.abort()

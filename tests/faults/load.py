@@ -17,8 +17,9 @@ from tests.hub.running import DeviceClient
 from tests.programme import Sealed
 
 AGAIN_S = 0.03
-"""Seconds before the next try; connectors are more patient."""
-GIVEN_UP_S = 120.0
+"""Seconds before the second try, and twice as many before each further one; connectors are more patient."""
+LONGEST_S = 0.5
+GIVEN_UP_S = 300.0
 MOST_IN_FLIGHT = 400
 
 
@@ -104,6 +105,7 @@ class Load:
     async def _deliver(self, client: DeviceClient, sealed: Sealed) -> None:
         history, end = self._site.history, time.monotonic() + GIVEN_UP_S
         history.send(sealed.envelope_id, sealed.data)
+        pause = AGAIN_S
         while True:
             try:
                 receipt = await client.submit(sealed.data)
@@ -112,7 +114,8 @@ class Load:
                     raise
                 self.refused[error.code] += 1
                 assert time.monotonic() < end, f"the hubs did not come back: {dict(self.refused)}"
-                await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(pause * self._chance.uniform(0.5, 1))
+                pause = min(2 * pause, LONGEST_S)
             else:
                 history.acknowledge(sealed.envelope_id, receipt)
                 self.answered += 1

@@ -6,6 +6,7 @@ above all after the server has committed and before its answer is through.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
@@ -79,7 +80,7 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self.rule: Rule = nothing
         self.delay_s = 0.0
-        """How long every message of the server is held back."""
+        """How long everything that the server says is on its way."""
         self.refusing = False
         """Whether new connections are closed at once."""
         self.flowing = asyncio.Event()
@@ -115,6 +116,9 @@ class Proxy:
         try:
             if not self.refusing:
                 await self._connect(reader, writer)
+        except asyncio.CancelledError:
+            # Cancelled at the end of the block only; a task of a server must not end so.
+            return
         finally:
             self._tasks.discard(task)
             self._drop(writer)
@@ -141,18 +145,40 @@ class Proxy:
 
     async def _pump(self, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass one message after the other, until a side has ended or the rule says so."""
-        with suppress(OSError, asyncio.IncompleteReadError):
-            first = way is Way.HUB
-            while True:
-                kind = b"" if first else await reader.readexactly(1)
-                first = False
-                length = await reader.readexactly(4)
-                message = kind + length + await reader.readexactly(int.from_bytes(length) - 4)
-                if self.rule(way, message):
-                    self.cuts += 1
-                    return
-                if way is Way.SERVER and self.delay_s:
-                    await asyncio.sleep(self.delay_s)
-                await self.flowing.wait()
-                writer.write(message)
-                await writer.drain()
+        under_way = _UnderWay()
+        passing = asyncio.create_task(self._pass_on(under_way, writer))
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError):
+                first = way is Way.HUB
+                while True:
+                    message = await _message(reader, first=first)
+                    first = False
+                    if self.rule(way, message):
+                        self.cuts += 1
+                        break
+                    delay = self.delay_s if way is Way.SERVER else 0.0
+                    under_way.put_nowait((time.monotonic() + delay, message))
+            # What was said before still arrives.
+            under_way.put_nowait(None)
+            await asyncio.gather(passing, return_exceptions=True)
+        finally:
+            passing.cancel()
+
+    async def _pass_on(self, under_way: "_UnderWay", writer: asyncio.StreamWriter) -> None:
+        while (said := await under_way.get()) is not None:
+            due, message = said
+            if (wait := due - time.monotonic()) > 0:
+                await asyncio.sleep(wait)
+            await self.flowing.wait()
+            writer.write(message)
+            await writer.drain()
+
+
+async def _message(reader: asyncio.StreamReader, *, first: bool) -> bytes:
+    """Read a message; the first one of a client has no letter for its kind."""
+    kind = b"" if first else await reader.readexactly(1)
+    length = await reader.readexactly(4)
+    return kind + length + await reader.readexactly(int.from_bytes(length) - 4)
+
+
+_UnderWay = asyncio.Queue[tuple[float, bytes] | None]

@@ -36,6 +36,7 @@ async def storm(one: Site, restarts: int, seconds: float, rate: float, chance: r
             else:
                 stops.append(await one.stop(hub))
             await one.restart(hub)
+            await load.until_more(1)
         await asyncio.sleep(begin + seconds - time.monotonic())
         took, begun = time.monotonic() - begin, load.begun
         await load.until_more(5)

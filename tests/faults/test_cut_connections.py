@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from hub.service import writer
 from hub.store import postgres
 from protocol.errors import Unavailable
 from tests.faults.history import History, guarded_heads, stored_in_postgres, violations
 from tests.faults.proxy import COMMIT, COMMITTED, ROLLBACK, CutAt, OnceAfter, Proxy, Way, nothing
-from tests.hub.running import RunningHub, on_postgres
+from tests.hub.running import RunningHub, eventually, on_postgres
 from tests.programme import Programme, Sealed
 
 ORIGIN = "hub.example/audit"
@@ -219,37 +220,44 @@ async def test_a_slow_server_is_slow_and_no_more(behind: Behind) -> None:
 
 
 @pytest.mark.full
-async def test_answers_that_take_five_seconds_each_are_waited_for_or_given_up(behind: Behind) -> None:
-    """More than a submission may take in all: it is answered with 503, or late, and is there once."""
+async def test_http_19_answers_that_take_five_seconds_each_are_not_waited_for(behind: Behind) -> None:
+    """A submission needs several: it is refused while the caller waits, and is there once, now or later."""
     await behind.deliver(behind.seal())
     behind.proxy.delay_s = 5.0
-    async with asyncio.timeout(300):
-        await asyncio.gather(*(behind.submit(behind.seal()) for _ in range(3)))
+    assert [await behind.submit(behind.seal()) for _ in range(3)] == [False, False, False]
     behind.proxy.delay_s = 0.0
-    behind.proxy.cut()
+    await asyncio.sleep(writer.ANSWER_S + postgres.STATEMENT_S)
     await behind.settle()
 
 
-async def half_open(behind: Behind) -> None:
-    """Let connections stay open while nothing comes through, then let it come through."""
-    sealed = behind.seal()
+async def say_nothing(behind: Behind, submissions: int) -> None:
+    """Let connections stay open while nothing comes through, and submit meanwhile."""
     await behind.deliver(behind.seal())
     behind.proxy.flowing.clear()
-    assert not await behind.submit(sealed)
-    behind.proxy.flowing.set()
-    await behind.settle()
+    assert await asyncio.gather(*(behind.submit(behind.seal()) for _ in range(submissions))) == [False] * submissions
+    # Who comes now is told so at once.
+    assert not await behind.submit(behind.seal())
 
 
-async def test_a_database_that_says_nothing_counts_as_away(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, postgres_url: str, programme: Programme
+async def test_http_19_a_database_that_says_nothing_counts_as_away(
+    behind: Behind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "STATEMENT_S", 2.0)
-    async with Proxy(postgres_url) as proxy, RunningHub(tmp_path, programme, more=on_postgres(proxy.url)) as hub:
-        with History(tmp_path / "history") as history:
-            await half_open(Behind(hub, proxy, history, postgres_url))
+    monkeypatch.setattr(writer, "ANSWER_S", 0.3)
+    await say_nothing(behind, 5)
+    monkeypatch.undo()
+    behind.proxy.flowing.set()
+    await eventually(lambda: not behind.hub.hub.writer.stuck)
+    assert "writer-slow" in behind.hub.logged.getvalue()
+    await behind.settle()
 
 
 @pytest.mark.full
-async def test_a_database_that_says_nothing_counts_as_away_after_thirty_seconds(behind: Behind) -> None:
-    async with asyncio.timeout(300):
-        await half_open(behind)
+async def test_http_19_a_network_that_is_half_open_for_good_is_given_up(behind: Behind) -> None:
+    """With the time limits of a real hub, whose caller waits for thirty seconds and gets a word before that."""
+    for _ in range(3):
+        await say_nothing(behind, 5)
+        # The dead connections are never heard of again; the server takes new ones.
+        behind.proxy.cut()
+        behind.proxy.flowing.set()
+        await eventually(lambda: not behind.hub.hub.writer.stuck)
+    await behind.settle()
