@@ -25,6 +25,9 @@ from tests.programme import Programme
 
 ORIGIN = "hub.example/audit"
 
+UNLIMITED = ("[limits]", "submissions_per_minute = 1000000", "megabytes_per_minute = 1000000")
+"""One agency makes all the load here."""
+
 
 class Killable(Protocol):
     """A hub that is started again and again."""
@@ -222,7 +225,7 @@ async def site(folder: Path, database: str | None, *, count: int = 1, real: bool
 
     A further hub begins with a copy of the first one's data, as an operator does it.
     """
-    config, programme = prepare(folder, *(on_postgres(database) if database else ()))
+    config, programme = prepare(folder, *(on_postgres(database) if database else ()), *UNLIMITED)
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(HubProcess(config, programme))
         await first.start()
