@@ -67,8 +67,8 @@ class Load:
 
     async def _run(self) -> None:
         prison = self._site.programme.members["gora-prison"]
-        # Each request takes a connection of its own, so that all hubs get their share of them.
-        connections = aiohttp.TCPConnector(force_close=True)
+        # With a connection of its own for each request, all hubs get their share of them.
+        connections = aiohttp.TCPConnector(force_close=len(self._site.hubs) > 1)
         async with aiohttp.ClientSession(connector=connections) as session, asyncio.TaskGroup() as tasks:
             client = DeviceClient(session, self._site.url, prison.device, now)
             if self._rate:
