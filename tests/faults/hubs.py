@@ -50,6 +50,8 @@ class RealHub:
         self.url = ""
         self.pid = 0
         self.log = config.with_suffix(".log")
+        self.worked: list[float] = []
+        """Seconds of processor time that each start took, whatever else the machine did meanwhile."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -80,6 +82,7 @@ class RealHub:
             code = await self.ended()
             raise AssertionError(f"the hub ended with {code}: {self.log.read_text()[-2_000:]}")
         self.url = json.loads(line)["url"]
+        self.worked.append(_processor_seconds(self.pid))
         return time.monotonic() - begin
 
     async def ended(self) -> int:
@@ -88,6 +91,11 @@ class RealHub:
             code = await self._process.wait()
         self.pid = 0
         return code
+
+
+def _processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Balancer:
