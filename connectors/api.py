@@ -32,7 +32,7 @@ from protocol.http.handovers import (
     Page,
 )
 from protocol.http.operation import Operation
-from protocol.http.serving import LOCAL_HOSTS, Exchange, Serving, bind_all
+from protocol.http.serving import LOCAL_HOSTS, Exchange, ReadBody, Serving, bind_all
 
 _HOLDER: Final = "the holder of the token"
 
@@ -113,7 +113,7 @@ def application(api: Api, token: str, clock: Clock, log: Log) -> web.Application
     """Return the local interface as an application; whoever shows `token` may call it."""
     expected = f"Bearer {token}".encode()
 
-    async def authenticate(request: web.Request, _: Operation, __: bytes) -> str:
+    async def authenticate(request: web.Request, _: Operation, __: ReadBody) -> str:
         values = request.headers.getall("Authorization", [])
         given = values[0].encode("utf-8", "replace") if len(values) == 1 else b""
         if not hmac.compare_digest(given, expected):

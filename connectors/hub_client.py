@@ -13,6 +13,7 @@ from protocol.frames import Accepted, Item, Refused, encode_batch, parse_page, p
 from protocol.http import blobs
 from protocol.http import hub as operations
 from protocol.http.calling import Client, anonymous, signed
+from protocol.http.problems import LONGEST_WAIT_S
 from protocol.ids import BlobId, CodeId, EnvelopeId, Kind, text
 from protocol.sections import Attachment
 
@@ -163,7 +164,8 @@ def outcome(result: Accepted | Refused) -> Outcome:
         error = CODES[result.code]()
     except KeyError:
         error = UnexpectedAnswer()
-    error.retry_after = result.retry_after
+    if result.retry_after is not None:
+        error.retry_after = min(result.retry_after, LONGEST_WAIT_S)
     return error
 
 

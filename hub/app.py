@@ -4,7 +4,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -58,6 +58,7 @@ from keys.selftest import self_test
 from protocol.errors import StoreBehind, StoreFailed
 from protocol.http.hub import HUB_OPERATIONS, LogIdentity
 from protocol.http.serving import LOCAL_HOSTS, Exchange, Serving, bind_all
+from protocol.ids import KeyId
 from protocol.limits import CLOCK_SKEW
 from protocol.settings import is_loopback
 
@@ -99,7 +100,7 @@ class Hub:
         waiting = Waiting(store, self.directory, settings.limits, elapsed)
         self.submissions = Submissions(store, writer, self.directory, receipts, clock, tally, allowances, waiting)
         self.mailboxes = Mailboxes(store, writer, receipts, tally, lambda: replay.audit_starts)
-        files = BlobRows(store, writer) if store.shared else BlobFiles(settings.hub.data_dir / BLOBS_NAME)
+        files = self._rows(allowances) if store.shared else BlobFiles(settings.hub.data_dir / BLOBS_NAME)
         quota = settings.store.attachment_gigabytes << 30
         self.blobs = Blobs(store, writer, self.directory, files, quota, clock)
         self.expiry = Expiry(store, writer, clock)
@@ -230,6 +231,12 @@ class Hub:
             sockets={"connect": self.connections.connect},
         )
         return app
+
+    def _rows(self, allowances: Allowances) -> BlobRows:
+        def place(device: KeyId, size: int) -> AbstractContextManager[None]:
+            return allowances.place(self.directory.agency_of(device), size)
+
+        return BlobRows(self.store, self.writer, place)
 
     def watch_health(self, health: Health, settings: HubSettings) -> None:
         """Give the admin listener something to ask."""

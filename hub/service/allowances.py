@@ -17,6 +17,7 @@ from protocol.errors import Unavailable
 
 AT_ONCE = 64
 """Requests of one agency that may be in work at the same time; a connector makes five."""
+_BY_ENVELOPE = ("submitEnvelope", "submitBatch")
 
 
 class Allowances:
@@ -35,21 +36,26 @@ class Allowances:
         self._weight_in_all = 0
         self._requests: Counter[str] = Counter()
 
-    def request(self, agency: str, operation: str, size: int) -> None:
-        """Charge a request of `agency` with a body of `size` bytes; raises TooManyRequests.
+    def request(self, agency: str, operation: str) -> None:
+        """Charge a request of `agency` whose body is still to come; raises TooManyRequests.
 
-        Submissions are charged one by one where they are accepted; here only an empty bucket is noticed, before
-        more work is done for them.
+        Bytes are charged when they are here, submissions one by one where they are accepted; of those only an empty
+        bucket is noticed, before more work is done for them.
         """
         match operation:
-            case "submitEnvelope" | "submitBatch":
+            case _ if operation in _BY_ENVELOPE:
                 self._submissions.check(agency)
                 self._bytes.check(agency)
             case "announceBlob" | "uploadChunk":
                 self._uploads.take(agency)
-                self._bytes.take(agency, size)
+                self._bytes.check(agency)
             case _:
                 self._reads.take(agency)
+
+    def received(self, agency: str, operation: str, size: int) -> None:
+        """Charge `agency` for a body of `size` bytes that holds no envelopes; raises TooManyRequests."""
+        if operation not in _BY_ENVELOPE:
+            self._bytes.take(agency, size)
 
     def enter(self, agency: str) -> None:
         """Note that a request of `agency` is in work; raises Unavailable if too many are."""
@@ -67,12 +73,20 @@ class Allowances:
     def submission(self, agency: str, size: int) -> Iterator[None]:
         """Charge a submission of `size` bytes, and count it as long as it is in work.
 
-        Raises TooManyRequests, and Unavailable once `agency` has as much in work as there is room left for all
-        others: one agency can fill half of the writer's queue, two together two thirds, and however many do, the next
-        one still finds room.
+        Raises TooManyRequests, and what `place` raises.
         """
         self._submissions.take(agency)
         self._bytes.take(agency, size)
+        with self.place(agency, size):
+            yield
+
+    @contextmanager
+    def place(self, agency: str, size: int) -> Iterator[None]:
+        """Count `size` bytes of `agency` that wait for the writer, as long as they do.
+
+        Raises Unavailable once `agency` has as much in work as there is room left for all others: one agency can fill
+        half of the writer's queue, two together two thirds, and however many do, the next one still finds room.
+        """
         changes, weight = self._changes[agency], self._weights[agency]
         too_many = changes >= self._queue.changes - self._in_all
         if too_many or (changes and weight + size > self._queue.bytes - self._weight_in_all):

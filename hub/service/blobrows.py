@@ -2,7 +2,8 @@
 """The bytes of attachments as rows of a database that several hub processes share, one row for each chunk (ATT-3)."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 
 from hub.service.transaction import Change, Finish, Transaction
 from hub.service.writer import Writer
@@ -11,6 +12,7 @@ from hub.store.blobfiles import BlobBytes
 from hub.store.blobs import BlobKey
 from hub.store.engine import Store
 from protocol.errors import Conflict, NotFound
+from protocol.ids import KeyId
 from protocol.limits import BLOB_CHUNK
 
 
@@ -37,13 +39,18 @@ class StoreChunk(Change[None]):
 class BlobRows(BlobBytes):
     """Rows that go with the row of their blob, in one transaction; nothing is ever left behind."""
 
-    def __init__(self, store: Store, writer: Writer) -> None:
+    def __init__(
+        self, store: Store, writer: Writer, place: Callable[[KeyId, int], AbstractContextManager[None]]
+    ) -> None:
+        """`place` surrounds what waits for the writer, by device and bytes, and raises to refuse it (HTTP-15)."""
         self._store = store
         self._writer = writer
+        self._place = place
 
     async def write(self, key: BlobKey, offset: int, data: bytes) -> None:
         """Store the chunk at `offset`."""
-        await self._writer.write(StoreChunk(key, offset, data))
+        with self._place(key.sender_device, len(data)):
+            await self._writer.write(StoreChunk(key, offset, data))
 
     async def read(self, key: BlobKey, offset: int, length: int) -> bytes:
         """Read one chunk, or two if `offset` lies within one."""

@@ -28,6 +28,7 @@ from protocol.errors import (
     Unavailable,
     UntrustedKey,
 )
+from protocol.ids import KeyId
 from protocol.limits import CLOCK_SKEW, MINUTE
 from protocol.receipts import Head
 from protocol.restoration import Restoration
@@ -78,6 +79,11 @@ class DirectoryLog:
         """Whether the stored directory may hold statements that are not in memory though nobody else writes."""
         self._listeners: list[Callable[[], None]] = []
         self._quota = Quota()
+
+    def agency_of(self, device_id: KeyId) -> str:
+        """Return whose allowance an authenticated device uses (HTTP-14, HTTP-15)."""
+        entry = self.directory.device(device_id)
+        return "" if entry is None else entry.agency
 
     def on_statement(self, listener: Callable[[], None]) -> None:
         """Have `listener` called after each new statement."""

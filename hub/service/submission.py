@@ -188,7 +188,7 @@ class Submissions:
         Raises the EnvelopeError or DirectoryError that says what is wrong with it, TooManyRequests, QuotaReached, and
         Unavailable.
         """
-        agency = self._agency_of(device_id)
+        agency = self._log.agency_of(device_id)
         try:
             with self._allowances.submission(agency, len(data)):
                 receipt = await self._accept(device_id, agency, data)
@@ -234,11 +234,6 @@ class Submissions:
                 return await self._writer.write(change)
             except DirectoryMoved as moved:
                 await self._log.reached(moved.size)
-
-    def _agency_of(self, device_id: KeyId) -> str:
-        """Return whose allowance a device uses; it is authenticated, so the directory has it."""
-        entry = self._log.directory.device(device_id)
-        return "" if entry is None else entry.agency
 
     async def _accepted_before(self, envelope: UnverifiedEnvelope) -> Accepted | None:
         id_ = envelope.common.envelope_id

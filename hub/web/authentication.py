@@ -10,6 +10,7 @@ from hub.web.strangers import VISIT
 from keys.directory import DeviceEntry
 from protocol.errors import NotAuthenticated, UntrustedKey
 from protocol.http.operation import Method, Operation
+from protocol.http.serving import ReadBody
 from protocol.http.signatures import SignedRequest, verify_request
 from protocol.ids import KeyId
 
@@ -24,28 +25,38 @@ class Authenticator:
         self._clock = clock
         self._scheme = scheme
 
-    async def __call__(self, request: web.Request, operation: Operation, body: bytes) -> KeyId:
-        """Return the calling device's key id; raises NotAuthenticated, Revoked, or what HTTP-14 says of its agency."""
+    async def __call__(self, request: web.Request, operation: Operation, read_body: ReadBody) -> KeyId:
+        """Return the calling device's key id; raises NotAuthenticated, Revoked, or what HTTP-14 says of its agency.
+
+        Only the body of a device in force, whose agency has some of its share left, is read at all: what strangers
+        send takes no memory.
+        """
         try:
-            signed = self._verified(request, body)
+            signed = self._verified(request)
         except NotAuthenticated:
             # The device may have been enrolled at another process a moment ago.
             before = self._log.directory.size
             await self._log.refresh()
             if self._log.directory.size == before:
                 raise
-            signed = self._verified(request, body)
-        request[VISIT].recognise(self.in_force(signed.device_id).agency, len(body))
+            signed = self._verified(request)
+        visit = request[VISIT]
+        visit.recognise(self.in_force(signed.device_id).agency)
+        # Before the body: while it comes, the time passes for which nonces are kept.
         reads_only = operation.method is Method.GET
         await self._nonces.use(signed.device_id, signed.nonce, signed.created, reads_only=reads_only)
+        body = await read_body()
+        signed.check_body(body)
+        visit.charge(len(body))
+        # A device that was revoked while its body came does nothing any more (HTTP-12).
+        self.in_force(signed.device_id)
         return signed.device_id
 
-    def _verified(self, request: web.Request, body: bytes) -> SignedRequest:
+    def _verified(self, request: web.Request) -> SignedRequest:
         return verify_request(
             method=request.method,
             url=f"{self._scheme}://{request.host}{request.raw_path}",
             headers=request.headers,
-            body=body,
             resolve=lambda key_id: self.in_force(key_id).key.transport,
             now=self._clock(),
         )

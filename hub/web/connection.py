@@ -15,7 +15,15 @@ from hub.logs import Event, Log, where
 from hub.service.mailbox import Mailboxes
 from hub.service.submission import Submissions
 from hub.web.refusals import refusal
-from protocol.errors import InternalError, InvalidInput, MalformedEnvelope, StoreFull, ThroughcareError, Unavailable
+from protocol.errors import (
+    InternalError,
+    InvalidInput,
+    MalformedEnvelope,
+    StoreFull,
+    ThroughcareError,
+    TooManyRequests,
+    Unavailable,
+)
 from protocol.frames import Accepted, Acknowledge, Deliver, Submit, encode_frame, parse_frame
 from protocol.ids import KeyId
 
@@ -31,7 +39,11 @@ QUEUE = 64
 """Frames that wait to be sent."""
 PAGE = 200
 SEND_S = 30.0
-"""Seconds in which a frame, and what waits behind it, must be taken by the other side."""
+"""Seconds in which a frame, and the small ones that wait behind it, must be taken by the other side."""
+LARGE = 64 << 10
+"""Bytes of a frame from which on it has its own time to be taken."""
+OVER_SHARE_S = 1.0
+"""Seconds for which a submission over its agency's share keeps its place here: who goes on and on is slowed down."""
 RETRY_S = 1.0
 
 
@@ -135,22 +147,27 @@ class Connection:
 
     async def _submit(self, frame: Submit) -> None:
         try:
-            await self._outgoing.put(await self._answer(frame))
+            answer, pause = await self._answer(frame)
+            await self._outgoing.put(answer)
+            if pause:
+                await asyncio.sleep(pause)
         finally:
             # Not before the answer is queued: who does not read its answers must not go on submitting.
             self._budget.give(_charge(frame))
 
-    async def _answer(self, frame: Submit) -> bytes:
+    async def _answer(self, frame: Submit) -> tuple[bytes, float]:
+        """Return the answer, and for how many seconds the submission is to keep its place after it."""
         try:
             receipt = await self._submissions.submit(self.device_id, frame.envelope)
-            return encode_frame(Accepted(frame.ref, receipt))
+            return encode_frame(Accepted(frame.ref, receipt)), 0
         except ThroughcareError as error:
-            return encode_frame(refusal(frame.ref, error))
+            pause = OVER_SHARE_S if isinstance(error, TooManyRequests) else 0
+            return encode_frame(refusal(frame.ref, error)), pause
         except MemoryError:
-            return encode_frame(refusal(frame.ref, Unavailable()))
+            return encode_frame(refusal(frame.ref, Unavailable())), 0
         except Exception as error:  # noqa: BLE001 - one envelope that nobody foresaw must not end the connection
             self._log.error(Event.REQUEST_FAILED, op="connect", where=where(error))
-            return encode_frame(refusal(frame.ref, InternalError()))
+            return encode_frame(refusal(frame.ref, InternalError())), 0
 
     async def _push(self) -> None:
         """Send what is in the mailbox and whatever comes, as long as it is acknowledged in time."""
@@ -193,11 +210,15 @@ class Connection:
     async def _send(self) -> None:
         while True:
             frame = await self._outgoing.get()
-            async with asyncio.timeout(SEND_S):
+            async with asyncio.timeout(SEND_S) as limit:
                 await self._socket.send_bytes(frame)
                 # A timeout costs as much as sending; what waits already, such as the answers to one group, shares it.
-                while not self._outgoing.empty():
-                    await self._socket.send_bytes(self._outgoing.get_nowait())
+                # What comes meanwhile does not: who reads all the time, on a slow line, is never cut off.
+                for _ in range(self._outgoing.qsize()):
+                    frame = self._outgoing.get_nowait()
+                    if len(frame) >= LARGE:
+                        limit.reschedule(asyncio.get_running_loop().time() + SEND_S)
+                    await self._socket.send_bytes(frame)
 
     async def _close_when_told(self) -> None:
         code, reason = await self._ending

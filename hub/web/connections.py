@@ -3,6 +3,8 @@
 
 import asyncio
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -13,7 +15,7 @@ from hub.service.mailbox import Mailboxes
 from hub.service.submission import Submissions
 from hub.web.authentication import Authenticator
 from hub.web.connection import Connection
-from hub.web.strangers import VISIT
+from hub.web.strangers import VISIT, Visit
 from keys.verifying import verify_ed25519
 from protocol import labels
 from protocol.errors import BadSignature, MalformedEnvelope, NotAuthenticated, Revoked, ThroughcareError, Unavailable
@@ -26,7 +28,10 @@ HELLO_S = 10.0
 HEARTBEAT_S = 25.0
 CLOSE_S = 1.0
 MAX_STRANGERS = 1_024
-"""Connections that may be open without having answered their challenge; HTTP-14 bounds those of one address."""
+"""Connections that may be open without having answered their challenge; HTTP-14 bounds those of one address.
+
+Over that the one that has kept the hub waiting longest makes room, not the one that comes: whoever has many addresses
+could otherwise keep everybody else from connecting, and a connector answers within one round trip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class Connections:
         self._domain = domain
         self._parts = parts
         self._open: set[Connection] = set()
-        self._strangers = 0
+        self._strangers: dict[asyncio.Timeout, None] = {}
         self._closing = False
 
     def __len__(self) -> int:
@@ -55,18 +60,13 @@ class Connections:
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """Serve one websocket from its challenge to its end (HTTP-9)."""
-        if self._closing or self._strangers >= MAX_STRANGERS:
+        if self._closing:
             raise Unavailable
         # Ciphertext does not shrink, so compression would only cost.
         socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, timeout=CLOSE_S, compress=False, max_msg_size=MAX_FRAME)
-        self._strangers += 1
-        try:
-            await socket.prepare(request)
-            device_id = await self._greet(socket)
-        finally:
-            self._strangers -= 1
+        await socket.prepare(request)
+        device_id = await self._greet(socket, request[VISIT])
         if device_id is not None:
-            request[VISIT].recognise(self._parts.authenticator.in_force(device_id).agency)
             parts = self._parts
             await self._serve(Connection(socket, device_id, parts.submissions, parts.mailboxes, parts.log))
         return socket
@@ -80,11 +80,26 @@ class Connections:
             self._open.discard(connection)
             self._parts.log.info(Event.CONNECTION_CLOSED, count=len(self._open))
 
-    async def _greet(self, socket: web.WebSocketResponse) -> KeyId | None:
+    @asynccontextmanager
+    async def _patience(self) -> AsyncIterator[None]:
+        """Give a stranger its time; raises TimeoutError when that is over, or somebody else needs the room."""
+        async with asyncio.timeout(HELLO_S) as limit:
+            if len(self._strangers) >= MAX_STRANGERS:
+                oldest = next(iter(self._strangers))
+                del self._strangers[oldest]
+                if not oldest.expired():
+                    oldest.reschedule(asyncio.get_running_loop().time())
+            self._strangers[limit] = None
+            try:
+                yield
+            finally:
+                self._strangers.pop(limit, None)
+
+    async def _greet(self, socket: web.WebSocketResponse, visit: Visit) -> KeyId | None:
         """Challenge whoever connects; return the device that answered rightly, or None after closing."""
         challenge = secrets.token_bytes(CHALLENGE_SIZE)
         try:
-            async with asyncio.timeout(HELLO_S):
+            async with self._patience():
                 await socket.send_bytes(encode_frame(Challenge(challenge)))
                 message = await socket.receive()
             if message.type is not WSMsgType.BINARY:
@@ -92,7 +107,7 @@ class Connections:
             hello = parse_frame(message.data, limit=1_024)
             if not isinstance(hello, Hello):
                 raise MalformedEnvelope
-            await self._check(hello, challenge)
+            visit.recognise(await self._check(hello, challenge))
             await socket.send_bytes(encode_frame(Welcome(self._parts.clock())))
         except ThroughcareError as error:
             await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=error.code.encode())
@@ -102,13 +117,15 @@ class Connections:
             return None
         return hello.device_id
 
-    async def _check(self, hello: Hello, challenge: bytes) -> None:
+    async def _check(self, hello: Hello, challenge: bytes) -> str:
+        """Return the agency of the device that answers; raises what is wrong with the answer."""
         device = await self._parts.authenticator.known(hello.device_id)
         message = self._domain.encode() + challenge
         try:
             verify_ed25519(device.key.transport, labels.CONNECT, message, hello.signature)
         except BadSignature:
             raise NotAuthenticated from None
+        return self._parts.authenticator.in_force(hello.device_id).agency
 
     def recheck(self) -> None:
         """Close the connections of devices that are not in force any more, and end their long polls (HTTP-12)."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whoever calls, before it is known who that is: bounded by network address (HTTP-14).
 
-A request costs its address something until a device's signature is found good, which gives it back: a stranger can
-burn neither processor time on signatures and enrolment codes nor memory on answers, and connectors that share an
-address with many others are not counted by it.
+A request costs its address something until a device's signature is found good and its agency has some of its share
+left, which gives it back: neither a stranger nor an agency over its share can burn processor time on signatures and
+enrolment codes or memory on answers, and connectors that share an address with many others are not counted by it.
 """
 
 from collections import Counter
@@ -45,17 +45,25 @@ class Visit:
         if self._agency is not None:
             self._strangers.allowances.leave(self._agency)
 
-    def recognise(self, agency: str, size: int = 0) -> None:
-        """Charge `agency` instead of the address, from now on; `size` is that of the body.
+    def recognise(self, agency: str) -> None:
+        """Charge `agency` instead of the address, from now on.
 
-        Raises TooManyRequests or Unavailable. A websocket has bounds of its own (HTTP-13).
+        Raises TooManyRequests or Unavailable; then the address is charged all the same, for who goes on and on over
+        its share must be sent away before anything is checked. An open websocket has bounds of its own (HTTP-13).
         """
-        self._strangers.recognised(self._address, COSTS.get(self._operation.id, 1), self._places)
+        allowances = self._strangers.allowances
+        self._strangers.leave(self._address, self._places)
         self._places = 0
         if not self._operation.socket:
-            self._strangers.allowances.enter(agency)
+            allowances.enter(agency)
             self._agency = agency
-            self._strangers.allowances.request(agency, self._operation.id, size)
+        allowances.request(agency, self._operation.id)
+        self._strangers.give_back(self._address, COSTS.get(self._operation.id, 1))
+
+    def charge(self, size: int) -> None:
+        """Charge the agency for a body of `size` bytes; raises TooManyRequests."""
+        if self._agency is not None:
+            self._strangers.allowances.received(self._agency, self._operation.id, size)
 
 
 VISIT = web.RequestKey("visit", Visit)
@@ -100,7 +108,6 @@ class Strangers:
         if self._held[address] <= 0:
             del self._held[address]
 
-    def recognised(self, address: str, cost: int, places: int) -> None:
+    def give_back(self, address: str, cost: int) -> None:
         """Give back what the address was charged for a request whose caller is known now."""
         self._requests.give(address, cost)
-        self.leave(address, places)

@@ -33,6 +33,8 @@ PROBLEM = "application/problem+json"
 PROBLEM_LIMIT = 64 * 1024
 """Bytes of a problem document that a caller reads."""
 MAX_FIELD_ERRORS = 50
+LONGEST_WAIT_S = 3_600
+"""Seconds that a caller waits at most, whatever it is told: a wrong word of a proxy must not stop the mail for days."""
 RETRY_AFTER_S = 5
 """What a server advises when the error itself does not know better."""
 
@@ -211,7 +213,7 @@ def from_problem(status: int, body: bytes, headers: Mapping[str, str]) -> Answer
     error = _error(status, document)
     wait = headers.get("Retry-After", "")
     if wait.isascii() and wait.isdigit() and len(wait) <= 6:
-        error.retry_after = int(wait)
+        error.retry_after = min(int(wait), LONGEST_WAIT_S)
     return Answered(error, document.request_id, document.server_time)
 
 

@@ -114,6 +114,12 @@ def media_type(operation: Operation) -> str:
     return operation.request.value if isinstance(operation.request, Media) else "application/json"
 
 
+def check_length(request: web.Request, operation: Operation) -> None:
+    """Refuse a body that is announced as larger than the operation's limit, before anything of it is read."""
+    if operation.request is not None and (request.content_length or 0) > operation.limit:
+        raise TooLarge
+
+
 async def read_body(request: web.Request, operation: Operation, first_s: float) -> bytes:
     """Return the body; `TooLarge` beyond the operation's limit, before more than one chunk over it is held."""
     if operation.request is None:
@@ -128,8 +134,6 @@ async def read_body(request: web.Request, operation: Operation, first_s: float) 
 async def stream_body(request: web.Request, operation: Operation, piece_s: float) -> AsyncIterator[bytes]:
     """Yield the body in pieces, each within `piece_s` seconds; `TooLarge` at the first beyond the operation's limit."""
     limit, size = operation.limit, 0
-    if request.content_length is not None and request.content_length > limit:
-        raise TooLarge
     try:
         while True:
             async with asyncio.timeout(piece_s):

@@ -2,8 +2,9 @@
 """Binds operations to routes: the one way in which hub and connectors take requests.
 
 A request passes, in this order: framing, target, host, origin, route, proof of caller present, media type, body
-within its limit, caller, idempotency key, path, query, body. What a handler sees has passed all of it; what fails
-anywhere becomes one problem document (HTTP-3).
+announced within its limit, caller, body, idempotency key, path, query. What a handler sees has passed all of it; what
+fails anywhere becomes one problem document (HTTP-3). Where the caller shows in the headers alone, nothing of a body is
+held before it is known who sends it (HTTP-14).
 """
 
 import time
@@ -36,8 +37,11 @@ from protocol.http.strictjson import render
 CallerT = TypeVar("CallerT")
 
 Clock = Callable[[], int]
-Authenticate = Callable[[web.Request, Operation, bytes], Awaitable[CallerT]]
-"""Finds out who calls, from the request and its body; raises `NotAuthenticated` or another error of the operation."""
+ReadBody = Callable[[], Awaitable[bytes]]
+"""Reads the body, once; nothing of one that is streamed."""
+Authenticate = Callable[[web.Request, Operation, ReadBody], Awaitable[CallerT]]
+"""Finds out who calls, from the request's head, and then perhaps from its body; raises `NotAuthenticated` or another
+error of the operation."""
 SocketHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Admit = Callable[[web.Request, Operation], AbstractContextManager[None]]
 """Surrounds the work on a request, before anything of it is read; raises to refuse it."""
@@ -150,12 +154,21 @@ def _route(
         exchange = request[EXCHANGE]
         reading.check_credentials(request, operation)
         reading.check_media(request, operation)
+        reading.check_length(request, operation)
         streamed = operation.streamed and operation.request is not None
-        body = b"" if streamed else await reading.read_body(request, operation, serving.body_s)
+        read: bytes | None = None
+
+        async def read_body() -> bytes:
+            nonlocal read
+            if read is None:
+                read = b"" if streamed else await reading.read_body(request, operation, serving.body_s)
+            return read
+
         caller = None
         if operation.auth is not Auth.NONE:
-            caller = await authenticate(request, operation, body)
+            caller = await authenticate(request, operation, read_body)
             exchange.caller = caller
+        body = await read_body()
         call = Call(
             operation=operation,
             request_id=exchange.request_id,

@@ -61,6 +61,15 @@ class SignedRequest:
     nonce: bytes
     created: int
     """ms UTC."""
+    digest: str | None = None
+    """The `Content-Digest` that was signed; None for a request without a body."""
+
+    def check_body(self, body: bytes) -> None:
+        """Raise `NotAuthenticated` unless `body` is the one that was signed."""
+        if bool(body) != (self.digest is not None):
+            raise NotAuthenticated("The signature does not cover what it has to.")
+        if self.digest is not None and not hmac.compare_digest(self.digest.encode(), content_digest(body).encode()):
+            raise NotAuthenticated("The body does not match its digest.")
 
 
 @dataclass(slots=True)
@@ -160,13 +169,12 @@ def sign_request(
     }
 
 
-def verify_request(
-    *, method: str, url: str, headers: Headers, body: bytes, resolve: Resolve, now: int
-) -> SignedRequest:
+def verify_request(*, method: str, url: str, headers: Headers, resolve: Resolve, now: int) -> SignedRequest:
     """Check a request's signature and return who made it (HTTP-1, HTTP-2).
 
-    `url` is the target URI as the client meant it: the hub's own base URL with path and query as they came on the
-    wire. Raises `NotAuthenticated` for every failure, or what `resolve` raised.
+    All that is signed stands in the head, so that nobody's body need be read before it is known who sends it: the
+    caller must have `check_body` see it then. `url` is the target URI as the client meant it: the hub's own base URL
+    with path and query as they came on the wire. Raises `NotAuthenticated` for every failure, or what `resolve` raised.
     """
     fields = _fields(headers)
     if "Signature-Input" not in fields or "Signature" not in fields:
@@ -181,8 +189,10 @@ def verify_request(
         raise NotAuthenticated("The request's signature does not verify.") from None
     if len(results) != 1:
         raise NotAuthenticated("The request's signature does not verify.")
-    _check_coverage(set(results[0].covered_components) - {'"@signature-params"'}, fields, body)
-    return _signed(results[0].parameters, now)
+    covered = set(results[0].covered_components) - {'"@signature-params"'}
+    if covered not in (_ALWAYS, _WITH_BODY):
+        raise NotAuthenticated("The signature does not cover what it has to.")
+    return _signed(results[0].parameters, now, fields["Content-Digest"] if covered == _WITH_BODY else None)
 
 
 def _fields(headers: Headers) -> dict[str, str]:
@@ -196,14 +206,7 @@ def _fields(headers: Headers) -> dict[str, str]:
     return found
 
 
-def _check_coverage(covered: set[str], fields: Mapping[str, str], body: bytes) -> None:
-    if covered != (_WITH_BODY if body else _ALWAYS):
-        raise NotAuthenticated("The signature does not cover what it has to.")
-    if body and not hmac.compare_digest(fields["Content-Digest"].encode(), content_digest(body).encode()):
-        raise NotAuthenticated("The body does not match its digest.")
-
-
-def _signed(parameters: Mapping[str, int | str], now: int) -> SignedRequest:
+def _signed(parameters: Mapping[str, int | str], now: int, digest: str | None) -> SignedRequest:
     if parameters.keys() != _PARAMETERS:
         raise NotAuthenticated("The signature does not have the parameters that it needs.")
     try:
@@ -215,4 +218,4 @@ def _signed(parameters: Mapping[str, int | str], now: int) -> SignedRequest:
     created = int(parameters["created"]) * SECOND
     if abs(now - created) > SIGNATURE_WINDOW:
         raise NotAuthenticated("The signature was made over 60 s from this server's time; compare server_time.")
-    return SignedRequest(KeyId(bytes.fromhex(str(parameters["keyid"]))), nonce, created)
+    return SignedRequest(KeyId(bytes.fromhex(str(parameters["keyid"]))), nonce, created, digest)

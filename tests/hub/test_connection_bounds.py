@@ -9,11 +9,7 @@ import pytest
 from hub.service import mailbox as mailbox_module
 from hub.web import connection as connection_module
 from hub.web.connection import Budget
-from protocol.frames import (
-    Acknowledge,
-    Deliver,
-    Submit,
-)
+from protocol.frames import Acknowledge, Deliver, Refused, Submit
 from tests.hub.running import RunningHub, eventually
 from tests.hub.sockets import connected
 
@@ -98,7 +94,7 @@ async def test_http_13_who_reads_no_answers_cannot_go_on_submitting(
     most = 0
     begun = connection_module.Connection._answer
 
-    async def counted(self: connection_module.Connection, frame: Submit) -> bytes:
+    async def counted(self: connection_module.Connection, frame: Submit) -> tuple[bytes, float]:
         nonlocal most
         most += 1
         return await begun(self, frame)
@@ -130,7 +126,7 @@ async def test_http_13_what_a_connection_has_in_work_is_bounded_in_bytes(
     async def nothing_goes_out(_: connection_module.Connection) -> None:
         await stuck.wait()
 
-    async def counted(self: connection_module.Connection, frame: Submit) -> bytes:
+    async def counted(self: connection_module.Connection, frame: Submit) -> tuple[bytes, float]:
         nonlocal begun
         begun += 1
         return await answer(self, frame)
@@ -146,6 +142,31 @@ async def test_http_13_what_a_connection_has_in_work_is_bounded_in_bytes(
             await hub.device(prison).read()
         assert begun == 7
         stuck.set()
+
+
+async def test_http_13_who_reads_all_the_time_on_a_slow_line_is_not_cut_off(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight frames of which each takes a quarter of the time that one has, so that all together take twice as long."""
+    monkeypatch.setattr(connection_module, "SEND_S", 1.2)
+    monkeypatch.setattr(connection_module, "LARGE", 1)
+    send = aiohttp.web.WebSocketResponse.send_bytes
+    sent = 0
+
+    async def slowly(self: aiohttp.web.WebSocketResponse, data: bytes, compress: int | None = None) -> None:
+        nonlocal sent
+        sent += 1
+        await asyncio.sleep(0.3)
+        await send(self, data, compress)
+
+    prison = hub.programme.members["gora-prison"]
+    async with connected(hub, prison.device) as socket:
+        monkeypatch.setattr(aiohttp.web.WebSocketResponse, "send_bytes", slowly)
+        for ref in range(8):
+            await socket.send(Submit(ref, b"poison"))
+        answers = [await socket.receive() for _ in range(8)]
+        assert all(isinstance(answer, Refused) for answer in answers), socket.closed
+        assert sent == 8
 
 
 async def test_http_13_the_smallest_submission_counts_for_what_it_costs() -> None:

@@ -172,15 +172,19 @@ async def test_http_9_silence_after_the_challenge_is_ended(hub: RunningHub, monk
         assert await socket.receive() is None
 
 
-async def test_strangers_are_bounded(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections_module, "MAX_STRANGERS", 1)
-    async with stranger(hub):
-        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
-            await hub.session.ws_connect(f"{hub.url}/v1/connect")
-        assert caught.value.status == 503
-    await eventually(lambda: hub.hub.connections._strangers == 0)
-    async with stranger(hub):
-        pass
+async def test_strangers_are_bounded_and_keep_nobody_out(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has many addresses takes every place there is for strangers; the one that waits longest makes room."""
+    monkeypatch.setattr(connections_module, "MAX_STRANGERS", 2)
+    prison = hub.programme.members["gora-prison"]
+    async with stranger(hub) as first, stranger(hub) as second, connected(hub, prison.device):
+        assert await first.receive() is None
+        async with stranger(hub) as third:
+            assert len(hub.hub.connections._strangers) == 2
+            async with connected(hub, prison.device):
+                assert await second.receive() is None
+                await third.send(hello(prison.device, third.challenge))
+                assert await third.receive() == Welcome(hub.clock.now)
+    await eventually(lambda: not hub.hub.connections._strangers)
 
 
 @pytest.mark.parametrize("data", [b"", b"x", encode_frame(Welcome(1)), encode_frame(Submit(1, b"x")) + b"\0"])

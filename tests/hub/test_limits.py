@@ -4,30 +4,36 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from hub.config import LimitsSection
 from hub.service import allowances as allowances_module
 from hub.service.allowances import Allowances
 from hub.service.buckets import Buckets
 from hub.service.writer import Queue
+from hub.store.blobs import BlobKey
+from hub.web import connection as connection_module
 from hub.web import strangers as strangers_module
-from protocol.errors import NotAuthenticated, TooManyRequests, Unavailable
+from keys.signing import DeviceSigner
+from protocol.errors import NotAuthenticated, NotFound, Revoked, TooManyRequests, Unavailable
 from protocol.frames import Accepted, Refused, Submit
 from protocol.http import hub as api
 from protocol.http.addresses import network_of
-from protocol.http.calling import Client, signed
-from protocol.ids import CodeId
-from protocol.limits import HOUR, MINUTE, SECOND
+from protocol.http.calling import Client, Outgoing, signed
+from protocol.ids import BlobId, CodeId
+from protocol.limits import BLOB_CHUNK, HOUR, MINUTE, SECOND
 from tests.hub.running import RunningHub, TestClock, eventually
-from tests.hub.sockets import connected
+from tests.hub.sockets import connected, hello, stranger
 from tests.keys.world import device_of
 from tests.programme import Programme
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 SMALL = (
     "[limits]",
@@ -154,7 +160,7 @@ async def test_http_14_the_answer_429_names_the_share_and_the_time(small: Runnin
     for _ in range(60):
         await device.read()
     url = f"{small.url}/v1/mailbox"
-    headers = device.client._authorize(_outgoing(url))
+    headers = device.client._authorize(Outgoing("GET", url, None, b""))
     async with small.session.get(url, headers=headers) as response:
         document = await response.json(content_type="application/problem+json")
         assert response.status == 429
@@ -162,12 +168,6 @@ async def test_http_14_the_answer_429_names_the_share_and_the_time(small: Runnin
         assert response.headers["Retry-After"] == "1"
         assert response.headers["RateLimit-Policy"] == '"reads";q=60;w=60'
         assert response.headers["RateLimit"] == '"reads";r=0;t=1'
-
-
-def _outgoing(url: str) -> Any:
-    from protocol.http.calling import Outgoing
-
-    return Outgoing("GET", url, None, b"")
 
 
 async def test_http_14_a_stranger_is_counted_by_address_and_a_good_signature_costs_the_address_nothing(
@@ -191,6 +191,112 @@ async def test_http_14_a_stranger_is_counted_by_address_and_a_good_signature_cos
     with pytest.raises(TooManyRequests):
         await small.anonymous.call_bytes(api.REDEEM_CODE, body=body)
     await small.anonymous.call(api.GET_HUB, api.HubInfo)
+
+
+async def test_http_14_who_goes_on_over_its_agencys_share_is_charged_by_address_too(small: RunningHub) -> None:
+    """Else a hostile agency could have signatures checked for ever."""
+    device = small.device(small.programme.members["gora-prison"])
+    for _ in range(60):
+        await device.read()
+    for _ in range(60):
+        with pytest.raises(TooManyRequests):
+            await device.read()
+    with pytest.raises(TooManyRequests):
+        await small.anonymous.call(api.GET_HUB, api.HubInfo)
+
+
+async def test_http_14_over_the_share_a_websocket_is_slowed_down(
+    small: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "OVER_SHARE_S", 5.0)
+    monkeypatch.setattr(connection_module, "AT_WORK", 4)
+    prison = small.programme.members["gora-prison"]
+    await small.device(prison).submit_batch([b"poison"] * 60)
+    async with connected(small, prison.device) as socket:
+        for ref in range(20):
+            await socket.send(Submit(ref, b"more"))
+        for _ in range(4):
+            assert isinstance(await socket.until(Refused), Refused)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await socket.until(Refused)
+
+
+async def test_http_14_over_the_share_no_websocket_is_opened(small: RunningHub) -> None:
+    prison = small.programme.members["gora-prison"]
+    for _ in range(60):
+        await small.device(prison).read()
+    async with stranger(small) as socket:
+        await socket.send(hello(prison.device, socket.challenge))
+        assert await socket.receive() is None
+        assert socket.closed == (1008, TooManyRequests.code)
+
+
+def _head(hub: RunningHub, device: DeviceSigner, body: bytes) -> bytes:
+    """Return the head of a signed submission of `body`."""
+    url = URL(f"{hub.url}/v1/envelopes")
+    sign = signed(device.key_id, device.transport.sign_raw, hub.clock)
+    headers = sign(Outgoing("POST", str(url), "application/cbor", body))
+    head = [f"POST {url.path} HTTP/1.1", f"Host: {url.authority}", f"Content-Length: {len(body)}"]
+    return "\r\n".join([*head, *(f"{name}: {value}" for name, value in headers.items()), "", ""]).encode()
+
+
+@asynccontextmanager
+async def _begun(hub: RunningHub, head: bytes) -> AsyncIterator[Streams]:
+    """Send the head of a request, and nothing of the body."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", URL(hub.url).port)
+    writer.write(head)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def _status_of(reader: asyncio.StreamReader) -> int:
+    async with asyncio.timeout(10):
+        return int((await reader.readline()).split()[1])
+
+
+async def test_http_14_nothing_of_a_strangers_body_is_waited_for(hub: RunningHub) -> None:
+    """All that is signed stands in the head: else strangers could have the hub hold 256 MiB for each address."""
+    async with _begun(hub, _head(hub, device_of("nobody's"), bytes(1 << 20))) as (reader, _):
+        assert await _status_of(reader) == 401
+
+
+async def test_http_14_nothing_of_a_body_over_the_share_is_waited_for(small: RunningHub) -> None:
+    prison = small.programme.members["gora-prison"]
+    await small.device(prison).submit_batch([b"poison"] * 60)
+    async with _begun(small, _head(small, prison.device, bytes(1 << 20))) as (reader, _):
+        assert await _status_of(reader) == 429
+
+
+async def test_http_2_another_body_than_the_signed_one_is_refused(hub: RunningHub) -> None:
+    prison = hub.programme.members["gora-prison"]
+    async with _begun(hub, _head(hub, prison.device, b"one")) as (reader, writer):
+        writer.write(b"two")
+        assert await _status_of(reader) == 401
+
+
+async def test_http_2_a_nonce_is_used_up_before_its_body_comes(hub: RunningHub) -> None:
+    """Else a recorded head could wait, its body held back, until the nonce is forgotten."""
+    prison = hub.programme.members["gora-prison"]
+    head = _head(hub, prison.device, b"one")
+    async with _begun(hub, head):
+        await eventually(lambda: bool(hub.hub.nonces._used))
+        async with _begun(hub, head) as (reader, _):
+            assert await _status_of(reader) == 401
+
+
+async def test_http_12_a_device_that_is_revoked_while_its_body_comes_is_refused(hub: RunningHub) -> None:
+    prison, probation, _ = hub.programme.members.values()
+    data = hub.programme.sender("gora-prison").seal(probation.desk).data
+    async with _begun(hub, _head(hub, prison.device, data)) as (reader, writer):
+        await eventually(lambda: bool(hub.hub.submissions._allowances._requests))
+        hub.programme.revoke_device(prison)
+        await hub.catch_up()
+        writer.write(data)
+        assert await _status_of(reader) == Revoked.status
+    assert await hub.leaves() == 0
 
 
 async def _status(hub: RunningHub, *forwarded: str) -> int:
@@ -306,6 +412,33 @@ async def test_http_15_a_flood_from_one_agency_does_not_hold_up_another_on_a_slo
         await floods
         assert all(waits)
         assert len(await hub.device(social).items()) == 3 + len(flood)
+
+
+async def test_http_15_attachments_in_the_database_leave_room_for_other_agencies_messages(
+    tmp_path: Path, programme: Programme, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where attachments are rows, their chunks of 1 MiB wait for the writer like everything else."""
+    prison, probation, social = programme.members.values()
+    async with RunningHub(tmp_path, programme, more=["[store]", "queue_megabytes = 4"]) as hub:
+        rows = hub.hub._rows(hub.hub.submissions._allowances)
+        go_on, write = asyncio.Event(), hub.hub.store.write
+
+        async def stuck(*arguments: Any) -> Any:
+            await go_on.wait()
+            return await write(*arguments)
+
+        monkeypatch.setattr(hub.hub.store, "write", stuck)
+        keys = [BlobKey(prison.device_id, BlobId(bytes([number] * 16))) for number in range(10)]
+        flood = [asyncio.create_task(rows.write(key, 0, bytes(BLOB_CHUNK))) for key in keys]
+        await eventually(lambda: sum(task.done() for task in flood) >= 5)
+        data = programme.sender("reka-probation").seal(social.desk).data
+        message = asyncio.create_task(hub.hub.submissions.submit(probation.device_id, data))
+        await eventually(lambda: message.done() or hub.hub.writer.waiting == 2)
+        go_on.set()
+        assert await message
+        outcomes = await asyncio.gather(*flood, return_exceptions=True)
+        # None of them was announced; what matters is how many came as far as the writer.
+        assert [type(one) for one in outcomes].count(NotFound) == 2
 
 
 def _slow_down(hub: RunningHub, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:

@@ -20,7 +20,7 @@ from protocol.http.documents import GET_DOCS, GET_OPENAPI, document_handlers
 from protocol.http.fields import CodeIdText, QueryModel, RequestModel, ResponseModel
 from protocol.http.operation import Auth, Example, Media, Method, Operation, registry
 from protocol.http.running import Runner, listen
-from protocol.http.serving import Exchange, Serving, bind_all
+from protocol.http.serving import Exchange, ReadBody, Serving, bind_all
 
 NOW = 1_795_421_350_123
 TOKEN = "open-sesame"
@@ -117,7 +117,7 @@ class Shop:
         self.keys: list[str] = []
         self.failure: Exception = Unavailable()
 
-    async def authenticate(self, request: web.Request, operation: Operation, body: bytes) -> str:
+    async def authenticate(self, request: web.Request, operation: Operation, body: ReadBody) -> str:
         if request.headers["Authorization"] != f"Bearer {TOKEN}":
             raise NotAuthenticated
         return "the owner"

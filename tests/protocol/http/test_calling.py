@@ -41,7 +41,7 @@ from protocol.http.hub import (
 from protocol.http.operation import Operation
 from protocol.http.problems import InvalidFields
 from protocol.http.running import Runner, listen
-from protocol.http.serving import Serving, bind_all
+from protocol.http.serving import ReadBody, Serving, bind_all
 from protocol.http.signatures import SignedRequest, verify_request
 from protocol.ids import KeyId
 from tests.protocol.http.shop import (
@@ -289,15 +289,15 @@ class SmallHub:
         self.nonces: set[bytes] = set()
         self.acknowledged = -1
 
-    async def authenticate(self, request: web.Request, operation: Operation, body: bytes) -> SignedRequest:
+    async def authenticate(self, request: web.Request, operation: Operation, body: ReadBody) -> SignedRequest:
         signed_request = verify_request(
             method=request.method,
             url=self.base + request.raw_path,
             headers=request.headers,
-            body=body,
             resolve=lambda device: bytes(TRANSPORT.verify_key) if device == DEVICE else None,
             now=self.now,
         )
+        signed_request.check_body(await body())
         if signed_request.nonce in self.nonces:
             raise NotAuthenticated
         self.nonces.add(signed_request.nonce)

@@ -189,6 +189,7 @@ def test_how_long_to_wait_travels_along() -> None:
     assert problem_headers(error) == {"Retry-After": "30"}
     body = render(problem(error, "req_a", now=NOW))
     assert from_problem(503, body, {"Retry-After": "30"}).error.retry_after == 30
+    assert from_problem(503, body, {"Retry-After": "999999"}).error.retry_after == 3_600
     for wrong in ("soon", "-1", "9" * 50, "٣", ""):
         assert from_problem(503, body, {"Retry-After": wrong}).error.retry_after is None
     assert problem_headers(NotFound()) == {}

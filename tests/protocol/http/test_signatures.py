@@ -48,16 +48,17 @@ def headers_of(**changes: Any) -> CIMultiDict[str]:
     return CIMultiDict(sign_request(**(arguments | changes)))
 
 
-def verified(headers: CIMultiDict[str], **changes: Any) -> SignedRequest:
+def verified(headers: CIMultiDict[str], *, body: bytes = BODY, **changes: Any) -> SignedRequest:
     arguments: dict[str, Any] = {
         "method": "POST",
         "url": URL,
         "headers": headers,
-        "body": BODY,
         "resolve": resolve,
         "now": NOW,
     }
-    return verify_request(**(arguments | changes))
+    found = verify_request(**(arguments | changes))
+    found.check_body(body)
+    return found
 
 
 def signed_as(
@@ -157,7 +158,7 @@ def test_http_1_a_request_is_signed_over_method_target_and_body() -> None:
         'hub=("@method" "@target-uri" "content-digest" "content-type")' + parameters()
     )
     assert headers["Content-Digest"] == f"sha-256=:{base64.b64encode(hashlib.sha256(BODY).digest()).decode()}:"
-    assert verified(headers) == SignedRequest(DEVICE, NONCE, NOW // 1000 * 1000)
+    assert verified(headers) == SignedRequest(DEVICE, NONCE, NOW // 1000 * 1000, content_digest(BODY))
 
 
 def test_http_1_a_request_without_a_body_is_signed_over_method_and_target() -> None:
