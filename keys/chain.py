@@ -65,7 +65,7 @@ def judge(register: Register, statement: UnverifiedStatement, *, verify: bool) -
     """
     if statement.digest in register.indexes:
         raise UntrustedKey("The statement stands in the directory already.")
-    if statement.body.issued < register.time - limits.STATEMENT_LAG:
+    if statement.body.issued < _time_back(register, statement.body.subject) - limits.STATEMENT_LAG:
         raise UntrustedKey("The statement is dated over 7 days before others in the directory. Sign it again.")
     subject = statement.body.subject
     change = _change(register, statement, subject, verify)
@@ -78,6 +78,18 @@ def judge(register: Register, statement: UnverifiedStatement, *, verify: bool) -
             register.time = max(register.time, statement.body.issued)
 
     return complete
+
+
+def _time_back(register: Register, subject: Subject) -> int:
+    """Return the log's time that a statement may be dated 7 days before, ms UTC (DIR-14).
+
+    What a restore lost must come back though somebody else was faster: a thief would otherwise date a prekey of today,
+    and the revocation of his device, handed back a moment later, would be too old for ever.
+    """
+    for restored in register.restorations:
+        if isinstance(subject, Revocation) or register.time <= restored.issued + limits.HANDED_BACK:
+            return min(register.time, restored.log_time)
+    return register.time
 
 
 def _judged_at(register: Register, statement: UnverifiedStatement) -> int:
@@ -322,7 +334,13 @@ def _restoration(register: Register, statement: UnverifiedStatement, subject: Re
     if subject.generation != len(register.restorations) + 1 or subject.audit.size < least:
         raise UntrustedKey("A restore begins the next generation of the logs, and keeps those before it.")
     verify_signatures(statement, {key.key_id: key for key in authority.identities}, verify)
-    entry = RestorationEntry(digest=statement.digest, index=size, subject=subject)
+    entry = RestorationEntry(
+        digest=statement.digest,
+        index=size,
+        issued=statement.body.issued,
+        log_time=register.time,
+        subject=subject,
+    )
     return lambda: register.restorations.append(entry)
 
 

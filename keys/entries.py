@@ -111,10 +111,15 @@ class PrekeyEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestorationEntry:
-    """One restore of the hub: the statement's digest and leaf index, and what it says."""
+    """One restore of the hub: the statement's digest, leaf index and date, and what it says.
+
+    `log_time` is the log's time of what was kept, ms UTC.
+    """
 
     digest: bytes
     index: int
+    issued: int
+    log_time: int
     subject: Restoration
 
 

@@ -50,6 +50,8 @@ AGENCY_LIFE = 732 * DAY
 """DIR-6: two years with a leap day, and a day for clocks and time zones."""
 STATEMENT_LAG = 7 * DAY
 """DIR-14: approvers who sign one after another, offline, have this long; a statement kept back longer is dead."""
+HANDED_BACK = 90 * DAY
+"""DIR-14: by then whoever was away when the hub was restored has given back what it lost."""
 PREKEY_EVERY = 7 * DAY
 PREKEYS_WITHIN = 8
 """DIR-15: prekeys of a device within PREKEY_EVERY; one a day, and one to spare."""

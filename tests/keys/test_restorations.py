@@ -9,12 +9,12 @@ from keys.directory import Directory
 from keys.signing import Ed25519Signer, sign_head, sign_receipt, sign_statement
 from keys.verifying import head_generation, verify_receipt
 from protocol.address import DeskAddress
-from protocol.errors import BadSignature, DirectoryInconsistent, DirectoryStale, UntrustedKey
+from protocol.errors import BadSignature, DirectoryInconsistent, DirectoryStale, Revoked, UntrustedKey
 from protocol.ids import EnvelopeId
-from protocol.limits import DAY
+from protocol.limits import DAY, HANDED_BACK
 from protocol.receipts import Detail, Head, Leaf, ReceiptBody, ReceiptKind, commitment
 from protocol.restoration import Kept, Restoration
-from protocol.statements import Body
+from protocol.statements import Authority, Body
 from tests.keys.world import seed
 from tests.programme import NOW, Programme, make_programme
 
@@ -81,6 +81,60 @@ def test_gen_2_what_was_kept_must_be_what_is_there(programme: Programme) -> None
         programme.add(signed(programme, subject(programme, 2, Kept(39, b"e" * 32, 39, b"e" * 32))))
     with pytest.raises(UntrustedKey):
         programme.add(signed(programme, right))
+
+
+def restored(programme: Programme) -> list[bytes]:
+    """Lose a replaced device and a revocation, ten days old, and have the thief publish a prekey of today first."""
+    kept = programme.directory.size
+    one = subject(programme)
+    probation, social = programme.members["reka-probation"], programme.members["polje-csw"]
+    programme.replace_device(social, "a new machine")
+    programme.revoke_device(probation)
+    programme.now += 10 * DAY
+    restoration = sign_statement(
+        Body(programme.now, programme.now - DAY, programme.now + DAY, one), programme.approvers[:2]
+    )
+    lost = programme.lose(kept, restoration)
+    programme.add_prekey(probation, epoch=2)
+    return lost
+
+
+def test_dir_14_who_is_faster_after_a_restore_keeps_nothing_out_that_others_hand_back(programme: Programme) -> None:
+    replaced, prekey, revocation = restored(programme)
+    probation, social = programme.members["reka-probation"], programme.members["polje-csw"]
+    directory = programme.directory
+    assert directory.device_in_force(probation.device_id, at=programme.now, size=directory.size)
+    for raw in (revocation, replaced, prekey):
+        programme.add(raw)
+    with pytest.raises(Revoked):
+        directory.device_in_force(probation.device_id, at=programme.now, size=directory.size)
+    assert directory.serves(social.device_id, social.desk, size=directory.size)
+
+
+def test_dir_14_long_after_a_restore_only_revocations_are_handed_back(programme: Programme) -> None:
+    replaced, _, revocation = restored(programme)
+    programme.now += HANDED_BACK + DAY
+    with pytest.raises(UntrustedKey):
+        # The device's certificate has ended too; what is looked at here is the log's time.
+        programme.add_prekey(programme.members["gora-prison"], epoch=2)
+    authority = Authority("Demo jurisdiction", 2, tuple(one.public for one in programme.approvers), programme.domain)
+    programme.state(authority, programme.root_persons[:2], life=730 * DAY)
+    with pytest.raises(UntrustedKey, match="dated over 7 days before"):
+        programme.add(replaced)
+    programme.add(revocation)
+
+
+def test_dir_14_before_a_restore_nothing_old_is_taken(programme: Programme) -> None:
+    kept = programme.directory.size
+    revocation = programme.revoke_device(programme.members["reka-probation"])
+    whole = programme.statements[:kept]
+    programme.statements, programme.directory = [], Directory(programme.fingerprint, programme.domain)
+    for raw in whole:
+        programme.add(raw)
+    programme.now += 10 * DAY
+    programme.add_prekey(programme.members["gora-prison"], epoch=2)
+    with pytest.raises(UntrustedKey, match="dated over 7 days before"):
+        programme.add(revocation)
 
 
 DESK = DeskAddress("intake.a@hub.example")
