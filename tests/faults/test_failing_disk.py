@@ -53,9 +53,18 @@ async def test_aud_9_a_sync_that_fails_ends_the_hub_and_is_not_tried_again(
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("call", ["sync", "write"])
-@pytest.mark.parametrize("file", [*FILES, "hub.db"])
-@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC])
+@pytest.mark.parametrize(
+    ("call", "file", "error"),
+    [
+        ("sync", "hub.db-wal", errno.EIO),
+        ("sync", "hub.guard", errno.EIO),
+        ("sync", "hub.db", errno.EIO),
+        ("write", "hub.guard", errno.EIO),
+        ("write", "hub.guard", errno.ENOSPC),
+        ("write", "hub.db", errno.ENOSPC),
+        ("write", "hub.db-wal", errno.ENOSPC),
+    ],
+)
 async def test_aud_9_whichever_call_fails_nothing_acknowledged_is_lost(
     hub: HubProgram, library: Path, tmp_path: Path, call: str, file: str, error: int
 ) -> None:
