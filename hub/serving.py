@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from aiohttp import web
-
 from hub.app import Hub, system_clock
 from hub.config import HubSettings
 from hub.logs import Event, Log, where
@@ -20,7 +18,7 @@ from hub.store.disk import is_short
 from hub.web.admin import Health, admin_application
 from hub.web.tls import tls_context
 from protocol.errors import ConfigurationError
-from protocol.http.running import Runner
+from protocol.http.running import Runner, Site
 from protocol.http.supervised import NOBODY, Supervisor
 
 LISTENER_STOP_S = 1.0
@@ -94,7 +92,7 @@ async def _listen(
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:
-        await web.TCPSite(runner, host, port, ssl_context=tls).start()
+        await Site(runner, host, port, ssl_context=tls).start()
     except OSError:
         raise ConfigurationError(f"Port {port} cannot be listened on; another program has it. Set another.") from None
     return int(runner.addresses[0][1])

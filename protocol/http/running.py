@@ -147,7 +147,7 @@ class _Server(web.Server):
 
 
 class Runner(web.AppRunner):
-    """Serves one application; use it as `web.AppRunner`, with `web.TCPSite` and the like.
+    """Serves one application; use it as `web.AppRunner`, with a `Site`.
 
     `observe` is told of requests that never reach the application: unreadable ones, and failures outside it.
     `per_address` is how many connections one address may have at the same time; None for any number.
@@ -180,9 +180,30 @@ class Runner(web.AppRunner):
         return _Server(inner, self._answering, self._callers, options)
 
 
+class Site(web.TCPSite):
+    """Where a `Runner` listens. TLS has to stand within the time of a request's head, not in asyncio's minute."""
+
+    async def start(self) -> None:
+        """Listen; raises OSError for a port that is taken."""
+        if self._ssl_context is None:
+            await super().start()
+            return
+        await web.BaseSite.start(self)
+        if self._runner.server is None:
+            raise TypeError("the runner is not set up")
+        # What aiohttp does itself, but for the handshake's time, for which it has no parameter.
+        self._server = await asyncio.get_running_loop().create_server(
+            self._runner.server,
+            self._host,
+            self._port,
+            ssl=self._ssl_context,
+            ssl_handshake_timeout=HEAD_S,
+            backlog=self._backlog,
+        )
+
+
 async def listen(runner: Runner, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
     """Set up `runner`, listen on `host` and `port` (0 for any free one), and return the port."""
     await runner.setup()
-    site = web.TCPSite(runner, host, port, ssl_context=tls)
-    await site.start()
+    await Site(runner, host, port, ssl_context=tls).start()
     return int(runner.addresses[0][1])

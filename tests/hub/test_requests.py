@@ -2,6 +2,7 @@
 """What the hub demands of a request, and what it says of itself and of its directory."""
 
 import asyncio
+import contextlib
 import io
 import json
 import secrets
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from keys.signing import DeviceSigner
 from protocol.errors import (
@@ -20,6 +22,7 @@ from protocol.errors import (
     Unavailable,
 )
 from protocol.http import hub as api
+from protocol.http import running as running_module
 from protocol.http.calling import Outgoing
 from protocol.http.signatures import sign_request
 from protocol.ids import Kind
@@ -28,6 +31,7 @@ from protocol.limits import DAY, MAX_ENVELOPE, SECOND
 from tests.hub.running import DeviceClient, RunningHub, TestClock, eventually
 from tests.keys.world import device_of
 from tests.programme import Programme, make_programme
+from tests.tlsnames import certificate
 
 
 def signature(
@@ -254,6 +258,20 @@ async def test_a_body_over_the_limit_is_refused(hub: RunningHub) -> None:
     async with hub.session.post(f"{hub.url}/v1/envelopes", headers=headers, data=body) as response:
         assert response.status == 413
         assert (await response.json(content_type=None))["code"] == TooLarge.code
+
+
+async def test_http_16_who_begins_no_tls_is_cut_off(
+    tmp_path: Path, programme: Programme, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the hub ends TLS itself; asyncio alone would wait for a minute, with a descriptor for each."""
+    monkeypatch.setattr(running_module, "HEAD_S", 2.0)
+    async with RunningHub(tmp_path, programme, certificate=certificate(tmp_path, "localhost", 1)) as hub:
+        reader, writer = await asyncio.open_connection("127.0.0.1", URL(hub.url).port)
+        async with asyncio.timeout(20):
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b""
+        writer.close()
+        await hub.anonymous.call(api.GET_HUB, api.HubInfo)
 
 
 async def test_compressed_bodies_are_refused(hub: RunningHub) -> None:
