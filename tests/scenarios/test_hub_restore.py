@@ -157,5 +157,5 @@ async def rehearse(drill: Drill, sandbox: Sandbox) -> None:
     await until(is_whole)
     await sandbox.hub.stop()
     checked = await drill.hub("check")
-    assert f"hub.example/directory/1: {stated + 2} leaves, all sound" in checked
+    assert f"hub.example/directory/1: {stated + 2} leaves, and all that belongs to them, sound" in checked
     assert "hub.example/audit/1:" in checked
