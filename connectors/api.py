@@ -12,6 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from connectors.attachments import Attachments
+from connectors.cases.api import ThreadApi
 from connectors.handovers import Handovers
 from connectors.logs import Log
 from connectors.metrics import Metrics
@@ -32,6 +33,7 @@ from protocol.http.handovers import (
     Page,
 )
 from protocol.http.operation import Operation
+from protocol.http.schema_operations import get_schema, list_schemas
 from protocol.http.serving import LOCAL_HOSTS, Exchange, ReadBody, Serving, bind_all
 
 _HOLDER: Final = "the holder of the token"
@@ -40,11 +42,19 @@ _HOLDER: Final = "the holder of the token"
 class Api:
     """One handler for each operation: parse, one service call, answer."""
 
-    def __init__(self, handovers: Handovers, attachments: Attachments, overview: Overview, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        handovers: Handovers,
+        attachments: Attachments,
+        threads: ThreadApi,
+        overview: Overview,
+        metrics: Metrics,
+    ) -> None:
         """Take the services to call; `metrics` is also told of every finished exchange."""
         self.metrics = metrics
         self._attachments = attachments
         self._handovers = handovers
+        self._threads = threads
         self._overview = overview
 
     def by_operation(self) -> Mapping[str, Handler[str]]:
@@ -59,6 +69,9 @@ class Api:
             "listQuarantine": self.list_quarantine,
             "getStatus": self.get_status,
             "getMetrics": self.get_metrics,
+            **self._threads.by_operation(),
+            "listSchemas": list_schemas,
+            "getSchema": get_schema,
             **document_handlers(CONNECTOR_OPERATIONS, title=CONNECTOR_TITLE),
         }
 

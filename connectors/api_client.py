@@ -31,6 +31,16 @@ from protocol.http.handovers import (
     HandoverRequest,
     HandoverView,
 )
+from protocol.http.messages import (
+    GET_MESSAGE,
+    LIST_MESSAGES,
+    SEND_MESSAGE,
+    MessageFilter,
+    MessagePage,
+    MessageQueued,
+    MessageRequest,
+    MessageView,
+)
 from protocol.http.standing import (
     GET_STATUS,
     LIST_DESKS,
@@ -39,7 +49,9 @@ from protocol.http.standing import (
     QuarantinePage,
     Status,
 )
-from protocol.ids import Kind, MessageId
+from protocol.http.thread_operations import GET_THREAD, LIST_THREADS, MAKE_STEP, SEND_REFERRAL
+from protocol.http.threads import ReferralRequest, StepQueued, StepRequest, ThreadFilter, ThreadPage, ThreadView
+from protocol.ids import Kind, MessageId, ThreadId
 
 
 class ConnectorUnreachable(HubUnreachable):
@@ -126,6 +138,48 @@ class ApiClient:
         """Return an attachment that came, in pieces that count only when the iteration has ended by itself (ATT-2)."""
         path = {"id": ids.text(Kind.MESSAGE, message_id), "section": str(section), "place": str(place)}
         return self._client.take_pieces(READ_ATTACHMENT, path=path)
+
+    async def refer(self, request: ReferralRequest, *, idempotency_key: str) -> StepQueued:
+        """Send a referral; when this returns it is stored durably at the connector."""
+        return await self._client.call(SEND_REFERRAL, StepQueued, body=request, idempotency_key=idempotency_key)
+
+    async def threads(self, query: ThreadFilter) -> ThreadPage:
+        """Return a page of referrals or handovers as they stand, the one that changed last first."""
+        values = {name: value for name, value in query.model_dump(mode="json").items() if value is not None}
+        return await self._client.call(LIST_THREADS, ThreadPage, query=values)
+
+    async def thread(self, thread: ThreadId) -> ThreadView:
+        """Return one thread with its steps; `NotFound` alike for what does not exist and what is not ours."""
+        return await self._client.call(GET_THREAD, ThreadView, path={"thread": ids.text(Kind.THREAD, thread)})
+
+    async def step(self, thread: ThreadId, request: StepRequest, *, version: int, idempotency_key: str) -> StepQueued:
+        """Make a step of a thread that was seen at `version`.
+
+        Raises `IllegalTransition` where the life cycle does not permit it now, and `PreconditionFailed` where the
+        thread has changed since; nothing has happened then.
+        """
+        return await self._client.call(
+            MAKE_STEP,
+            StepQueued,
+            path={"thread": ids.text(Kind.THREAD, thread)},
+            body=request,
+            version=version,
+            idempotency_key=idempotency_key,
+        )
+
+    async def send_message(self, request: MessageRequest, *, idempotency_key: str) -> MessageQueued:
+        """Send a message of any kind that is no step; when this returns it is stored durably at the connector."""
+        return await self._client.call(SEND_MESSAGE, MessageQueued, body=request, idempotency_key=idempotency_key)
+
+    async def messages(self, query: MessageFilter) -> MessagePage:
+        """Return a page of messages, newest first."""
+        values = {name: value for name, value in query.model_dump(mode="json").items() if value is not None}
+        return await self._client.call(LIST_MESSAGES, MessagePage, query=values)
+
+    async def message(self, message_id: MessageId) -> MessageView:
+        """Return one message with the sections that this agency holds."""
+        path = {"id": ids.text(Kind.MESSAGE, message_id)}
+        return await self._client.call(GET_MESSAGE, MessageView, path=path)
 
     async def desks(self) -> DeskPage:
         """Return the desks of the directory, as this connector verified it."""

@@ -15,6 +15,7 @@ import stamina
 
 from connectors.access import ensure_token
 from connectors.api import Api, application
+from connectors.calendars import Calendars
 from connectors.config import ConnectorSection, ConnectorSettings
 from connectors.hub_client import HubLink
 from connectors.installation import open_installation
@@ -74,15 +75,18 @@ async def run(
         stack.enter_context(InstallationLock(section.data_dir / LOCK_FILE))
         installation = await asyncio.to_thread(open_installation, section.data_dir, passphrase)
         check_seeds(installation.keystore)
+        calendars = Calendars(settings.calendar)
         store = await Store.open(section.data_dir / DATABASE_FILE, Vault(installation.storage_key))
         stack.push_async_callback(store.close)
         session = await stack.enter_async_context(WayOut.of(section).session())
-        parts = make_parts(section, installation, store, session, clock, log)
+        parts = make_parts(section, installation, store, session, clock, log, calendars=calendars)
         await parts.directory.load()
         loops = Loops(parts, section, clock, log)
         await loops.look_once()
         token = ensure_token(section.data_dir)
-        api = application(Api(parts.handovers, parts.attachments, parts.overview, parts.metrics), token, clock, log)
+        api = application(
+            Api(parts.handovers, parts.attachments, parts.thread_api, parts.overview, parts.metrics), token, clock, log
+        )
         runner = Runner(api, clock=clock, shutdown_s=STOP_S)
         stack.push_async_callback(runner.cleanup)
         port = await _listen(runner, section)
@@ -154,6 +158,7 @@ class Loops:
                 tasks.create_task(self._keep("uploads", self._upload)),
                 tasks.create_task(self._keep("downloads", self._download)),
                 tasks.create_task(self._keep("directory", self._follow)),
+                tasks.create_task(self._keep("clock", self._tick)),
             ]
             try:
                 await stop.wait()
@@ -270,6 +275,15 @@ class Loops:
             self._parts.work.set()
         else:
             await _until(self._arrived, TRANSFER_EVERY_S)
+
+    async def _tick(self) -> None:
+        """Make the moves of time that are due (CLK-4), then rest until the next is."""
+        if await self._parts.clockwork.step():
+            self._parts.work.set()
+            return
+        due = await self._parts.clockwork.next_due()
+        seconds = LONGEST_REST_S if due is None else (due - self._clock()) / 1_000
+        await asyncio.sleep(min(max(seconds, LEAST_REST_S), LONGEST_REST_S))
 
     async def _follow(self) -> None:
         """Look at old answers, at the directory and at prekeys, then wait for the next time or for a wish."""

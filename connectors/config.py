@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from connectors.calendars import CalendarSection
 from protocol.errors import ConfigurationError
 from protocol.http.calling import base_url
 from protocol.settings import (
@@ -121,6 +122,7 @@ class ConnectorSettings(Settings):
     """Everything that can be set for a connector."""
 
     connector: ConnectorSection
+    calendar: CalendarSection
     log: LogSection
 
 

@@ -8,6 +8,7 @@ that a crash leaves either all of it or nothing (CON-3).
 from collections import Counter
 from dataclasses import replace
 
+from connectors.cases.threads import Threads
 from connectors.logs import Log
 from connectors.receipts import OPENED, read_report, report
 from connectors.resealing import Resealing
@@ -29,9 +30,12 @@ from protocol.sequence import Placement, Position, place
 class Delivery:
     """Gives each message its one effect (ENV-19)."""
 
-    def __init__(self, service: Actor, resealing: Resealing, clock: Clock, log: Log, *, receipt_life: int) -> None:
+    def __init__(
+        self, service: Actor, resealing: Resealing, threads: Threads, clock: Clock, log: Log, *, receipt_life: int
+    ) -> None:
         """`service` signs receipts; `receipt_life` in ms."""
         self._service = service
+        self._threads = threads
         self._resealing = resealing
         self._clock = clock
         self._log = log
@@ -66,14 +70,7 @@ class Delivery:
         if message.klass.bare:
             # Receipts and notices never wait for a gap (SEQ-3).
             if message.klass is EnvelopeClass.RECEIPT:
-                await self._resealing.report(
-                    tx,
-                    message.payload_type,
-                    read_report(message.payload),
-                    message.sender_desk,
-                    message.device_id,
-                    message.accepted_at,
-                )
+                await self._resealing.report(tx, message, read_report(message.payload))
             await incoming.add(tx, message, raw)
             return
         line = Line.of(Direction.IN, message.thread, message.sender_desk, message.recipient_desk, message.klass)
@@ -81,6 +78,7 @@ class Delivery:
         match place(position, _box(message)):
             case Placement.DELIVER:
                 await incoming.add(tx, message, raw)
+                await self._threads.received(tx, message)
                 self._log.event("message-received")
                 await self._release(tx, line, Position(message.seq, message.message_id))
             case Placement.HOLD:
@@ -98,6 +96,7 @@ class Delivery:
                 await self._expel(tx, waiting)
                 break
             await incoming.release(tx, waiting)
+            await self._threads.received(tx, waiting)
             self._log.event("message-received")
             position = Position(waiting.seq, waiting.message_id)
         await sequences.advance(tx, line, position)
@@ -131,6 +130,7 @@ class Delivery:
             deadline=now + self._receipt_life,
         )
         await outgoing.add(tx, answer, {message.sender_desk: Plan()})
+        await self._threads.answered(tx, answer, message.message_id)
 
 
 def check_same(first: ReceivedMessage, again: ReceivedMessage) -> None:

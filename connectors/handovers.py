@@ -8,20 +8,21 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from connectors.attachments import named
+from connectors.cases.threads import Threads
 from connectors.composition import Composer, compose
 from connectors.directory_sync import DirectorySync
 from connectors.handover_form import HandoverComposer, stored_package
 from connectors.handover_views import overall, received_view, sent_view, withheld
 from connectors.installation import Enrolment
 from connectors.officers import Officers
-from connectors.store import attachments, history, incoming, outgoing, recipients, requests
+from connectors.store import attachments, cursors, history, incoming, outgoing, recipients, requests
 from connectors.store.engine import Store, Transaction
 from connectors.store.history import Entry
 from connectors.store.incoming import IncomingState
 from connectors.store.outgoing import OutgoingMessage
 from connectors.store.recipients import Plan
 from connectors.timing import Clock
-from protocol import cbor, ids
+from protocol import ids
 from protocol.address import DeskAddress, agency_of
 from protocol.clearance import DeskFunction
 from protocol.content import encode_payload
@@ -37,8 +38,7 @@ from protocol.errors import (
     PolicyDenied,
     RecipientUnavailable,
 )
-from protocol.handover import PAYLOAD_TYPE, PAYLOAD_VERSION, check_size, parties_for
-from protocol.http.fields import decode_base64url, encode_base64url
+from protocol.handover import PAYLOAD_TYPE, PAYLOAD_VERSION, check_size, decode_offer, parties_for
 from protocol.http.handovers import (
     Direction,
     HandoverFilter,
@@ -53,7 +53,6 @@ from protocol.http.handovers import (
 )
 from protocol.ids import Kind, MessageId, OfficerId, ThreadId
 from protocol.rows import EnvelopeClass
-from protocol.shapes import as_int, as_text, as_tuple
 
 OPERATION: Final = "sendHandover"
 LABEL: Final = "standard"
@@ -78,6 +77,7 @@ class Handovers:
         directory: DirectorySync,
         enrolment: Enrolment,
         officers: Officers,
+        threads: Threads,
         clock: Clock,
         wake: Callable[[], None],
         *,
@@ -88,6 +88,7 @@ class Handovers:
         self._directory = directory
         self._enrolment = enrolment
         self._officers = officers
+        self._threads = threads
         self._clock = clock
         self._wake = wake
         self._message_life = message_life
@@ -113,6 +114,7 @@ class Handovers:
             if any(not plan.going for plan in plans.values()):
                 raise NothingToSend
             await outgoing.add(tx, message, plans)
+            await self._threads.composed(tx, message, _next_responsible(message, plans))
             await attachments.claim(tx, [one.id for one in request.attachments], message.message_id)
             answer = _queued(message, plans)
             await requests.keep(tx, stored_key, body, answer.model_dump_json().encode(), self._clock())
@@ -180,14 +182,14 @@ class Handovers:
         async with self._store.read() as tx:
             entries = await history.page(
                 tx,
-                PAYLOAD_TYPE,
+                [PAYLOAD_TYPE],
                 direction=query.direction,
                 message_id=query.id,
-                before=_entry(tx, query.cursor),
+                before=cursors.entry(tx, _CURSOR, query.cursor),
                 limit=query.limit + 1,
             )
             items = [await _item(tx, entry) for entry in entries[: query.limit]]
-            more = _cursor(tx, entries[query.limit - 1]) if len(entries) > query.limit else None
+            more = cursors.text(tx, _CURSOR, entries[query.limit - 1]) if len(entries) > query.limit else None
         return HandoverPage(items=items, next_cursor=more)
 
     async def show(
@@ -215,6 +217,12 @@ async def _sent_as(tx: Transaction, message_id: MessageId) -> OutgoingMessage | 
     except NotFound:
         return None
     return message if message.payload_type == PAYLOAD_TYPE else None
+
+
+def _next_responsible(message: OutgoingMessage, desks: Collection[DeskAddress]) -> DeskAddress:
+    """Return the desk of the agency that is to take the lead."""
+    agency = decode_offer(message.payload).parties.next_responsible
+    return next(desk for desk in desks if agency_of(desk) == agency)
 
 
 def _queued(message: OutgoingMessage, plans: dict[DeskAddress, Plan]) -> HandoverQueued:
@@ -274,21 +282,3 @@ async def _readable(tx: Transaction, entry: Entry) -> HandoverItem:
         recipients=[received.recipient_desk],
         at=entry.at,
     )
-
-
-def _cursor(tx: Transaction, entry: Entry) -> str:
-    """Return a place in the list that nobody else can make or read."""
-    place = cbor.encode([entry.at, entry.direction, entry.position])
-    return encode_base64url(tx.vault.seal(_CURSOR, b"", place))
-
-
-def _entry(tx: Transaction, cursor: str | None) -> Entry | None:
-    if cursor is None:
-        return None
-    try:
-        at, direction, position = as_tuple(
-            cbor.decode(tx.vault.open(_CURSOR, b"", decode_base64url(cursor)), limit=100), 3
-        )
-        return Entry(as_int(at), as_text(direction, most=10), as_int(position))
-    except (KeystoreError, InvalidInput, MalformedEnvelope):
-        raise InvalidInput("The cursor is not one that this connector gave.") from None

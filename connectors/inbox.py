@@ -14,6 +14,7 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.admission import Admission
+from connectors.cases.threads import Threads
 from connectors.delivery import Delivery
 from connectors.directory_sync import DirectorySync
 from connectors.logs import Log
@@ -89,6 +90,7 @@ class Inbox:
         audit: PinnedLog,
         admission: Admission,
         resealing: Resealing,
+        threads: Threads,
         clock: Clock,
         log: Log,
         *,
@@ -102,7 +104,7 @@ class Inbox:
         self._audit = audit
         self._admission = admission
         self._resealing = resealing
-        self._delivery = Delivery(own.service, resealing, clock, log, receipt_life=receipt_life)
+        self._delivery = Delivery(own.service, resealing, threads, clock, log, receipt_life=receipt_life)
         self._clock = clock
         self._log = log
         self._receipt_life = receipt_life

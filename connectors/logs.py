@@ -18,6 +18,7 @@ import structlog
 Event = Literal[
     "certificate-renewed",
     "clock-skewed",
+    "conflict-sent",
     "connector-started",
     "connector-stopped",
     "connector-stopping",
@@ -44,6 +45,7 @@ Event = Literal[
     "request-failed",
     "resealing",
     "statement-refused",
+    "timer-fired",
     "websocket-blocked",
 ]
 

@@ -9,6 +9,7 @@ anew; everything else is permanent and shown at once.
 from dataclasses import dataclass
 from typing import Final
 
+from connectors.cases.threads import Threads
 from connectors.directory_sync import DirectorySync
 from connectors.hub_client import Outcome, Submitter
 from connectors.logs import Log
@@ -59,13 +60,15 @@ class Outbox:
         store: Store,
         audit: PinnedLog,
         directory: DirectorySync,
+        threads: Threads,
         clock: Clock,
         log: Log,
         *,
         chance: Chance = system_chance,
     ) -> None:
-        """`audit` is the pinned log whose receipts are believed."""
+        """`audit` is the pinned log whose receipts are believed; `threads` is told where the hub put what it took."""
         self._directory = directory
+        self._threads = threads
         self._store = store
         self._audit = audit
         self._clock = clock
@@ -183,6 +186,9 @@ class Outbox:
         async with self._store.write() as tx:
             await attempts.accept(tx, envelope.envelope_id, receipt)
             await recipients.accepted(tx, envelope.envelope_id, body.leaf.at)
+            attempt = await attempts.by_id(tx, envelope.envelope_id)
+            if attempt is not None:
+                await self._threads.accepted(tx, attempt.message_id, body.place, body.leaf.at)
         self._log.event("envelope-accepted")
 
     async def give_up(self, envelope_id: EnvelopeId, refusal: ThroughcareError) -> None:

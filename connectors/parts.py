@@ -12,6 +12,16 @@ import aiohttp
 from connectors.admission import Admission, PayloadForm
 from connectors.attachment_files import AttachmentFiles
 from connectors.attachments import Attachments
+from connectors.calendars import Calendars
+from connectors.cases.api import ThreadApi
+from connectors.cases.clockwork import Clockwork
+from connectors.cases.composing import Composing
+from connectors.cases.forms import composers as kind_composers
+from connectors.cases.forms import forms as kind_forms
+from connectors.cases.listing import Listing
+from connectors.cases.messages import Messages
+from connectors.cases.moving import Moving
+from connectors.cases.threads import Threads
 from connectors.composition import Composer, NoSections
 from connectors.config import ConnectorSection, check_hub_url
 from connectors.connection import Connection
@@ -56,6 +66,10 @@ class Parts:
     prekeys: Prekeys
     renewal: Renewal
     handovers: Handovers
+    moving: Moving
+    clockwork: Clockwork
+    thread_api: ThreadApi
+    threads: Threads
     overview: Overview
     metrics: Metrics
     attachments: Attachments
@@ -82,19 +96,36 @@ def make_parts(
     clock: Clock,
     log: Log,
     *,
+    calendars: Calendars | None = None,
     chance: Chance = system_chance,
 ) -> Parts:
-    """Return the parts of a connector over an opened store, not yet loaded; `chance` spreads its pauses (CON-2)."""
+    """Return the parts of a connector over an opened store, not yet loaded.
+
+    Without `calendars` weekends are free; `chance` spreads its pauses (CON-2).
+    """
     enrolment, device = installation.enrolment, installation.device
     base = hub_url(settings, enrolment)
     work = asyncio.Event()
     client = HubClient(session, base, clock, device)
     audit = PinnedLog(enrolment.audit.origin, enrolment.audit.key)
     directory = DirectorySync(store, client, _pinned(enrolment), clock, log)
-    resealing = Resealing(store, directory, audit, clock, log)
-    composers: dict[str, Composer] = {PAYLOAD_TYPE: HandoverComposer(), OPENED: NoSections(), CANNOT_OPEN: NoSections()}
     message_life = settings.message_days * DAY
     officers = Officers(enrolment, lambda: directory.directory, clock)
+    threads = Threads(
+        enrolment.agency,
+        enrolment.actor(None),
+        (calendars or Calendars()).of,
+        clock,
+        log,
+        notice_life=message_life,
+    )
+    resealing = Resealing(store, directory, audit, threads, clock, log)
+    composers: dict[str, Composer] = {
+        **kind_composers(),
+        PAYLOAD_TYPE: HandoverComposer(),
+        OPENED: NoSections(),
+        CANNOT_OPEN: NoSections(),
+    }
     prekeys = Prekeys(store, installation.keystore, device, lambda: directory.directory, clock, log)
     own = OwnDevice(device.key_id, enrolment.desks, enrolment.actor(None))
     connection = Connection(
@@ -109,7 +140,9 @@ def make_parts(
     )
     files = AttachmentFiles(settings.data_dir)
     blobs = BlobLink(session, base, clock, device)
-    outbox = Outbox(store, audit, directory, clock, log, chance=chance)
+    outbox = Outbox(store, audit, directory, threads, clock, log, chance=chance)
+    composing = Composing(directory, enrolment, officers, clock, message_life=message_life)
+    moving = Moving(store, composing, threads, clock, work.set)
     return Parts(
         store=store,
         client=client,
@@ -128,13 +161,18 @@ def make_parts(
             audit,
             Admission(enrolment.desks, FORMS),
             resealing,
+            threads,
             clock,
             log,
             receipt_life=message_life,
         ),
         prekeys=prekeys,
         renewal=Renewal(installation.keystore, device, service_id(enrolment), lambda: directory.directory, clock, log),
-        handovers=Handovers(store, directory, enrolment, officers, clock, work.set, message_life=message_life),
+        handovers=Handovers(store, directory, enrolment, officers, threads, clock, work.set, message_life=message_life),
+        threads=threads,
+        moving=moving,
+        thread_api=ThreadApi(moving, Listing(store, clock), Messages(store, composing, clock, work.set)),
+        clockwork=Clockwork(store, threads, moving, clock, log),
         overview=Overview(store, directory, connection, enrolment, officers, clock),
         metrics=Metrics(store, directory, connection, enrolment, settings.data_dir, clock),
         attachments=Attachments(store, files, clock),
@@ -155,6 +193,7 @@ def _check_receipt(message: VerifiedMessage) -> None:
 
 FORMS = (
     HANDOVER_FORM,
+    *kind_forms(),
     PayloadForm(OPENED, VERSION, EnvelopeClass.RECEIPT, _check_receipt),
     PayloadForm(CANNOT_OPEN, VERSION, EnvelopeClass.RECEIPT, _check_receipt),
 )

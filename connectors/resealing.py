@@ -9,6 +9,7 @@ from a desk and device that the very sealing was made for.
 
 from typing import Final
 
+from connectors.cases.threads import Threads
 from connectors.directory_sync import DirectorySync
 from connectors.logs import Log
 from connectors.lost_receipts import LOST, seal_lost_anew
@@ -17,12 +18,13 @@ from connectors.receipts import CANNOT_OPEN, OPENED, Report
 from connectors.store import attempts, outgoing, recipients
 from connectors.store.attempts import Attempt, AttemptState
 from connectors.store.engine import Store, Transaction
+from connectors.store.incoming import ReceivedMessage
 from connectors.store.recipients import RecipientRow, RecipientState
 from connectors.timing import Clock
 from keys.verifying import verify_receipt
 from protocol.address import DeskAddress
 from protocol.errors import CannotOpen, MalformedEnvelope, NotFound, PolicyDenied
-from protocol.ids import KeyId
+from protocol.ids import KeyId, MessageId
 from protocol.limits import DAY, MAX_RESEALS
 from protocol.receipts import ReceiptKind
 
@@ -34,9 +36,18 @@ _ON_ITS_WAY = (RecipientState.SEALED, RecipientState.ACCEPTED)
 class Resealing:
     """Judges what others say about our messages and puts desks back into the queue."""
 
-    def __init__(self, store: Store, directory: DirectorySync, audit: PinnedLog, clock: Clock, log: Log) -> None:
-        """`audit` is the pinned log whose notices are believed."""
+    def __init__(
+        self,
+        store: Store,
+        directory: DirectorySync,
+        audit: PinnedLog,
+        threads: Threads,
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        """`audit` is the pinned log whose notices are believed; `threads` is told what was opened."""
         self._store = store
+        self._threads = threads
         self._directory = directory
         self._audit = audit
         self._clock = clock
@@ -69,20 +80,20 @@ class Resealing:
                 self._log.event("resealing", code="expired")
         return body.place
 
-    async def report(
-        self, tx: Transaction, payload_type: str, said: Report, desk: DeskAddress, device: KeyId, accepted_at: int
-    ) -> None:
-        """Take a verified receipt of `desk`, sent by `device` and accepted at `accepted_at` (CON-4).
+    async def report(self, tx: Transaction, message: ReceivedMessage, said: Report) -> None:
+        """Take a verified receipt, which `message` carries and which says `said` (CON-4).
 
         Raises `PolicyDenied` for a receipt about what that desk was not sent: receipts count only for one's own
         messages.
         """
+        desk = message.sender_desk
         attempt = await attempts.by_digest(tx, said.envelope_digest)
-        row = await self._reported_row(tx, attempt, said, desk, device)
-        if payload_type == OPENED:
+        row = await self._reported_row(tx, attempt, said, desk, message.device_id)
+        if message.payload_type == OPENED:
             if said.message is None:
                 raise MalformedEnvelope("Who opened a message can say which.")
-            await recipients.opened(tx, row.message_id, desk, accepted_at)
+            await recipients.opened(tx, row.message_id, desk, message.accepted_at)
+            await self._note_opened(tx, row.message_id, attempt, message)
             self._log.event("receipt-received", code=OPENED)
             return
         self._log.event("receipt-received", code=CANNOT_OPEN)
@@ -95,6 +106,17 @@ class Resealing:
         else:
             await recipients.requeue(tx, row, now=self._clock(), error=CannotOpen.code, complained=True)
             self._log.event("resealing", code=CannotOpen.code)
+
+    async def _note_opened(
+        self, tx: Transaction, message_id: MessageId, attempt: Attempt | None, by: ReceivedMessage
+    ) -> None:
+        """Tell the thread where in the hub's order the sealing stands that was opened (LIF-4)."""
+        receipt = None if attempt is None else await attempts.receipt(tx, attempt.envelope_id)
+        sealing = None
+        if receipt is not None:
+            body = verify_receipt(receipt, self._audit.origin, self._audit.key)
+            sealing = body.place, body.leaf.at
+        await self._threads.opened(tx, message_id, by.sender_desk, sealing, by)
 
     async def _reported_row(
         self, tx: Transaction, attempt: Attempt | None, said: Report, desk: DeskAddress, device: KeyId

@@ -157,7 +157,8 @@ class Sealer:
         functions = {target.row.desk: target.desk.function for target in group}
         composition = compose(composer, message, functions)
         if not message.klass.bare:
-            empty = [desk for desk, plan in composition.plans.items() if not plan.going]
+            # A move may have no sections at all; one that has some, of which none may go, would say something else.
+            empty = [desk for desk, plan in composition.plans.items() if message.source and not plan.going]
             if empty:
                 await recipients.fail(tx, message.message_id, empty, NothingToSend.code)
             group = [target for target in group if target.row.desk not in empty]

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Final, TypeVar
+from typing import Annotated, Any, ClassVar, Final, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -26,6 +26,7 @@ from pydantic_core import CoreSchema
 
 from protocol.characters import is_allowed
 from protocol.errors import MalformedEnvelope, TooLarge
+from protocol.holding import POLICY, Policy
 
 MAX_LINE: Final = 200
 """Characters of a name, a number, a heading."""
@@ -35,11 +36,6 @@ MAX_ITEMS: Final = 2_000
 """Entries of one list."""
 MAX_CONTENT: Final = 1 << 19
 """Bytes of one encoded body."""
-
-SAME_AS_SECTION: Final = "section"
-"""The category of a field whose section may stand under several categories."""
-STATE: Final = "state"
-"""The category of a field of the offer: machine state for every recipient, no data about the person."""
 
 
 class TextForm(StrEnum):
@@ -52,16 +48,24 @@ class TextForm(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The data category of a field, for retention and subject-access answers to come.
+    """What a field holds: its data category, and with it how long it is kept and what the person is told of it.
 
-    `category` is a `Category`, `SAME_AS_SECTION`, or `STATE`.
+    `category` is a `Category`, `SAME_AS_SECTION`, or `STATE`; `own` is set where the field needs other promises than
+    its category.
     """
 
     category: str
+    own: Policy | None = None
+
+    @property
+    def policy(self) -> Policy:
+        """Return the promises of this field (KIND-2)."""
+        return self.own or POLICY[self.category]
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Write the category into the published schema, as `x-category`."""
-        return {**handler(schema), "x-category": self.category}
+        """Write all three into the published schema, as `x-category`, `x-retention` and `x-access`."""
+        retention, access = self.policy
+        return {**handler(schema), "x-category": self.category, "x-retention": retention, "x-access": access}
 
 
 class Content(BaseModel):
@@ -118,12 +122,20 @@ ClockTime = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5]
 """Hours and minutes as the place's own clock shows them: an appointment is kept by the clock on the wall."""
 
 
+def held_by(model: type[BaseModel], field: str) -> Held:
+    """Return what `field` of `model` declares that it holds; `KeyError` if there is no such field or declaration."""
+    info = model.model_fields[field]
+    # An optional field of a named type has the declaration inside: (Annotated[str, Held(...)] | None).
+    inner = [mark for part in get_args(info.annotation) for mark in getattr(part, "__metadata__", ())]
+    for mark in (*info.metadata, *inner):
+        if isinstance(mark, Held):
+            return mark
+    raise KeyError(field)
+
+
 def category_of(model: type[BaseModel], field: str) -> str:
     """Return the category that `field` of `model` declares; `KeyError` if there is no such field or category."""
-    for mark in model.model_fields[field].metadata:
-        if isinstance(mark, Held):
-            return mark.category
-    raise KeyError(field)
+    return held_by(model, field).category
 
 
 def encode_payload(content: Content) -> bytes:

@@ -32,8 +32,9 @@ from protocol.clearance import (
     clearance,
     permitted,
 )
-from protocol.content import STATE, Content, Held, Line, decode_content, encode_payload
+from protocol.content import Content, Held, Line, decode_content, encode_payload
 from protocol.errors import InvalidInput, TooLarge
+from protocol.holding import STATE
 from protocol.ids import Kind, raw
 from protocol.padding import ciphertext_size, padded_size
 
@@ -161,7 +162,7 @@ class HandoverOffer(Content):
     max_bytes: ClassVar[int] = MAX_OFFER
 
     kind: Literal["handover.offer"] = "handover.offer"
-    version: Literal[1] = 1
+    version: Annotated[Literal[1], _STATE] = 1
     parties: Annotated[Parties, _STATE]
     terms: Annotated[Terms, _STATE]
 
@@ -231,12 +232,17 @@ def _withheld(section: PackageSection, function: DeskFunction) -> WithheldReason
 
 
 def sections_for(package: HandoverPackage, function: DeskFunction) -> Share:
-    """Return what a desk of this function gets of a package, and what not (CON-7).
+    """Return what a desk of this function gets of a package, and what not (CON-7)."""
+    return share_of(package.sections, function)
+
+
+def share_of(sections: Sequence[PackageSection], function: DeskFunction) -> Share:
+    """Return which of `sections` a desk of this function gets, and which not (CON-7).
 
     A section is included when it is meant for the function and the table permits it; every section is in
     exactly one of the two parts of the result.
     """
-    reasons = [(index, s.category, _withheld(s, function)) for index, s in enumerate(package.sections)]
+    reasons = [(index, s.category, _withheld(s, function)) for index, s in enumerate(sections)]
     return Share(
         included=tuple(index for index, _, reason in reasons if reason is None),
         withheld=tuple(Withheld(index, c, reason) for index, c, reason in reasons if reason is not None),

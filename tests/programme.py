@@ -17,6 +17,7 @@ from keys.signing import DeviceSigner, HybridSigner, StatementSigner, device_pro
 from keys.xwing import XWingSecret
 from protocol.address import AgencyAddress, DeskAddress, desk_of
 from protocol.ids import EnvelopeId, KeyId, MessageId, OfficerId, ThreadId
+from protocol.kinds.catalogue import KINDS
 from protocol.limits import DAY, HOUR, STATEMENT_LAG
 from protocol.rows import EnvelopeClass
 from protocol.sections import Actor, ActorKind, Attachment
@@ -127,7 +128,7 @@ class Programme:
             device=device_of(f"device {name}"),
             officer=OfficerId(seed(f"officer {name}")[:16]),
         )
-        types = ("handover.offer", "receipt.opened", "receipt.cannot-open")
+        types = (*KINDS, "receipt.opened", "receipt.cannot-open")
         agency = Agency(member.address, kind, member.identity.public, tuple(functions.items()), types, f"DEMO {name}")
         self.state(agency, self.approvers[:2], age=20 * DAY, life=365 * DAY)
         self.state_device(member, member.device, age=10 * DAY)

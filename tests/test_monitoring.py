@@ -99,7 +99,7 @@ async def _connector(folder: Path, programme: Any, url: str, trusting: ssl.SSLCo
         station.parts.connection.reached()
         note_backup(folder, system_clock())
         parts = station.parts
-        services = Api(parts.handovers, parts.attachments, parts.overview, parts.metrics)
+        services = Api(parts.handovers, parts.attachments, parts.thread_api, parts.overview, parts.metrics)
         app = application(services, ensure_token(folder), system_clock, Log(station.logged, json=True))
         runner = Runner(app, clock=system_clock, shutdown_s=1.0)
         address = f"http://localhost:{await listen(runner, '127.0.0.1', 0)}/v1/metrics"

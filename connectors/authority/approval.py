@@ -15,12 +15,13 @@ from protocol import labels, limits
 from protocol.enrolment import EnrolmentCode, KeyRequest, request_mac
 from protocol.errors import BadSignature, Conflict, EnrolmentRefused, MalformedEnvelope
 from protocol.identities import IdentityKey, device_proof_message, identity_proof_message
+from protocol.kinds.catalogue import KINDS
 from protocol.limits import CLOCK_SKEW, DAY
 from protocol.restoration import Restoration
 from protocol.statements import Agency, Body, parse_statement
 
 AGENCY_LIFE: Final = 731 * DAY
-PAYLOAD_TYPES: Final = ("handover.offer", "receipt.cannot-open", "receipt.opened")
+PAYLOAD_TYPES: Final = tuple(sorted({*KINDS, "receipt.cannot-open", "receipt.opened"}))
 """What agencies may send in this release."""
 BEGUN_WITHIN: Final = 5 * DAY
 """How old a begun statement may be when it is signed: the log takes none that is over 7 days behind it (DIR-14)."""

@@ -39,6 +39,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     errors.IdempotencyKeyMissing: USAGE,
     errors.ConfigurationError: CONFIGURATION,
     errors.MappingInvalid: CONFIGURATION,
+    errors.IllegalTransition: CONFLICT,
     errors.SelfTestFailed: CONFIGURATION,
     errors.NotAuthenticated: NOT_AUTHORISED,
     errors.Forbidden: NOT_AUTHORISED,

@@ -76,6 +76,86 @@ HANDOVER = {
     "list": Entry("handover:list_", "List handovers sent and received."),
     "show": Entry("handover:show", "Show one handover: own sections, receipts, what was withheld."),
     "save": Entry("attachments:save", "Save the attachments that came with a handover into a folder."),
+    "acknowledge": Entry("steps:handover_acknowledge", "A named officer has taken it up."),
+    "accept": Entry("steps:handover_accept", "The lead moves at the agreed instant."),
+    "accept-part": Entry("steps:handover_accept_part", "The lead moves; named conditions stay open between the two."),
+    "decline": Entry("steps:handover_decline", "The lead stays where it is."),
+    "bind": Entry("steps:handover_bind", "A statute puts the receiver in charge, who may review and not decline."),
+    "review": Entry("steps:handover_review", "The receiver's remarks on what it has; the words are in a section."),
+    "run-together": Entry(
+        "steps:handover_run_together", "Both work with the person from now on; the sender still leads."
+    ),
+    "change-date": Entry(
+        "steps:handover_change_date", "The release moved, and the instant with it; nobody has to accept again."
+    ),
+    "take-effect": Entry("steps:handover_take_effect", "The instant. From here on the receiver leads."),
+    "fail": Entry("steps:handover_fail", "The instant came and the release did not, or was taken back."),
+    "complete": Entry(
+        "steps:handover_complete", "Papers and open items have arrived; the sender keeps what its retention rule says."
+    ),
+    "withdraw": Entry("steps:handover_withdraw", "There will be no handover; the lead stays where it is."),
+    "offer-again": Entry("steps:handover_offer_again", "The same package for another day."),
+    "entered-in-error": Entry("steps:handover_entered_in_error", "It should never have been sent."),
+}
+REFERRAL = {
+    "send": Entry("threads:send", "Refer a person to another agency's desk."),
+    "list": Entry("threads:list_", "List referrals as they stand: new, mine, unassigned, sent, answer due, closed."),
+    "show": Entry(
+        "threads:show", "Show one referral or handover: its steps, who acknowledged what, what could be done next."
+    ),
+    "acknowledge": Entry(
+        "steps:referral_acknowledge", "A named officer has taken it up, and says when an answer can be expected."
+    ),
+    "ask": Entry("steps:referral_ask", "A question; the answer's clock stands still until it is answered."),
+    "answer": Entry("steps:referral_answer", "The answer is in a section."),
+    "cannot-answer": Entry("steps:referral_cannot_answer", "The question stays open, for a reason."),
+    "accept": Entry("steps:referral_accept", "All services are taken."),
+    "accept-part": Entry(
+        "steps:referral_accept_part", "Some services are taken; the rest becomes a draft of the requester's again."
+    ),
+    "decline": Entry("steps:referral_decline", "None of the services is taken; the reason says why."),
+    "decline-late": Entry(
+        "steps:referral_decline_late", "Gives back what was accepted; the text says what was done so far."
+    ),
+    "schedule": Entry(
+        "steps:referral_schedule",
+        "An appointment, the first or a further one; a later one takes the place of an open one.",
+    ),
+    "attended": Entry("steps:referral_attended", "The person came."),
+    "no-show": Entry(
+        "steps:referral_no_show", "The person did not come; the second one raises an alert at the requester."
+    ),
+    "appointment-cancelled": Entry(
+        "steps:referral_appointment_cancelled", "It does not take place; a new one is to be made."
+    ),
+    "progress": Entry("steps:referral_progress", "An interim note; the words are in a section."),
+    "hold": Entry("steps:referral_hold", "The referral rests until a day on which somebody looks again."),
+    "resume": Entry("steps:referral_resume", "It goes on where it rested."),
+    "withdraw": Entry(
+        "steps:referral_withdraw", "Before anybody took it up it is cancelled; afterwards the recipient confirms."
+    ),
+    "confirm-cancel": Entry("steps:referral_confirm_cancel", "What was delivered, and what became of the data."),
+    "complete": Entry("steps:referral_complete", "The outcome of each service, and what became of the data."),
+    "end-early": Entry("steps:referral_end_early", "The same before its time, with the reason."),
+    "finish": Entry("steps:referral_finish", "The service is over, the report follows."),
+    "close": Entry("steps:referral_close", "The requester has read the outcome and says what changed for the person."),
+    "block": Entry("steps:referral_block", "No basis stands any more."),
+    "unblock": Entry("steps:referral_unblock", "Another basis stands, and the data-protection officer agreed."),
+    "entered-in-error": Entry("steps:referral_entered_in_error", "It should never have been sent."),
+    "reassign": Entry("steps:referral_reassign", "Another officer of the recipient's; responsibility does not move."),
+    "propose-forward": Entry(
+        "steps:referral_propose_forward", "Another agency would be the right one; the requester decides."
+    ),
+    "approve-forward": Entry(
+        "steps:referral_approve_forward",
+        "The requester has sent a new referral to that agency, in a thread of its own.",
+    ),
+    "custody-moved": Entry(
+        "steps:referral_custody_moved",
+        "The person changed prison; here is the new lead, and the question what still works.",
+    ),
+    "reopen": Entry("steps:referral_reopen", "Within thirty days; later a new referral names this one."),
+    "appeal": Entry("steps:referral_appeal", "A second reader at the recipient is asked to look again."),
 }
 DIRECTORY = {
     "list": Entry("directory:list_", "List the desks that can be written to."),
@@ -88,6 +168,10 @@ OFFICER = {
     "add": Entry("officer:add", "Let somebody act for this agency, under a title."),
     "renew": Entry("officer:renew", "Let an officer act for another year."),
     "end": Entry("officer:end", "End an officer's authority to act."),
+}
+LIFECYCLE = {
+    "show": Entry("lifecycle:show", "Show every row of a life cycle, or its diagram."),
+    "walk": Entry("lifecycle:walk_", "Find dead ends in anybody's table of transitions (CSV)."),
 }
 QUARANTINE = {"list": Entry("quarantine:list_", "List what arrived and was refused, with the reason.")}
 CONFIG = {
@@ -111,6 +195,7 @@ class Noun(Entry):
 
 COMMANDS: dict[str, Entry] = {
     "handover": Noun("handover", "Send, list and show handovers.", HANDOVER),
+    "referral": Noun("referral", "Refer a person to a service, and answer referrals.", REFERRAL),
     "directory": Noun("directory", "See who can be written to.", DIRECTORY),
     "quarantine": Noun("quarantine", "See what was refused.", QUARANTINE),
     "connector": Noun("connector", "Run an agency's connector.", CONNECTOR),
@@ -118,6 +203,7 @@ COMMANDS: dict[str, Entry] = {
     "officer": Noun("officer", "Say who may act for this agency.", OFFICER),
     "enrol": Entry("enrol:enrol", "Enrol this agency with the code its authority gave it."),
     "authority": Noun("authority", "Vouch for agencies (the jurisdiction's authority).", AUTHORITY),
+    "lifecycle": Noun("lifecycle", "See how referrals and handovers move.", LIFECYCLE),
     "config": Noun("config", "Check and explain a connector's configuration.", CONFIG),
     "doctor": Entry("doctor:doctor", "Look for what is wrong with a connector, and say how to mend it."),
     "backup-key": Entry("backup:backup_key", "Make the key that opens backups, to be kept offline."),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages of one payload type in both directions, newest first, page by page."""
+"""Messages of some payload types in both directions, newest first, page by page."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import String, literal, select, tuple_, union_all
@@ -47,7 +48,7 @@ async def clear(tx: Transaction, entry: Entry) -> Clear:
 
 async def page(
     tx: Transaction,
-    payload_type: str,
+    payload_types: Collection[str],
     *,
     direction: str | None,
     message_id: MessageId | None,
@@ -57,10 +58,10 @@ async def page(
     """Return up to `limit` entries before `before`, newest first; None as `direction` or `message_id` is any."""
     sent = select(
         outgoing.c.created_at.label("at"), literal(SENT, String).label("direction"), outgoing.c.position
-    ).where(outgoing.c.payload_type == payload_type)
+    ).where(outgoing.c.payload_type.in_(payload_types))
     received = select(
         incoming.c.accepted_at.label("at"), literal(RECEIVED, String).label("direction"), incoming.c.position
-    ).where(incoming.c.payload_type == payload_type)
+    ).where(incoming.c.payload_type.in_(payload_types))
     if message_id is not None:
         sent = sent.where(outgoing.c.message_id == message_id)
         received = received.where(incoming.c.message_id == message_id)

@@ -245,3 +245,56 @@ prekey: Final = Table(
     Column("sealed", LargeBinary, nullable=False),
 )
 """Our prekeys: the statement's bytes, and when it was seen in the log (DIR-9). Seeds are in the keystore."""
+
+thread: Final = Table(
+    "thread",
+    metadata,
+    Column("thread", LargeBinary, primary_key=True),
+    Column("machine", Text, nullable=False),
+    Column("side", Text, nullable=False),
+    Column("own_desk", Text, nullable=False),
+    Column("peer_desk", Text, nullable=False),
+    Column("begun_by", LargeBinary, nullable=False),
+    Column("begun_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("live", Integer, nullable=False),
+    Column("officer", LargeBinary),
+    Column("due_at", BigInteger),
+    Column("sealed", LargeBinary, nullable=False),
+    Index("ix_thread_live", "live", "side", "changed_at"),
+    Index("ix_thread_due", "live", "due_at"),
+)
+"""One referral or handover as it stands now; all of it follows from its moves and can be made anew (LIF-4)."""
+
+move: Final = Table(
+    "move",
+    metadata,
+    Column("thread", LargeBinary, primary_key=True),
+    Column("message_id", LargeBinary, primary_key=True),
+    Column("direction", Text, nullable=False),
+    Column("leaf_index", BigInteger),
+    Column("settled", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("refused", Text),
+    Column("told", Integer, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""A message that wants to move a thread; `settled` once its leaf index cannot change any more."""
+
+timer: Final = Table(
+    "timer",
+    metadata,
+    Column("message_id", LargeBinary, primary_key=True),
+    Column("thread", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("ack", Text),
+    Column("level", Text),
+    Index("ix_timer_at", "at"),
+    Index("ix_timer_thread", "thread"),
+)
+"""What time will do to a thread of ours, under the id that its move will have (CLK-4)."""

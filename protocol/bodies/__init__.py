@@ -10,6 +10,16 @@ from typing import Annotated
 
 from pydantic import Field
 
+from protocol.bodies.assessment import Assessment, Plan, Screening
+from protocol.bodies.events import (
+    Concern,
+    ContactNote,
+    Departure,
+    Minutes,
+    ReleaseDecision,
+    SupervisionReport,
+    Variation,
+)
 from protocol.bodies.needs import Checklist, Narrative, Needs, Referrals, WorkAndLearning
 from protocol.bodies.person import Address, ContactDetails, FamilyContacts, Identifiers, Person, StaffContacts
 from protocol.bodies.risk import Health, Risk
@@ -34,7 +44,17 @@ Body = Annotated[
     | StaffContacts
     | FamilyContacts
     | Checklist
-    | Narrative,
+    | Narrative
+    | Screening
+    | Assessment
+    | Plan
+    | ReleaseDecision
+    | Variation
+    | Departure
+    | SupervisionReport
+    | Concern
+    | Minutes
+    | ContactNote,
     Field(discriminator="kind"),
 ]
 
@@ -72,6 +92,18 @@ CATEGORIES: dict[type[Content], frozenset[Category]] = {
             Category.INTELLIGENCE,
         }
     ),
+    Screening: frozenset({Category.RISK_SUMMARY}),
+    Assessment: frozenset({Category.RISK_SUMMARY}),
+    Plan: frozenset({Category.PLAN_GOALS}),
+    ReleaseDecision: frozenset({Category.SENTENCE}),
+    Variation: frozenset({Category.SENTENCE}),
+    Departure: frozenset({Category.APPOINTMENTS, Category.LOCATION}),
+    SupervisionReport: frozenset({Category.ATTENDANCE}),
+    Concern: frozenset(
+        {Category.NEEDS, Category.RISK_SUMMARY, Category.THIRD_PARTY, Category.VICTIM, Category.INTELLIGENCE}
+    ),
+    Minutes: frozenset({Category.NEEDS, Category.PLAN_GOALS, Category.RISK_SUMMARY}),
+    ContactNote: frozenset({Category.NEEDS}),
 }
 """Under which categories each form of body may stand (CNT-3); none of them holds an instrument's items (CNT-4)."""
 

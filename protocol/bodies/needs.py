@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from protocol.clearance import Category
-from protocol.content import MAX_ITEMS, SAME_AS_SECTION, Content, Held, Line, Passage
+from protocol.content import MAX_ITEMS, Content, Held, Line, Passage
+from protocol.holding import SAME_AS_SECTION
 
 _NEEDS = Held(Category.NEEDS)
 _SAME = Held(SAME_AS_SECTION)

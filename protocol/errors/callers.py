@@ -52,6 +52,20 @@ class Conflict(CallerError):
     default = "The request contradicts what is stored."
 
 
+class PreconditionFailed(CallerError):
+    code = "precondition-failed"
+    status = 412
+    title = "Changed meanwhile"
+    default = "It has changed since you looked. Get it again, look at what is new, and then decide."
+
+
+class PreconditionRequired(CallerError):
+    code = "precondition-required"
+    status = 428
+    title = "If-Match missing"
+    default = "Send an If-Match header with the ETag that you saw, so that nothing is decided on an old state."
+
+
 class EnvelopeIdReused(CallerError):
     code = "envelope-id-reused"
     status = 409
@@ -139,3 +153,22 @@ class NothingToSend(CallerError):
     code = "nothing-to-send"
     title = "Nothing to send"
     default = "No section of the package may go to this desk."
+
+
+class IllegalTransition(CallerError):
+    code = "illegal-transition"
+    status = 409
+    title = "Not possible now"
+    default = "This step is not possible in the present state, or not by this side. Look at the thread as it is now."
+
+
+class MoveIncomplete(CallerError):
+    code = "move-incomplete"
+    title = "Something is missing"
+    default = "The step lacks something that it has to carry."
+
+
+class TableUnreadable(CallerError):
+    code = "table-unreadable"
+    title = "Table unreadable"
+    default = "The life cycle's table cannot be read."

@@ -19,13 +19,14 @@ class Call(Generic[CallerT]):
     """One request that has passed every check that its operation names.
 
     `raw` is the body as it came, or `stream` where the operation takes it in pieces. `traceparent` is
-    the caller's trace context (W3C), empty if there is none.
+    the caller's trace context (W3C), empty if there is none; `version` the state that its `If-Match` names.
     """
 
     operation: Operation
     request_id: str
     traceparent: str = ""
     idempotency_key: str = ""
+    version: int | None = None
     raw: bytes = field(default=b"", repr=False)
     stream: AsyncIterator[bytes] | None = field(default=None, repr=False)
     authenticated: CallerT | None = field(default=None, repr=False)

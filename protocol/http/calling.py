@@ -162,13 +162,16 @@ class Client:
         query: Mapping[str, str | int] | None = None,
         path: Mapping[str, str] | None = None,
         idempotency_key: str = "",
+        version: int | None = None,
     ) -> ModelT:
         """Call an operation that answers with the model `answer`.
 
         Raises the error that the server names, `UnexpectedAnswer` if it answers otherwise than its interface
         says, and `unreachable` if it does not answer.
         """
-        content = await self.call_bytes(operation, body=body, query=query, path=path, idempotency_key=idempotency_key)
+        content = await self.call_bytes(
+            operation, body=body, query=query, path=path, idempotency_key=idempotency_key, version=version
+        )
         try:
             strictjson.parse(content)
             return answer.model_validate_json(content)
@@ -183,6 +186,7 @@ class Client:
         query: Mapping[str, str | int] | None = None,
         path: Mapping[str, str] | None = None,
         idempotency_key: str = "",
+        version: int | None = None,
     ) -> bytes:
         """Call an operation and return the body of its answer, empty if it has none; raises as `call`."""
         content = body.model_dump_json().encode() if isinstance(body, BaseModel) else body or b""
@@ -195,6 +199,8 @@ class Client:
         headers |= self._authorize(request)
         if idempotency_key:
             headers["Idempotency-Key"] = idempotency_key
+        if version is not None:
+            headers["If-Match"] = f'"{version}"'
         try:
             return await self._exchange(operation, request, headers)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

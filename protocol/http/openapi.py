@@ -164,6 +164,14 @@ def _parameters(operation: Operation) -> Iterable[Schema]:
                 number = schema.get("type") == "integer"
                 parameter["example"] = int(examples[name]) if number else examples[name]
             yield parameter
+    if operation.if_match:
+        yield {
+            "name": "If-Match",
+            "in": "header",
+            "required": True,
+            "description": "The ETag of the state that was seen.",
+            "schema": {"type": "string", "pattern": '^"[0-9]{1,15}"$'},
+        }
     if operation.idempotency_key:
         yield {
             "name": "Idempotency-Key",

@@ -18,6 +18,8 @@ from protocol.errors import (
     MethodNotAllowed,
     MisdirectedRequest,
     NotAuthenticated,
+    PreconditionFailed,
+    PreconditionRequired,
     ThroughcareError,
     TooLarge,
     TooManyRequests,
@@ -81,8 +83,8 @@ class Operation:
     At most `limit` bytes of a request body are read, and at most `answer_limit` of an answer, which a caller
     awaits for `timeout_s` seconds. `created` is where to find what the operation made, with fields of the answer in
     braces (`Location`); `following` names the answer's field that holds the place of the next page, and the query
-    parameter that takes it (`Link`, rel="next"). `socket` marks a websocket. A `streamed` body, in either direction,
-    is never held whole: its media type is `Media.BYTES`.
+    parameter that takes it (`Link`, rel="next"). `if_match` makes the caller say which state it saw. `socket`
+    marks a websocket. A `streamed` body, in either direction, is never held whole: its media type is `Media.BYTES`.
     """
 
     id: str
@@ -98,6 +100,7 @@ class Operation:
     status: int = 200
     errors: tuple[type[ThroughcareError], ...] = ()
     idempotency_key: bool = False
+    if_match: bool = False
     limit: int = JSON_LIMIT
     answer_limit: int = 4 << 20
     timeout_s: int = 30
@@ -128,6 +131,8 @@ class Operation:
             found.add(InvalidInput)
         if self.idempotency_key:
             found.add(IdempotencyKeyMissing)
+        if self.if_match:
+            found |= {PreconditionFailed, PreconditionRequired}
         return tuple(sorted(found, key=lambda error: (error.status, error.code)))
 
     @property

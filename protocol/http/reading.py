@@ -17,6 +17,7 @@ from protocol.errors import (
     MisdirectedRequest,
     NotAuthenticated,
     NotFound,
+    PreconditionRequired,
     TooLarge,
     UnsupportedMediaType,
 )
@@ -35,6 +36,7 @@ _PROOF = {Auth.DEVICE: "Signature-Input", Auth.TOKEN: "Authorization"}
 _HOST = re.compile(r"(\[[0-9a-f:]{2,45}\]|[a-z0-9.-]{1,253})(?::\d{1,5})?")
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_VERSION = re.compile(r'"([0-9]{1,15})"')
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{16,255}")
 _PLAIN_TARGET = re.compile(r"/[\x21-\x7e]*")
 
@@ -201,3 +203,17 @@ def read_idempotency_key(request: web.Request, operation: Operation) -> str:
     if len(values) != 1 or not _IDEMPOTENCY_KEY.fullmatch(values[0]):
         raise IdempotencyKeyMissing
     return values[0]
+
+
+def read_if_match(request: web.Request, operation: Operation) -> int | None:
+    """Return the version that `If-Match` names, None where the operation wants none.
+
+    One strong ETag as this interface gives them (RFC 9110, section 13.1.1); `PreconditionRequired` without one.
+    """
+    if not operation.if_match:
+        return None
+    values = request.headers.getall("If-Match", [])
+    found = _VERSION.fullmatch(values[0]) if len(values) == 1 else None
+    if found is None:
+        raise PreconditionRequired
+    return int(found[1])

@@ -67,6 +67,8 @@ def _operation(operation: Operation) -> str:
     for heading, model in (("Path", operation.parameters), ("Query", operation.query)):
         if model is not None:
             parts.append(f"<h3>{heading}</h3>{_fields(model)}")
+    if operation.if_match:
+        parts.append("<p>Needs the header <code>If-Match</code> with the ETag that was seen.</p>")
     if operation.idempotency_key:
         parts.append("<p>Needs the header <code>Idempotency-Key</code>.</p>")
     parts.append(_body("Request", operation.request, operation.example.request))

@@ -174,6 +174,7 @@ def _route(
             request_id=exchange.request_id,
             traceparent=exchange.traceparent,
             idempotency_key=reading.read_idempotency_key(request, operation),
+            version=reading.read_if_match(request, operation),
             raw=body,
             stream=reading.stream_body(request, operation, serving.body_s) if streamed else None,
             authenticated=caller,

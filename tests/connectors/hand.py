@@ -8,18 +8,20 @@ from sqlalchemy import func, select
 
 from connectors.receipts import report
 from connectors.store import outgoing, tables
+from connectors.store.incoming import IncomingState, ReceivedMessage
 from connectors.store.recipients import Plan
 from keys.sealing import MessageDraft, Recipient, SectionDraft, choose_prekey, seal
-from protocol.address import AgencyAddress, DeskAddress
+from protocol.address import AgencyAddress, DeskAddress, agency_of
 from protocol.clearance import DeskFunction
 from protocol.content import encode_payload
 from protocol.frames import Item
 from protocol.handover import parties_for
 from protocol.http.handovers import RecipientView
-from protocol.ids import EnvelopeId, Kind, MessageId, ThreadId, new_id, text
+from protocol.ids import EnvelopeId, KeyId, Kind, MessageId, OfficerId, ThreadId, new_id, text
 from protocol.limits import DAY
 from protocol.receipts import parse_receipt
 from protocol.rows import EnvelopeClass
+from protocol.sections import Actor, ActorKind
 from tests.connectors.conftest import World
 from tests.connectors.stations import Station, package, person_section
 from tests.programme import Member, Sealed, Sender
@@ -131,4 +133,32 @@ def sealed_as(
     size_and_root = (programme.directory.size, programme.directory.root)
     return seal(
         replace(draft, **changes), [recipient], member.device, size_and_root, now=now, envelope_id=EnvelopeId(new_id())
+    )
+
+
+def claimed(payload_type: str, desk: DeskAddress, device_id: KeyId) -> ReceivedMessage:
+    """Return a receipt as if it had been verified, from a desk and device of the test's choice."""
+    return ReceivedMessage(
+        message_id=MessageId(bytes(16)),
+        thread=ThreadId(bytes(16)),
+        klass=EnvelopeClass.RECEIPT,
+        payload_type=payload_type,
+        payload_version=1,
+        sender_desk=desk,
+        recipient_desk=desk,
+        agency=agency_of(desk),
+        actor=Actor(OfficerId(bytes(16)), ActorKind.SERVICE, "connector service", bytes(32)),
+        device_id=device_id,
+        envelope_id=EnvelopeId(bytes(16)),
+        digest=bytes(32),
+        seq=1,
+        previous=None,
+        state=IncomingState.DELIVERED,
+        label="standard",
+        leaf_index=1,
+        accepted_at=1,
+        received_at=1,
+        marks=(),
+        payload=b"{}",
+        sections=(),
     )

@@ -64,7 +64,10 @@ async def served(world: World) -> AsyncIterator[Served]:
     log = Log(station.logged, json=True)
     parts = station.parts
     app = application(
-        Api(parts.handovers, parts.attachments, parts.overview, parts.metrics), token, world.hub.clock, log
+        Api(parts.handovers, parts.attachments, parts.thread_api, parts.overview, parts.metrics),
+        token,
+        world.hub.clock,
+        log,
     )
     runner = Runner(app, clock=world.hub.clock, shutdown_s=1.0)
     port = await listen(runner, "127.0.0.1", 0)

@@ -323,7 +323,7 @@ async def test_att_1_keys_and_names_of_attachments_are_sealed_in_the_store(world
 async def test_con_6_attachments_stream_through_the_local_interface(world: World) -> None:
     async def serve(station: Station) -> tuple[Runner, str]:
         parts = station.parts
-        api = Api(parts.handovers, parts.attachments, parts.overview, parts.metrics)
+        api = Api(parts.handovers, parts.attachments, parts.thread_api, parts.overview, parts.metrics)
         token = ensure_token(station.folder)
         runner = Runner(application(api, token, world.hub.clock, Log(station.logged, json=True)), clock=world.hub.clock)
         return runner, f"http://localhost:{await listen(runner, '127.0.0.1', 0)}"

@@ -190,7 +190,7 @@ async def connector_target(world: World) -> AsyncIterator[Target]:
     station = world.prison
     token = ensure_token(station.folder)
     parts = station.parts
-    api = Api(parts.handovers, parts.attachments, parts.overview, parts.metrics)
+    api = Api(parts.handovers, parts.attachments, parts.thread_api, parts.overview, parts.metrics)
     app = application(api, token, world.hub.clock, Log(station.logged, json=True))
     runner = Runner(app, clock=world.hub.clock, shutdown_s=1.0)
     port = await listen(runner, "127.0.0.1", 0)

@@ -11,7 +11,7 @@ from protocol.errors import MalformedEnvelope, PolicyDenied
 from protocol.http.handovers import MessageState
 from protocol.ids import KeyId, Kind, text
 from tests.connectors.conftest import World
-from tests.connectors.hand import digest_of, only_recipient, say
+from tests.connectors.hand import claimed, digest_of, only_recipient, say
 from tests.hub.running import RunningHub
 
 
@@ -32,7 +32,7 @@ async def test_con_4_a_device_that_was_sent_nothing_cannot_speak_for_the_desk(wo
     other = KeyId(bytes(32))
     async with world.prison.parts.store.write() as tx:
         with pytest.raises(PolicyDenied):
-            await world.prison.parts.resealing.report(tx, OPENED, said, world.probation.desk, other, 1)
+            await world.prison.parts.resealing.report(tx, claimed(OPENED, world.probation.desk, other), said)
     assert (await only_recipient(world.prison, sent)).state is MessageState.ACCEPTED
 
 

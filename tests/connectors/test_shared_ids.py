@@ -45,7 +45,7 @@ async def served(station: Station) -> AsyncIterator[ApiClient]:
     """Serve a station's local interface on a real port."""
     token, clock = ensure_token(station.folder), station.parts.sealer._clock
     parts = station.parts
-    api = Api(parts.handovers, parts.attachments, parts.overview, parts.metrics)
+    api = Api(parts.handovers, parts.attachments, parts.thread_api, parts.overview, parts.metrics)
     runner = Runner(application(api, token, clock, Log()), clock=clock, shutdown_s=1)
     async with new_session() as session:
         try:

@@ -18,16 +18,7 @@ from protocol.bodies.person import Person
 from protocol.bodies.risk import Risk
 from protocol.bodies.sentence import Condition, Conditions
 from protocol.clearance import RESTRICTED, Basis, Category, DeskFunction, Label, Purpose, permitted
-from protocol.content import (
-    MAX_PASSAGE,
-    SAME_AS_SECTION,
-    STATE,
-    Content,
-    Line,
-    Passage,
-    category_of,
-    encode_payload,
-)
+from protocol.content import MAX_PASSAGE, Content, Line, Passage, category_of, encode_payload
 from protocol.errors import InvalidInput, MalformedEnvelope, TooLarge
 from protocol.handover import (
     MAX_OFFER,
@@ -49,6 +40,7 @@ from protocol.handover import (
     parties_for,
     sections_for,
 )
+from protocol.holding import SAME_AS_SECTION, STATE
 from protocol.ids import Kind, text
 
 SUBJECT = text(Kind.SUBJECT, bytes(16))

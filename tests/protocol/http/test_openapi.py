@@ -62,7 +62,12 @@ def test_every_operation_lists_its_errors_once_and_is_named_by_verb_and_noun(ope
 
 def test_only_the_local_interface_takes_a_token_and_nothing_of_it_is_open_but_its_description() -> None:
     assert {operation.auth for operation in HUB_OPERATIONS} == {Auth.NONE, Auth.DEVICE}
-    assert [item.id for item in CONNECTOR_OPERATIONS if item.auth is Auth.NONE] == ["getOpenapi", "getDocs"]
+    assert [item.id for item in CONNECTOR_OPERATIONS if item.auth is Auth.NONE] == [
+        "listSchemas",
+        "getSchema",
+        "getOpenapi",
+        "getDocs",
+    ]
 
 
 def test_two_operations_cannot_share_an_id_or_a_route() -> None:

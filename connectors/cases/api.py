@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The handlers of the operations on threads: parse, one service call, answer."""
+
+from collections.abc import Mapping
+
+from connectors.cases.listing import Listing
+from connectors.cases.messages import Messages
+from connectors.cases.moving import Moved, Moving, Step
+from protocol.http.call import Answer, Call, Handler
+from protocol.http.threads import (
+    Machine,
+    ReferralRequest,
+    StepQueued,
+    StepRequest,
+    ThreadFilter,
+    ThreadPath,
+)
+
+
+class ThreadApi:
+    """One handler for each operation."""
+
+    def __init__(self, moving: Moving, listing: Listing, messages: Messages) -> None:
+        """Take the services to call."""
+        self._moving = moving
+        self._listing = listing
+        self._messages = messages
+
+    def by_operation(self) -> Mapping[str, Handler[str]]:
+        """Return the handler of each operation, by its id."""
+        return {
+            "sendReferral": self.send_referral,
+            "listThreads": self.list_threads,
+            "getThread": self.get_thread,
+            "makeStep": self.make_step,
+            **self._messages.by_operation(),
+        }
+
+    async def send_referral(self, call: Call[str]) -> Answer:
+        """Store a referral durably; it is sent as soon as the hub can be reached."""
+        asked = call.body(ReferralRequest)
+        step = Step(event="send", fields=asked.fields, sections=asked.sections, officer=asked.officer)
+        moved = await self._moving.begin(
+            Machine.REFERRAL, asked.to, step, key=call.idempotency_key, body=call.raw, sender=asked.sender
+        )
+        return _queued(moved)
+
+    async def list_threads(self, call: Call[str]) -> Answer:
+        """List referrals or handovers as they stand."""
+        return Answer(await self._listing.list(call.query(ThreadFilter)))
+
+    async def get_thread(self, call: Call[str]) -> Answer:
+        """Show one thread."""
+        view = await self._listing.show(call.path(ThreadPath).thread)
+        return Answer(view, headers={"ETag": f'"{view.item.version}"'})
+
+    async def make_step(self, call: Call[str]) -> Answer:
+        """Make one step."""
+        asked = call.body(StepRequest)
+        step = Step(event=asked.event, fields=asked.fields, sections=asked.sections, officer=asked.officer)
+        thread = call.path(ThreadPath).thread
+        moved = await self._moving.move(thread, step, key=call.idempotency_key, body=call.raw, version=call.version)
+        return _queued(moved)
+
+
+def _queued(moved: Moved) -> Answer:
+    queued = StepQueued(thread=moved.thread, message=moved.message_id, state=moved.state, version=moved.version)
+    headers = {"ETag": f'"{moved.version}"'}
+    if moved.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return Answer(queued, headers=headers)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns what somebody here wants to say into a message that can be stored, and says who gets what of it."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from connectors.cases.forms import SectionComposer, source_of
+from connectors.cases.threads import LABEL
+from connectors.composition import compose
+from connectors.directory_sync import DirectorySync
+from connectors.installation import Enrolment
+from connectors.officers import Officers
+from connectors.store.outgoing import OutgoingMessage
+from connectors.store.recipients import Plan
+from connectors.timing import Clock
+from protocol import ids
+from protocol.address import DeskAddress
+from protocol.content import Content, encode_payload
+from protocol.errors import InvalidInput, NothingToSend, PolicyDenied, RecipientUnavailable
+from protocol.handover import PackageSection
+from protocol.http.problems import invalid_fields
+from protocol.ids import MessageId, OfficerId, ThreadId
+from protocol.kinds.base import MessageKind
+
+MAX_FIELDS: Final = 16_384
+"""Bytes of the fields of a message as JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What somebody here says.
+
+    `fields` are the kind's own fields as JSON gives them; what every kind has (version, subject, time) is filled in.
+    `sections` are the words and records that go along. `officer` acts; None is the service account.
+    """
+
+    fields: Mapping[str, Any]
+    sections: Sequence[PackageSection] = ()
+    officer: OfficerId | None = None
+    message_id: MessageId | None = None
+
+
+class Composing:
+    """Makes messages of ours. Nothing is stored here."""
+
+    def __init__(
+        self,
+        directory: DirectorySync,
+        enrolment: Enrolment,
+        officers: Officers,
+        clock: Clock,
+        *,
+        message_life: int,
+    ) -> None:
+        """`message_life` in ms."""
+        self._directory = directory
+        self._enrolment = enrolment
+        self._officers = officers
+        self._clock = clock
+        self._message_life = message_life
+
+    def own_desk(self, wanted: DeskAddress | None, to: Collection[DeskAddress]) -> DeskAddress:
+        """Return which desk of ours writes to `to`; `InvalidInput` for one that is not ours or writes to itself."""
+        own = wanted or self._enrolment.desks[0]
+        if own not in self._enrolment.desks or own in to or len(set(to)) != len(to):
+            raise InvalidInput("The sending desk is not one of this connector's, or a desk stands twice.")
+        return own
+
+    def message(
+        self, kind: MessageKind, thread: ThreadId, own: DeskAddress, subject: str, said: Said
+    ) -> OutgoingMessage:
+        """Return the message of `kind` that says this; `InvalidInput` names fields, `PolicyDenied` what may not go."""
+        now = self._clock()
+        agency = self._directory.directory.agency(self._enrolment.agency, now)
+        if agency is not None and kind.name not in agency.payload_types:
+            raise PolicyDenied("This agency's certificate does not allow it to send messages of this kind.")
+        if kind.klass.bare and said.sections:
+            raise InvalidInput("A notice has no sections.")
+        return OutgoingMessage(
+            message_id=said.message_id or MessageId(ids.new_id()),
+            thread=thread,
+            klass=kind.klass,
+            sender_desk=own,
+            payload_type=kind.name,
+            payload_version=kind.version,
+            label=LABEL,
+            actor=self._officers.actor(said.officer),
+            created_at=now,
+            deadline=now + self._message_life,
+            payload=encode_payload(_payload(kind, subject, now, said.fields)),
+            source=source_of(said.sections) if said.sections else b"",
+        )
+
+    def plans(self, message: OutgoingMessage, to: Collection[DeskAddress]) -> dict[DeskAddress, Plan]:
+        """Return what each desk gets; `RecipientUnavailable` if unknown, `NothingToSend` where nothing may go."""
+        if not message.source:
+            return {desk: Plan() for desk in to}
+        functions = {}
+        for desk in to:
+            entry = self._directory.directory.desk(desk, self._clock())
+            if entry is None:
+                raise RecipientUnavailable("The directory has no such desk. `throughcare directory list` shows all.")
+            functions[desk] = entry.function
+        plans = dict(compose(SectionComposer(), message, functions).plans)
+        if any(not plan.going for plan in plans.values()):
+            raise NothingToSend
+        return plans
+
+
+def _payload(kind: MessageKind, subject: str, now: int, fields: Mapping[str, Any]) -> Content:
+    """Return the payload of `fields`, with what every kind has filled in; an error names fields and no values."""
+    whole = {"occurred_at": now, **fields, "kind": kind.name, "version": kind.version, "subject": subject}
+    text = json.dumps(whole, ensure_ascii=False)
+    if len(text) > MAX_FIELDS:
+        raise InvalidInput("The fields are too long; words belong in sections.")
+    try:
+        return kind.payload.model_validate_json(text)
+    except ValidationError as error:
+        raise invalid_fields(error, kind.payload, whole) from None

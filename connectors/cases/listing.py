@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Threads as the local interface shows them: the lists that caseworkers use, and one thread whole."""
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from connectors.cases.forms import stored_sections
+from connectors.cases.sides import ROLES
+from connectors.cases.threads import history_of
+from connectors.store import cursors, incoming, moves, outgoing, threads
+from connectors.store.engine import Store, Transaction
+from connectors.store.moves import MoveRow
+from connectors.store.sequences import Direction
+from connectors.store.threads import Filter, ThreadRow
+from connectors.timing import Clock
+from protocol.address import AgencyAddress
+from protocol.content import encode_payload
+from protocol.errors import InvalidInput
+from protocol.handover import PAYLOAD_TYPE
+from protocol.http.handovers import SectionView
+from protocol.http.threads import (
+    ListName,
+    RungView,
+    StepView,
+    ThreadFilter,
+    ThreadItem,
+    ThreadPage,
+    ThreadView,
+)
+from protocol.ids import ThreadId
+from protocol.lifecycle.handover import HANDOVER, State, lead
+from protocol.lifecycle.history import History, Step
+from protocol.lifecycle.ladder import ladder
+from protocol.limits import DAY
+from protocol.shapes import as_bytes, as_int, as_tuple
+
+SOON: Final = 2 * DAY
+"""How long before an answer is due it stands in the list of those."""
+_CURSOR: Final = "thread cursor"
+
+
+class Listing:
+    """The service behind the operations that only look."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        """Look into `store`."""
+        self._store = store
+        self._clock = clock
+
+    async def list(self, query: ThreadFilter) -> ThreadPage:
+        """Return a page of threads, the one that changed last first."""
+        async with self._store.read() as tx:
+            found = await threads.page(tx, self._filter(query), before=_place(tx, query.cursor), limit=query.limit + 1)
+            more = (
+                cursors.seal(tx, _CURSOR, [found[query.limit - 1].changed_at, found[query.limit - 1].thread])
+                if len(found) > query.limit
+                else None
+            )
+        return ThreadPage(items=[item_of(row) for row in found[: query.limit]], next_cursor=more)
+
+    async def show(self, thread: ThreadId) -> ThreadView:
+        """Return one thread; `NotFound` alike for what does not exist and what is not ours."""
+        async with self._store.read() as tx:
+            row = await threads.load(tx, thread)
+            stored = {one.message_id: one for one in await moves.of(tx, thread)}
+            history = history_of(row, list(stored.values()))
+            steps = [await _step(tx, row, stored[step.move.message_id], step) for step in history.steps]
+        roles = ROLES[row.machine]
+        return ThreadView(
+            item=item_of(row),
+            subject=row.subject,
+            lead=_lead(row, history),
+            ladder=[
+                RungView(ack=ack, at=rung.at, signer=rung.signer, message=rung.message_id)
+                for ack, rung in ladder(history).items()
+            ],
+            steps=steps,
+            possible=list(dict.fromkeys(one.event for one in roles.machine.open_to(history.position, row.side))),
+        )
+
+    def _filter(self, query: ThreadFilter) -> Filter:
+        machine, answers = query.machine.value, frozenset({ROLES[query.machine].answers})
+        match query.list:
+            case ListName.ALL:
+                return Filter(machine, officer=query.officer)
+            case ListName.NEW:
+                return Filter(machine, sides=answers, states=_UNTOUCHED[machine])
+            case ListName.MINE:
+                if query.officer is None:
+                    raise InvalidInput("The list `mine` needs to know whose: ?officer=ID.")
+                return Filter(machine, officer=query.officer, live=True)
+            case ListName.UNASSIGNED:
+                return Filter(machine, sides=answers, live=True, unassigned=True)
+            case ListName.SENT:
+                return Filter(machine, sides=frozenset({ROLES[query.machine].begins}))
+            case ListName.ANSWER_DUE:
+                return Filter(machine, sides=answers, live=True, due_before=self._clock() + SOON)
+            case ListName.CLOSED:
+                return Filter(machine, live=False)
+
+
+_UNTOUCHED: Final[Mapping[str, frozenset[str]]] = {
+    "referral": frozenset({"sent", "delivered"}),
+    "handover": frozenset({"offered"}),
+}
+
+
+def item_of(row: ThreadRow) -> ThreadItem:
+    """Return a thread as lists show it."""
+    return ThreadItem(
+        thread=row.thread,
+        machine=row.machine,
+        side=row.side,
+        state=row.state,
+        live=row.live,
+        own_desk=row.own_desk,
+        peer_desk=row.peer_desk,
+        priority=row.priority,
+        begun_at=row.begun_at,
+        changed_at=row.changed_at,
+        due_at=row.due_at,
+        officer=row.officer,
+        version=row.version,
+    )
+
+
+def _lead(row: ThreadRow, history: History) -> AgencyAddress | None:
+    if row.machine != HANDOVER.name:
+        return None
+    return row.answers if lead(State(history.state)) == ROLES[row.machine].answers else row.begins
+
+
+async def _step(tx: Transaction, row: ThreadRow, stored: MoveRow, step: Step) -> StepView:
+    return StepView(
+        message=stored.message_id,
+        event=stored.event,
+        actor=stored.actor,
+        signer=stored.signer,
+        at=stored.at,
+        leaf_index=stored.leaf_index,
+        refused=step.refused,
+        state=step.after.state,
+        payload=json.loads(stored.payload),
+        sections=await _sections(tx, row, stored),
+    )
+
+
+async def _sections(tx: Transaction, row: ThreadRow, stored: MoveRow) -> list[SectionView]:
+    if stored.direction is Direction.IN:
+        message = await incoming.known(tx, stored.message_id, row.peer_desk, row.own_desk)
+        return [
+            SectionView(
+                number=one.number,
+                category=one.category,
+                purpose=one.purpose,
+                label=one.label,
+                body=json.loads(one.body),
+            )
+            for one in (message.sections if message else ())
+        ]
+    sent = await outgoing.load(tx, stored.message_id)
+    if sent.payload_type == PAYLOAD_TYPE:
+        # The package of an offer has a view of its own: GET /v1/handovers/{id}.
+        return []
+    return [
+        SectionView(
+            number=number,
+            category=one.category,
+            purpose=one.purpose,
+            label=one.label,
+            body=json.loads(encode_payload(one.body)),
+        )
+        for number, one in enumerate(stored_sections(sent), start=1)
+    ]
+
+
+def _place(tx: Transaction, cursor: str | None) -> tuple[int, ThreadId] | None:
+    if cursor is None:
+        return None
+    at, thread = as_tuple(cursors.unseal(tx, _CURSOR, cursor), 2)
+    return as_int(at), ThreadId(as_bytes(thread))

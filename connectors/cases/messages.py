@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages of every kind that moves no thread: sent once, listed and shown."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from connectors.cases.composing import Composing, Said
+from connectors.cases.forms import stored_sections
+from connectors.handover_views import overall
+from connectors.store import cursors, history, incoming, outgoing, recipients, requests, threads
+from connectors.store.engine import Store, Transaction
+from connectors.store.history import Entry
+from connectors.store.incoming import IncomingState, ReceivedMessage
+from connectors.store.outgoing import OutgoingMessage
+from connectors.timing import Clock
+from protocol import ids
+from protocol.content import encode_payload
+from protocol.errors import Conflict, InvalidInput, KeystoreError, MalformedEnvelope, NotFound
+from protocol.http.call import Answer, Call, Handler
+from protocol.http.handovers import Direction, MessageState, SectionView
+from protocol.http.messages import (
+    MessageFilter,
+    MessageItem,
+    MessagePage,
+    MessagePath,
+    MessageQueued,
+    MessageRequest,
+    MessageView,
+)
+from protocol.ids import Kind, MessageId, ThreadId
+from protocol.kinds.catalogue import KINDS
+
+OPERATION: Final = "sendMessage"
+_CURSOR: Final = "message cursor"
+_SENT_HERE: Final = frozenset(kind.name for kind in KINDS.values() if kind.machine is None and not kind.klass.bare)
+"""Kinds that are sent as they are; steps of a life cycle are made, and notices about threads make themselves."""
+
+
+class Messages:
+    """The service and the handlers of the operations on messages."""
+
+    def __init__(self, store: Store, composing: Composing, clock: Clock, wake: Callable[[], None]) -> None:
+        """`wake` is called when there is something to send."""
+        self._store = store
+        self._composing = composing
+        self._clock = clock
+        self._wake = wake
+
+    def by_operation(self) -> Mapping[str, Handler[str]]:
+        """Return the handler of each operation, by its id."""
+        return {"sendMessage": self.send_message, "listMessages": self.list_messages, "getMessage": self.get_message}
+
+    async def send_message(self, call: Call[str]) -> Answer:
+        """Store a message durably for all its desks, once for each Idempotency-Key with the same body (CON-1)."""
+        asked = call.body(MessageRequest)
+        if asked.kind not in _SENT_HERE:
+            raise InvalidInput("There is no such kind to send; steps of a life cycle have an operation of their own.")
+        own = self._composing.own_desk(asked.sender, asked.to)
+        key = requests.request_key(OPERATION, call.idempotency_key)
+        said = Said(fields=asked.fields, sections=asked.sections, officer=asked.officer)
+        async with self._store.write() as tx:
+            before = await requests.answer(tx, key, call.raw)
+            if before is not None:
+                answer = MessageQueued.model_validate_json(before)
+                return Answer(answer, headers={"Idempotent-Replayed": "true"})
+            thread, subject = await self._thread(tx, asked)
+            message = self._composing.message(KINDS[asked.kind], thread, own, subject, said)
+            await outgoing.add(tx, message, self._composing.plans(message, asked.to))
+            answer = MessageQueued(id=message.message_id, thread=thread)
+            await requests.keep(tx, key, call.raw, answer.model_dump_json().encode(), self._clock())
+        self._wake()
+        return Answer(answer)
+
+    async def _thread(self, tx: Transaction, asked: MessageRequest) -> tuple[ThreadId, str]:
+        """Return the thread and the person's pseudonym in it: those of a thread of ours, or new ones."""
+        if asked.thread is None:
+            return ThreadId(ids.new_id()), ids.text(Kind.SUBJECT, ids.new_id())
+        row = await threads.load(tx, asked.thread)
+        return row.thread, row.subject
+
+    async def list_messages(self, call: Call[str]) -> Answer:
+        """List messages sent and received."""
+        query = call.query(MessageFilter)
+        wanted = _SENT_HERE if query.kind is None else _SENT_HERE & {query.kind}
+        async with self._store.read() as tx:
+            entries = await history.page(
+                tx,
+                wanted,
+                direction=query.direction,
+                message_id=None,
+                before=cursors.entry(tx, _CURSOR, query.cursor),
+                limit=query.limit + 1,
+            )
+            items = [await _listed(tx, entry) for entry in entries[: query.limit]]
+            more = cursors.text(tx, _CURSOR, entries[query.limit - 1]) if len(entries) > query.limit else None
+        return Answer(MessagePage(items=items, next_cursor=more))
+
+    async def get_message(self, call: Call[str]) -> Answer:
+        """Show one message; `Conflict` where several senders used its id (CON-9)."""
+        message_id = call.path(MessagePath).id
+        async with self._store.read() as tx:
+            sent = await _sent(tx, message_id)
+            received = [one for kind in sorted(_SENT_HERE) for one in await incoming.find(tx, message_id, kind)]
+            if (sent is not None) + len(received) > 1:
+                raise Conflict("Several messages stand under this id. Look at the list, which names their senders.")
+            if sent is not None:
+                return Answer(await _sent_view(tx, sent))
+        if not received:
+            raise NotFound
+        return Answer(_received_view(received[0]))
+
+
+async def _sent(tx: Transaction, message_id: MessageId) -> OutgoingMessage | None:
+    try:
+        message = await outgoing.load(tx, message_id)
+    except NotFound:
+        return None
+    return message if message.payload_type in _SENT_HERE else None
+
+
+async def _listed(tx: Transaction, entry: Entry) -> MessageItem:
+    """Return a message as a list shows it; one that the disk has damaged as such, so that the others are shown."""
+    try:
+        if entry.direction == history.SENT:
+            return await _sent_item(tx, await outgoing.at(tx, entry.position))
+        return _received_item(await incoming.at(tx, entry.position))
+    except (KeystoreError, MalformedEnvelope):
+        clear = await history.clear(tx, entry)
+        return MessageItem(
+            id=clear.message_id,
+            thread=clear.thread,
+            kind="damaged",
+            direction=Direction(entry.direction),
+            state=MessageState.DAMAGED,
+            sender=clear.sender,
+            recipients=clear.recipients,
+            at=entry.at,
+        )
+
+
+async def _sent_item(tx: Transaction, message: OutgoingMessage) -> MessageItem:
+    rows = await recipients.of(tx, message.message_id)
+    return MessageItem(
+        id=message.message_id,
+        thread=message.thread,
+        kind=message.payload_type,
+        direction=Direction.SENT,
+        state=overall(rows),
+        sender=message.sender_desk,
+        recipients=[row.desk for row in rows],
+        at=message.created_at,
+    )
+
+
+def _received_item(message: ReceivedMessage) -> MessageItem:
+    return MessageItem(
+        id=message.message_id,
+        thread=message.thread,
+        kind=message.payload_type,
+        direction=Direction.RECEIVED,
+        state=MessageState.HELD if message.state is IncomingState.HELD else MessageState.RECEIVED,
+        sender=message.sender_desk,
+        recipients=[message.recipient_desk],
+        at=message.accepted_at,
+    )
+
+
+async def _sent_view(tx: Transaction, message: OutgoingMessage) -> MessageView:
+    return MessageView(
+        item=await _sent_item(tx, message),
+        signer=message.actor.name,
+        payload=json.loads(message.payload),
+        sections=[
+            SectionView(
+                number=number,
+                category=one.category,
+                purpose=one.purpose,
+                label=one.label,
+                body=json.loads(encode_payload(one.body)),
+            )
+            for number, one in enumerate(stored_sections(message), start=1)
+        ],
+    )
+
+
+def _received_view(message: ReceivedMessage) -> MessageView:
+    return MessageView(
+        item=_received_item(message),
+        signer=message.actor.name,
+        payload=json.loads(message.payload),
+        sections=[
+            SectionView(
+                number=one.number,
+                category=one.category,
+                purpose=one.purpose,
+                label=one.label,
+                body=json.loads(one.body),
+            )
+            for one in message.sections
+        ],
+    )

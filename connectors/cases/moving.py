@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes moves of our own: what the table permits is composed, stored and sent; what it refuses changes nothing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from connectors.cases.composing import Composing, Said
+from connectors.cases.sides import ROLES, Roles
+from connectors.cases.threads import OBSERVER, Threads, history_of
+from connectors.store import moves, outgoing, requests, threads
+from connectors.store.engine import Store, Transaction
+from connectors.store.outgoing import OutgoingMessage
+from connectors.store.threads import ThreadRow
+from connectors.timing import Clock
+from protocol import cbor, ids
+from protocol.address import DeskAddress
+from protocol.errors import (
+    IllegalTransition,
+    InvalidInput,
+    NotFound,
+    PreconditionFailed,
+)
+from protocol.ids import Kind, MessageId, ThreadId
+from protocol.kinds.base import MessageKind
+from protocol.kinds.catalogue import KINDS, kind_for
+from protocol.lifecycle.machine import Position
+from protocol.lifecycle.referral import Event
+from protocol.shapes import as_bytes, as_int, as_text, as_tuple
+
+MAX_FIELDS: Final = 16_384
+"""Bytes of the fields of a move as JSON."""
+
+
+_ASKED_OF_TIME: Final = frozenset({Event.CUSTODY_MOVED})
+"""Moves of time that somebody has to tell it of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(Said):
+    """What somebody here wants to do: an event of the life cycle, with what is said along with it."""
+
+    event: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A move that is stored and will be sent, and how the thread stands with it."""
+
+    thread: ThreadId
+    message_id: MessageId
+    state: str
+    version: int
+    replayed: bool = False
+
+    def encode(self) -> bytes:
+        """Return the form that is stored under an Idempotency-Key."""
+        return cbor.encode([self.thread, self.message_id, self.state, self.version])
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Moved":
+        """Read it again."""
+        thread, message_id, state, version = as_tuple(cbor.decode(data, limit=1_024), 4)
+        return cls(
+            ThreadId(as_bytes(thread)),
+            MessageId(as_bytes(message_id)),
+            as_text(state, most=64),
+            as_int(version),
+            replayed=True,
+        )
+
+
+class Moving:
+    """The service behind every step that an officer or a case system makes."""
+
+    def __init__(
+        self,
+        store: Store,
+        composing: Composing,
+        threads_: Threads,
+        clock: Clock,
+        wake: Callable[[], None],
+    ) -> None:
+        """`wake` is called when there is something to send."""
+        self._store = store
+        self._composing = composing
+        self._threads = threads_
+        self._clock = clock
+        self._wake = wake
+
+    async def begin(
+        self,
+        machine: str,
+        to: DeskAddress,
+        step: Step,
+        *,
+        key: str,
+        body: bytes,
+        sender: DeskAddress | None = None,
+        subject: str | None = None,
+    ) -> Moved:
+        """Begin a thread with the desk `to`, once for each idempotency `key` with the same `body`.
+
+        `step.event` is the machine's own beginning. Raises `InvalidInput`, `RecipientUnavailable`, `NothingToSend`,
+        `PolicyDenied` and `IdempotencyKeyReused`.
+        """
+        roles = ROLES[machine]
+        own = self._composing.own_desk(sender, [to])
+        thread = ThreadId(ids.new_id())
+        pseudonym = subject or ids.text(Kind.SUBJECT, ids.new_id())
+        async with self._store.write() as tx:
+            if (before := await self._before(tx, f"begin {machine}", key, body)) is not None:
+                return before
+            kind = _kind(machine, roles.begin)
+            message = self._composing.message(kind, thread, own, pseudonym, step)
+            moved = await self._queue(tx, message, to)
+            await self._keep(tx, f"begin {machine}", key, body, moved)
+        self._wake()
+        return moved
+
+    async def move(
+        self,
+        thread: ThreadId,
+        step: Step,
+        *,
+        key: str,
+        body: bytes,
+        version: int | None = None,
+    ) -> Moved:
+        """Move a thread of ours; `version` is what its caller saw last, None for whatever it is now.
+
+        Raises `NotFound` alike for what does not exist and what is not ours, `PreconditionFailed` if the thread has
+        changed since, `IllegalTransition` if the step is not possible in the state that it is in.
+        """
+        operation = f"move {thread.hex()}"
+        async with self._store.write() as tx:
+            if (before := await self._before(tx, operation, key, body)) is not None:
+                return before
+            moved = await self.within(tx, thread, step, version=version)
+            await self._keep(tx, operation, key, body, moved)
+        self._wake()
+        return moved
+
+    async def within(
+        self, tx: Transaction, thread: ThreadId, step: Step, *, version: int | None = None, by_time: bool = False
+    ) -> Moved:
+        """Make a move inside the caller's transaction, for what must happen together or not at all.
+
+        Only the clockwork makes the moves of time (`by_time`): nobody here lets a referral expire because he likes to.
+        """
+        row = await threads.load(tx, thread)
+        if row.side == OBSERVER:
+            raise NotFound
+        if version is not None and version != row.version:
+            raise PreconditionFailed
+        roles = ROLES[row.machine]
+        kind = _kind(row.machine, step.event)
+        message = self._composing.message(kind, thread, row.own_desk, row.subject, step)
+        position = history_of(row, await moves.of(tx, thread)).position
+        _check(roles, row, position, step.event, message, by_time=by_time)
+        return await self._queue(tx, message, row.peer_desk)
+
+    async def _queue(self, tx: Transaction, message: OutgoingMessage, to: DeskAddress) -> Moved:
+        await outgoing.add(tx, message, self._composing.plans(message, [to]))
+        await self._threads.composed(tx, message, to)
+        row = await threads.load(tx, message.thread)
+        return Moved(row.thread, message.message_id, row.state, row.version)
+
+    async def _before(self, tx: Transaction, operation: str, key: str, body: bytes) -> Moved | None:
+        found = await requests.answer(tx, requests.request_key(operation, key), body)
+        return None if found is None else Moved.parse(found)
+
+    async def _keep(self, tx: Transaction, operation: str, key: str, body: bytes, moved: Moved) -> None:
+        await requests.keep(tx, requests.request_key(operation, key), body, moved.encode(), self._clock())
+
+
+def _kind(machine: str, event: str) -> MessageKind:
+    kind = kind_for(machine, event)
+    if kind is None:
+        raise InvalidInput("There is no such step. `throughcare lifecycle show` lists them.")
+    return kind
+
+
+def _check(
+    roles: Roles, row: ThreadRow, position: Position, event: str, message: OutgoingMessage, *, by_time: bool
+) -> None:
+    """Raise IllegalTransition unless the table permits the step here and now; nothing has changed then (LIF-2)."""
+    payload = KINDS[message.payload_type].payload.model_validate_json(message.payload)
+    actor = roles.actor(row.side, event, payload)
+    if actor == roles.clock and not by_time and event not in _ASKED_OF_TIME:
+        raise IllegalTransition("Only time itself makes this step.")
+    try:
+        roles.machine.row(position, event, actor)
+    except IllegalTransition:
+        raise IllegalTransition(
+            f"This step is not possible while the {row.machine} is {position.state}, or not by the {actor}."
+        ) from None

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a thread's own messages say about its terms: whom it is about, how urgent it is, and which dates count."""
+
+from collections.abc import Sequence
+
+from connectors.store.moves import MoveRow
+from protocol.address import AgencyAddress
+from protocol.content import Content
+from protocol.handover import HandoverOffer, decode_offer
+from protocol.kinds.base import Payload
+from protocol.kinds.catalogue import decode_payload, kind_for
+from protocol.kinds.handover import ChangeDate, OfferAgain
+from protocol.lifecycle.handover import HANDOVER, Event
+from protocol.lifecycle.handover_timers import Dates
+from protocol.lifecycle.history import History
+
+
+def terms_of(payload: Content, recipient: AgencyAddress) -> tuple[str, str, AgencyAddress]:
+    """Return the subject, the priority and the answering agency that a beginning names."""
+    if isinstance(payload, HandoverOffer):
+        return payload.parties.subject, payload.terms.priority, AgencyAddress(payload.parties.next_responsible)
+    assert isinstance(payload, Payload)  # noqa: S101 - every other kind is one
+    return payload.subject, payload.priority, recipient
+
+
+def dates_of(history: History, stored: Sequence[MoveRow]) -> Dates | None:
+    """Return the dates of a handover that count now, or None before it was offered."""
+    payloads = {one.message_id: one.payload for one in stored}
+    dates: Dates | None = None
+    for step in history.done:
+        if step.move.event == Event.OFFER:
+            terms = decode_offer(payloads[step.move.message_id]).terms
+            dates = Dates(terms.acknowledge_by, terms.answer_by, terms.trigger)
+        elif dates is not None and step.move.event in (Event.CHANGE_DATE, Event.OFFER_AGAIN):
+            kind = kind_for(HANDOVER.name, step.move.event)
+            if kind is None:
+                continue
+            changed = decode_payload(kind, payloads[step.move.message_id])
+            if isinstance(changed, (ChangeDate, OfferAgain)):
+                dates = Dates(dates.acknowledge_by, dates.answer_by, changed.trigger)
+    return dates

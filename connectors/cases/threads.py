@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps every thread's row true to its moves: each message and each receipt that says more folds it anew (LIF-4).
+
+All of this happens in the transaction that takes the message in, so a thread never says less or more than the store
+holds. Nothing is remembered that the signed messages do not say; a thread can be made anew from them at any time.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from connectors.cases.sides import ROLES, STRANGER, Roles
+from connectors.cases.terms import dates_of, terms_of
+from connectors.logs import Log
+from connectors.store import moves, outgoing, threads
+from connectors.store.engine import Transaction
+from connectors.store.incoming import ReceivedMessage
+from connectors.store.moves import MoveRow
+from connectors.store.outgoing import OutgoingMessage
+from connectors.store.recipients import Plan
+from connectors.store.sequences import Direction
+from connectors.store.threads import ThreadRow
+from connectors.timing import Clock
+from protocol import ids
+from protocol.address import AgencyAddress, DeskAddress, agency_of
+from protocol.clocks import Ack, Calendar
+from protocol.content import Content, encode_payload
+from protocol.handover import Priority
+from protocol.ids import Kind, MessageId, OfficerId
+from protocol.kinds.catalogue import KINDS, decode_payload, kind_for
+from protocol.kinds.thread import ThreadConflict
+from protocol.lifecycle.handover_timers import timers as handover_timers
+from protocol.lifecycle.history import History, Move, Step, fold
+from protocol.lifecycle.referral import REFERRAL
+from protocol.lifecycle.timers import AWAITING_ANSWER, Timer, due
+from protocol.lifecycle.timers import timers as referral_timers
+from protocol.rows import EnvelopeClass
+from protocol.sections import Actor
+
+OBSERVER: Final = "observer"
+"""The side of an agency that was sent a copy and has no part in it."""
+CONFLICT: Final = "thread.conflict"
+LABEL: Final = "standard"
+
+
+class Threads:
+    """Takes note of moves. Every method works inside its caller's transaction."""
+
+    def __init__(
+        self,
+        agency: AgencyAddress,
+        service: Actor,
+        calendar: Callable[[AgencyAddress], Calendar],
+        clock: Clock,
+        log: Log,
+        *,
+        notice_life: int,
+    ) -> None:
+        """`service` signs conflicts; `calendar` gives an agency's working days; `notice_life` in ms."""
+        self._agency = agency
+        self._service = service
+        self._calendar = calendar
+        self._clock = clock
+        self._log = log
+        self._notice_life = notice_life
+
+    async def received(self, tx: Transaction, message: ReceivedMessage) -> None:
+        """Take note of a verified message that has its effect now; what moves no thread is passed by."""
+        kind = KINDS.get(message.payload_type)
+        if kind is None or kind.machine is None or kind.event is None:
+            return
+        payload, roles = decode_payload(kind, message.payload), ROLES[kind.machine.name]
+        row = await threads.find(tx, message.thread)
+        if row is None:
+            if kind.event != roles.begin:
+                return
+            row = self._begun_by_other(message, payload, roles)
+        await self._add(
+            tx,
+            row,
+            MoveRow(
+                thread=message.thread,
+                message_id=message.message_id,
+                direction=Direction.IN,
+                leaf_index=message.leaf_index,
+                settled=True,
+                at=message.accepted_at,
+                event=kind.event,
+                actor=_actor(row, roles, message.agency, kind.event, payload),
+                payload=message.payload,
+                signer=message.actor.name,
+            ),
+        )
+
+    async def composed(self, tx: Transaction, message: OutgoingMessage, peer: DeskAddress) -> None:
+        """Take note of a message of ours, which the hub has not accepted yet; `peer` is the desk on the other side."""
+        kind = KINDS[message.payload_type]
+        if kind.machine is None or kind.event is None:
+            return
+        payload, roles = decode_payload(kind, message.payload), ROLES[kind.machine.name]
+        row = await threads.find(tx, message.thread)
+        if row is None:
+            row = self._begun_here(message, payload, roles, peer)
+        await self._add(
+            tx,
+            row,
+            MoveRow(
+                thread=message.thread,
+                message_id=message.message_id,
+                direction=Direction.OUT,
+                leaf_index=None,
+                settled=False,
+                at=message.created_at,
+                event=kind.event,
+                actor=_actor(row, roles, self._agency, kind.event, payload),
+                payload=message.payload,
+                signer=message.actor.name,
+            ),
+        )
+
+    async def answered(self, tx: Transaction, message: OutgoingMessage, opened: MessageId) -> None:
+        """Take note of our own A1 for the message that began a thread of another's."""
+        row = await threads.find(tx, message.thread)
+        if row is not None and row.begun_by == opened and row.side not in (OBSERVER, ROLES[row.machine].begins):
+            roles = ROLES[row.machine]
+            await self._add(tx, row, _receipt(message, roles, Direction.OUT, None, self._clock(), self._service.name))
+
+    async def opened(
+        self,
+        tx: Transaction,
+        message_id: MessageId,
+        desk: DeskAddress,
+        sealing: tuple[int, int] | None,
+        by: ReceivedMessage,
+    ) -> None:
+        """Take note of another's A1, the receipt `by`, for the `sealing` (leaf index, time) of a message of ours.
+
+        `sealing` is None where the A1 overtook the hub's own answer; the place is known with that.
+        """
+        thread = await moves.thread_of(tx, message_id, Direction.OUT)
+        row = None if thread is None else await threads.find(tx, thread)
+        if row is None or row.peer_desk != desk:
+            return
+        if sealing is not None:
+            await moves.place(tx, row.thread, message_id, *sealing, settled=True)
+        if row.begun_by == message_id:
+            roles = ROLES[row.machine]
+            await moves.add(tx, _receipt(by, roles, Direction.IN, by.leaf_index, by.accepted_at, by.actor.name))
+        await self.refold(tx, row)
+
+    async def accepted(self, tx: Transaction, message_id: MessageId, index: int, at: int) -> None:
+        """Take note of where the hub put a message of ours; another sealing of it may still stand elsewhere."""
+        thread = await moves.thread_of(tx, message_id, Direction.OUT)
+        row = None if thread is None else await threads.find(tx, thread)
+        if row is None:
+            return
+        await moves.place(tx, row.thread, message_id, index, at, settled=False)
+        await self.refold(tx, row)
+
+    async def refold(self, tx: Transaction, row: ThreadRow, *, grown: bool = False) -> History:
+        """Bring the row of a thread, its timers and its conflicts up to what its moves say; `grown` by a new move."""
+        stored = {one.message_id: one for one in await moves.of(tx, row.thread)}
+        history = history_of(row, list(stored.values()))
+        for step in history.steps:
+            await self._judge(tx, row, stored[step.move.message_id], step)
+        state, officer = history.state, _officer(row, history, stored)
+        live = state not in history.machine.finals
+        due_at = self._due(row, history) if live else None
+        if grown or (state, officer, due_at) != (row.state, row.officer, row.due_at):
+            changed = replace(
+                row,
+                state=state,
+                officer=officer,
+                due_at=due_at,
+                live=live,
+                version=row.version + 1,
+                changed_at=self._clock(),
+            )
+            await threads.put(tx, changed)
+        await moves.set_timers(tx, row.thread, self.timers(row, history, list(stored.values())))
+        return history
+
+    def _due(self, row: ThreadRow, history: History) -> int | None:
+        """Return until when the answer is due, or None where nobody waits for one."""
+        if row.machine != REFERRAL.name or history.state not in AWAITING_ANSWER:
+            return None
+        return due(history, Priority(row.priority), self._calendar(row.answers), Ack.A3, now=self._clock())
+
+    def timers(self, row: ThreadRow, history: History, stored: Sequence[MoveRow]) -> tuple[Timer, ...]:
+        """Return what time will still do here; its moves are made by the connector of the side that began (CLK-4)."""
+        calendar = self._calendar(row.answers)
+        if row.side != ROLES[row.machine].begins:
+            return ()
+        if row.machine == REFERRAL.name:
+            return referral_timers(history, Priority(row.priority), calendar, now=self._clock())
+        dates = dates_of(history, stored)
+        return () if dates is None else handover_timers(history, dates, calendar)
+
+    async def _judge(self, tx: Transaction, row: ThreadRow, stored: MoveRow, step: Step) -> None:
+        told = stored.told
+        if step.refused and stored.direction is Direction.IN and not told and step.move.actor != STRANGER:
+            if row.side != OBSERVER:
+                await self._tell(tx, row, stored, step)
+            told = True
+        if (step.refused, told) != (stored.refused, stored.told):
+            await moves.judged(tx, stored, step.refused, told=told)
+
+    async def _tell(self, tx: Transaction, row: ThreadRow, stored: MoveRow, step: Step) -> None:
+        """Send the signed conflict that a move of the other side had no effect (LIF-4)."""
+        now = self._clock()
+        payload = ThreadConflict(
+            subject=row.subject,
+            occurred_at=now,
+            move=ids.text(Kind.MESSAGE, stored.message_id),
+            leaf_index=stored.leaf_index or 0,
+            state=step.before.state,
+        )
+        notice = OutgoingMessage(
+            message_id=MessageId(ids.new_id()),
+            thread=row.thread,
+            klass=EnvelopeClass.NOTICE,
+            sender_desk=row.own_desk,
+            payload_type=CONFLICT,
+            payload_version=1,
+            label=LABEL,
+            actor=self._service,
+            created_at=now,
+            deadline=now + self._notice_life,
+            payload=encode_payload(payload),
+        )
+        await outgoing.add(tx, notice, {row.peer_desk: Plan()})
+        self._log.event("conflict-sent", code=step.refused)
+
+    async def _add(self, tx: Transaction, row: ThreadRow, one: MoveRow) -> None:
+        if await moves.add(tx, one):
+            await self.refold(tx, row, grown=True)
+
+    def _begun_here(self, message: OutgoingMessage, payload: Content, roles: Roles, peer: DeskAddress) -> ThreadRow:
+        subject, priority, answers = terms_of(payload, agency_of(peer))
+        return ThreadRow(
+            thread=message.thread,
+            machine=roles.machine.name,
+            side=roles.begins,
+            own_desk=message.sender_desk,
+            peer_desk=peer,
+            begun_by=message.message_id,
+            begun_at=message.created_at,
+            changed_at=message.created_at,
+            version=0,
+            state=roles.machine.initial,
+            live=True,
+            officer=None,
+            due_at=None,
+            subject=subject,
+            priority=priority,
+            begins=self._agency,
+            answers=answers,
+        )
+
+    def _begun_by_other(self, message: ReceivedMessage, payload: Content, roles: Roles) -> ThreadRow:
+        subject, priority, answers = terms_of(payload, self._agency)
+        return ThreadRow(
+            thread=message.thread,
+            machine=roles.machine.name,
+            side=roles.answers if answers == self._agency else OBSERVER,
+            own_desk=message.recipient_desk,
+            peer_desk=message.sender_desk,
+            begun_by=message.message_id,
+            begun_at=message.accepted_at,
+            changed_at=message.received_at,
+            version=0,
+            state=roles.machine.initial,
+            live=True,
+            officer=None,
+            due_at=None,
+            subject=subject,
+            priority=priority,
+            begins=message.agency,
+            answers=answers,
+        )
+
+
+def history_of(row: ThreadRow, stored: list[MoveRow]) -> History:
+    """Return what the stored moves of a thread make, in the order of the hub's log."""
+    roles = ROLES[row.machine]
+    return fold(roles.machine, [_move(roles, one) for one in stored], receipt=roles.receipt_step)
+
+
+def _move(roles: Roles, stored: MoveRow) -> Move:
+    # What a row needs was asked for when the message was composed, and checked when it was read (KIND-3).
+    needs = (row.needs for row in roles.machine.rows if row.event == stored.event)
+    return Move(
+        message_id=stored.message_id,
+        index=stored.leaf_index,
+        at=stored.at,
+        event=stored.event,
+        actor=stored.actor,
+        signer=stored.signer,
+        carried=frozenset().union(*needs),
+    )
+
+
+def _actor(row: ThreadRow, roles: Roles, agency: AgencyAddress, event: str, payload: Content) -> str:
+    if agency == row.begins:
+        return roles.actor(roles.begins, event, payload)
+    if agency == row.answers:
+        return roles.actor(roles.answers, event, payload)
+    return STRANGER
+
+
+def _receipt(
+    message: ReceivedMessage | OutgoingMessage, roles: Roles, direction: Direction, index: int | None, at: int, who: str
+) -> MoveRow:
+    return MoveRow(
+        thread=message.thread,
+        message_id=message.message_id,
+        direction=direction,
+        leaf_index=index,
+        settled=index is not None,
+        at=at,
+        event=roles.receipt,
+        actor=roles.answers,
+        payload=message.payload,
+        signer=who,
+    )
+
+
+def _officer(row: ThreadRow, history: History, stored: dict[MessageId, MoveRow]) -> OfficerId | None:
+    """Return who has the thread at the answering side: the officer whom its last move named."""
+    for step in reversed(tuple(history.done)):
+        if step.move.actor == ROLES[row.machine].answers:
+            kind = kind_for(row.machine, step.move.event)
+            if kind is None:
+                continue
+            named = getattr(decode_payload(kind, stored[step.move.message_id].payload), "officer", None)
+            if isinstance(named, str):
+                return OfficerId(ids.raw(Kind.OFFICER, named))
+    return None

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One command for each step of a life cycle, made from the kind of message that it is: `throughcare referral accept`.
+
+A field of the kind is an option; what is a list or has parts stands in a JSON file given with `--input`, together with
+the words and records that go along. So a new kind has its command without a line here.
+"""
+
+import asyncio
+import secrets
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from connectors import home
+from connectors.cli.local import AGENCY, connected
+from connectors.cli.threads import officer_of, read_json, sections_of, tell
+from connectors.cli.voice import Voice, speaks
+from protocol.errors import InvalidInput
+from protocol.http.threads import StepQueued, StepRequest
+from protocol.ids import Kind, ThreadId, raw
+from protocol.kinds.base import MessageKind
+from protocol.kinds.catalogue import kind_for
+
+_FILLED_IN = frozenset({"kind", "version", "subject", "occurred_at"})
+_HELP = {
+    "priority": "Which clocks run.",
+    "supersedes": "The id of a message that this one takes the place of.",
+    "retain_until": "Until when it is to be kept.",
+    "officer": "The id of the officer who has it from now on.",
+    "capacity": "In which office this is done, where that is another than the desk's own.",
+    "alternative": "Whether the text names another service that may help.",
+    "data_action": "What became of the data.",
+    "changed": "What changed for the person.",
+}
+
+
+def __getattr__(name: str) -> click.Command:
+    """Return the command `MACHINE_EVENT`, such as `referral_accept_part`."""
+    machine, _, event = name.partition("_")
+    kind = kind_for(machine, event.replace("_", "-"))
+    if kind is None or kind.event is None:
+        raise AttributeError(name)
+    return _command(kind, kind.event)
+
+
+def _command(kind: MessageKind, event: str) -> click.Command:
+    @speaks
+    def run(thread: str, agency: str, officer: str | None, file: Path | None, voice: Voice, **given: Any) -> None:
+        asked = read_json(file) if file else {}
+        fields = {**asked.get("fields", {}), **{name: value for name, value in given.items() if value is not None}}
+        request = StepRequest(event=event, fields=fields, sections=sections_of(asked), officer=officer_of(officer))
+        thread_id = ThreadId(raw(Kind.THREAD, thread))
+
+        async def ask() -> StepQueued:
+            async with connected(home.find(agency)) as client:
+                seen = (await client.thread(thread_id)).item
+                if kind.machine is None or seen.machine != kind.machine.name:
+                    raise InvalidInput(f"This thread is a {seen.machine}.")
+                return await client.step(
+                    thread_id, request, version=seen.version, idempotency_key=secrets.token_urlsafe(24)
+                )
+
+        tell(asyncio.run(ask()), agency, voice)
+
+    command: Any = run
+    for name in reversed(list(kind.payload.model_fields)):
+        option = _option(kind, name)
+        if option is not None:
+            command = option(command)
+    command = click.option(
+        "--input", "file", type=click.Path(path_type=Path), help="A JSON file with further fields, and sections."
+    )(command)
+    command = click.option("--as", "officer", metavar="OFFICER", help="Who acts, by id; else the service account.")(
+        command
+    )
+    command = AGENCY(command)
+    command = click.argument("thread")(command)
+    return click.command(name=event, help=_line(kind))(command)
+
+
+def _option(kind: MessageKind, name: str) -> Any:
+    """Return the option of a field that one word can say, or None for any other."""
+    if name in _FILLED_IN:
+        return None
+    flag, annotation = f"--{name.replace('_', '-')}", kind.payload.model_fields[name].annotation
+    told = _HELP.get(name, f"{name.replace('_', ' ').capitalize()}.")
+    match _simple(annotation):
+        case None:
+            return None
+        case found if issubclass(found, StrEnum):
+            return click.option(flag, name, type=click.Choice([one.value for one in found]), help=told)
+        case found if found is bool:
+            return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=told)
+        case found if found is int:
+            return click.option(flag, name, type=int, metavar="MS", help=f"{told[:-1]}, in ms UTC.")
+        case found:
+            return click.option(flag, name, metavar="DATE" if found is date else "TEXT", help=told)
+
+
+def _simple(annotation: Any) -> type | None:
+    """Return the type of a field that one word can say; it may stand inside an optional or an annotated one."""
+    if isinstance(annotation, type):
+        return annotation if issubclass(annotation, (StrEnum, bool, int, date, str)) else None
+    origin = getattr(annotation, "__origin__", None)
+    if isinstance(origin, type) and origin is not tuple and origin is not list:
+        return _simple(origin)
+    parts = [_simple(part) for part in get_args(annotation) if part is not type(None)]
+    return parts[0] if len(parts) == 1 else None
+
+
+def _line(kind: MessageKind) -> str:
+    """Return the kind's own sentence, without its name."""
+    said = (kind.payload.__doc__ or "").split("\n\n")[0].partition(":")[2].strip()
+    return f"{said[:1].upper()}{said[1:]}" if said else f"Make the step {kind.event}."

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`throughcare referral` and `throughcare handover steps`: see threads as they stand, refer, and look at one whole."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import TypeAdapter, ValidationError
+
+from connectors import home
+from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
+from connectors.cli.voice import Voice, speaks, table
+from protocol.address import parse_desk
+from protocol.errors import InvalidInput
+from protocol.handover import PackageSection
+from protocol.http.fields import format_time
+from protocol.http.threads import (
+    ListName,
+    Machine,
+    ReferralRequest,
+    StepQueued,
+    ThreadFilter,
+    ThreadPage,
+    ThreadView,
+)
+from protocol.ids import Kind, OfficerId, ThreadId, raw, text
+
+_SECTIONS: TypeAdapter[list[PackageSection]] = TypeAdapter(list[PackageSection])
+_MOST = 2 << 20
+
+
+@click.command()
+@AGENCY
+@click.option("--to", required=True, metavar="DESK", help="The desk to refer to.")
+@click.option("--input", "file", required=True, type=click.Path(path_type=Path), help="A JSON file: fields, sections.")
+@click.option("--officer", help="Who acts, by id; without it the service account.")
+@click.option("--key", help="An Idempotency-Key, to type the same command again safely.")
+@speaks
+def send(agency: str, to: str, file: Path, officer: str | None, key: str | None, voice: Voice) -> None:
+    """Refer a person to another agency's desk."""
+    asked = read_json(file)
+    request = ReferralRequest(
+        to=parse_desk(to), fields=asked.get("fields", {}), sections=sections_of(asked), officer=officer_of(officer)
+    )
+
+    async def ask() -> StepQueued:
+        async with connected(home.find(agency)) as client:
+            return await client.refer(request, idempotency_key=key or secrets.token_urlsafe(24))
+
+    queued = asyncio.run(ask())
+    tell(queued, agency, voice)
+
+
+@click.command("list")
+@AGENCY
+@click.option(
+    "--list", "which", type=click.Choice([one.value for one in ListName]), default="all", help="Which of the lists."
+)
+@click.option("--officer", help="Whose, for the list `mine`.")
+@LIMIT
+@CURSOR
+@speaks
+def list_(agency: str, which: str, officer: str | None, limit: int, cursor: str | None, voice: Voice) -> None:
+    """List referrals as they stand: new, mine, unassigned, sent, answer due, closed."""
+    query = ThreadFilter(
+        machine=Machine.REFERRAL, list=ListName(which), officer=officer_of(officer), limit=limit, cursor=cursor
+    )
+
+    async def ask() -> ThreadPage:
+        async with connected(home.find(agency)) as client:
+            return await client.threads(query)
+
+    found = asyncio.run(ask())
+    rows = [
+        [
+            text(Kind.THREAD, item.thread),
+            item.side,
+            item.state,
+            item.peer_desk,
+            format_time(item.due_at) if item.due_at else "",
+        ]
+        for item in found.items
+    ]
+    voice.data(found.model_dump(mode="json"), table(["THREAD", "WE ARE", "STATE", "WITH", "ANSWER DUE"], rows))
+    if not found.items:
+        voice.say("There are none.")
+    if found.next_cursor:
+        voice.say(f"more:  the same command with --cursor {found.next_cursor}")
+
+
+@click.command()
+@click.argument("thread")
+@AGENCY
+@speaks
+def show(thread: str, agency: str, voice: Voice) -> None:
+    """Show one referral or handover: its steps, who acknowledged what, what could be done next."""
+    thread_id = ThreadId(raw(Kind.THREAD, thread))
+
+    async def ask() -> ThreadView:
+        async with connected(home.find(agency)) as client:
+            return await client.thread(thread_id)
+
+    view = asyncio.run(ask())
+    voice.data(view.model_dump(mode="json"), _lines(view))
+
+
+def _lines(view: ThreadView) -> Iterator[str]:
+    item = view.item
+    yield f"{item.machine} {text(Kind.THREAD, item.thread)} is {item.state}"
+    yield f"  we are the {item.side}, at {item.own_desk}, with {item.peer_desk}"
+    if view.lead:
+        yield f"  the coordination lead is {view.lead}"
+    if item.due_at:
+        yield f"  an answer is due by {format_time(item.due_at)}"
+    for rung in view.ladder:
+        yield f"  {rung.ack} {format_time(rung.at)} by {rung.signer}"
+    for step in view.steps:
+        refused = f"  refused: {step.refused}" if step.refused else ""
+        yield f"  {format_time(step.at)}  {step.event} by the {step.actor} ({step.signer}) -> {step.state}{refused}"
+    yield f"  next could be: {', '.join(view.possible) or 'nothing'}"
+
+
+def tell(queued: StepQueued, agency: str, voice: Voice) -> None:
+    """Print what was stored, and what to type to look at it."""
+    thread = text(Kind.THREAD, queued.thread)
+    voice.data(queued.model_dump(mode="json"), [f"{thread} is {queued.state}"])
+    voice.say(f"next:  throughcare referral show {thread} --agency {agency}")
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Return the JSON object in `file`; `InvalidInput` without one, which never repeats what stands there."""
+    try:
+        with file.open("rb") as opened:
+            found = json.loads(opened.read(_MOST))
+    except (OSError, ValueError, RecursionError):
+        raise InvalidInput("The file cannot be read as JSON. Check its path and its form.") from None
+    if not isinstance(found, dict):
+        raise InvalidInput("The file must hold one JSON object.")
+    return found
+
+
+def sections_of(asked: dict[str, Any]) -> list[PackageSection]:
+    """Return the sections that a file names; `InvalidInput` for any that cannot be."""
+    try:
+        return _SECTIONS.validate_json(json.dumps(asked.get("sections", [])))
+    except ValidationError:
+        raise InvalidInput("A section in the file has not the form of one; docs/referrals.md shows them.") from None
+
+
+def officer_of(officer: str | None) -> OfficerId | None:
+    """Return an officer's id from its text."""
+    return None if officer is None else OfficerId(raw(Kind.OFFICER, officer))

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The moves of each thread: ours as composed, theirs as verified, each once, with its place in the hub's order."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from connectors.store.engine import Transaction
+from connectors.store.sequences import Direction
+from connectors.store.tables import move, timer
+from protocol import cbor, limits
+from protocol.ids import MessageId, ThreadId
+from protocol.lifecycle.timers import Timer
+from protocol.shapes import as_bytes, as_text, as_tuple
+
+_PLACE: Final = "move"
+_MAX_STORED: Final = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class MoveRow:
+    """One move. `leaf_index` is None while the hub has not accepted it; `settled` when it cannot change any more.
+
+    `payload` is section 0 of the message, `refused` the code of why it had no effect, `told` whether its sender knows.
+    """
+
+    thread: ThreadId
+    message_id: MessageId
+    direction: Direction
+    leaf_index: int | None
+    settled: bool
+    at: int
+    event: str
+    actor: str
+    payload: bytes = field(repr=False)
+    signer: str = ""
+    refused: str | None = None
+    told: bool = False
+
+
+async def add(tx: Transaction, row: MoveRow) -> bool:
+    """Store a move; False if it is there already, and then nothing has changed."""
+    statement = (
+        upsert(move)
+        .values(
+            thread=row.thread,
+            message_id=row.message_id,
+            direction=row.direction,
+            leaf_index=row.leaf_index,
+            settled=int(row.settled),
+            at=row.at,
+            event=row.event,
+            actor=row.actor,
+            refused=row.refused,
+            told=int(row.told),
+            sealed=tx.vault.seal(_PLACE, row.message_id, cbor.encode([row.signer, row.payload])),
+        )
+        .on_conflict_do_nothing(index_elements=move.primary_key)
+        .returning(move.c.at)
+    )
+    return (await tx.connection.execute(statement)).scalar_one_or_none() is not None
+
+
+async def of(tx: Transaction, thread: ThreadId) -> list[MoveRow]:
+    """Return the moves of a thread, in no particular order."""
+    rows = await tx.connection.execute(select(move).where(move.c.thread == thread))
+    return [_row(tx, row) for row in rows]
+
+
+async def thread_of(tx: Transaction, message_id: MessageId, direction: Direction) -> ThreadId | None:
+    """Return the thread that a move of that direction belongs to, or None if it is no move."""
+    found: ThreadId | None = (
+        await tx.connection.execute(
+            select(move.c.thread).where(move.c.message_id == message_id, move.c.direction == direction)
+        )
+    ).scalar_one_or_none()
+    return found
+
+
+async def place(
+    tx: Transaction, thread: ThreadId, message_id: MessageId, index: int, at: int, *, settled: bool
+) -> None:
+    """Give a move of ours its leaf index and the hub's time; what is settled stays as it is."""
+    await tx.connection.execute(
+        update(move)
+        .where(move.c.thread == thread, move.c.message_id == message_id, move.c.settled == 0)
+        .values(leaf_index=index, at=at, settled=int(settled))
+    )
+
+
+async def judged(tx: Transaction, row: MoveRow, refused: str | None, *, told: bool) -> None:
+    """Note whether a move had an effect, and whether its sender was told that it had none."""
+    await tx.connection.execute(
+        update(move)
+        .where(move.c.thread == row.thread, move.c.message_id == row.message_id)
+        .values(refused=refused, told=int(told))
+    )
+
+
+async def set_timers(tx: Transaction, thread: ThreadId, timers: Iterable[Timer]) -> None:
+    """Put `timers` in the place of all that the thread had."""
+    await tx.connection.execute(delete(timer).where(timer.c.thread == thread))
+    values = [
+        {
+            "message_id": one.move_id,
+            "thread": thread,
+            "at": one.at,
+            "event": one.event,
+            "ack": one.ack,
+            "level": one.level,
+        }
+        for one in timers
+    ]
+    if values:
+        await tx.connection.execute(insert(timer), values)
+
+
+async def due(tx: Transaction, now: int, limit: int) -> list[ThreadId]:
+    """Return up to `limit` threads that time has something to do to, the longest overdue first."""
+    rows = await tx.connection.execute(
+        select(timer.c.thread).where(timer.c.at <= now).group_by(timer.c.thread).order_by(timer.c.at).limit(limit)
+    )
+    return list(rows.scalars())
+
+
+async def next_timer_at(tx: Transaction) -> int | None:
+    """Return when time has something to do next, in ms UTC, or None."""
+    found: int | None = (
+        await tx.connection.execute(select(timer.c.at).order_by(timer.c.at).limit(1))
+    ).scalar_one_or_none()
+    return found
+
+
+def _row(tx: Transaction, row: Row[Any]) -> MoveRow:
+    opened = tx.vault.open(_PLACE, row.message_id, row.sealed)
+    signer, payload = as_tuple(cbor.decode(opened, limit=_MAX_STORED), 2)
+    return MoveRow(
+        thread=row.thread,
+        message_id=row.message_id,
+        direction=Direction(row.direction),
+        leaf_index=row.leaf_index,
+        settled=bool(row.settled),
+        at=row.at,
+        event=row.event,
+        actor=row.actor,
+        payload=as_bytes(payload),
+        signer=as_text(signer, most=limits.MAX_NAME),
+        refused=row.refused,
+        told=bool(row.told),
+    )

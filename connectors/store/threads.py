@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Threads as they stand now. Every row follows from the thread's moves: it is a place to look, not the truth."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Row, and_, func, select, tuple_
+from sqlalchemy.dialects.sqlite import insert
+
+from connectors.store.engine import Transaction
+from connectors.store.tables import thread
+from protocol import cbor
+from protocol.address import AgencyAddress, DeskAddress
+from protocol.errors import NotFound
+from protocol.ids import MessageId, OfficerId, ThreadId
+from protocol.sections import as_agency
+from protocol.shapes import as_text, as_tuple
+
+_PLACE: Final = "thread"
+_MAX_STORED: Final = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadRow:
+    """One thread; times in ms UTC. `side` is this agency's own, in the words of the machine's table.
+
+    `begun_by` is the message that began it, `version` counts its changes, `live` says whether something is still to be
+    done, `officer` who has it here, `due_at` until when an answer is due; `begins` and `answers` are the two agencies.
+    """
+
+    thread: ThreadId
+    machine: str
+    side: str
+    own_desk: DeskAddress
+    peer_desk: DeskAddress
+    begun_by: MessageId
+    begun_at: int
+    changed_at: int
+    version: int
+    state: str
+    live: bool
+    officer: OfficerId | None
+    due_at: int | None
+    subject: str
+    priority: str
+    begins: AgencyAddress
+    answers: AgencyAddress
+
+
+async def put(tx: Transaction, row: ThreadRow) -> None:
+    """Store `row` in the place of what stood there."""
+    values = {
+        "thread": row.thread,
+        "machine": row.machine,
+        "side": row.side,
+        "own_desk": row.own_desk,
+        "peer_desk": row.peer_desk,
+        "begun_by": row.begun_by,
+        "begun_at": row.begun_at,
+        "changed_at": row.changed_at,
+        "version": row.version,
+        "state": row.state,
+        "live": int(row.live),
+        "officer": row.officer,
+        "due_at": row.due_at,
+        "sealed": tx.vault.seal(_PLACE, row.thread, cbor.encode([row.subject, row.priority, row.begins, row.answers])),
+    }
+    statement = insert(thread).values(**values)
+    await tx.connection.execute(statement.on_conflict_do_update(index_elements=thread.primary_key, set_=values))
+
+
+async def find(tx: Transaction, thread_id: ThreadId) -> ThreadRow | None:
+    """Return the thread, or None if none of ours has that id."""
+    row = (await tx.connection.execute(select(thread).where(thread.c.thread == thread_id))).one_or_none()
+    return None if row is None else _row(tx, row)
+
+
+async def load(tx: Transaction, thread_id: ThreadId) -> ThreadRow:
+    """Return the thread, or raise `NotFound`."""
+    row = await find(tx, thread_id)
+    if row is None:
+        raise NotFound
+    return row
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which threads to list; None is any. `unassigned` and `closed` mean what caseworkers mean by them."""
+
+    machine: str
+    sides: frozenset[str] | None = None
+    states: frozenset[str] | None = None
+    officer: OfficerId | None = None
+    unassigned: bool = False
+    live: bool | None = None
+    due_before: int | None = None
+
+
+async def page(tx: Transaction, what: Filter, *, before: tuple[int, ThreadId] | None, limit: int) -> list[ThreadRow]:
+    """Return up to `limit` threads, newest change first, after the place `before` (changed_at, thread)."""
+    conditions: list[ColumnElement[bool]] = [thread.c.machine == what.machine]
+    if what.sides is not None:
+        conditions.append(thread.c.side.in_(sorted(what.sides)))
+    if what.states is not None:
+        conditions.append(thread.c.state.in_(sorted(what.states)))
+    if what.officer is not None:
+        conditions.append(thread.c.officer == what.officer)
+    if what.unassigned:
+        conditions.append(thread.c.officer.is_(None))
+    if what.live is not None:
+        conditions.append(thread.c.live == int(what.live))
+    if what.due_before is not None:
+        conditions.append(and_(thread.c.due_at.is_not(None), thread.c.due_at <= what.due_before))
+    if before is not None:
+        conditions.append(tuple_(thread.c.changed_at, thread.c.thread) < tuple_(*before))
+    rows = await tx.connection.execute(
+        select(thread).where(*conditions).order_by(thread.c.changed_at.desc(), thread.c.thread.desc()).limit(limit)
+    )
+    return [_row(tx, row) for row in rows]
+
+
+async def counts(tx: Transaction, machine: str) -> dict[str, int]:
+    """Return how many threads stand in each state."""
+    rows = await tx.connection.execute(
+        select(thread.c.state, func.count()).where(thread.c.machine == machine).group_by(thread.c.state)
+    )
+    return {row.state: row[1] for row in rows}
+
+
+def _row(tx: Transaction, row: Row[Any]) -> ThreadRow:
+    opened = tx.vault.open(_PLACE, row.thread, row.sealed)
+    subject, priority, begins, answers = as_tuple(cbor.decode(opened, limit=_MAX_STORED), 4)
+    return ThreadRow(
+        thread=row.thread,
+        machine=row.machine,
+        side=row.side,
+        own_desk=row.own_desk,
+        peer_desk=row.peer_desk,
+        begun_by=row.begun_by,
+        begun_at=row.begun_at,
+        changed_at=row.changed_at,
+        version=row.version,
+        state=row.state,
+        live=bool(row.live),
+        officer=row.officer,
+        due_at=row.due_at,
+        subject=as_text(subject, most=100),
+        priority=as_text(priority, most=20),
+        begins=as_agency(begins),
+        answers=as_agency(answers),
+    )

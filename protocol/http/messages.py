@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages of any kind that is no step of a life cycle: models and operations of the local interface."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, JsonValue
+
+from protocol.errors import (
+    Conflict,
+    IdempotencyKeyReused,
+    InvalidInput,
+    NotFound,
+    NothingToSend,
+    PolicyDenied,
+    RecipientUnavailable,
+    StoreFull,
+)
+from protocol.handover import PackageSection
+from protocol.http.examples import GORA, MESSAGE, NOW, REKA, THREAD
+from protocol.http.fields import (
+    DeskText,
+    MessageIdText,
+    OfficerIdText,
+    QueryModel,
+    RequestModel,
+    ResponseModel,
+    ThreadIdText,
+    Time,
+)
+from protocol.http.handovers import Code, Direction, MessageState, Name, Page, SectionView
+from protocol.http.operation import Auth, Example, Method, Operation
+from protocol.http.threads import MAX_EVENT, MAX_FIELDS
+from protocol.limits import MAX_SECTIONS
+
+MAX_DESKS = 64
+
+_KindName = Annotated[str, Field(min_length=1, max_length=MAX_EVENT, pattern=r"^[a-z.-]+$")]
+
+
+class MessageRequest(RequestModel):
+    """A message of one kind to one or more desks. `thread` is the conversation that it belongs to, if there is one."""
+
+    kind: _KindName
+    to: Annotated[list[DeskText], Field(min_length=1, max_length=MAX_DESKS)]
+    fields: Annotated[dict[Annotated[str, Field(max_length=MAX_EVENT)], JsonValue], Field(max_length=MAX_FIELDS)]
+    sections: Annotated[list[PackageSection], Field(max_length=MAX_SECTIONS - 1)] = Field(default_factory=list)
+    thread: ThreadIdText | None = None
+    sender: DeskText | None = None
+    officer: OfficerIdText | None = None
+
+
+class MessageQueued(ResponseModel):
+    """The message is stored durably and will be sent."""
+
+    id: MessageIdText
+    thread: ThreadIdText
+
+
+class MessagePath(QueryModel):
+    """Which message."""
+
+    id: MessageIdText
+
+
+class MessageFilter(Page):
+    """Which messages to list: of one kind, or of all; sent, received, or both."""
+
+    kind: _KindName | None = None
+    direction: Direction | None = None
+
+
+class MessageItem(ResponseModel):
+    """One message in a list."""
+
+    id: MessageIdText
+    thread: ThreadIdText
+    kind: Code
+    direction: Direction
+    state: MessageState
+    sender: DeskText
+    recipients: list[DeskText]
+    at: Time
+
+
+class MessagePage(ResponseModel):
+    """A page of messages, newest first."""
+
+    items: list[MessageItem]
+    next_cursor: str | None
+
+
+class MessageView(ResponseModel):
+    """One message with what this agency holds of it. Who acted is attested by the agency's device (`signer`)."""
+
+    item: MessageItem
+    signer: Name
+    payload: dict[str, Any]
+    sections: list[SectionView]
+
+
+_ITEM = {
+    "id": MESSAGE,
+    "thread": THREAD,
+    "kind": "contact.area-notice",
+    "direction": "received",
+    "state": "received",
+    "sender": GORA,
+    "recipients": [REKA],
+    "at": NOW,
+}
+
+SEND_MESSAGE = Operation(
+    id="sendMessage",
+    method=Method.POST,
+    path="/v1/messages",
+    summary="Send a message of any kind that is no step of a life cycle.",
+    description="Which kinds there are, and what each carries: `GET /v1/schemas`. A 202 answer means stored durably.",
+    auth=Auth.TOKEN,
+    request=MessageRequest,
+    response=MessageQueued,
+    status=202,
+    created="/v1/messages/{id}",
+    idempotency_key=True,
+    limit=2 << 20,
+    errors=(NotFound, NothingToSend, RecipientUnavailable, PolicyDenied, IdempotencyKeyReused, StoreFull),
+    example=Example(
+        request={
+            "kind": "contact.area-notice",
+            "to": [REKA],
+            "fields": {"area": "invented-municipality", "week": "2027-W03"},
+        },
+        response={"id": MESSAGE, "thread": THREAD},
+    ),
+)
+LIST_MESSAGES = Operation(
+    id="listMessages",
+    method=Method.GET,
+    path="/v1/messages",
+    summary="List messages of any kind, sent and received, newest first.",
+    auth=Auth.TOKEN,
+    query=MessageFilter,
+    response=MessagePage,
+    following=("next_cursor", "cursor"),
+    errors=(InvalidInput,),
+    example=Example(query={"kind": "contact.area-notice"}, response={"items": [_ITEM], "next_cursor": None}),
+)
+GET_MESSAGE = Operation(
+    id="getMessage",
+    method=Method.GET,
+    path="/v1/messages/{id}",
+    summary="Get one message with the sections that this agency holds.",
+    auth=Auth.TOKEN,
+    parameters=MessagePath,
+    response=MessageView,
+    errors=(NotFound, Conflict),
+    answer_limit=8 << 20,
+    example=Example(
+        path={"id": MESSAGE},
+        response={
+            "item": _ITEM,
+            "signer": "release desk",
+            "payload": {"kind": "contact.area-notice", "version": 1},
+            "sections": [],
+        },
+    ),
+)

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models of the local interface for threads: referrals and handovers as they stand, and the steps that move them."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field, JsonValue
+
+from protocol.handover import PackageSection
+from protocol.http.fields import (
+    AgencyText,
+    DeskText,
+    MessageIdText,
+    OfficerIdText,
+    QueryModel,
+    RequestModel,
+    ResponseModel,
+    ThreadIdText,
+    Time,
+)
+from protocol.http.handovers import Code, Name, Page, SectionView
+from protocol.limits import MAX_SECTIONS
+
+MAX_FIELDS = 40
+"""Fields of one step."""
+MAX_EVENT = 64
+
+_Fields = Annotated[dict[Annotated[str, Field(max_length=MAX_EVENT)], JsonValue], Field(max_length=MAX_FIELDS)]
+_Sections = Annotated[list[PackageSection], Field(max_length=MAX_SECTIONS - 1)]
+
+
+class ReferralRequest(RequestModel):
+    """A referral to one desk. `fields` are those of the kind `referral.request`, version 1; words go into `sections`.
+
+    `officer` is who acts, the installation's service where it is null; `sender` which of its own desks.
+    """
+
+    to: DeskText
+    fields: _Fields
+    sections: _Sections = Field(default_factory=list)
+    sender: DeskText | None = None
+    officer: OfficerIdText | None = None
+
+
+class StepRequest(RequestModel):
+    """One step of a thread. `event` is one of the life cycle's; `fields` are those of the kind that it is."""
+
+    event: Annotated[str, Field(min_length=1, max_length=MAX_EVENT, pattern="^[a-z-]+$")]
+    fields: _Fields = Field(default_factory=dict)
+    sections: _Sections = Field(default_factory=list)
+    officer: OfficerIdText | None = None
+
+
+class StepQueued(ResponseModel):
+    """The step is stored durably and will be sent; `state` is how the thread stands with it (LIF-4)."""
+
+    thread: ThreadIdText
+    message: MessageIdText
+    state: Code
+    version: int
+
+
+class ThreadPath(QueryModel):
+    """Which thread."""
+
+    thread: ThreadIdText
+
+
+class Machine(StrEnum):
+    """Which life cycle."""
+
+    REFERRAL = "referral"
+    HANDOVER = "handover"
+
+
+class ListName(StrEnum):
+    """The lists that caseworkers use."""
+
+    ALL = "all"
+    NEW = "new"
+    """Came, and nobody here has taken it up."""
+    MINE = "mine"
+    """Those of one officer that are not over; `officer` says whose."""
+    UNASSIGNED = "unassigned"
+    """Came, not over, and no officer has it."""
+    SENT = "sent"
+    """Begun here."""
+    ANSWER_DUE = "answer-due"
+    """An answer of ours is due within two days, or late."""
+    CLOSED = "closed"
+    """Over."""
+
+
+class ThreadFilter(Page):
+    """Which threads to list."""
+
+    machine: Machine = Machine.REFERRAL
+    list: ListName = ListName.ALL
+    officer: OfficerIdText | None = None
+
+
+class ThreadItem(ResponseModel):
+    """One thread in a list."""
+
+    thread: ThreadIdText
+    machine: Code
+    side: Code
+    """Ours: requester or recipient, sender or receiver; observer for who was sent a copy."""
+    state: Code
+    live: bool
+    own_desk: DeskText
+    peer_desk: DeskText
+    priority: Code
+    begun_at: Time
+    changed_at: Time
+    due_at: Time | None
+    officer: OfficerIdText | None
+    version: int
+
+
+class ThreadPage(ResponseModel):
+    """A page of threads, the one that changed last first."""
+
+    items: list[ThreadItem]
+    next_cursor: str | None
+
+
+class RungView(ResponseModel):
+    """One rung of the acknowledgement ladder (LIF-5)."""
+
+    ack: Code
+    at: Time
+    signer: Name
+    message: MessageIdText
+
+
+class StepView(ResponseModel):
+    """One step as it stands in the hub's order; `refused` says why it had no effect (LIF-4)."""
+
+    message: MessageIdText
+    event: Code
+    actor: Code
+    signer: Name
+    at: Time
+    leaf_index: int | None
+    refused: Code | None
+    state: Code
+    """The state after it."""
+    payload: dict[str, Any]
+    sections: list[SectionView]
+
+
+class ThreadView(ResponseModel):
+    """One thread with all its steps, what the other side has acknowledged, and what could be done here next."""
+
+    item: ThreadItem
+    subject: Name
+    """The person's pseudonym in this thread."""
+    lead: AgencyText | None
+    """Which agency has the coordination lead; null where the life cycle does not move it."""
+    ladder: list[RungView]
+    steps: list[StepView]
+    possible: list[Code]

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What became of a thread: its moves in the order of the hub's log, each done or refused (LIF-4).
+
+Every side holds the same signed moves and sorts them by the leaf index under which the hub accepted them, so every
+side arrives at the same state, in whatever order they came. A move that the table refuses at its place has no effect;
+whose it was is told by a signed conflict. A move of one's own that the hub has not accepted yet stands at the end.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from protocol.errors import IllegalTransition, MoveIncomplete
+from protocol.ids import MessageId
+from protocol.lifecycle.machine import Machine, Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """One signed message that wants to move a thread.
+
+    `index` is the leaf index of the sealing that its recipient opened, None while the hub has not accepted it; `at`
+    the hub's time of acceptance, or of composing, in ms UTC; `signer` who acted, as the claims name it; `carried`
+    what the move brings, in the words of the table.
+    """
+
+    message_id: MessageId
+    index: int | None
+    at: int
+    event: str
+    actor: str
+    signer: str
+    carried: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A move at its place: the position before and after it, and the code of the refusal if it had no effect."""
+
+    move: Move
+    before: Position
+    after: Position
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Every step of a thread, in order."""
+
+    machine: Machine
+    steps: tuple[Step, ...]
+
+    @property
+    def position(self) -> Position:
+        """Where the thread stands now."""
+        return self.steps[-1].after if self.steps else self.machine.begin()
+
+    @property
+    def state(self) -> str:
+        """The state it is in now."""
+        return self.position.state
+
+    @property
+    def done(self) -> Iterator[Step]:
+        """The steps that had an effect."""
+        return (step for step in self.steps if step.refused is None)
+
+    @property
+    def conflicts(self) -> tuple[Step, ...]:
+        """The steps that had none."""
+        return tuple(step for step in self.steps if step.refused is not None)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the hub has accepted every move, so that no place can change any more."""
+        return all(step.move.index is not None for step in self.steps)
+
+
+def fold(machine: Machine, moves: Iterable[Move], *, receipt: tuple[str, str] | None = None) -> History:
+    """Return the history that `moves` make, in whatever order they are given; a message_id counts once.
+
+    `receipt` names the event and the actor of the automatic receipt: a later move of that actor proves the receipt,
+    so where it overtook it the receipt is implied, and a receipt that comes late has no effect and is no conflict.
+    """
+    first = {move.message_id: move for move in sorted(moves, key=_place, reverse=True)}
+    position, steps = machine.begin(), list[Step]()
+    for move in sorted(first.values(), key=_place):
+        step = _step(machine, position, move, receipt)
+        if step is not None:
+            steps.append(step)
+            position = step.after
+    return History(machine, tuple(steps))
+
+
+def _step(machine: Machine, position: Position, move: Move, receipt: tuple[str, str] | None) -> Step | None:
+    before = position
+    if receipt is not None and move.actor == receipt[1]:
+        if move.event == receipt[0] and not _permits(machine, position, receipt):
+            return None
+        if move.event != receipt[0] and not _permits(machine, position, (move.event, move.actor)):
+            position = _after_receipt(machine, position, receipt)
+    try:
+        return Step(move, before, machine.step(position, move.event, move.actor, move.carried))
+    except (IllegalTransition, MoveIncomplete) as error:
+        return Step(move, before, before, error.code)
+
+
+def _permits(machine: Machine, position: Position, step: tuple[str, str]) -> bool:
+    try:
+        machine.row(position, *step)
+    except IllegalTransition:
+        return False
+    return True
+
+
+def _after_receipt(machine: Machine, position: Position, receipt: tuple[str, str]) -> Position:
+    if not _permits(machine, position, receipt):
+        return position
+    return machine.step(position, *receipt, machine.row(position, *receipt).needs)
+
+
+def _place(move: Move) -> tuple[bool, int, int, bytes]:
+    # What the hub has not accepted comes last, in the order of composing; ids only make the order certain.
+    return (move.index is None, move.index or 0, move.at, move.message_id)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What time itself will do to a referral, computed from its history alone (CLK-4).
+
+Nothing is counted down: a timer is a fact that follows from the moves, the priority and the recipient's calendar, so
+an outage of any length neither misses nor doubles one. The requester's connector makes the move when it is due, under
+a name that is the same however often it is computed.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+
+from protocol.clocks import SPANS, Ack, Calendar, Span, Stop, deadline
+from protocol.handover import Priority
+from protocol.ids import MessageId
+from protocol.lifecycle.history import History
+from protocol.lifecycle.referral import Event, State
+
+LAPSE = Span(working_days=5)
+"""How long a recipient has to confirm a withdrawal (row 20)."""
+EXPIRY = 300
+"""Hundredths of the answer's span after which an unanswered referral expires (row 24)."""
+
+
+class Level(StrEnum):
+    """Who hears of a clock that has run out, within the recipient's own hierarchy."""
+
+    SUPERVISOR = "supervisor"
+    HEADQUARTERS = "headquarters"
+
+
+AFTER: Mapping[Level, int] = {Level.SUPERVISOR: 100, Level.HEADQUARTERS: 150}
+"""Hundredths of a span after which each level is told."""
+
+_BEGINS = (Event.SEND, Event.REOPEN, Event.APPEAL)
+_WAITING_FOR: Mapping[Ack, frozenset[str]] = {
+    Ack.A1: frozenset({State.SENT}),
+    Ack.A2: frozenset({State.SENT, State.DELIVERED}),
+    Ack.A3: frozenset({State.SENT, State.DELIVERED, State.ACKNOWLEDGED}),
+}
+AWAITING_ANSWER = _WAITING_FOR[Ack.A3]
+"""States in which the recipient's answer is what everybody waits for."""
+_STOPPED = frozenset({State.INFO_REQUESTED, State.BLOCKED_CONSENT})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Timer:
+    """One move that time will make: when (ms UTC), which event, for whom, and the name that makes it happen once."""
+
+    at: int
+    event: str
+    name: str
+    ack: Ack | None = None
+    level: Level | None = None
+
+    @property
+    def move_id(self) -> MessageId:
+        """The message_id of the move that this timer makes: always the same 16 bytes, so it is made once (CLK-4)."""
+        return MessageId(sha256(b"tc/1 timer\0" + self.name.encode()).digest()[:16])
+
+
+def rounds(history: History) -> Iterator[int]:
+    """Yield the place of each step with which a round of waiting for an answer began."""
+    return (place for place, step in enumerate(history.steps) if not step.refused and step.move.event in _BEGINS)
+
+
+def stops(history: History, since: int) -> tuple[Stop, ...]:
+    """Return when the answer's clock stood still, from the step at the place `since` on (CLK-3)."""
+    found, begun = list[Stop](), None
+    for step in history.steps[since:]:
+        if step.after.state in _STOPPED and begun is None:
+            begun = step.move.at
+        elif step.after.state not in _STOPPED and begun is not None:
+            found.append(Stop(begun, step.move.at))
+            begun = None
+    return (*found, Stop(begun)) if begun is not None else tuple(found)
+
+
+def due(history: History, priority: Priority, calendar: Calendar, ack: Ack, *, now: int) -> int | None:
+    """Return until when (ms UTC) `ack` of the present round is due, or None before the referral is sent."""
+    begun = list(rounds(history))
+    if not begun:
+        return None
+    return _deadline(history, begun[-1], SPANS[priority][ack], calendar, ack, now)
+
+
+def timers(history: History, priority: Priority, calendar: Calendar, *, now: int) -> tuple[Timer, ...]:
+    """Return what time will still do to the referral, soonest first; what it has done already is left out.
+
+    `calendar` is the recipient's, `now` in ms UTC. A clock that stands still has no timers.
+    """
+    begun = list(rounds(history))
+    if not begun:
+        return ()
+    round_ = history.steps[begun[-1]].move.message_id.hex()
+    made = {step.move.message_id for step in history.steps}
+    found = [
+        Timer(
+            _deadline(history, begun[-1], SPANS[priority][ack].times(share), calendar, ack, now),
+            Event.ESCALATE,
+            f"{round_} {ack} {level}",
+            ack,
+            level,
+        )
+        for ack, waiting in _WAITING_FOR.items()
+        if history.state in waiting
+        for level, share in AFTER.items()
+    ]
+    if history.state in AWAITING_ANSWER:
+        span = SPANS[priority][Ack.A3].times(EXPIRY)
+        at = _deadline(history, begun[-1], span, calendar, Ack.A3, now)
+        found.append(Timer(at, Event.EXPIRE, f"{round_} expire"))
+    if history.state == State.CANCEL_REQUESTED:
+        asked = next(step for step in reversed(history.steps) if step.move.event == Event.WITHDRAW and not step.refused)
+        at = deadline(asked.move.at, LAPSE, calendar, now=now)
+        found.append(Timer(at, Event.LAPSE, f"{asked.move.message_id.hex()} lapse"))
+    return tuple(sorted(timer for timer in found if timer.move_id not in made))
+
+
+def _deadline(history: History, begun: int, span: Span, calendar: Calendar, ack: Ack, now: int) -> int:
+    stood = stops(history, begun) if ack is Ack.A3 else ()
+    return deadline(history.steps[begun].move.at, span, calendar, stood, now=now)

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Time's own moves: each once, however long the connector was off, and told to the other side like any other."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from connectors.cases.clockwork import Clockwork
+from connectors.store.tables import move, outgoing
+from protocol.lifecycle.timers import Level
+from protocol.limits import DAY, HOUR, MINUTE
+from tests.connectors.cases.test_referral import agreed, do, history, refer, row, settle
+from tests.connectors.conftest import World
+from tests.connectors.stations import Station, open_station
+
+
+async def fire(station: Station) -> int:
+    made = 0
+    while now := await station.parts.clockwork.step():
+        made += now
+    return made
+
+
+async def told(station: Station, thread: bytes) -> list[str]:
+    return [step.move.event for step in (await history(station, thread)).done]  # type: ignore[arg-type]
+
+
+async def test_clk_4_an_hour_off_misses_no_escalation_and_doubles_none(world: World) -> None:
+    prison, csw = world.prison, world.social_work
+    thread = (await refer(prison, csw, priority="emergency")).thread
+    assert await fire(prison) == 0
+    world.hub.clock.advance(HOUR)
+    assert await fire(prison) == 2
+    again = Clockwork(
+        prison.parts.store, prison.parts.threads, prison.parts.moving, world.hub.clock, prison.parts.inbox._log
+    )
+    assert await again.step() == 0
+    assert await told(prison, thread) == ["send", "escalate", "escalate"]
+    await settle(prison, csw)
+    assert await agreed(thread, prison, csw) == "delivered"
+    assert [step.move.actor for step in (await history(csw, thread)).done][1:3] == ["clock", "clock"]
+
+
+async def test_clk_4_nobody_answers_and_the_referral_expires_after_three_times_its_span(world: World) -> None:
+    prison, csw = world.prison, world.social_work
+    thread = (await refer(prison, csw, priority="emergency")).thread
+    world.hub.clock.advance(3 * DAY + MINUTE)
+    assert await fire(prison) == 7
+    assert (await row(prison, thread)).state == "expired"
+    assert await prison.parts.clockwork.next_due() is None
+
+
+async def test_clk_4_an_answer_in_time_leaves_time_nothing_to_do(world: World) -> None:
+    prison, csw = world.prison, world.social_work
+    thread = (await refer(prison, csw, priority="emergency")).thread
+    await settle(prison, csw)
+    await do(csw, thread, "acknowledge")
+    await do(csw, thread, "accept")
+    await settle(prison, csw)
+    assert await prison.parts.clockwork.next_due() is None
+    world.hub.clock.advance(3 * DAY)
+    assert await fire(prison) == 0
+
+
+async def test_clk_4_only_the_side_that_began_makes_the_moves_of_time(world: World) -> None:
+    prison, csw = world.prison, world.social_work
+    await refer(prison, csw, priority="emergency")
+    await settle(prison, csw)
+    assert await csw.parts.clockwork.next_due() is None
+    assert await prison.parts.clockwork.next_due() is not None
+
+
+async def test_clk_3_a_question_stops_the_answers_clock_and_its_answer_starts_it_again(world: World) -> None:
+    prison, csw = world.prison, world.social_work
+    thread = (await refer(prison, csw, priority="emergency")).thread
+    await settle(prison, csw)
+    due = (await row(csw, thread)).due_at
+    await do(csw, thread, "ask")
+    await settle(prison, csw)
+    assert await prison.parts.clockwork.next_due() is None
+    assert (await row(csw, thread)).due_at is None
+    world.hub.clock.advance(5 * HOUR)
+    await do(prison, thread, "answer")
+    await settle(prison, csw)
+    assert due is not None
+    assert (await row(csw, thread)).due_at == due + 5 * HOUR
+
+
+@pytest.mark.parametrize("level", Level)
+async def test_a_level_that_was_told_is_on_record_with_what_was_late(world: World, level: Level) -> None:
+    prison, csw = world.prison, world.social_work
+    thread = (await refer(prison, csw, priority="emergency")).thread
+    world.hub.clock.advance(HOUR)
+    await fire(prison)
+    async with prison.parts.store.read() as tx:
+        from connectors.store import moves
+
+        payloads = b"".join(one.payload for one in await moves.of(tx, thread))
+    assert f'"level":"{level}"'.encode() in payloads
+    assert b'"ack":"opened"' in payloads
+
+
+@pytest.mark.parametrize("live", [20, pytest.param(10_000, marks=pytest.mark.full)])
+async def test_clk_4_an_hour_of_downtime_misses_and_doubles_none_of_many_timers(
+    world: World, tmp_path: Path, live: int
+) -> None:
+    """Each of `live` emergencies has two clocks that run out within the hour; the connector is off, and starts anew."""
+    prison, csw = world.prison, world.social_work
+    begun = {(await refer(prison, csw, priority="emergency")).thread for _ in range(live)}
+    world.hub.clock.advance(HOUR)
+    folder = tmp_path / "started anew"
+    shutil.copytree(prison.folder, folder)
+    async with open_station(folder, prison.member, prison.installation, world.hub.clock) as again:
+        half = again.parts.clockwork
+        for _ in range(2):
+            await half.step()
+    async with open_station(folder, prison.member, prison.installation, world.hub.clock) as once_more:
+        await fire(once_more)
+        assert await fire(once_more) == 0
+        async with once_more.parts.store.read() as tx:
+            found = await tx.connection.execute(
+                select(move.c.thread, func.count()).where(move.c.event == "escalate").group_by(move.c.thread)
+            )
+            told_of = {row.thread: row[1] for row in found}
+            queued = await tx.connection.scalar(
+                select(func.count()).select_from(outgoing).where(outgoing.c.payload_type == "referral.escalate")
+            )
+    assert told_of == dict.fromkeys(begun, 2)
+    assert queued == 2 * live

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A handover between three real connectors: the lead moves at the instant and at no other time."""
+
+import secrets
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from connectors.cases.listing import Listing
+from connectors.cases.moving import Step
+from connectors.cases.threads import OBSERVER
+from protocol.errors import IllegalTransition, NotFound
+from protocol.handover import HandoverPackage, Moved, Priority, Terms, Trigger
+from protocol.ids import ThreadId
+from protocol.limits import DAY, HOUR
+from tests.connectors.cases.test_clockwork import fire, told
+from tests.connectors.cases.test_referral import OFFICER, agreed, row, settle
+from tests.connectors.conftest import World
+from tests.connectors.stations import Station, package, person_section, risk_section
+
+PROBATION = "reka-probation@hub.example"
+ACCEPT: dict[str, Any] = {"officer": OFFICER, "supervisor": {"agency": PROBATION}, "items": [], "risks_read": True}
+TAKEN_UP = {"officer": OFFICER, "answer_by": "2027-01-25"}
+
+
+def day(now: int, days: int) -> date:
+    return datetime.fromtimestamp(now / 1000 + days * 86_400, UTC).date()
+
+
+def dated(now: int, *, effective: int) -> HandoverPackage:
+    """Return a package whose handover takes effect `effective` days from now, without an event."""
+    return HandoverPackage(
+        terms=Terms(
+            trigger=Trigger(expected_on=day(now, effective)),
+            what_moves=(Moved.SUPERVISION,),
+            priority=Priority.NORMAL,
+            acknowledge_by=day(now, 2),
+            answer_by=day(now, 5),
+        ),
+        sections=(person_section(), risk_section()),
+    )
+
+
+async def do(station: Station, thread: ThreadId, event: str, **fields: object) -> None:
+    await station.parts.moving.move(thread, Step(event=event, fields=fields), key=secrets.token_hex(12), body=b"")
+
+
+async def offer(world: World, content: HandoverPackage | None = None) -> ThreadId:
+    queued = await world.prison.compose(world.probation.desk, world.social_work.desk, content=content or package())
+    await settle(world.prison, world.probation, world.social_work)
+    return queued.thread
+
+
+async def lead(station: Station, thread: ThreadId, world: World) -> str | None:
+    return (await Listing(station.parts.store, world.hub.clock).show(thread)).lead
+
+
+async def test_han_2_the_lead_moves_at_the_instant_and_both_sides_say_so(world: World) -> None:
+    prison, probation = world.prison, world.probation
+    thread = await offer(world)
+    steps: list[tuple[Station, str, dict[str, Any]]] = [
+        (probation, "acknowledge", TAKEN_UP),
+        (probation, "accept", ACCEPT),
+        (prison, "run-together", {}),
+    ]
+    for station, event, fields in steps:
+        await do(station, thread, event, **fields)
+        await settle(prison, probation)
+        assert await lead(prison, thread, world) == await lead(probation, thread, world) == "gora-prison@hub.example"
+    await do(prison, thread, "take-effect", effective_at=world.hub.clock())
+    await settle(prison, probation)
+    assert await agreed(thread, prison, probation) == "effective"
+    assert await lead(prison, thread, world) == await lead(probation, thread, world) == PROBATION
+    await do(probation, thread, "complete", items=[])
+    await settle(prison, probation)
+    assert await agreed(thread, prison, probation) == "completed"
+
+
+async def test_an_agency_that_was_sent_a_copy_observes_and_moves_nothing(world: World) -> None:
+    thread = await offer(world)
+    assert (await row(world.social_work, thread)).side == OBSERVER
+    with pytest.raises(NotFound):
+        await do(world.social_work, thread, "acknowledge", **TAKEN_UP)
+
+
+async def test_han_3_a_day_that_was_agreed_is_made_by_time_and_a_moved_release_takes_it_along(world: World) -> None:
+    prison, probation, now = world.prison, world.probation, world.hub.clock()
+    thread = await offer(world, dated(now, effective=20))
+    await do(probation, thread, "acknowledge", **TAKEN_UP)
+    await do(probation, thread, "accept", **ACCEPT)
+    await settle(prison, probation)
+    moved: dict[str, Any] = {"trigger": {"expected_on": day(now, 6).isoformat()}, "reason": "release-moved"}
+    await do(prison, thread, "change-date", **moved)
+    await settle(prison, probation)
+    world.hub.clock.advance(5 * DAY)
+    assert await fire(prison) == 0
+    world.hub.clock.advance(DAY + 12 * HOUR)
+    for station in (prison, probation):
+        await station.look()
+    assert await fire(prison) == 1
+    await settle(prison, probation)
+    assert (await row(prison, thread)).state == "effective"
+    assert await lead(prison, thread, world) == PROBATION
+
+
+async def test_han_3_nobody_answers_and_the_lead_stays_where_it_was(world: World) -> None:
+    prison, now = world.prison, world.hub.clock()
+    thread = await offer(world, dated(now, effective=9))
+    world.hub.clock.advance(14 * DAY)
+    assert await fire(prison) == 5
+    assert (await row(prison, thread)).state == "expired"
+    assert (await told(prison, thread)).count("escalate") == 4
+    assert await lead(prison, thread, world) == "gora-prison@hub.example"
+
+
+async def test_han_1_only_a_named_statute_binds_and_then_the_receiver_can_review_and_not_decline(world: World) -> None:
+    prison, probation = world.prison, world.probation
+    thread = await offer(world)
+    await do(prison, thread, "bind", statute="probation-act-12")
+    await settle(prison, probation)
+    assert await agreed(thread, prison, probation) == "accepted"
+    with pytest.raises(IllegalTransition):
+        await do(probation, thread, "decline", reason="no-legal-basis")
+    await do(probation, thread, "review")

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The referral API as an agency's case system uses it: the typed client at a real connector."""
+
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+
+from connectors.access import TOKEN_FILE, ensure_token
+from connectors.api import Api, application
+from connectors.api_client import ApiClient
+from connectors.logs import Log
+from protocol import ids
+from protocol.errors import IllegalTransition, InvalidInput, NotFound, PreconditionFailed
+from protocol.http.messages import MessageFilter, MessageRequest
+from protocol.http.problems import InvalidFields
+from protocol.http.running import Runner, listen
+from protocol.http.threads import ListName, ReferralRequest, StepQueued, StepRequest, ThreadFilter
+from protocol.ids import Kind, MessageId, OfficerId, ThreadId
+from tests.connectors.cases.test_referral import FIELDS, REQUEST, WORDS, settle
+from tests.connectors.conftest import World
+from tests.connectors.stations import Station
+
+
+@dataclass
+class Served:
+    station: Station
+    url: str
+    client: ApiClient
+
+    async def refer(self, to: Station) -> StepQueued:
+        request = ReferralRequest(to=to.desk, fields=REQUEST, sections=[WORDS])
+        return await self.client.refer(request, idempotency_key=secrets.token_hex(12))
+
+    async def step(self, thread: ThreadId, event: str, version: int | None = None) -> StepQueued:
+        seen = (await self.client.thread(thread)).item.version if version is None else version
+        request = StepRequest(event=event, fields=FIELDS.get(event, {}))
+        return await self.client.step(thread, request, version=seen, idempotency_key=secrets.token_hex(12))
+
+    async def threads(self, which: ListName, officer: OfficerId | None = None) -> list[ThreadId]:
+        return [one.thread for one in (await self.client.threads(ThreadFilter(list=which, officer=officer))).items]
+
+
+async def serve(station: Station, world: World) -> AsyncIterator[Served]:
+    parts = station.parts
+    token = ensure_token(station.folder)
+    api = Api(parts.handovers, parts.attachments, parts.thread_api, parts.overview, parts.metrics)
+    runner = Runner(application(api, token, world.hub.clock, Log(station.logged, json=True)), clock=world.hub.clock)
+    port = await listen(runner, "127.0.0.1", 0)
+    url = f"http://localhost:{port}"
+    async with ApiClient.of(url, station.folder / TOKEN_FILE) as client:
+        yield Served(station, url, client)
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def prison(world: World) -> AsyncIterator[Served]:
+    async for one in serve(world.prison, world):
+        yield one
+
+
+@pytest.fixture
+async def csw(world: World) -> AsyncIterator[Served]:
+    async for one in serve(world.social_work, world):
+        yield one
+
+
+async def test_a_referral_by_api_from_request_to_closed_loop(prison: Served, csw: Served) -> None:
+    thread = (await prison.refer(csw.station)).thread
+    await settle(prison.station, csw.station)
+    assert await csw.threads(ListName.NEW) == await csw.threads(ListName.UNASSIGNED) == [thread]
+    for served, event in [
+        (csw, "acknowledge"),
+        (csw, "accept"),
+        (csw, "schedule"),
+        (csw, "attended"),
+        (csw, "complete"),
+        (prison, "close"),
+    ]:
+        await served.step(thread, event)
+        await settle(prison.station, csw.station)
+    view = await csw.client.thread(thread)
+    assert (view.item.state, view.item.live, view.item.side) == ("closed", False, "recipient")
+    assert [rung.ack for rung in view.ladder] == ["opened", "acknowledged", "answered"]
+    assert "Invented words about an invented need." in str(view.steps[0].sections[0].body)
+    assert await csw.threads(ListName.NEW) == await csw.threads(ListName.ANSWER_DUE) == []
+    assert await csw.threads(ListName.CLOSED) == await prison.threads(ListName.SENT) == [thread]
+    assert view.possible == ["reopen"]
+
+
+async def test_the_lists_of_caseworkers_hold_what_their_names_say(prison: Served, csw: Served) -> None:
+    officer = OfficerId(bytes(16))
+    first, second = (await prison.refer(csw.station)).thread, (await prison.refer(csw.station)).thread
+    await settle(prison.station, csw.station)
+    await csw.step(first, "acknowledge")
+    assert await csw.threads(ListName.NEW) == await csw.threads(ListName.UNASSIGNED) == [second]
+    assert await csw.threads(ListName.MINE, officer) == [first]
+    assert await csw.threads(ListName.MINE, OfficerId(b"x" * 16)) == []
+    assert set(await prison.threads(ListName.SENT)) == {first, second}
+    assert await prison.threads(ListName.UNASSIGNED) == await prison.threads(ListName.NEW) == []
+    with pytest.raises(InvalidInput):
+        await csw.threads(ListName.MINE)
+
+
+async def test_con_4_a_step_decided_on_an_old_state_is_412_and_one_the_table_refuses_is_409(
+    prison: Served, csw: Served
+) -> None:
+    thread = (await prison.refer(csw.station)).thread
+    await settle(prison.station, csw.station)
+    seen = (await csw.client.thread(thread)).item.version
+    await csw.step(thread, "acknowledge", seen)
+    with pytest.raises(PreconditionFailed):
+        await csw.step(thread, "acknowledge", seen)
+    with pytest.raises(IllegalTransition, match="acknowledged"):
+        await csw.step(thread, "acknowledge")
+    request = StepRequest(event="decline", fields={"reason": "planted-phrase-here", "alternative": False})
+    version = (await csw.client.thread(thread)).item.version
+    with pytest.raises(InvalidFields) as caught:
+        await csw.client.step(thread, request, version=version, idempotency_key=secrets.token_hex(12))
+    assert "planted-phrase-here" not in str(caught.value.fields)
+    assert [field.pointer for field in caught.value.fields] == ["/reason"]
+
+
+async def test_http_4_another_agencys_thread_is_404_on_every_operation(prison: Served, csw: Served) -> None:
+    for thread in (ThreadId(bytes(16)), ThreadId(b"y" * 16)):
+        with pytest.raises(NotFound):
+            await csw.client.thread(thread)
+        with pytest.raises(NotFound):
+            await csw.step(thread, "acknowledge", 1)
+
+
+@pytest.mark.parametrize("header", [None, "*", "1", 'W/"1"', '"1", "2"', '"x"'])
+async def test_a_step_without_one_strong_etag_is_428(prison: Served, header: str | None) -> None:
+    thread = ids.text(Kind.THREAD, ids.new_id())
+    headers = {
+        "Authorization": f"Bearer {(prison.station.folder / TOKEN_FILE).read_text().strip()}",
+        "Idempotency-Key": secrets.token_hex(12),
+        "Content-Type": "application/json",
+        **({} if header is None else {"If-Match": header}),
+    }
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{prison.url}/v1/threads/{thread}/steps", data=b'{"event":"accept"}', headers=headers) as answer,
+    ):
+        assert answer.status == 428
+        assert (await answer.json())["code"] == "precondition-required"
+
+
+async def test_paging_by_cursor_gives_every_thread_once(prison: Served, csw: Served) -> None:
+    sent = {(await prison.refer(csw.station)).thread for _ in range(5)}
+    found, cursor = list[ThreadId](), None
+    while True:
+        page = await prison.client.threads(ThreadFilter(limit=2, cursor=cursor))
+        found += [one.thread for one in page.items]
+        if (cursor := page.next_cursor) is None:
+            break
+    assert len(found) == 5
+    assert set(found) == sent
+    with pytest.raises(InvalidInput):
+        await prison.client.threads(ThreadFilter(cursor="AAAA"))
+
+
+async def test_a_notice_to_a_municipality_goes_out_once_and_is_shown_on_both_sides(prison: Served, csw: Served) -> None:
+    request = MessageRequest(
+        kind="contact.area-notice",
+        to=[csw.station.desk],
+        fields={"area": "invented-municipality", "week": "2027-W03"},
+        sections=[WORDS],
+    )
+    key = secrets.token_hex(12)
+    queued = await prison.client.send_message(request, idempotency_key=key)
+    assert await prison.client.send_message(request, idempotency_key=key) == queued
+    await settle(prison.station, csw.station)
+    for served, direction in ((prison, "sent"), (csw, "received")):
+        found = (await served.client.messages(MessageFilter(kind="contact.area-notice"))).items
+        assert [(one.id, one.direction) for one in found] == [(queued.id, direction)]
+        view = await served.client.message(queued.id)
+        assert view.payload["area"] == "invented-municipality"
+        assert len(view.sections) == 1
+        assert view.signer
+    assert (await csw.client.messages(MessageFilter(kind="alert.risk"))).items == []
+    with pytest.raises(NotFound):
+        await csw.client.message(MessageId(bytes(16)))
+
+
+@pytest.mark.parametrize("kind", ["referral.accept", "thread.conflict", "no.such-kind", "receipt.opened"])
+async def test_what_is_a_step_or_makes_itself_is_not_sent_as_a_message(prison: Served, csw: Served, kind: str) -> None:
+    request = MessageRequest(kind=kind, to=[csw.station.desk], fields={})
+    with pytest.raises(InvalidInput):
+        await prison.client.send_message(request, idempotency_key=secrets.token_hex(12))
+
+
+@pytest.mark.parametrize("event", ["escalate", "expire", "lapse"])
+async def test_clk_4_nobody_makes_the_moves_of_time_but_time(prison: Served, csw: Served, event: str) -> None:
+    thread = (await prison.refer(csw.station)).thread
+    fields: dict[str, Any] = {}
+    if event == "escalate":
+        fields = {"level": "supervisor", "ack": "opened", "was_due_at": 1}
+    version = (await prison.client.thread(thread)).item.version
+    with pytest.raises(IllegalTransition, match="time"):
+        await prison.client.step(
+            thread, StepRequest(event=event, fields=fields), version=version, idempotency_key=secrets.token_hex(12)
+        )
