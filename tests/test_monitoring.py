@@ -18,7 +18,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from connectors.access import TOKEN_FILE, ensure_token, read_token
-from connectors.api import Api, application
+from connectors.api import application
 from connectors.backup_record import note_backup
 from connectors.logs import Log
 from connectors.timing import system_clock
@@ -32,7 +32,7 @@ from protocol.http.calling import Client, new_session
 from protocol.http.connector import CONNECTOR_OPERATIONS
 from protocol.http.hub import HUB_OPERATIONS
 from protocol.http.running import Runner, listen
-from tests.connectors.stations import install, open_station
+from tests.connectors.stations import api_of, install, open_station
 from tests.hub.running import DeviceClient, make_settings
 from tests.keys.world import seed
 from tests.programme import make_programme
@@ -98,8 +98,7 @@ async def _connector(folder: Path, programme: Any, url: str, trusting: ssl.SSLCo
         await station.collect()
         station.parts.connection.reached()
         note_backup(folder, system_clock())
-        parts = station.parts
-        services = Api(parts.handovers, parts.attachments, parts.thread_api, parts.overview, parts.metrics)
+        services = api_of(station)
         app = application(services, ensure_token(folder), system_clock, Log(station.logged, json=True))
         runner = Runner(app, clock=system_clock, shutdown_s=1.0)
         address = f"http://localhost:{await listen(runner, '127.0.0.1', 0)}/v1/metrics"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import aiohttp
 
+from connectors.api import Api
 from connectors.config import ConnectorSection
 from connectors.hub_client import HubLink, PollingLink
 from connectors.installation import (
@@ -289,3 +290,9 @@ async def station(folder: Path, hub: RunningHub, member: Member) -> AsyncIterato
     async with open_station(folder, member, installation, hub.clock) as opened:
         await opened.look()
         yield opened
+
+
+def api_of(station: Station) -> Api:
+    """Return the local interface over the parts of a station, to be served."""
+    parts = station.parts
+    return Api(parts.handovers, parts.attachments, parts.thread_api, parts.overview, parts.metrics)

@@ -12,7 +12,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from connectors.access import TOKEN_FILE, ensure_token, read_token
-from connectors.api import Api, application
+from connectors.api import application
 from connectors.api_client import ApiClient, ConnectorUnreachable
 from connectors.logs import Log
 from protocol import ids
@@ -31,7 +31,7 @@ from protocol.http.running import Runner, listen
 from protocol.ids import Kind, MessageId
 from protocol.limits import DAY
 from tests.connectors.conftest import World
-from tests.connectors.stations import PLANTED, Station, package, person_section, risk_section
+from tests.connectors.stations import PLANTED, Station, api_of, package, person_section, risk_section
 
 
 class Served:
@@ -62,13 +62,7 @@ async def served(world: World) -> AsyncIterator[Served]:
     station = world.prison
     token = ensure_token(station.folder)
     log = Log(station.logged, json=True)
-    parts = station.parts
-    app = application(
-        Api(parts.handovers, parts.attachments, parts.thread_api, parts.overview, parts.metrics),
-        token,
-        world.hub.clock,
-        log,
-    )
+    app = application(api_of(station), token, world.hub.clock, log)
     runner = Runner(app, clock=world.hub.clock, shutdown_s=1.0)
     port = await listen(runner, "127.0.0.1", 0)
     url = f"http://localhost:{port}"

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from connectors.access import TOKEN_FILE, ensure_token
-from connectors.api import Api, application
+from connectors.api import application
 from connectors.api_client import ApiClient
 from connectors.attachment_files import FOLDER
 from connectors.attachments import UNNAMED_FOR
@@ -23,7 +23,7 @@ from protocol.http.running import Runner, listen
 from protocol.ids import BlobId, EnvelopeId, MessageId
 from protocol.limits import BLOB_CHUNK, BLOB_UNCLAIMED, DAY
 from tests.connectors.conftest import World
-from tests.connectors.stations import Station, package
+from tests.connectors.stations import Station, api_of, package
 
 SCAN = b"planted-in-a-scan " * 80_000
 """A little more than one chunk."""
@@ -322,8 +322,7 @@ async def test_att_1_keys_and_names_of_attachments_are_sealed_in_the_store(world
 
 async def test_con_6_attachments_stream_through_the_local_interface(world: World) -> None:
     async def serve(station: Station) -> tuple[Runner, str]:
-        parts = station.parts
-        api = Api(parts.handovers, parts.attachments, parts.thread_api, parts.overview, parts.metrics)
+        api = api_of(station)
         token = ensure_token(station.folder)
         runner = Runner(application(api, token, world.hub.clock, Log(station.logged, json=True)), clock=world.hub.clock)
         return runner, f"http://localhost:{await listen(runner, '127.0.0.1', 0)}"

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import pytest
 
 from connectors.access import ensure_token
-from connectors.api import Api, application
+from connectors.api import application
 from connectors.logs import Log
 from protocol.http.connector import CONNECTOR_OPERATIONS
 from protocol.http.hub import HUB_OPERATIONS
@@ -28,6 +28,7 @@ from protocol.http.running import Runner, listen
 from protocol.http.signatures import sign_request
 from protocol.limits import SECOND
 from tests.connectors.conftest import World
+from tests.connectors.stations import api_of
 
 CANARY = "zolotoi-petushok"
 NUMBER = b"9" * 50_000
@@ -189,8 +190,7 @@ async def hub_target(world: World) -> Target:
 async def connector_target(world: World) -> AsyncIterator[Target]:
     station = world.prison
     token = ensure_token(station.folder)
-    parts = station.parts
-    api = Api(parts.handovers, parts.attachments, parts.thread_api, parts.overview, parts.metrics)
+    api = api_of(station)
     app = application(api, token, world.hub.clock, Log(station.logged, json=True))
     runner = Runner(app, clock=world.hub.clock, shutdown_s=1.0)
     port = await listen(runner, "127.0.0.1", 0)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from connectors.access import ensure_token
-from connectors.api import Api, application
+from connectors.api import application
 from connectors.api_client import ApiClient
 from connectors.cli.handover import _all_under
 from connectors.logs import Log
@@ -18,7 +18,7 @@ from protocol.http.running import Runner, listen
 from protocol.ids import MessageId
 from tests.connectors.conftest import World
 from tests.connectors.hand import BODY, sealed_as
-from tests.connectors.stations import PLANTED, Station
+from tests.connectors.stations import PLANTED, Station, api_of
 
 
 @pytest.fixture
@@ -44,8 +44,7 @@ async def client(world: World) -> AsyncIterator[ApiClient]:
 async def served(station: Station) -> AsyncIterator[ApiClient]:
     """Serve a station's local interface on a real port."""
     token, clock = ensure_token(station.folder), station.parts.sealer._clock
-    parts = station.parts
-    api = Api(parts.handovers, parts.attachments, parts.thread_api, parts.overview, parts.metrics)
+    api = api_of(station)
     runner = Runner(application(api, token, clock, Log()), clock=clock, shutdown_s=1)
     async with new_session() as session:
         try:

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from connectors.access import TOKEN_FILE, ensure_token
-from connectors.api import Api, application
+from connectors.api import application
 from connectors.api_client import ApiClient
 from connectors.logs import Log
 from protocol import ids
@@ -22,7 +22,7 @@ from protocol.http.threads import ListName, ReferralRequest, StepQueued, StepReq
 from protocol.ids import Kind, MessageId, OfficerId, ThreadId
 from tests.connectors.cases.test_referral import FIELDS, REQUEST, WORDS, settle
 from tests.connectors.conftest import World
-from tests.connectors.stations import Station
+from tests.connectors.stations import Station, api_of
 
 
 @dataclass
@@ -45,9 +45,8 @@ class Served:
 
 
 async def serve(station: Station, world: World) -> AsyncIterator[Served]:
-    parts = station.parts
     token = ensure_token(station.folder)
-    api = Api(parts.handovers, parts.attachments, parts.thread_api, parts.overview, parts.metrics)
+    api = api_of(station)
     runner = Runner(application(api, token, world.hub.clock, Log(station.logged, json=True)), clock=world.hub.clock)
     port = await listen(runner, "127.0.0.1", 0)
     url = f"http://localhost:{port}"
