@@ -283,10 +283,10 @@ class Threads:
 def history_of(row: ThreadRow, stored: list[MoveRow]) -> History:
     """Return what the stored moves of a thread make, in the order of the hub's log."""
     roles = ROLES[row.machine]
-    return fold(roles.machine, [_move(roles, one) for one in stored], receipt=roles.receipt_step)
+    return fold(roles.machine, [_move(roles, one, n) for n, one in enumerate(stored)], receipt=roles.receipt_step)
 
 
-def _move(roles: Roles, stored: MoveRow) -> Move:
+def _move(roles: Roles, stored: MoveRow, order: int) -> Move:
     # What a row needs was asked for when the message was composed, and checked when it was read (KIND-3).
     needs = (row.needs for row in roles.machine.rows if row.event == stored.event)
     return Move(
@@ -297,6 +297,7 @@ def _move(roles: Roles, stored: MoveRow) -> Move:
         actor=stored.actor,
         signer=stored.signer,
         carried=frozenset().union(*needs),
+        order=order,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, delete, insert, literal_column, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.store.engine import Transaction
@@ -65,8 +65,8 @@ async def add(tx: Transaction, row: MoveRow) -> bool:
 
 
 async def of(tx: Transaction, thread: ThreadId) -> list[MoveRow]:
-    """Return the moves of a thread, in no particular order."""
-    rows = await tx.connection.execute(select(move).where(move.c.thread == thread))
+    """Return the moves of a thread, in the order in which they were stored."""
+    rows = await tx.connection.execute(select(move).where(move.c.thread == thread).order_by(literal_column("rowid")))
     return [_row(tx, row) for row in rows]
 
 

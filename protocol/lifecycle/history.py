@@ -30,6 +30,8 @@ class Move:
     actor: str
     signer: str
     carried: frozenset[str] = frozenset()
+    order: int = 0
+    """The order of composing, for moves that the hub has not accepted yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,6 @@ def _after_receipt(machine: Machine, position: Position, receipt: tuple[str, str
     return machine.step(position, *receipt, machine.row(position, *receipt).needs)
 
 
-def _place(move: Move) -> tuple[bool, int, int, bytes]:
+def _place(move: Move) -> tuple[bool, int, int, int, bytes]:
     # What the hub has not accepted comes last, in the order of composing; ids only make the order certain.
-    return (move.index is None, move.index or 0, move.at, move.message_id)
+    return (move.index is None, move.index or 0, 0 if move.index is not None else move.order, move.at, move.message_id)
