@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When the newest backup was made: a small file in the data directory, for metrics and the doctor.
+"""When the newest backup was made: a small file in the data directory, for metrics.
 
 It stands outside the store, because a backup is made by another process than the connector, and because a restored
 store must not say that it has a backup.

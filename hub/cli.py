@@ -217,12 +217,12 @@ def restore(
             standing = asyncio.run(restoring.restore(source, secret, settings, evidence, now, ask))
         if standing.certain:
             click.echo("The hub is restored.")
-            click.echo("next:  throughcare-hub run", err=True)
+            click.echo(f"next:  throughcare-hub run --config {path}", err=True)
         else:
             click.echo(str(settings.hub.data_dir / REQUEST_NAME))
             click.echo(
                 "Bring this file to your authority. The hub does not serve before two approvers have signed it.\n"
-                "next:  throughcare-hub resume --statement FILE   (with what the authority gives you)",
+                f"next:  throughcare-hub resume --config {path} --statement FILE   (with what the authority gives you)",
                 err=True,
             )
 
@@ -242,7 +242,7 @@ def resume(path: Path, statement: Path) -> None:
         click.echo(f"Generation {done.generation} of both logs has begun.")
         click.echo(
             f"Enrolment codes that ended unused: {done.voided_codes}; have the authority make them anew.\n"
-            "next:  throughcare-hub run, and make a backup at once: those from before the restore cannot be used again",
+            f"next:  throughcare-hub run --config {path}   (and make a backup: older ones cannot be used again)",
             err=True,
         )
 

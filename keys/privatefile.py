@@ -84,7 +84,7 @@ def new_private_file(path: Path) -> Iterator[BinaryIO]:
     Raises `Conflict` if there is a file of that name.
     """
     if path.exists():
-        raise Conflict("There is a file of that name already; backups are never overwritten.")
+        raise Conflict("There is a file of that name already; it is never overwritten.")
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

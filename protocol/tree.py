@@ -77,7 +77,7 @@ class CompactRange:
         return index
 
     def extend(self, leaves: Sequence[bytes]) -> None:
-        """Add many leaf hashes at once, level by level: some times faster than one after the other."""
+        """Add many leaf hashes at once, level by level: faster than one after the other."""
         sha256, size, kept = hashlib.sha256, self._size, list[bytes]()
         nodes, level = list(leaves), 0
         while nodes or size >> level:

@@ -4,7 +4,7 @@
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from connectors.authority.approval import sign_in_turn
 from connectors.authority.office import Office
@@ -12,68 +12,37 @@ from keys.privatefile import read_private, write_private
 from keys.signing import HybridSigner
 from protocol import limits
 from protocol.errors import ConfigurationError, EnrolmentRefused
-from protocol.http.fields import Bytes32
-from protocol.restoration import Kept, Restoration
+from protocol.http.restoring import RestoreRequest
 from protocol.statements import Subject, parse_statement
 
 FOLDER: Final = "restorations"
 
 
-class KeptLog(BaseModel):
-    """What a hub's operator says was kept of one log, and the newest of it that anybody has shown."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    size: int
-    root: Bytes32
-    known_size: int
-    known_root: Bytes32
-
-    def kept(self) -> Kept:
-        """Return it as it stands in the statement."""
-        return Kept(self.size, self.root, self.known_size, self.known_root)
-
-
-class RestoreFacts(BaseModel):
-    """What `throughcare-hub restore` wrote for the authority; times in ms UTC."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    domain: str
-    generation: int
-    backup_at: int
-    signed_until: int
-    directory: KeptLog
-    audit: KeptLog
-
-    def subject(self) -> Restoration:
-        """Return what is to be signed."""
-        return Restoration(self.domain, self.generation, self.directory.kept(), self.audit.kept())
-
-
-def read_restore_facts(path: Path) -> RestoreFacts:
+def read_restore_request(path: Path) -> RestoreRequest:
     """Return what the hub's operator brought; `ConfigurationError` if the file is not that."""
     try:
-        return RestoreFacts.model_validate_json(path.read_bytes())
+        return RestoreRequest.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise ConfigurationError("The file is no restore-request.json of `throughcare-hub restore`.") from error
 
 
-def sign_restoration(office: Office, facts: RestoreFacts, approver: HybridSigner, now: int) -> tuple[Path, int]:
+def sign_restoration(office: Office, request: RestoreRequest, approver: HybridSigner, now: int) -> tuple[Path, int]:
     """Add one approver's signature; return where the statement is, and how many signatures it lacks.
 
     Raises `EnrolmentRefused` if another restoration of the same generation was signed before: two would be two
     histories of one hub. Otherwise as `approval.approve`.
     """
-    if facts.domain != office.facts.domain:
+    if request.domain != office.facts.domain:
         raise ConfigurationError("The request is of a hub of another domain than this authority's.")
     folder = office.folder / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / f"{facts.generation}.statement"
-    if path.exists() and _signed(path) != facts.subject():
+    path = folder / f"{request.generation}.statement"
+    if path.exists() and _signed(path) != request.subject():
         raise EnrolmentRefused(
-            f"This authority has signed another restoration as generation {facts.generation}. The hub's backup is of "
+            f"This authority has signed another restoration as generation {request.generation}. The hub's backup is of "
             "before that restore: its operator must take one that was made after it. Nothing was signed."
         )
-    raw, lacking = sign_in_turn(office, path, facts.subject(), approver, now)
+    raw, lacking = sign_in_turn(office, path, request.subject(), approver, now)
     write_private(path, raw)
     return path, lacking
 

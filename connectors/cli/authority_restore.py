@@ -5,11 +5,12 @@ from pathlib import Path
 
 import click
 
-from connectors.authority.restoring import KeptLog, read_restore_facts, sign_restoration
+from connectors.authority.restoring import read_restore_request, sign_restoration
 from connectors.cli.authority import APPROVER, FOLDER, KEY_FILE, PASSPHRASE_FILE, open_approver, opened
 from connectors.cli.voice import Voice, speaks
 from connectors.enrolment.visit import now_ms
 from protocol.http.fields import format_time
+from protocol.http.restoring import KeptLog
 
 
 @click.command()
@@ -33,7 +34,7 @@ def restore(
     that the operator asks for it, and that the old hub is stopped for good.
     """
     office = opened(folder)
-    facts = read_restore_facts(request)
+    facts = read_restore_request(request)
     made = format_time(facts.backup_at)
     voice.say(
         f"{facts.domain} was restored from a backup of {made}, and begins generation {facts.generation}.\n"

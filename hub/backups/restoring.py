@@ -22,7 +22,7 @@ from hub.migrations import NEWEST, migrate, move, revision_of
 from hub.service.entrycheck import check_codes, check_entries, check_leaves
 from hub.service.guard import Guard, GuardedHead
 from hub.service.logcheck import check_log, origins_in
-from hub.service.restorerequest import REQUEST_NAME, KeptLog, RestoreRequest
+from hub.service.restorerequest import REQUEST_NAME
 from hub.service.signingkeys import SEALED_NAME, SigningKeys, open_keys, write_public
 from hub.store import blobs, copying, restorations, trees
 from hub.store.blobfiles import BlobFiles
@@ -35,6 +35,7 @@ from keys.backupopening import open_backup_key, read_backup
 from keys.privatefile import remove_private, write_private
 from keys.xwing import XWingSecret
 from protocol.errors import ConfigurationError, KeystoreError, MalformedEnvelope, StoreBehind
+from protocol.http.restoring import KeptLog, RestoreRequest
 from protocol.limits import SIGNATURE_WINDOW
 
 

@@ -14,7 +14,7 @@ from hub.backups.replaying import replay
 from hub.config import GUARD_NAME, HubSettings
 from hub.service.guard import Guard, GuardedHead
 from hub.service.logcheck import origins_in
-from hub.service.restorerequest import REQUEST_NAME, RestoreRequest, read_request
+from hub.service.restorerequest import REQUEST_NAME, read_request
 from hub.service.signingkeys import open_keys, write_public
 from hub.store import enrolments, envelopes, restorations, trees
 from hub.store.envelopes import Entry
@@ -24,6 +24,7 @@ from hub.store.trees import Log
 from keys.directory import Directory
 from keys.privatefile import remove_private
 from protocol.errors import ConfigurationError, MalformedEnvelope, StoreBehind
+from protocol.http.restoring import RestoreRequest
 from protocol.ids import ID_SIZE
 from protocol.limits import SIGNATURE_WINDOW
 from protocol.receipts import SALT_SIZE, Leaf, RestoredDetail, commitment

@@ -4,43 +4,12 @@
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from protocol.errors import ConfigurationError, StoreBehind
-from protocol.http.fields import Bytes32
-from protocol.restoration import Kept, Restoration
+from protocol.http.restoring import RestoreRequest
 
 REQUEST_NAME: Final = "restore-request.json"
-
-
-class KeptLog(BaseModel):
-    """What was kept of one log, and the newest of it that guards and witnesses have shown."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    size: int
-    root: Bytes32
-    known_size: int
-    known_root: Bytes32
-
-    def kept(self) -> Kept:
-        """Return it as it stands in the statement."""
-        return Kept(self.size, self.root, self.known_size, self.known_root)
-
-
-class RestoreRequest(BaseModel):
-    """The file that is brought to the authority; times in ms UTC."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    domain: str
-    generation: int
-    backup_at: int
-    signed_until: int
-    directory: KeptLog
-    audit: KeptLog
-
-    def subject(self) -> Restoration:
-        """Return what the authority is to sign."""
-        return Restoration(self.domain, self.generation, self.directory.kept(), self.audit.kept())
 
 
 def read_request(folder: Path) -> RestoreRequest:

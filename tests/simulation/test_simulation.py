@@ -6,7 +6,7 @@ one process and one event loop, over the bytes of real HTTP and websockets, on r
 and the modules beside this one). When a seed fails, its number and its history are printed:
 
     ./run test tests/simulation --seed 17          tells that seed alone
-    .venv/bin/python -m tests.simulation 17        the same, with its whole history
+    .venv/bin/python -m tests.simulation 17 --history   the same, with its whole history
 """
 
 from collections import Counter

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The file that a restored hub writes and its authority reads: what was kept, and what was lost (GEN-2)."""
+
+from pydantic import BaseModel, ConfigDict
+
+from protocol.http.fields import Bytes32
+from protocol.restoration import Kept, Restoration
+
+
+class KeptLog(BaseModel):
+    """What was kept of one log, and the newest of it that guards and witnesses have shown, as the operator says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    size: int
+    root: Bytes32
+    known_size: int
+    known_root: Bytes32
+
+    def kept(self) -> Kept:
+        """Return it as it stands in the statement."""
+        return Kept(self.size, self.root, self.known_size, self.known_root)
+
+
+class RestoreRequest(BaseModel):
+    """The whole file; times in ms UTC."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    domain: str
+    generation: int
+    backup_at: int
+    signed_until: int
+    directory: KeptLog
+    audit: KeptLog
+
+    def subject(self) -> Restoration:
+        """Return what is to be signed."""
+        return Restoration(self.domain, self.generation, self.directory.kept(), self.audit.kept())
