@@ -22,6 +22,7 @@ from protocol.address import DeskAddress
 from protocol.errors import HubUnreachable
 from protocol.http.attachment_operations import READ_ATTACHMENT, STORE_ATTACHMENT
 from protocol.http.calling import Client, bearer, new_session
+from protocol.http.events import LIST_EVENTS, EventPage
 from protocol.http.handover_operations import GET_HANDOVER, LIST_HANDOVERS, SEND_HANDOVER
 from protocol.http.handovers import (
     AttachmentStored,
@@ -51,7 +52,8 @@ from protocol.http.standing import (
 )
 from protocol.http.thread_operations import GET_THREAD, LIST_THREADS, MAKE_STEP, SEND_REFERRAL
 from protocol.http.threads import ReferralRequest, StepQueued, StepRequest, ThreadFilter, ThreadPage, ThreadView
-from protocol.ids import Kind, MessageId, ThreadId
+from protocol.http.webhooks import LIST_DELIVERIES, REPLAY_EVENT, DeliveryFilter, DeliveryPage, Replayed
+from protocol.ids import EventId, Kind, MessageId, ThreadId
 
 
 class ConnectorUnreachable(HubUnreachable):
@@ -180,6 +182,22 @@ class ApiClient:
         """Return one message with the sections that this agency holds."""
         path = {"id": ids.text(Kind.MESSAGE, message_id)}
         return await self._client.call(GET_MESSAGE, MessageView, path=path)
+
+    async def events(self, *, after: EventId | None = None, limit: int = 100) -> EventPage:
+        """Return what happened after the event `after`, oldest first; from the beginning without it (EVT-3)."""
+        query: dict[str, str | int] = {"limit": limit}
+        if after is not None:
+            query["after"] = ids.text(Kind.EVENT, after)
+        return await self._client.call(LIST_EVENTS, EventPage, query=query)
+
+    async def deliveries(self, query: DeliveryFilter) -> DeliveryPage:
+        """Return a page of the events that webhooks have not confirmed, oldest first, and how each address stands."""
+        values = {name: value for name, value in query.model_dump(mode="json").items() if value is not None}
+        return await self._client.call(LIST_DELIVERIES, DeliveryPage, query=values)
+
+    async def replay(self, event: EventId) -> Replayed:
+        """Have an event told to every webhook once more, also to one that is disabled; it is enabled by that."""
+        return await self._client.call(REPLAY_EVENT, Replayed, path={"event": ids.text(Kind.EVENT, event)})
 
     async def desks(self) -> DeskPage:
         """Return the desks of the directory, as this connector verified it."""

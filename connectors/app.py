@@ -40,6 +40,8 @@ STOP_S: Final = 3.0
 CANCEL_AGAIN_S: Final = 1.0
 LONGEST_REST_S: Final = 30.0
 """Seconds after which the sending loop looks again even if nothing woke it."""
+WEBHOOKS_EVERY_S: Final = 2.0
+"""Seconds between two looks for events that others are to be told of."""
 LEAST_REST_S: Final = 0.05
 WANTED_EVERY_S: Final = 5.0
 """Seconds between two looks at the directory that somebody asked for."""
@@ -79,7 +81,9 @@ async def run(
         store = await Store.open(section.data_dir / DATABASE_FILE, Vault(installation.storage_key))
         stack.push_async_callback(store.close)
         session = await stack.enter_async_context(WayOut.of(section).session())
-        parts = make_parts(section, installation, store, session, clock, log, calendars=calendars)
+        parts = make_parts(
+            section, installation, store, session, clock, log, calendars=calendars, webhooks=settings.webhooks
+        )
         await parts.directory.load()
         loops = Loops(parts, section, clock, log)
         await loops.look_once()
@@ -159,6 +163,7 @@ class Loops:
                 tasks.create_task(self._keep("downloads", self._download)),
                 tasks.create_task(self._keep("directory", self._follow)),
                 tasks.create_task(self._keep("clock", self._tick)),
+                tasks.create_task(self._keep("webhooks", self._tell)),
             ]
             try:
                 await stop.wait()
@@ -284,6 +289,11 @@ class Loops:
         due = await self._parts.clockwork.next_due()
         seconds = LONGEST_REST_S if due is None else (due - self._clock()) / 1_000
         await asyncio.sleep(min(max(seconds, LEAST_REST_S), LONGEST_REST_S))
+
+    async def _tell(self) -> None:
+        """Tell others of events that they have not confirmed (EVT-5), then rest until there may be more."""
+        if not await self._parts.courier.step():
+            await asyncio.sleep(WEBHOOKS_EVERY_S if self._parts.courier.busy else LONGEST_REST_S)
 
     async def _follow(self) -> None:
         """Look at old answers, at the directory and at prekeys, then wait for the next time or for a wish."""

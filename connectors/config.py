@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from connectors.calendars import CalendarSection
+from connectors.webhooks.settings import WebhooksSection
 from protocol.errors import ConfigurationError
 from protocol.http.calling import base_url
 from protocol.settings import (
@@ -123,6 +124,7 @@ class ConnectorSettings(Settings):
 
     connector: ConnectorSection
     calendar: CalendarSection
+    webhooks: WebhooksSection
     log: LogSection
 
 

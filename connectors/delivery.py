@@ -12,7 +12,7 @@ from connectors.cases.threads import Threads
 from connectors.logs import Log
 from connectors.receipts import OPENED, read_report, report
 from connectors.resealing import Resealing
-from connectors.store import attachments, incoming, outgoing, quarantine, resealed, sequences
+from connectors.store import attachments, events, incoming, outgoing, quarantine, resealed, sequences
 from connectors.store.engine import Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage, ReceivedSection
 from connectors.store.quarantine import Quarantined
@@ -78,8 +78,7 @@ class Delivery:
         match place(position, _box(message)):
             case Placement.DELIVER:
                 await incoming.add(tx, message, raw)
-                await self._threads.received(tx, message)
-                self._log.event("message-received")
+                await self._effect(tx, message)
                 await self._release(tx, line, Position(message.seq, message.message_id))
             case Placement.HOLD:
                 if await incoming.held(tx, line, message.seq) is not None:
@@ -96,10 +95,14 @@ class Delivery:
                 await self._expel(tx, waiting)
                 break
             await incoming.release(tx, waiting)
-            await self._threads.received(tx, waiting)
-            self._log.event("message-received")
+            await self._effect(tx, waiting)
             position = Position(waiting.seq, waiting.message_id)
         await sequences.advance(tx, line, position)
+
+    async def _effect(self, tx: Transaction, message: ReceivedMessage) -> None:
+        await events.message_received(tx, message.thread, message.message_id, self._clock())
+        await self._threads.received(tx, message)
+        self._log.event("message-received")
 
     async def _expel(self, tx: Transaction, message: ReceivedMessage) -> None:
         """Put a held message that names another predecessor than the one that came into quarantine (SEQ-2)."""

@@ -46,6 +46,9 @@ Event = Literal[
     "resealing",
     "statement-refused",
     "timer-fired",
+    "webhook-delivered",
+    "webhook-disabled",
+    "webhook-failed",
     "websocket-blocked",
 ]
 
@@ -69,6 +72,8 @@ _LEVELS: Final[dict[str, str]] = {
     "part-failed": "error",
     "quarantine-full": "warning",
     "request-failed": "error",
+    "webhook-disabled": "warning",
+    "webhook-failed": "warning",
 }
 
 

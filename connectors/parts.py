@@ -26,6 +26,7 @@ from connectors.composition import Composer, NoSections
 from connectors.config import ConnectorSection, check_hub_url
 from connectors.connection import Connection
 from connectors.directory_sync import DirectorySync, Pinned
+from connectors.feed import Feed
 from connectors.handover_form import HANDOVER_FORM, HandoverComposer
 from connectors.handovers import Handovers
 from connectors.hub_client import BlobLink, HubClient
@@ -44,6 +45,9 @@ from connectors.sealer import Sealer
 from connectors.store.engine import Store
 from connectors.timing import Chance, Clock, system_chance
 from connectors.transfers import Answering, Downloads, Uploads
+from connectors.webhooks.courier import Courier
+from connectors.webhooks.service import Webhooks
+from connectors.webhooks.settings import WebhooksSection
 from keys.opening import VerifiedMessage
 from protocol.errors import ConfigurationError
 from protocol.handover import PAYLOAD_TYPE
@@ -75,6 +79,7 @@ class Parts:
     attachments: Attachments
     uploads: Uploads
     downloads: Downloads
+    courier: Courier
     work: asyncio.Event
 
 
@@ -98,12 +103,15 @@ def make_parts(
     *,
     calendars: Calendars | None = None,
     chance: Chance = system_chance,
+    webhooks: WebhooksSection | None = None,
 ) -> Parts:
     """Return the parts of a connector over an opened store, not yet loaded.
 
-    Without `calendars` weekends are free; `chance` spreads its pauses (CON-2).
+    Without `calendars` weekends are free; `chance` spreads its pauses (CON-2); without `webhooks` nobody is told
+    of events.
     """
     enrolment, device = installation.enrolment, installation.device
+    told = webhooks or WebhooksSection()
     base = hub_url(settings, enrolment)
     work = asyncio.Event()
     client = HubClient(session, base, clock, device)
@@ -171,13 +179,20 @@ def make_parts(
         handovers=Handovers(store, directory, enrolment, officers, threads, clock, work.set, message_life=message_life),
         threads=threads,
         moving=moving,
-        thread_api=ThreadApi(moving, Listing(store, clock), Messages(store, composing, clock, work.set)),
+        thread_api=ThreadApi(
+            moving,
+            Listing(store, clock),
+            Messages(store, composing, clock, work.set),
+            Feed(store, enrolment.agency),
+            Webhooks(store, told.urls, clock),
+        ),
         clockwork=Clockwork(store, threads, moving, clock, log),
         overview=Overview(store, directory, connection, enrolment, officers, clock),
         metrics=Metrics(store, directory, connection, enrolment, settings.data_dir, clock),
         attachments=Attachments(store, files, clock),
         uploads=Uploads(store, files, blobs, outbox, clock, log, chance=chance),
         downloads=Downloads(store, files, blobs, Answering(own.service, message_life), clock, log, chance=chance),
+        courier=Courier(store, enrolment.agency, told, clock, log),
         work=work,
     )
 

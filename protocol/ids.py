@@ -16,6 +16,7 @@ OfficerId = NewType("OfficerId", bytes)
 SubjectId = NewType("SubjectId", bytes)
 CodeId = NewType("CodeId", bytes)
 BlobId = NewType("BlobId", bytes)
+EventId = NewType("EventId", bytes)
 KeyId = NewType("KeyId", bytes)
 """SHA-256 of the typed public parts (ID-3)."""
 
@@ -35,6 +36,7 @@ class Kind(StrEnum):
     SUBJECT = "sub"
     CODE = "cod"
     BLOB = "blb"
+    EVENT = "evt"
 
 
 def new_id() -> bytes:

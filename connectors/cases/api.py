@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from connectors.cases.listing import Listing
 from connectors.cases.messages import Messages
 from connectors.cases.moving import Moved, Moving, Step
+from connectors.feed import Feed
+from connectors.webhooks.service import Webhooks
 from protocol.http.call import Answer, Call, Handler
 from protocol.http.threads import (
     Machine,
@@ -20,11 +22,13 @@ from protocol.http.threads import (
 class ThreadApi:
     """One handler for each operation."""
 
-    def __init__(self, moving: Moving, listing: Listing, messages: Messages) -> None:
+    def __init__(self, moving: Moving, listing: Listing, messages: Messages, feed: Feed, webhooks: Webhooks) -> None:
         """Take the services to call."""
         self._moving = moving
         self._listing = listing
         self._messages = messages
+        self._feed = feed
+        self._webhooks = webhooks
 
     def by_operation(self) -> Mapping[str, Handler[str]]:
         """Return the handler of each operation, by its id."""
@@ -34,6 +38,8 @@ class ThreadApi:
             "getThread": self.get_thread,
             "makeStep": self.make_step,
             **self._messages.by_operation(),
+            **self._feed.by_operation(),
+            **self._webhooks.by_operation(),
         }
 
     async def send_referral(self, call: Call[str]) -> Answer:

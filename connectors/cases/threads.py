@@ -12,7 +12,7 @@ from typing import Final
 from connectors.cases.sides import ROLES, STRANGER, Roles
 from connectors.cases.terms import dates_of, terms_of
 from connectors.logs import Log
-from connectors.store import moves, outgoing, threads
+from connectors.store import events, moves, outgoing, threads
 from connectors.store.engine import Transaction
 from connectors.store.incoming import ReceivedMessage
 from connectors.store.moves import MoveRow
@@ -177,6 +177,7 @@ class Threads:
                 changed_at=self._clock(),
             )
             await threads.put(tx, changed)
+            await events.thread_changed(tx, changed, moved=state != row.state)
         await moves.set_timers(tx, row.thread, self.timers(row, history, list(stored.values())))
         return history
 

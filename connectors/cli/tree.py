@@ -173,6 +173,11 @@ LIFECYCLE = {
     "show": Entry("lifecycle:show", "Show every row of a life cycle, or its diagram."),
     "walk": Entry("lifecycle:walk_", "Find dead ends in anybody's table of transitions (CSV)."),
 }
+EVENT = {"list": Entry("events:list_", "List what happened, oldest first.")}
+WEBHOOK = {
+    "list": Entry("webhooks:list_", "List events that webhooks have not confirmed, and which webhooks are disabled."),
+    "replay": Entry("webhooks:replay", "Tell every webhook of one event again."),
+}
 QUARANTINE = {"list": Entry("quarantine:list_", "List what arrived and was refused, with the reason.")}
 CONFIG = {
     "check": Entry("config:check", "Validate a connector's configuration file offline."),
@@ -196,6 +201,8 @@ class Noun(Entry):
 COMMANDS: dict[str, Entry] = {
     "handover": Noun("handover", "Send, list and show handovers.", HANDOVER),
     "referral": Noun("referral", "Refer a person to a service, and answer referrals.", REFERRAL),
+    "event": Noun("event", "See what happened here, as other programs do.", EVENT),
+    "webhook": Noun("webhook", "See what other programs were not told, and tell them again.", WEBHOOK),
     "directory": Noun("directory", "See who can be written to.", DIRECTORY),
     "quarantine": Noun("quarantine", "See what was refused.", QUARANTINE),
     "connector": Noun("connector", "Run an agency's connector.", CONNECTOR),

@@ -285,6 +285,45 @@ move: Final = Table(
 )
 """A message that wants to move a thread; `settled` once its leaf index cannot change any more."""
 
+event: Final = Table(
+    "event",
+    metadata,
+    Column("position", Integer, primary_key=True, autoincrement=True),
+    Column("event_id", LargeBinary, nullable=False, unique=True),
+    Column("at", BigInteger, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("thread", LargeBinary, nullable=False),
+    Column("message_id", LargeBinary),
+    Column("machine", Text),
+    Column("side", Text),
+    Column("state", Text),
+    Column("version", Integer),
+    sqlite_autoincrement=True,
+)
+"""What happened, in the order in which it did; rows are only ever added (EVT-1)."""
+
+webhook: Final = Table(
+    "webhook",
+    metadata,
+    Column("url", Text, primary_key=True),
+    Column("planned", Integer, nullable=False),
+    Column("disabled_at", BigInteger),
+)
+"""An address that is told of events; `planned` is the place of the last event that it is to be told of (EVT-5)."""
+
+delivery: Final = Table(
+    "delivery",
+    metadata,
+    Column("event", Integer, primary_key=True, autoincrement=False),
+    Column("url", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next_try_at", BigInteger, nullable=False),
+    Column("outcome", Text),
+    Index("ix_delivery_state", "state", "next_try_at"),
+)
+"""An event that an address has not confirmed yet; one that it has confirmed leaves no row (EVT-6)."""
+
 timer: Final = Table(
     "timer",
     metadata,

@@ -7,12 +7,14 @@ interface, takes a bearer token and shows the agency's plaintext: none of it is 
 
 from protocol.http.attachment_operations import READ_ATTACHMENT, STORE_ATTACHMENT
 from protocol.http.documents import GET_DOCS, GET_OPENAPI
+from protocol.http.events import LIST_EVENTS
 from protocol.http.handover_operations import GET_HANDOVER, LIST_HANDOVERS, SEND_HANDOVER
 from protocol.http.messages import GET_MESSAGE, LIST_MESSAGES, SEND_MESSAGE
 from protocol.http.operation import registry
 from protocol.http.schema_operations import GET_SCHEMA, LIST_SCHEMAS
 from protocol.http.standing import GET_METRICS, GET_STATUS, LIST_DESKS, LIST_QUARANTINE
 from protocol.http.thread_operations import GET_THREAD, LIST_THREADS, MAKE_STEP, SEND_REFERRAL
+from protocol.http.webhooks import LIST_DELIVERIES, REPLAY_EVENT
 
 CONNECTOR_OPERATIONS = registry(
     [
@@ -28,6 +30,9 @@ CONNECTOR_OPERATIONS = registry(
         SEND_MESSAGE,
         LIST_MESSAGES,
         GET_MESSAGE,
+        LIST_EVENTS,
+        LIST_DELIVERIES,
+        REPLAY_EVENT,
         LIST_DESKS,
         LIST_QUARANTINE,
         GET_STATUS,

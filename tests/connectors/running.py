@@ -44,7 +44,7 @@ class RunningConnector:
         return {one.state for one in (await self.client.handover(message_id)).recipients}
 
 
-def settings_of(folder: Path, **changes: str) -> ConnectorSettings:
+def settings_of(folder: Path, sections: str = "", **changes: str) -> ConnectorSettings:
     values = {
         "data_dir": f'"{folder}"',
         "passphrase_file": f'"{folder / "passphrase"}"',
@@ -53,19 +53,24 @@ def settings_of(folder: Path, **changes: str) -> ConnectorSettings:
         "directory_every_s": "1",
         **changes,
     }
-    text = "[connector]\n" + "".join(f"{name} = {value}\n" for name, value in values.items())
+    text = "[connector]\n" + "".join(f"{name} = {value}\n" for name, value in values.items()) + sections
     return load(ConnectorSettings, text, {}).settings
 
 
 @asynccontextmanager
-async def running(folder: Path, member: Member, /, **changes: str) -> AsyncIterator[RunningConnector]:
-    """Run the connector installed in `folder`; it is stopped, and must have stopped well, at the end."""
+async def running(
+    folder: Path, member: Member, /, sections: str = "", **changes: str
+) -> AsyncIterator[RunningConnector]:
+    """Run the connector installed in `folder`; it is stopped, and must have stopped well, at the end.
+
+    `sections` is what its configuration says beside `[connector]`.
+    """
     logged, stop = io.StringIO(), asyncio.Event()
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     answered = asyncio.Event()
     url.add_done_callback(lambda _: answered.set())
     task = asyncio.create_task(
-        app.run(settings_of(folder, **changes), ready=url.set_result, stop=stop, log=Log(logged, json=True))
+        app.run(settings_of(folder, sections, **changes), ready=url.set_result, stop=stop, log=Log(logged, json=True))
     )
     task.add_done_callback(lambda _: answered.set())
     await answered.wait()

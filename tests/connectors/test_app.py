@@ -11,14 +11,17 @@ from pathlib import Path
 
 import pytest
 import stamina
+from standardwebhooks import Webhook
 
 from connectors import app
 from connectors.logs import Log
 from connectors.timing import system_clock
 from protocol.errors import ConfigurationError, Conflict, KeystoreError, StoreFailed
 from protocol.http.handovers import MessageState
-from protocol.ids import MessageId
+from protocol.http.webhooks import DeliveryFilter
+from protocol.ids import EventId, Kind, MessageId, text
 from tests.connectors.conftest import World
+from tests.connectors.events.receiver import SECRET, Receiver, receiving
 from tests.connectors.lyinghub import LyingHub
 from tests.connectors.running import (
     PATIENCE_S,
@@ -90,6 +93,42 @@ async def test_a_recipient_that_was_switched_off_catches_up(
             await until(lambda: everything_opened(prison, *sent))
             status = await probation.client.status()
         assert (status.counts.received, status.counts.quarantined) == (4, 0)
+
+
+async def test_evt_4_a_running_connector_tells_a_receiver_what_came(
+    tmp_path: Path, hub: RunningHub, programme: Programme
+) -> None:
+    prison_place = installed(tmp_path, programme, "gora-prison", hub.url)
+    probation_place = installed(tmp_path, programme, "reka-probation", hub.url)
+    (tmp_path / "webhook-secret").write_text(SECRET, encoding="utf-8")
+    (tmp_path / "webhook-secret").chmod(0o600)
+    async with receiving() as receiver:
+        told = (
+            f'[webhooks]\nurls = ["{receiver.url}"]\nhosts = ["{receiver.url.split("/")[2]}"]\n'
+            f'secret_file = "{tmp_path / "webhook-secret"}"\n'
+        )
+        async with running(*prison_place) as prison, running(*probation_place, told) as probation:
+
+            async def known() -> bool:
+                return bool((await probation.client.deliveries(DeliveryFilter())).webhooks)
+
+            await until(known)
+            await prison.send(probation.member)
+
+            async def everything_told() -> bool:
+                happened = len((await probation.client.events()).items)
+                outstanding = (await probation.client.deliveries(DeliveryFilter())).items
+                return happened > 2 and len(receiver.calls) >= happened and not outstanding
+
+            await until(everything_told)
+            found = [Webhook(SECRET).verify(call.body, call.headers) for call in receiver.calls]
+            assert {one["type"] for one in found} >= {
+                "eu.throughcare.message.received.v1",
+                "eu.throughcare.handover.offered.v1",
+            }
+            event = (await probation.client.events()).items[0]
+            assert (await probation.client.replay(event.id)).webhooks == 1
+            await until(lambda: told_again(event.id, receiver))
 
 
 async def test_a_hub_that_is_killed_and_comes_back_loses_nothing(
@@ -287,3 +326,8 @@ async def test_a_part_that_fails_is_told_in_the_log_and_started_again(
         events = [json.loads(line) for line in prison.logged.getvalue().splitlines()]
     failed = [one["code"] for one in events if one["event"] == "part-failed"]
     assert failed == ["store-failed", "ZeroDivisionError"]
+
+
+async def told_again(event: EventId, receiver: Receiver) -> bool:
+    named = [call.headers["webhook-id"] for call in receiver.calls]
+    return named.count(text(Kind.EVENT, event)) == 2

@@ -143,6 +143,8 @@ def request(target: Target, operation: Operation, attack: Attack) -> bytes:
         headers["Content-Type"] = media
     if operation.idempotency_key:
         headers["Idempotency-Key"] = secrets.token_hex(16)
+    if operation.if_match:
+        headers["If-Match"] = '"1"'
     if operation.request is not None or attack.body:
         headers["Content-Length"] = str(len(attack.body) if attack.announced is None else attack.announced)
     headers |= attack.headers or {}

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happened, in order, each with the change that it tells of in one transaction (EVT-1). Ids and states only."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from sqlalchemy import Row, insert, select
+
+from connectors.store.engine import Transaction
+from connectors.store.tables import event
+from connectors.store.threads import ThreadRow
+from protocol import ids
+from protocol.errors import InvalidInput
+from protocol.ids import EventId, MessageId, ThreadId
+
+RECEIVED: Final = "message.received"
+UPDATED: Final = "updated"
+"""What happened to a thread whose state stayed."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One event; `at` in ms UTC. A message has an id, a thread its machine, our side, its state and version."""
+
+    event_id: EventId
+    at: int
+    type: str
+    thread: ThreadId
+    message_id: MessageId | None = None
+    machine: str | None = None
+    side: str | None = None
+    state: str | None = None
+    version: int | None = None
+
+
+async def thread_changed(tx: Transaction, row: ThreadRow, *, moved: bool) -> None:
+    """Tell of a thread as it stands from now on; `moved` if its state is another than before."""
+    told = EventRow(
+        event_id=EventId(ids.new_id()),
+        at=row.changed_at,
+        type=f"{row.machine}.{row.state if moved else UPDATED}",
+        thread=row.thread,
+        machine=row.machine,
+        side=row.side,
+        state=row.state,
+        version=row.version,
+    )
+    await tx.connection.execute(insert(event).values(**asdict(told)))
+
+
+async def message_received(tx: Transaction, thread: ThreadId, message_id: MessageId, at: int) -> None:
+    """Tell of a message that has its effect now."""
+    told = EventRow(event_id=EventId(ids.new_id()), at=at, type=RECEIVED, thread=thread, message_id=message_id)
+    await tx.connection.execute(insert(event).values(**asdict(told)))
+
+
+async def page(tx: Transaction, *, after: EventId | None, limit: int) -> Sequence[EventRow]:
+    """Return up to `limit` events that follow `after`, oldest first; `InvalidInput` if that is none of ours."""
+    place = 0
+    if after is not None:
+        found = await tx.connection.scalar(select(event.c.position).where(event.c.event_id == after))
+        if found is None:
+            raise InvalidInput("No event here has that id. Read from the beginning, without `after`.")
+        place = found
+    rows = await tx.connection.execute(
+        select(event).where(event.c.position > place).order_by(event.c.position).limit(limit)
+    )
+    return [of(row) for row in rows]
+
+
+def of(row: Row[Any]) -> EventRow:
+    """Return the event that stands in `row`."""
+    return EventRow(
+        event_id=row.event_id,
+        at=row.at,
+        type=row.type,
+        thread=row.thread,
+        message_id=row.message_id,
+        machine=row.machine,
+        side=row.side,
+        state=row.state,
+        version=row.version,
+    )
