@@ -114,6 +114,26 @@ class MessageKind:
     version: int = 1
 
 
+_A1: frozenset[Ack] = frozenset({Ack.A1})
+
+
+def declared(
+    number: int,
+    payload: type[Content],
+    acks: frozenset[Ack] = _A1,
+    due: Span | None = None,
+    *,
+    step: tuple[Machine, str] | None = None,
+    klass: EnvelopeClass = EnvelopeClass.REFERRAL,
+) -> MessageKind:
+    """Return the kind that `payload` is; its name is the payload's own, `step` the machine and event that it moves."""
+    machine, event = step or (None, None)
+    name = str(payload.model_fields["kind"].default)
+    return MessageKind(
+        number=number, name=name, payload=payload, machine=machine, event=event, acks=acks, due=due, klass=klass
+    )
+
+
 def carried(payload: Content) -> frozenset[str]:
     """Return what a payload carries, in the words of a life cycle's table: the names of its fields that are set."""
     return frozenset(name for name, value in payload if value is not None)

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 from protocol.clocks import Ack, Span
-from protocol.kinds.base import HELD, Code, Day, Instant, MessageKind, OfficerRef, Payload
+from protocol.kinds.base import HELD, Code, Day, Instant, MessageKind, OfficerRef, Payload, declared
 from protocol.kinds.referral.serving import Mode, Period
 from protocol.limits import DAY
 
@@ -193,25 +193,19 @@ _A1, _A12, _A123 = frozenset({Ack.A1}), frozenset({Ack.A1, Ack.A2}), frozenset(A
 _A13 = frozenset({Ack.A1, Ack.A3})
 
 
-def _kind(number: int, payload: type[Payload], acks: frozenset[Ack] = _A1, due: Span | None = None) -> MessageKind:
-    return MessageKind(
-        number=number, name=str(payload.model_fields["kind"].default), payload=payload, acks=acks, due=due
-    )
-
-
 COMMUNITY_KINDS: tuple[MessageKind, ...] = (
-    _kind(15, Appointment, due=Span(working_days=1)),
-    _kind(15, AppointmentChanged, due=Span(working_days=1)),
-    _kind(15, AppointmentCancelled, due=Span(working_days=1)),
-    _kind(16, AppointmentAttendance, due=Span(working_days=1)),
-    _kind(17, SupervisionReport, _A12),
-    _kind(18, NoncomplianceWarning, due=Span(working_days=3)),
-    _kind(19, AlertRisk, _A123, Span(DAY)),
-    _kind(20, AlertSafeguarding, _A12, Span(DAY)),
-    _kind(21, Revocation, _A13, Span(DAY)),
-    _kind(22, FamilyContact),
-    _kind(23, FamilyNotice, due=Span(working_days=5)),
-    _kind(24, Mentoring, _A13, Span(working_days=10)),
-    _kind(25, MentorNote, due=Span(working_days=3)),
+    declared(15, Appointment, due=Span(working_days=1)),
+    declared(15, AppointmentChanged, due=Span(working_days=1)),
+    declared(15, AppointmentCancelled, due=Span(working_days=1)),
+    declared(16, AppointmentAttendance, due=Span(working_days=1)),
+    declared(17, SupervisionReport, _A12),
+    declared(18, NoncomplianceWarning, due=Span(working_days=3)),
+    declared(19, AlertRisk, _A123, Span(DAY)),
+    declared(20, AlertSafeguarding, _A12, Span(DAY)),
+    declared(21, Revocation, _A13, Span(DAY)),
+    declared(22, FamilyContact),
+    declared(23, FamilyNotice, due=Span(working_days=5)),
+    declared(24, Mentoring, _A13, Span(working_days=10)),
+    declared(25, MentorNote, due=Span(working_days=3)),
 )
 """Kinds of the time after release."""

@@ -20,6 +20,7 @@ from protocol.kinds.base import (
     OfficerRef,
     Payload,
     ThreadRef,
+    declared,
 )
 from protocol.kinds.reasons import ErrorReason, HandoverDeclineReason, HandoverEndReason
 from protocol.lifecycle.handover import HANDOVER, Event
@@ -186,30 +187,23 @@ _A12 = frozenset({Ack.A1, Ack.A2})
 _A123 = frozenset(Ack)
 
 
-def _kind(
-    event: Event, payload: type[Content], acks: frozenset[Ack] = frozenset({Ack.A1}), due: Span | None = None
-) -> MessageKind:
-    name = str(payload.model_fields["kind"].default)
-    return MessageKind(number=9, name=name, payload=payload, machine=HANDOVER, event=event, acks=acks, due=due)
-
-
 HANDOVER_KINDS: tuple[MessageKind, ...] = (
-    _kind(Event.OFFER, HandoverOffer, _A123, Span(working_days=5)),
-    _kind(Event.ACKNOWLEDGE, Acknowledge),
-    _kind(Event.ACCEPT, Accept),
-    _kind(Event.ACCEPT_PART, AcceptPart),
-    _kind(Event.DECLINE, Decline),
-    _kind(Event.BIND, Bind, _A12),
-    _kind(Event.REVIEW, Review),
-    _kind(Event.RUN_TOGETHER, RunTogether),
-    _kind(Event.CHANGE_DATE, ChangeDate, _A12),
-    _kind(Event.TAKE_EFFECT, TakeEffect, _A12),
-    _kind(Event.FAIL, Fail, _A12),
-    _kind(Event.COMPLETE, Complete),
-    _kind(Event.WITHDRAW, Withdraw),
-    _kind(Event.ESCALATE, Escalate),
-    _kind(Event.EXPIRE, Expire),
-    _kind(Event.OFFER_AGAIN, OfferAgain, _A123),
-    _kind(Event.ENTERED_IN_ERROR, EnteredInError),
+    declared(9, HandoverOffer, _A123, Span(working_days=5), step=(HANDOVER, Event.OFFER)),
+    declared(9, Acknowledge, step=(HANDOVER, Event.ACKNOWLEDGE)),
+    declared(9, Accept, step=(HANDOVER, Event.ACCEPT)),
+    declared(9, AcceptPart, step=(HANDOVER, Event.ACCEPT_PART)),
+    declared(9, Decline, step=(HANDOVER, Event.DECLINE)),
+    declared(9, Bind, _A12, step=(HANDOVER, Event.BIND)),
+    declared(9, Review, step=(HANDOVER, Event.REVIEW)),
+    declared(9, RunTogether, step=(HANDOVER, Event.RUN_TOGETHER)),
+    declared(9, ChangeDate, _A12, step=(HANDOVER, Event.CHANGE_DATE)),
+    declared(9, TakeEffect, _A12, step=(HANDOVER, Event.TAKE_EFFECT)),
+    declared(9, Fail, _A12, step=(HANDOVER, Event.FAIL)),
+    declared(9, Complete, step=(HANDOVER, Event.COMPLETE)),
+    declared(9, Withdraw, step=(HANDOVER, Event.WITHDRAW)),
+    declared(9, Escalate, step=(HANDOVER, Event.ESCALATE)),
+    declared(9, Expire, step=(HANDOVER, Event.EXPIRE)),
+    declared(9, OfferAgain, _A123, step=(HANDOVER, Event.OFFER_AGAIN)),
+    declared(9, EnteredInError, step=(HANDOVER, Event.ENTERED_IN_ERROR)),
 )
 """One kind for each event of the table, but for the automatic receipt, which is `receipt.opened`."""

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from protocol.clearance import Basis, Category, Purpose
 from protocol.clocks import Ack, Span
-from protocol.kinds.base import HELD, Code, Day, Instant, MessageKind, MessageRef, OfficerRef, Payload
+from protocol.kinds.base import HELD, Code, Day, Instant, MessageKind, MessageRef, OfficerRef, Payload, declared
 from protocol.kinds.reasons import DataAction
 from protocol.kinds.referral.serving import Period
 from protocol.limits import DAY
@@ -183,30 +183,19 @@ _A1, _A12 = frozenset({Ack.A1}), frozenset({Ack.A1, Ack.A2})
 _A13 = frozenset({Ack.A1, Ack.A3})
 
 
-def _kind(
-    number: int,
-    payload: type[Payload],
-    acks: frozenset[Ack] = _A1,
-    due: Span | None = None,
-    klass: EnvelopeClass = EnvelopeClass.REFERRAL,
-) -> MessageKind:
-    name = str(payload.model_fields["kind"].default)
-    return MessageKind(number=number, name=name, payload=payload, acks=acks, due=due, klass=klass)
-
-
 RECORD_KINDS: tuple[MessageKind, ...] = (
-    _kind(26, RecordRequest, _A13, Span(working_days=10)),
-    _kind(27, RecordShare, _A12, klass=EnvelopeClass.RECORD),
-    _kind(28, RecordCorrection, _A12, Span(working_days=3), EnvelopeClass.RECORD),
-    _kind(29, ConsentChange, _A1, Span(working_days=5)),
-    _kind(30, CeaseNotice, _A13, Span(working_days=5)),
-    _kind(30, CeaseReceipt, _A1),
-    _kind(31, OverrideInvoked, _A12, Span(working_days=2)),
-    _kind(31, OverrideReviewed, _A12),
-    _kind(32, AccessRequest, _A13, Span(30 * DAY)),
-    _kind(33, MeetingCall),
-    _kind(33, MeetingMinutes, due=Span(working_days=5)),
-    _kind(33, MeetingAction),
-    _kind(34, CaseClose, _A12),
+    declared(26, RecordRequest, _A13, Span(working_days=10)),
+    declared(27, RecordShare, _A12, klass=EnvelopeClass.RECORD),
+    declared(28, RecordCorrection, _A12, Span(working_days=3), klass=EnvelopeClass.RECORD),
+    declared(29, ConsentChange, _A1, Span(working_days=5)),
+    declared(30, CeaseNotice, _A13, Span(working_days=5)),
+    declared(30, CeaseReceipt, _A1),
+    declared(31, OverrideInvoked, _A12, Span(working_days=2)),
+    declared(31, OverrideReviewed, _A12),
+    declared(32, AccessRequest, _A13, Span(30 * DAY)),
+    declared(33, MeetingCall),
+    declared(33, MeetingMinutes, due=Span(working_days=5)),
+    declared(33, MeetingAction),
+    declared(34, CaseClose, _A12),
 )
 """Kinds about records and about what may be done with them."""

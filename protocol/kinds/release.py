@@ -7,7 +7,18 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from protocol.clocks import Ack, Span
-from protocol.kinds.base import HELD, AgencyRef, Code, Day, Instant, MessageKind, MessageRef, OfficerRef, Payload
+from protocol.kinds.base import (
+    HELD,
+    AgencyRef,
+    Code,
+    Day,
+    Instant,
+    MessageKind,
+    MessageRef,
+    OfficerRef,
+    Payload,
+    declared,
+)
 from protocol.kinds.referral.request import ReleaseUnknown
 from protocol.limits import HOUR
 
@@ -166,25 +177,19 @@ class CustodyTransferred(Payload):
 _A1, _A12, _A123 = frozenset({Ack.A1}), frozenset({Ack.A1, Ack.A2}), frozenset(Ack)
 
 
-def _kind(number: int, payload: type[Payload], acks: frozenset[Ack], due: Span | None = None) -> MessageKind:
-    return MessageKind(
-        number=number, name=str(payload.model_fields["kind"].default), payload=payload, acks=acks, due=due
-    )
-
-
 RELEASE_KINDS: tuple[MessageKind, ...] = (
-    _kind(1, Screening, _A12, Span(working_days=5)),
-    _kind(2, AssessmentSummary, _A12, Span(working_days=5)),
-    _kind(3, Plan, _A1),
-    _kind(4, PrereleaseStart, _A123, Span(working_days=10)),
-    _kind(5, ReleaseDateChanged, _A12, Span(working_days=1)),
-    _kind(6, AreaNotice, _A12, Span(working_days=20)),
-    _kind(10, ReleaseDecided, _A12, Span(working_days=1)),
-    _kind(11, ConditionsVariation, frozenset({Ack.A1, Ack.A3})),
-    _kind(12, ReleaseNotice, _A12, Span(HOUR)),
-    _kind(12, ReleaseConfirmed, _A1),
-    _kind(13, ReleaseCancelled, _A12, Span(HOUR)),
-    _kind(13, CustodyReturned, _A12, Span(HOUR)),
-    _kind(14, CustodyTransferred, _A1, Span(working_days=1)),
+    declared(1, Screening, _A12, Span(working_days=5)),
+    declared(2, AssessmentSummary, _A12, Span(working_days=5)),
+    declared(3, Plan, _A1),
+    declared(4, PrereleaseStart, _A123, Span(working_days=10)),
+    declared(5, ReleaseDateChanged, _A12, Span(working_days=1)),
+    declared(6, AreaNotice, _A12, Span(working_days=20)),
+    declared(10, ReleaseDecided, _A12, Span(working_days=1)),
+    declared(11, ConditionsVariation, frozenset({Ack.A1, Ack.A3})),
+    declared(12, ReleaseNotice, _A12, Span(HOUR)),
+    declared(12, ReleaseConfirmed, _A1),
+    declared(13, ReleaseCancelled, _A12, Span(HOUR)),
+    declared(13, CustodyReturned, _A12, Span(HOUR)),
+    declared(14, CustodyTransferred, _A1, Span(working_days=1)),
 )
 """Kinds that tell of the way to release; what they say of a person stands in sections."""

@@ -8,7 +8,7 @@ report) stand in sections. `text` in the table is such a section.
 from protocol.clocks import Ack, Span
 from protocol.kinds.base import (
     MessageKind,
-    Payload,
+    declared,
 )
 from protocol.kinds.referral.deciding import (
     Accept,
@@ -58,48 +58,40 @@ _A12 = frozenset({Ack.A1, Ack.A2})
 _A123 = frozenset(Ack)
 
 
-def _kind(
-    event: Event, payload: type[Payload], acks: frozenset[Ack] = frozenset({Ack.A1}), due: Span | None = None
-) -> MessageKind:
-    name = str(payload.model_fields["kind"].default)
-    number = 7 if event is Event.SEND else 8
-    return MessageKind(number=number, name=name, payload=payload, machine=REFERRAL, event=event, acks=acks, due=due)
-
-
 REFERRAL_KINDS: tuple[MessageKind, ...] = (
-    _kind(Event.SEND, Request, _A123),
-    _kind(Event.ACKNOWLEDGE, Acknowledge),
-    _kind(Event.ESCALATE, Escalate),
-    _kind(Event.ASK, Ask, _A12),
-    _kind(Event.ANSWER, Answer),
-    _kind(Event.CANNOT_ANSWER, CannotAnswer),
-    _kind(Event.ACCEPT, Accept),
-    _kind(Event.ACCEPT_PART, AcceptPart),
-    _kind(Event.DECLINE, Decline),
-    _kind(Event.DECLINE_LATE, DeclineLate),
-    _kind(Event.SCHEDULE, Schedule),
-    _kind(Event.ATTENDED, Attended),
-    _kind(Event.NO_SHOW, NoShow),
-    _kind(Event.APPOINTMENT_CANCELLED, AppointmentCancelled),
-    _kind(Event.PROGRESS, Progress),
-    _kind(Event.HOLD, Hold),
-    _kind(Event.RESUME, Resume),
-    _kind(Event.WITHDRAW, Withdraw, due=Span(working_days=5)),
-    _kind(Event.CONFIRM_CANCEL, ConfirmCancel),
-    _kind(Event.LAPSE, Lapse),
-    _kind(Event.FINISH, Finish),
-    _kind(Event.COMPLETE, Complete),
-    _kind(Event.END_EARLY, EndEarly),
-    _kind(Event.CLOSE, Close),
-    _kind(Event.EXPIRE, Expire),
-    _kind(Event.BLOCK, Block),
-    _kind(Event.UNBLOCK, Unblock),
-    _kind(Event.ENTERED_IN_ERROR, EnteredInError),
-    _kind(Event.REASSIGN, Reassign),
-    _kind(Event.PROPOSE_FORWARD, ProposeForward, _A12),
-    _kind(Event.APPROVE_FORWARD, ApproveForward),
-    _kind(Event.CUSTODY_MOVED, CustodyMoved, _A12),
-    _kind(Event.REOPEN, Reopen, _A12),
-    _kind(Event.APPEAL, Appeal, _A12),
+    declared(7, Request, _A123, step=(REFERRAL, Event.SEND)),
+    declared(8, Acknowledge, step=(REFERRAL, Event.ACKNOWLEDGE)),
+    declared(8, Escalate, step=(REFERRAL, Event.ESCALATE)),
+    declared(8, Ask, _A12, step=(REFERRAL, Event.ASK)),
+    declared(8, Answer, step=(REFERRAL, Event.ANSWER)),
+    declared(8, CannotAnswer, step=(REFERRAL, Event.CANNOT_ANSWER)),
+    declared(8, Accept, step=(REFERRAL, Event.ACCEPT)),
+    declared(8, AcceptPart, step=(REFERRAL, Event.ACCEPT_PART)),
+    declared(8, Decline, step=(REFERRAL, Event.DECLINE)),
+    declared(8, DeclineLate, step=(REFERRAL, Event.DECLINE_LATE)),
+    declared(8, Schedule, step=(REFERRAL, Event.SCHEDULE)),
+    declared(8, Attended, step=(REFERRAL, Event.ATTENDED)),
+    declared(8, NoShow, step=(REFERRAL, Event.NO_SHOW)),
+    declared(8, AppointmentCancelled, step=(REFERRAL, Event.APPOINTMENT_CANCELLED)),
+    declared(8, Progress, step=(REFERRAL, Event.PROGRESS)),
+    declared(8, Hold, step=(REFERRAL, Event.HOLD)),
+    declared(8, Resume, step=(REFERRAL, Event.RESUME)),
+    declared(8, Withdraw, due=Span(working_days=5), step=(REFERRAL, Event.WITHDRAW)),
+    declared(8, ConfirmCancel, step=(REFERRAL, Event.CONFIRM_CANCEL)),
+    declared(8, Lapse, step=(REFERRAL, Event.LAPSE)),
+    declared(8, Finish, step=(REFERRAL, Event.FINISH)),
+    declared(8, Complete, step=(REFERRAL, Event.COMPLETE)),
+    declared(8, EndEarly, step=(REFERRAL, Event.END_EARLY)),
+    declared(8, Close, step=(REFERRAL, Event.CLOSE)),
+    declared(8, Expire, step=(REFERRAL, Event.EXPIRE)),
+    declared(8, Block, step=(REFERRAL, Event.BLOCK)),
+    declared(8, Unblock, step=(REFERRAL, Event.UNBLOCK)),
+    declared(8, EnteredInError, step=(REFERRAL, Event.ENTERED_IN_ERROR)),
+    declared(8, Reassign, step=(REFERRAL, Event.REASSIGN)),
+    declared(8, ProposeForward, _A12, step=(REFERRAL, Event.PROPOSE_FORWARD)),
+    declared(8, ApproveForward, step=(REFERRAL, Event.APPROVE_FORWARD)),
+    declared(8, CustodyMoved, _A12, step=(REFERRAL, Event.CUSTODY_MOVED)),
+    declared(8, Reopen, _A12, step=(REFERRAL, Event.REOPEN)),
+    declared(8, Appeal, _A12, step=(REFERRAL, Event.APPEAL)),
 )
 """One kind for each event of the table, but for the automatic receipt, which is `receipt.opened`."""
