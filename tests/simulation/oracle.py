@@ -171,7 +171,8 @@ async def _judge_attachment(agency: AgencyMachine, sent: Sent, message: Received
 def _judge_order(agency: AgencyMachine, messages: list[ReceivedMessage]) -> None:
     lines: dict[tuple[bytes, str], list[ReceivedMessage]] = {}
     for message in messages:
-        if message.payload_type == PAYLOAD_TYPE:
+        if not message.klass.bare:
+            # Moves of time stand between the offers of a thread, and are counted with them (SEQ-1).
             lines.setdefault((message.thread, message.sender_desk), []).append(message)
     for line in lines.values():
         delivered = sorted(one.seq for one in line if one.state is IncomingState.DELIVERED)

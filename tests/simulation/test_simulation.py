@@ -50,6 +50,7 @@ def test_promises_1_3_4_6_9_10_hold_whatever_fails_in_a_few_seeds(founding: Foun
     check(tell(seed, founding))
 
 
+@pytest.mark.full
 def test_a_seed_tells_the_same_story_twice(founding: Founding) -> None:
     first, second = tell(1, founding), tell(1, founding)
     check(first)
