@@ -5,6 +5,7 @@ Nothing here runs by itself: `app` runs the parts in loops, a test calls them st
 """
 
 import asyncio
+import hashlib
 from dataclasses import dataclass
 
 import aiohttp
@@ -126,6 +127,8 @@ def make_parts(
         clock,
         log,
         notice_life=message_life,
+        # The other side knows the round that a timer's id is made from; it must not take that id beforehand.
+        secret=hashlib.sha256(b"tc/1 timer secret\0" + installation.storage_key).digest(),
     )
     resealing = Resealing(store, directory, audit, threads, clock, log)
     composers: dict[str, Composer] = {

@@ -55,6 +55,7 @@ class Threads:
         log: Log,
         *,
         notice_life: int,
+        secret: bytes,
     ) -> None:
         """`service` signs conflicts; `calendar` gives an agency's working days; `notice_life` in ms."""
         self._agency = agency
@@ -63,6 +64,7 @@ class Threads:
         self._clock = clock
         self._log = log
         self._notice_life = notice_life
+        self._secret = secret
 
     async def received(self, tx: Transaction, message: ReceivedMessage) -> None:
         """Take note of a verified message that has its effect now; what moves no thread is passed by."""
@@ -193,9 +195,9 @@ class Threads:
         if row.side != ROLES[row.machine].begins:
             return ()
         if row.machine == REFERRAL.name:
-            return referral_timers(history, Priority(row.priority), calendar, now=self._clock())
+            return referral_timers(history, Priority(row.priority), calendar, now=self._clock(), secret=self._secret)
         dates = dates_of(history, stored)
-        return () if dates is None else handover_timers(history, dates, calendar)
+        return () if dates is None else handover_timers(history, dates, calendar, secret=self._secret)
 
     async def _judge(self, tx: Transaction, row: ThreadRow, stored: MoveRow, step: Step) -> None:
         told = stored.told

@@ -6,7 +6,7 @@ the release itself is the trigger the sender makes that move when it happens; wh
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from protocol.clocks import Ack, Calendar
@@ -28,7 +28,7 @@ class Dates:
     trigger: Trigger
 
 
-def timers(history: History, dates: Dates, calendar: Calendar) -> tuple[Timer, ...]:
+def timers(history: History, dates: Dates, calendar: Calendar, *, secret: bytes = b"") -> tuple[Timer, ...]:
     """Return what time will still do to the handover, soonest first; `calendar` is the receiver's.
 
     An acknowledgement or an answer that is late is told to the receiver's supervisor when its day ends and to its
@@ -39,7 +39,8 @@ def timers(history: History, dates: Dates, calendar: Calendar) -> tuple[Timer, .
     if not begun:
         return ()
     made = {step.move.message_id for step in history.steps}
-    found = _all(history, begun[-1].move.message_id.hex(), dates, calendar)
+    round_ = begun[-1].move.message_id.hex()
+    found = [replace(timer, secret=secret) for timer in _all(history, round_, dates, calendar)]
     return tuple(sorted(timer for timer in found if timer.move_id not in made))
 
 

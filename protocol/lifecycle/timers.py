@@ -7,7 +7,7 @@ a name that is the same however often it is computed.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import sha256
 
@@ -53,11 +53,13 @@ class Timer:
     name: str
     ack: Ack | None = None
     level: Level | None = None
+    secret: bytes = field(default=b"", repr=False)
+    """What only the agency that makes the move knows: nobody else can take its id beforehand."""
 
     @property
     def move_id(self) -> MessageId:
         """The message_id of the move that this timer makes: always the same 16 bytes, so it is made once (CLK-4)."""
-        return MessageId(sha256(b"tc/1 timer\0" + self.name.encode()).digest()[:16])
+        return MessageId(sha256(b"tc/1 timer\0" + self.secret + self.name.encode()).digest()[:16])
 
 
 def rounds(history: History) -> Iterator[int]:
@@ -85,7 +87,9 @@ def due(history: History, priority: Priority, calendar: Calendar, ack: Ack, *, n
     return _deadline(history, begun[-1], SPANS[priority][ack], calendar, ack, now)
 
 
-def timers(history: History, priority: Priority, calendar: Calendar, *, now: int) -> tuple[Timer, ...]:
+def timers(
+    history: History, priority: Priority, calendar: Calendar, *, now: int, secret: bytes = b""
+) -> tuple[Timer, ...]:
     """Return what time will still do to the referral, soonest first; what it has done already is left out.
 
     `calendar` is the recipient's, `now` in ms UTC. A clock that stands still has no timers.
@@ -115,6 +119,7 @@ def timers(history: History, priority: Priority, calendar: Calendar, *, now: int
         asked = next(step for step in reversed(history.steps) if step.move.event == Event.WITHDRAW and not step.refused)
         at = deadline(asked.move.at, LAPSE, calendar, now=now)
         found.append(Timer(at, Event.LAPSE, f"{asked.move.message_id.hex()} lapse"))
+    found = [replace(timer, secret=secret) for timer in found]
     return tuple(sorted(timer for timer in found if timer.move_id not in made))
 
 

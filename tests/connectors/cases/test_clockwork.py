@@ -7,13 +7,19 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
+from connectors.calendars import Calendars
 from connectors.cases.clockwork import Clockwork
+from connectors.cases.moving import Step
 from connectors.store.tables import move, outgoing
-from protocol.lifecycle.timers import Level
+from protocol.address import AgencyAddress
+from protocol.handover import Priority
+from protocol.lifecycle.timers import Level, timers
 from protocol.limits import DAY, HOUR, MINUTE
-from tests.connectors.cases.test_referral import agreed, do, history, refer, row, settle
+from tests.connectors.cases.test_referral import OFFICER, agreed, do, history, refer, row, settle
 from tests.connectors.conftest import World
 from tests.connectors.stations import Station, open_station
+
+AGENCY = AgencyAddress("polje-csw@hub.example")
 
 
 async def fire(station: Station) -> int:
@@ -129,3 +135,19 @@ async def test_clk_4_an_hour_of_downtime_misses_and_doubles_none_of_many_timers(
             )
     assert told_of == dict.fromkeys(begun, 2)
     assert queued == 2 * live
+
+
+async def test_clk_4_a_recipient_that_takes_the_ids_of_timers_beforehand_stops_none(world: World) -> None:
+    """A hostile recipient knows the round, and sends its own moves under the ids that follow from it."""
+    prison, csw = world.prison, world.social_work
+    thread = (await refer(prison, csw, priority="emergency")).thread
+    await settle(prison, csw)
+    foreseen = timers(await history(csw, thread), Priority.EMERGENCY, Calendars().of(AGENCY), now=world.hub.clock())
+    assert [timer.event for timer in foreseen].count("escalate") == 4
+    for timer in foreseen:
+        step = Step(event="reassign", fields={"officer": OFFICER}, message_id=timer.move_id)
+        await csw.parts.moving.move(thread, step, key=timer.move_id.hex(), body=b"")
+    await settle(prison, csw)
+    world.hub.clock.advance(4 * HOUR)
+    assert await fire(prison) == 2
+    assert (await told(prison, thread)).count("escalate") == 2
