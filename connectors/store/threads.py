@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, and_, func, select, tuple_
+from sqlalchemy import ColumnElement, Row, and_, select, tuple_
 from sqlalchemy.dialects.sqlite import insert
 
 from connectors.store.engine import Transaction
@@ -117,14 +117,6 @@ async def page(tx: Transaction, what: Filter, *, before: tuple[int, ThreadId] | 
         select(thread).where(*conditions).order_by(thread.c.changed_at.desc(), thread.c.thread.desc()).limit(limit)
     )
     return [_row(tx, row) for row in rows]
-
-
-async def counts(tx: Transaction, machine: str) -> dict[str, int]:
-    """Return how many threads stand in each state."""
-    rows = await tx.connection.execute(
-        select(thread.c.state, func.count()).where(thread.c.machine == machine).group_by(thread.c.state)
-    )
-    return {row.state: row[1] for row in rows}
 
 
 def _row(tx: Transaction, row: Row[Any]) -> ThreadRow:

@@ -134,11 +134,6 @@ def declared(
     )
 
 
-def carried(payload: Content) -> frozenset[str]:
-    """Return what a payload carries, in the words of a life cycle's table: the names of its fields that are set."""
-    return frozenset(name for name, value in payload if value is not None)
-
-
 def registry(*families: tuple[MessageKind, ...]) -> Mapping[str, MessageKind]:
     """Return all kinds by payload type; raises ValueError for one that stands twice (KIND-1)."""
     found: dict[str, MessageKind] = {}
