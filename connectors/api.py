@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The local interface: the agency's own systems and the command `throughcare` talk to the connector here (CON-6).
 
-It shows plaintext, so it listens on the loopback interface only, wants the token from a file that only its owner
-can read, answers to no other host name, and lets no web page of another site change anything.
+It shows plaintext, so it listens on the loopback interface only, wants a token that is good for what is asked
+(CON-14), answers to no other host name, and lets no web page of another site change anything.
 """
 
-import hmac
 from collections.abc import Mapping
 from typing import Final
 
@@ -18,6 +17,7 @@ from connectors.logs import Log
 from connectors.metrics import Metrics
 from connectors.overview import Overview
 from connectors.timing import Clock
+from connectors.tokens import Tokens, check_scope
 from protocol.errors import NotAuthenticated
 from protocol.http.call import Answer, Call, Handler
 from protocol.http.connector import CONNECTOR_OPERATIONS
@@ -36,7 +36,7 @@ from protocol.http.operation import Operation
 from protocol.http.schema_operations import get_schema, list_schemas
 from protocol.http.serving import LOCAL_HOSTS, Exchange, ReadBody, Serving, bind_all
 
-_HOLDER: Final = "the holder of the token"
+_BEARER: Final = "Bearer "
 
 
 class Api:
@@ -49,9 +49,11 @@ class Api:
         threads: ThreadApi,
         overview: Overview,
         metrics: Metrics,
+        tokens: Tokens,
     ) -> None:
-        """Take the services to call; `metrics` is also told of every finished exchange."""
+        """Take the services to call; `metrics` is also told of every finished exchange, `tokens` asked who calls."""
         self.metrics = metrics
+        self.tokens = tokens
         self._attachments = attachments
         self._handovers = handovers
         self._threads = threads
@@ -70,6 +72,7 @@ class Api:
             "getStatus": self.get_status,
             "getMetrics": self.get_metrics,
             **self._threads.by_operation(),
+            **self.tokens.by_operation(),
             "listSchemas": list_schemas,
             "getSchema": get_schema,
             **document_handlers(CONNECTOR_OPERATIONS, title=CONNECTOR_TITLE),
@@ -123,15 +126,15 @@ class Api:
 
 
 def application(api: Api, token: str, clock: Clock, log: Log) -> web.Application:
-    """Return the local interface as an application; whoever shows `token` may call it."""
-    expected = f"Bearer {token}".encode()
+    """Return the local interface as an application; `token` is good for all of it."""
 
-    async def authenticate(request: web.Request, _: Operation, __: ReadBody) -> str:
+    async def authenticate(request: web.Request, operation: Operation, _: ReadBody) -> str:
         values = request.headers.getall("Authorization", [])
-        given = values[0].encode("utf-8", "replace") if len(values) == 1 else b""
-        if not hmac.compare_digest(given, expected):
+        if len(values) != 1 or not values[0].startswith(_BEARER):
             raise NotAuthenticated
-        return _HOLDER
+        holder = await api.tokens.holder(values[0].removeprefix(_BEARER), token)
+        check_scope(holder, operation)
+        return holder.name
 
     def observe(exchange: Exchange) -> None:
         api.metrics.observe(exchange)

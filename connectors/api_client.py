@@ -52,8 +52,17 @@ from protocol.http.standing import (
 )
 from protocol.http.thread_operations import GET_THREAD, LIST_THREADS, MAKE_STEP, SEND_REFERRAL
 from protocol.http.threads import ReferralRequest, StepQueued, StepRequest, ThreadFilter, ThreadPage, ThreadView
+from protocol.http.tokens import (
+    LIST_TOKENS,
+    MAKE_TOKEN,
+    REVOKE_TOKEN,
+    TokenItem,
+    TokenList,
+    TokenMade,
+    TokenRequest,
+)
 from protocol.http.webhooks import LIST_DELIVERIES, REPLAY_EVENT, DeliveryFilter, DeliveryPage, Replayed
-from protocol.ids import EventId, Kind, MessageId, ThreadId
+from protocol.ids import EventId, Kind, MessageId, ThreadId, TokenId
 
 
 class ConnectorUnreachable(HubUnreachable):
@@ -198,6 +207,18 @@ class ApiClient:
     async def replay(self, event: EventId) -> Replayed:
         """Have an event told to every webhook once more, also to one that is disabled; it is enabled by that."""
         return await self._client.call(REPLAY_EVENT, Replayed, path={"event": ids.text(Kind.EVENT, event)})
+
+    async def make_token(self, request: TokenRequest, *, idempotency_key: str) -> TokenMade:
+        """Make a token that is good for the named scopes only; its secret is in this answer and nowhere else."""
+        return await self._client.call(MAKE_TOKEN, TokenMade, body=request, idempotency_key=idempotency_key)
+
+    async def tokens(self) -> TokenList:
+        """Return the tokens that were made, without their secrets."""
+        return await self._client.call(LIST_TOKENS, TokenList)
+
+    async def revoke_token(self, token: TokenId) -> TokenItem:
+        """Revoke a token at once; asking twice has no further effect."""
+        return await self._client.call(REVOKE_TOKEN, TokenItem, path={"token": ids.text(Kind.TOKEN, token)})
 
     async def desks(self) -> DeskPage:
         """Return the desks of the directory, as this connector verified it."""

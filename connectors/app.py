@@ -22,7 +22,7 @@ from connectors.installation import open_installation
 from connectors.logs import Event, Log
 from connectors.parts import Parts, make_parts
 from connectors.prekeys import check_seeds
-from connectors.store import pruning, requests
+from connectors.store import pruning, requests, tokens
 from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store
 from connectors.store.lock import InstallationLock
 from connectors.timing import Clock, system_chance, system_clock
@@ -89,7 +89,17 @@ async def run(
         await loops.look_once()
         token = ensure_token(section.data_dir)
         api = application(
-            Api(parts.handovers, parts.attachments, parts.thread_api, parts.overview, parts.metrics), token, clock, log
+            Api(
+                parts.handovers,
+                parts.attachments,
+                parts.thread_api,
+                parts.overview,
+                parts.metrics,
+                parts.tokens,
+            ),
+            token,
+            clock,
+            log,
         )
         runner = Runner(api, clock=clock, shutdown_s=STOP_S)
         stack.push_async_callback(runner.cleanup)
@@ -299,6 +309,7 @@ class Loops:
         """Look at old answers, at the directory and at prekeys, then wait for the next time or for a wish."""
         async with self._parts.store.write() as tx:
             await requests.forget_old(tx, self._clock())
+            await tokens.forget_old(tx, self._clock())
             await pruning.forget_attempts(tx, self._clock())
             await pruning.forget_replays(tx, self._clock())
             await pruning.forget_resealed(tx, self._clock())

@@ -45,6 +45,7 @@ from connectors.resealing import Resealing
 from connectors.sealer import Sealer
 from connectors.store.engine import Store
 from connectors.timing import Chance, Clock, system_chance
+from connectors.tokens import Tokens
 from connectors.transfers import Answering, Downloads, Uploads
 from connectors.webhooks.courier import Courier
 from connectors.webhooks.service import Webhooks
@@ -81,6 +82,7 @@ class Parts:
     uploads: Uploads
     downloads: Downloads
     courier: Courier
+    tokens: Tokens
     work: asyncio.Event
 
 
@@ -195,6 +197,7 @@ def make_parts(
         attachments=Attachments(store, files, clock),
         uploads=Uploads(store, files, blobs, outbox, clock, log, chance=chance),
         downloads=Downloads(store, files, blobs, Answering(own.service, message_life), clock, log, chance=chance),
+        tokens=Tokens(store, clock),
         courier=Courier(store, enrolment.agency, told, clock, log),
         work=work,
     )

@@ -17,6 +17,7 @@ SubjectId = NewType("SubjectId", bytes)
 CodeId = NewType("CodeId", bytes)
 BlobId = NewType("BlobId", bytes)
 EventId = NewType("EventId", bytes)
+TokenId = NewType("TokenId", bytes)
 KeyId = NewType("KeyId", bytes)
 """SHA-256 of the typed public parts (ID-3)."""
 
@@ -37,6 +38,7 @@ class Kind(StrEnum):
     CODE = "cod"
     BLOB = "blb"
     EVENT = "evt"
+    TOKEN = "tok"  # noqa: S105 # a prefix of ids
 
 
 def new_id() -> bytes:

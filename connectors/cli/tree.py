@@ -174,6 +174,11 @@ LIFECYCLE = {
     "walk": Entry("lifecycle:walk_", "Find dead ends in anybody's table of transitions (CSV)."),
 }
 EVENT = {"list": Entry("events:list_", "List what happened, oldest first.")}
+TOKEN = {
+    "make": Entry("tokens:make", "Make a token for one program, good for the named scopes only."),
+    "list": Entry("tokens:list_", "List the tokens that were made: for whom, good for what, until when."),
+    "revoke": Entry("tokens:revoke", "Revoke a token at once and for good."),
+}
 WEBHOOK = {
     "list": Entry("webhooks:list_", "List events that webhooks have not confirmed, and which webhooks are disabled."),
     "replay": Entry("webhooks:replay", "Tell every webhook of one event again."),
@@ -203,6 +208,7 @@ COMMANDS: dict[str, Entry] = {
     "referral": Noun("referral", "Refer a person to a service, and answer referrals.", REFERRAL),
     "event": Noun("event", "See what happened here, as other programs do.", EVENT),
     "webhook": Noun("webhook", "See what other programs were not told, and tell them again.", WEBHOOK),
+    "token": Noun("token", "Let other programs of the agency in, each for what it does.", TOKEN),
     "directory": Noun("directory", "See who can be written to.", DIRECTORY),
     "quarantine": Noun("quarantine", "See what was refused.", QUARANTINE),
     "connector": Noun("connector", "Run an agency's connector.", CONNECTOR),

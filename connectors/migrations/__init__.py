@@ -3,5 +3,5 @@
 
 from typing import Final
 
-NEWEST: Final = "0007"
+NEWEST: Final = "0008"
 """The revision that this program works with."""

@@ -202,6 +202,19 @@ request: Final = Table(
 )
 """Answers given under an Idempotency-Key, for seven days."""
 
+token: Final = Table(
+    "token",
+    metadata,
+    Column("token_id", LargeBinary, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("ends_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+    Column("sealed", LargeBinary, nullable=False),
+    UniqueConstraint("digest"),
+)
+"""Tokens of the local interface by the hash of their secret; `sealed` says for what each is good (CON-14)."""
+
 attachment_out: Final = Table(
     "attachment_out",
     metadata,

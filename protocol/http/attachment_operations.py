@@ -4,7 +4,7 @@
 from protocol.errors import CannotOpen, Conflict, NotFound, StoreFull
 from protocol.http.examples import MESSAGE
 from protocol.http.handovers import AttachmentChoice, AttachmentPath, AttachmentStored, AttachmentToStore
-from protocol.http.operation import Auth, Example, Media, Method, Operation
+from protocol.http.operation import Auth, Example, Media, Method, Operation, Scope
 from protocol.limits import MAX_BLOB
 
 STORE_ATTACHMENT = Operation(
@@ -13,6 +13,7 @@ STORE_ATTACHMENT = Operation(
     path="/v1/attachments",
     summary="Store an attachment of at most 1 GiB for a handover to name within seven days; sealed as it comes.",
     auth=Auth.TOKEN,
+    scope=Scope.SEND,
     query=AttachmentToStore,
     request=Media.BYTES,
     response=AttachmentStored,
@@ -33,6 +34,7 @@ READ_ATTACHMENT = Operation(
     path="/v1/handovers/{id}/sections/{section}/attachments/{place}",
     summary="Read an attachment that came with a handover; bytes short of Content-Length must not be used.",
     auth=Auth.TOKEN,
+    scope=Scope.READ,
     parameters=AttachmentPath,
     query=AttachmentChoice,
     response=Media.BYTES,

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operations of a connector's local interface.
 
-This is what an agency's own system, or the command `throughcare`, talks to. It listens on the loopback
-interface, takes a bearer token and shows the agency's plaintext: none of it is served elsewhere (CON-6).
+This is what an agency's own system, or the command `throughcare`, talks to. It listens on the loopback interface, takes
+a bearer token that is good for what the operation does (CON-14), and shows the agency's plaintext: none of it is served
+elsewhere (CON-6).
 """
 
 from protocol.http.attachment_operations import READ_ATTACHMENT, STORE_ATTACHMENT
@@ -14,6 +15,7 @@ from protocol.http.operation import registry
 from protocol.http.schema_operations import GET_SCHEMA, LIST_SCHEMAS
 from protocol.http.standing import GET_METRICS, GET_STATUS, LIST_DESKS, LIST_QUARANTINE
 from protocol.http.thread_operations import GET_THREAD, LIST_THREADS, MAKE_STEP, SEND_REFERRAL
+from protocol.http.tokens import LIST_TOKENS, MAKE_TOKEN, REVOKE_TOKEN
 from protocol.http.webhooks import LIST_DELIVERIES, REPLAY_EVENT
 
 CONNECTOR_OPERATIONS = registry(
@@ -33,6 +35,9 @@ CONNECTOR_OPERATIONS = registry(
         LIST_EVENTS,
         LIST_DELIVERIES,
         REPLAY_EVENT,
+        MAKE_TOKEN,
+        LIST_TOKENS,
+        REVOKE_TOKEN,
         LIST_DESKS,
         LIST_QUARANTINE,
         GET_STATUS,

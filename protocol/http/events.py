@@ -9,7 +9,7 @@ from protocol.errors import InvalidInput
 from protocol.http.examples import MESSAGE, NOW, THREAD
 from protocol.http.fields import EventIdText, MessageIdText, QueryModel, ResponseModel, ThreadIdText, Time
 from protocol.http.handovers import Code
-from protocol.http.operation import Auth, Example, Method, Operation
+from protocol.http.operation import Auth, Example, Method, Operation, Scope
 from protocol.limits import MAX_CODE
 
 MAX_EVENTS: Final = 1_000
@@ -73,6 +73,7 @@ LIST_EVENTS = Operation(
         "have dealt with, and ask with it again."
     ),
     auth=Auth.TOKEN,
+    scope=Scope.READ,
     query=EventFilter,
     response=EventPage,
     following=("next_after", "after"),

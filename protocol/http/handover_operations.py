@@ -20,7 +20,7 @@ from protocol.http.handovers import (
     HandoverRequest,
     HandoverView,
 )
-from protocol.http.operation import Auth, Example, Method, Operation
+from protocol.http.operation import Auth, Example, Method, Operation, Scope
 
 _PACKAGE = {
     "terms": {
@@ -59,6 +59,7 @@ SEND_HANDOVER = Operation(
     summary="Send a handover package to one or more desks.",
     description="A 202 answer means stored durably; sealing and sending follow. What is withheld is listed.",
     auth=Auth.TOKEN,
+    scope=Scope.SEND,
     request=HandoverRequest,
     response=HandoverQueued,
     status=202,
@@ -105,6 +106,7 @@ LIST_HANDOVERS = Operation(
     path="/v1/handovers",
     summary="List handovers sent and received, newest first.",
     auth=Auth.TOKEN,
+    scope=Scope.READ,
     query=HandoverFilter,
     response=HandoverPage,
     example=Example(
@@ -136,6 +138,7 @@ GET_HANDOVER = Operation(
         "`GET /v1/handovers?id=` lists them."
     ),
     auth=Auth.TOKEN,
+    scope=Scope.READ,
     parameters=HandoverPath,
     query=HandoverChoice,
     response=HandoverView,

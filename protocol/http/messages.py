@@ -28,7 +28,7 @@ from protocol.http.fields import (
     Time,
 )
 from protocol.http.handovers import Code, Direction, MessageState, Name, Page, SectionView
-from protocol.http.operation import Auth, Example, Method, Operation
+from protocol.http.operation import Auth, Example, Method, Operation, Scope
 from protocol.http.threads import MAX_EVENT, MAX_FIELDS
 from protocol.limits import MAX_SECTIONS
 
@@ -116,6 +116,7 @@ SEND_MESSAGE = Operation(
     summary="Send a message of any kind that is no step of a life cycle.",
     description="Which kinds there are, and what each carries: `GET /v1/schemas`. A 202 answer means stored durably.",
     auth=Auth.TOKEN,
+    scope=Scope.SEND,
     request=MessageRequest,
     response=MessageQueued,
     status=202,
@@ -138,6 +139,7 @@ LIST_MESSAGES = Operation(
     path="/v1/messages",
     summary="List messages of any kind, sent and received, newest first.",
     auth=Auth.TOKEN,
+    scope=Scope.READ,
     query=MessageFilter,
     response=MessagePage,
     following=("next_cursor", "cursor"),
@@ -150,6 +152,7 @@ GET_MESSAGE = Operation(
     path="/v1/messages/{id}",
     summary="Get one message with the sections that this agency holds.",
     auth=Auth.TOKEN,
+    scope=Scope.READ,
     parameters=MessagePath,
     response=MessageView,
     errors=(NotFound, Conflict),

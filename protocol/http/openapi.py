@@ -28,7 +28,8 @@ SECURITY: dict[Auth, Schema] = {
     Auth.TOKEN: {
         "type": "http",
         "scheme": "bearer",
-        "description": "The token in the connector's token file (CON-6).",
+        "description": "The token in the connector's token file, or one that was made with the scope that the "
+        "operation names (CON-6, CON-14).",
     },
 }
 
@@ -63,7 +64,7 @@ def _operation(operation: Operation, refs: Refs) -> Schema:
     entry: Schema = {
         "operationId": operation.id,
         "summary": operation.summary,
-        "security": [] if operation.auth is Auth.NONE else [{operation.auth.value: []}],
+        "security": _security(operation),
         "responses": {str(operation.status): _success(operation, refs), **_failures(operation.all_errors)},
     }
     if operation.description:
@@ -75,6 +76,13 @@ def _operation(operation: Operation, refs: Refs) -> Schema:
         content = _content(operation.request, operation.example.request, refs)
         entry["requestBody"] = {"required": True, "content": content}
     return entry
+
+
+def _security(operation: Operation) -> list[Schema]:
+    """Return what a caller must show; for a bearer token also the scope that it needs (CON-14)."""
+    if operation.auth is Auth.NONE:
+        return []
+    return [{operation.auth.value: [operation.scope.value] if operation.scope else []}]
 
 
 def _content(body: type[BaseModel] | Media, example: Any, refs: Refs) -> Schema:

@@ -42,6 +42,21 @@ class Auth(StrEnum):
     """The bearer token of a connector's local interface (CON-6)."""
 
 
+class Scope(StrEnum):
+    """What the bearer token of a caller has to be good for (CON-14)."""
+
+    WATCH = "watch"
+    """See how the connector is, its numbers, and the directory's desks: nothing about any person."""
+    READ = "read"
+    """See cases, threads, messages, and what happened."""
+    SEND = "send"
+    """Begin something: a handover, a referral, a message."""
+    MOVE = "move"
+    """Make steps of what has begun."""
+    ADMIN = "admin"
+    """Look after the connector: tokens, webhooks, what was refused."""
+
+
 class Media(StrEnum):
     """A body that is not JSON of a model."""
 
@@ -80,6 +95,7 @@ class Operation:
 
     `id` is camelCase and unique. `path` starts with `/v1`; the names in braces are described by `parameters`.
     `request` and `response` say what the bodies are. `errors` are those beyond what any operation may answer.
+    `scope` is what a bearer token needs to be good for; every operation with `Auth.TOKEN` has one, and no other does.
     At most `limit` bytes of a request body are read, and at most `answer_limit` of an answer, which a caller
     awaits for `timeout_s` seconds. `created` is where to find what the operation made, with fields of the answer in
     braces (`Location`); `following` names the answer's field that holds the place of the next page, and the query
@@ -93,6 +109,7 @@ class Operation:
     summary: str
     description: str = ""
     auth: Auth
+    scope: Scope | None = None
     request: Body = None
     response: Body = None
     query: type[BaseModel] | None = None
@@ -156,6 +173,8 @@ def registry(operations: Iterable[Operation]) -> tuple[Operation, ...]:
         expected = operation.parameters.model_fields.keys() if operation.parameters else set[str]()
         if operation.names != set(expected):
             raise TypeError(f"operation {operation.id} does not describe its path parameters")
+        if (operation.auth is Auth.TOKEN) is (operation.scope is None):
+            raise TypeError(f"operation {operation.id} takes a token and names no scope, or the other way round")
         ids.add(operation.id)
         routes.add(route)
     return listed

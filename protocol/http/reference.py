@@ -35,7 +35,7 @@ POLICY = (
 _AUTH = {
     Auth.NONE: "Needs no caller.",
     Auth.DEVICE: "Needs the request signature of a device.",
-    Auth.TOKEN: "Needs the bearer token of this connector.",
+    Auth.TOKEN: "Needs a bearer token of this connector.",
 }
 
 
@@ -62,7 +62,7 @@ def _operation(operation: Operation) -> str:
     parts = [
         f'<section id="{escape(operation.id)}"><h2>{escape(operation.id)}</h2>',
         f"<p><code>{operation.method.value} {escape(operation.path)}</code></p>",
-        f"<p>{escape(operation.summary)} {escape(operation.description)} {_AUTH[operation.auth]}</p>",
+        f"<p>{escape(operation.summary)} {escape(operation.description)} {_caller(operation)}</p>",
     ]
     for heading, model in (("Path", operation.parameters), ("Query", operation.query)):
         if model is not None:
@@ -78,6 +78,11 @@ def _operation(operation: Operation) -> str:
     )
     parts.append(f"<h3>Errors</h3><p>{links}</p></section>")
     return "".join(parts)
+
+
+def _caller(operation: Operation) -> str:
+    scope = f" Scope: <code>{operation.scope.value}</code>." if operation.scope else ""
+    return _AUTH[operation.auth] + scope
 
 
 def _body(heading: str, body: type[BaseModel] | Media | None, example: Any) -> str:

@@ -17,7 +17,7 @@ from protocol.http.fields import (
     Time,
 )
 from protocol.http.handovers import Code, Name, Page
-from protocol.http.operation import Auth, Example, Media, Method, Operation
+from protocol.http.operation import Auth, Example, Media, Method, Operation, Scope
 
 
 class DeskItem(ResponseModel):
@@ -120,6 +120,7 @@ LIST_DESKS = Operation(
     path="/v1/desks",
     summary="List the desks of the directory, as verified by this connector.",
     auth=Auth.TOKEN,
+    scope=Scope.WATCH,
     response=DeskPage,
     example=Example(
         response={
@@ -143,6 +144,7 @@ LIST_QUARANTINE = Operation(
     path="/v1/quarantine",
     summary="List what came and could not be taken in, with the reason.",
     auth=Auth.TOKEN,
+    scope=Scope.ADMIN,
     query=Page,
     response=QuarantinePage,
     errors=(InvalidInput,),
@@ -154,6 +156,7 @@ GET_STATUS = Operation(
     path="/v1/status",
     summary="Say how the connector is: its hub, its directory, its queues.",
     auth=Auth.TOKEN,
+    scope=Scope.WATCH,
     response=Status,
     example=Example(
         response={
@@ -188,5 +191,6 @@ GET_METRICS = Operation(
     path="/v1/metrics",
     summary="Get numbers for Prometheus: queues, ages, certificates. They name nobody.",
     auth=Auth.TOKEN,
+    scope=Scope.WATCH,
     response=Media.METRICS,
 )

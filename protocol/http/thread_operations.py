@@ -13,7 +13,7 @@ from protocol.errors import (
     TooLarge,
 )
 from protocol.http.examples import GORA, MESSAGE, NOW, REKA, THREAD
-from protocol.http.operation import Auth, Example, Method, Operation
+from protocol.http.operation import Auth, Example, Method, Operation, Scope
 from protocol.http.threads import (
     ReferralRequest,
     StepQueued,
@@ -52,6 +52,7 @@ SEND_REFERRAL = Operation(
         "kind `referral.request`."
     ),
     auth=Auth.TOKEN,
+    scope=Scope.SEND,
     request=ReferralRequest,
     response=StepQueued,
     status=202,
@@ -82,6 +83,7 @@ LIST_THREADS = Operation(
     path="/v1/threads",
     summary="List referrals or handovers as they stand: new, mine, unassigned, sent, answer due, closed.",
     auth=Auth.TOKEN,
+    scope=Scope.READ,
     query=ThreadFilter,
     response=ThreadPage,
     following=("next_cursor", "cursor"),
@@ -94,6 +96,7 @@ GET_THREAD = Operation(
     path="/v1/threads/{thread}",
     summary="Get one thread: its steps, what was acknowledged, what could be done next. The ETag goes with a step.",
     auth=Auth.TOKEN,
+    scope=Scope.READ,
     parameters=ThreadPath,
     response=ThreadView,
     errors=(NotFound,),
@@ -133,6 +136,7 @@ MAKE_STEP = Operation(
         "the present state; 412 where the thread has changed since; nothing has happened then."
     ),
     auth=Auth.TOKEN,
+    scope=Scope.MOVE,
     parameters=ThreadPath,
     request=StepRequest,
     response=StepQueued,

@@ -10,7 +10,7 @@ from protocol.errors import InvalidInput, NotFound
 from protocol.http.examples import NOW
 from protocol.http.fields import EventIdText, QueryModel, ResponseModel, Time
 from protocol.http.handovers import Code, Page
-from protocol.http.operation import Auth, Example, Method, Operation
+from protocol.http.operation import Auth, Example, Method, Operation, Scope
 
 _Url = Annotated[str, Field(max_length=2_000)]
 
@@ -77,6 +77,7 @@ LIST_DELIVERIES = Operation(
     path="/v1/webhooks",
     summary="List events that webhooks have not confirmed, and which webhooks are disabled.",
     auth=Auth.TOKEN,
+    scope=Scope.ADMIN,
     query=DeliveryFilter,
     response=DeliveryPage,
     following=("next_cursor", "cursor"),
@@ -107,6 +108,7 @@ REPLAY_EVENT = Operation(
     summary="Tell every webhook of one event again; one that is disabled is enabled by it.",
     description="Asking twice has no further effect: the event has the same `webhook-id` each time (EVT-6).",
     auth=Auth.TOKEN,
+    scope=Scope.ADMIN,
     parameters=EventPath,
     response=Replayed,
     status=202,

@@ -18,7 +18,7 @@ from protocol.errors import CODES, Conflict, NotAuthenticated, NotFound, Unavail
 from protocol.http.call import Answer, Call
 from protocol.http.documents import GET_DOCS, GET_OPENAPI, document_handlers
 from protocol.http.fields import CodeIdText, QueryModel, RequestModel, ResponseModel
-from protocol.http.operation import Auth, Example, Media, Method, Operation, registry
+from protocol.http.operation import Auth, Example, Media, Method, Operation, Scope, registry
 from protocol.http.running import Runner, listen
 from protocol.http.serving import Exchange, ReadBody, Serving, bind_all
 
@@ -65,6 +65,7 @@ MAKE_THING = Operation(
     path="/v1/things",
     summary="Make.",
     auth=Auth.TOKEN,
+    scope=Scope.SEND,
     request=Thing,
     response=Things,
     status=201,
@@ -92,7 +93,13 @@ SEND_BYTES = Operation(
     limit=64 * 1024,
 )
 DELETE_ALL = Operation(
-    id="deleteAll", method=Method.POST, path="/v1/deletions", summary="Delete.", auth=Auth.TOKEN, status=204
+    id="deleteAll",
+    method=Method.POST,
+    path="/v1/deletions",
+    summary="Delete.",
+    auth=Auth.TOKEN,
+    scope=Scope.ADMIN,
+    status=204,
 )
 FAIL = Operation(
     id="fail", method=Method.GET, path="/v1/failure/{code_id}", summary="Fail.", auth=Auth.NONE, parameters=CodePath

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tokens of the local interface: the hash of each secret, and for what it is good (CON-14)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Row, delete, func, insert, or_, select, update
+
+from connectors.store.engine import Transaction
+from connectors.store.tables import token
+from protocol import cbor
+from protocol.errors import KeystoreError
+from protocol.ids import TokenId
+from protocol.limits import DAY, HASH
+from protocol.shapes import as_bytes, as_int, as_list, as_text, as_tuple
+
+KEPT: Final = 90 * DAY
+"""Milliseconds for which a token that ended or was revoked is still shown."""
+
+_PLACE: Final = "token"
+_MOST: Final = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """One token; times in ms UTC."""
+
+    token_id: TokenId
+    digest: bytes
+    name: str
+    scopes: tuple[str, ...]
+    made_at: int
+    ends_at: int
+    revoked_at: int | None = None
+
+    def counts(self, now: int) -> bool:
+        """Say whether it is good for anything at `now`."""
+        return self.revoked_at is None and now < self.ends_at
+
+
+async def add(tx: Transaction, row: TokenRow) -> None:
+    """Store a new token."""
+    # Also what stands in clear: whoever can write to the file must not make one good for more, or for longer.
+    held = cbor.encode([row.name, list(row.scopes), row.digest, row.ends_at])
+    await tx.connection.execute(
+        insert(token).values(
+            token_id=row.token_id,
+            digest=row.digest,
+            made_at=row.made_at,
+            ends_at=row.ends_at,
+            revoked_at=row.revoked_at,
+            sealed=tx.vault.seal(_PLACE, row.token_id, held),
+        )
+    )
+
+
+async def by_digest(tx: Transaction, digest: bytes) -> TokenRow | None:
+    """Return the token whose secret has that hash, or None."""
+    row = (await tx.connection.execute(select(token).where(token.c.digest == digest))).one_or_none()
+    return None if row is None else _row(tx, row)
+
+
+async def by_id(tx: Transaction, token_id: TokenId) -> TokenRow | None:
+    """Return the token of that id, or None."""
+    row = (await tx.connection.execute(select(token).where(token.c.token_id == token_id))).one_or_none()
+    return None if row is None else _row(tx, row)
+
+
+async def every(tx: Transaction) -> Sequence[TokenRow]:
+    """Return all tokens, the newest first."""
+    rows = await tx.connection.execute(select(token).order_by(token.c.made_at.desc(), token.c.token_id))
+    return [_row(tx, row) for row in rows]
+
+
+async def in_force(tx: Transaction, now: int) -> int:
+    """Return how many tokens count at `now`."""
+    return (
+        await tx.connection.execute(
+            select(func.count()).select_from(token).where(token.c.revoked_at.is_(None), token.c.ends_at > now)
+        )
+    ).scalar_one()
+
+
+async def revoke(tx: Transaction, token_id: TokenId, at: int) -> None:
+    """End a token; one that is revoked already stays as it is."""
+    await tx.connection.execute(
+        update(token).where(token.c.token_id == token_id, token.c.revoked_at.is_(None)).values(revoked_at=at)
+    )
+
+
+async def forget_old(tx: Transaction, now: int) -> None:
+    """Drop tokens that were good for nothing for long."""
+    before = now - KEPT
+    await tx.connection.execute(delete(token).where(or_(token.c.ends_at < before, token.c.revoked_at < before)))
+
+
+def _row(tx: Transaction, row: Row[Any]) -> TokenRow:
+    opened = tx.vault.open(_PLACE, row.token_id, row.sealed)
+    name, scopes, digest, ends_at = as_tuple(cbor.decode(opened, limit=_MOST), 4)
+    if (as_bytes(digest, size=HASH), as_int(ends_at)) != (row.digest, row.ends_at):
+        raise KeystoreError("A stored token is not as it was made: the store was altered.")
+    return TokenRow(
+        token_id=row.token_id,
+        digest=row.digest,
+        name=as_text(name, most=60),
+        scopes=tuple(as_text(one, most=20) for one in as_list(scopes, most=20)),
+        made_at=row.made_at,
+        ends_at=row.ends_at,
+        revoked_at=row.revoked_at,
+    )

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tokens of the local interface: each good for what its program does, and for nothing after its end (CON-14)."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from sqlalchemy import update
+
+from connectors.api_client import ApiClient
+from connectors.store import tokens
+from connectors.store.tables import token as table
+from connectors.tokens import PREFIX, Holder, check_scope
+from protocol.errors import Conflict, Forbidden, KeystoreError, NotAuthenticated, NotFound
+from protocol.http.connector import CONNECTOR_OPERATIONS
+from protocol.http.messages import MessageFilter
+from protocol.http.operation import Auth, Method, Operation, Scope, registry
+from protocol.http.threads import StepRequest, ThreadFilter
+from protocol.http.tokens import MAX_TOKENS, TokenMade, TokenRequest
+from protocol.ids import ThreadId, TokenId
+from protocol.limits import DAY
+from tests.connectors.cases.test_referral import REQUEST, WORDS
+from tests.connectors.cases.test_thread_api import Served, prison
+from tests.connectors.conftest import World
+
+__all__ = ["prison"]
+
+
+async def make(served: Served, *scopes: Scope, days: int = 366, name: str = "case system") -> TokenMade:
+    asked = TokenRequest(name=name, scopes=list(scopes), days=days)
+    return await served.client.make_token(asked, idempotency_key=secrets.token_hex(12))
+
+
+@asynccontextmanager
+async def showing(served: Served, secret: str) -> AsyncIterator[ApiClient]:
+    async with aiohttp.ClientSession() as session:
+        yield ApiClient(session, served.url, secret)
+
+
+def test_con_14_every_operation_with_a_token_names_its_scope_and_no_other_does() -> None:
+    assert {one.auth for one in CONNECTOR_OPERATIONS if one.scope is None} == {Auth.NONE}
+    assert {one.scope for one in CONNECTOR_OPERATIONS if one.auth is Auth.TOKEN} == set(Scope)
+    for auth, scope in [(Auth.TOKEN, None), (Auth.NONE, Scope.READ)]:
+        wrong = Operation(id="x", method=Method.GET, path="/v1/x", summary="X.", auth=auth, scope=scope)
+        with pytest.raises(TypeError, match="scope"):
+            registry([wrong])
+
+
+@pytest.mark.parametrize("operation", [one for one in CONNECTOR_OPERATIONS if one.scope], ids=lambda one: one.id)
+def test_con_14_each_operation_is_refused_to_a_token_with_all_other_scopes(operation: Operation) -> None:
+    assert operation.scope is not None
+    check_scope(Holder("tok", frozenset({operation.scope})), operation)
+    with pytest.raises(Forbidden, match=f"scope {operation.scope.value}"):
+        check_scope(Holder("tok", frozenset(Scope) - {operation.scope}), operation)
+
+
+async def test_con_14_a_token_that_may_only_read_reads_and_does_nothing_else(prison: Served, world: World) -> None:
+    made = await make(prison, Scope.READ)
+    assert made.secret.startswith(PREFIX)
+    assert made.secret not in repr(made)
+    async with showing(prison, made.secret) as reader:
+        assert (await reader.threads(ThreadFilter())).items == []
+        assert (await reader.messages(MessageFilter())).items == []
+        with pytest.raises(Forbidden, match="scope watch"):
+            await reader.status()
+        with pytest.raises(Forbidden, match="scope move"):
+            await reader.step(ThreadId(bytes(16)), StepRequest(event="accept"), version=1, idempotency_key="k" * 16)
+        with pytest.raises(Forbidden, match="scope admin"):
+            await reader.tokens()
+        with pytest.raises(Forbidden, match="scope admin"):
+            await reader.make_token(TokenRequest(name="more", scopes=list(Scope)), idempotency_key="k" * 16)
+        body = {"to": world.social_work.desk, "fields": REQUEST, "sections": [WORDS.model_dump(mode="json")]}
+        async with reader._client._session.post(
+            prison.url + "/v1/referrals",
+            json=body,
+            headers={"Authorization": f"Bearer {made.secret}", "Idempotency-Key": "k" * 16},
+        ) as answer:
+            assert answer.status == 403
+            assert (await answer.json())["code"] == "forbidden"
+    assert (await prison.client.threads(ThreadFilter())).items == []
+
+
+async def test_con_14_a_token_ends_by_itself_and_at_once_when_it_is_revoked(prison: Served, world: World) -> None:
+    short, long = await make(prison, Scope.WATCH, days=1), await make(prison, Scope.WATCH)
+    async with showing(prison, short.secret) as ending, showing(prison, long.secret) as revoked:
+        await ending.status()
+        await revoked.status()
+        ended = await prison.client.revoke_token(long.id)
+        assert await prison.client.revoke_token(long.id) == ended
+        with pytest.raises(NotAuthenticated):
+            await revoked.status()
+        await ending.status()
+        world.hub.clock.now += DAY
+        with pytest.raises(NotAuthenticated):
+            await ending.status()
+    assert {one.id: one.revoked_at for one in (await prison.client.tokens()).items} == {
+        short.id: None,
+        long.id: ended.revoked_at,
+    }
+    with pytest.raises(NotFound):
+        await prison.client.revoke_token(TokenId(bytes(16)))
+    async with prison.station.parts.store.write() as tx:
+        await tokens.forget_old(tx, world.hub.clock() + tokens.KEPT + 1)
+    assert (await prison.client.tokens()).items == []
+
+
+@pytest.mark.parametrize("secret", ["", PREFIX, PREFIX + "A" * 52, "tok_" + "a" * 26, "Ä" * 60])
+async def test_con_14_what_was_never_made_is_nobodys_token(prison: Served, secret: str) -> None:
+    made = await make(prison, Scope.WATCH)
+    for wrong in (secret, made.secret.lower(), made.secret + "A", made.secret[:-1]):
+        async with prison.client._client._session.get(
+            prison.url + "/v1/status", headers={"Authorization": f"Bearer {wrong}"}
+        ) as answer:
+            assert answer.status == 401
+
+
+async def test_the_same_key_makes_one_token_and_gets_the_same_answer(prison: Served) -> None:
+    asked = TokenRequest(name="nightly report", scopes=[Scope.READ, Scope.READ])
+    first = await prison.client.make_token(asked, idempotency_key="k" * 16)
+    assert await prison.client.make_token(asked, idempotency_key="k" * 16) == first
+    (only,) = (await prison.client.tokens()).items
+    assert (only.id, only.name, only.scopes) == (first.id, "nightly report", [Scope.READ])
+
+
+async def test_con_5_the_store_holds_no_secret_and_an_altered_row_is_good_for_nothing(prison: Served) -> None:
+    made = await make(prison, Scope.READ)
+    for file in prison.station.folder.glob("connector.db*"):
+        assert made.secret.encode() not in file.read_bytes()
+        assert b"case system" not in file.read_bytes()
+    async with prison.station.parts.store.write() as tx:
+        await tx.connection.execute(update(table).values(ends_at=table.c.ends_at + DAY))
+    async with prison.station.parts.store.read() as tx:
+        with pytest.raises(KeystoreError, match="altered"):
+            await tokens.every(tx)
+
+
+async def test_tokens_in_force_are_bounded(prison: Served) -> None:
+    made = [await make(prison, Scope.WATCH, name=f"program {number}") for number in range(MAX_TOKENS)]
+    with pytest.raises(Conflict):
+        await make(prison, Scope.WATCH)
+    await prison.client.revoke_token(made[0].id)
+    await make(prison, Scope.WATCH)
