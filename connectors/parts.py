@@ -186,7 +186,7 @@ def make_parts(
         moving=moving,
         thread_api=ThreadApi(
             moving,
-            Listing(store, clock),
+            Listing(store, threads, clock),
             Messages(store, composing, clock, work.set),
             Feed(store, enrolment.agency),
             Webhooks(store, told.urls, clock),

@@ -95,18 +95,25 @@ class Composing:
             source=source_of(said.sections) if said.sections else b"",
         )
 
-    def plans(self, message: OutgoingMessage, to: Collection[DeskAddress]) -> dict[DeskAddress, Plan]:
-        """Return what each desk gets; `RecipientUnavailable` if unknown, `NothingToSend` where nothing may go."""
+    def plans(
+        self, message: OutgoingMessage, to: Collection[DeskAddress], copies: Collection[DeskAddress] = ()
+    ) -> dict[DeskAddress, Plan]:
+        """Return what each desk gets; `RecipientUnavailable` if unknown, `NothingToSend` where nothing may go.
+
+        A desk of `copies` that is unknown now is left out, and one that may see no section gets the bare message.
+        """
         if not message.source:
-            return {desk: Plan() for desk in to}
+            return {desk: Plan() for desk in (*to, *copies)}
         functions = {}
-        for desk in to:
+        for desk in (*to, *copies):
             entry = self._directory.directory.desk(desk, self._clock())
+            if entry is None and desk in copies:
+                continue
             if entry is None:
                 raise RecipientUnavailable("The directory has no such desk. `throughcare directory list` shows all.")
             functions[desk] = entry.function
         plans = dict(compose(SectionComposer(), message, functions).plans)
-        if any(not plan.going for plan in plans.values()):
+        if any(not plans[desk].going for desk in to):
             raise NothingToSend
         return plans
 

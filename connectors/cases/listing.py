@@ -6,30 +6,33 @@ from collections.abc import Mapping
 from typing import Final
 
 from connectors.cases.forms import stored_sections
+from connectors.cases.residual import residual_of
+from connectors.cases.responsibility import responsibility_of
 from connectors.cases.sides import ROLES
-from connectors.cases.threads import history_of
+from connectors.cases.threads import Threads, history_of
 from connectors.store import cursors, incoming, moves, outgoing, threads
 from connectors.store.engine import Store, Transaction
 from connectors.store.moves import MoveRow
 from connectors.store.sequences import Direction
 from connectors.store.threads import Filter, ThreadRow
 from connectors.timing import Clock
-from protocol.address import AgencyAddress
 from protocol.content import encode_payload
 from protocol.errors import InvalidInput
 from protocol.handover import PAYLOAD_TYPE
 from protocol.http.handovers import SectionView
 from protocol.http.threads import (
+    AlertView,
     ListName,
+    ResidualView,
     RungView,
+    ServiceLeft,
     StepView,
     ThreadFilter,
     ThreadItem,
     ThreadPage,
     ThreadView,
 )
-from protocol.ids import ThreadId
-from protocol.lifecycle.handover import HANDOVER, State, lead
+from protocol.ids import MessageId, ThreadId
 from protocol.lifecycle.history import History, Step
 from protocol.lifecycle.ladder import ladder
 from protocol.limits import DAY
@@ -43,9 +46,10 @@ _CURSOR: Final = "thread cursor"
 class Listing:
     """The service behind the operations that only look."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, threads_: Threads, clock: Clock) -> None:
         """Look into `store`."""
         self._store = store
+        self._threads = threads_
         self._clock = clock
 
     async def list(self, query: ThreadFilter) -> ThreadPage:
@@ -67,13 +71,22 @@ class Listing:
             history = history_of(row, list(stored.values()))
             steps = [await _step(tx, row, stored[step.move.message_id], step) for step in history.steps]
         roles = ROLES[row.machine]
+        responsible = responsibility_of(row, history, list(stored.values()))
         return ThreadView(
             item=item_of(row),
             subject=row.subject,
-            lead=_lead(row, history),
+            lead=responsible.lead,
+            lead_since=responsible.since,
+            supervisor=responsible.supervisor,
+            no_supervisor=responsible.nobody,
+            residual=_residual(row, history, stored),
             ladder=[
                 RungView(ack=ack, at=rung.at, signer=rung.signer, message=rung.message_id)
                 for ack, rung in ladder(history).items()
+            ],
+            alerts=[
+                AlertView(kind=one.kind, since=one.since, appointment=one.appointment, message=one.message_id)
+                for one in self._threads.watch(row, history, list(stored.values())).standing
             ],
             steps=steps,
             possible=list(dict.fromkeys(one.event for one in roles.machine.open_to(history.position, row.side))),
@@ -96,6 +109,8 @@ class Listing:
                 return Filter(machine, sides=frozenset({ROLES[query.machine].begins}))
             case ListName.ANSWER_DUE:
                 return Filter(machine, sides=answers, live=True, due_before=self._clock() + SOON)
+            case ListName.ALERTS:
+                return Filter(machine, alerted=True)
             case ListName.CLOSED:
                 return Filter(machine, live=False)
 
@@ -121,14 +136,17 @@ def item_of(row: ThreadRow) -> ThreadItem:
         changed_at=row.changed_at,
         due_at=row.due_at,
         officer=row.officer,
+        alert=row.alert,
         version=row.version,
     )
 
 
-def _lead(row: ThreadRow, history: History) -> AgencyAddress | None:
-    if row.machine != HANDOVER.name:
+def _residual(row: ThreadRow, history: History, stored: Mapping[MessageId, MoveRow]) -> ResidualView | None:
+    left = residual_of(row, history, list(stored.values()))
+    if left is None:
         return None
-    return row.answers if lead(State(history.state)) == ROLES[row.machine].answers else row.begins
+    services = [ServiceLeft(code=code, reason=reason) for code, reason in left.services]
+    return ResidualView(services=services, draft=left.draft if row.side == ROLES[row.machine].begins else None)
 
 
 async def _step(tx: Transaction, row: ThreadRow, stored: MoveRow, step: Step) -> StepView:

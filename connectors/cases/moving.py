@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes moves of our own: what the table permits is composed, stored and sent; what it refuses changes nothing."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from typing import Final
 
 from connectors.cases.composing import Composing, Said
+from connectors.cases.responsibility import implied
 from connectors.cases.sides import ROLES, Roles
 from connectors.cases.threads import OBSERVER, Threads, history_of
-from connectors.store import moves, outgoing, requests, threads
+from connectors.store import moves, outgoing, recipients, requests, threads
 from connectors.store.engine import Store, Transaction
 from connectors.store.outgoing import OutgoingMessage
 from connectors.store.threads import ThreadRow
@@ -155,13 +156,18 @@ class Moving:
             raise PreconditionFailed
         roles = ROLES[row.machine]
         kind = _kind(row.machine, step.event)
-        message = self._composing.message(kind, thread, row.own_desk, row.subject, step)
-        position = history_of(row, await moves.of(tx, thread)).position
-        _check(roles, row, position, step.event, message, by_time=by_time)
-        return await self._queue(tx, message, row.peer_desk)
+        stored = await moves.of(tx, thread)
+        history = history_of(row, stored)
+        said = replace(step, fields={**implied(step.event, row, history, stored), **step.fields})
+        message = self._composing.message(kind, thread, row.own_desk, row.subject, said)
+        _check(roles, row, history.position, step.event, message, by_time=by_time)
+        copies = await _copied(tx, row) if step.event in roles.told and row.side == roles.begins else []
+        return await self._queue(tx, message, row.peer_desk, copies)
 
-    async def _queue(self, tx: Transaction, message: OutgoingMessage, to: DeskAddress) -> Moved:
-        await outgoing.add(tx, message, self._composing.plans(message, [to]))
+    async def _queue(
+        self, tx: Transaction, message: OutgoingMessage, to: DeskAddress, copies: Collection[DeskAddress] = ()
+    ) -> Moved:
+        await outgoing.add(tx, message, self._composing.plans(message, [to], copies))
         await self._threads.composed(tx, message, to)
         row = await threads.load(tx, message.thread)
         return Moved(row.thread, message.message_id, row.state, row.version)
@@ -179,6 +185,11 @@ def _kind(machine: str, event: str) -> MessageKind:
     if kind is None:
         raise InvalidInput("There is no such step. `throughcare lifecycle show` lists them.")
     return kind
+
+
+async def _copied(tx: Transaction, row: ThreadRow) -> list[DeskAddress]:
+    """Return the desks that got a copy of what began the thread (HAN-5)."""
+    return [one.desk for one in await recipients.of(tx, row.begun_by) if one.desk != row.peer_desk]
 
 
 def _check(

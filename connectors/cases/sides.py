@@ -25,6 +25,10 @@ class Roles:
     protection: str
     begin: str
     receipt: str
+    copied: Machine | None = None
+    """How a desk follows the thread that got a copy of its beginning, where the sender tells it."""
+    told: frozenset[str] = frozenset()
+    """The beginner's moves that go to those desks too (HAN-5)."""
 
     @property
     def receipt_step(self) -> tuple[str, str]:
@@ -66,6 +70,8 @@ ROLES: Final = {
         protection=handover.Actor.PROTECTION,
         begin=handover.Event.OFFER,
         receipt=handover.Event.RECEIVE,
+        copied=handover.COPY,
+        told=handover.TOLD,
     ),
 }
 """The two machines of this project, by name."""

@@ -1,18 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a thread's own messages say about its terms: whom it is about, how urgent it is, and which dates count."""
+"""What a thread's own messages say about its terms: whom it is about, how urgent it is, which dates count."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from connectors.store.moves import MoveRow
 from protocol.address import AgencyAddress
 from protocol.content import Content
 from protocol.handover import HandoverOffer, decode_offer
+from protocol.ids import MessageId
 from protocol.kinds.base import Payload
 from protocol.kinds.catalogue import decode_payload, kind_for
 from protocol.kinds.handover import ChangeDate, OfferAgain
+from protocol.kinds.referral.serving import AppointmentCancelled, Attended, NoShow, Schedule
+from protocol.lifecycle.alerts import Visit
 from protocol.lifecycle.handover import HANDOVER, Event
 from protocol.lifecycle.handover_timers import Dates
 from protocol.lifecycle.history import History
+from protocol.lifecycle.referral import REFERRAL
+from protocol.lifecycle.referral import Event as ReferralEvent
+
+_ABOUT_APPOINTMENTS: Final = frozenset(
+    {ReferralEvent.SCHEDULE, ReferralEvent.ATTENDED, ReferralEvent.NO_SHOW, ReferralEvent.APPOINTMENT_CANCELLED}
+)
 
 
 def terms_of(payload: Content, recipient: AgencyAddress) -> tuple[str, str, AgencyAddress]:
@@ -39,3 +49,16 @@ def dates_of(history: History, stored: Sequence[MoveRow]) -> Dates | None:
             if isinstance(changed, (ChangeDate, OfferAgain)):
                 dates = Dates(dates.acknowledge_by, dates.answer_by, changed.trigger)
     return dates
+
+
+def visits_of(stored: Sequence[MoveRow]) -> dict[MessageId, Visit]:
+    """Return what the moves of a referral say of appointments."""
+    visits = dict[MessageId, Visit]()
+    for one in stored:
+        kind = kind_for(REFERRAL.name, one.event)
+        if kind is None or one.event not in _ABOUT_APPOINTMENTS:
+            continue
+        payload = decode_payload(kind, one.payload)
+        if isinstance(payload, (Schedule, Attended, NoShow, AppointmentCancelled)):
+            visits[one.message_id] = Visit(payload.appointment, isinstance(payload, NoShow) and payload.excused)
+    return visits

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from connectors.cases.sides import ROLES, STRANGER, Roles
-from connectors.cases.terms import dates_of, terms_of
+from connectors.cases.terms import dates_of, terms_of, visits_of
 from connectors.logs import Log
 from connectors.store import events, moves, outgoing, threads
 from connectors.store.engine import Transaction
@@ -29,6 +29,7 @@ from protocol.handover import Priority
 from protocol.ids import Kind, MessageId, OfficerId
 from protocol.kinds.catalogue import KINDS, decode_payload, kind_for
 from protocol.kinds.thread import ThreadConflict
+from protocol.lifecycle.alerts import Watch, watch
 from protocol.lifecycle.handover_timers import timers as handover_timers
 from protocol.lifecycle.history import History, Move, Step, fold
 from protocol.lifecycle.referral import REFERRAL
@@ -168,20 +169,31 @@ class Threads:
         state, officer = history.state, _officer(row, history, stored)
         live = state not in history.machine.finals
         due_at = self._due(row, history) if live else None
-        if grown or (state, officer, due_at) != (row.state, row.officer, row.due_at):
+        watched = self.watch(row, history, list(stored.values()))
+        heard = watched.heard_by(row.side)
+        alert = None if heard is None else str(heard.kind)
+        if grown or (state, officer, due_at, alert) != (row.state, row.officer, row.due_at, row.alert):
             changed = replace(
                 row,
                 state=state,
                 officer=officer,
                 due_at=due_at,
+                alert=alert,
                 live=live,
                 version=row.version + 1,
                 changed_at=self._clock(),
             )
             await threads.put(tx, changed)
-            await events.thread_changed(tx, changed, moved=state != row.state)
-        await moves.set_timers(tx, row.thread, self.timers(row, history, list(stored.values())))
+            await events.thread_changed(tx, changed, before=row)
+        timers = self.timers(row, history, list(stored.values()))
+        await moves.set_timers(tx, row.thread, timers, look_at=watched.next_at)
         return history
+
+    def watch(self, row: ThreadRow, history: History, stored: Sequence[MoveRow]) -> Watch:
+        """Return the alerts that a referral gives rise to, here and now (REF-5); a handover has none."""
+        if row.machine != REFERRAL.name or row.side == OBSERVER:
+            return Watch()
+        return watch(history, visits_of(stored), self._calendar(row.answers), now=self._clock())
 
     def _due(self, row: ThreadRow, history: History) -> int | None:
         """Return until when the answer is due, or None where nobody waits for one."""
@@ -254,6 +266,7 @@ class Threads:
             live=True,
             officer=None,
             due_at=None,
+            alert=None,
             subject=subject,
             priority=priority,
             begins=self._agency,
@@ -276,6 +289,7 @@ class Threads:
             live=True,
             officer=None,
             due_at=None,
+            alert=None,
             subject=subject,
             priority=priority,
             begins=message.agency,
@@ -286,7 +300,8 @@ class Threads:
 def history_of(row: ThreadRow, stored: list[MoveRow]) -> History:
     """Return what the stored moves of a thread make, in the order of the hub's log."""
     roles = ROLES[row.machine]
-    return fold(roles.machine, [_move(roles, one, n) for n, one in enumerate(stored)], receipt=roles.receipt_step)
+    machine = roles.copied if row.side == OBSERVER and roles.copied else roles.machine
+    return fold(machine, [_move(roles, one, n) for n, one in enumerate(stored)], receipt=roles.receipt_step)
 
 
 def _move(roles: Roles, stored: MoveRow, order: int) -> Move:

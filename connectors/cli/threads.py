@@ -36,19 +36,36 @@ _MOST = 2 << 20
 @click.command()
 @AGENCY
 @click.option("--to", required=True, metavar="DESK", help="The desk to refer to.")
-@click.option("--input", "file", required=True, type=click.Path(path_type=Path), help="A JSON file: fields, sections.")
+@click.option("--input", "file", type=click.Path(path_type=Path), help="A JSON file: fields, sections.")
+@click.option("--residual-of", metavar="THREAD", help="Ask for what was not taken of this referral of ours.")
 @click.option("--officer", help="Who acts, by id; without it the service account.")
 @click.option("--key", help="An Idempotency-Key, to type the same command again safely.")
 @speaks
-def send(agency: str, to: str, file: Path, officer: str | None, key: str | None, voice: Voice) -> None:
-    """Refer a person to another agency's desk."""
-    asked = read_json(file)
-    request = ReferralRequest(
-        to=parse_desk(to), fields=asked.get("fields", {}), sections=sections_of(asked), officer=officer_of(officer)
-    )
+def send(
+    agency: str,
+    to: str,
+    file: Path | None,
+    residual_of: str | None,
+    officer: str | None,
+    key: str | None,
+    voice: Voice,
+) -> None:
+    """Refer a person to another agency's desk.
+
+    With --residual-of the fields are those of the residual's draft, and --input may change some.
+    """
+    if file is None and residual_of is None:
+        raise InvalidInput("Say what to refer for: --input FILE, or --residual-of THREAD.")
+    asked = read_json(file) if file else {}
 
     async def ask() -> StepQueued:
         async with connected(home.find(agency)) as client:
+            fields = asked.get("fields", {})
+            if residual_of is not None:
+                fields = {**_draft(await client.thread(ThreadId(raw(Kind.THREAD, residual_of)))), **fields}
+            request = ReferralRequest(
+                to=parse_desk(to), fields=fields, sections=sections_of(asked), officer=officer_of(officer)
+            )
             return await client.refer(request, idempotency_key=key or secrets.token_urlsafe(24))
 
     queued = asyncio.run(ask())
@@ -65,7 +82,7 @@ def send(agency: str, to: str, file: Path, officer: str | None, key: str | None,
 @CURSOR
 @speaks
 def list_(agency: str, which: str, officer: str | None, limit: int, cursor: str | None, voice: Voice) -> None:
-    """List referrals as they stand: new, mine, unassigned, sent, answer due, closed."""
+    """List referrals as they stand: new, mine, unassigned, sent, answer due, alerts, closed."""
     query = ThreadFilter(
         machine=Machine.REFERRAL, list=ListName(which), officer=officer_of(officer), limit=limit, cursor=cursor
     )
@@ -82,10 +99,11 @@ def list_(agency: str, which: str, officer: str | None, limit: int, cursor: str 
             item.state,
             item.peer_desk,
             format_time(item.due_at) if item.due_at else "",
+            item.alert or "",
         ]
         for item in found.items
     ]
-    voice.data(found.model_dump(mode="json"), table(["THREAD", "WE ARE", "STATE", "WITH", "ANSWER DUE"], rows))
+    voice.data(found.model_dump(mode="json"), table(["THREAD", "WE ARE", "STATE", "WITH", "ANSWER DUE", "ALERT"], rows))
     if not found.items:
         voice.say("There are none.")
     if found.next_cursor:
@@ -108,14 +126,28 @@ def show(thread: str, agency: str, voice: Voice) -> None:
     voice.data(view.model_dump(mode="json"), _lines(view))
 
 
+def _draft(view: ThreadView) -> dict[str, Any]:
+    if view.residual is None or view.residual.draft is None:
+        raise InvalidInput("Nothing is left of that referral, or it is not ours to refer on.")
+    return view.residual.draft
+
+
 def _lines(view: ThreadView) -> Iterator[str]:
     item = view.item
     yield f"{item.machine} {text(Kind.THREAD, item.thread)} is {item.state}"
     yield f"  we are the {item.side}, at {item.own_desk}, with {item.peer_desk}"
     if view.lead:
-        yield f"  the coordination lead is {view.lead}"
+        since = f" since {format_time(view.lead_since)}" if view.lead_since else ""
+        yield f"  the coordination lead is {view.lead}{since}"
+        yield f"  the legal supervisor is {view.supervisor or f'nobody: {view.no_supervisor}'}"
+    if view.residual:
+        left = ", ".join(f"{one.code} ({one.reason})" for one in view.residual.services)
+        yield f"  not taken: {left}"
     if item.due_at:
         yield f"  an answer is due by {format_time(item.due_at)}"
+    for alert in view.alerts:
+        about = format_time(alert.appointment)
+        yield f"  ALERT {alert.kind} since {format_time(alert.since)}, about the appointment of {about}"
     for rung in view.ladder:
         yield f"  {rung.ack} {format_time(rung.at)} by {rung.signer}"
     for step in view.steps:

@@ -99,7 +99,9 @@ HANDOVER = {
 }
 REFERRAL = {
     "send": Entry("threads:send", "Refer a person to another agency's desk."),
-    "list": Entry("threads:list_", "List referrals as they stand: new, mine, unassigned, sent, answer due, closed."),
+    "list": Entry(
+        "threads:list_", "List referrals as they stand: new, mine, unassigned, sent, answer due, alerts, closed."
+    ),
     "show": Entry(
         "threads:show", "Show one referral or handover: its steps, who acknowledged what, what could be done next."
     ),
@@ -123,7 +125,7 @@ REFERRAL = {
     ),
     "attended": Entry("steps:referral_attended", "The person came."),
     "no-show": Entry(
-        "steps:referral_no_show", "The person did not come; the second one raises an alert at the requester."
+        "steps:referral_no_show", "The person did not come; the first appointment and a second miss raise an alert."
     ),
     "appointment-cancelled": Entry(
         "steps:referral_appointment_cancelled", "It does not take place; a new one is to be made."

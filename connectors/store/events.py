@@ -17,6 +17,8 @@ from protocol.ids import EventId, MessageId, ThreadId
 RECEIVED: Final = "message.received"
 UPDATED: Final = "updated"
 """What happened to a thread whose state stayed."""
+ALERT: Final = "alert"
+"""What happened to a thread that somebody here must hear of; its state stayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,12 @@ class EventRow:
     version: int | None = None
 
 
-async def thread_changed(tx: Transaction, row: ThreadRow, *, moved: bool) -> None:
-    """Tell of a thread as it stands from now on; `moved` if its state is another than before."""
+async def thread_changed(tx: Transaction, row: ThreadRow, *, before: ThreadRow) -> None:
+    """Tell of a thread as it stands from now on; `before` is how it stood."""
     told = EventRow(
         event_id=EventId(ids.new_id()),
         at=row.changed_at,
-        type=f"{row.machine}.{row.state if moved else UPDATED}",
+        type=f"{row.machine}.{_word(row, before)}",
         thread=row.thread,
         machine=row.machine,
         side=row.side,
@@ -47,6 +49,12 @@ async def thread_changed(tx: Transaction, row: ThreadRow, *, moved: bool) -> Non
         version=row.version,
     )
     await tx.connection.execute(insert(event).values(**asdict(told)))
+
+
+def _word(row: ThreadRow, before: ThreadRow) -> str:
+    if row.state != before.state:
+        return row.state
+    return ALERT if row.alert not in (None, before.alert) else UPDATED
 
 
 async def message_received(tx: Transaction, thread: ThreadId, message_id: MessageId, at: int) -> None:

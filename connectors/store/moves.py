@@ -16,6 +16,8 @@ from protocol.ids import MessageId, ThreadId
 from protocol.lifecycle.timers import Timer
 from protocol.shapes import as_bytes, as_text, as_tuple
 
+LOOK: Final = "look"
+"""Stands for the event where time makes no move and something is to be known all the same, such as an alert."""
 _PLACE: Final = "move"
 _MAX_STORED: Final = 16_384
 
@@ -100,8 +102,8 @@ async def judged(tx: Transaction, row: MoveRow, refused: str | None, *, told: bo
     )
 
 
-async def set_timers(tx: Transaction, thread: ThreadId, timers: Iterable[Timer]) -> None:
-    """Put `timers` in the place of all that the thread had."""
+async def set_timers(tx: Transaction, thread: ThreadId, timers: Iterable[Timer], *, look_at: int | None = None) -> None:
+    """Put `timers` in the place of all that the thread had; at `look_at` it is looked at, and nothing need be made."""
     await tx.connection.execute(delete(timer).where(timer.c.thread == thread))
     values = [
         {
@@ -114,6 +116,10 @@ async def set_timers(tx: Transaction, thread: ThreadId, timers: Iterable[Timer])
         }
         for one in timers
     ]
+    if look_at is not None:
+        values.append(
+            {"message_id": thread, "thread": thread, "at": look_at, "event": LOOK, "ack": None, "level": None}
+        )
     if values:
         await tx.connection.execute(insert(timer), values)
 

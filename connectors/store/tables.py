@@ -275,6 +275,7 @@ thread: Final = Table(
     Column("live", Integer, nullable=False),
     Column("officer", LargeBinary),
     Column("due_at", BigInteger),
+    Column("alert", Text),
     Column("sealed", LargeBinary, nullable=False),
     Index("ix_thread_live", "live", "side", "changed_at"),
     Index("ix_thread_due", "live", "due_at"),

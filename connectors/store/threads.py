@@ -25,7 +25,8 @@ class ThreadRow:
     """One thread; times in ms UTC. `side` is this agency's own, in the words of the machine's table.
 
     `begun_by` is the message that began it, `version` counts its changes, `live` says whether something is still to be
-    done, `officer` who has it here, `due_at` until when an answer is due; `begins` and `answers` are the two agencies.
+    done, `officer` who has it here, `due_at` until when an answer is due, `alert` what this side must hear of; `begins`
+    and `answers` are the two agencies.
     """
 
     thread: ThreadId
@@ -41,6 +42,7 @@ class ThreadRow:
     live: bool
     officer: OfficerId | None
     due_at: int | None
+    alert: str | None
     subject: str
     priority: str
     begins: AgencyAddress
@@ -63,6 +65,7 @@ async def put(tx: Transaction, row: ThreadRow) -> None:
         "live": int(row.live),
         "officer": row.officer,
         "due_at": row.due_at,
+        "alert": row.alert,
         "sealed": tx.vault.seal(_PLACE, row.thread, cbor.encode([row.subject, row.priority, row.begins, row.answers])),
     }
     statement = insert(thread).values(**values)
@@ -94,6 +97,7 @@ class Filter:
     unassigned: bool = False
     live: bool | None = None
     due_before: int | None = None
+    alerted: bool = False
 
 
 async def page(tx: Transaction, what: Filter, *, before: tuple[int, ThreadId] | None, limit: int) -> list[ThreadRow]:
@@ -111,6 +115,8 @@ async def page(tx: Transaction, what: Filter, *, before: tuple[int, ThreadId] | 
         conditions.append(thread.c.live == int(what.live))
     if what.due_before is not None:
         conditions.append(and_(thread.c.due_at.is_not(None), thread.c.due_at <= what.due_before))
+    if what.alerted:
+        conditions.append(thread.c.alert.is_not(None))
     if before is not None:
         conditions.append(tuple_(thread.c.changed_at, thread.c.thread) < tuple_(*before))
     rows = await tx.connection.execute(
@@ -136,6 +142,7 @@ def _row(tx: Transaction, row: Row[Any]) -> ThreadRow:
         live=bool(row.live),
         officer=row.officer,
         due_at=row.due_at,
+        alert=row.alert,
         subject=as_text(subject, most=100),
         priority=as_text(priority, most=20),
         begins=as_agency(begins),

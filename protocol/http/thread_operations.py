@@ -38,6 +38,7 @@ _ITEM = {
     "changed_at": NOW,
     "due_at": "2026-12-07T16:00:00.000Z",
     "officer": None,
+    "alert": None,
     "version": 2,
 }
 _QUEUED = {"thread": THREAD, "message": MESSAGE, "state": "sent", "version": 1}
@@ -81,7 +82,7 @@ LIST_THREADS = Operation(
     id="listThreads",
     method=Method.GET,
     path="/v1/threads",
-    summary="List referrals or handovers as they stand: new, mine, unassigned, sent, answer due, closed.",
+    summary="List referrals or handovers as they stand: new, mine, unassigned, sent, answer due, alerts, closed.",
     auth=Auth.TOKEN,
     scope=Scope.READ,
     query=ThreadFilter,
@@ -107,7 +108,12 @@ GET_THREAD = Operation(
             "item": _ITEM,
             "subject": "sub_" + "a" * 26,
             "lead": None,
+            "lead_since": None,
+            "supervisor": None,
+            "no_supervisor": None,
+            "residual": None,
             "ladder": [{"ack": "opened", "at": NOW, "signer": "connector service", "message": MESSAGE}],
+            "alerts": [],
             "steps": [
                 {
                     "message": MESSAGE,

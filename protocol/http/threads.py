@@ -87,6 +87,8 @@ class ListName(StrEnum):
     """Begun here."""
     ANSWER_DUE = "answer-due"
     """An answer of ours is due within two days, or late."""
+    ALERTS = "alerts"
+    """Somebody did not come, or nobody said whether (REF-5)."""
     CLOSED = "closed"
     """Over."""
 
@@ -115,6 +117,8 @@ class ThreadItem(ResponseModel):
     changed_at: Time
     due_at: Time | None
     officer: OfficerIdText | None
+    alert: Code | None
+    """What this side must hear of: `first-missed`, `missed-again` or `unreported` (REF-5)."""
     version: int
 
 
@@ -131,6 +135,30 @@ class RungView(ResponseModel):
     ack: Code
     at: Time
     signer: Name
+    message: MessageIdText
+
+
+class ServiceLeft(ResponseModel):
+    """One service that was not taken, and why."""
+
+    code: Code
+    reason: Code
+
+
+class ResidualView(ResponseModel):
+    """What is left of a referral that was accepted in part (REF-6)."""
+
+    services: list[ServiceLeft]
+    draft: dict[str, Any] | None
+    """At the requester: the `fields` of a new referral that asks another desk for just these services."""
+
+
+class AlertView(ResponseModel):
+    """One alert that stands: about which appointment, since when, and which message proves it (REF-5)."""
+
+    kind: Code
+    since: Time
+    appointment: Time
     message: MessageIdText
 
 
@@ -158,6 +186,15 @@ class ThreadView(ResponseModel):
     """The person's pseudonym in this thread."""
     lead: AgencyText | None
     """Which agency has the coordination lead; null where the life cycle does not move it."""
+    lead_since: Time | None
+    """The instant at which the lead moved; null as long as it did not (HAN-2)."""
+    supervisor: AgencyText | None
+    """Which agency supervises in law now; it changes at the same instant as the lead (HAN-4)."""
+    no_supervisor: Code | None
+    """Why nobody supervises in law, if nobody does."""
+    residual: ResidualView | None
+    """What the recipient of a referral did not take (REF-6)."""
     ladder: list[RungView]
+    alerts: list[AlertView]
     steps: list[StepView]
     possible: list[Code]

@@ -129,6 +129,8 @@ class TakeEffect(Payload):
 
     kind: Literal["handover.effective"] = "handover.effective"
     effective_at: Instant
+    supervisor: Annotated[Supervision | None, HELD] = None
+    """As the receiver named it in its answer, for those who got a copy of the offer and not of the answer."""
 
 
 class Fail(Payload):

@@ -48,7 +48,7 @@ class Attended(Payload):
 
 
 class NoShow(Payload):
-    """`referral.no-show`: the person did not come; the second one raises an alert at the requester."""
+    """`referral.no-show`: the person did not come; the first appointment and a second miss raise an alert."""
 
     kind: Literal["referral.no-show"] = "referral.no-show"
     appointment: Instant

@@ -2,8 +2,9 @@
 """A handover between three real connectors: the lead moves at the instant and at no other time."""
 
 import secrets
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -19,6 +20,8 @@ from tests.connectors.cases.test_referral import OFFICER, agreed, row, settle
 from tests.connectors.conftest import World
 from tests.connectors.stations import Station, package, person_section, risk_section
 
+ZONE = ZoneInfo("Europe/Belgrade")
+"""The zone of the calendar that counts where none is configured."""
 PROBATION = "reka-probation@hub.example"
 ACCEPT: dict[str, Any] = {"officer": OFFICER, "supervisor": {"agency": PROBATION}, "items": [], "risks_read": True}
 TAKEN_UP = {"officer": OFFICER, "answer_by": "2027-01-25"}
@@ -53,7 +56,7 @@ async def offer(world: World, content: HandoverPackage | None = None) -> ThreadI
 
 
 async def lead(station: Station, thread: ThreadId, world: World) -> str | None:
-    return (await Listing(station.parts.store, world.hub.clock).show(thread)).lead
+    return (await Listing(station.parts.store, station.parts.threads, world.hub.clock).show(thread)).lead
 
 
 async def test_han_2_the_lead_moves_at_the_instant_and_both_sides_say_so(world: World) -> None:
@@ -75,6 +78,55 @@ async def test_han_2_the_lead_moves_at_the_instant_and_both_sides_say_so(world: 
     await do(probation, thread, "complete", items=[])
     await settle(prison, probation)
     assert await agreed(thread, prison, probation) == "completed"
+
+
+async def responsible(station: Station, thread: ThreadId, world: World) -> tuple[str | None, str | None, int | None]:
+    """Return who leads, who supervises in law, and since when, as one side knows it."""
+    view = await Listing(station.parts.store, station.parts.threads, world.hub.clock).show(thread)
+    return view.lead, view.supervisor or view.no_supervisor, view.lead_since
+
+
+async def test_han_4_lead_and_supervisor_change_at_one_instant_on_every_side_also_at_a_copys(world: World) -> None:
+    prison, probation, everybody = world.prison, world.probation, (world.prison, world.probation, world.social_work)
+    now = world.hub.clock()
+    thread = await offer(world, dated(now, effective=2))
+    await do(probation, thread, "acknowledge", **TAKEN_UP)
+    await do(probation, thread, "accept", **{**ACCEPT, "supervisor": {"nobody": "full-term"}})
+    await settle(*everybody)
+    await do(prison, thread, "change-date", trigger={"expected_on": day(now, 16).isoformat()}, reason="release-moved")
+    await settle(*everybody)
+    gora = "gora-prison@hub.example"
+    for days in (3, 10):
+        world.hub.clock.advance(days * DAY)
+        for station in everybody:
+            await station.look()
+            await fire(station)
+        await settle(*everybody)
+        for station in everybody:
+            assert await responsible(station, thread, world) == (gora, gora, None)
+    world.hub.clock.advance(4 * DAY)
+    await prison.look()
+    assert await fire(prison) == 1
+    for station in everybody:
+        await station.look()
+    await settle(*everybody)
+    found = {await responsible(station, thread, world) for station in everybody}
+    assert found == {(PROBATION, "full-term", int(datetime.combine(day(now, 16), time(9), ZONE).timestamp() * 1000))}
+    assert (await row(world.social_work, thread)).state == "effective"
+    assert await world.social_work.quarantined() == []
+
+
+async def test_han_5_a_copy_is_told_when_the_lead_comes_back(world: World) -> None:
+    prison, csw = world.prison, world.social_work
+    thread = await offer(world)
+    await do(prison, thread, "bind", statute="probation-act-12")
+    await do(prison, thread, "take-effect", effective_at=world.hub.clock())
+    await settle(prison, csw)
+    assert await responsible(csw, thread, world) == (PROBATION, PROBATION, world.hub.clock())
+    await do(prison, thread, "fail", reason="release-cancelled")
+    await settle(prison, csw)
+    assert await lead(csw, thread, world) == "gora-prison@hub.example"
+    assert not (await row(csw, thread)).live
 
 
 async def test_an_agency_that_was_sent_a_copy_observes_and_moves_nothing(world: World) -> None:

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What somebody must hear of without asking: a person who did not come, an appointment that nobody reported (REF-5).
+
+An alert is no message of its own: it follows from the signed moves and the recipient's calendar alone, so every side
+computes the same, and an outage neither loses one nor raises one twice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from protocol.clocks import Calendar, Span, deadline
+from protocol.ids import MessageId
+from protocol.lifecycle.history import History, Step
+from protocol.lifecycle.referral import Actor, Event, State
+from protocol.lifecycle.timers import rounds
+
+REPORT_WITHIN: Final = Span(working_days=1)
+"""How long after an appointment the recipient has to say whether the person came."""
+AGAIN: Final = 2
+"""Missed appointments, since the person came last, after which every one is an alert."""
+
+
+class AlertKind(StrEnum):
+    """Why somebody is alerted."""
+
+    FIRST_MISSED = "first-missed"
+    """The person did not come to the first appointment, and has not come since."""
+    MISSED_AGAIN = "missed-again"
+    """The person has missed two appointments or more since coming last."""
+    UNREPORTED = "unreported"
+    """An appointment has passed, and nobody has said whether the person came."""
+
+
+HEARS: Final[Mapping[AlertKind, frozenset[str]]] = {
+    AlertKind.FIRST_MISSED: frozenset({Actor.REQUESTER}),
+    AlertKind.MISSED_AGAIN: frozenset({Actor.REQUESTER}),
+    AlertKind.UNREPORTED: frozenset({Actor.REQUESTER, Actor.RECIPIENT}),
+}
+"""Which side is alerted: who is responsible hears of the person, and of a silence both sides do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What a move says of an appointment: when it is (ms UTC), and whether a person who did not come is excused."""
+
+    at: int
+    excused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert that stands: since when (ms UTC), about which appointment, and the message that proves it."""
+
+    kind: AlertKind
+    since: int
+    appointment: int
+    message_id: MessageId
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """The alerts that stand now, and when (ms UTC) the next one would be raised by time alone."""
+
+    standing: tuple[Alert, ...] = ()
+    next_at: int | None = None
+
+    def heard_by(self, side: str) -> Alert | None:
+        """Return the alert that `side` is to hear of first, or None."""
+        return next((alert for alert in self.standing if side in HEARS[alert.kind]), None)
+
+
+def watch(history: History, visits: Mapping[MessageId, Visit], calendar: Calendar, *, now: int) -> Watch:
+    """Return which alerts a referral gives rise to; `visits` holds every move's that is about an appointment.
+
+    `calendar` is the recipient's, `now` in ms UTC. Whoever comes ends the alert, and so does the end of the referral;
+    a referral that was reopened begins anew.
+    """
+    if history.state in history.machine.finals:
+        return Watch()
+    missed, came, open_at = list[Step](), False, None
+    for step in history.steps[max(rounds(history), default=0) :]:
+        visit = visits.get(step.move.message_id)
+        if step.refused is not None or visit is None:
+            continue
+        match step.move.event:
+            case Event.SCHEDULE:
+                open_at = step
+            case Event.ATTENDED:
+                missed, came, open_at = [], True, None
+            case Event.NO_SHOW:
+                missed, open_at = missed if visit.excused else [*missed, step], None
+            case _:
+                open_at = None
+    standing = list[Alert]()
+    if missed and (len(missed) >= AGAIN or not came):
+        kind = AlertKind.MISSED_AGAIN if len(missed) >= AGAIN else AlertKind.FIRST_MISSED
+        last = missed[-1].move
+        standing.append(Alert(kind, last.at, visits[last.message_id].at, last.message_id))
+    if open_at is None or history.state != State.SCHEDULED:
+        return Watch(tuple(standing))
+    visit = visits[open_at.move.message_id]
+    due = deadline(visit.at, REPORT_WITHIN, calendar, now=now)
+    if now < due:
+        return Watch(tuple(standing), due)
+    return Watch((*standing, Alert(AlertKind.UNREPORTED, due, visit.at, open_at.move.message_id)))
