@@ -3,15 +3,17 @@
 
 from collections.abc import Mapping
 from datetime import date, time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-import holidays
 from pydantic import Field, model_validator
 
 from protocol.address import AgencyAddress
 from protocol.clocks import Calendar
 from protocol.settings import Section
+
+if TYPE_CHECKING:
+    from holidays import HolidayBase
 
 ZONES: Final[Mapping[str, str]] = {
     "AL": "Europe/Tirane",
@@ -63,7 +65,10 @@ class CalendarSection(Section):
         return self
 
 
-def _public(country: str, subdivision: str) -> holidays.HolidayBase:
+def _public(country: str, subdivision: str) -> "HolidayBase":
+    # It takes long to import, and who names no country has no need of it.
+    import holidays  # noqa: PLC0415
+
     try:
         return holidays.country_holidays(country, subdiv=subdivision or None)
     except NotImplementedError:

@@ -14,6 +14,7 @@ import click
 from hub.failures import report
 from protocol.errors import ConfigurationError, StoreFailed
 from protocol.ownership import check_ownership
+from protocol.starting import starting
 
 if TYPE_CHECKING:
     from hub.config import HubSettings
@@ -74,7 +75,7 @@ def init(path: Path) -> None:
 @click.option("--ready-json", is_flag=True, help="Print one line of JSON with the URLs once the hub serves.")
 def run(path: Path, ready_json: bool) -> None:
     """Serve until a SIGTERM or SIGINT comes."""
-    with _told():
+    with _told(), starting() as started:
         import asyncio
 
         from hub import serving
@@ -87,12 +88,14 @@ def run(path: Path, ready_json: bool) -> None:
         log = make_log(settings.log.level, settings.log.form)
         supervisor = Supervisor.of(os.environ)
 
+        def ready(urls: "Urls") -> None:
+            started()
+            _say(urls, ready_json)
+
         async def serve() -> None:
             stop = asyncio.Event()
             _on_signal(stop.set)
-            await serving.run(
-                settings, log=log, ready=lambda urls: _say(urls, ready_json), stop=stop, supervisor=supervisor
-            )
+            await serving.run(settings, log=log, ready=ready, stop=stop, supervisor=supervisor)
 
         before = left_open()
         try:

@@ -5,8 +5,8 @@
 application in an environment of its own; in a shared one the wrong `protocol` could be imported.
 """
 
-from collections.abc import Mapping, Sequence
-from importlib.metadata import packages_distributions
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import Distribution, distributions
 
 from protocol.errors import ConfigurationError
 
@@ -19,7 +19,7 @@ def check_ownership(owners: Mapping[str, Sequence[str]] | None = None) -> None:
 
     `owners` maps top-level package names to distributions; by default what is installed here.
     """
-    installed = packages_distributions() if owners is None else owners
+    installed = owners_among(distributions()) if owners is None else owners
     for package in PACKAGES:
         for distribution in installed.get(package, ()):
             if distribution.lower() != OURS:
@@ -27,3 +27,19 @@ def check_ownership(owners: Mapping[str, Sequence[str]] | None = None) -> None:
                     f"The installed distribution {distribution} also brings a package named {package}, "
                     "and it is not certain which one runs. Install Throughcare in an environment of its own."
                 )
+
+
+def owners_among(installed: Iterable[Distribution]) -> dict[str, list[str]]:
+    """Return which of `installed` bring which of our package names.
+
+    `importlib.metadata.packages_distributions` says the same of all names; that takes long for a program that starts,
+    because it reads every line of every list of files.
+    """
+    found: dict[str, list[str]] = {}
+    for one in installed:
+        # What pip installed has RECORD, whose lines begin with a path; the older form lists names.
+        lines = [f"\n{one.read_text(name) or ''}\n" for name in ("RECORD", "top_level.txt")]
+        for package in PACKAGES:
+            if any(f"\n{package}{end}" in text for text in lines for end in ("/", ".py,", "\n")):
+                found.setdefault(package, []).append(one.name)
+    return found

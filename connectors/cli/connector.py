@@ -24,6 +24,7 @@ from protocol.http.standing import Status
 from protocol.ids import Kind, text
 from protocol.limits import DAY
 from protocol.ownership import check_ownership
+from protocol.starting import starting
 
 _WHY_NOT_REACHED: Final = {
     "refused": "nothing listens at the hub's address (connection refused)",
@@ -50,25 +51,27 @@ _SOON_DAYS: Final = 14
 @click.option("--stand-by", is_flag=True, help="Load everything, then wait for a line on standard input to begin.")
 def run(config_file: Path, ready_json: bool, stand_by: bool) -> None:
     """Run this agency's connector until it is stopped."""
-    from connectors import app
-    from protocol.http.supervised import Supervisor
+    with starting() as started:
+        from connectors import app
+        from protocol.http.supervised import Supervisor
 
-    check_ownership()
-    if stand_by and not sys.stdin.readline():
-        return  # whoever started us has gone
-    with advising({ConfigurationError: f"throughcare config check {config_file}"}):
-        settings = load(config_file, os.environ).settings
+        check_ownership()
+        if stand_by and not sys.stdin.readline():
+            return  # whoever started us has gone
+        with advising({ConfigurationError: f"throughcare config check {config_file}"}):
+            settings = load(config_file, os.environ).settings
 
-    def ready(api_url: str) -> None:
-        announce(settings, api_url)
-        if ready_json:
-            click.echo(json.dumps({"api_url": api_url}))
-        click.echo(f"The connector is up; its API is at {api_url}. Ctrl-C stops it.", err=True)
+        def ready(api_url: str) -> None:
+            started()
+            announce(settings, api_url)
+            if ready_json:
+                click.echo(json.dumps({"api_url": api_url}))
+            click.echo(f"The connector is up; its API is at {api_url}. Ctrl-C stops it.", err=True)
 
-    with advising(
-        {Conflict: "use the connector that runs already, or stop it; throughcare connector status --agency NAME"}
-    ):
-        run_until_signalled(app.run(settings, ready=ready, supervisor=Supervisor.of(os.environ)))
+        with advising(
+            {Conflict: "use the connector that runs already, or stop it; throughcare connector status --agency NAME"}
+        ):
+            run_until_signalled(app.run(settings, ready=ready, supervisor=Supervisor.of(os.environ)))
 
 
 def announce(settings: ConnectorSettings, api_url: str) -> None:

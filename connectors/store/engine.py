@@ -14,9 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
 from sqlalchemy import URL, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -61,7 +58,7 @@ class Store:
         """
         try:
             await asyncio.to_thread(_prepare, path)
-        except (sqlite3.DatabaseError, DatabaseError, CommandError) as error:
+        except (sqlite3.DatabaseError, DatabaseError) as error:
             raise _cannot_open(error) from error
         url = URL.create("sqlite+aiosqlite", database=str(path))
         writer = create_async_engine(url, pool_size=1, max_overflow=0)
@@ -114,22 +111,31 @@ def _cannot_open(error: Exception) -> Exception:
     code = getattr(getattr(error, "orig", error), "sqlite_errorcode", 0) & _PRIMARY
     if code == sqlite3.SQLITE_BUSY:
         return Unavailable()
-    if isinstance(error, CommandError):
-        return StoreFailed(f"{DATABASE_FILE} was made by a newer version of Throughcare. Install that version.")
     return StoreFailed(f"{DATABASE_FILE} cannot be opened: it is damaged, or no database. Restore the newest backup.")
 
 
 def migrate(path: Path, revision: str = "head") -> None:
-    """Bring the database at `path` to `revision`; used at start and by the tests of each migration."""
+    """Bring the database at `path` to `revision`; used at start and by the tests of each migration.
+
+    Raises `StoreFailed` for a database whose form this version does not know.
+    """
+    # Alembic takes long to import and is needed once per release.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
     engine = create_engine(URL.create("sqlite", database=str(path)), poolclass=NullPool)
     config = Config()
     config.set_main_option("script_location", str(Path(connectors.migrations.__file__).parent))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
-        if revision == "base":
-            command.downgrade(config, revision)
-        else:
-            command.upgrade(config, revision)
+        move = command.downgrade if revision == "base" else command.upgrade
+        try:
+            move(config, revision)
+        except CommandError as error:
+            raise StoreFailed(
+                f"{DATABASE_FILE} was made by a newer version of Throughcare. Install that version."
+            ) from error
 
 
 def _prepare(path: Path) -> None:

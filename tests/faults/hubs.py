@@ -42,6 +42,20 @@ class Killable(Protocol):
         """Wait until it is gone; return 0, or minus the number of the signal that ended it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How long a program took until it served: by the clock, of processor time, and waiting for a processor."""
+
+    took: float
+    worked: float
+    waited: float
+
+    @property
+    def by_itself(self) -> float:
+        """Return the seconds that it takes where others leave it a processor."""
+        return self.took - self.waited
+
+
 class RealHub:
     """The program itself, `throughcare-hub run`, started from nothing each time as a supervisor does."""
 
@@ -50,8 +64,7 @@ class RealHub:
         self.url = ""
         self.pid = 0
         self.log = config.with_suffix(".log")
-        self.worked: list[float] = []
-        """Seconds of processor time that each start took, whatever else the machine did meanwhile."""
+        self.starts: list[Start] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -82,8 +95,9 @@ class RealHub:
             code = await self.ended()
             raise AssertionError(f"the hub ended with {code}: {self.log.read_text()[-2_000:]}")
         self.url = json.loads(line)["url"]
-        self.worked.append(_processor_seconds(self.pid))
-        return time.monotonic() - begin
+        took = time.monotonic() - begin
+        self.starts.append(Start(took, _processor_seconds(self.pid), _waiting_seconds(self.pid)))
+        return took
 
     async def ended(self) -> int:
         """Wait until it is gone; return 0, or minus the number of the signal that ended it."""
@@ -96,6 +110,14 @@ class RealHub:
 def _processor_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _waiting_seconds(pid: int) -> float:
+    """Return how long a program's main thread could run and had no processor, or 0 where Linux does not count it."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except FileNotFoundError:
+        return 0.0
 
 
 class Balancer:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.hubs import RealHub, Site, site
+from tests.faults.hubs import RealHub, Site, Start, site
 from tests.faults.load import Load
 from tests.faults.storm import GRACE_S, storm
 from tests.hub.process import HubProcess
@@ -44,16 +44,29 @@ def told(one: Site, load: Load) -> str:
     if one.restarts:
         median, worst = statistics.median(one.restarts), max(one.restarts)
         text += f"; {len(one.restarts)} restarts, median {median:.2f} s, worst {worst:.2f} s"
-    if worked := [seconds for hub in one.hubs if isinstance(hub, RealHub) for seconds in hub.worked]:
-        text += f" ({statistics.median(worked):.2f} s of processor time)"
+    if starts := starts_of(one):
+        for what, seconds in (
+            ("without waiting for a processor", [start.by_itself for start in starts]),
+            ("of processor time", [start.worked for start in starts]),
+        ):
+            text += f"; {what} median {statistics.median(seconds):.2f} s, worst {max(seconds):.2f} s"
     return text
 
 
+def starts_of(hubs: Site) -> list[Start]:
+    """Return how long every start of the real program took."""
+    return [start for hub in hubs.hubs if isinstance(hub, RealHub) for start in hub.starts]
+
+
 def check_starts(hubs: Site) -> None:
-    """Check that starts stay near the promised two seconds: of processor time and twice as much, for busy machines."""
-    worked = [seconds for hub in hubs.hubs if isinstance(hub, RealHub) for seconds in hub.worked]
-    assert len(worked) > len(hubs.restarts)
-    assert statistics.median(worked) < 4
+    """Check that a restart takes less than two seconds.
+
+    No other test looks at a clock; of restarts this is promised. What other tests keep the program waiting for a
+    processor is taken off, and the median is judged: a start may meet a slow disk.
+    """
+    starts = starts_of(hubs)
+    assert len(starts) > len(hubs.restarts)
+    assert statistics.median(start.by_itself for start in starts) < 2
 
 
 async def kill_at_random(one: Site, kills: int, chance: random.Random) -> str:
