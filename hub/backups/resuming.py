@@ -2,10 +2,11 @@
 """Going on after a restore that lost something: a new generation of both logs, by the authority's word (GEN-2).
 
 In one transaction the statement becomes the directory's next leaf, and the audit log gets a leaf that commits to it;
-then the guard is written, and only then may the hub sign again. Typed again after a crash it finishes what was begun.
+then the guard is written, and only then may the hub sign again. Typed again after a crash it finishes what was begun;
+typed in a copy of the folder it writes the same leaf, for two would be two histories of one generation (GEN-7).
 """
 
-import secrets
+import hmac
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -23,10 +24,12 @@ from hub.store.restorations import Restored
 from hub.store.trees import Log
 from keys.directory import Directory
 from keys.privatefile import remove_private
+from keys.signing import Ed25519Signer
+from protocol import labels
 from protocol.errors import ConfigurationError, MalformedEnvelope, StoreBehind
 from protocol.http.restoring import RestoreRequest
 from protocol.ids import ID_SIZE
-from protocol.limits import SIGNATURE_WINDOW
+from protocol.limits import CLOCK_SKEW, SIGNATURE_WINDOW
 from protocol.receipts import SALT_SIZE, Leaf, RestoredDetail, commitment
 from protocol.statements import UnverifiedStatement, parse_statement
 
@@ -47,7 +50,7 @@ async def resume(settings: HubSettings, raw: bytes, now: int) -> Resumed:
     """
     folder = settings.hub.data_dir
     request = read_request(folder)
-    statement = _fitting(raw, request)
+    statement = _fitting(raw, request, now)
     keys = open_keys(settings)
     store = await open_store(folder, settings.store)
 
@@ -56,10 +59,10 @@ async def resume(settings: HubSettings, raw: bytes, now: int) -> Resumed:
         directory = replay(connection, settings)
         voided = 0
         if directory.index_of(raw) is None:
-            voided = _begin(connection, directory, statement, request, now)
-        heads = trees.stored_heads(connection)
+            voided = _begin(connection, directory, statement, request, keys.audit, now)
+        heads, times = trees.stored_heads(connection), trees.stored_times(connection)
         origins = origins_in(connection, settings.hub.domain)
-        return voided, [GuardedHead(origin, *heads[log], now) for log, origin in origins.items()]
+        return voided, [GuardedHead(origin, *heads[log], times[log]) for log, origin in origins.items()]
 
     try:
         voided, heads = await store.write(work)
@@ -73,29 +76,41 @@ async def resume(settings: HubSettings, raw: bytes, now: int) -> Resumed:
     return Resumed(request.generation, voided)
 
 
-def _fitting(raw: bytes, request: RestoreRequest) -> UnverifiedStatement:
+def _fitting(raw: bytes, request: RestoreRequest, now: int) -> UnverifiedStatement:
     try:
         statement = parse_statement(raw)
     except MalformedEnvelope:
         raise ConfigurationError("The file is no statement of the authority.") from None
     if statement.body.subject != request.subject():
         raise ConfigurationError("The statement answers another request than the one that waits in the data folder.")
+    if statement.body.issued > now + CLOCK_SKEW:
+        # The log's time would be ahead of every clock, and the hub would sign nothing until then (AUD-7).
+        raise ConfigurationError(
+            "The statement is dated over 10 minutes ahead of this machine's clock. Set whichever clock is wrong; the "
+            "statement is good once its time has come."
+        )
     return statement
 
 
 def _begin(
-    connection: Connection, directory: Directory, statement: UnverifiedStatement, request: RestoreRequest, now: int
+    connection: Connection,
+    directory: Directory,
+    statement: UnverifiedStatement,
+    request: RestoreRequest,
+    key: Ed25519Signer,
+    now: int,
 ) -> int:
     both = trees.load_trees(connection)
     kept = {Log.DIRECTORY: request.directory, Log.AUDIT: request.audit}
     if any((both[log].state.size, both[log].state.root) != (one.size, one.root) for log, one in kept.items()):
         raise StoreBehind("The database is not the one that was restored. Restore the backup again.")
     directory.apply(statement.raw)
-    # The log's time goes on behind all that is known to be signed, and no signature from before counts (BAK-6).
-    at = max(now, request.signed_until + SIGNATURE_WINDOW)
+    # The log's time goes on behind all that is known to be signed. Nothing here is of this machine or moment (GEN-7).
+    at = max(statement.body.issued, request.signed_until + SIGNATURE_WINDOW)
     detail = RestoredDetail(statement.digest, directory.size, directory.root).encode()
-    salt = secrets.token_bytes(SALT_SIZE)
-    leaf = Leaf(at, commitment(salt, detail), secrets.token_bytes(ID_SIZE)).encode()
+    drawn = hmac.digest(key.seed, labels.RESUMED + statement.digest, "sha512")
+    salt, entry_id = drawn[:SALT_SIZE], drawn[SALT_SIZE : SALT_SIZE + ID_SIZE]
+    leaf = Leaf(at, commitment(salt, detail), entry_id).encode()
     index = both[Log.AUDIT].state.size
     rows = []
     for log, data in ((Log.DIRECTORY, statement.raw), (Log.AUDIT, leaf)):
@@ -107,7 +122,7 @@ def _begin(
     tree = both[Log.AUDIT].state
     entry = Entry(index, leaf, salt, detail, tree.size, tree.root)
     envelopes.NEW_DETAILS.run(connection, [entry.row()])
-    restorations.note(
-        connection, Restored(at, request.backup_at, request.generation, request.directory.size, request.audit.size)
-    )
+    # No signature from before this moment counts: another copy may have served until now (BAK-6).
+    sizes = request.directory.size, request.audit.size
+    restorations.note(connection, Restored(max(now, at), request.backup_at, request.generation, *sizes))
     return enrolments.void_unused(connection)

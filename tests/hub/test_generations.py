@@ -14,7 +14,8 @@ from hub.logs import make_log
 from hub.service.guard import Guard
 from hub.service.logcheck import check_everything
 from hub.service.restorerequest import REQUEST_NAME, read_request
-from hub.store import trees
+from hub.store import restorations, trees
+from hub.store.opening import look
 from hub.store.tables import delivery, detail, envelope, leaf, section, tree
 from hub.store.trees import Log
 from keys.verifying import verify_head, verify_receipt
@@ -273,6 +274,41 @@ async def test_gen_2_a_resume_that_was_cut_off_is_finished_when_it_is_typed_agai
     loss.programme.lose(14, raw)
     async with RunningHub(loss.new, loss.programme, TestClock(LATER)) as hub:
         assert await hub.leaves() == 5
+
+
+async def test_gen_7_resuming_in_a_copy_of_the_folder_writes_the_same_leaf(loss: Loss) -> None:
+    await restore_at(loss.new, loss.programme, loss.file, now=LATER)
+    copy = loss.folder / "copy"
+    shutil.copytree(loss.new, copy)
+    raw = signed_by_authority(loss.new, loss.programme)
+    first = list[tuple[bytes, bytes]]()
+    for folder, now in ((loss.new, LATER), (copy, LATER + 7 * MINUTE)):
+        await resume_at(folder, loss.programme, now=now, statement=raw)
+        settings = make_settings(folder, loss.programme)
+        heads, at = await look(folder, settings.store, lambda one: (trees.stored_heads(one), restorations.newest(one)))
+        first.append((heads[Log.AUDIT][1], heads[Log.DIRECTORY][1]))
+        # What is not signed differs: here no signature counts that the other copy may have taken.
+        assert at == now
+        await check_everything(settings)
+    assert first[0] == first[1]
+
+
+async def test_gen_7_a_resume_that_is_finished_later_leaves_the_logs_own_time_in_the_guard(loss: Loss) -> None:
+    await restore_at(loss.new, loss.programme, loss.file, now=LATER)
+    raw, request = signed_by_authority(loss.new, loss.programme), (loss.new / REQUEST_NAME).read_bytes()
+    await resume_at(loss.new, loss.programme, now=LATER, statement=raw)
+    (loss.new / REQUEST_NAME).write_bytes(request)
+    (loss.new / "hub.guard").unlink()
+    await resume_at(loss.new, loss.programme, now=LATER + MINUTE, statement=raw)
+    await check_everything(make_settings(loss.new, loss.programme))
+
+
+async def test_gen_7_a_restoration_from_the_future_waits_until_its_time_has_come(loss: Loss) -> None:
+    await restore_at(loss.new, loss.programme, loss.file, now=LATER)
+    raw = signed_by_authority(loss.new, loss.programme, now=LATER + 11 * MINUTE)
+    with pytest.raises(ConfigurationError, match="ahead of this machine's clock"):
+        await resume_at(loss.new, loss.programme, now=LATER, statement=raw)
+    await resume_at(loss.new, loss.programme, now=LATER + 2 * MINUTE, statement=raw)
 
 
 async def test_gen_2_a_backup_of_before_a_restore_is_never_used_again(loss: Loss) -> None:
