@@ -5,6 +5,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from connectors.cases import answering
+from connectors.cases.answering import ANSWER
 from connectors.cases.composing import Composing, Said
 from connectors.cases.forms import stored_sections
 from connectors.handover_views import overall
@@ -15,11 +17,13 @@ from connectors.store.incoming import IncomingState, ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
 from connectors.timing import Clock
 from protocol import ids
+from protocol.address import DeskAddress
 from protocol.content import encode_payload
 from protocol.errors import Conflict, InvalidInput, KeystoreError, MalformedEnvelope, NotFound
 from protocol.http.call import Answer, Call, Handler
 from protocol.http.handovers import Direction, MessageState, SectionView
 from protocol.http.messages import (
+    MessageAnswered,
     MessageFilter,
     MessageItem,
     MessagePage,
@@ -56,7 +60,6 @@ class Messages:
         asked = call.body(MessageRequest)
         if asked.kind not in _SENT_HERE:
             raise InvalidInput("There is no such kind to send; steps of a life cycle have an operation of their own.")
-        own = self._composing.own_desk(asked.sender, asked.to)
         key = requests.request_key(OPERATION, call.idempotency_key)
         said = Said(fields=asked.fields, sections=asked.sections, officer=asked.officer)
         async with self._store.write() as tx:
@@ -64,7 +67,8 @@ class Messages:
             if before is not None:
                 answer = MessageQueued.model_validate_json(before)
                 return Answer(answer, headers={"Idempotent-Replayed": "true"})
-            thread, subject = await self._thread(tx, asked)
+            thread, subject, desk = await self._thread(tx, asked)
+            own = self._composing.own_desk(asked.sender or desk, asked.to)
             message = self._composing.message(KINDS[asked.kind], thread, own, subject, said)
             await outgoing.add(tx, message, self._composing.plans(message, asked.to))
             answer = MessageQueued(id=message.message_id, thread=thread)
@@ -72,12 +76,17 @@ class Messages:
         self._wake()
         return Answer(answer)
 
-    async def _thread(self, tx: Transaction, asked: MessageRequest) -> tuple[ThreadId, str]:
-        """Return the thread and the person's pseudonym in it: those of a thread of ours, or new ones."""
+    async def _thread(self, tx: Transaction, asked: MessageRequest) -> tuple[ThreadId, str, DeskAddress | None]:
+        """Return the thread, the person's pseudonym in it, and our desk there if it follows from that.
+
+        They are those of what is answered, of a thread of ours, or new ones.
+        """
+        if asked.kind == ANSWER:
+            return await answering.thread_of(tx, asked, _SENT_HERE)
         if asked.thread is None:
-            return ThreadId(ids.new_id()), ids.text(Kind.SUBJECT, ids.new_id())
+            return ThreadId(ids.new_id()), ids.text(Kind.SUBJECT, ids.new_id()), None
         row = await threads.load(tx, asked.thread)
-        return row.thread, row.subject
+        return row.thread, row.subject, row.own_desk
 
     async def list_messages(self, call: Call[str]) -> Answer:
         """List messages sent and received."""
@@ -106,9 +115,9 @@ class Messages:
                 raise Conflict("Several messages stand under this id. Look at the list, which names their senders.")
             if sent is not None:
                 return Answer(await _sent_view(tx, sent))
-        if not received:
-            raise NotFound
-        return Answer(_received_view(received[0]))
+            if not received:
+                raise NotFound
+            return Answer(_received_view(received[0], await answering.given(tx, received[0])))
 
 
 async def _sent(tx: Transaction, message_id: MessageId) -> OutgoingMessage | None:
@@ -170,6 +179,7 @@ async def _sent_view(tx: Transaction, message: OutgoingMessage) -> MessageView:
     return MessageView(
         item=await _sent_item(tx, message),
         signer=message.actor.name,
+        answers=await answering.received(tx, message),
         payload=json.loads(message.payload),
         sections=[
             SectionView(
@@ -184,10 +194,11 @@ async def _sent_view(tx: Transaction, message: OutgoingMessage) -> MessageView:
     )
 
 
-def _received_view(message: ReceivedMessage) -> MessageView:
+def _received_view(message: ReceivedMessage, answers: list[MessageAnswered]) -> MessageView:
     return MessageView(
         item=_received_item(message),
         signer=message.actor.name,
+        answers=answers,
         payload=json.loads(message.payload),
         sections=[
             SectionView(

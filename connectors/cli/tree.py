@@ -159,6 +159,12 @@ REFERRAL = {
     "reopen": Entry("steps:referral_reopen", "Within thirty days; later a new referral names this one."),
     "appeal": Entry("steps:referral_appeal", "A second reader at the recipient is asked to look again."),
 }
+MESSAGE = {
+    "send": Entry("messages:send", "Send a message of a kind, such as contact.area-notice."),
+    "list": Entry("messages:list_", "List messages sent and received, newest first."),
+    "show": Entry("messages:show", "Show one message: what it says in codes, which sections came, and who answered."),
+    "answer": Entry("messages:answer", "Answer a message that came: noted, agreed, in-part or not-possible."),
+}
 DIRECTORY = {
     "list": Entry("directory:list_", "List the desks that can be written to."),
     "evidence": Entry("fork:evidence", "Write the signed head by which the hub contradicted itself to a file."),
@@ -208,6 +214,7 @@ class Noun(Entry):
 COMMANDS: dict[str, Entry] = {
     "handover": Noun("handover", "Send, list and show handovers.", HANDOVER),
     "referral": Noun("referral", "Refer a person to a service, and answer referrals.", REFERRAL),
+    "message": Noun("message", "Send and answer messages that are no step of a life cycle.", MESSAGE),
     "event": Noun("event", "See what happened here, as other programs do.", EVENT),
     "webhook": Noun("webhook", "See what other programs were not told, and tell them again.", WEBHOOK),
     "token": Noun("token", "Let other programs of the agency in, each for what it does.", TOKEN),

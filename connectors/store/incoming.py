@@ -204,6 +204,20 @@ async def find(tx: Transaction, message_id: MessageId, payload_type: str) -> lis
     return [_message(tx, row) for row in rows]
 
 
+async def in_thread(tx: Transaction, thread: ThreadId, payload_type: str) -> list[ReceivedMessage]:
+    """Return the messages of a type in a thread that have their effect, oldest first."""
+    rows = await tx.connection.execute(
+        select(incoming)
+        .where(
+            incoming.c.thread == thread,
+            incoming.c.payload_type == payload_type,
+            incoming.c.state == IncomingState.DELIVERED,
+        )
+        .order_by(incoming.c.leaf_index)
+    )
+    return [_message(tx, row) for row in rows]
+
+
 async def at(tx: Transaction, position: int) -> ReceivedMessage:
     """Return the message at `position`, or raise `NotFound`."""
     row = (await tx.connection.execute(select(incoming).where(incoming.c.position == position))).one_or_none()

@@ -3,9 +3,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, insert, select
+from sqlalchemy import ColumnElement, Row, insert, select
 
 from connectors.store import recipients
 from connectors.store.engine import Transaction
@@ -96,10 +96,24 @@ async def at(tx: Transaction, position: int) -> OutgoingMessage:
     return await _load(tx, outgoing.c.position == position)
 
 
+async def in_thread(tx: Transaction, thread: ThreadId, payload_type: str) -> list[OutgoingMessage]:
+    """Return our messages of a type in a thread, oldest first."""
+    rows = await tx.connection.execute(
+        select(outgoing)
+        .where(outgoing.c.thread == thread, outgoing.c.payload_type == payload_type)
+        .order_by(outgoing.c.position)
+    )
+    return [_message(tx, row) for row in rows]
+
+
 async def _load(tx: Transaction, condition: ColumnElement[bool]) -> OutgoingMessage:
     row = (await tx.connection.execute(select(outgoing).where(condition))).one_or_none()
     if row is None:
         raise NotFound
+    return _message(tx, row)
+
+
+def _message(tx: Transaction, row: Row[Any]) -> OutgoingMessage:
     stored = cbor.decode(tx.vault.open(_PLACE, row.message_id, row.sealed), limit=_MAX_STORED)
     fields = as_map(stored, 9 if isinstance(stored, dict) and 8 in stored else 8)
     return OutgoingMessage(

@@ -38,7 +38,10 @@ _KindName = Annotated[str, Field(min_length=1, max_length=MAX_EVENT, pattern=r"^
 
 
 class MessageRequest(RequestModel):
-    """A message of one kind to one or more desks. `thread` is the conversation that it belongs to, if there is one."""
+    """A message of one kind to one or more desks. `thread` is the conversation that it belongs to, if there is one.
+
+    A `message.answer` goes to the sender of the message that it names, in that message's conversation (KIND-5).
+    """
 
     kind: _KindName
     to: Annotated[list[DeskText], Field(min_length=1, max_length=MAX_DESKS)]
@@ -89,11 +92,24 @@ class MessagePage(ResponseModel):
     next_cursor: str | None
 
 
+class MessageAnswered(ResponseModel):
+    """One answer to a message: `noted` is `acknowledged`, all others are `answered` (KIND-5)."""
+
+    message: MessageIdText
+    ack: Code
+    answer: Code
+    desk: DeskText
+    officer: OfficerIdText
+    signer: Name
+    at: Time
+
+
 class MessageView(ResponseModel):
     """One message with what this agency holds of it. Who acted is attested by the agency's device (`signer`)."""
 
     item: MessageItem
     signer: Name
+    answers: list[MessageAnswered]
     payload: dict[str, Any]
     sections: list[SectionView]
 
@@ -162,6 +178,17 @@ GET_MESSAGE = Operation(
         response={
             "item": _ITEM,
             "signer": "release desk",
+            "answers": [
+                {
+                    "message": MESSAGE,
+                    "ack": "acknowledged",
+                    "answer": "noted",
+                    "desk": REKA,
+                    "officer": "off_" + "a" * 26,
+                    "signer": "intake desk",
+                    "at": NOW,
+                }
+            ],
             "payload": {"kind": "contact.area-notice", "version": 1},
             "sections": [],
         },

@@ -12,7 +12,9 @@ import pytest
 from connectors.access import TOKEN_FILE, ensure_token
 from connectors.api import application
 from connectors.api_client import ApiClient
+from connectors.cases.composing import Said
 from connectors.logs import Log
+from connectors.store import outgoing
 from protocol import ids
 from protocol.errors import IllegalTransition, InvalidInput, NotFound, PreconditionFailed
 from protocol.http.messages import MessageFilter, MessageRequest
@@ -20,6 +22,7 @@ from protocol.http.problems import InvalidFields
 from protocol.http.running import Runner, listen
 from protocol.http.threads import ListName, ReferralRequest, StepQueued, StepRequest, ThreadFilter
 from protocol.ids import Kind, MessageId, OfficerId, ThreadId
+from protocol.kinds.catalogue import KINDS
 from tests.connectors.cases.test_referral import FIELDS, REQUEST, WORDS, settle
 from tests.connectors.conftest import World
 from tests.connectors.stations import Station, api_of
@@ -203,3 +206,62 @@ async def test_clk_4_nobody_makes_the_moves_of_time_but_time(prison: Served, csw
         await prison.client.step(
             thread, StepRequest(event=event, fields=fields), version=version, idempotency_key=secrets.token_hex(12)
         )
+
+
+async def test_kind_5_a_municipality_notes_a_notice_and_answers_it_and_the_sender_sees_both_rungs(
+    prison: Served, csw: Served, world: World
+) -> None:
+    request = MessageRequest(
+        kind="contact.area-notice",
+        to=[csw.station.desk],
+        fields={"area": "invented-municipality", "week": "2027-W03"},
+    )
+    notice = (await prison.client.send_message(request, idempotency_key=secrets.token_hex(12))).id
+    await settle(prison.station, csw.station)
+    officer = ids.text(Kind.OFFICER, bytes(16))
+    for answer in ("noted", "agreed"):
+        fields: dict[str, Any] = {
+            "answers": ids.text(Kind.MESSAGE, notice),
+            "officer": officer,
+            "answer": answer,
+        }
+        said = MessageRequest(kind="message.answer", to=[prison.station.desk], fields=fields)
+        await csw.client.send_message(said, idempotency_key=secrets.token_hex(12))
+        await settle(prison.station, csw.station)
+    at_prison, at_csw = await prison.client.message(notice), await csw.client.message(notice)
+    for view in (at_prison, at_csw):
+        assert [(one.ack, one.answer, one.desk) for one in view.answers] == [
+            ("acknowledged", "noted", csw.station.desk),
+            ("answered", "agreed", csw.station.desk),
+        ]
+    assert await world.prison.quarantined() == []
+
+
+async def test_kind_5_only_who_was_written_to_answers(prison: Served, csw: Served, world: World) -> None:
+    request = MessageRequest(
+        kind="contact.area-notice", to=[csw.station.desk], fields={"area": "invented", "week": "2027-W03"}
+    )
+    queued = await prison.client.send_message(request, idempotency_key=secrets.token_hex(12))
+    await settle(prison.station, csw.station)
+    fields: dict[str, Any] = {
+        "answers": ids.text(Kind.MESSAGE, queued.id),
+        "officer": ids.text(Kind.OFFICER, bytes(16)),
+        "answer": "agreed",
+    }
+    for to, named in ((world.probation.desk, fields["answers"]), (prison.station.desk, "msg_" + "a" * 26)):
+        said = MessageRequest(kind="message.answer", to=[to], fields={**fields, "answers": named})
+        with pytest.raises(NotFound):
+            await csw.client.send_message(said, idempotency_key=secrets.token_hex(12))
+    said = MessageRequest(kind="message.answer", to=[prison.station.desk], fields={"officer": fields["officer"]})
+    with pytest.raises(InvalidInput):
+        await csw.client.send_message(said, idempotency_key=secrets.token_hex(12))
+    # A stranger to the message who knows its id and thread, and whose connector would let it pass, is not counted.
+    composing = world.probation.parts.moving._composing
+    kind = KINDS["message.answer"]
+    subject = (await csw.client.message(queued.id)).payload["subject"]
+    forged = composing.message(kind, queued.thread, world.probation.desk, subject, Said(fields=fields))
+    async with world.probation.parts.store.write() as tx:
+        await outgoing.add(tx, forged, composing.plans(forged, [prison.station.desk]))
+    await settle(world.probation, prison.station)
+    assert (await prison.client.message(forged.message_id)).item.sender == world.probation.desk
+    assert (await prison.client.message(queued.id)).answers == []

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`throughcare message`: send messages that are no step of a life cycle, see them, and answer them."""
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from connectors import home
+from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
+from connectors.cli.threads import officer_of, read_json, sections_of
+from connectors.cli.voice import Voice, speaks, table
+from protocol.address import parse_desk
+from protocol.errors import InvalidInput
+from protocol.http.fields import format_time
+from protocol.http.handovers import Direction
+from protocol.http.messages import MessageFilter, MessagePage, MessageQueued, MessageRequest, MessageView
+from protocol.ids import Kind, MessageId, raw, text
+from protocol.kinds.thread import Answer
+
+_INPUT = click.option("--input", "file", type=click.Path(path_type=Path), help="A JSON file: fields, sections.")
+_AS = click.option("--as", "officer", metavar="OFFICER", help="Who acts, by id; else the service account.")
+_KEY = click.option("--key", help="An Idempotency-Key, to type the same command again safely.")
+
+
+@click.command()
+@click.argument("kind")
+@AGENCY
+@click.option("--to", required=True, multiple=True, metavar="DESK", help="The desk to write to; may be repeated.")
+@_INPUT
+@_AS
+@_KEY
+@speaks
+def send(
+    kind: str, agency: str, to: tuple[str, ...], file: Path | None, officer: str | None, key: str | None, voice: Voice
+) -> None:
+    """Send a message of a kind, such as contact.area-notice."""
+    asked = read_json(file) if file else {}
+    request = MessageRequest(
+        kind=kind,
+        to=[parse_desk(one) for one in to],
+        fields=asked.get("fields", {}),
+        sections=sections_of(asked),
+        officer=officer_of(officer),
+    )
+
+    async def ask() -> MessageQueued:
+        async with connected(home.find(agency)) as client:
+            return await client.send_message(request, idempotency_key=key or secrets.token_urlsafe(24))
+
+    _tell(asyncio.run(ask()), agency, voice)
+
+
+@click.command()
+@click.argument("message")
+@click.argument("answer", type=click.Choice([one.value for one in Answer]))
+@AGENCY
+@click.option("--officer", "named", required=True, metavar="OFFICER", help="The id of the officer who answers.")
+@_INPUT
+@_AS
+@_KEY
+@speaks
+def answer(
+    message: str,
+    answer: str,
+    agency: str,
+    named: str,
+    file: Path | None,
+    officer: str | None,
+    key: str | None,
+    voice: Voice,
+) -> None:
+    """Answer a message that came: noted, agreed, in-part or not-possible."""
+    asked = read_json(file) if file else {}
+    message_id = MessageId(raw(Kind.MESSAGE, message))
+
+    async def ask() -> MessageQueued:
+        async with connected(home.find(agency)) as client:
+            item = (await client.message(message_id)).item
+            if item.direction is not Direction.RECEIVED:
+                raise InvalidInput("This message is one of ours; others answer it.")
+            request = MessageRequest(
+                kind="message.answer",
+                to=[item.sender],
+                fields={"answers": message, "answer": answer, "officer": named},
+                sections=sections_of(asked),
+                officer=officer_of(officer),
+            )
+            return await client.send_message(request, idempotency_key=key or secrets.token_urlsafe(24))
+
+    _tell(asyncio.run(ask()), agency, voice)
+
+
+@click.command("list")
+@AGENCY
+@click.option("--kind", help="Only those of one kind.")
+@LIMIT
+@CURSOR
+@speaks
+def list_(agency: str, kind: str | None, limit: int, cursor: str | None, voice: Voice) -> None:
+    """List messages sent and received, newest first."""
+    query = MessageFilter(kind=kind, limit=limit, cursor=cursor)
+
+    async def ask() -> MessagePage:
+        async with connected(home.find(agency)) as client:
+            return await client.messages(query)
+
+    found = asyncio.run(ask())
+    rows = [
+        [text(Kind.MESSAGE, one.id), format_time(one.at), one.kind, one.direction, one.state, one.sender]
+        for one in found.items
+    ]
+    head = ["MESSAGE", "AT", "KIND", "DIRECTION", "STATE", "FROM"]
+    voice.data(found.model_dump(mode="json"), table(head, rows))
+    if not found.items:
+        voice.say("There are none.")
+    if found.next_cursor:
+        voice.say(f"more:  the same command with --cursor {found.next_cursor}")
+
+
+@click.command()
+@click.argument("message")
+@AGENCY
+@speaks
+def show(message: str, agency: str, voice: Voice) -> None:
+    """Show one message: what it says in codes, which sections came, and who answered."""
+    message_id = MessageId(raw(Kind.MESSAGE, message))
+
+    async def ask() -> MessageView:
+        async with connected(home.find(agency)) as client:
+            return await client.message(message_id)
+
+    view = asyncio.run(ask())
+    voice.data(view.model_dump(mode="json"), _lines(view))
+
+
+def _lines(view: MessageView) -> Iterator[str]:
+    item = view.item
+    yield f"{item.kind} {text(Kind.MESSAGE, item.id)} is {item.state}"
+    yield f"  from {item.sender} ({view.signer}) to {', '.join(item.recipients)}, {format_time(item.at)}"
+    for name, value in view.payload.items():
+        yield f"  {name}: {value}"
+    for one in view.sections:
+        yield f"  section {one.number}: {one.category} for {one.purpose}"
+    for given in view.answers:
+        yield f"  {given.ack} {format_time(given.at)} by {given.desk} ({given.signer}): {given.answer}"
+
+
+def _tell(queued: MessageQueued, agency: str, voice: Voice) -> None:
+    message = text(Kind.MESSAGE, queued.id)
+    voice.data(queued.model_dump(mode="json"), [f"{message} is queued"])
+    voice.say(f"next:  throughcare message show {message} --agency {agency}")
