@@ -26,6 +26,7 @@ from connectors.store import pruning, requests, tokens
 from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store
 from connectors.store.lock import InstallationLock
 from connectors.timing import Clock, system_chance, system_clock
+from connectors.upkeep import upkeep
 from connectors.vault import Vault
 from connectors.way_out import WayOut
 from keys.passphrasefile import read_passphrase_file
@@ -330,12 +331,15 @@ class Loops:
     async def _look(self) -> None:
         parts = self._parts
         parts.directory.wanted.clear()
+        # First: whatever happens to the rest, the directory is followed (SEQ-4).
         await self._sync()
-        if await parts.renewal.maintain(parts.client):
-            await self._sync()
-        # Last: whatever happens to prekeys, the directory is followed (SEQ-4).
-        if await parts.prekeys.maintain(parts.client, drained_at=self._drained_at):
-            await self._sync()
+        failures = await upkeep(
+            parts.renewal, parts.prekeys, parts.client, drained_at=self._drained_at, follow=self._sync
+        )
+        for error in failures[1:]:
+            self._failed("directory", error)
+        if failures:
+            raise failures[0]
 
     async def _sync(self) -> None:
         parts = self._parts

@@ -35,6 +35,7 @@ from connectors.installation import (
 from connectors.logs import Log
 from connectors.parts import Parts, make_parts
 from connectors.store.engine import DATABASE_FILE, Store, migrate
+from connectors.upkeep import upkeep
 from connectors.vault import Vault
 from keys.keystore import Keystore
 from keys.sealedfile import SMALL, PassphraseKey
@@ -173,12 +174,14 @@ class Station:
 
     async def look(self) -> None:
         """Bring directory, certificate and prekeys up to date, as the connector's own loop does."""
-        await self.parts.directory.sync()
-        if await self.parts.renewal.maintain(self.parts.client):
-            await self.parts.directory.sync()
-        if await self.parts.prekeys.maintain(self.parts.client, drained_at=None):
-            await self.parts.directory.sync()
-        await self.parts.resealing.follow_directory()
+        parts = self.parts
+        await parts.directory.sync()
+        failures = await upkeep(
+            parts.renewal, parts.prekeys, parts.client, drained_at=None, follow=parts.directory.sync
+        )
+        if failures:
+            raise failures[0]
+        await parts.resealing.follow_directory()
 
     async def compose(self, *to: DeskAddress, content: HandoverPackage | None = None) -> HandoverQueued:
         """Queue a handover."""

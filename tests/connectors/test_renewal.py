@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from connectors.installation import AGENCY_ED25519, AGENCY_MLDSA65
+from connectors.upkeep import upkeep
 from keys.directory import DeviceEntry
-from protocol.errors import HubUnreachable, NotAuthenticated, UntrustedKey
+from protocol.errors import HubUnreachable, NotAuthenticated, Unavailable, UntrustedKey
 from protocol.http.handovers import MessageState
 from protocol.limits import DAY, DEVICE_LIFE, HOUR
-from protocol.statements import Revocation
+from protocol.statements import Device, Prekey, Revocation, Subject, parse_statement
 from tests.connectors.conftest import World
 from tests.connectors.hand import only_recipient
 from tests.connectors.stations import Station, install, open_station
@@ -105,6 +106,42 @@ async def test_con_11_a_connector_whose_certificate_ended_while_it_was_away_rene
     await world.prison.seal_and_send()
     await station.turn()
     assert len((await station.view(queued.id)).sections) == 2
+
+
+class Picky:
+    """Hands statements on to the hub, but not those of one kind."""
+
+    def __init__(self, station: Station, refused: type[Subject]) -> None:
+        self.station = station
+        self.refused = refused
+
+    async def submit_statement(self, statement: bytes) -> int:
+        if isinstance(parse_statement(statement).body.subject, self.refused):
+            raise Unavailable
+        return await self.station.parts.client.submit_statement(statement)
+
+
+@pytest.mark.parametrize("refused", [Device, Prekey])
+async def test_con_11_a_renewal_and_a_prekey_that_fail_keep_nothing_else_back(
+    world: World, refused: type[Subject]
+) -> None:
+    station = world.probation
+    give_agency_key(station)
+    world.hub.clock.advance((ENDS_IN - 10) * DAY)
+    parts = station.parts
+    await parts.directory.sync()
+    before, prekey = entry(station), parts.directory.directory.newest_prekey(station.member.device_id)
+    failures = await upkeep(
+        parts.renewal, parts.prekeys, Picky(station, refused), drained_at=None, follow=parts.directory.sync
+    )
+    assert [type(one) for one in failures] == [Unavailable]
+    assert (entry(station) == before) == (refused is Device)
+    newest = parts.directory.directory.newest_prekey(station.member.device_id)
+    assert (newest == prekey) == (refused is Prekey)
+    # What was kept back is done in the next round.
+    await station.look()
+    assert entry(station) != before
+    assert parts.directory.directory.newest_prekey(station.member.device_id) != prekey
 
 
 async def test_con_11_without_the_agency_s_key_nothing_is_renewed_and_the_log_says_so_once_an_hour(
