@@ -87,8 +87,8 @@ class HubSection(Section):
     proxy_header: str = Field(
         "X-Forwarded-For",
         pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$",
-        description="The header in which that proxy says who calls, for [limits]; its last address counts. Without "
-        "behind_proxy no header is believed.",
+        description="The header in which that proxy says who calls, for [limits]; its last address counts, and a "
+        "port behind it does not. Without behind_proxy no header is believed.",
     )
     passphrase_file: ConfigPath | None = Field(
         None,

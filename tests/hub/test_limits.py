@@ -116,7 +116,18 @@ def test_who_has_not_asked_for_a_minute_is_forgotten_and_a_crowd_shares_one_buck
         ("2001:db8:1:2:ffff::1", "2001:db8:1:2::"),
         ("fe80::1%eth0", "fe80::"),
         ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7:5678", "192.0.2.7"),
+        ("[2001:db8:1:2:ffff::1]:443", "2001:db8:1:2::"),
+        ("[2001:db8:1:2:ffff::1]", "2001:db8:1:2::"),
+        ("[::1]:5", "::"),
+        ("[::ffff:192.0.2.7]:5678", "192.0.2.7"),
         ("unknown", ""),
+        ("unknown:5678", ""),
+        ("192.0.2.7:", ""),
+        ("192.0.2.7:567890", ""),
+        ("[192.0.2.7", ""),
+        ("[]:1", ""),
+        ("2001:db8::1]:443", ""),
         ("", ""),
     ],
 )
@@ -309,7 +320,10 @@ async def test_http_14_behind_a_proxy_the_last_word_of_its_header_counts_and_no_
             assert await _status(hub, f"203.0.113.{number}, 192.0.2.1") == 200
         assert await _status(hub, "203.0.113.99, 192.0.2.1") == 429
         assert await _status(hub, "203.0.113.99", "192.0.2.1") == 429
+        assert await _status(hub, "203.0.113.99, 192.0.2.1:5678") == 429
         assert await _status(hub, "192.0.2.2") == 200
+        # What cannot be read is counted for the proxy itself, all of it together.
+        assert [await _status(hub, f"unknown {number}") for number in range(61)] == [200] * 60 + [429]
 
 
 async def test_http_14_without_a_proxy_no_header_is_believed(small: RunningHub) -> None:
