@@ -58,6 +58,9 @@ def main(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a console without ✓ shows ?
     os.environ.setdefault("THROUGHCARE_HOME", str(ROOT / ".throughcare"))
+    # Many containers forbid Python to keep what it has compiled; every program would take more than twice as long to
+    # start, and the tests start hundreds. What is kept lies in folders that git ignores.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     verb, rest = (arguments[0], arguments[1:]) if arguments else ("demo", [])
     if verb in ("-h", "--help", "help"):
         print(HELP, end="")
@@ -91,13 +94,14 @@ def program(name: str, arguments: list[str]) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    """Run pytest on all processors, two tests on each, and end with one plain line of counts."""
+    """Run pytest on all processors and end with one plain line of counts."""
     install("dev")
     full = "--full" in arguments
     selection = ["-m", "full or not full"] if full else []
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
-        command = [str(PYTHON), "-m", "pytest", "-n", str(workers()), *selection]
+        # By `worksteal` the tests of a module stay together, and with them what they share, until a worker runs dry.
+        command = [str(PYTHON), "-m", "pytest", "-n", str(workers()), "--dist", "worksteal", *selection]
         command += [f"--junit-xml={report}", *(a for a in arguments if a != "--full")]
         code = subprocess.run(command, cwd=ROOT, check=False).returncode
         print(counts(report), flush=True)
@@ -172,8 +176,9 @@ def one_check(name: str, command: list[str]) -> bool:
 
 
 def workers() -> int:
-    """Return how many tests to run side by side: two a processor, since most of them wait for sockets and disks."""
-    return 2 * (os.cpu_count() or 1)
+    """Return how many tests to run side by side: three for two processors, since some wait for sockets and disks."""
+    processors = os.cpu_count() or 1
+    return processors + (processors + 1) // 2
 
 
 def counts(report: Path) -> str:
@@ -255,18 +260,8 @@ def install(wanted: str) -> None:
         if not uv_sync(wanted):
             say("uv could not do it; trying pip with the same locked set, which takes longer.")
             pip_install(wanted)
-            quietly(
-                [
-                    str(PYTHON),
-                    "-m",
-                    "pip",
-                    "install",
-                    "--no-deps",
-                    "--no-build-isolation",
-                    "--editable",
-                    str(ROOT),
-                ]
-            )
+            options = ["--no-deps", "--no-build-isolation", "--editable"]
+            quietly([str(PYTHON), "-m", "pip", "install", *options, str(ROOT)])
         STAMP.write_text(json.dumps({**state, "set": wanted}), encoding="utf-8")
         say(f"✓ installed in {time.monotonic() - started:.0f} s")
 

@@ -202,7 +202,7 @@ class Hub:
             log.info(Event.STORE_CHECKED, size=heads[trees.Log.AUDIT].size)
             writer = Writer(store, guard, origins, clock, log, _queue(settings), followed, reach, elapsed)
             hub = cls(settings, keys, store, guard, writer, clock, elapsed, log)
-            hub._audit_size, hub._audit_time = heads[trees.Log.AUDIT].size, heads[trees.Log.AUDIT].at
+            hub._audit_size, hub._audit_time = heads[trees.Log.AUDIT].size, max(head.at for head in heads.values())
             await hub.directory.load(heads[trees.Log.DIRECTORY].size)
             if hub.directory.directory.audit_starts != tuple(one.audit_size for one in generations):
                 raise StoreBehind("The directory tells of other restores than the database.")

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import postgres
+from tests.hub.begun import Beginnings
 
 settings.register_profile(
     "throughcare",
@@ -68,6 +69,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             for name, value in getattr(finished, "user_properties", ()):
                 if name == "figure":
                     terminalreporter.write_line(str(value))
+
+
+@pytest.fixture(scope="session")
+def beginnings() -> Iterator[Beginnings]:
+    """Keep what hubs left that started once."""
+    with Beginnings() as kept:
+        yield kept
 
 
 @pytest.fixture(scope="session")

@@ -166,14 +166,26 @@ def end_shared_server(folder: Path) -> None:
 
 
 @asynccontextmanager
-async def database(server_url: str) -> AsyncIterator[str]:
-    """Give the URL of a new empty database, dropped afterwards."""
-    name = f"throughcare_{secrets.token_hex(6)}"
-    await execute(server_url, f"CREATE DATABASE {name} TEMPLATE template0")
+async def database(server_url: str, like: str | None = None) -> AsyncIterator[str]:
+    """Give the URL of a new database, dropped afterwards: a copy of the one at the URL `like`, or an empty one."""
+    url = await create_database(server_url, like)
     try:
-        yield server_url.rsplit("/", 1)[0] + "/" + name
+        yield url
     finally:
-        await execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+        await drop_database(url, server_url)
+
+
+async def create_database(server_url: str, like: str | None = None) -> str:
+    """Make a database as `database` does and return its URL."""
+    name = f"throughcare_{secrets.token_hex(6)}"
+    template = "template0" if like is None else like.rpartition("/")[2]
+    await execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    return server_url.rpartition("/")[0] + "/" + name
+
+
+async def drop_database(url: str, server_url: str) -> None:
+    """Drop a database, whoever uses it."""
+    await execute(server_url, f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
 
 
 async def execute(url: str, *statements: str) -> list[list[tuple[object, ...]]]:

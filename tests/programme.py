@@ -8,7 +8,9 @@ directory; what it adds is what a test hands to a hub, in `statements`.
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from keys.directory import Directory
 from keys.opening import VerifiedMessage, open_slice
@@ -166,6 +168,15 @@ class Programme:
         """Append the revocation of the member's device by its agency."""
         return self.state(Revocation(member.device_id, "lost"), [member.identity], age=0)
 
+    def copy(self) -> "Programme":
+        """Return one that goes its own way from here; signatures that were verified are not verified again."""
+        other = copy(self)
+        other.statements, other.directory = list(self.statements), Directory(self.fingerprint, self.domain)
+        for raw in self.statements:
+            other.directory.apply(raw, verified=True)
+        other.members = {name: replace(member, prekeys=dict(member.prekeys)) for name, member in self.members.items()}
+        return other
+
     def sender(self, name: str) -> "Sender":
         """Return a sender for the agency `name`."""
         return Sender(self, self.members[name])
@@ -173,6 +184,11 @@ class Programme:
 
 def make_programme(*, now: int = NOW, domain: str = DOMAIN, agencies: int = 0) -> Programme:
     """Return a programme with Gora Prison, Reka Probation and Polje Centre for Social Work, and `agencies` more."""
+    return _enrolled(now, domain, agencies).copy()
+
+
+@lru_cache(maxsize=8)
+def _enrolled(now: int, domain: str, agencies: int) -> Programme:
     programme = Programme(now=now, domain=domain)
     for name, kind, functions in (PRISON, PROBATION, SOCIAL_WORK):
         programme.enrol(name, kind, functions)

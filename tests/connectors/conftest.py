@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.connectors.stations import Station, station
+from tests.hub.begun import Beginnings
 from tests.hub.running import RunningHub
 from tests.programme import Programme, make_programme
 
@@ -37,8 +38,9 @@ def hub_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def hub(hub_folder: Path, programme: Programme) -> AsyncIterator[RunningHub]:
+async def hub(hub_folder: Path, programme: Programme, beginnings: Beginnings) -> AsyncIterator[RunningHub]:
     """Serve a real hub with the programme's directory."""
+    await beginnings.put(programme, hub_folder)
     async with RunningHub(hub_folder, programme) as running:
         yield running
 

@@ -2,6 +2,7 @@
 """A receipt means what it says: at most one final state, and no negative after a positive (delivery promise 4)."""
 
 import asyncio
+import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from connectors.receipts import OPENED, report
 from connectors.store import attempts, outgoing, recipients
 from connectors.store.attempts import Attempt, AttemptState
-from connectors.store.engine import Store, Transaction
+from connectors.store.engine import DATABASE_FILE, Store, Transaction, migrate
 from connectors.store.recipients import FINAL_STATES, Plan, RecipientRow, RecipientState
 from connectors.vault import Vault
 from protocol.address import DeskAddress
@@ -72,7 +73,7 @@ EVENTS: list[Event] = [seal, accept, open_, complain, refuse, expire, wait]
 
 async def play(folder: Path, events: list[Event]) -> list[RecipientState]:
     """Return the state after each event, for a message to two desks of which only one is played with."""
-    store = await Store.open(folder / "connector.db", Vault(bytes(32)))
+    store = await Store.open(folder / DATABASE_FILE, Vault(bytes(32)))
     message = report(
         OPENED,
         digest=bytes(32),
@@ -96,10 +97,19 @@ async def play(folder: Path, events: list[Event]) -> list[RecipientState]:
     return seen
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make an empty database, to be copied."""
+    path = tmp_path_factory.mktemp("empty") / DATABASE_FILE
+    migrate(path)
+    return path
+
+
 @settings(max_examples=40)
 @given(st.lists(st.sampled_from(EVENTS), max_size=12))
-def test_con_4_no_order_of_events_takes_back_a_final_state(events: list[Event]) -> None:
+def test_con_4_no_order_of_events_takes_back_a_final_state(empty: Path, events: list[Event]) -> None:
     with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(empty, folder)
         seen = asyncio.run(play(Path(folder), events))
     final: RecipientState | None = None
     for event, state in zip(events, seen, strict=True):
@@ -113,7 +123,7 @@ def test_con_4_no_order_of_events_takes_back_a_final_state(events: list[Event]) 
 
 
 async def test_a_desk_that_was_no_recipient_is_not_found(tmp_path: Path) -> None:
-    store = await Store.open(tmp_path / "connector.db", Vault(bytes(32)))
+    store = await Store.open(tmp_path / DATABASE_FILE, Vault(bytes(32)))
     async with store.read() as tx:
         with pytest.raises(NotFound):
             await recipients.find(tx, MessageId(bytes(16)), DESK)

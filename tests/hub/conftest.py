@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hub.begun import Beginnings
 from tests.hub.running import RunningHub, on_postgres
 from tests.postgres import database
 from tests.programme import Programme, make_programme
@@ -18,12 +19,16 @@ def programme() -> Programme:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-async def store_settings(request: pytest.FixtureRequest) -> AsyncIterator[tuple[str, ...]]:
-    """Give the lines of the configuration that choose a new database; a test runs once on each kind."""
+async def store_settings(
+    request: pytest.FixtureRequest, tmp_path: Path, programme: Programme, beginnings: Beginnings
+) -> AsyncIterator[tuple[str, ...]]:
+    """Give the lines of the configuration that choose a database; a test runs once on each kind."""
     if request.param == "sqlite":
+        await beginnings.put(programme, tmp_path)
         yield ()
         return
-    async with database(request.getfixturevalue("postgres_server")) as url:
+    server = request.getfixturevalue("postgres_server")
+    async with database(server, like=await beginnings.put(programme, tmp_path, server)) as url:
         yield on_postgres(url)
 
 

@@ -3,7 +3,6 @@
 
 import asyncio
 import hashlib
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -263,10 +262,9 @@ async def test_a_server_that_says_nothing_is_unreachable_after_the_operations_ti
         timeout_s=1,
     )
     async with answering(wait) as base:
-        started = time.monotonic()
         with pytest.raises(HubUnreachable):
             await Client(session, base).call(short, Things)
-        assert time.monotonic() - started < 5
+        assert not hold.is_set(), "the caller gave up by itself"
         hold.set()
 
 
