@@ -158,11 +158,12 @@ def backup(target: Path, path: Path, public_key: Path) -> None:
 
         from hub.app import system_clock
         from hub.backups.making import make_backup
+        from hub.backups.telling import leaves
         from keys.backupfile import read_backup_public
 
         made = asyncio.run(make_backup(_settings(path), target, read_backup_public(public_key), system_clock()))
         for log, size in made.sizes.items():
-            click.echo(f"{log}: {size} leaves")
+            click.echo(f"{log}: {leaves(size)}")
         click.echo(f"{target}: {made.bytes} bytes", err=True)
 
 
@@ -175,6 +176,7 @@ def backup(target: Path, path: Path, public_key: Path) -> None:
 @click.option("--key-passphrase-file", type=_FILE, help="The file with the key's passphrase; asked for without it.")
 @click.option("--guard", "guards", multiple=True, type=_FILE, help="A guard file that survived elsewhere.")
 @click.option("--witness", "witnesses", multiple=True, type=_FILE, help="What `throughcare witness` wrote.")
+@click.option("--without-statements", is_flag=True, help="Go on though statements are lost that no witness holds.")
 @click.option("--in-place", is_flag=True, help="Instead of FILE: take the database as it is, which has lost something.")
 @click.option("--verify", "only_verify", is_flag=True, help="Open and check the whole backup, and restore nothing.")
 @click.option("--agree", metavar="DOMAIN", help="The hub's domain, instead of typing it when asked.")
@@ -185,6 +187,7 @@ def restore(
     key_passphrase_file: Path | None,
     guards: tuple[Path, ...],
     witnesses: tuple[Path, ...],
+    without_statements: bool,
     in_place: bool,
     only_verify: bool,
     agree: str | None,
@@ -197,13 +200,15 @@ def restore(
 
         from hub.app import system_clock
         from hub.backups import restoring, telling
-        from hub.backups.standing import Standing
+        from hub.backups.standing import Standing, check_statements
         from hub.service.restorerequest import REQUEST_NAME
 
         settings = _settings(path)
 
         def ask(standing: Standing) -> None:
             click.echo("\n".join(telling.transcript(standing)), err=True)
+            if not without_statements:
+                check_statements(standing)
             typed = agree or click.prompt("Type the hub's domain to go on", err=True)
             if typed != settings.hub.domain:
                 raise ConfigurationError("That is not this hub's domain. Nothing was changed.")

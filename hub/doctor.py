@@ -17,17 +17,18 @@ from sqlalchemy import Connection
 
 from hub.config import DATABASE_NAME, GUARD_NAME, HubSettings, pinned_root
 from hub.migrations import NEWEST, revision_of
-from hub.service.damage import NEXT
+from hub.service.damage import GO_BACK, NEXT
 from hub.service.guard import Guard
 from hub.service.logcheck import check_logs, origins_in
+from hub.service.replaying import replay
+from hub.service.restorerequest import REQUEST_NAME
 from hub.service.signingkeys import SEALED_NAME, open_keys
-from hub.store import envelopes, trees
+from hub.store import envelopes, restorations, trees
 from hub.store.opening import look
 from hub.store.sqlite import sqlite_is_sound
 from hub.store.trees import Log
 from hub.web.admin import LEAST_FREE
 from hub.web.tls import tls_context
-from keys.directory import Directory
 from keys.privatefile import open_to_others
 from protocol.diagnosis import Finding, fault, fine, skipped, warning
 from protocol.errors import ConfigurationError, StoreFailed, ThroughcareError, Unavailable
@@ -43,9 +44,9 @@ CERTIFICATE_MARKED_DAYS = 14
 WAITING_MARKED = 7 * DAY
 """Age of the oldest uncollected envelope above which its recipient should be called, in ms."""
 
-_PAGE = 500
-
-_RESTORE = "Stop the hub. Put back the newest copy of the database together with its guard file."
+_RESTORE = "Stop the hub, then throughcare-hub restore FILE --key KEY --config FILE with the newest sound backup."
+_GO_BACK = "Stop the hub, then throughcare-hub restore --in-place --config FILE, or with a FILE that holds more."
+_RESUME = f"Have {REQUEST_NAME} signed, then throughcare-hub resume --statement FILE --config FILE."
 _RUN = "throughcare-hub run --config FILE"
 
 
@@ -126,6 +127,8 @@ async def _store(settings: HubSettings, now: int) -> list[Finding]:
     """Look at database and guard: every root is computed anew (AUD-4)."""
     folder, url = settings.hub.data_dir, settings.store.url
     guard = Guard(folder / GUARD_NAME)
+    if (folder / REQUEST_NAME).exists():
+        return [fault("store", "The hub was restored and waits for its authority's word.", _RESUME)]
     try:
         guard.read()
         if url is None and not (folder / DATABASE_NAME).exists():
@@ -137,7 +140,8 @@ async def _store(settings: HubSettings, now: int) -> list[Finding]:
         if url is not None and isinstance(error, ConfigurationError | StoreFailed | Unavailable):
             told, _, fix = error.detail.partition(". ")
             return [fault("store", f"{told}.", fix)]
-        return [fault("guard", error.detail.removesuffix(NEXT).rstrip(), _RESTORE)]
+        fix = _GO_BACK if error.detail.endswith(GO_BACK) else _RESTORE
+        return [fault("guard", error.detail.removesuffix(NEXT).removesuffix(GO_BACK).rstrip(), fix)]
 
 
 def _logs(connection: Connection, settings: HubSettings, guard: Guard, now: int) -> list[Finding]:
@@ -159,7 +163,25 @@ def _logs(connection: Connection, settings: HubSettings, guard: Guard, now: int)
         found.append(warning("directory", "The directory is empty: nobody can enrol yet.", fix))
     else:
         found.append(fine("directory", f"The directory has {directory} statements."))
+    if restorations.generations(connection):
+        found.append(_handed_back(connection, settings))
     return [*found, _log_times(newest, now), _waiting(connection, settings, now)]
+
+
+def _handed_back(connection: Connection, settings: HubSettings) -> Finding:
+    """Tell whether what the last restore is known to have lost of the directory can be there again (GEN-8)."""
+    directory = replay(connection, settings)
+    last = directory.restorations[-1]
+    lost = last.subject.directory.known_size - last.subject.directory.size
+    lacking = lost - (directory.size - last.index - 1)
+    if lacking > 0:
+        fix = (
+            "Ask that all connectors run: they hand back what they hold. Then have anew what nobody held: revocations."
+        )
+        return warning(
+            "restore", f"Of {lost} statements that the restore lost, {lacking} or more are still missing.", fix
+        )
+    return fine("restore", "No statement is known to be missing since the restore.")
 
 
 def _migration(revision: str) -> Finding:
@@ -193,11 +215,7 @@ def _waiting(connection: Connection, settings: HubSettings, now: int) -> Finding
 
 def _agencies(connection: Connection, settings: HubSettings, devices: Iterable[KeyId]) -> list[str]:
     """Return whose the devices are; the operator, and nobody else, is told."""
-    directory = Directory(pinned_root(settings), settings.hub.domain)
-    while page := trees.leaves(connection, Log.DIRECTORY, directory.size, _PAGE):
-        for raw in page:
-            # They were checked before they became leaves, and their root has just been compared.
-            directory.apply(raw, verified=True)
+    directory = replay(connection, settings)
     return sorted({entry.agency for entry in map(directory.device, devices) if entry is not None})
 
 

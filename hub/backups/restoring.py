@@ -14,7 +14,6 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from hub.backups.replaying import replay
 from hub.backups.standing import Found, Standing, compare, complete, read_guards, read_shown
 from hub.backups.stream import PURPOSE, Chunk, Facts, Reader, Rows
 from hub.config import BLOBS_NAME, DATABASE_NAME, GUARD_NAME, HubSettings, StoreSection
@@ -22,6 +21,7 @@ from hub.migrations import NEWEST, migrate, move, revision_of
 from hub.service.entrycheck import check_codes, check_entries, check_leaves
 from hub.service.guard import Guard, GuardedHead
 from hub.service.logcheck import check_log, origins_in
+from hub.service.replaying import replay
 from hub.service.restorerequest import REQUEST_NAME
 from hub.service.signingkeys import SEALED_NAME, SigningKeys, open_keys, write_public
 from hub.store import blobs, copying, restorations, trees
@@ -287,7 +287,7 @@ def _verified(connection: Connection, facts: Facts, settings: HubSettings) -> Fo
         heads[log] = check_log(connection, log, origin, said[origin])
         if heads[log].size != said[origin].size:
             raise StoreBehind("The backup holds more leaves than it says. Take another backup.")
-    directory = replay(connection, settings)
+    directory = replay(connection, settings, verified=False)
     check_entries(connection, heads[Log.AUDIT].size, directory)
     check_codes(connection)
     return Found(facts, heads, directory)

@@ -49,11 +49,18 @@ class Standing:
     known: dict[Log, GuardedHead]
     certain: bool
     """Whether a guard shows that nothing newer was ever signed."""
+    shown: bool
+    """Whether any guard or connector shows how far the logs had come."""
 
     @property
     def signed_until(self) -> int:
         """The newest time that anything known was signed at, in ms UTC."""
         return max(head.at for head in (*self.known.values(), *self.found.heads.values()))
+
+    @property
+    def lacks_statements(self) -> bool:
+        """Whether the directory had statements that are not here, or may have had since nobody shows its end."""
+        return self.known[Log.DIRECTORY].size > self.found.heads[Log.DIRECTORY].size or not self.shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +155,19 @@ def compare(
     same = all(
         guard.heads[head.origin].size == head.size for guard in guards for head in found.heads.values()
     )  # a guard without a log is of before its first leaf, and `_take_guard` refuses that
-    return Standing(found, known, certain=not shared and bool(guards) and same and not newer)
+    certain = not shared and bool(guards) and same and not newer
+    return Standing(found, known, certain=certain, shown=bool(guards or shown))
+
+
+def check_statements(standing: Standing) -> None:
+    """Raise ConfigurationError while statements are lacking that some connector may hold (GEN-8)."""
+    if standing.lacks_statements:
+        raise ConfigurationError(
+            "Statements of the directory are lost, or may be: revocations and replaced devices among them. Until "
+            "connectors hand them back, a device that was revoked could read and send again. Ask agencies for what "
+            "`throughcare witness` writes and name each file with --witness; if nobody holds more, type the command "
+            "with --without-statements. Nothing was changed."
+        )
 
 
 def _take_guard(connection: Connection, found: Found, guard: Guard, known: dict[Log, GuardedHead]) -> None:

@@ -10,11 +10,16 @@ from protocol.http.fields import format_time
 _NAMES = {Log.DIRECTORY: "directory", Log.AUDIT: "audit log"}
 
 
+def leaves(count: int) -> str:
+    """Return how many leaves there are, in words."""
+    return "1 leaf" if count == 1 else f"{count} leaves"
+
+
 def verified(found: Found) -> Iterator[str]:
     """Yield what a backup was found to hold."""
     yield f"backup of    {found.facts.domain}, as of {format_time(found.facts.made_at)}"
     for log, head in found.heads.items():
-        yield f"{_NAMES[log]:<12} {head.size} leaves, all sound"
+        yield f"{_NAMES[log]:<12} {leaves(head.size)}, all sound"
 
 
 def transcript(standing: Standing) -> Iterator[str]:
@@ -24,9 +29,10 @@ def transcript(standing: Standing) -> Iterator[str]:
         newest = standing.known[log].size
         back = head.size - next(one.size for one in standing.found.facts.heads if one.origin == head.origin)
         if back:
-            yield f"handed back  {_NAMES[log]}: {back} leaves that connectors hold and the backup did not"
+            yield f"handed back  {_NAMES[log]}: {leaves(back)} that connectors hold and the backup did not"
         if newest > head.size:
-            yield f"lost         {_NAMES[log]}: leaves {head.size} to {newest - 1}, which were signed after the backup"
+            lost = f"leaves {head.size} to {newest - 1}" if newest - head.size > 1 else f"leaf {head.size}"
+            yield f"lost         {_NAMES[log]}: {lost}, signed after the backup"
     if standing.certain:
         yield "The guard file shows that nothing newer was ever signed. The hub goes on where the backup ends."
         return

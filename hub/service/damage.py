@@ -6,8 +6,10 @@ from contextlib import contextmanager
 
 from protocol.errors import StoreBehind, ThroughcareError
 
-NEXT = "Do not go on with it: put back the newest copy of the database together with its guard file."
+NEXT = "Do not go on with it: restore the newest backup that is sound (`throughcare-hub restore`)."
 """What to do, at the end of every StoreBehind that a check raises."""
+GO_BACK = "Stop the hub; `throughcare-hub restore` goes on from the newest backup, or from what is left (`--in-place`)."
+"""What to do instead where the database is sound and has only lost the newest that was signed."""
 
 
 def damaged(what: str) -> StoreBehind:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from hub.service.clockwatch import Clock
 from hub.service.quota import Quota
+from hub.service.replaying import take
 from hub.service.transaction import Change, Finish, Transaction
 from hub.service.writer import Writer
 from hub.store import trees
@@ -92,17 +93,10 @@ class DirectoryLog:
     async def load(self, size: int) -> None:
         """Replay the first `size` statements; raises StoreBehind if they are not what this hub once accepted."""
         while batch := (await self._store.read(self._stored))[1][: size - self.directory.size]:
+            # The log check has shown that the leaves are those that were once accepted.
+            take(self.directory, batch)
             for raw in batch:
                 self._quota.recall(parse_statement(raw), self._clock())
-                try:
-                    # Signatures were checked before the statement became a leaf, and the log check has shown that
-                    # the leaves are those of then.
-                    self.directory.apply(raw, verified=True)
-                except ThroughcareError as error:
-                    raise StoreBehind(
-                        "The stored directory does not begin with the pinned root, or is damaged. Check "
-                        "hub.root_fingerprint; if it is right, put back the newest copy of the database."
-                    ) from error
 
     def _stored(self, connection: Connection) -> tuple[int, list[bytes]]:
         start = self.directory.size

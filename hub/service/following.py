@@ -14,7 +14,7 @@ from hub.store.trees import Log, Tree
 from protocol.errors import StoreBehind
 from protocol.tree import CompactRange
 
-_OTHER = "The database is not the one that this hub has written to. Put back the newest copy, with its guard."
+_OTHER = "The database is not the one that this hub has written to. Stop the hub and ask `throughcare-hub doctor`."
 
 
 class Followed:

@@ -10,27 +10,26 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from hub.config import BLOBS_NAME, DATABASE_NAME, GUARD_NAME, HubSettings, pinned_root
+from hub.config import BLOBS_NAME, DATABASE_NAME, GUARD_NAME, HubSettings
 from hub.migrations import NEWEST, revision_of
-from hub.service.damage import NEXT, damaged, no_gap, require
+from hub.service.damage import GO_BACK, NEXT, damaged, no_gap, require
 from hub.service.entrycheck import check_blob, check_codes, check_entries, check_keys, check_leaves
 from hub.service.guard import Guard, GuardedHead
+from hub.service.replaying import replay
 from hub.store import contents, restorations, trees
 from hub.store.blobfiles import BlobFiles
 from hub.store.blobs import BlobKey, chunks_digest
 from hub.store.engine import Store
 from hub.store.opening import open_store
 from hub.store.trees import Log
-from keys.directory import Directory
-from protocol.errors import StoreBehind, StoreFailed, ThroughcareError, Unavailable
+from protocol.errors import StoreBehind, StoreFailed, Unavailable
 from protocol.generations import origin_of
 from protocol.ids import BlobId, KeyId
 from protocol.tree import CompactRange
 
-_PAGE = 500
 _OTHER_VERSION = (
     "The database is not of this program's version. After an update the hub brings it up to date when it runs; only "
-    "then can it be checked. If nothing was updated, it is damaged: put back the newest copy with its guard file."
+    "then can it be checked. If nothing was updated, it is damaged: restore it from its newest backup."
 )
 
 
@@ -45,7 +44,7 @@ def check_log(connection: Connection, log: Log, origin: str, guarded: GuardedHea
         raise StoreBehind(f"The database holds {size} leaves of a log, but the guard file knows nothing of it. {NEXT}")
     least = guarded.size if guarded else 0
     if size < least:
-        raise StoreBehind(f"The database is behind: it holds {size} leaves of a log, the guard file {least}. {NEXT}")
+        raise StoreBehind(f"The database is behind: it holds {size} leaves of a log, the guard file {least}. {GO_BACK}")
     state = CompactRange()
     for indexes, hashes in trees.leaf_hashes(connection, log):
         no_gap(indexes, state.size)
@@ -130,7 +129,7 @@ async def _check_store(
         require(noted is None or noted.size != heads[log].size or noted.at == heads[log].at, "The time of a log")
     if keys is not None:
         await store.read(partial(check_keys, keys=keys))
-    directory = await store.read(partial(_directory, settings=settings))
+    directory = await store.read(partial(replay, settings=settings))
     await store.read(partial(check_entries, size=heads[Log.AUDIT].size, directory=directory))
     await store.read(check_codes)
     files = None if store.shared else BlobFiles(settings.hub.data_dir / BLOBS_NAME)
@@ -139,17 +138,3 @@ async def _check_store(
         whole = files.digest(key, blob.size) if files else store.read(partial(chunks_digest, key=key))
         check_blob(number, blob, await whole, directory)
     return {origin: heads[log].size for log, origin in origins.items()}
-
-
-def _directory(connection: Connection, settings: HubSettings) -> Directory:
-    directory = Directory(pinned_root(settings), settings.hub.domain)
-    while page := trees.leaves(connection, Log.DIRECTORY, directory.size, _PAGE):
-        for raw in page:
-            try:
-                directory.apply(raw, verified=True)
-            except ThroughcareError as error:
-                raise StoreBehind(
-                    f"Statement {directory.size} of the directory does not count. Check hub.root_fingerprint; if that "
-                    f"is right, the statement is damaged. {NEXT}"
-                ) from error
-    return directory

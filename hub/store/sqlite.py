@@ -33,8 +33,8 @@ RESTART_ABOVE = 64 << 20
 """Bytes of write-ahead log above which readers are made to let go of it, so that it starts anew."""
 
 _DAMAGED = (
-    "The database is damaged, or is none. Stop the hub, and put back the newest copy of the database together with "
-    "its guard file."
+    "The database is damaged, or is none. Stop the hub and restore the newest backup that is sound "
+    "(`throughcare-hub restore`)."
 )
 
 _SHORT = (

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hub.backups.making import Made, make_backup
-from hub.backups.restoring import Evidence, restore
+from hub.backups.restoring import Agree, Evidence, restore
 from hub.backups.resuming import Resumed, resume
 from hub.backups.standing import Standing
 from hub.service.restorerequest import read_request
@@ -54,11 +54,12 @@ async def restore_at(
     witnesses: Sequence[Path] = (),
     now: int = NOW,
     more: Sequence[str] = (),
+    agree: Agree = agreed,
 ) -> Standing:
     """Restore into the new folder `folder`."""
     passphrase_in(folder)
     settings = make_settings(folder, programme, *more)
-    return await restore(source, OFFLINE, settings, Evidence(guards, witnesses), now, agreed)
+    return await restore(source, OFFLINE, settings, Evidence(guards, witnesses), now, agree)
 
 
 def signed_by_authority(folder: Path, programme: Programme, *, approvers: int = 2, now: int | None = None) -> bytes:

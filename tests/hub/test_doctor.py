@@ -76,12 +76,15 @@ async def test_aud_4_a_database_behind_its_guard_is_a_fault(folder: Path, progra
     found = await looked_at(folder, programme)
     assert faults(found) == {"guard"}
     assert "is behind" in found["guard"].found
+    assert "restore --in-place" in (found["guard"].fix or "")
     (folder / DATABASE_NAME).unlink()
     assert faults(await looked_at(folder, programme)) == {"store"}
     (folder / DATABASE_NAME).touch(mode=0o600)
     assert faults(await looked_at(folder, programme)) == {"store"}
     (folder / DATABASE_NAME).write_bytes(b"no database" * 1_000)
-    assert faults(await looked_at(folder, programme)) == {"guard"}
+    found = await looked_at(folder, programme)
+    assert faults(found) == {"guard"}
+    assert "throughcare-hub restore FILE" in (found["guard"].fix or "")
 
 
 async def test_versions_of_the_database_are_told_apart(folder: Path, programme: Programme) -> None:

@@ -10,6 +10,8 @@ from sqlalchemy import Connection, select, update
 
 from hub.app import Hub
 from hub.backups.restoring import Evidence, restore_in_place
+from hub.backups.standing import check_statements
+from hub.doctor import examine
 from hub.logs import make_log
 from hub.service.guard import Guard
 from hub.service.logcheck import check_everything
@@ -19,12 +21,14 @@ from hub.store.opening import look
 from hub.store.tables import delivery, detail, envelope, leaf, section, tree
 from hub.store.trees import Log
 from keys.verifying import verify_head, verify_receipt
+from protocol.diagnosis import Condition, Finding
 from protocol.errors import (
     ConfigurationError,
     EnrolmentRefused,
     InvalidInput,
     NotFound,
     PolicyDenied,
+    Revoked,
     StoreBehind,
     UntrustedKey,
 )
@@ -243,6 +247,61 @@ async def test_gen_5_with_guard_and_witness_a_loss_of_statements_alone_is_no_los
     async with RunningHub(other.new, other.programme, TestClock(LATER)) as hub:
         assert hub.hub.directory.directory.origin == "hub.example/directory"
         assert hub.hub.directory.directory.size == 15
+
+
+async def test_gen_8_a_lost_revocation_counts_from_the_first_request_on_if_a_connector_shows_it(
+    loss: Loss,
+) -> None:
+    csw = loss.programme.members["polje-csw"]
+    async with RunningHub(loss.old, loss.programme) as hub:
+        loss.programme.revoke_device(csw)
+        await hub.catch_up()
+        loss.head = await hub.hub.directory.head()
+    guard = loss.old / "hub.guard"
+    for guards in ((), (guard,)):
+        # Nobody shows how far the directory had come; or the guard does, and nobody has the rest.
+        with pytest.raises(ConfigurationError, match="--without-statements"):
+            await restore_at(loss.new, loss.programme, loss.file, *guards, now=LATER, agree=check_statements)
+    assert [one.name for one in loss.new.iterdir()] == ["passphrase"]
+    await restore_at(
+        loss.new, loss.programme, loss.file, guard, now=LATER, witnesses=[loss.witness()], agree=check_statements
+    )
+    await loss.resume()
+    async with RunningHub(loss.new, loss.programme, TestClock(LATER)) as hub:
+        with pytest.raises(Revoked):
+            await hub.device(csw).read()
+    assert (await doctors_word(loss)).condition is Condition.OK
+
+
+async def test_gen_8_without_it_the_device_is_in_force_again_until_the_statement_is_handed_back(loss: Loss) -> None:
+    csw = loss.programme.members["polje-csw"]
+    async with RunningHub(loss.old, loss.programme) as hub:
+        loss.programme.revoke_device(csw)
+        await hub.catch_up()
+    lost = loss.programme.statements[14:]
+    await restore_at(loss.new, loss.programme, loss.file, loss.old / "hub.guard", now=LATER)
+    found = await doctors_word(loss, "store")
+    assert (found.condition, found.fix) == (
+        Condition.FAULT,
+        "Have restore-request.json signed, then throughcare-hub resume --statement FILE --config FILE.",
+    )
+    await loss.resume()
+    found = await doctors_word(loss)
+    assert found.condition is Condition.WARNING
+    assert found.found == "Of 2 statements that the restore lost, 2 or more are still missing."
+    async with RunningHub(loss.new, loss.programme, TestClock(LATER)) as hub:
+        await hub.device(csw).read()
+        for raw in lost:
+            await hub.hub.directory.append(raw)
+        with pytest.raises(Revoked):
+            await hub.device(csw).read()
+    assert (await doctors_word(loss)).condition is Condition.OK
+
+
+async def doctors_word(loss: Loss, check: str = "restore") -> Finding:
+    """Return what the doctor says of the restored hub."""
+    found = await examine(make_settings(loss.new, loss.programme), TestClock(LATER))
+    return {one.check: one for one in found}[check]
 
 
 async def test_gen_5_a_witness_that_lies_is_refused(loss: Loss) -> None:

@@ -100,7 +100,7 @@ def test_a_damaged_database_is_told_in_one_sentence(tmp_path: Path, command: str
     (tmp_path / "data" / "hub.db").write_bytes(b"no database at all" * 1_000)
     done = CliRunner().invoke(main, [command, "--config", str(config)])
     assert done.exit_code == 8, done.output
-    assert "put back the newest copy" in done.stderr
+    assert "`throughcare-hub restore`" in done.stderr
     assert "Traceback" not in done.stderr
 
 
