@@ -10,104 +10,34 @@ from sqlalchemy import Connection, select, update
 
 from hub.app import Hub
 from hub.backups.restoring import Evidence, restore_in_place
-from hub.backups.standing import check_statements
-from hub.doctor import examine
 from hub.logs import make_log
 from hub.service.guard import Guard
 from hub.service.logcheck import check_everything
 from hub.service.restorerequest import REQUEST_NAME, read_request
-from hub.store import restorations, trees
-from hub.store.opening import look
+from hub.store import trees
 from hub.store.tables import delivery, detail, envelope, leaf, section, tree
 from hub.store.trees import Log
 from keys.verifying import verify_head, verify_receipt
-from protocol.diagnosis import Condition, Finding
 from protocol.errors import (
     ConfigurationError,
     EnrolmentRefused,
     InvalidInput,
     NotFound,
     PolicyDenied,
-    Revoked,
     StoreBehind,
     UntrustedKey,
 )
 from protocol.generations import SPAN
 from protocol.http import hub as api
-from protocol.limits import MINUTE
 from protocol.receipts import Leaf, RestoredDetail, commitment
 from protocol.statements import parse_statement
 from protocol.tree import CompactRange
-from protocol.witness import Witness, encode_witness
 from tests.hub.backups import agreed, back_up, restore_at, resume_at, seal_keys, signed_by_authority
+from tests.hub.loss import BASE, LATER, UNUSED, USED, Loss
 from tests.hub.running import KEYS, RunningHub, TestClock, make_settings, on_postgres
-from tests.hub.test_enrolment import fetch, redeem, register, registration, request
+from tests.hub.test_enrolment import fetch, redeem, request
 from tests.postgres import database
-from tests.programme import NOW, Programme, make_programme
-
-UNUSED, USED = b"an unused secret", b"a secret in use."
-LATER = NOW + 10 * MINUTE
-BASE = "hub.example/audit"
-
-
-class Loss:
-    """A hub that was backed up, went on signing, and was lost: what it had given out, before the backup and after."""
-
-    def __init__(self, folder: Path, programme: Programme) -> None:
-        self.folder = folder
-        self.programme = programme
-        self.old, self.new = folder / "old", folder / "new"
-        self.file = folder / "hub.backup"
-        self.prison, self.office, _ = programme.members.values()
-        self.sender = programme.sender("gora-prison")
-        self.kept: dict[bytes, bytes] = {}
-        self.lost: dict[bytes, bytes] = {}
-        self.heads: dict[tuple[str, int], bytes] = {}
-
-    async def happen(self, more: tuple[str, ...] = ()) -> None:
-        self.old.mkdir()
-        seal_keys(self.old)
-        async with RunningHub(self.old, self.programme, more=more) as hub:
-            await self._submit(hub, self.kept, 4)
-            await hub.device(self.office).acknowledge(0)
-            await self._vouch(hub)
-            for secret in (UNUSED, USED):
-                await register(hub, registration(hub, secret=secret))
-            await redeem(hub, request(secret=USED), secret=USED)
-            await back_up(hub, self.file)
-            await self._submit(hub, self.lost, 3)
-            await hub.device(self.office).acknowledge(5)
-            self.programme.add_prekey(self.office, epoch=2)
-            await hub.catch_up()
-            await self._vouch(hub)
-            self.head = await hub.hub.directory.head()
-
-    async def _submit(self, hub: RunningHub, into: dict[bytes, bytes], count: int) -> None:
-        for _ in range(count):
-            sealed = self.sender.seal(self.office.desk)
-            into[sealed.data] = await hub.device(self.prison).submit(sealed.data)
-
-    async def _vouch(self, hub: RunningHub) -> None:
-        """Note every root that was ever signed, and that none of its size differs."""
-        directory = hub.hub.directory.directory
-        head = verify_head(await hub.hub.directory.head(), directory.origin, KEYS.directory.public)
-        assert self.heads.setdefault((head.origin, head.size), head.root) == head.root
-        for raw in (*self.kept.values(), *self.lost.values()):
-            body = verify_receipt(raw, BASE, KEYS.audit.public)
-            assert self.heads.setdefault((body.origin, body.size), body.root) == body.root
-
-    def witness(self, *, receipt: bool = True, statements: int | None = None) -> Path:
-        path = self.folder / "witness"
-        newest = [*self.lost.values()][-1] if receipt else None
-        pieces = encode_witness(Witness(self.head, newest, tuple(self.programme.statements[:statements])))
-        path.write_bytes(b"".join(pieces))
-        return path
-
-    async def resume(self, *, more: tuple[str, ...] = ()) -> None:
-        raw = signed_by_authority(self.new, self.programme)
-        kept = read_request(self.new).directory.size
-        assert (await resume_at(self.new, self.programme, now=LATER, more=more)).voided_codes == 1
-        self.programme.lose(kept, raw)
+from tests.programme import make_programme
 
 
 @pytest.fixture
@@ -249,61 +179,6 @@ async def test_gen_5_with_guard_and_witness_a_loss_of_statements_alone_is_no_los
         assert hub.hub.directory.directory.size == 15
 
 
-async def test_gen_8_a_lost_revocation_counts_from_the_first_request_on_if_a_connector_shows_it(
-    loss: Loss,
-) -> None:
-    csw = loss.programme.members["polje-csw"]
-    async with RunningHub(loss.old, loss.programme) as hub:
-        loss.programme.revoke_device(csw)
-        await hub.catch_up()
-        loss.head = await hub.hub.directory.head()
-    guard = loss.old / "hub.guard"
-    for guards in ((), (guard,)):
-        # Nobody shows how far the directory had come; or the guard does, and nobody has the rest.
-        with pytest.raises(ConfigurationError, match="--without-statements"):
-            await restore_at(loss.new, loss.programme, loss.file, *guards, now=LATER, agree=check_statements)
-    assert [one.name for one in loss.new.iterdir()] == ["passphrase"]
-    await restore_at(
-        loss.new, loss.programme, loss.file, guard, now=LATER, witnesses=[loss.witness()], agree=check_statements
-    )
-    await loss.resume()
-    async with RunningHub(loss.new, loss.programme, TestClock(LATER)) as hub:
-        with pytest.raises(Revoked):
-            await hub.device(csw).read()
-    assert (await doctors_word(loss)).condition is Condition.OK
-
-
-async def test_gen_8_without_it_the_device_is_in_force_again_until_the_statement_is_handed_back(loss: Loss) -> None:
-    csw = loss.programme.members["polje-csw"]
-    async with RunningHub(loss.old, loss.programme) as hub:
-        loss.programme.revoke_device(csw)
-        await hub.catch_up()
-    lost = loss.programme.statements[14:]
-    await restore_at(loss.new, loss.programme, loss.file, loss.old / "hub.guard", now=LATER)
-    found = await doctors_word(loss, "store")
-    assert (found.condition, found.fix) == (
-        Condition.FAULT,
-        "Have restore-request.json signed, then throughcare-hub resume --statement FILE --config FILE.",
-    )
-    await loss.resume()
-    found = await doctors_word(loss)
-    assert found.condition is Condition.WARNING
-    assert found.found == "Of 2 statements that the restore lost, 2 or more are still missing."
-    async with RunningHub(loss.new, loss.programme, TestClock(LATER)) as hub:
-        await hub.device(csw).read()
-        for raw in lost:
-            await hub.hub.directory.append(raw)
-        with pytest.raises(Revoked):
-            await hub.device(csw).read()
-    assert (await doctors_word(loss)).condition is Condition.OK
-
-
-async def doctors_word(loss: Loss, check: str = "restore") -> Finding:
-    """Return what the doctor says of the restored hub."""
-    found = await examine(make_settings(loss.new, loss.programme), TestClock(LATER))
-    return {one.check: one for one in found}[check]
-
-
 async def test_gen_5_a_witness_that_lies_is_refused(loss: Loss) -> None:
     path = loss.witness(statements=14)
     with pytest.raises(StoreBehind, match="do not lead to"):
@@ -333,41 +208,6 @@ async def test_gen_2_a_resume_that_was_cut_off_is_finished_when_it_is_typed_agai
     loss.programme.lose(14, raw)
     async with RunningHub(loss.new, loss.programme, TestClock(LATER)) as hub:
         assert await hub.leaves() == 5
-
-
-async def test_gen_7_resuming_in_a_copy_of_the_folder_writes_the_same_leaf(loss: Loss) -> None:
-    await restore_at(loss.new, loss.programme, loss.file, now=LATER)
-    copy = loss.folder / "copy"
-    shutil.copytree(loss.new, copy)
-    raw = signed_by_authority(loss.new, loss.programme)
-    first = list[tuple[bytes, bytes]]()
-    for folder, now in ((loss.new, LATER), (copy, LATER + 7 * MINUTE)):
-        await resume_at(folder, loss.programme, now=now, statement=raw)
-        settings = make_settings(folder, loss.programme)
-        heads, at = await look(folder, settings.store, lambda one: (trees.stored_heads(one), restorations.newest(one)))
-        first.append((heads[Log.AUDIT][1], heads[Log.DIRECTORY][1]))
-        # What is not signed differs: here no signature counts that the other copy may have taken.
-        assert at == now
-        await check_everything(settings)
-    assert first[0] == first[1]
-
-
-async def test_gen_7_a_resume_that_is_finished_later_leaves_the_logs_own_time_in_the_guard(loss: Loss) -> None:
-    await restore_at(loss.new, loss.programme, loss.file, now=LATER)
-    raw, request = signed_by_authority(loss.new, loss.programme), (loss.new / REQUEST_NAME).read_bytes()
-    await resume_at(loss.new, loss.programme, now=LATER, statement=raw)
-    (loss.new / REQUEST_NAME).write_bytes(request)
-    (loss.new / "hub.guard").unlink()
-    await resume_at(loss.new, loss.programme, now=LATER + MINUTE, statement=raw)
-    await check_everything(make_settings(loss.new, loss.programme))
-
-
-async def test_gen_7_a_restoration_from_the_future_waits_until_its_time_has_come(loss: Loss) -> None:
-    await restore_at(loss.new, loss.programme, loss.file, now=LATER)
-    raw = signed_by_authority(loss.new, loss.programme, now=LATER + 11 * MINUTE)
-    with pytest.raises(ConfigurationError, match="ahead of this machine's clock"):
-        await resume_at(loss.new, loss.programme, now=LATER, statement=raw)
-    await resume_at(loss.new, loss.programme, now=LATER + 2 * MINUTE, statement=raw)
 
 
 async def test_gen_2_a_backup_of_before_a_restore_is_never_used_again(loss: Loss) -> None:
