@@ -22,6 +22,7 @@ from protocol.address import DeskAddress
 from protocol.errors import HubUnreachable
 from protocol.http.attachment_operations import READ_ATTACHMENT, STORE_ATTACHMENT
 from protocol.http.calling import Client, bearer, new_session
+from protocol.http.cases import GET_CASE, LIST_CASES, CaseFilter, CasePage, CaseView
 from protocol.http.events import LIST_EVENTS, EventPage
 from protocol.http.handover_operations import GET_HANDOVER, LIST_HANDOVERS, SEND_HANDOVER
 from protocol.http.handovers import (
@@ -62,7 +63,7 @@ from protocol.http.tokens import (
     TokenRequest,
 )
 from protocol.http.webhooks import LIST_DELIVERIES, REPLAY_EVENT, DeliveryFilter, DeliveryPage, Replayed
-from protocol.ids import EventId, Kind, MessageId, ThreadId, TokenId
+from protocol.ids import CaseId, EventId, Kind, MessageId, ThreadId, TokenId
 
 
 class ConnectorUnreachable(HubUnreachable):
@@ -162,6 +163,15 @@ class ApiClient:
     async def thread(self, thread: ThreadId) -> ThreadView:
         """Return one thread with its steps; `NotFound` alike for what does not exist and what is not ours."""
         return await self._client.call(GET_THREAD, ThreadView, path={"thread": ids.text(Kind.THREAD, thread)})
+
+    async def cases(self, query: CaseFilter) -> CasePage:
+        """Return a page of cases, the one that changed last first."""
+        values = {name: value for name, value in query.model_dump(mode="json").items() if value is not None}
+        return await self._client.call(LIST_CASES, CasePage, query=values)
+
+    async def case(self, case: CaseId) -> CaseView:
+        """Return one case whole, by any id that it ever had; `NotFound` alike for what is not there and not ours."""
+        return await self._client.call(GET_CASE, CaseView, path={"case": ids.text(Kind.CASE, case)})
 
     async def step(self, thread: ThreadId, request: StepRequest, *, version: int, idempotency_key: str) -> StepQueued:
         """Make a step of a thread that was seen at `version`.

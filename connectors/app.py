@@ -86,6 +86,7 @@ async def run(
             section, installation, store, session, clock, log, calendars=calendars, webhooks=settings.webhooks
         )
         await parts.directory.load()
+        await parts.threads.register.catch_up(store)
         loops = Loops(parts, section, clock, log)
         await loops.look_once()
         token = ensure_token(section.data_dir)

@@ -114,7 +114,7 @@ class Handovers:
             if any(not plan.going for plan in plans.values()):
                 raise NothingToSend
             await outgoing.add(tx, message, plans)
-            await self._threads.composed(tx, message, _next_responsible(message, plans))
+            await self._threads.composed(tx, message, _next_responsible(message, plans), list(plans))
             await attachments.claim(tx, [one.id for one in request.attachments], message.message_id)
             answer = _queued(message, plans)
             await requests.keep(tx, stored_key, body, answer.model_dump_json().encode(), self._clock())

@@ -15,6 +15,7 @@ from connectors.attachment_files import AttachmentFiles
 from connectors.attachments import Attachments
 from connectors.calendars import Calendars
 from connectors.cases.api import ThreadApi
+from connectors.cases.casebook import Casebook
 from connectors.cases.clockwork import Clockwork
 from connectors.cases.composing import Composing
 from connectors.cases.forms import composers as kind_composers
@@ -22,6 +23,7 @@ from connectors.cases.forms import forms as kind_forms
 from connectors.cases.listing import Listing
 from connectors.cases.messages import Messages
 from connectors.cases.moving import Moving
+from connectors.cases.register import Register
 from connectors.cases.threads import Threads
 from connectors.composition import Composer, NoSections
 from connectors.config import ConnectorSection, check_hub_url
@@ -122,10 +124,13 @@ def make_parts(
     directory = DirectorySync(store, client, _pinned(enrolment), clock, log)
     message_life = settings.message_days * DAY
     officers = Officers(enrolment, lambda: directory.directory, clock)
+    calendar = (calendars or Calendars()).of
+    register = Register(enrolment.agency)
     threads = Threads(
         enrolment.agency,
         enrolment.actor(None),
-        (calendars or Calendars()).of,
+        calendar,
+        register,
         clock,
         log,
         notice_life=message_life,
@@ -187,7 +192,8 @@ def make_parts(
         thread_api=ThreadApi(
             moving,
             Listing(store, threads, clock),
-            Messages(store, composing, clock, work.set),
+            Casebook(store, enrolment.agency, calendar, clock),
+            Messages(store, composing, register, clock, work.set),
             Feed(store, enrolment.agency),
             Webhooks(store, told.urls, clock),
         ),

@@ -3,9 +3,11 @@
 
 Each value is bound to its place: the table's name and the row's key are associated data, so that a value
 copied into another row, or taken from another table, does not open. Columns that are searched (ids, desks,
-times, states) stay readable; payloads, sections, raw envelopes, statements and answers never do.
+times, states) stay readable; payloads, sections, raw envelopes, statements and answers never do. What is found by
+its content, such as a number of a person, stands as a keyed hash: equal or not is all that the file tells.
 """
 
+import hashlib
 import secrets
 from typing import Final
 
@@ -21,6 +23,8 @@ KEY_SIZE: Final = 32
 _NONCE_SIZE: Final = 24
 _TAG_SIZE: Final = 16
 _LABEL: Final = b"tc/1 vault\0"
+_BLIND: Final = b"tc/1 blind\0"
+BLIND_SIZE: Final = 16
 
 
 class Vault(Secret):
@@ -41,6 +45,11 @@ class Vault(Secret):
             plain, _associated(place, row), nonce, self._key
         )
         return nonce + sealed
+
+    def blind(self, use: str, plain: bytes) -> bytes:
+        """Return the 16 bytes by which `plain` is found again; without the storage key they tell nothing of it."""
+        key = hashlib.sha256(_BLIND + self._key).digest()
+        return hashlib.blake2b(cbor.encode([use, plain]), digest_size=BLIND_SIZE, key=key).digest()
 
     def open(self, place: str, row: bytes, sealed: bytes) -> bytes:
         """Return what `seal` encrypted for this very place and row.

@@ -18,6 +18,7 @@ CodeId = NewType("CodeId", bytes)
 BlobId = NewType("BlobId", bytes)
 EventId = NewType("EventId", bytes)
 TokenId = NewType("TokenId", bytes)
+CaseId = NewType("CaseId", bytes)
 KeyId = NewType("KeyId", bytes)
 """SHA-256 of the typed public parts (ID-3)."""
 
@@ -38,6 +39,7 @@ class Kind(StrEnum):
     CODE = "cod"
     BLOB = "blb"
     EVENT = "evt"
+    CASE = "cas"
     TOKEN = "tok"  # noqa: S105 # a prefix of ids
 
 

@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping
 
+from connectors.cases.casebook import Casebook
 from connectors.cases.listing import Listing
 from connectors.cases.messages import Messages
 from connectors.cases.moving import Moved, Moving, Step
@@ -22,10 +23,19 @@ from protocol.http.threads import (
 class ThreadApi:
     """One handler for each operation."""
 
-    def __init__(self, moving: Moving, listing: Listing, messages: Messages, feed: Feed, webhooks: Webhooks) -> None:
+    def __init__(
+        self,
+        moving: Moving,
+        listing: Listing,
+        casebook: Casebook,
+        messages: Messages,
+        feed: Feed,
+        webhooks: Webhooks,
+    ) -> None:
         """Take the services to call."""
         self._moving = moving
         self._listing = listing
+        self._casebook = casebook
         self._messages = messages
         self._feed = feed
         self._webhooks = webhooks
@@ -37,6 +47,7 @@ class ThreadApi:
             "listThreads": self.list_threads,
             "getThread": self.get_thread,
             "makeStep": self.make_step,
+            **self._casebook.by_operation(),
             **self._messages.by_operation(),
             **self._feed.by_operation(),
             **self._webhooks.by_operation(),

@@ -71,9 +71,18 @@ class Composing:
         return own
 
     def message(
-        self, kind: MessageKind, thread: ThreadId, own: DeskAddress, subject: str, said: Said
+        self,
+        kind: MessageKind,
+        thread: ThreadId,
+        own: DeskAddress,
+        subject: str,
+        said: Said,
+        numbers: Mapping[str, str] | None = None,
     ) -> OutgoingMessage:
-        """Return the message of `kind` that says this; `InvalidInput` names fields, `PolicyDenied` what may not go."""
+        """Return the message of `kind` that says this; `numbers` are those of both registers, as far as they are known.
+
+        `InvalidInput` names fields, `PolicyDenied` what may not go.
+        """
         now = self._clock()
         agency = self._directory.directory.agency(self._enrolment.agency, now)
         if agency is not None and kind.name not in agency.payload_types:
@@ -91,7 +100,7 @@ class Composing:
             actor=self._officers.actor(said.officer),
             created_at=now,
             deadline=now + self._message_life,
-            payload=encode_payload(_payload(kind, subject, now, said.fields)),
+            payload=encode_payload(_payload(kind, subject, now, _numbered(said.fields, numbers or {}))),
             source=source_of(said.sections) if said.sections else b"",
         )
 
@@ -116,6 +125,14 @@ class Composing:
         if any(not plans[desk].going for desk in to):
             raise NothingToSend
         return plans
+
+
+def _numbered(fields: Mapping[str, Any], known: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return the fields with the register numbers that are known, where the caller named no others (CAS-4)."""
+    given = fields.get("register_numbers", {})
+    if not known or not isinstance(given, dict):
+        return fields
+    return {**fields, "register_numbers": {**known, **given}}
 
 
 def _payload(kind: MessageKind, subject: str, now: int, fields: Mapping[str, Any]) -> Content:

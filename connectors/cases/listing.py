@@ -10,7 +10,7 @@ from connectors.cases.residual import residual_of
 from connectors.cases.responsibility import responsibility_of
 from connectors.cases.sides import ROLES
 from connectors.cases.threads import Threads, history_of
-from connectors.store import cursors, incoming, moves, outgoing, threads
+from connectors.store import cases, cursors, incoming, moves, outgoing, threads
 from connectors.store.engine import Store, Transaction
 from connectors.store.moves import MoveRow
 from connectors.store.sequences import Direction
@@ -67,6 +67,7 @@ class Listing:
         """Return one thread; `NotFound` alike for what does not exist and what is not ours."""
         async with self._store.read() as tx:
             row = await threads.load(tx, thread)
+            placed = await cases.find(tx, thread)
             stored = {one.message_id: one for one in await moves.of(tx, thread)}
             history = history_of(row, list(stored.values()))
             steps = [await _step(tx, row, stored[step.move.message_id], step) for step in history.steps]
@@ -74,6 +75,7 @@ class Listing:
         responsible = responsibility_of(row, history, list(stored.values()))
         return ThreadView(
             item=item_of(row),
+            case=placed.case_id if placed else None,
             subject=row.subject,
             lead=responsible.lead,
             lead_since=responsible.since,

@@ -9,6 +9,7 @@ from connectors.cases import answering
 from connectors.cases.answering import ANSWER
 from connectors.cases.composing import Composing, Said
 from connectors.cases.forms import stored_sections
+from connectors.cases.register import Register
 from connectors.handover_views import overall
 from connectors.store import cursors, history, incoming, outgoing, recipients, requests, threads
 from connectors.store.engine import Store, Transaction
@@ -44,10 +45,13 @@ _SENT_HERE: Final = frozenset(kind.name for kind in KINDS.values() if kind.machi
 class Messages:
     """The service and the handlers of the operations on messages."""
 
-    def __init__(self, store: Store, composing: Composing, clock: Clock, wake: Callable[[], None]) -> None:
-        """`wake` is called when there is something to send."""
+    def __init__(
+        self, store: Store, composing: Composing, register: Register, clock: Clock, wake: Callable[[], None]
+    ) -> None:
+        """`register` puts messages into cases; `wake` is called when there is something to send."""
         self._store = store
         self._composing = composing
+        self._register = register
         self._clock = clock
         self._wake = wake
 
@@ -69,8 +73,10 @@ class Messages:
                 return Answer(answer, headers={"Idempotent-Replayed": "true"})
             thread, subject, desk = await self._thread(tx, asked)
             own = self._composing.own_desk(asked.sender or desk, asked.to)
-            message = self._composing.message(KINDS[asked.kind], thread, own, subject, said)
+            numbers = await self._register.numbers(tx, thread, asked.to)
+            message = self._composing.message(KINDS[asked.kind], thread, own, subject, said, numbers)
             await outgoing.add(tx, message, self._composing.plans(message, asked.to))
+            await self._register.composed(tx, message, asked.to)
             answer = MessageQueued(id=message.message_id, thread=thread)
             await requests.keep(tx, key, call.raw, answer.model_dump_json().encode(), self._clock())
         self._wake()

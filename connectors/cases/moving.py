@@ -159,16 +159,17 @@ class Moving:
         stored = await moves.of(tx, thread)
         history = history_of(row, stored)
         said = replace(step, fields={**implied(step.event, row, history, stored), **step.fields})
-        message = self._composing.message(kind, thread, row.own_desk, row.subject, said)
-        _check(roles, row, history.position, step.event, message, by_time=by_time)
         copies = await _copied(tx, row) if step.event in roles.told and row.side == roles.begins else []
+        numbers = await self._threads.register.numbers(tx, thread, [row.peer_desk, *copies])
+        message = self._composing.message(kind, thread, row.own_desk, row.subject, said, numbers)
+        _check(roles, row, history.position, step.event, message, by_time=by_time)
         return await self._queue(tx, message, row.peer_desk, copies)
 
     async def _queue(
         self, tx: Transaction, message: OutgoingMessage, to: DeskAddress, copies: Collection[DeskAddress] = ()
     ) -> Moved:
         await outgoing.add(tx, message, self._composing.plans(message, [to], copies))
-        await self._threads.composed(tx, message, to)
+        await self._threads.composed(tx, message, to, [to, *copies])
         row = await threads.load(tx, message.thread)
         return Moved(row.thread, message.message_id, row.state, row.version)
 

@@ -5,10 +5,11 @@ All of this happens in the transaction that takes the message in, so a thread ne
 holds. Nothing is remembered that the signed messages do not say; a thread can be made anew from them at any time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
+from connectors.cases.register import Register
 from connectors.cases.sides import ROLES, STRANGER, Roles
 from connectors.cases.terms import dates_of, terms_of, visits_of
 from connectors.logs import Log
@@ -27,9 +28,11 @@ from protocol.clocks import Ack, Calendar
 from protocol.content import Content, encode_payload
 from protocol.handover import Priority
 from protocol.ids import Kind, MessageId, OfficerId
+from protocol.kinds.base import RegisterNumbers
 from protocol.kinds.catalogue import KINDS, decode_payload, kind_for
 from protocol.kinds.thread import ThreadConflict
 from protocol.lifecycle.alerts import Watch, watch
+from protocol.lifecycle.handover_timers import AWAITING_ANSWER as AWAITING_HANDOVER
 from protocol.lifecycle.handover_timers import timers as handover_timers
 from protocol.lifecycle.history import History, Move, Step, fold
 from protocol.lifecycle.referral import REFERRAL
@@ -52,23 +55,29 @@ class Threads:
         agency: AgencyAddress,
         service: Actor,
         calendar: Callable[[AgencyAddress], Calendar],
+        register: Register,
         clock: Clock,
         log: Log,
         *,
         notice_life: int,
         secret: bytes,
     ) -> None:
-        """`service` signs conflicts; `calendar` gives an agency's working days; `notice_life` in ms."""
+        """`service` signs conflicts; `calendar` gives an agency's working days; `notice_life` in ms.
+
+        `register` is told of every message, and puts threads into cases.
+        """
         self._agency = agency
         self._service = service
         self._calendar = calendar
+        self.register = register
         self._clock = clock
         self._log = log
         self._notice_life = notice_life
         self._secret = secret
 
     async def received(self, tx: Transaction, message: ReceivedMessage) -> None:
-        """Take note of a verified message that has its effect now; what moves no thread is passed by."""
+        """Take note of a verified message that has its effect now; what moves no thread has its place in a case."""
+        await self.register.received(tx, message)
         kind = KINDS.get(message.payload_type)
         if kind is None or kind.machine is None or kind.event is None:
             return
@@ -95,8 +104,14 @@ class Threads:
             ),
         )
 
-    async def composed(self, tx: Transaction, message: OutgoingMessage, peer: DeskAddress) -> None:
-        """Take note of a message of ours, which the hub has not accepted yet; `peer` is the desk on the other side."""
+    async def composed(
+        self, tx: Transaction, message: OutgoingMessage, peer: DeskAddress, copies: Collection[DeskAddress] = ()
+    ) -> None:
+        """Take note of a message of ours, which the hub has not accepted yet.
+
+        `peer` is the desk on the other side; `copies` are all desks that it goes to, where there are more.
+        """
+        await self.register.composed(tx, message, list(copies or [peer]))
         kind = KINDS[message.payload_type]
         if kind.machine is None or kind.event is None:
             return
@@ -168,7 +183,7 @@ class Threads:
             await self._judge(tx, row, stored[step.move.message_id], step)
         state, officer = history.state, _officer(row, history, stored)
         live = state not in history.machine.finals
-        due_at = self._due(row, history) if live else None
+        due_at = self._due(row, history, list(stored.values())) if live else None
         watched = self.watch(row, history, list(stored.values()))
         heard = watched.heard_by(row.side)
         alert = None if heard is None else str(heard.kind)
@@ -195,9 +210,12 @@ class Threads:
             return Watch()
         return watch(history, visits_of(stored), self._calendar(row.answers), now=self._clock())
 
-    def _due(self, row: ThreadRow, history: History) -> int | None:
+    def _due(self, row: ThreadRow, history: History, stored: Sequence[MoveRow]) -> int | None:
         """Return until when the answer is due, or None where nobody waits for one."""
-        if row.machine != REFERRAL.name or history.state not in AWAITING_ANSWER:
+        if row.machine != REFERRAL.name:
+            dates = dates_of(history, stored) if history.state in AWAITING_HANDOVER else None
+            return None if dates is None else self._calendar(row.answers).close_of(dates.answer_by)
+        if history.state not in AWAITING_ANSWER:
             return None
         return due(history, Priority(row.priority), self._calendar(row.answers), Ack.A3, now=self._clock())
 
@@ -223,7 +241,9 @@ class Threads:
     async def _tell(self, tx: Transaction, row: ThreadRow, stored: MoveRow, step: Step) -> None:
         """Send the signed conflict that a move of the other side had no effect (LIF-4)."""
         now = self._clock()
+        numbers = await self.register.numbers(tx, row.thread, [row.peer_desk])
         payload = ThreadConflict(
+            register_numbers=RegisterNumbers(**numbers),
             subject=row.subject,
             occurred_at=now,
             move=ids.text(Kind.MESSAGE, stored.message_id),

@@ -165,6 +165,10 @@ MESSAGE = {
     "show": Entry("messages:show", "Show one message: what it says in codes, which sections came, and who answered."),
     "answer": Entry("messages:answer", "Answer a message that came: noted, agreed, in-part or not-possible."),
 }
+CASE = {
+    "list": Entry("cases:list_", "List cases: all, open, with an answer due, closed."),
+    "show": Entry("cases:show", "Show one case: who is involved, what is due, what happened, what is missing."),
+}
 DIRECTORY = {
     "list": Entry("directory:list_", "List the desks that can be written to."),
     "evidence": Entry("fork:evidence", "Write the signed head by which the hub contradicted itself to a file."),
@@ -212,6 +216,7 @@ class Noun(Entry):
 
 
 COMMANDS: dict[str, Entry] = {
+    "case": Noun("case", "See persons' cases: who is involved, what is due.", CASE),
     "handover": Noun("handover", "Send, list and show handovers.", HANDOVER),
     "referral": Noun("referral", "Refer a person to a service, and answer referrals.", REFERRAL),
     "message": Noun("message", "Send and answer messages that are no step of a life cycle.", MESSAGE),

@@ -282,6 +282,35 @@ thread: Final = Table(
 )
 """One referral or handover as it stands now; all of it follows from its moves and can be made anew (LIF-4)."""
 
+case_thread: Final = Table(
+    "case_thread",
+    metadata,
+    Column("thread", LargeBinary, primary_key=True),
+    Column("case_id", LargeBinary, nullable=False),
+    Column("begun_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("own_person", LargeBinary),
+    Column("other_person", LargeBinary),
+    Column("number", LargeBinary),
+    Column("link", LargeBinary),
+    Column("ours", Integer, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Index("ix_case_thread_case_id", "case_id"),
+    Index("ix_case_thread_own_person", "own_person"),
+    Index("ix_case_thread_other_person", "other_person"),
+    Index("ix_case_thread_number", "number"),
+    Index("ix_case_thread_link", "link"),
+)
+"""Which case a thread belongs to, and why: what its messages say of numbers, as keyed hashes, and sealed (CAS-1)."""
+
+case_name: Final = Table(
+    "case_name",
+    metadata,
+    Column("case_id", LargeBinary, primary_key=True),
+    Column("thread", LargeBinary, nullable=False),
+)
+"""Every id that a case ever had: a thread that was in it leads to where it is now (CAS-3)."""
+
 move: Final = Table(
     "move",
     metadata,

@@ -17,7 +17,19 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from protocol.address import MAX_ADDRESS, AgencyAddress, DeskAddress, parse_agency, parse_desk
 from protocol.errors import InvalidInput
-from protocol.ids import BlobId, CodeId, EnvelopeId, EventId, KeyId, Kind, MessageId, OfficerId, ThreadId, TokenId
+from protocol.ids import (
+    BlobId,
+    CaseId,
+    CodeId,
+    EnvelopeId,
+    EventId,
+    KeyId,
+    Kind,
+    MessageId,
+    OfficerId,
+    ThreadId,
+    TokenId,
+)
 from protocol.ids import raw as id_raw
 from protocol.ids import text as id_text
 
@@ -166,6 +178,7 @@ ThreadIdText = Annotated[ThreadId, _id_form(Kind.THREAD)]
 OfficerIdText = Annotated[OfficerId, _id_form(Kind.OFFICER)]
 CodeIdText = Annotated[CodeId, _id_form(Kind.CODE)]
 EventIdText = Annotated[EventId, _id_form(Kind.EVENT)]
+CaseIdText = Annotated[CaseId, _id_form(Kind.CASE)]
 TokenIdText = Annotated[TokenId, _id_form(Kind.TOKEN)]
 BlobIdText = Annotated[BlobId, _id_form(Kind.BLOB)]
 KeyIdText = Annotated[KeyId, TextForm(bytes, _parse_key_id, bytes.hex, {"pattern": "^[0-9a-f]{64}$"})]

@@ -106,6 +106,7 @@ GET_THREAD = Operation(
         path={"thread": THREAD},
         response={
             "item": _ITEM,
+            "case": "cas_" + "a" * 26,
             "subject": "sub_" + "a" * 26,
             "lead": None,
             "lead_since": None,

@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue
 from protocol.handover import PackageSection
 from protocol.http.fields import (
     AgencyText,
+    CaseIdText,
     DeskText,
     MessageIdText,
     OfficerIdText,
@@ -182,6 +183,8 @@ class ThreadView(ResponseModel):
     """One thread with all its steps, what the other side has acknowledged, and what could be done here next."""
 
     item: ThreadItem
+    case: CaseIdText | None
+    """The case that it belongs to."""
     subject: Name
     """The person's pseudonym in this thread."""
     lead: AgencyText | None

@@ -16,6 +16,8 @@ from protocol.lifecycle.history import History
 from protocol.lifecycle.timers import Level, Timer
 
 _BEGINS = (Event.OFFER, Event.OFFER_AGAIN)
+AWAITING_ANSWER = frozenset({State.OFFERED, State.ACKNOWLEDGED})
+"""States in which the receiver's answer is what everybody waits for."""
 _AGREED = (State.ACCEPTED, State.ACCEPTED_PARTIAL, State.DUAL_RUNNING)
 
 
@@ -48,7 +50,7 @@ def _all(history: History, round_: str, dates: Dates, calendar: Calendar) -> Ite
     expected = dates.trigger.expected_on
     if history.state == State.OFFERED:
         yield from _late(round_, Ack.A2, dates.acknowledge_by, calendar)
-    if history.state in (State.OFFERED, State.ACKNOWLEDGED):
+    if history.state in AWAITING_ANSWER:
         yield from _late(round_, Ack.A3, dates.answer_by, calendar)
         last = max(dates.answer_by, expected or dates.answer_by)
         yield Timer(calendar.close_of(last) + 1, Event.EXPIRE, f"{round_} expire")

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one message says that decides to which case its thread belongs: numbers, names, and what it goes on from.
+
+Pure: a message of ours, or a verified one of another's, gives facts; `connectors.store.cases.merge` joins them.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from connectors.cases.forms import stored_sections
+from connectors.handover_form import stored_package
+from connectors.store.cases import Facts, Stated
+from connectors.store.incoming import ReceivedMessage
+from connectors.store.outgoing import OutgoingMessage
+from protocol.address import AgencyAddress
+from protocol.bodies.person import Person
+from protocol.clearance import Category
+from protocol.content import Content
+from protocol.handover import PAYLOAD_TYPE, HandoverOffer, decode_section_body
+from protocol.ids import MessageId
+from protocol.kinds.base import Payload
+from protocol.kinds.catalogue import KINDS, decode_payload
+from protocol.kinds.referral.request import Request
+
+
+def facts_of_ours(message: OutgoingMessage, own: AgencyAddress, recipients: Iterable[AgencyAddress]) -> Facts:
+    """Return what a message of ours to these agencies says."""
+    if message.payload_type not in KINDS:
+        return Facts()
+    payload = decode_payload(KINDS[message.payload_type], message.payload)
+    others = set(recipients)
+    other = others.pop() if len(others) == 1 else None
+    return _facts(
+        payload,
+        _people(_own_bodies(message)),
+        sender=own,
+        own=own,
+        other=other,
+        at=message.created_at,
+        message_id=message.message_id,
+    )
+
+
+def facts_of_theirs(message: ReceivedMessage, own: AgencyAddress) -> Facts:
+    """Return what a verified message of another agency says."""
+    if message.payload_type not in KINDS:
+        return Facts()
+    payload = decode_payload(KINDS[message.payload_type], message.payload)
+    bodies = [decode_section_body(one.body) for one in message.sections if one.category == Category.IDENTITY]
+    return _facts(
+        payload,
+        _people(bodies),
+        sender=message.agency,
+        own=own,
+        other=message.agency,
+        at=message.accepted_at,
+        message_id=message.message_id,
+    )
+
+
+def _facts(
+    payload: Content,
+    person: Person | None,
+    *,
+    sender: AgencyAddress,
+    own: AgencyAddress,
+    other: AgencyAddress | None,
+    at: int,
+    message_id: MessageId,
+) -> Facts:
+    """`other` is the one agency on the other side; without one only what is ours can be told apart."""
+    ours = sender == own
+
+    def said(*values: str | None, by_us: bool = False) -> Stated | None:
+        return Stated(by_us, at, message_id, tuple(one or "" for one in values)) if any(values) else None
+
+    senders, recipients = _numbers(payload, other if ours else own)
+    persons = (person.sender_number, person.recipient_number) if person else (None, None)
+    number, other_number = (senders, recipients) if ours else (recipients, senders)
+    own_person, other_person = persons if ours else (persons[1], persons[0])
+    return Facts(
+        number=said(number, by_us=ours),
+        other_number=said(other, other_number) if other and other_number else None,
+        own_person=said(own_person, by_us=ours),
+        other_person=said(other, other_person) if other and other_person else None,
+        link=said(_link(payload)),
+        name=_name(person, at, message_id),
+    )
+
+
+def _numbers(payload: Content, recipient: AgencyAddress | None) -> tuple[str | None, str | None]:
+    """Return the register numbers of the sender and of this recipient."""
+    if isinstance(payload, HandoverOffer):
+        known = {one.agency: one.number for one in payload.parties.recipient_register_numbers}
+        return payload.terms.sender_register_number, known.get(recipient or "")
+    if isinstance(payload, Payload):
+        return payload.register_numbers.sender, payload.register_numbers.recipient if recipient else None
+    return None, None
+
+
+def _link(payload: Content) -> str | None:
+    if not isinstance(payload, Request):
+        return None
+    return payload.reopens or payload.part_of or payload.residual_of or payload.forwards
+
+
+def _name(person: Person | None, at: int, message_id: MessageId) -> Stated | None:
+    if person is None:
+        return None
+    born = person.date_of_birth.isoformat() if person.date_of_birth else ""
+    return Stated(False, at, message_id, (person.family_name, person.given_names or "", born))
+
+
+def _people(bodies: Iterable[Content]) -> Person | None:
+    return next((body for body in bodies if isinstance(body, Person)), None)
+
+
+def _own_bodies(message: OutgoingMessage) -> Sequence[Content]:
+    if message.payload_type == PAYLOAD_TYPE:
+        return [section.body for section in stored_package(message).sections]
+    return [section.body for section in stored_sections(message)]

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`throughcare case`: one person in the agency's own register; who is involved, what is due, what happened."""
+
+import asyncio
+from collections.abc import Iterator
+
+import click
+
+from connectors import home
+from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
+from connectors.cli.voice import Voice, speaks, table
+from protocol.http.cases import CaseFilter, CaseItem, CaseList, CasePage, CaseView, DueItem
+from protocol.http.fields import format_time
+from protocol.ids import CaseId, Kind, raw, text
+
+
+@click.command("list")
+@AGENCY
+@click.option(
+    "--list", "which", type=click.Choice([one.value for one in CaseList]), default="all", help="Which of the lists."
+)
+@LIMIT
+@CURSOR
+@speaks
+def list_(agency: str, which: str, limit: int, cursor: str | None, voice: Voice) -> None:
+    """List cases: all, open, with an answer due, closed."""
+    query = CaseFilter(list=CaseList(which), limit=limit, cursor=cursor)
+
+    async def ask() -> CasePage:
+        async with connected(home.find(agency)) as client:
+            return await client.cases(query)
+
+    found = asyncio.run(ask())
+    voice.data(found.model_dump(mode="json"), outline(found.items))
+    if not found.items:
+        voice.say("There are none.")
+    if found.next_cursor:
+        voice.say(f"more:  the same command with --cursor {found.next_cursor}")
+
+
+def outline(items: list[CaseItem]) -> list[str]:
+    """Return cases as a table."""
+    rows = [
+        [
+            text(Kind.CASE, item.id),
+            person_of(item),
+            ", ".join(item.register_numbers),
+            f"{item.live} of {item.threads}",
+            format_time(item.due_at) if item.due_at else "",
+        ]
+        for item in items
+    ]
+    return table(["CASE", "PERSON", "OUR NUMBER", "OPEN", "ANSWER DUE"], rows)
+
+
+def person_of(item: CaseItem) -> str:
+    """Return who a case is about, as far as anybody said."""
+    if item.person is None:
+        return "(no name)"
+    return ", ".join(one for one in (item.person.family_name, item.person.given_names) if one)
+
+
+@click.command()
+@click.argument("case")
+@AGENCY
+@speaks
+def show(case: str, agency: str, voice: Voice) -> None:
+    """Show one case: who is involved, what is due, what happened, what is missing."""
+    case_id = CaseId(raw(Kind.CASE, case))
+
+    async def ask() -> CaseView:
+        async with connected(home.find(agency)) as client:
+            return await client.case(case_id)
+
+    view = asyncio.run(ask())
+    voice.data(view.model_dump(mode="json"), _lines(view))
+
+
+def _lines(view: CaseView) -> Iterator[str]:
+    item = view.item
+    number = f", our number {', '.join(item.register_numbers)}" if item.register_numbers else ""
+    yield f"{text(Kind.CASE, item.id)}: {person_of(item)}{number}"
+    yield "involved"
+    for part in view.participants:
+        sides = [*part.sides, *(["has the lead"] if part.leads else [])] or ["wrote or was written to"]
+        yield f"  {part.agency} ({', '.join(sides)}): {', '.join(part.signers)}"
+    yield "due"
+    for one in view.due:
+        yield f"  {_when(one)}  {one.what} by {one.by}{'  LATE' if one.late else ''}"
+    if not view.due:
+        yield "  nothing"
+    for gap in view.gaps:
+        since = format_time(gap.since)
+        yield f"missing  message {gap.missing} of {gap.sender}; {gap.waiting} wait for it since {since}"
+    for open_ in view.undelivered:
+        yield f"not opened  by {open_.desk}: {open_.state} since {format_time(open_.since)}"
+    yield "threads"
+    for thread in view.threads:
+        what = f"{thread.machine} {thread.state}" if thread.machine else "messages"
+        yield f"  {text(Kind.THREAD, thread.thread)}  {what}, with {', '.join(thread.peer)}"
+    yield "history, newest first"
+    for entry in view.history:
+        refused = f"  refused: {entry.refused}" if entry.refused else ""
+        yield f"  {format_time(entry.at)}  {entry.what} by {entry.agency} ({entry.signer}){refused}"
+    if view.older:
+        yield f"  … {view.older} more; each thread has its own whole"
+
+
+def _when(one: DueItem) -> str:
+    if one.at is not None:
+        return format_time(one.at)
+    return one.on.isoformat() if one.on is not None else "no date set"

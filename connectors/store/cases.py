@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which case each thread belongs to, and what its messages say that decides it (CAS-1).
+
+What is known of a thread only grows: `merge` gives the same whatever the order in which messages are taken note of,
+and however often, so a replay of the stored messages ends where the first time did (CAS-2).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Row, case, func, select, tuple_
+from sqlalchemy.dialects.sqlite import insert
+
+from connectors.store.engine import Transaction
+from connectors.store.tables import case_name, case_thread, thread
+from protocol import cbor, limits
+from protocol.ids import CaseId, MessageId, ThreadId
+from protocol.shapes import as_bytes, as_int, as_list, as_text, as_tuple
+
+NUMBER_OURS: Final = 1
+PERSON_OURS: Final = 2
+
+_PLACE: Final = "case thread"
+_MOST: Final = 16_384
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Stated:
+    """Something that a message says. What our own agency says of itself counts before what another says of it."""
+
+    ours: bool
+    at: int
+    message_id: MessageId
+    values: tuple[str, ...]
+
+    def value(self) -> cbor.Value:
+        """Return the stored form."""
+        return [int(self.ours), self.at, self.message_id, list(self.values)]
+
+    @classmethod
+    def of(cls, stored: cbor.Value) -> "Stated":
+        """Read it again."""
+        ours, at, message_id, values = as_tuple(stored, 4)
+        return cls(
+            bool(as_int(ours)),
+            as_int(at),
+            MessageId(as_bytes(message_id)),
+            tuple(as_text(one, most=limits.MAX_NAME * 10) for one in as_list(values, most=8)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the messages of one thread say, each the newest of its kind.
+
+    `number` is our register's number of the correspondence, `other_number` another agency and its own; `own_person`
+    the person's number in our register, `other_person` another agency and its own; `link` a thread that this one goes
+    on from; `name` the family name, the given names and the date of birth, as far as they are known.
+    """
+
+    number: Stated | None = None
+    other_number: Stated | None = None
+    own_person: Stated | None = None
+    other_person: Stated | None = None
+    link: Stated | None = None
+    name: Stated | None = None
+
+    def value(self) -> cbor.Value:
+        """Return the stored form."""
+        known = ((place, getattr(self, one.name)) for place, one in enumerate(fields(self)))
+        return [[place, stated.value()] for place, stated in known if stated is not None]
+
+    @classmethod
+    def of(cls, stored: cbor.Value) -> "Facts":
+        """Read it again."""
+        names = [one.name for one in fields(cls)]
+        found = {}
+        for item in as_list(stored, most=len(names)):
+            place, stated = as_tuple(item, 2)
+            found[names[as_int(place, most=len(names) - 1)]] = Stated.of(stated)
+        return cls(**found)
+
+
+def merge(one: Facts, other: Facts) -> Facts:
+    """Return what both say together."""
+    changed = {}
+    for name in (field.name for field in fields(Facts)):
+        mine, theirs = getattr(one, name), getattr(other, name)
+        if theirs is not None and (mine is None or theirs > mine):
+            changed[name] = theirs
+    return replace(one, **changed)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseThread:
+    """One thread in its case; times in ms UTC. The keys are keyed hashes of what the facts name."""
+
+    thread: ThreadId
+    case_id: CaseId
+    begun_at: int
+    changed_at: int
+    facts: Facts
+    own_person: bytes | None = None
+    other_person: bytes | None = None
+    number: bytes | None = None
+    link: ThreadId | None = None
+    ours: int = 0
+
+    @property
+    def keys(self) -> tuple[bytes | None, bytes | None, bytes | None, ThreadId | None, int]:
+        """What decides the case."""
+        return self.own_person, self.other_person, self.number, self.link, self.ours
+
+
+async def find(tx: Transaction, thread_id: ThreadId) -> CaseThread | None:
+    """Return what is known of a thread, or None."""
+    found = await _all(tx, case_thread.c.thread == thread_id)
+    return found[0] if found else None
+
+
+async def put(tx: Transaction, row: CaseThread) -> None:
+    """Store `row` in the place of what stood there; every case that the thread was ever in leads to it."""
+    values = {
+        "thread": row.thread,
+        "case_id": row.case_id,
+        "begun_at": row.begun_at,
+        "changed_at": row.changed_at,
+        "own_person": row.own_person,
+        "other_person": row.other_person,
+        "number": row.number,
+        "link": row.link,
+        "ours": row.ours,
+        "sealed": tx.vault.seal(_PLACE, row.thread, cbor.encode(row.facts.value())),
+    }
+    statement = insert(case_thread).values(**values)
+    await tx.connection.execute(statement.on_conflict_do_update(index_elements=case_thread.primary_key, set_=values))
+    name = insert(case_name).values(case_id=row.case_id, thread=row.thread)
+    await tx.connection.execute(name.on_conflict_do_nothing(index_elements=case_name.primary_key))
+
+
+async def with_other_person(tx: Transaction, key: bytes) -> list[CaseThread]:
+    """Return the threads in which another agency's person has that number, the first begun first."""
+    return await _all(tx, case_thread.c.other_person == key)
+
+
+async def with_number(tx: Transaction, key: bytes) -> list[CaseThread]:
+    """Return the threads of that number of our register, the first begun first."""
+    return await _all(tx, case_thread.c.number == key)
+
+
+async def going_on_from(tx: Transaction, thread_id: ThreadId) -> list[CaseThread]:
+    """Return the threads that say that they go on from this one."""
+    return await _all(tx, case_thread.c.link == thread_id)
+
+
+async def of(tx: Transaction, cases: Iterable[CaseId]) -> list[CaseThread]:
+    """Return the threads of these cases, the first begun first."""
+    return await _all(tx, case_thread.c.case_id.in_(list(cases)))
+
+
+async def current(tx: Transaction, case_id: CaseId) -> CaseId | None:
+    """Return the id that a case has now, whichever of its ids this is; None for one that never was (CAS-3)."""
+    found: CaseId | None = await tx.connection.scalar(
+        select(case_thread.c.case_id).where(case_thread.c.case_id == case_id).limit(1)
+    )
+    if found is None:
+        found = await tx.connection.scalar(
+            select(case_thread.c.case_id)
+            .join(case_name, case_name.c.thread == case_thread.c.thread)
+            .where(case_name.c.case_id == case_id)
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which cases to list: open ones, closed ones, or both; only those with an answer due before a time (ms UTC)."""
+
+    live: bool | None = None
+    due_before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRow:
+    """One case in numbers; times in ms UTC. `due_at` is when the next answer of its threads is due."""
+
+    case_id: CaseId
+    threads: int
+    live: int
+    begun_at: int
+    changed_at: int
+    due_at: int | None
+
+
+_LIVE = func.coalesce(func.sum(thread.c.live), 0)
+_DUE = func.min(case((thread.c.live == 1, thread.c.due_at)))
+_CHANGED = func.max(case_thread.c.changed_at)
+_COLUMNS = (
+    case_thread.c.case_id,
+    func.count().label("threads"),
+    _LIVE.label("live"),
+    func.min(case_thread.c.begun_at).label("begun_at"),
+    _CHANGED.label("changed_at"),
+    _DUE.label("due_at"),
+)
+
+
+async def page(tx: Transaction, what: Filter, *, before: tuple[int, CaseId] | None, limit: int) -> list[CaseRow]:
+    """Return up to `limit` cases, newest change first, after the place `before` (changed_at, case_id)."""
+    conditions: list[ColumnElement[bool]] = []
+    if what.live is not None:
+        conditions.append(_LIVE > 0 if what.live else _LIVE == 0)
+    if what.due_before is not None:
+        conditions.append(what.due_before >= _DUE)
+    if before is not None:
+        conditions.append(tuple_(_CHANGED, case_thread.c.case_id) < tuple_(*before))
+    rows = await tx.connection.execute(
+        select(*_COLUMNS)
+        .join(thread, thread.c.thread == case_thread.c.thread, isouter=True)
+        .group_by(case_thread.c.case_id)
+        .having(*conditions)
+        .order_by(_CHANGED.desc(), case_thread.c.case_id.desc())
+        .limit(limit)
+    )
+    return [CaseRow(*row) for row in rows]
+
+
+async def load(tx: Transaction, case_id: CaseId) -> CaseRow | None:
+    """Return one case in numbers, by the id that it has now; None if there is none."""
+    rows = await tx.connection.execute(
+        select(*_COLUMNS)
+        .join(thread, thread.c.thread == case_thread.c.thread, isouter=True)
+        .where(case_thread.c.case_id == case_id)
+        .group_by(case_thread.c.case_id)
+    )
+    row = rows.one_or_none()
+    return None if row is None else CaseRow(*row)
+
+
+async def clear(tx: Transaction) -> None:
+    """Forget all of it, to be made anew from the messages."""
+    for table in (case_thread, case_name):
+        await tx.connection.execute(table.delete())
+
+
+async def _all(tx: Transaction, condition: ColumnElement[bool]) -> list[CaseThread]:
+    rows = await tx.connection.execute(
+        select(case_thread).where(condition).order_by(case_thread.c.begun_at, case_thread.c.thread)
+    )
+    return [_row(tx, row) for row in rows]
+
+
+def _row(tx: Transaction, row: Row[Any]) -> CaseThread:
+    opened = tx.vault.open(_PLACE, row.thread, row.sealed)
+    return CaseThread(
+        thread=row.thread,
+        case_id=row.case_id,
+        begun_at=row.begun_at,
+        changed_at=row.changed_at,
+        facts=Facts.of(cbor.decode(opened, limit=_MOST)),
+        own_person=row.own_person,
+        other_person=row.other_person,
+        number=row.number,
+        link=row.link,
+        ours=row.ours,
+    )
