@@ -21,6 +21,7 @@ from keys.entries import (
 )
 from keys.permission import Change
 from keys.register import Register
+from keys.steady import Answers
 from protocol.address import AgencyAddress, DeskAddress, agency_of, desk_name, desk_of
 from protocol.errors import DirectoryInconsistent, Revoked, UntrustedKey
 from protocol.generations import origin_of
@@ -153,6 +154,15 @@ class Directory:
 
     def desk(self, address: DeskAddress, at: int) -> DeskEntry | None:
         """Return a desk of an agency in force at `at` (ms UTC), if there is one, with the device that serves it."""
+        answers = self._answers(at)
+        known = answers.desks.get(address)
+        if known is None:
+            known = self._desk(address, at)
+            if known is not None:
+                answers.desks[address] = known
+        return known
+
+    def _desk(self, address: DeskAddress, at: int) -> DeskEntry | None:
         agency = self.agency(agency_of(address), at)
         for name, function in agency.desks if agency else ():
             if name == desk_name(address):
@@ -163,6 +173,11 @@ class Directory:
                     device=self._serving_in_force(address, at),
                 )
         return None
+
+    def _answers(self, at: int) -> Answers:
+        answers = self._register.answers
+        answers.turn_to(at, self.size)
+        return answers
 
     def desks(self, at: int) -> list[DeskEntry]:
         """Return all desks of agencies in force at `at` (ms UTC), sorted by address."""
@@ -229,7 +244,13 @@ class Directory:
         Raises `Revoked` if the device, its agency or its authority was revoked by then, and `UntrustedKey` if it is
         unknown or a certificate of the chain did not cover that time.
         """
-        return self._register.device_in_force(KeyId(key_id), at=at, size=size)
+        if size != self.size:
+            return self._register.device_in_force(KeyId(key_id), at=at, size=size)
+        devices = self._answers(at).devices
+        known = devices.get(KeyId(key_id))
+        if known is None:
+            known = devices[KeyId(key_id)] = self._register.device_in_force(KeyId(key_id), at=at, size=size)
+        return known
 
     def delegation(self, digest: bytes, *, at: int, size: int) -> DelegationEntry:
         """Return the delegation that counted at `at` in the first `size` leaves, or raise as `device_in_force`."""

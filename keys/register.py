@@ -25,6 +25,7 @@ from keys.entries import (
     RestorationEntry,
     RootEntry,
 )
+from keys.steady import Answers
 from protocol.address import AgencyAddress, DeskAddress
 from protocol.errors import Revoked, UntrustedKey
 from protocol.ids import KeyId
@@ -53,6 +54,7 @@ class Register:
         self.prekeys: dict[KeyId, list[PrekeyEntry]] = {}
         self.identities: dict[KeyId, IdentityHolder] = {}
         self.restorations: list[RestorationEntry] = []
+        self.answers = Answers()
         self._authority_of: dict[bytes, str] = {}
         self._agency_of: dict[bytes, AgencyEntry] = {}
         self._device_of: dict[bytes, KeyId] = {}
@@ -143,20 +145,24 @@ class Register:
     def add_root(self, entry: RootEntry) -> None:
         """Take in a version of the root."""
         self.roots.append(entry)
+        self.answers.note(entry)
 
     def add_authority(self, entry: AuthorityEntry) -> None:
         """Take in a statement of an authority."""
         self.authorities.setdefault(entry.domain, []).append(entry)
+        self.answers.note(entry)
         self._authority_of[entry.digest] = entry.domain
 
     def add_agency(self, entry: AgencyEntry) -> None:
         """Take in a statement of an agency."""
         self.agencies.setdefault(entry.address, []).append(entry)
+        self.answers.note(entry)
         self._agency_of[entry.digest] = self._agency_of[entry.identity.key_id] = entry
 
     def add_device(self, entry: DeviceEntry) -> None:
         """Take in a statement of a device, which takes over its desks (DIR-7)."""
         self.devices.setdefault(entry.key_id, []).append(entry)
+        self.answers.note(entry)
         self._device_of[entry.digest] = self._device_of[entry.key_id] = entry.key_id
         for desk in entry.desks:
             line = self._serving.setdefault(desk, [])

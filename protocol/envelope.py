@@ -3,7 +3,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from protocol import cbor, limits
 from protocol.errors import MalformedEnvelope
@@ -11,7 +10,7 @@ from protocol.rows import Common, Row, envelope_digest, header_hash, sha256
 from protocol.shapes import as_bytes, as_list, as_tuple
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class UnverifiedEnvelope:
     """An envelope of the right form. Nothing in it is vouched for until its signatures are checked (ENV-18)."""
 
@@ -23,36 +22,33 @@ class UnverifiedEnvelope:
     wraps: tuple[bytes, ...] = field(repr=False)
     sections: tuple[bytes, ...] = field(repr=False)
     sender_sig: bytes = field(repr=False)
+    row_hashes: tuple[bytes, ...] = field(init=False, repr=False)
+    """SHA-256 of each row, in order."""
+    section_hashes: tuple[bytes, ...] = field(init=False, repr=False)
+    """SHA-256 of each section's ciphertext, in order."""
+    wrap_hashes: tuple[bytes, ...] = field(init=False, repr=False)
+    """SHA-256 of each wrap, in order."""
+    wraps_hash: bytes = field(init=False, repr=False)
+    """SHA-256 of the joined hashes of the wraps."""
+    header_hash: bytes = field(init=False, repr=False)
+    """H."""
+    digest: bytes = field(init=False, repr=False)
+    """What `sender_sig` signs."""
 
-    @cached_property
-    def row_hashes(self) -> tuple[bytes, ...]:
-        """SHA-256 of each row, in order."""
-        return tuple(sha256(row) for row in self.row_bytes)
-
-    @cached_property
-    def section_hashes(self) -> tuple[bytes, ...]:
-        """SHA-256 of each section's ciphertext, in order."""
-        return tuple(sha256(section) for section in self.sections)
-
-    @cached_property
-    def wrap_hashes(self) -> tuple[bytes, ...]:
-        """SHA-256 of each wrap, in order."""
-        return tuple(sha256(wrap) for wrap in self.wraps)
-
-    @cached_property
-    def wraps_hash(self) -> bytes:
-        """SHA-256 of the joined hashes of the wraps."""
-        return sha256(b"".join(self.wrap_hashes))
-
-    @cached_property
-    def header_hash(self) -> bytes:
-        """H."""
-        return header_hash(self.common_bytes, self.row_hashes)
-
-    @cached_property
-    def digest(self) -> bytes:
-        """What `sender_sig` signs."""
-        return envelope_digest(self.header_hash, self.wraps_hash, self.section_hashes)
+    def __post_init__(self) -> None:
+        row_hashes = tuple(map(sha256, self.row_bytes))
+        section_hashes = tuple(map(sha256, self.sections))
+        wrap_hashes = tuple(map(sha256, self.wraps))
+        wraps_hash = sha256(b"".join(wrap_hashes))
+        header = header_hash(self.common_bytes, row_hashes)
+        # Not worked out when first asked for: that takes a lock in Python 3.11.
+        note = object.__setattr__
+        note(self, "row_hashes", row_hashes)
+        note(self, "section_hashes", section_hashes)
+        note(self, "wrap_hashes", wrap_hashes)
+        note(self, "wraps_hash", wraps_hash)
+        note(self, "header_hash", header)
+        note(self, "digest", envelope_digest(header, wraps_hash, section_hashes))
 
 
 def parse_envelope(data: bytes) -> UnverifiedEnvelope:

@@ -132,11 +132,11 @@ class Row:
     blobs: tuple[tuple[bytes, int], ...] = ()
     due: int | None = None
     answers: EnvelopeId | None = None
+    numbers: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """The section numbers, 0 first, ascending."""
 
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """The section numbers, 0 first, ascending."""
-        return tuple(section.number for section in self.sections)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "numbers", tuple([section.number for section in self.sections]))
 
     @property
     def wrap_size(self) -> int:

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nonces of request signatures: each counts once for a device, also after a restart or at another process (HTTP-2)."""
 
+from collections.abc import Coroutine
+from typing import Any
+
 from hub.service.clockwatch import Clock
 from hub.service.transaction import Change, Finish, Transaction
 from hub.service.writer import Writer
@@ -57,8 +60,14 @@ class Nonces:
         for device_id, nonce, expires in await self._store.read(nonces.stored):
             self._used[device_id, nonce] = expires
 
-    async def use(self, device_id: KeyId, nonce: bytes, created: int, *, reads_only: bool = False) -> None:
+    def use(
+        self, device_id: KeyId, nonce: bytes, created: int, *, reads_only: bool = False
+    ) -> Coroutine[Any, Any, None]:
         """Use up a nonce of an authentic signature dated `created`; raises NotAuthenticated if it was used before.
+
+        Returns what stores it, to be awaited before the request is answered. What the request asks for may be done
+        meanwhile: whoever repeats a signed request at another process, in this very moment, asks for what was asked
+        for anyway, and gets no answer.
 
         What was used between a backup and the loss of the hub is not known any more, so signatures dated before the
         hub was restored are refused as Unavailable; whoever means it signs anew (BAK-6). On a full disk reading goes
@@ -72,8 +81,11 @@ class Nonces:
             raise NotAuthenticated(_USED)
         expires = self._clock() + _KEPT
         self._used[device_id, nonce] = expires
+        return self._keep(StoreNonce(device_id, nonce, expires), reads_only=reads_only)
+
+    async def _keep(self, change: StoreNonce, *, reads_only: bool) -> None:
         try:
-            await self._writer.write(StoreNonce(device_id, nonce, expires))
+            await self._writer.write(change)
         except StoreFull:
             if not reads_only:
                 raise

@@ -20,7 +20,7 @@ from hub.store import envelopes, mailboxes, nonces, trees
 from hub.store.engine import NAMED, News
 from hub.store.envelopes import Accepted, Entry
 from hub.store.mailboxes import Removal, SliceParts, StoredItem
-from hub.store.statements import Many
+from hub.store.statements import Inserts
 from hub.store.trees import Log
 from protocol.ids import ID_SIZE, EnvelopeId, KeyId
 from protocol.limits import CLOCK_SKEW
@@ -71,7 +71,7 @@ class Transaction:
     """What a group of changes does to the database; `flush` writes what was collected."""
 
     # Parents first, for the sake of foreign keys.
-    _ORDER: ClassVar[tuple[Many, ...]] = (
+    _ORDER: ClassVar[tuple[Inserts, ...]] = (
         envelopes.NEW_DETAILS,
         envelopes.NEW_ENVELOPES,
         envelopes.NEW_SECTIONS,
@@ -96,7 +96,7 @@ class Transaction:
         self.delivered: dict[KeyId, list[Delivered]] = defaultdict(list)
         self.purged = False
         """Whether items were deleted that nobody has acknowledged."""
-        self._rows: dict[Many, list[dict[str, object]]] = defaultdict(list)
+        self._rows: dict[Inserts, list[dict[str, object]]] = defaultdict(list)
         self._leaves: list[dict[str, object]] = []
         self._entries: list[Entry] = []
         self._removals: list[Removal] = []
@@ -129,7 +129,7 @@ class Transaction:
         self._entries.append(entry)
         return entry
 
-    def insert(self, statement: Many, row: dict[str, object]) -> None:
+    def insert(self, statement: Inserts, row: dict[str, object]) -> None:
         """Collect a row to be inserted."""
         self._rows[statement].append(row)
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, null, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, null, select, update
 
-from hub.store.statements import Among, Many, Query
+from hub.store.statements import Among, Inserts, Query
 from hub.store.tables import delivery, detail, envelope, leaf, section
 from hub.store.trees import Log
 from protocol.frames import ItemKind
@@ -63,10 +63,10 @@ ENTRY_COLUMNS = (
     detail.c.tree_size,
     detail.c.tree_root,
 )
-NEW_ENVELOPES = Many(insert(envelope), *envelope.columns.keys())
-NEW_SECTIONS = Many(insert(section), *section.columns.keys())
-NEW_DELIVERIES = Many(insert(delivery), *delivery.columns.keys())
-NEW_DETAILS = Many(insert(detail), *detail.columns.keys())
+NEW_ENVELOPES = Inserts(envelope)
+NEW_SECTIONS = Inserts(section)
+NEW_DELIVERIES = Inserts(delivery)
+NEW_DETAILS = Inserts(detail)
 
 # Asked for several ids in one join, SQLite would rather walk the whole log than look each id up.
 _KNOWN = Among(
@@ -93,7 +93,9 @@ _DUE = (
     .order_by(envelope.c.purge_at)
     .limit(bindparam("most"))
 )
-_EMPTY = Many(update(envelope).where(envelope.c.idx == bindparam("which")).values(purge_at=null()))
+_EMPTY = Among(
+    envelope.c.idx, lambda wanted: update(envelope).where(envelope.c.idx.in_(wanted)).values(purge_at=null())
+)
 _BOUNDARY = select(func.max(envelope.c.idx)).where(envelope.c.accepted_at < bindparam("before"))
 _OLD = (
     select(detail.c.idx)
@@ -150,7 +152,7 @@ def purge(connection: Connection, indexes: Sequence[int]) -> None:
 
 def nothing_left(connection: Connection, indexes: Sequence[int]) -> None:
     """Note that nothing of these envelopes is stored any more, so that they cannot expire."""
-    _EMPTY.run(connection, [{"which": index} for index in indexes])
+    _EMPTY.change(connection, indexes)
 
 
 def forget(connection: Connection, before: int, most: int) -> int:

@@ -100,8 +100,9 @@ _UP_TO = Query(
     .order_by(delivery.c.idx)
     .limit(bindparam("most"))
 )
-_REMOVE = Many(
-    delete(delivery).where(delivery.c.device_id == bindparam("device"), delivery.c.idx == bindparam("which"))
+_REMOVE = Among(
+    delivery.c.idx,
+    lambda wanted: delete(delivery).where(delivery.c.device_id == bindparam("device"), delivery.c.idx.in_(wanted)),
 )
 _STILL_WANTED = Among(
     delivery.c.idx,
@@ -109,6 +110,7 @@ _STILL_WANTED = Among(
         delivery.c.idx.in_(wanted), delivery.c.kind == ItemKind.SLICE
     ),
 )
+_DROP_SECTIONS = Among(section.c.idx, lambda wanted: delete(section).where(section.c.idx.in_(wanted)))
 _DROP_SECTION = Many(delete(section).where(section.c.idx == bindparam("which"), section.c.number == bindparam("one")))
 
 
@@ -188,19 +190,22 @@ def remove(connection: Connection, removals: Sequence[Removal]) -> None:
 
 
 def _remove(connection: Connection, removals: Sequence[Removal]) -> None:
-    _REMOVE.run(connection, [{"device": one.device_id, "which": one.index} for one in removals])
+    devices: dict[KeyId, list[int]] = defaultdict(list)
     opened: dict[int, int] = defaultdict(int)
     for one in removals:
+        devices[one.device_id].append(one.index)
         opened[one.index] |= one.sections
+    for device, indexes in devices.items():
+        _REMOVE.change(connection, indexes, device=device)
     wanted: dict[int, int] = defaultdict(int)
     waiting = set[int]()
     for row in _STILL_WANTED.run(connection, list(opened)):
         wanted[row.idx] |= row.sections
         waiting.add(row.idx)
     orphans = [
-        {"which": index, "one": number}
-        for index, mask in opened.items()
-        for number in numbers_in(mask & ~wanted[index])
+        {"which": index, "one": number} for index in waiting for number in numbers_in(opened[index] & ~wanted[index])
     ]
     _DROP_SECTION.run(connection, orphans)
-    nothing_left(connection, [index for index in opened if index not in waiting])
+    done = [index for index in opened if index not in waiting]
+    _DROP_SECTIONS.change(connection, done)
+    nothing_left(connection, done)

@@ -3,9 +3,9 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, select
 
-from hub.store.statements import Many, Query
+from hub.store.statements import Inserts, Query
 from hub.store.tables import nonce
 from protocol.ids import KeyId
 
@@ -15,7 +15,7 @@ _OLD = delete(nonce).where(nonce.c.expires < bindparam("now"))
 _ONE = Query(
     select(nonce.c.expires).where(nonce.c.device_id == bindparam("device"), nonce.c.nonce == bindparam("which"))
 )
-NEW_NONCES = Many(insert(nonce), *nonce.columns.keys())
+NEW_NONCES = Inserts(nonce)
 
 
 def stored(connection: Connection) -> list[tuple[KeyId, bytes, int]]:

@@ -7,10 +7,24 @@ row costs the database.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import BindParameter, Column, Connection, Delete, Dialect, Insert, Select, Update, bindparam
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    Connection,
+    CursorResult,
+    Delete,
+    Dialect,
+    Insert,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    insert,
+)
 from sqlalchemy import Row as Found
 
 Row = Mapping[str, object]
@@ -36,12 +50,10 @@ class _Text:
 
 
 class Many:
-    """An insert, update or delete that is run for several rows at once."""
+    """An update or delete that is run for several rows at once; it names its parameters itself."""
 
-    def __init__(self, statement: Insert | Update | Delete, *columns: str) -> None:
-        """`columns` are those that every row of an insert names; other statements name their parameters themselves."""
+    def __init__(self, statement: Update | Delete) -> None:
         self._statement = statement
-        self._columns = columns or None
         self._made: dict[str, tuple[str, Callable[[Row], Any]]] = {}
 
     def run(self, connection: Connection, rows: Sequence[Row]) -> None:
@@ -52,11 +64,55 @@ class Many:
         connection.exec_driver_sql(sql, [parameters(row) for row in rows])
 
     def _make(self, dialect: Dialect) -> tuple[str, Callable[[Row], Any]]:
-        text = _Text.of(self._statement, dialect, column_keys=self._columns, for_executemany=True)
-        one = itemgetter(*text.names)
-        made = text.sql, one if len(text.names) > 1 else lambda row: (one(row),)
-        self._made[dialect.name] = made
+        text = _Text.of(self._statement, dialect, for_executemany=True)
+        made = self._made[dialect.name] = text.sql, _taking(text.names)
         return made
+
+
+class Inserts:
+    """Rows put into a table, many with one statement: for each statement a thread gives up its turn, and waits for it.
+
+    Every row names every column of the table.
+    """
+
+    SIZES = (32, 16, 8, 4, 2, 1)
+    """Numbers of rows for which there is a text."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._taking = _taking(list(table.columns.keys()))
+        self._made: dict[tuple[str, int], str] = {}
+
+    def run(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """Insert `rows`, of which there may be none."""
+        start = 0
+        for size in self.SIZES:
+            while len(rows) - start >= size:
+                some = rows[start : start + size]
+                start += size
+                values = tuple(chain.from_iterable(map(self._taking, some)))
+                connection.exec_driver_sql(self._text(connection.dialect, size), values)
+
+    def _text(self, dialect: Dialect, size: int) -> str:
+        text = self._made.get((dialect.name, size))
+        if text is None:
+            columns = self._table.columns
+            names = [[f"{column.name}_{row}" for column in columns] for row in range(size)]
+            rows = [
+                {column.name: bindparam(name, type_=column.type) for column, name in zip(columns, row, strict=True)}
+                for row in names
+            ]
+            made = _Text.of(insert(self._table).values(rows), dialect)
+            if made.names != list(chain.from_iterable(names)):
+                raise TypeError("the parameters of an insert are not in the order of its rows")
+            text = self._made[dialect.name, size] = made.sql
+        return text
+
+
+def _taking(names: Sequence[str]) -> Callable[[Row], tuple[object, ...]]:
+    """Return what takes the values of `names` out of a row."""
+    one = itemgetter(*names)
+    return one if len(names) > 1 else lambda row: (one(row),)
 
 
 class Query:
@@ -75,28 +131,42 @@ class Query:
 
 
 class Among:
-    """A select of the rows whose `column` is one of many values; `make` puts a condition for them into the select."""
+    """A statement for the rows whose `column` is one of many values; `make` puts a condition for them into it."""
 
     SIZES = (1, 4, 16, 64, 256, 1_024)
     """Lengths of lists for which there is a text; a list is filled up by its last value."""
 
-    def __init__(self, column: Column[Any], make: Callable[[Wanted], Select[Any]]) -> None:
+    def __init__(self, column: Column[Any], make: Callable[[Wanted], Select[Any] | Update | Delete]) -> None:
         self._type = column.type
         self._make = make
-        self._made: dict[tuple[str, int], _Text] = {}
+        self._made: dict[tuple[str, int], tuple[_Text, list[str]]] = {}
 
-    def run(self, connection: Connection, values: Sequence[object]) -> Iterator[Found[*tuple[Any, ...]]]:
-        """Yield the rows that it finds for `values`, of which there may be none."""
+    def run(
+        self, connection: Connection, values: Sequence[object], **others: object
+    ) -> Iterator[Found[*tuple[Any, ...]]]:
+        """Yield the rows that it finds for `values`, of which there may be none, and its `others` by their names."""
+        for result in self._results(connection, values, others):
+            yield from result
+
+    def change(self, connection: Connection, values: Sequence[object], **others: object) -> None:
+        """Run an update or delete for `values`, of which there may be none, and its `others` by their names."""
+        for _ in self._results(connection, values, others):
+            pass
+
+    def _results(
+        self, connection: Connection, values: Sequence[object], others: Row
+    ) -> Iterator[CursorResult[*tuple[Any, ...]]]:
         most = self.SIZES[-1]
         for start in range(0, len(values), most):
-            yield from self._some(connection, values[start : start + most])
+            some = values[start : start + most]
+            size = next(size for size in self.SIZES if size >= len(some))
+            text, names = self._made.get((connection.dialect.name, size)) or self._text(connection.dialect, size)
+            filled = [*some, *[some[-1]] * (size - len(some))]
+            given = {**others, **dict(zip(names, filled, strict=True))}
+            yield connection.exec_driver_sql(text.sql, text.parameters(given))
 
-    def _some(self, connection: Connection, values: Sequence[object]) -> Sequence[Found[*tuple[Any, ...]]]:
-        size = next(size for size in self.SIZES if size >= len(values))
+    def _text(self, dialect: Dialect, size: int) -> tuple[_Text, list[str]]:
         names = [f"value_{place}" for place in range(size)]
-        text = self._made.get((connection.dialect.name, size))
-        if text is None:
-            wanted = [bindparam(name, type_=self._type) for name in names]
-            text = self._made[connection.dialect.name, size] = _Text.of(self._make(wanted), connection.dialect)
-        filled = [*values, *[values[-1]] * (size - len(values))]
-        return connection.exec_driver_sql(text.sql, text.parameters(dict(zip(names, filled, strict=True)))).all()
+        wanted = [bindparam(name, type_=self._type) for name in names]
+        made = self._made[dialect.name, size] = _Text.of(self._make(wanted), dialect), names
+        return made

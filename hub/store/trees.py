@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from hub.store.statements import Many, Query
+from hub.store.statements import Inserts, Many, Query
 from hub.store.tables import leaf, tree
 from protocol.tree import EMPTY_ROOT, CompactRange, leaf_hash
 
@@ -44,7 +44,7 @@ _SAVE_TREE = Many(
         at=bindparam("new_at"),
     )
 )
-_NEW_LEAVES = Many(insert(leaf), *leaf.columns.keys())
+_NEW_LEAVES = Inserts(leaf)
 _HASHES = (
     select(leaf.c.idx, leaf.c.hash)
     .where(leaf.c.log == bindparam("which"), leaf.c.idx >= bindparam("start"))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who calls: a device that is in force now, by its signature over this very request (HTTP-1, HTTP-2, HTTP-12)."""
 
+import asyncio
+
 from aiohttp import web
 
 from hub.service.clockwatch import Clock
@@ -10,7 +12,7 @@ from hub.web.strangers import VISIT
 from keys.directory import DeviceEntry
 from protocol.errors import NotAuthenticated, UntrustedKey
 from protocol.http.operation import Method, Operation
-from protocol.http.serving import ReadBody
+from protocol.http.serving import EXCHANGE, ReadBody
 from protocol.http.signatures import SignedRequest, verify_request
 from protocol.ids import KeyId
 
@@ -44,7 +46,9 @@ class Authenticator:
         visit.recognise(self.in_force(signed.device_id).agency)
         # Before the body: while it comes, the time passes for which nonces are kept.
         reads_only = operation.method is Method.GET
-        await self._nonces.use(signed.device_id, signed.nonce, signed.created, reads_only=reads_only)
+        stored = self._nonces.use(signed.device_id, signed.nonce, signed.created, reads_only=reads_only)
+        # Stored with the same group as what the request brings, if it brings anything.
+        request[EXCHANGE].pending = asyncio.create_task(stored)
         body = await read_body()
         signed.check_body(body)
         visit.charge(len(body))

@@ -71,6 +71,13 @@ class Exchange:
     duration_ms: float = 0.0
     failure: BaseException | None = field(default=None, repr=False)
     """What nobody expected: to be logged in full, with the request id, and shown to nobody."""
+    pending: Awaitable[None] | None = field(default=None, repr=False)
+    """What authentication has begun and must be done before anything is answered; a task or future."""
+
+    async def settle(self) -> None:
+        """Wait for what is pending; raises what it raises."""
+        if self.pending is not None:
+            await self.pending
 
 
 Observe = Callable[[Exchange], None]
@@ -148,7 +155,10 @@ def _route(
     async def route(request: web.Request) -> web.StreamResponse:
         request[EXCHANGE].operation = operation
         with serving.admit(request, operation):
-            return await serve(request)
+            try:
+                return await serve(request)
+            finally:
+                await request[EXCHANGE].settle()
 
     async def serve(request: web.Request) -> web.StreamResponse:
         exchange = request[EXCHANGE]
@@ -183,6 +193,7 @@ def _route(
             body_model=reading.read_json(body, operation),
         )
         answer = await handler(call)
+        await exchange.settle()
         response, pieces = response_to(request, operation, answer)
         if pieces is not None:
             exchange.started = True

@@ -14,6 +14,9 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from hub.service.nonces import StoreNonce
+from hub.service.tally import IN
+from hub.service.transaction import Change
 from keys.signing import DeviceSigner
 from protocol.errors import (
     NotAuthenticated,
@@ -148,6 +151,35 @@ async def test_http_2_a_nonce_counts_once_also_after_a_restart(tmp_path: Path) -
         hub.clock.advance(61 * SECOND)
         await hub.hub.nonces.prune()
         assert not hub.hub.nonces._used
+
+
+async def test_http_2_nothing_is_answered_before_the_nonce_is_stored(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked for may be done meanwhile; who repeats the request gets no answer, here or elsewhere."""
+    prison, probation, _ = hub.programme.members.values()
+    write, stored = hub.hub.writer.write, asyncio.Event()
+
+    async def slowly(change: Change[object]) -> object:
+        if isinstance(change, StoreNonce):
+            await stored.wait()
+        return await write(change)
+
+    monkeypatch.setattr(hub.hub.writer, "write", slowly)
+    submitting = asyncio.create_task(
+        hub.device(prison).submit(hub.programme.sender("gora-prison").seal(probation.desk).data)
+    )
+    headers = signature(hub, probation.device)
+    reading = asyncio.create_task(get(hub, headers))
+    await eventually(lambda: len(hub.hub.nonces._used) == 2)
+    await eventually(lambda: hub.hub.submissions._tally.counts().get((IN, "accepted")) == 1)
+    # The mailbox has something to give by now, and nobody gets it.
+    assert (await get(hub, headers))[0] == 401
+    assert not submitting.done()
+    assert not reading.done()
+    stored.set()
+    assert (await reading)[0] == 200
+    assert await submitting
 
 
 async def test_http_2_a_replayed_request_is_refused_by_the_restarted_hub(tmp_path: Path, programme: Programme) -> None:
