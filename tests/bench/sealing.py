@@ -145,9 +145,8 @@ async def bytes_over_plaintext(_extent: Extent) -> Result:
     envelope = parse_envelope(agencies.sealing(2, bytes(BODY))())
     slices = [len(deliver(agencies.sealing(count, bytes(BODY))(), 0, agencies.world)) for count in (1, 2)]
     figures = [
-        Figure("of it the wrap", len(envelope.wraps[0]), "bytes"),
-        Figure("of it the row", further - len(envelope.wraps[0]), "bytes"),
         Figure("a slice grows by each other recipient", slices[1] - slices[0], "bytes"),
         Figure("4 KiB to 1, padded", len(agencies.sealing(1, bytes(BODY))()), "bytes"),
     ]
-    return Result(TARGETS[4], {"bytes per recipient": further, "fixed bytes": fixed}, figures)
+    wrap = len(envelope.wraps[0])
+    return Result(TARGETS[4], {"a recipient's wrap": wrap, "its wrap and row": further, "fixed bytes": fixed}, figures)
