@@ -37,7 +37,7 @@ CANNOT_INSTALL = 3
 HELP = """\
 usage: ./run [VERB] [ARGUMENTS]          (Windows: py run.py)
 
-  ./run                 the demo: one real handover between three invented agencies
+  ./run                 the demo: one person's release, from preparation to closed loop
   ./run --once          the same, ending after the story (options alone mean demo)
   ./run sandbox         a hub and three agencies that keep running
   ./run throughcare …   the program of agencies; ./run throughcare --help

@@ -33,6 +33,7 @@ from keys.passphrasefile import read_passphrase_file
 from keys.selftest import self_test
 from protocol.errors import ConfigurationError, HubUnreachable, ThroughcareError, TooManyRequests
 from protocol.http.running import Runner, listen
+from protocol.http.skipping import LOOK_EVERY_S, SkippingClock
 from protocol.http.supervised import NOBODY, Supervisor
 
 FIRST_LOOK_S: Final = 10.0
@@ -71,6 +72,8 @@ async def run(
     log.take_over_libraries()
     await asyncio.to_thread(self_test)
     section = settings.connector
+    if section.clock_file is not None:
+        clock = SkippingClock(section.clock_file, clock)
     if not section.data_dir.is_dir():
         raise ConfigurationError(f"There is no folder {section.data_dir}. Enrol first: `throughcare enrol` makes it.")
     passphrase = read_passphrase(section)
@@ -149,6 +152,7 @@ class Loops:
         self._parts = parts
         self._directory_every_s = float(settings.directory_every_s)
         self._clock = clock
+        self._skipped = asyncio.Event()
         self._log = log
         self._drained_at: int | None = None
         self._followed = -1
@@ -177,6 +181,8 @@ class Loops:
                 tasks.create_task(self._keep("clock", self._tick)),
                 tasks.create_task(self._keep("webhooks", self._tell)),
             ]
+            if isinstance(self._clock, SkippingClock):
+                loops.append(tasks.create_task(self._notice_skips(self._clock)))
             try:
                 await stop.wait()
             finally:
@@ -270,9 +276,8 @@ class Loops:
 
     async def _rest(self) -> None:
         due = await self._parts.outbox.next_due()
-        seconds = LONGEST_REST_S if due is None else (due - self._clock()) / 1_000
         try:
-            async with asyncio.timeout(min(max(seconds, LEAST_REST_S), LONGEST_REST_S)):
+            async with asyncio.timeout(self._rest_until(due)):
                 await self._parts.work.wait()
         except TimeoutError:
             return
@@ -299,8 +304,24 @@ class Loops:
             self._parts.work.set()
             return
         due = await self._parts.clockwork.next_due()
+        await _until(self._skipped, self._rest_until(due))
+
+    def _rest_until(self, due: int | None) -> float:
+        """Return for how many seconds nothing has to be looked at, if the next thing is due at `due` (ms UTC)."""
         seconds = LONGEST_REST_S if due is None else (due - self._clock()) / 1_000
-        await asyncio.sleep(min(max(seconds, LEAST_REST_S), LONGEST_REST_S))
+        return min(max(seconds, LEAST_REST_S), LONGEST_REST_S)
+
+    async def _notice_skips(self, clock: SkippingClock) -> None:
+        """Wake all that rests whenever a demo's clock has gone ahead: things are due at once, and others are old."""
+        known = clock.ahead()
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            if clock.ahead() != known:
+                known = clock.ahead()
+                skipped, self._skipped = self._skipped, asyncio.Event()
+                skipped.set()
+                self._parts.directory.wanted.set()
+                self._parts.work.set()
 
     async def _tell(self) -> None:
         """Tell others of events that they have not confirmed (EVT-5), then rest until there may be more."""
@@ -322,7 +343,7 @@ class Loops:
         await self._look()
         if await self._parts.resealing.follow_silence(self._drained_at):
             self._parts.work.set()
-        await asyncio.sleep(min(WANTED_EVERY_S, self._directory_every_s))
+        await _until(self._skipped, min(WANTED_EVERY_S, self._directory_every_s))
         try:
             async with asyncio.timeout(max(0.0, self._directory_every_s - WANTED_EVERY_S)):
                 await self._parts.directory.wanted.wait()

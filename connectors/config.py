@@ -117,6 +117,11 @@ class ConnectorSection(Section):
     message_days: int = Field(
         180, ge=1, le=366, description="Days after which a message that nobody opened is given up, visibly."
     )
+    clock_file: ConfigPath | None = Field(
+        None,
+        description="For a demo only: a file that says how far the clock is ahead of the machine's, such as 14d.",
+        examples=["/tmp/throughcare-demo/clock"],  # noqa: S108 - an example of a path, not one that is used
+    )
 
 
 class ConnectorSettings(Settings):
@@ -135,6 +140,8 @@ def load(path: Path, environment: Mapping[str, str]) -> Loaded[ConnectorSettings
     except (OSError, UnicodeDecodeError):
         raise ConfigurationError("The configuration file cannot be read; give its path with --config.") from None
     loaded = load_text(ConnectorSettings, text, environment, base=path.absolute().parent, others=OTHER_PROGRAMS)
+    if loaded.settings.connector.clock_file and loaded.settings.connector.profile is not Profile.DEMO:
+        raise ConfigurationError("In production the machine's clock is the only one: remove connector.clock_file.")
     if loaded.settings.connector.hub_url is not None:
         check_hub_url(loaded.settings.connector.profile, loaded.settings.connector.hub_url)
     return loaded

@@ -90,6 +90,11 @@ class HubSection(Section):
         description="The header in which that proxy says who calls, for [limits]; its last address counts, and a "
         "port behind it does not. Without behind_proxy no header is believed.",
     )
+    clock_file: ConfigPath | None = Field(
+        None,
+        description="For a demo only: a file that says how far the clock is ahead of the machine's, such as 14d.",
+        examples=["/tmp/throughcare-demo/clock"],  # noqa: S108 - an example of a path, not one that is used
+    )
     passphrase_file: ConfigPath | None = Field(
         None,
         description="The file with the passphrase of the signing keys, readable by its owner only.",
@@ -229,6 +234,8 @@ def check(settings: HubSettings) -> None:
         if not is_loopback(hub.host):
             raise ConfigurationError("A demo hub serves its own machine only: hub.host must be 127.0.0.1 or ::1.")
         return
+    if hub.clock_file is not None:
+        raise ConfigurationError("In production the machine's clock is the only one: remove hub.clock_file.")
     if tls.certificate_file is None and not (hub.behind_proxy and is_loopback(hub.host)):
         raise ConfigurationError(
             "In production the hub needs tls.certificate_file and tls.key_file, or hub.behind_proxy = true with "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`throughcare demo`: the story of one handover, and afterwards everything left running to be looked at."""
+"""`throughcare demo`: the story of one release, and afterwards everything left running to be looked at."""
 
 import asyncio
 import importlib
@@ -15,7 +15,7 @@ from connectors.cli.failures import FAILED, report
 from connectors.cli.sandbox import lines
 from connectors.cli.signals import run_until_signalled
 from connectors.demo.telling import Teller, WentWrong
-from connectors.sandbox.cast import GORA, POLJE
+from connectors.sandbox.cast import DOLINA, GORA, OBALA, POLJE, WHOLE_CAST
 from connectors.sandbox.processes import Supervisor
 from connectors.sandbox.world import Sandbox
 from protocol.ownership import check_ownership
@@ -25,7 +25,7 @@ from protocol.ownership import check_ownership
 @click.option("--once", is_flag=True, help="End after the story: exit code 0 if all went as it must, else 1.")
 @click.option("--no-color", is_flag=True, help="No colours (the variable NO_COLOR does the same).")
 def demo(once: bool, no_color: bool) -> int:
-    """Tell the story of one handover, everything real."""
+    """Tell the story of one release, everything real but the clock."""
     check_ownership()
     colour = sys.stdout.isatty() and not no_color and "NO_COLOR" not in os.environ
     teller = Teller(sys.stdout, colour=colour)
@@ -37,14 +37,16 @@ def demo(once: bool, no_color: bool) -> int:
 async def _demo(folder: Path, teller: Teller, *, once: bool) -> int:
     """Tell the story in `folder`; with `once` the profiles of its agencies stay in there too."""
     environment = {home.VARIABLE: str(folder / "home")} if once else {}
-    teller.title("Throughcare DEMO: one handover. Every person, agency and record here is invented.")
+    teller.title("Throughcare DEMO: one release. Every person, agency and record here is invented.")
     async with Supervisor(folder / "logs", environment) as supervisor:
-        sandbox = Sandbox(folder, supervisor)
+        sandbox = Sandbox(folder, supervisor, cast=WHOLE_CAST)
         try:
-            await sandbox.begin(GORA, POLJE)
+            await sandbox.begin(GORA, POLJE, DOLINA, OBALA)
             story = await asyncio.to_thread(importlib.import_module, "connectors.demo.story")
             await story.Story(teller, sandbox, folder).tell()
-            teller.say(f"\nThe story took {teller.seconds:.1f} s. All of it was real: processes, sockets, keys, files.")
+            teller.say(
+                f"\nThe story took {teller.seconds:.1f} s. But for the clock all was real: processes, keys, files."
+            )
             if once:
                 return 0
             teller.title("Still running")

@@ -56,7 +56,7 @@ def lines(description: dict[str, Any]) -> Iterator[str]:
     yield f"                what its operator sees: {hub['data_dir']}"
     for agency in description["agencies"]:
         yield f"{agency['name']:<15} {agency['api_url']}   desk {agency['desk']}"
-    sender, first, second = description["agencies"]
+    sender, first, second, *_ = description["agencies"]
     yield ""
     yield pasteable(
         f"Try: throughcare handover send --agency {sender['name']} --mapping resettlement --input FOLDER \\"

@@ -238,7 +238,7 @@ COMMANDS: dict[str, Entry] = {
     "restore": Entry("backup:restore", "Give an agency whose machine is lost a new device from a backup."),
     "witness": Entry("witness:witness", "Write what this connector holds of the hub's logs, for its operator."),
     "sandbox": Entry("sandbox:sandbox", "Run a hub and three invented agencies until stopped."),
-    "demo": Entry("demo:demo", "Tell the story of one handover, everything real."),
+    "demo": Entry("demo:demo", "Tell the story of one release, everything real but the clock."),
     "completion": Entry("completion:completion", "Print the completion script for your shell."),
 }
 

@@ -2,27 +2,26 @@
 """The order of events of the demo. Each step is done for real and checked; the first that fails ends the story."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import aiohttp
 
 from connectors.adapters import Mapped, load_mapping, read_export, transform
-from connectors.api_client import ApiClient
 from connectors.demo import attacks, proof
 from connectors.demo.export_copy import PlantedExport, mapping_file, plant
+from connectors.demo.release import DAYS_TO_RELEASE, Release
+from connectors.demo.stage import Stage
 from connectors.demo.telling import Teller, WentWrong
 from connectors.enrolment.visit import now_ms
-from connectors.installation import Installation, open_installation
-from connectors.sandbox.cast import GORA, POLJE, REKA, Part
+from connectors.installation import Installation
+from connectors.sandbox.cast import DOLINA, GORA, OBALA, POLJE, REKA, Part
 from connectors.sandbox.world import Sandbox
 from protocol.address import DeskAddress
 from protocol.clearance import DeskFunction
-from protocol.errors import NotFound
-from protocol.handover import sections_for
+from protocol.handover import Trigger, sections_for
 from protocol.http.calling import new_session
 from protocol.http.fields import format_time
 from protocol.http.handovers import (
@@ -34,13 +33,12 @@ from protocol.http.handovers import (
     NotUnderstood,
 )
 
-IN_FLIGHT: Final = 8
+IN_FLIGHT: Final = 4
 """Handovers under way when the hub is killed."""
+_LONG_AFTER: Final = 10 * DAYS_TO_RELEASE
+"""In how many working days the others are due: nothing of them comes into the story."""
 _GLIMPSE: Final = 52
 """Characters of each section that are shown at the end."""
-_LOOK_EVERY_S: Final = 0.05
-_PATIENCE_S: Final = 40
-T = TypeVar("T")
 _BOTH: Final = [DeskAddress(REKA.address), DeskAddress(POLJE.address)]
 
 
@@ -48,18 +46,18 @@ class Story:
     """One telling, in one sandbox."""
 
     def __init__(self, teller: Teller, sandbox: Sandbox, folder: Path) -> None:
+        """Nothing happens before `tell`."""
         self._teller = teller
         self._sandbox = sandbox
         self._folder = folder
-        self._clients: dict[str, ApiClient] = {}
-        self._opened: dict[str, Installation] = {}
-        self._open_clients = AsyncExitStack()
+        self._stage = Stage(teller, sandbox, folder)
 
     async def tell(self) -> None:
         """Tell it from beginning to end; raises what went wrong."""
-        async with self._open_clients:
+        async with self._stage as stage:
             await self._raise_everything()
             export, mapped = self._map()
+            began = self._sandbox.now()
             first = await self._send(mapped)
             await self._opens(POLJE, first, mapped)
             seen = proof.seen_by_hub(self._sandbox.hub_data, await self._envelope_of(first))
@@ -67,6 +65,9 @@ class Story:
             others = await self._kill_the_hub(mapped, first)
             await self._catch_up(first, others, mapped)
             await self._nothing_lost(first, others)
+            self._teller.title("From pre-release start to a closed loop: two months in a few seconds")
+            await Release(stage, first, began).tell()
+            self._teller.title("And what the hub knows of it")
             await self._search(export, first)
             await self._what_was_seen(seen, first)
 
@@ -77,19 +78,13 @@ class Story:
         with tell.step("An authority with two approvers, and a hub, are up.") as step:
             founding, applied = await box.found()
             step.detail(f"{box.hub_url}   root fingerprint {founding.root_fingerprint.hex()[:16]}…")
-        with tell.step("Three agencies are enrolled, each after comparing eight words by voice.") as step:
+        with tell.step("Five agencies are enrolled, each after comparing eight words by voice.") as step:
             for part, one in applied.items():
-                words = await founding.enrol(part, one, box.ports.agencies[part.name])
+                words = await box.enrol(founding, part, one)
                 step.detail(f"{part.title}: {' '.join(words)}")
-        with tell.step("Prison and centre for social work are connected; probation is offline."):
-            await asyncio.gather(self._start(GORA), self._start(POLJE))
+        with tell.step("Four agencies are connected; probation is offline."):
+            await asyncio.gather(*(self._stage.start(part) for part in (GORA, POLJE, DOLINA, OBALA)))
             await box.stand_by(REKA)
-
-    async def _start(self, part: Part) -> None:
-        await self._sandbox.start_connector(part)
-        profile = self._sandbox.profile(part)
-        client = ApiClient.of(profile.api_url, Path(profile.token_file))
-        self._clients[part.name] = await self._open_clients.enter_async_context(client)
 
     # Sending
 
@@ -97,33 +92,47 @@ class Story:
         with self._teller.step("The prison's own export about an invented person is mapped.") as step:
             export = plant(self._folder / "export")
             mapped = transform(load_mapping(mapping_file()), read_export(export.folder), now_ms=now_ms())
+            mapped = self._due(mapped, days=DAYS_TO_RELEASE)
             step.detail(
                 f"{len(mapped.package.sections)} sections; {mapped.ignored_count} values left out on purpose; "
                 f"not understood, and said so: {', '.join(item.path for item in mapped.not_understood)}"
             )
         return export, mapped
 
+    def _due(self, mapped: Mapped, days: int) -> Mapped:
+        """Return the same with days that lie ahead, whenever the story is told: the release in `days` working days."""
+        calendar = self._stage.calendar
+        first = calendar.first_day(self._sandbox.now())
+        terms = mapped.package.terms.model_copy(
+            update={
+                "trigger": Trigger(expected_on=calendar.add(first, days)),
+                "acknowledge_by": calendar.add(first, days // 2),
+                "answer_by": calendar.add(first, days // 2 + 2),
+            }
+        )
+        return replace(mapped, package=mapped.package.model_copy(update={"terms": terms}))
+
     async def _send(self, mapped: Mapped) -> HandoverQueued:
         with self._teller.step("It is sealed once for two desks, and accepted by the hub with a receipt.") as step:
-            queued = await self._clients[GORA.name].send(_request(mapped), idempotency_key=_key(0))
+            queued = await self._stage.clients[GORA.name].send(_request(mapped), idempotency_key=_key(0))
             for plan in queued.recipients:
                 step.detail(f"to {plan.desk}: {len(plan.sections)} sections, {len(plan.withheld)} withheld")
-            view = await self._until(GORA, queued, lambda view: all(one.receipt for one in view.recipients))
+            view = await self._stage.handover(GORA, queued, lambda view: all(one.receipt for one in view.recipients))
             accepted = view.recipients[0].accepted_at
             step.detail(f"accepted {format_time(accepted) if accepted else ''}, receipt signed by the hub's log")
         return queued
 
     async def _opens(self, part: Part, queued: HandoverQueued, mapped: Mapped) -> None:
         with self._teller.step(f"{part.title} opens exactly its sections.") as step:
-            view = await self._until(part, queued, lambda view: view.state is MessageState.RECEIVED)
+            view = await self._stage.handover(part, queued, lambda view: view.state is MessageState.RECEIVED)
             step.detail(_exactly(view, mapped, part.function))
-            await self._until(GORA, queued, lambda view: _state_at(view, part) is MessageState.OPENED)
+            await self._stage.handover(GORA, queued, lambda view: _state_at(view, part) is MessageState.OPENED)
             step.detail("the prison has its signed receipt: opened")
 
     # What must fail
 
     async def _attack(self) -> None:
-        prison = await self._installation(GORA)
+        prison = await self._stage.installation(GORA)
         to = DeskAddress(POLJE.address)
         async with new_session() as session:
             await self._attack_by(session, prison, to)
@@ -143,13 +152,13 @@ class Story:
     # Losing nothing
 
     async def _kill_the_hub(self, mapped: Mapped, first: HandoverQueued) -> list[HandoverQueued]:
-        box, prison = self._sandbox, self._clients[GORA.name]
+        box, prison = self._sandbox, self._stage.clients[GORA.name]
         with self._teller.step("The hub is killed (-9) in mid-send, and its operator turns out dishonest.") as step:
-            others = []
+            others, later = list[HandoverQueued](), self._due(mapped, days=_LONG_AFTER)
             for number in range(1, IN_FLIGHT + 1):
-                others.append(await prison.send(_request(mapped), idempotency_key=_key(number)))
+                others.append(await prison.send(_request(later), idempotency_key=_key(number)))
                 if number == IN_FLIGHT // 2:
-                    await self._until(GORA, others[0], lambda view: view.state is not MessageState.QUEUED)
+                    await self._stage.handover(GORA, others[0], lambda view: view.state is not MessageState.QUEUED)
                 elif number == IN_FLIGHT // 2 + 1 and box.hub is not None:
                     await box.hub.kill()
             views = [await prison.handover(one.id) for one in others]
@@ -161,24 +170,24 @@ class Story:
 
     async def _catch_up(self, first: HandoverQueued, others: list[HandoverQueued], mapped: Mapped) -> None:
         with self._teller.step("The hub is back; probation comes online and catches up.") as step:
-            await asyncio.gather(self._sandbox.start_hub(), self._start(REKA))
-            reka = self._clients[REKA.name]
-            view = await self._until(REKA, first, lambda view: view.state is MessageState.RECEIVED)
+            await asyncio.gather(self._sandbox.start_hub(), self._stage.start(REKA))
+            reka = self._stage.clients[REKA.name]
+            view = await self._stage.handover(REKA, first, lambda view: view.state is MessageState.RECEIVED)
             refused = (await reka.quarantine()).items
             if not refused:
                 raise WentWrong(f"{REKA.title} has taken what the hub had changed")
             step.detail(f"what the hub had changed was refused ({refused[-1].code}), reported, and sealed anew")
             step.detail(f"{REKA.title} opens exactly its sections: {_exactly(view, mapped, REKA.function)}")
             for one in others:
-                await self._until(REKA, one, lambda view: view.state is MessageState.RECEIVED)
+                await self._stage.handover(REKA, one, lambda view: view.state is MessageState.RECEIVED)
 
     async def _nothing_lost(self, first: HandoverQueued, others: list[HandoverQueued]) -> None:
         sent = {one.id for one in (first, *others)}
         with self._teller.step("Nothing was lost, and nothing came twice.") as step:
             for one in others:
-                await self._until(GORA, one, lambda view: view.state is MessageState.OPENED)
+                await self._stage.handover(GORA, one, lambda view: view.state is MessageState.OPENED)
             for part in (REKA, POLJE):
-                page = await self._clients[part.name].handovers(direction=Direction.RECEIVED, limit=200)
+                page = await self._stage.clients[part.name].handovers(direction=Direction.RECEIVED, limit=200)
                 received = [item.id for item in page.items]
                 if sorted(received) != sorted(sent):
                     raise WentWrong(
@@ -197,7 +206,7 @@ class Story:
                 raise WentWrong(f"a planted phrase was found in {found[0] if found else log_found[0]}")
             step.detail(f"{len(export.phrases)} phrases as text, hex and base64; {files} files, {size // 1024} KiB")
             for part in (REKA, POLJE):
-                view = await self._clients[part.name].handover(first.id)
+                view = await self._stage.clients[part.name].handover(first.id)
                 shown = view.model_dump_json()
                 known = [category for category, phrase in export.phrases.items() if phrase in shown]
                 due = _planted_for(part.function)
@@ -220,7 +229,7 @@ class Story:
             )
         ]
         for part in (REKA, POLJE):
-            view = await self._clients[part.name].handover(first.id)
+            view = await self._stage.clients[part.name].handover(first.id)
             columns.append(
                 (
                     f"{part.name} saw",
@@ -230,41 +239,12 @@ class Story:
         self._teller.title("What was seen of the first handover")
         self._teller.side_by_side(columns)
 
-    # Asking the connectors
-
-    async def _until(self, part: Part, queued: HandoverQueued, enough: Callable[[HandoverView], bool]) -> HandoverView:
-        """Return an agency's view of a handover once it has one that is enough."""
-        client = self._clients[part.name]
-
-        async def look() -> HandoverView | None:
-            try:
-                view = await client.handover(queued.id)
-            except NotFound:
-                return None
-            return view if enough(view) else None
-
-        return await _patiently(look)
-
     async def _envelope_of(self, queued: HandoverQueued) -> bytes:
-        view = await self._clients[GORA.name].handover(queued.id)
+        view = await self._stage.clients[GORA.name].handover(queued.id)
         envelope_id = view.recipients[0].envelope_id
         if envelope_id is None:
             raise WentWrong("the first handover has no envelope")
         return envelope_id
-
-    async def _installation(self, part: Part) -> Installation:
-        return await asyncio.to_thread(open_installation, self._sandbox.data_dir(part), self._sandbox.passphrase(part))
-
-
-async def _patiently(look: Callable[[], Awaitable[T | None]]) -> T:
-    """Look again and again until there is something to see; `WentWrong` when patience ends."""
-    deadline = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < deadline:
-        seen = await look()
-        if seen is not None:
-            return seen
-        await asyncio.sleep(_LOOK_EVERY_S)
-    raise WentWrong(f"what was expected had not happened after {_PATIENCE_S} seconds")
 
 
 def _request(mapped: Mapped) -> HandoverRequest:

@@ -23,6 +23,8 @@ class Step:
 
     text: str
     details: list[str] = field(default_factory=list)
+    when: str | None = None
+    """What time it is in the story, where that is another than the reader's."""
 
     def detail(self, text: str) -> None:
         """Add a line to be printed under the step."""
@@ -73,7 +75,10 @@ class Teller:
 
     def _line(self, mark: str, colour: str, began: float, step: Step) -> None:
         took = f"{time.monotonic() - began:5.1f} s"
-        self._write(f" {self._painted(mark, colour)} {self._painted(took, _DIM)}  {step.text}")
+        when = f"{step.when}  " if step.when else ""
+        self._write(
+            f" {self._painted(mark, colour)} {self._painted(took, _DIM)}  {self._painted(when, _BOLD)}{step.text}"
+        )
         for detail in step.details:
             for line in textwrap.wrap(detail, _WIDTH, break_long_words=False, break_on_hyphens=False):
                 self._write(_INDENT + self._painted(line, _DIM))

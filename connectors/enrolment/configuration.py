@@ -13,12 +13,18 @@ CONFIG_FILE: Final = "connector.toml"
 
 
 def write_configuration(
-    data_dir: Path, passphrase_file: Path, *, profile: Profile, port: int | None = None, way_out: WayOut = DIRECT
+    data_dir: Path,
+    passphrase_file: Path,
+    *,
+    profile: Profile,
+    port: int | None = None,
+    way_out: WayOut = DIRECT,
+    clock_file: Path | None = None,
 ) -> Path:
     """Write `connector.toml` into `data_dir`, unless there is one, and return its path.
 
     `port` is that of the local interface; without it the default is used. The connector goes the `way_out` that
-    enrolment has gone.
+    enrolment has gone. A demo's clock may go ahead as `clock_file` says.
     """
     path = data_dir / CONFIG_FILE
     if path.exists():
@@ -35,6 +41,7 @@ def write_configuration(
     for name, path_set in (
         ("proxy_credentials_file", way_out.proxy_credentials_file),
         ("ca_file", way_out.ca_file),
+        ("clock_file", clock_file),
     ):
         if path_set is not None:
             lines.append(f"{name} = {_text(path_set.absolute())}")

@@ -86,10 +86,12 @@ class Founding:
         passphrase = passphrase_in(self._passphrases, part.name)
         return await asyncio.to_thread(application.begin, delivered, data_dir, passphrase, SMALL)
 
-    async def enrol(self, part: Part, applied: Application, port: int) -> tuple[str, ...]:
+    async def enrol(
+        self, part: Part, applied: Application, port: int, clock_file: Path | None = None
+    ) -> tuple[str, ...]:
         """Enrol one agency and return the words that both sides compared (ENR-2 to ENR-5).
 
-        `port` is that of its connector's local interface.
+        `port` is that of its connector's local interface; its clock goes ahead as `clock_file` says.
         """
         async with visiting(self.office.hub.url) as hub:
             await hub.register_code(invitation.registration(applied.code, self._approvers[0]))
@@ -98,9 +100,9 @@ class Founding:
                 await self._approve(hub, part, approver, heard=applied.words)
             if await applied.certificate(hub, now_ms()) is None:
                 raise EnrolmentRefused(f"The authority signed {part.name}, and the directory does not show it.")
-            await applied.complete(hub, now_ms())
+            await applied.complete(hub, now_ms(), officers=(part.officer,))
         secret = passphrase_path(self._passphrases, part.name)
-        write_configuration(applied.data_dir, secret, profile=Profile.DEMO, port=port)
+        write_configuration(applied.data_dir, secret, profile=Profile.DEMO, port=port, clock_file=clock_file)
         return applied.words
 
     async def _approve(self, hub: HubClient, part: Part, approver: HybridSigner, heard: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@
     hub/                  hub.toml; hub/data is the hub's own data directory
     agencies/NAME/        one connector's data directory, with its configuration
     logs/                 what each process said
+    clock                 how far all clocks are ahead, if they are: `echo 14d > clock` skips two weeks
     sandbox.json          the ports, so that the same sandbox can be started again
 
 Hub and connectors are processes of their own. Only what these need is imported here; what authority and
@@ -14,6 +15,7 @@ enrolment need is loaded while the hub makes its keys.
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +25,9 @@ from connectors.enrolment.passphrases import passphrase_in
 from connectors.sandbox.cast import CAST, DOMAIN, Part
 from connectors.sandbox.ports import free_ports
 from connectors.sandbox.processes import Child, Supervisor, program
+from connectors.timing import system_clock
 from protocol.errors import ConfigurationError
+from protocol.http.skipping import SkippingClock, skip_to
 
 if TYPE_CHECKING:
     from connectors.enrolment.application import Application
@@ -42,22 +46,25 @@ class Ports:
     agencies: dict[str, int]
 
     @classmethod
-    def find(cls, base: int | None) -> "Ports":
+    def find(cls, base: int | None, cast: Sequence[Part] = CAST) -> "Ports":
         """Return ports that are free now, the next ones from `base` if it is given."""
-        hub, admin, *rest = free_ports(2 + len(CAST), base)
-        return cls(hub, admin, {part.name: port for part, port in zip(CAST, rest, strict=True)})
+        hub, admin, *rest = free_ports(2 + len(cast), base)
+        return cls(hub, admin, {part.name: port for part, port in zip(cast, rest, strict=True)})
 
 
 class Sandbox:
     """The sandbox in `folder`; its processes are `supervisor`'s children."""
 
-    def __init__(self, folder: Path, supervisor: Supervisor, *, port_base: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, supervisor: Supervisor, *, port_base: int | None = None, cast: Sequence[Part] = CAST
+    ) -> None:
         self.folder = folder.absolute()
         self.supervisor = supervisor
+        self.cast = cast
         known = self._known_ports()
         self.is_enrolled = known is not None
         """Whether this sandbox was up before, and only has to be started again."""
-        self.ports = known or Ports.find(port_base)
+        self.ports = known or Ports.find(port_base, cast)
         self.hub: Child | None = None
         self.connectors: dict[str, Child] = {}
         self._hub_keys: asyncio.Task[None] | None = None
@@ -73,6 +80,19 @@ class Sandbox:
     def hub_data(self) -> Path:
         """The hub's own data directory: what its operator sees."""
         return self.folder / "hub" / "data"
+
+    @property
+    def clock_file(self) -> Path:
+        """The file that puts the clocks of hub and connectors ahead of the machine's (`echo 14d > FILE`)."""
+        return self.folder / "clock"
+
+    def now(self) -> int:
+        """Return what time it is in the sandbox, in ms UTC."""
+        return SkippingClock(self.clock_file, system_clock)()
+
+    def skip_to(self, at: int) -> None:
+        """Let it be `at` (ms UTC) for hub and connectors, at once; time never goes back."""
+        skip_to(self.clock_file, max(0, at - system_clock()))
 
     def data_dir(self, part: Part) -> Path:
         """Return the data directory of an agency's connector."""
@@ -98,7 +118,7 @@ class Sandbox:
         shown = ("name", "desk", "api_url", "token_file", "data_dir")
         return {
             "hub": {"url": self.hub_url, "admin_url": admin_url, "data_dir": str(self.hub_data)},
-            "agencies": [{key: getattr(self.profile(part), key) for key in shown} for part in CAST],
+            "agencies": [{key: getattr(self.profile(part), key) for key in shown} for part in self.cast],
         }
 
     # Coming up
@@ -121,7 +141,7 @@ class Sandbox:
         self._write_hub_config(founding.root_fingerprint)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.start_hub())
-            applying = {part: tasks.create_task(founding.apply(part, self.data_dir(part))) for part in CAST}
+            applying = {part: tasks.create_task(founding.apply(part, self.data_dir(part))) for part in self.cast}
         await founding.publish()
         return founding, {part: task.result() for part, task in applying.items()}
 
@@ -129,6 +149,10 @@ class Sandbox:
         from connectors.sandbox.founding import Founding  # noqa: PLC0415  # loads while the hub makes its keys
 
         return Founding(self.folder)
+
+    async def enrol(self, founding: "Founding", part: Part, applied: "Application") -> tuple[str, ...]:
+        """Enrol one agency and return the words that both sides compared."""
+        return await founding.enrol(part, applied, self.ports.agencies[part.name], self.clock_file)
 
     def enrolled(self) -> None:
         """Note that all agencies are enrolled: from now on the sandbox can be started again."""
@@ -156,19 +180,19 @@ class Sandbox:
 
     async def start_all(self) -> None:
         """Bring everything up: what `throughcare sandbox` does."""
-        await self.begin(*CAST)
+        await self.begin(*self.cast)
         if self.is_enrolled:
             await self.start_hub()
         else:
             founding, applied = await self.found()
             for part, one in applied.items():
-                await founding.enrol(part, one, self.ports.agencies[part.name])
+                await self.enrol(founding, part, one)
             self.enrolled()
-        await asyncio.gather(*(self.start_connector(part) for part in CAST))
+        await asyncio.gather(*(self.start_connector(part) for part in self.cast))
 
     def forget(self) -> None:
         """Remove the agencies' profiles from this machine, as far as they are this sandbox's."""
-        for part in CAST:
+        for part in self.cast:
             home.forget(self.profile(part))
 
     # Inside
@@ -192,6 +216,7 @@ class Sandbox:
             f"port = {self.ports.hub}",
             f"admin_port = {self.ports.admin}",
             'passphrase_file = "../passphrases/hub.passphrase"',
+            'clock_file = "../clock"',
         ]
         if root_fingerprint is not None:
             lines.append(f'root_fingerprint = "{root_fingerprint.hex()}"')

@@ -43,6 +43,12 @@ def test_a_demo_may_use_plain_http_on_its_own_machine_only(tmp_path: Path) -> No
         load(write(tmp_path, demo + 'hub_url = "http://hub.example"\n'), {})
 
 
+def test_only_a_demo_lives_by_another_clock_than_the_machines(tmp_path: Path) -> None:
+    load(write(tmp_path, MINIMAL + 'profile = "demo"\nclock_file = "clock"\n'), {})
+    with pytest.raises(ConfigurationError, match="clock_file"):
+        load(write(tmp_path, MINIMAL + 'clock_file = "clock"\n'), {})
+
+
 def test_a_url_with_a_password_is_refused_without_repeating_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as refusal:
         load(write(tmp_path, MINIMAL + 'proxy = "http://user:pencil@proxy.example"\n'), {})

@@ -42,6 +42,7 @@ def test_a_production_hub_behind_a_proxy_of_its_machine_is_accepted() -> None:
         ('passphrase_file = "/etc/hub/passphrase"', "", "passphrase_file"),
         ("behind_proxy = true", 'behind_proxy = true\nadmin_host = "0.0.0.0"', "admin_host"),
         ("behind_proxy = true", 'behind_proxy = true\n[tls]\ncertificate_file = "c"', "belong together"),
+        ("behind_proxy = true", 'behind_proxy = true\nclock_file = "clock"', "clock_file"),
         ("behind_proxy = true", 'profile = "demo"\nhost = "0.0.0.0"', "its own machine only"),
     ],
 )
