@@ -64,13 +64,17 @@ async def test_the_writer_is_measured_and_its_syncs_are_counted(tmp_path: Path) 
     assert measured(await audit_against_none(tmp_path, TINY))
 
 
-async def test_whole_servers_are_measured(found: Systems, tmp_path: Path) -> None:
+async def test_whole_servers_are_measured_one_message_at_a_time(found: Systems) -> None:
+    assert measured(await one_in_flight(found, TINY))
+
+
+@pytest.mark.full
+async def test_whole_servers_are_measured_under_load(found: Systems, tmp_path: Path) -> None:
     against_floor, synapse, nats, cpu = await throughput(found, tmp_path, TINY, None)
     assert measured(against_floor)
     assert measured(synapse, "÷ to-device", "÷ room")
     assert measured(nats, "÷ NATS")
     assert measured(cpu, "÷ Synapse to-device")
-    assert measured(await one_in_flight(found, TINY))
     assert measured(await at_half_load(found, TINY))
 
 

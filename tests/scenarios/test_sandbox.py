@@ -3,9 +3,11 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +20,8 @@ from tests.scenarios.running import BIN, SAMPLES, Running, Spoken, Typist, desce
 NAMES = ["gora-prison", "reka-probation", "polje-csw"]
 REKA = "intake.reka-probation@hub.example"
 POLJE = "intake.polje-csw@hub.example"
-DEMO = Path(__file__).parents[2] / "connectors" / "demo"
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / "connectors" / "demo"
 
 with_samples = pytest.mark.skipif(
     not SAMPLES.exists(), reason="the sample records are not here (looked for ../shared/samples/resettlement)"
@@ -286,6 +289,26 @@ def test_status_and_quarantine_are_quiet(type_: Typist) -> None:
         assert status["hub"]["connected"]
         assert type_("quarantine", "list", "--agency", name, "--json").json["items"] == []
         assert "Nothing is in quarantine" in type_("quarantine", "list", "--agency", name).out
+
+
+@pytest.mark.skipif(
+    not (shutil.which("curl") and shutil.which("bash")), reason="the README's lines need curl and a shell"
+)
+def test_the_readmes_referral_with_curl_goes_from_request_to_closed_loop(sandbox: Running, tmp_path: Path) -> None:
+    """The five minutes that the README promises, typed as they stand there."""
+    block = re.search(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert block is not None
+    (tmp_path / "sandbox.json").write_text(json.dumps(sandbox.ready), encoding="utf-8")
+    typed = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block[1]],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert typed.returncode == 0, typed.stderr
+    assert typed.stdout.split() == ["acknowledged", "accepted", "active", "completed", "closed"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
