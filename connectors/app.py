@@ -31,7 +31,8 @@ from connectors.vault import Vault
 from connectors.way_out import WayOut
 from keys.passphrasefile import read_passphrase_file
 from keys.selftest import self_test
-from protocol.errors import ConfigurationError, HubUnreachable, ThroughcareError, TooManyRequests
+from protocol.disk import is_full
+from protocol.errors import ConfigurationError, HubUnreachable, StoreFull, ThroughcareError, TooManyRequests
 from protocol.http.running import Runner, listen
 from protocol.http.skipping import LOOK_EVERY_S, SkippingClock
 from protocol.http.supervised import NOBODY, Supervisor
@@ -216,6 +217,9 @@ class Loops:
                 self._parts.connection.failed(error)
             event: Event = "hub-unreachable" if isinstance(error, HubUnreachable) else "part-failed"
             self._log.event(event, part=part, code=error.code, outcome=error.reason)
+        elif isinstance(error, OSError) and is_full(error):
+            # An attachment or a key that found no room: what the store says of itself.
+            self._failed(part, StoreFull())
         else:
             # A mistake of ours or of the machine: told at once, tried again, visible as long as it lasts.
             self._log.event("part-failed", part=part, code=type(error).__name__)

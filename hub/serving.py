@@ -14,9 +14,9 @@ from hub.config import HubSettings
 from hub.logs import Event, Log, where
 from hub.service.clockwatch import Clock, machine_time
 from hub.service.signingkeys import open_keys, write_public
-from hub.store.disk import is_short
 from hub.web.admin import Health, admin_application
 from hub.web.tls import tls_context
+from protocol.disk import is_short
 from protocol.errors import ConfigurationError
 from protocol.http.running import Runner, Site
 from protocol.http.skipping import SkippingClock

@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool
 import connectors.migrations
 from connectors.migrations import NEWEST
 from connectors.vault import Vault
+from protocol.disk import has_room
 from protocol.errors import StoreFailed, StoreFull, Unavailable
 
 DATABASE_FILE: Final = "connector.db"
@@ -30,6 +31,8 @@ LOCK_FILE: Final = "connector.lock"
 _BUSY_MS: Final = 10_000
 _PRIMARY: Final = 0xFF
 """SQLite's extended result codes have the primary one in their lowest byte."""
+_MAYBE_FULL: Final = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
+"""What SQLite says, among other things, when a quota or a file's allowed size is used up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,9 @@ class Transaction:
 class Store:
     """The connector's database. Make it with `Store.open`, and close it."""
 
-    def __init__(self, writer: AsyncEngine, readers: AsyncEngine, vault: Vault) -> None:
+    def __init__(self, path: Path, writer: AsyncEngine, readers: AsyncEngine, vault: Vault) -> None:
         """Use `open`."""
+        self._path = path
         self._writer = writer
         self._readers = readers
         self._vault = vault
@@ -65,7 +69,7 @@ class Store:
         readers = create_async_engine(url, pool_size=4, max_overflow=4)
         _configure(writer, "BEGIN IMMEDIATE", query_only=False)
         _configure(readers, "BEGIN", query_only=True)
-        return cls(writer, readers, vault)
+        return cls(path, writer, readers, vault)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Transaction]:
@@ -74,14 +78,14 @@ class Store:
         Raises `StoreFull` when the disk is full, `Unavailable` when another process writes for too long, and
         `StoreFailed` when the disk or the database fails; nothing of the transaction is stored then.
         """
-        with _told():
+        with self._told():
             async with self._turn, self._writer.begin() as connection:
                 yield Transaction(connection, self._vault)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Transaction]:
         """Enter a transaction that reads one unchanging state and cannot write; raises as `write` does."""
-        with _told():
+        with self._told():
             async with self._readers.begin() as connection:
                 yield Transaction(connection, self._vault)
 
@@ -90,21 +94,25 @@ class Store:
         await self._writer.dispose()
         await self._readers.dispose()
 
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tell what the database says in our own words; its texts may repeat values."""
+        try:
+            yield
+        except OperationalError as error:
+            code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+            if code == sqlite3.SQLITE_FULL or (code in _MAYBE_FULL and not has_room(self._path.parent, self._size())):
+                raise StoreFull from error
+            if code & _PRIMARY == sqlite3.SQLITE_BUSY:
+                raise Unavailable from error
+            raise StoreFailed from error
+        except DatabaseError as error:
+            raise StoreFailed from error
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """Tell what the database says in our own words; its texts may repeat values."""
-    try:
-        yield
-    except OperationalError as error:
-        code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-        if code == sqlite3.SQLITE_FULL:
-            raise StoreFull from error
-        if code & _PRIMARY == sqlite3.SQLITE_BUSY:
-            raise Unavailable from error
-        raise StoreFailed from error
-    except DatabaseError as error:
-        raise StoreFailed from error
+    def _size(self) -> int:
+        """Return the bytes of the larger of database and write-ahead log."""
+        files = (self._path, self._path.with_name(f"{self._path.name}-wal"))
+        return max(file.stat().st_size if file.exists() else 0 for file in files)
 
 
 def _cannot_open(error: Exception) -> Exception:

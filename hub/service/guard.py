@@ -18,8 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from hub.store.disk import is_full, is_short
 from keys.privatefile import sync_folder
+from protocol.disk import is_full, is_short
 from protocol.errors import StoreBehind, StoreFailed, StoreFull
 
 COMPACT_ABOVE = 256 * 1024

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from hub.store.blobs import BlobKey
-from hub.store.disk import is_full, is_short
 from keys.privatefile import sync_folder
+from protocol.disk import is_full, is_short
 from protocol.errors import NotFound, StoreFailed, StoreFull, Unavailable
 from protocol.ids import KEY_ID_SIZE, BlobId, KeyId
 

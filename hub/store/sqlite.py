@@ -21,9 +21,9 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
-from hub.store import disk
 from hub.store.engine import News, Store
 from hub.store.lock import ProcessLock
+from protocol import disk
 from protocol.errors import ConfigurationError, OurError, StoreFailed, StoreFull, Unavailable
 
 T = TypeVar("T")
