@@ -22,7 +22,15 @@ from protocol.address import DeskAddress
 from protocol.errors import HubUnreachable
 from protocol.http.attachment_operations import READ_ATTACHMENT, STORE_ATTACHMENT
 from protocol.http.calling import Client, bearer, new_session
-from protocol.http.cases import GET_CASE, LIST_CASES, CaseFilter, CasePage, CaseView
+from protocol.http.cases import (
+    GET_CASE,
+    LIST_CASES,
+    SEARCH_CASES,
+    CaseFilter,
+    CasePage,
+    CaseSearch,
+    CaseView,
+)
 from protocol.http.events import LIST_EVENTS, EventPage
 from protocol.http.handover_operations import GET_HANDOVER, LIST_HANDOVERS, SEND_HANDOVER
 from protocol.http.handovers import (
@@ -168,6 +176,10 @@ class ApiClient:
         """Return a page of cases, the one that changed last first."""
         values = {name: value for name, value in query.model_dump(mode="json").items() if value is not None}
         return await self._client.call(LIST_CASES, CasePage, query=values)
+
+    async def search(self, asked: CaseSearch) -> CasePage:
+        """Return a page of the cases in which all words are found; pass its `next_cursor` for the next page."""
+        return await self._client.call(SEARCH_CASES, CasePage, body=asked)
 
     async def case(self, case: CaseId) -> CaseView:
         """Return one case whole, by any id that it ever had; `NotFound` alike for what is not there and not ours."""

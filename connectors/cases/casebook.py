@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
-from connectors.cases import due
+from connectors.cases import due, folding
+from connectors.cases.register import word_key
 from connectors.cases.responsibility import responsibility_of
 from connectors.cases.sides import ROLES
 from connectors.cases.threads import OBSERVER, history_of
@@ -21,7 +22,7 @@ from connectors.timing import Clock
 from protocol import cbor, ids
 from protocol.address import AgencyAddress, DeskAddress, agency_of
 from protocol.clocks import Ack, Calendar
-from protocol.errors import KeystoreError, MalformedEnvelope, NotFound
+from protocol.errors import InvalidInput, KeystoreError, MalformedEnvelope, NotFound
 from protocol.http.call import Answer, Call, Handler
 from protocol.http.cases import (
     MAX_HISTORY,
@@ -32,6 +33,7 @@ from protocol.http.cases import (
     CasePage,
     CasePath,
     CasePerson,
+    CaseSearch,
     CaseThreadItem,
     CaseView,
     DueItem,
@@ -68,7 +70,7 @@ class Casebook:
 
     def by_operation(self) -> Mapping[str, Handler[str]]:
         """Return the handler of each operation, by its id."""
-        return {"listCases": self.list_cases, "getCase": self.get_case}
+        return {"listCases": self.list_cases, "getCase": self.get_case, "searchCases": self.search_cases}
 
     async def list_cases(self, call: Call[str]) -> Answer:
         """List cases."""
@@ -77,6 +79,19 @@ class Casebook:
     async def get_case(self, call: Call[str]) -> Answer:
         """Show one case."""
         return Answer(await self.show(call.path(CasePath).case))
+
+    async def search_cases(self, call: Call[str]) -> Answer:
+        """Find cases."""
+        return Answer(await self.search(call.body(CaseSearch)))
+
+    async def search(self, asked: CaseSearch) -> CasePage:
+        """Return a page of the cases in which all words of the text are found, the one that changed last first."""
+        words, number = folding.asked(asked.text)
+        if not words:
+            raise InvalidInput("Look for letters or digits: a name, a number, or the beginning of one.")
+        async with self._store.read() as tx:
+            having = tuple(word_key(tx, word) for word in words)
+            return await self._page(tx, Filter(having=having, enough=word_key(tx, number)), asked.limit, asked.cursor)
 
     async def list(self, query: CaseFilter) -> CasePage:
         """Return a page of cases, the one that changed last first."""
@@ -87,10 +102,13 @@ class Casebook:
             CaseList.DUE: Filter(due_before=self._clock() + SOON),
         }[query.list]
         async with self._store.read() as tx:
-            found = await cases.page(tx, wanted, before=_place(tx, query.cursor), limit=query.limit + 1)
-            shown = found[: query.limit]
-            rows = await cases.of(tx, [one.case_id for one in shown])
-            more = cursors.seal(tx, _CURSOR, _last(shown)) if len(found) > len(shown) else None
+            return await self._page(tx, wanted, query.limit, query.cursor)
+
+    async def _page(self, tx: Transaction, wanted: Filter, limit: int, cursor: str | None) -> CasePage:
+        found = await cases.page(tx, wanted, before=_place(tx, cursor), limit=limit + 1)
+        shown = found[:limit]
+        rows = await cases.of(tx, [one.case_id for one in shown])
+        more = cursors.seal(tx, _CURSOR, _last(shown)) if len(found) > len(shown) else None
         return CasePage(
             items=[_item(one, [row for row in rows if row.case_id == one.case_id]) for one in shown], next_cursor=more
         )

@@ -4,7 +4,8 @@
 Pure: a message of ours, or a verified one of another's, gives facts; `connectors.store.cases.merge` joins them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from connectors.cases.forms import stored_sections
 from connectors.handover_form import stored_package
@@ -12,7 +13,7 @@ from connectors.store.cases import Facts, Stated
 from connectors.store.incoming import ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
 from protocol.address import AgencyAddress
-from protocol.bodies.person import Person
+from protocol.bodies.person import Identifiers, Person
 from protocol.clearance import Category
 from protocol.content import Content
 from protocol.handover import PAYLOAD_TYPE, HandoverOffer, decode_section_body
@@ -22,16 +23,24 @@ from protocol.kinds.catalogue import KINDS, decode_payload
 from protocol.kinds.referral.request import Request
 
 
-def facts_of_ours(message: OutgoingMessage, own: AgencyAddress, recipients: Iterable[AgencyAddress]) -> Facts:
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a message says: facts, and every name and number by which somebody may look for the person."""
+
+    facts: Facts = field(default_factory=Facts)
+    findable: tuple[str, ...] = ()
+
+
+def facts_of_ours(message: OutgoingMessage, own: AgencyAddress, recipients: Iterable[AgencyAddress]) -> Said:
     """Return what a message of ours to these agencies says."""
     if message.payload_type not in KINDS:
-        return Facts()
+        return Said()
     payload = decode_payload(KINDS[message.payload_type], message.payload)
     others = set(recipients)
     other = others.pop() if len(others) == 1 else None
-    return _facts(
+    return _said(
         payload,
-        _people(_own_bodies(message)),
+        _own_bodies(message),
         sender=own,
         own=own,
         other=other,
@@ -40,15 +49,15 @@ def facts_of_ours(message: OutgoingMessage, own: AgencyAddress, recipients: Iter
     )
 
 
-def facts_of_theirs(message: ReceivedMessage, own: AgencyAddress) -> Facts:
+def facts_of_theirs(message: ReceivedMessage, own: AgencyAddress) -> Said:
     """Return what a verified message of another agency says."""
     if message.payload_type not in KINDS:
-        return Facts()
+        return Said()
     payload = decode_payload(KINDS[message.payload_type], message.payload)
     bodies = [decode_section_body(one.body) for one in message.sections if one.category == Category.IDENTITY]
-    return _facts(
+    return _said(
         payload,
-        _people(bodies),
+        bodies,
         sender=message.agency,
         own=own,
         other=message.agency,
@@ -57,18 +66,18 @@ def facts_of_theirs(message: ReceivedMessage, own: AgencyAddress) -> Facts:
     )
 
 
-def _facts(
+def _said(
     payload: Content,
-    person: Person | None,
+    bodies: Sequence[Content],
     *,
     sender: AgencyAddress,
     own: AgencyAddress,
     other: AgencyAddress | None,
     at: int,
     message_id: MessageId,
-) -> Facts:
+) -> Said:
     """`other` is the one agency on the other side; without one only what is ours can be told apart."""
-    ours = sender == own
+    ours, person = sender == own, next((body for body in bodies if isinstance(body, Person)), None)
 
     def said(*values: str | None, by_us: bool = False) -> Stated | None:
         return Stated(by_us, at, message_id, tuple(one or "" for one in values)) if any(values) else None
@@ -77,7 +86,7 @@ def _facts(
     persons = (person.sender_number, person.recipient_number) if person else (None, None)
     number, other_number = (senders, recipients) if ours else (recipients, senders)
     own_person, other_person = persons if ours else (persons[1], persons[0])
-    return Facts(
+    facts = Facts(
         number=said(number, by_us=ours),
         other_number=said(other, other_number) if other and other_number else None,
         own_person=said(own_person, by_us=ours),
@@ -85,6 +94,7 @@ def _facts(
         link=said(_link(payload)),
         name=_name(person, at, message_id),
     )
+    return Said(facts, tuple(one for one in (senders, recipients, *_names(bodies)) if one))
 
 
 def _numbers(payload: Content, recipient: AgencyAddress | None) -> tuple[str | None, str | None]:
@@ -110,8 +120,16 @@ def _name(person: Person | None, at: int, message_id: MessageId) -> Stated | Non
     return Stated(False, at, message_id, (person.family_name, person.given_names or "", born))
 
 
-def _people(bodies: Iterable[Content]) -> Person | None:
-    return next((body for body in bodies if isinstance(body, Person)), None)
+def _names(bodies: Iterable[Content]) -> Iterator[str | None]:
+    """Yield the person's names, numbers and date of birth; those of relatives are not the person's."""
+    for body in bodies:
+        if isinstance(body, Person):
+            yield from (body.family_name, body.given_names, body.known_as, body.sender_number, body.recipient_number)
+            yield body.date_of_birth.isoformat() if body.date_of_birth else None
+        if isinstance(body, Identifiers):
+            for name in body.other_names:
+                yield from (name.family_name, name.given_names)
+            yield from (one.number for one in body.numbers)
 
 
 def _own_bodies(message: OutgoingMessage) -> Sequence[Content]:

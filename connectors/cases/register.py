@@ -10,7 +10,8 @@ leads to a stronger one only through a thread where our own agency said both, so
 from dataclasses import replace
 from typing import Final
 
-from connectors.cases.facts import facts_of_ours, facts_of_theirs
+from connectors.cases.facts import Said, facts_of_ours, facts_of_theirs
+from connectors.cases.folding import findable
 from connectors.store import cases, facts, replaying
 from connectors.store.cases import NUMBER_OURS, PERSON_OURS, CaseThread, Facts, merge
 from connectors.store.engine import Store, Transaction
@@ -27,6 +28,8 @@ AT_ONCE: Final = 200
 _MOST_LINKS: Final = 50
 """Threads that go on from one another; a longer chain, or a circle, ends there."""
 _MADE: Final = "cases made"
+_FORM: Final = b"2"
+"""Another one has every stored message taken note of once more."""
 
 
 class Register:
@@ -63,9 +66,9 @@ class Register:
         return found
 
     async def catch_up(self, store: Store) -> int:
-        """Take note of what was stored before cases were kept; returns how many messages that were."""
+        """Take note of what was stored before cases were kept as they are now; returns how many messages that were."""
         async with store.read() as tx:
-            if await facts.get(tx, _MADE) is not None:
+            if await facts.get(tx, _MADE) == _FORM:
                 return 0
         taken = 0
         place: replaying.Stored | None = replaying.BEGIN
@@ -80,7 +83,7 @@ class Register:
                         continue
                 taken += len(found)
         async with store.write() as tx:
-            await facts.put(tx, _MADE, b"1")
+            await facts.put(tx, _MADE, _FORM)
         return taken
 
     async def _again(self, tx: Transaction, place: replaying.Stored) -> None:
@@ -90,9 +93,10 @@ class Register:
         else:
             await self.received(tx, await replaying.theirs(tx, place))
 
-    async def _note(self, tx: Transaction, thread: ThreadId, at: int, said: Facts) -> None:
+    async def _note(self, tx: Transaction, thread: ThreadId, at: int, said: Said) -> None:
+        await cases.find_by(tx, thread, {word_key(tx, one) for one in findable(said.findable)})
         before = await cases.find(tx, thread)
-        known = merge(before.facts, said) if before else said
+        known = merge(before.facts, said.facts) if before else said.facts
         row = self._row(tx, thread, known, before, at)
         if row == before:
             return
@@ -176,6 +180,11 @@ class Register:
             if person is not None:
                 return person
         return _id(tx, "number", number)
+
+
+def word_key(tx: Transaction, word: str) -> bytes:
+    """Return the keyed hash by which a folded word, or the beginning of one, is found."""
+    return tx.vault.blind("found by", word.encode())
 
 
 def _key(tx: Transaction, use: str, *values: str) -> bytes:

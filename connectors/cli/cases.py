@@ -2,6 +2,7 @@
 """`throughcare case`: one person in the agency's own register; who is involved, what is due, what happened."""
 
 import asyncio
+import sys
 from collections.abc import Iterator
 
 import click
@@ -9,9 +10,12 @@ import click
 from connectors import home
 from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
 from connectors.cli.voice import Voice, speaks, table
-from protocol.http.cases import CaseFilter, CaseItem, CaseList, CasePage, CaseView, DueItem
+from protocol.errors import InvalidInput
+from protocol.http.cases import CaseFilter, CaseItem, CaseList, CasePage, CaseSearch, CaseView, DueItem
 from protocol.http.fields import format_time
-from protocol.ids import CaseId, Kind, raw, text
+from protocol.ids import CaseId, Kind, raw
+from protocol.ids import text as id_text
+from protocol.limits import MAX_NAME
 
 
 @click.command("list")
@@ -30,7 +34,30 @@ def list_(agency: str, which: str, limit: int, cursor: str | None, voice: Voice)
         async with connected(home.find(agency)) as client:
             return await client.cases(query)
 
-    found = asyncio.run(ask())
+    _listed(asyncio.run(ask()), voice)
+
+
+@click.command()
+@click.argument("text")
+@AGENCY
+@LIMIT
+@CURSOR
+@speaks
+def search(text: str, agency: str, limit: int, cursor: str | None, voice: Voice) -> None:
+    """Find cases by names, numbers or a date of birth; TEXT of - reads it from standard input."""
+    looked_for = sys.stdin.readline().strip() if text == "-" else text
+    if not looked_for or len(looked_for) > MAX_NAME:
+        raise InvalidInput("Look for a name, a number, or the beginning of one.")
+    asked = CaseSearch(text=looked_for, limit=limit, cursor=cursor)
+
+    async def ask() -> CasePage:
+        async with connected(home.find(agency)) as client:
+            return await client.search(asked)
+
+    _listed(asyncio.run(ask()), voice)
+
+
+def _listed(found: CasePage, voice: Voice) -> None:
     voice.data(found.model_dump(mode="json"), outline(found.items))
     if not found.items:
         voice.say("There are none.")
@@ -42,7 +69,7 @@ def outline(items: list[CaseItem]) -> list[str]:
     """Return cases as a table."""
     rows = [
         [
-            text(Kind.CASE, item.id),
+            id_text(Kind.CASE, item.id),
             person_of(item),
             ", ".join(item.register_numbers),
             f"{item.live} of {item.threads}",
@@ -79,7 +106,7 @@ def show(case: str, agency: str, voice: Voice) -> None:
 def _lines(view: CaseView) -> Iterator[str]:
     item = view.item
     number = f", our number {', '.join(item.register_numbers)}" if item.register_numbers else ""
-    yield f"{text(Kind.CASE, item.id)}: {person_of(item)}{number}"
+    yield f"{id_text(Kind.CASE, item.id)}: {person_of(item)}{number}"
     yield "involved"
     for part in view.participants:
         sides = [*part.sides, *(["has the lead"] if part.leads else [])] or ["wrote or was written to"]
@@ -97,7 +124,7 @@ def _lines(view: CaseView) -> Iterator[str]:
     yield "threads"
     for thread in view.threads:
         what = f"{thread.machine} {thread.state}" if thread.machine else "messages"
-        yield f"  {text(Kind.THREAD, thread.thread)}  {what}, with {', '.join(thread.peer)}"
+        yield f"  {id_text(Kind.THREAD, thread.thread)}  {what}, with {', '.join(thread.peer)}"
     yield "history, newest first"
     for entry in view.history:
         refused = f"  refused: {entry.refused}" if entry.refused else ""

@@ -167,6 +167,9 @@ MESSAGE = {
 }
 CASE = {
     "list": Entry("cases:list_", "List cases: all, open, with an answer due, closed."),
+    "search": Entry(
+        "cases:search", "Find cases by names, numbers or a date of birth; TEXT of - reads it from standard input."
+    ),
     "show": Entry("cases:show", "Show one case: who is involved, what is due, what happened, what is missing."),
 }
 DIRECTORY = {

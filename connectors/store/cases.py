@@ -5,15 +5,15 @@ What is known of a thread only grows: `merge` gives the same whatever the order 
 and however often, so a replay of the stored messages ends where the first time did (CAS-2).
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, case, func, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, and_, case, false, func, or_, select, tuple_
 from sqlalchemy.dialects.sqlite import insert
 
 from connectors.store.engine import Transaction
-from connectors.store.tables import case_name, case_thread, thread
+from connectors.store.tables import case_name, case_thread, found_by, thread
 from protocol import cbor, limits
 from protocol.ids import CaseId, MessageId, ThreadId
 from protocol.shapes import as_bytes, as_int, as_list, as_text, as_tuple
@@ -175,10 +175,15 @@ async def current(tx: Transaction, case_id: CaseId) -> CaseId | None:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which cases to list: open ones, closed ones, or both; only those with an answer due before a time (ms UTC)."""
+    """Which cases to list: open ones, closed ones, or both; only those with an answer due before a time (ms UTC).
+
+    `having` are keyed hashes that must all be found in a case, in whichever of its threads, or one that is enough.
+    """
 
     live: bool | None = None
     due_before: int | None = None
+    having: tuple[bytes, ...] = ()
+    enough: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,15 +220,31 @@ async def page(tx: Transaction, what: Filter, *, before: tuple[int, CaseId] | No
         conditions.append(what.due_before >= _DUE)
     if before is not None:
         conditions.append(tuple_(_CHANGED, case_thread.c.case_id) < tuple_(*before))
+    statement = select(*_COLUMNS).join(thread, thread.c.thread == case_thread.c.thread, isouter=True)
+    if what.having:
+        every = and_(*(case_thread.c.case_id.in_(_found(word)) for word in what.having))
+        one = case_thread.c.case_id.in_(_found(what.enough)) if what.enough else false()
+        statement = statement.where(or_(every, one))
     rows = await tx.connection.execute(
-        select(*_COLUMNS)
-        .join(thread, thread.c.thread == case_thread.c.thread, isouter=True)
-        .group_by(case_thread.c.case_id)
+        statement.group_by(case_thread.c.case_id)
         .having(*conditions)
         .order_by(_CHANGED.desc(), case_thread.c.case_id.desc())
         .limit(limit)
     )
     return [CaseRow(*row) for row in rows]
+
+
+def _found(word: bytes) -> Select[tuple[CaseId]]:
+    # The table of threads once more, under another name: the outer one is grouped.
+    inner = case_thread.alias()
+    return select(inner.c.case_id).join(found_by, found_by.c.thread == inner.c.thread).where(found_by.c.word == word)
+
+
+async def find_by(tx: Transaction, thread_id: ThreadId, wanted: Collection[bytes]) -> None:
+    """Let a thread be found by these keyed hashes too."""
+    rows = [{"word": word, "thread": thread_id} for word in sorted(wanted)]
+    if rows:
+        await tx.connection.execute(insert(found_by).on_conflict_do_nothing(), rows)
 
 
 async def load(tx: Transaction, case_id: CaseId) -> CaseRow | None:
@@ -240,7 +261,7 @@ async def load(tx: Transaction, case_id: CaseId) -> CaseRow | None:
 
 async def clear(tx: Transaction) -> None:
     """Forget all of it, to be made anew from the messages."""
-    for table in (case_thread, case_name):
+    for table in (case_thread, case_name, found_by):
         await tx.connection.execute(table.delete())
 
 

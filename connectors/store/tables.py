@@ -303,6 +303,15 @@ case_thread: Final = Table(
 )
 """Which case a thread belongs to, and why: what its messages say of numbers, as keyed hashes, and sealed (CAS-1)."""
 
+found_by: Final = Table(
+    "found_by",
+    metadata,
+    Column("word", LargeBinary, primary_key=True),
+    Column("thread", LargeBinary, primary_key=True),
+    sqlite_with_rowid=False,
+)
+"""By which beginnings of names and numbers a thread is found, each as a keyed hash (CAS-5)."""
+
 case_name: Final = Table(
     "case_name",
     metadata,

@@ -15,12 +15,14 @@ from protocol.http.fields import (
     DeskText,
     MessageIdText,
     QueryModel,
+    RequestModel,
     ResponseModel,
     ThreadIdText,
     Time,
 )
-from protocol.http.handovers import Code, Direction, Name, Page
+from protocol.http.handovers import MAX_PAGE, Code, Direction, Name, Page
 from protocol.http.operation import Auth, Example, Method, Operation, Scope
+from protocol.limits import MAX_NAME
 
 MAX_HISTORY: Final = 1_000
 """Entries of a case's history in one view: the newest."""
@@ -42,6 +44,14 @@ class CaseFilter(Page):
     """Which cases to list."""
 
     list: CaseList = CaseList.ALL
+
+
+class CaseSearch(RequestModel):
+    """What to look for: names, numbers, a date of birth (1990-12-31), or their beginnings, in either script."""
+
+    text: Annotated[str, Field(min_length=1, max_length=MAX_NAME, repr=False)]
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 50
+    cursor: Annotated[str, Field(max_length=300)] | None = None
 
 
 class CasePath(QueryModel):
@@ -193,6 +203,22 @@ LIST_CASES = Operation(
     following=("next_cursor", "cursor"),
     errors=(InvalidInput,),
     example=Example(query={"list": "open"}, response={"items": [_ITEM], "next_cursor": None}),
+)
+SEARCH_CASES = Operation(
+    id="searchCases",
+    method=Method.POST,
+    path="/v1/cases/search",
+    summary="Find cases by names, numbers or a date of birth, in either script and without marks.",
+    description=(
+        "Every word must be found in the case, whole or by its beginning (two letters at least). A POST that changes "
+        "nothing, so that no name stands in an address, a history or a log. The next page: the same with `cursor`."
+    ),
+    auth=Auth.TOKEN,
+    scope=Scope.READ,
+    request=CaseSearch,
+    response=CasePage,
+    errors=(InvalidInput,),
+    example=Example(request={"text": "Djordje 035-1"}, response={"items": [_ITEM], "next_cursor": None}),
 )
 GET_CASE = Operation(
     id="getCase",

@@ -7,7 +7,7 @@ elsewhere (CON-6).
 """
 
 from protocol.http.attachment_operations import READ_ATTACHMENT, STORE_ATTACHMENT
-from protocol.http.cases import GET_CASE, LIST_CASES
+from protocol.http.cases import GET_CASE, LIST_CASES, SEARCH_CASES
 from protocol.http.documents import GET_DOCS, GET_OPENAPI
 from protocol.http.events import LIST_EVENTS
 from protocol.http.handover_operations import GET_HANDOVER, LIST_HANDOVERS, SEND_HANDOVER
@@ -27,6 +27,7 @@ CONNECTOR_OPERATIONS = registry(
         STORE_ATTACHMENT,
         READ_ATTACHMENT,
         LIST_CASES,
+        SEARCH_CASES,
         GET_CASE,
         SEND_REFERRAL,
         LIST_THREADS,

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.cases.facts import Said
 from connectors.cases.register import Register
 from connectors.store import cases
 from connectors.store.cases import Facts, Stated, merge
@@ -37,7 +38,7 @@ def stated(at: int, *values: str, ours: bool = False) -> Stated:
     return Stated(ours, at, MessageId(at.to_bytes(16, "big")), values)
 
 
-Note = tuple[ThreadId, int, Facts]
+Note = tuple[ThreadId, int, Said]
 
 
 def note(place: int, at: int, /, **said: tuple[str, ...] | str) -> Note:
@@ -46,7 +47,7 @@ def note(place: int, at: int, /, **said: tuple[str, ...] | str) -> Note:
     for name, value in said.items():
         values = (value,) if isinstance(value, str) else value
         facts[name.removesuffix("_ours")] = stated(at, *values, ours=name.endswith("_ours"))
-    return thread(place), at, Facts(**facts)
+    return thread(place), at, Said(Facts(**facts))
 
 
 async def placed(tx: Transaction, notes: Sequence[Note]) -> dict[ThreadId, bytes]:
