@@ -22,6 +22,7 @@ from connectors.timing import Clock
 from keys.opening import VerifiedMessage
 from protocol.errors import CannotOpen, KeystoreError, MalformedEnvelope, SequenceError
 from protocol.ids import MessageId
+from protocol.kinds.alerting import alert_in
 from protocol.rows import Box, EnvelopeClass
 from protocol.sections import Actor
 from protocol.sequence import Placement, Position, place
@@ -100,7 +101,8 @@ class Delivery:
         await sequences.advance(tx, line, position)
 
     async def _effect(self, tx: Transaction, message: ReceivedMessage) -> None:
-        await events.message_received(tx, message.thread, message.message_id, self._clock())
+        alert = alert_in(message.payload_type, message.payload) is not None
+        await events.message_received(tx, message.thread, message.message_id, self._clock(), alert=alert)
         await self._threads.received(tx, message)
         self._log.event("message-received")
 

@@ -34,6 +34,7 @@ from protocol.http.messages import (
     MessageView,
 )
 from protocol.ids import Kind, MessageId, ThreadId
+from protocol.kinds.alerting import alert_in
 from protocol.kinds.catalogue import KINDS
 
 OPERATION: Final = "sendMessage"
@@ -151,6 +152,7 @@ async def _listed(tx: Transaction, entry: Entry) -> MessageItem:
             sender=clear.sender,
             recipients=clear.recipients,
             at=entry.at,
+            alert=None,
         )
 
 
@@ -165,6 +167,7 @@ async def _sent_item(tx: Transaction, message: OutgoingMessage) -> MessageItem:
         sender=message.sender_desk,
         recipients=[row.desk for row in rows],
         at=message.created_at,
+        alert=alert_in(message.payload_type, message.payload),
     )
 
 
@@ -178,6 +181,7 @@ def _received_item(message: ReceivedMessage) -> MessageItem:
         sender=message.sender_desk,
         recipients=[message.recipient_desk],
         at=message.accepted_at,
+        alert=alert_in(message.payload_type, message.payload),
     )
 
 

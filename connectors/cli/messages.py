@@ -109,10 +109,18 @@ def list_(agency: str, kind: str | None, limit: int, cursor: str | None, voice: 
 
     found = asyncio.run(ask())
     rows = [
-        [text(Kind.MESSAGE, one.id), format_time(one.at), one.kind, one.direction, one.state, one.sender]
+        [
+            text(Kind.MESSAGE, one.id),
+            format_time(one.at),
+            one.kind,
+            one.direction,
+            one.state,
+            one.sender,
+            one.alert or "",
+        ]
         for one in found.items
     ]
-    head = ["MESSAGE", "AT", "KIND", "DIRECTION", "STATE", "FROM"]
+    head = ["MESSAGE", "AT", "KIND", "DIRECTION", "STATE", "FROM", "ALERT"]
     voice.data(found.model_dump(mode="json"), table(head, rows))
     if not found.items:
         voice.say("There are none.")
@@ -140,6 +148,8 @@ def _lines(view: MessageView) -> Iterator[str]:
     item = view.item
     yield f"{item.kind} {text(Kind.MESSAGE, item.id)} is {item.state}"
     yield f"  from {item.sender} ({view.signer}) to {', '.join(item.recipients)}, {format_time(item.at)}"
+    if item.alert:
+        yield f"  ALERT {item.alert}"
     for name, value in view.payload.items():
         yield f"  {name}: {value}"
     for one in view.sections:

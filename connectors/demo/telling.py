@@ -75,10 +75,8 @@ class Teller:
 
     def _line(self, mark: str, colour: str, began: float, step: Step) -> None:
         took = f"{time.monotonic() - began:5.1f} s"
-        when = f"{step.when}  " if step.when else ""
-        self._write(
-            f" {self._painted(mark, colour)} {self._painted(took, _DIM)}  {self._painted(when, _BOLD)}{step.text}"
-        )
+        when = f"{self._painted(step.when, _BOLD)}  " if step.when else ""
+        self._write(f" {self._painted(mark, colour)} {self._painted(took, _DIM)}  {when}{step.text}")
         for detail in step.details:
             for line in textwrap.wrap(detail, _WIDTH, break_long_words=False, break_on_hyphens=False):
                 self._write(_INDENT + self._painted(line, _DIM))

@@ -15,6 +15,7 @@ from protocol.errors import InvalidInput
 from protocol.ids import EventId, MessageId, ThreadId
 
 RECEIVED: Final = "message.received"
+ALERTING: Final = "message.alert"
 UPDATED: Final = "updated"
 """What happened to a thread whose state stayed."""
 ALERT: Final = "alert"
@@ -57,9 +58,17 @@ def _word(row: ThreadRow, before: ThreadRow) -> str:
     return ALERT if row.alert not in (None, before.alert) else UPDATED
 
 
-async def message_received(tx: Transaction, thread: ThreadId, message_id: MessageId, at: int) -> None:
-    """Tell of a message that has its effect now."""
-    told = EventRow(event_id=EventId(ids.new_id()), at=at, type=RECEIVED, thread=thread, message_id=message_id)
+async def message_received(
+    tx: Transaction, thread: ThreadId, message_id: MessageId, at: int, *, alert: bool = False
+) -> None:
+    """Tell of a message that has its effect now; an `alert` is one that somebody here must hear of."""
+    told = EventRow(
+        event_id=EventId(ids.new_id()),
+        at=at,
+        type=ALERTING if alert else RECEIVED,
+        thread=thread,
+        message_id=message_id,
+    )
     await tx.connection.execute(insert(event).values(**asdict(told)))
 
 

@@ -83,6 +83,8 @@ class MessageItem(ResponseModel):
     sender: DeskText
     recipients: list[DeskText]
     at: Time
+    alert: Code | None
+    """Why somebody at the recipient must hear of it: `no-show`, `risk` or `safeguarding` (KIND-6)."""
 
 
 class MessagePage(ResponseModel):
@@ -123,6 +125,7 @@ _ITEM = {
     "sender": GORA,
     "recipients": [REKA],
     "at": NOW,
+    "alert": None,
 }
 
 SEND_MESSAGE = Operation(

@@ -257,7 +257,7 @@ async def test_han_4_ref_5_ref_6_from_pre_release_start_to_a_closed_loop(town: T
     assert await gora.alerts() == [referral]
     assert [one.kind for one in (await gora.sees(referral)).alerts] == ["first-missed"]
     assert await polje.alerts() == []
-    assert (await reka.reads(missed)).payload["attendance"] == "no-show"
+    assert (await reka.reads(missed)).item.alert == "no-show"
 
     # The second appointment is kept, and the alert is over. The work is done, and the loop is closed.
     await polje.step(referral, "schedule", appointment=second_visit, place="polje-office")

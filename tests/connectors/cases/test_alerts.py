@@ -3,10 +3,16 @@
 
 from typing import Any
 
+import pytest
+
+from connectors.cases.composing import Said
 from connectors.cases.listing import Listing
-from connectors.store import events
+from connectors.store import events, outgoing
+from protocol import ids
 from protocol.http.threads import ListName, ThreadFilter
-from protocol.ids import ThreadId
+from protocol.ids import Kind, ThreadId
+from protocol.kinds.alerting import alert_in, alert_of
+from protocol.kinds.catalogue import KINDS
 from protocol.limits import DAY, HOUR
 from tests.connectors.cases.test_clockwork import fire
 from tests.connectors.cases.test_referral import do, refer, row, settle
@@ -106,3 +112,35 @@ async def test_ref_5_nobody_says_whether_the_person_came_and_both_sides_hear_of_
     assert (await row(csw, thread)).version == before + 1
     await report(world, thread, "attended", appointment=at)
     assert await alerted(prison, world) == await alerted(csw, world) == []
+
+
+@pytest.mark.parametrize(
+    ("attendance", "alert", "event"),
+    [("no-show", "no-show", "message.alert"), ("excused", None, "message.received")],
+)
+async def test_kind_6_who_leads_is_alerted_by_a_report_that_somebody_did_not_come(
+    world: World, attendance: str, alert: str | None, event: str
+) -> None:
+    csw, probation = world.social_work, world.probation
+    composing = csw.parts.moving._composing
+    said = Said(fields={"appointment": world.hub.clock(), "attendance": attendance})
+    subject = ids.text(Kind.SUBJECT, ids.new_id())
+    kind = KINDS["appointment.attendance"]
+    report_ = composing.message(kind, ThreadId(ids.new_id()), csw.desk, subject, said)
+    async with csw.parts.store.write() as tx:
+        await outgoing.add(tx, report_, composing.plans(report_, [probation.desk]))
+    await settle(csw, probation)
+    assert (await told(probation))[-1] == event
+    assert alert_in("appointment.attendance", report_.payload) == alert
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "alert"),
+    [
+        ("alert.risk", {"imminence": "days", "answer_by": 1}, "risk"),
+        ("alert.safeguarding", {"harm": "neglect", "child": True}, "safeguarding"),
+    ],
+)
+def test_kind_6_an_alert_of_risk_is_one(kind: str, fields: dict[str, Any], alert: str) -> None:
+    payload = KINDS[kind].payload.model_construct(**fields)
+    assert alert_of(payload) == alert
