@@ -22,7 +22,6 @@ from pydantic import ValidationError
 from connectors import installation as places
 from connectors.attachment_files import AttachmentFiles
 from connectors.backup_files import END, FileStream, write_file
-from connectors.backup_record import note_backup
 from connectors.enrolment.pins import Pins, check_hub, replay
 from connectors.hub_client import HubClient
 from connectors.installation import Enrolment, Installation
@@ -31,6 +30,7 @@ from connectors.store.engine import DATABASE_FILE, Store
 from connectors.vault import Vault
 from keys.backupfile import BackupWriter
 from keys.backupopening import read_backup
+from keys.backuprecord import note_backup
 from keys.keystore import Keystore
 from keys.privatefile import new_private_file
 from keys.sealedfile import CONNECTOR, KdfParams
@@ -86,7 +86,8 @@ def make_backup(data_dir: Path, installation: Installation, target: Path, public
             write_file(writer.write, name, path)
         writer.write(END)
         writer.close()
-    note_backup(data_dir, now)
+        size = file.tell()
+    note_backup(data_dir, made_at=now, size=size)
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from pathlib import Path
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from connectors.backup_record import newest_backup
 from connectors.connection import Connection
 from connectors.directory_sync import DirectorySync, Freshness
 from connectors.installation import ENROLMENT_FILE, Enrolment
@@ -21,6 +20,7 @@ from connectors.store.engine import Store
 from connectors.store.incoming import IncomingState
 from connectors.store.recipients import OPEN_STATES, RecipientState
 from connectors.timing import Clock
+from keys.backuprecord import newest_backup
 from protocol.http.measuring import Measured, gauge, gauges
 from protocol.http.serving import Exchange
 from protocol.limits import SECOND
@@ -82,7 +82,7 @@ class Metrics(Collector):
         yield gauge(
             "backup_age_seconds",
             "Age of the newest backup; of the enrolment, if there is none yet.",
-            self._age(newest_backup(self._folder) or _made(self._folder / ENROLMENT_FILE)),
+            self._age(newest_backup(self._folder, since=ENROLMENT_FILE)),
         )
 
     def _mail(self, stored: _Stored) -> Iterable[Metric]:
@@ -133,12 +133,5 @@ class Metrics(Collector):
 def _free(folder: Path) -> int | None:
     try:
         return shutil.disk_usage(folder).free
-    except OSError:
-        return None
-
-
-def _made(path: Path) -> int | None:
-    try:
-        return path.stat().st_mtime_ns // 1_000_000
     except OSError:
         return None

@@ -19,12 +19,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from connectors.access import TOKEN_FILE, ensure_token, read_token
 from connectors.api import application
-from connectors.backup_record import note_backup
 from connectors.logs import Log
 from connectors.timing import system_clock
 from hub import serving
 from hub.logs import make_log
 from hub.service.signingkeys import CREDENTIAL_NAME
+from keys.backuprecord import note_backup
 from keys.privatefile import write_private
 from protocol.errors import CODES
 from protocol.http import hub as api
@@ -97,7 +97,7 @@ async def _connector(folder: Path, programme: Any, url: str, trusting: ssl.SSLCo
         await station.look()
         await station.collect()
         station.parts.connection.reached()
-        note_backup(folder, system_clock())
+        note_backup(folder, made_at=system_clock(), size=1)
         services = api_of(station)
         app = application(services, ensure_token(folder), system_clock, Log(station.logged, json=True))
         runner = Runner(app, clock=system_clock, shutdown_s=1.0)

@@ -14,7 +14,6 @@ from sqlalchemy import Connection
 from hub.backups.stream import END, PURPOSE, Chunk, Facts, encode_chunk, framed, write_rows
 from hub.config import BLOBS_NAME, DATABASE_NAME, GUARD_NAME, HubSettings
 from hub.migrations import NEWEST, revision_of
-from hub.service.backuprecord import note_backup
 from hub.service.guard import Guard
 from hub.service.logcheck import check_logs, origins_in
 from hub.service.signingkeys import SEALED_NAME
@@ -22,6 +21,7 @@ from hub.store import blobs, copying
 from hub.store.blobfiles import BlobFiles
 from hub.store.opening import look
 from keys.backupfile import BackupWriter
+from keys.backuprecord import note_backup
 from keys.privatefile import new_private_file, read_private
 from protocol.blobs import chunk_size
 from protocol.errors import ConfigurationError
@@ -71,7 +71,7 @@ async def make_backup(settings: HubSettings, target: Path, public: bytes, now: i
         writer.close()
         size = file.tell()
     made = Made(now, {head.origin: head.size for head in facts.heads}, size)
-    note_backup(folder, made_at=now, size=made.bytes, audit_size=facts.heads[-1].size)
+    note_backup(folder, made_at=now, size=made.bytes)
     return made
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from hub.service.backuprecord import newest_backup
 from hub.service.clockwatch import Clock
+from hub.service.signingkeys import SEALED_NAME
 from hub.service.tally import Tally
 from hub.service.writer import Writer
+from keys.backuprecord import newest_backup
 from protocol.http.measuring import Measured, gauge, gauges
 from protocol.http.serving import Exchange
 
@@ -94,7 +95,7 @@ class _Current(Collector):
         yield gauges("ready", "Health checks: 1 is well.", "check", [(name, float(good)) for name, good in checks])
         ends = [(key, None if end is None else (end - now) / 1_000) for key, end in self._sources.ends().items()]
         yield gauges("key_expiry_seconds", "Time until the first certificate of a kind ends.", "key", ends)
-        made = newest_backup(self._sources.folder)
+        made = newest_backup(self._sources.folder, since=SEALED_NAME)
         age = None if made is None else max(0, now - made) / 1_000
         yield gauge("backup_age_seconds", "Age of the newest backup; of the signing keys, if there is none yet.", age)
         yield gauge("disk_free_bytes", "Free disk of the data directory.", _free(self._sources.folder))

@@ -103,7 +103,7 @@ async def rehearse(drill: Drill, sandbox: Sandbox) -> None:
     await drill.until_opened(before)
     await drill.type("backup-key", drill.offline, "--passphrase-file", drill.secret, "--demo")
     await drill.hub("backup", backup, "--public-key", drill.offline / "backup.pub")
-    assert json.loads((sandbox.hub_data / "last-backup.json").read_text())["made_at"] > 0
+    assert json.loads((sandbox.hub_data / "newest-backup.json").read_text())["made_at"] > 0
 
     # All that follows is in no backup: mail that one desk opens and another has not collected, and a statement.
     await sandbox.connectors[POLJE.name].stop()

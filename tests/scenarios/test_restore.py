@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from connectors.backup_record import newest_backup
 from connectors.installation import (
     AGENCY_ED25519,
     AGENCY_MLDSA65,
@@ -22,6 +21,7 @@ from connectors.installation import (
 )
 from connectors.timing import system_clock
 from keys.backupopening import open_backup_key, read_backup
+from keys.backuprecord import newest_backup
 from protocol.errors import Revoked
 from protocol.http.handovers import MessageState
 from tests.connectors.stations import PASSPHRASE, install, open_station, package, person_section, station
@@ -144,7 +144,7 @@ async def test_bak_3_a_backup_holds_no_key_of_the_device_and_no_seed_of_a_prekey
     for name in keystore.names(PREKEY_PREFIX):
         assert keystore.get(name, "prekey") not in plain
     assert plain not in drill.backup.read_bytes()
-    assert newest_backup(drill.old) is not None
+    assert newest_backup(drill.old, since="no such file") is not None
     assert {path.name for path in drill.old.iterdir() if path.name.startswith(".")} == set()
 
 

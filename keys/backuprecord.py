@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When the newest backup was made: a small file in the data directory of a hub or connector, for metrics.
+
+It stands outside the database: a backup may be made by another process than the one that serves, and a restored
+database must not say that it has a backup.
+"""
+
+import json
+from pathlib import Path
+from typing import Final
+
+from keys.privatefile import write_private
+
+RECORD_NAME: Final = "newest-backup.json"
+"""`{"made_at": ms UTC, "bytes": …}`."""
+
+
+def note_backup(folder: Path, *, made_at: int, size: int) -> None:
+    """Note a backup of `size` bytes that was made at `made_at` (ms UTC)."""
+    write_private(folder / RECORD_NAME, json.dumps({"made_at": made_at, "bytes": size}).encode() + b"\n")
+
+
+def newest_backup(folder: Path, *, since: str) -> int | None:
+    """Return when the newest backup was made; before the first one, when the file `since` was; ms UTC, or None."""
+    try:
+        return int(json.loads((folder / RECORD_NAME).read_bytes())["made_at"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    try:
+        return (folder / since).stat().st_mtime_ns // 1_000_000
+    except OSError:
+        return None
