@@ -71,7 +71,7 @@ class Held:
 class Content(BaseModel):
     """Base of all content: strict types, no unknown field, frozen; an error never shows what it refused."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, defer_build=True)
 
     max_bytes: ClassVar[int] = MAX_CONTENT
 

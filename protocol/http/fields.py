@@ -43,19 +43,19 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class RequestModel(BaseModel):
     """Body of a request: unknown fields are refused, nothing is coerced."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True, defer_build=True)
 
 
 class QueryModel(BaseModel):
     """Query or path parameters: numbers arrive as text and are coerced; unknown names are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 class ResponseModel(BaseModel):
     """Body of an answer: unknown fields are ignored, so that a newer server may add some within `/v1`."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True, hide_input_in_errors=True, defer_build=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
