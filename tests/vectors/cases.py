@@ -31,7 +31,7 @@ def plain(value: object) -> Json:
     if value is None or isinstance(value, int | str):
         return value
     if dataclasses.is_dataclass(value):
-        return {one.name: plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+        return {one.name: plain(getattr(value, one.name)) for one in dataclasses.fields(value) if one.init}
     raise TypeError(f"no vector can hold a {type(value).__name__}")
 
 
