@@ -73,9 +73,9 @@ async def test_con_11_mail_prekeys_and_what_is_under_way_go_on_over_a_renewal(wo
     for one in stations:
         give_agency_key(one)
     sent = []
-    for _ in range(13):
+    for _ in range(7):
         sent.append(await world.prison.send(world.probation.desk))
-        world.hub.clock.advance(5 * DAY)
+        world.hub.clock.advance(10 * DAY)
         for one in stations:
             await one.look()
         await world.probation.turn()
