@@ -65,6 +65,12 @@ def seen_by_hub(hub_data: Path, envelope_id: bytes) -> Seen:
     )
 
 
+def envelopes_at_hub(hub_data: Path) -> int:
+    """Return how many envelopes the hub has accepted in all."""
+    with closing(_open(hub_data, "ro")) as database:
+        return int(database.execute("SELECT count(*) FROM envelope").fetchone()[0])
+
+
 def flip_stored_bit(hub_data: Path, envelope_id: bytes) -> None:
     """Change one bit of the wrapped keys that wait at the hub for a recipient of an envelope.
 

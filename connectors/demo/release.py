@@ -5,7 +5,6 @@ Only the clock is not real: it is put ahead by days at a time, for hub and conne
 the connectors' APIs, and then looked at from every side that has a part in it.
 """
 
-from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -13,7 +12,6 @@ from connectors.demo.stage import Stage
 from connectors.demo.telling import Step, WentWrong
 from connectors.sandbox.cast import DOLINA, GORA, OBALA, POLJE, REKA, Part
 from protocol import ids
-from protocol.http.fields import format_time
 from protocol.http.handovers import HandoverQueued
 from protocol.http.messages import MessageView
 from protocol.http.threads import ListName, StepView, ThreadFilter, ThreadView
@@ -68,7 +66,7 @@ class Release:
             step.detail(f"Dolina learns the area and the week ({area['week']}), and nothing of who or why")
             if view.sections:
                 raise WentWrong("the municipality has got a section")
-            step.detail(_proof(last))
+            step.detail(f"Gora and Polje see: {last.state}; {_proof(last, POLJE)}")
         await stage.skip_to(stage.moment(self.day(1), 10))
         with tell.step("Dolina Municipality notes the notice, and answers it.") as step:
             self._when(step)
@@ -77,7 +75,7 @@ class Release:
                 await stage.tell(DOLINA, "message.answer", [GORA], said)
             seen = await stage.message(GORA, notice, lambda view: len(view.answers) == 2)
             for one in seen.answers:
-                step.detail(f"Gora sees: {one.ack} by the {one.signer} of Dolina ({one.answer}), {stage.said(one.at)}")
+                step.detail(f"Gora sees: {one.ack} by the {one.signer} of Dolina, who says: {one.answer}")
         return referral
 
     async def _accept_in_part(self, referral: ThreadId) -> None:
@@ -98,8 +96,8 @@ class Release:
                 raise WentWrong("the prison sees no residual")
             left = ", ".join(f"{one.code} ({one.reason})" for one in view.residual.services)
             step.detail(f"Polje takes housing-advice; Gora sees what is left: {left}, as a draft")
+            step.detail(f"Gora and Polje see: {last.state}; {_proof(last, POLJE)}")
             step.detail(_ladder(view))
-            step.detail(_proof(last))
 
     async def _decline_late(self, referral: ThreadId) -> None:
         stage = self._stage
@@ -116,9 +114,8 @@ class Release:
             await stage.skip_to(stage.moment(self.day(6), 10))
             await stage.step(OBALA, thread, "decline-late", reason="capacity-lost", handback=[])
             last = await stage.agreed(thread, "declined", GORA, OBALA)
-            step.detail(f"{stage.said(stage.sandbox.now())}: declined, with its code: {last.payload['reason']}")
-            step.detail("Gora sees it at once, and has the person's need back in its own hands")
-            step.detail(_proof(last))
+            step.detail(f"{stage.said(stage.sandbox.now())}: given back with a coded reason, {last.payload['reason']}")
+            step.detail(f"Gora and Obala see: {last.state}; {_proof(last, OBALA)}")
 
     async def _accept_handover(self) -> None:
         stage = self._stage
@@ -139,10 +136,10 @@ class Release:
             )
             last = await stage.agreed(self._handover, "accepted", GORA, REKA)
             view = await stage.clients[GORA.name].thread(self._handover)
-            step.detail(f"agreed for {self._expected:%a %d %b}: Reka will lead and supervise; until then Gora does")
             self._check_responsible(view, GORA, None)
+            step.detail(f"Reka will lead and supervise from {self._expected:%a %d %b} on; until then Gora does both")
+            step.detail(f"Gora and Reka see: {last.state}; {_proof(last, REKA)}")
             step.detail(_ladder(view))
-            step.detail(_proof(last))
 
     async def _move_release(self, referral: ThreadId) -> None:
         stage = self._stage
@@ -158,14 +155,15 @@ class Release:
                 "certainty": "decided",
             }
             told = await stage.tell(GORA, "release.date-changed", [POLJE], changed, thread=referral)
-            await stage.agreed(self._handover, "accepted", GORA, REKA)
+            last = await stage.agreed(self._handover, "accepted", GORA, REKA)
             await stage.message(POLJE, told, _any)
             await stage.step(
                 POLJE, referral, "schedule", appointment=self._appointment(), place="polje-office", mode="in-person"
             )
             await stage.agreed(referral, "scheduled", GORA, POLJE)
             step.detail(f"from {self._expected:%a %d %b} to {self._release:%a %d %b}; nobody has to accept again")
-            step.detail(f"Polje has made its appointment for {stage.said(self._appointment())}")
+            step.detail(f"all three are told; {_proof(last, GORA)}")
+            step.detail(f"Polje makes its first appointment for {stage.said(self._appointment())}")
             await stage.skip_to(stage.moment(self.day(1, self._expected), 10))
             for part in _SIDES:
                 self._check_responsible(await stage.clients[part.name].thread(self._handover), GORA, None)
@@ -188,20 +186,11 @@ class Release:
             for view in after:
                 self._check_responsible(view, REKA, at)
             last = await stage.agreed(self._handover, "effective", GORA, REKA)
-            step.detail(
-                f"{stage.said(at)}: nobody pressed a button; the prison's connector made the move when it was due"
-            )
-            step.detail(_proof(last))
+            self._when(step)
+            step.detail("nobody pressed a button: it was due, and the prison's connector made and signed the move")
+            step.detail(_proof(last, GORA))
         columns = [
-            (
-                f"{part.short} says",
-                [
-                    f"before: {_named(old.lead)} leads, {_named(old.supervisor)} supervises",
-                    f"after: {_named(new.lead)} leads, {_named(new.supervisor)} supervises",
-                    f"since {stage.said(new.lead_since or 0)}",
-                ],
-            )
-            for part, old, new in zip(_SIDES, before, after, strict=True)
+            (f"{part.short} says", _turn(old, new)) for part, old, new in zip(_SIDES, before, after, strict=True)
         ]
         stage.teller.side_by_side(columns)
 
@@ -222,9 +211,10 @@ class Release:
             step.detail(f"Polje reports it; Gora, who asked, has it in its list of alerts: {alert.kind}")
             missed = {"appointment": self._appointment(), "attendance": "no-show"}
             told = await stage.tell(POLJE, "appointment.attendance", [REKA], missed)
-            await stage.message(REKA, told, _any)
-            step.detail("Polje knows from its copy that Reka leads now, and tells Reka too")
-            step.detail(f"proof: the alert follows from {ids.text(Kind.MESSAGE, alert.message)}, signed by Polje")
+            await stage.message(REKA, told, lambda view: view.item.alert == "no-show")
+            step.detail("Polje knows from its copy of the handover that Reka leads now: Reka is alerted too (no-show)")
+            last = next(one for one in view.steps if one.message == alert.message)
+            step.detail(f"the alert follows from what is signed; {_proof(last, POLJE)}")
 
     async def _close(self, referral: ThreadId) -> None:
         stage = self._stage
@@ -237,7 +227,7 @@ class Release:
             await stage.agreed(referral, "active", GORA, POLJE)
             if await self._alerted(GORA):
                 raise WentWrong("the alert stands although the person came")
-            step.detail("the person came, so the alert is over")
+            step.detail("the person comes, and with that Gora's alert is over")
             await stage.skip_to(stage.moment(self.day(14, self._release), 10))
             outcome = [{"code": "housing-advice", "outcome": "achieved"}]
             await stage.step(POLJE, referral, "complete", outcome=outcome, data_action="restricted")
@@ -246,9 +236,9 @@ class Release:
             last = await stage.agreed(referral, "closed", GORA, POLJE)
             await stage.step(REKA, self._handover, "complete", items=[])
             await stage.agreed(self._handover, "completed", GORA, REKA)
-            step.detail(f"{stage.said(stage.sandbox.now())}: Polje reports the outcome, Gora says what changed: better")
+            step.detail(f"{stage.said(stage.sandbox.now())}: Polje reports the outcome, and Gora what changed: better")
+            step.detail(f"Gora and Polje see: {last.state}; {_proof(last, GORA)}")
             step.detail("Reka completes the handover; every thread is over, and every side says so")
-            step.detail(_proof(last))
 
     # Asking
 
@@ -296,12 +286,20 @@ def _named(agency: str | None) -> str:
     return next((part.short for part in _SIDES if _agency(part) == agency), "nobody")
 
 
-def _proof(step: StepView) -> str:
+def _proof(step: StepView, part: Part) -> str:
     """Say what proves a step: its place in the hub's log, and who signed it."""
-    place = f"leaf {step.leaf_index} of the hub's log, {format_time(step.at)}"
-    return f"proof: {step.event}, {place}, signed by the {step.signer}"
+    return f"proof: leaf {step.leaf_index} of the hub's log, signed by {part.short}'s {step.signer}"
 
 
 def _ladder(view: ThreadView) -> str:
-    rungs: Sequence[str] = [f"{one.ack} by the {one.signer}" for one in view.ladder]
-    return f"Gora holds a signed receipt for each rung: {', '.join(rungs)}"
+    return f"and Gora holds a signed receipt for each rung: {', '.join(one.ack for one in view.ladder)}"
+
+
+def _turn(before: ThreadView, after: ThreadView) -> list[str]:
+    """Return what one side says of who is responsible, a minute before the instant and at it."""
+    return [
+        f"before  lead        {_named(before.lead)}",
+        f"        supervisor  {_named(before.supervisor)}",
+        f"after   lead        {_named(after.lead)}",
+        f"        supervisor  {_named(after.supervisor)}",
+    ]

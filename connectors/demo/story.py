@@ -225,6 +225,7 @@ class Story:
                     f"accepted {format_time(seen.accepted_at)}",
                     f"{len(seen.section_sizes)} sealed parts, {sum(seen.section_sizes) // 1024} KiB",
                     "no name, no category, no word of it",
+                    f"and of the two months {proof.envelopes_at_hub(self._sandbox.hub_data)} envelopes like it",
                 ],
             )
         ]
