@@ -6,10 +6,11 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from hub.config import HubSettings, load_settings
@@ -18,50 +19,60 @@ from hub.service.signingkeys import open_keys
 from keys.verifying import verify_receipt
 from protocol.errors import HubUnreachable, StoreFull, Unavailable
 from protocol.frames import ItemKind
-from protocol.http import hub as api
-from protocol.http.calling import Client, new_session
 from protocol.slices import parse_slice
-from tests.hub.process import ROOT, environment, now, prepare
-from tests.hub.running import DeviceClient
-from tests.programme import Member, Programme, Sealed
+from tests.hub.process import ROOT, OwnHub, environment, now, prepare
+from tests.programme import Programme, Sealed
 
 REFUSALS = (HubUnreachable, StoreFull, Unavailable)
 """What a sender may be told under faults of the machine; after each the same bytes are sent again."""
 
 
-class HubProgram:
-    """Starts the hub of one folder, again and again, and asks what a client can ask."""
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How long a program took until it served: by the clock, of processor time, and waiting for a processor."""
 
-    def __init__(self, folder: Path, *more: str) -> None:
-        """Prepare a new hub in `folder`; `more` are further lines of its configuration."""
-        self.config, self.programme = prepare(folder, *more)
-        self.settings: HubSettings = load_settings(self.config, {}).settings
+    took: float
+    worked: float
+    waited: float
+
+    @property
+    def by_itself(self) -> float:
+        """Return the seconds that it takes where others leave it a processor."""
+        return self.took - self.waited
+
+
+class HubProgram(OwnHub):
+    """The program itself, started from nothing each time as a supervisor does."""
+
+    def __init__(self, config: Path, programme: Programme) -> None:
+        super().__init__(config, programme)
+        self.settings: HubSettings = load_settings(config, {}).settings
         self.data = self.settings.hub.data_dir
-        self.pid = 0
-        self.url = ""
-        self.said = ""
+        self.starts: list[Start] = []
 
-    async def __aenter__(self) -> Self:
-        self.session = new_session()
-        return self
+    @classmethod
+    def new(cls, folder: Path, *more: str) -> Self:
+        """Prepare a new hub in `folder`; `more` are further lines of its configuration."""
+        return cls(*prepare(folder, *more))
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.session.close()
+    async def _end(self) -> None:
         if self.pid:
             os.kill(self.pid, signal.SIGKILL)
             await self.ended()
 
     async def start(
         self, extra: Mapping[str, str] | None = None, prepare_process: Callable[[], None] | None = None
-    ) -> None:
-        """Start it with `extra` in its environment; raises AssertionError with what it said if it does not serve."""
+    ) -> float:
+        """Start it with `extra` in its environment; return the seconds until it serves.
+
+        Raises AssertionError with what it said if it does not.
+        """
+        begin = time.monotonic()
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "hub", "run", "--config", str(self.config), "--ready-json"),
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stderr=self._errors,
             cwd=ROOT,
             env={**environment(), **(extra or {})},
             preexec_fn=prepare_process,
@@ -71,17 +82,18 @@ class HubProgram:
         async with asyncio.timeout(60):
             line = await self._process.stdout.readline()
         if not line:
-            raise AssertionError(f"{await self.ended()}: {self.said}")
-        self.url = json.loads(line)["url"]
-        self.admin_url = json.loads(line)["admin_url"]
+            raise AssertionError(f"{await self.ended()}: {self.said[-4_000:]}")
+        took = time.monotonic() - begin
+        self.starts.append(Start(took, processor_seconds(self.pid), _waiting_seconds(self.pid)))
+        self.url, self.admin_url = json.loads(line)["url"], json.loads(line)["admin_url"]
+        return took
 
     async def ended(self) -> int:
-        """Wait until it is gone; return its exit code, and keep what it wrote to stderr in `said`."""
+        """Wait until it is gone; return its exit code, or minus the number of the signal that ended it."""
         async with asyncio.timeout(60):
-            _, told = await self._process.communicate()
-        self.pid, self.said = 0, told.decode()
-        assert self._process.returncode is not None
-        return self._process.returncode
+            code = await self._process.wait()
+        self.pid = 0
+        return code
 
     async def is_gone(self) -> bool:
         """Tell whether it has ended by itself, waiting a moment for that."""
@@ -90,26 +102,25 @@ class HubProgram:
                 await self._process.wait()
         return self._process.returncode is not None
 
-    async def stop(self) -> int:
-        """Ask it to stop."""
-        os.kill(self.pid, signal.SIGTERM)
-        return await self.ended()
-
-    async def publish(self) -> None:
-        """Hand the whole directory to the hub."""
-        client = Client(self.session, self.url)
-        for raw in self.programme.statements:
-            await client.call(api.SUBMIT_STATEMENT, api.StatementAccepted, body=api.StatementSubmission(statement=raw))
-
-    def device(self, member: Member) -> DeviceClient:
-        """Return a client for a member's device."""
-        return DeviceClient(self.session, self.url, member.device, now)
-
     async def ready(self) -> dict[str, Any]:
         """Return what the hub says of its state."""
         async with self.session.get(f"{self.admin_url}/readyz") as response:
             found: dict[str, Any] = await response.json()
             return found
+
+
+def processor_seconds(pid: int) -> float:
+    """Return the processor time that a process has used, whatever else the machine did meanwhile."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _waiting_seconds(pid: int) -> float:
+    """Return how long a program's main thread could run and had no processor, or 0 where Linux does not count it."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except FileNotFoundError:
+        return 0.0
 
 
 class Ledger:

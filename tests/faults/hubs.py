@@ -2,24 +2,23 @@
 """Hubs to be killed: the real program, a port behind which any living one answers, and the judgement at the end."""
 
 import asyncio
-import json
 import os
 import shutil
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from hub.config import load_settings
 from hub.service.logcheck import check_everything
 from hub.service.signingkeys import open_keys
 from tests.faults.history import History, Stored, guarded_heads, stored_in_postgres, stored_in_sqlite, violations
-from tests.hub.process import ROOT, HubProcess, environment, prepare
+from tests.faults.hubprogram import HubProgram
+from tests.hub.process import HubProcess, OwnHub, prepare
 from tests.hub.running import on_postgres
 from tests.programme import Programme
 
@@ -29,101 +28,10 @@ UNLIMITED = ("[limits]", "submissions_per_minute = 1000000", "megabytes_per_minu
 """One agency makes all the load here."""
 
 
-class Killable(Protocol):
-    """A hub that is started again and again."""
-
-    url: str
-    pid: int
-
-    async def start(self) -> float:
-        """Start it; return the seconds until it serves."""
-
-    async def ended(self) -> int:
-        """Wait until it is gone; return 0, or minus the number of the signal that ended it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """How long a program took until it served: by the clock, of processor time, and waiting for a processor."""
-
-    took: float
-    worked: float
-    waited: float
-
-    @property
-    def by_itself(self) -> float:
-        """Return the seconds that it takes where others leave it a processor."""
-        return self.took - self.waited
-
-
-class RealHub:
-    """The program itself, `throughcare-hub run`, started from nothing each time as a supervisor does."""
-
-    def __init__(self, config: Path) -> None:
-        self.config = config
-        self.url = ""
-        self.pid = 0
-        self.log = config.with_suffix(".log")
-        self.starts: list[Start] = []
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.pid:
-            os.kill(self.pid, signal.SIGKILL)
-            await self.ended()
-
-    async def start(self) -> float:
-        """Start it; return the seconds until it serves."""
-        begin = time.monotonic()
-        with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "hub", "run", "--config", str(self.config), "--ready-json"),
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-                cwd=ROOT,
-                env=environment(),
-            )
-        self.pid = self._process.pid
-        assert self._process.stdout is not None
-        async with asyncio.timeout(60):
-            line = await self._process.stdout.readline()
-        if not line:
-            code = await self.ended()
-            raise AssertionError(f"the hub ended with {code}: {self.log.read_text()[-2_000:]}")
-        self.url = json.loads(line)["url"]
-        took = time.monotonic() - begin
-        self.starts.append(Start(took, _processor_seconds(self.pid), _waiting_seconds(self.pid)))
-        return took
-
-    async def ended(self) -> int:
-        """Wait until it is gone; return 0, or minus the number of the signal that ended it."""
-        async with asyncio.timeout(60):
-            code = await self._process.wait()
-        self.pid = 0
-        return code
-
-
-def _processor_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _waiting_seconds(pid: int) -> float:
-    """Return how long a program's main thread could run and had no processor, or 0 where Linux does not count it."""
-    try:
-        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
-    except FileNotFoundError:
-        return 0.0
-
-
 class Balancer:
     """A port of the loopback interface behind which any living hub answers: the one address that clients know."""
 
-    def __init__(self, hubs: Sequence[Killable]) -> None:
+    def __init__(self, hubs: Sequence[OwnHub]) -> None:
         self._hubs = hubs
         self._turn = 0
         self._served = set[asyncio.Task[None]]()
@@ -198,7 +106,7 @@ class Site:
     """Hubs on one database behind one address, and what a client knows of them."""
 
     programme: Programme
-    hubs: list[Killable]
+    hubs: list[OwnHub]
     configs: list[Path]
     url: str
     history: History
@@ -207,16 +115,16 @@ class Site:
     restarts: list[float] = field(default_factory=list)
     """Seconds that each start after the first took, until the hub served."""
 
-    async def kill(self, hub: Killable) -> None:
+    async def kill(self, hub: OwnHub) -> None:
         """End a hub as a power cut would."""
         os.kill(hub.pid, signal.SIGKILL)
         assert await hub.ended() == -signal.SIGKILL
 
-    async def restart(self, hub: Killable) -> None:
+    async def restart(self, hub: OwnHub) -> None:
         """Start a hub that is gone."""
         self.restarts.append(await hub.start())
 
-    async def stop(self, hub: Killable) -> float:
+    async def stop(self, hub: OwnHub) -> float:
         """Ask a hub to stop; return the seconds that it took."""
         begin = time.monotonic()
         os.kill(hub.pid, signal.SIGTERM)
@@ -260,14 +168,14 @@ async def site(folder: Path, database: str | None, *, count: int = 1, real: bool
         first = await stack.enter_async_context(HubProcess(config, programme))
         await first.start()
         await first.publish()
-        configs, hubs = [config], list[Killable]([first])
+        configs, hubs = [config], list[OwnHub]([first])
         for number in range(1, count):
             shutil.copytree(folder / "data", folder / f"data{number}")
             configs.append(folder / f"hub{number}.toml")
             configs[-1].write_text(config.read_text().replace(str(folder / "data"), str(folder / f"data{number}")))
         if real:
             assert await first.stop() == 0
-            hubs = [await stack.enter_async_context(RealHub(one)) for one in configs]
+            hubs = [await stack.enter_async_context(HubProgram(one, programme)) for one in configs]
         else:
             hubs += [await stack.enter_async_context(HubProcess(one, programme)) for one in configs[1:]]
         for hub in hubs:

@@ -28,7 +28,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def hub(tmp_path: Path) -> AsyncIterator[HubProgram]:
-    async with HubProgram(tmp_path) as program:
+    async with HubProgram.new(tmp_path) as program:
         yield program
 
 

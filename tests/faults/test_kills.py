@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.hubs import RealHub, Site, Start, site
+from tests.faults.hubprogram import HubProgram, Start
+from tests.faults.hubs import Site, site
 from tests.faults.load import Load
 from tests.faults.storm import GRACE_S, storm
 from tests.hub.process import HubProcess
@@ -55,7 +56,7 @@ def told(one: Site, load: Load) -> str:
 
 def starts_of(hubs: Site) -> list[Start]:
     """Return how long every start of the real program took."""
-    return [start for hub in hubs.hubs if isinstance(hub, RealHub) for start in hub.starts]
+    return [start for hub in hubs.hubs if isinstance(hub, HubProgram) for start in hub.starts]
 
 
 def check_starts(hubs: Site) -> None:
@@ -161,7 +162,7 @@ async def test_aud_8_two_processes_race_for_a_minute(
 
 @pytest.mark.full
 async def test_a_second_program_on_the_same_sqlite_file_is_refused_while_the_first_serves(tmp_path: Path) -> None:
-    async with site(tmp_path, None) as one, RealHub(one.configs[0]) as second:
+    async with site(tmp_path, None) as one, HubProgram(one.configs[0], one.programme) as second:
         async with Load(one) as load:
             for _ in range(3):
                 await load.until_more(3)

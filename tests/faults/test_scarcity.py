@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import HubUnreachable, StoreFull, Unavailable
-from tests.faults.hubprogram import HubProgram, Ledger
+from tests.faults.hubprogram import HubProgram, Ledger, processor_seconds
 from tests.faults.scarcity import Tmpfs, set_limit
 from tests.hub.blobs import announce, make_blob, upload
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="prlimi
 
 @pytest.fixture
 async def hub(tmp_path: Path) -> AsyncIterator[HubProgram]:
-    async with HubProgram(tmp_path) as program:
+    async with HubProgram.new(tmp_path) as program:
         yield program
 
 
@@ -74,7 +74,7 @@ async def test_http_17_a_file_that_may_not_grow_is_a_full_disk(hub: HubProgram) 
 async def test_http_17_a_disk_of_three_megabytes_fills_up_and_is_freed(tmp_path: Path) -> None:
     """Fault 2 on a real small disk, where one may be mounted."""
     with Tmpfs(tmp_path / "disk", 3 << 20) as disk:
-        async with HubProgram(disk) as hub:
+        async with HubProgram.new(disk) as hub:
             ballast = disk / "ballast"
             ballast.write_bytes(bytes(1 << 20))
             await hub.start()
@@ -91,9 +91,9 @@ async def test_http_17_without_descriptors_the_hub_waits_and_goes_on(hub: HubPro
     strangers = []
     for _ in range(70):
         strangers.append(await asyncio.open_connection(host, int(port)))
-    before = cpu_seconds(hub.pid)
+    before = processor_seconds(hub.pid)
     await asyncio.sleep(0.5)
-    assert cpu_seconds(hub.pid) - before < 0.4, "the hub is busy with connections that it cannot take"
+    assert processor_seconds(hub.pid) - before < 0.4, "the hub is busy with connections that it cannot take"
     # The line that is open already goes on, and so does the writer; new lines are not taken.
     for _ in range(5):
         await ledger.send(ledger.seal())
@@ -125,12 +125,6 @@ async def test_http_17_without_memory_the_hub_refuses_and_goes_on(hub: HubProgra
     sys.stdout.write(f"{answers.count(False)} of {len(answers)} refused\n")
     await ledger.settle()
     assert "Traceback" not in hub.said
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def virtual_bytes(pid: int) -> int:

@@ -45,8 +45,8 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-class HubProcess:
-    """A program that starts hubs, one after the other, and what they say."""
+class OwnHub:
+    """A hub in a process of its own that is started again and again: what one may ask of it, however it is started."""
 
     def __init__(self, config: Path, programme: Programme) -> None:
         self.config = config
@@ -57,18 +57,6 @@ class HubProcess:
     async def __aenter__(self) -> Self:
         # A file takes whatever hundreds of hubs say; a pipe that nobody reads would stop them.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.hub.crashing",
-            str(self.config),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=self._errors,
-            cwd=ROOT,
-            env=environment(),
-            start_new_session=True,
-        )
         self.session = new_session()
         return self
 
@@ -76,40 +64,29 @@ class HubProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.session.close()
-        # The program and the hub it may still have started, both ours and in a group of their own.
-        os.killpg(self._process.pid, signal.SIGKILL)
-        await self._process.communicate()
+        await self._end()
         self._errors.close()
 
-    async def _said(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        async with asyncio.timeout(30):
-            line = await self._process.stdout.readline()
-        if not line:
-            self._errors.seek(0)
-            raise AssertionError(self._errors.read().decode()[-4_000:])
-        said: dict[str, Any] = json.loads(line)
-        return said
+    async def _end(self) -> None:
+        """End every process that was started here, at once."""
+        raise NotImplementedError
 
-    async def start(self, step: str = "none", passes: int = 0) -> float:
-        """Start a hub that kills itself at `step` after passing it `passes` times; return the seconds it took."""
-        begin = time.monotonic()
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{step} {passes}\n".encode())
-        await self._process.stdin.drain()
-        said = await self._said()
-        assert "url" in said, said
-        self.url, self.pid = said["url"], said["pid"]
-        return time.monotonic() - begin
+    async def start(self) -> float:
+        """Start it; return the seconds until it serves."""
+        raise NotImplementedError
 
     async def ended(self) -> int:
-        """Wait until the hub is gone and return how it ended: 0, or minus the signal's number."""
-        code: int = (await self._said())["ended"]
-        self.pid = 0
-        return code
+        """Wait until it is gone; return its exit code, or minus the number of the signal that ended it."""
+        raise NotImplementedError
+
+    @property
+    def said(self) -> str:
+        """What it has written to stderr, and those before it."""
+        self._errors.seek(0)
+        return self._errors.read().decode()
 
     async def stop(self) -> int:
-        """Ask the hub to stop."""
+        """Ask it to stop; return how it ended."""
         os.kill(self.pid, signal.SIGTERM)
         return await self.ended()
 
@@ -123,3 +100,54 @@ class HubProcess:
     def device(self, member: Member) -> DeviceClient:
         """Return a client for a member's device."""
         return DeviceClient(self.session, self.url, member.device, now)
+
+
+class HubProcess(OwnHub):
+    """Hubs that a program forks, one after the other: without importing anew, and killed at any step of the writer."""
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.hub.crashing",
+            str(self.config),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=self._errors,
+            cwd=ROOT,
+            env=environment(),
+            start_new_session=True,
+        )
+        return self
+
+    async def _end(self) -> None:
+        # The program and the hub it may still have started, both ours and in a group of their own.
+        os.killpg(self._process.pid, signal.SIGKILL)
+        await self._process.communicate()
+
+    async def _told(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        async with asyncio.timeout(30):
+            line = await self._process.stdout.readline()
+        if not line:
+            raise AssertionError(self.said[-4_000:])
+        told: dict[str, Any] = json.loads(line)
+        return told
+
+    async def start(self, step: str = "none", passes: int = 0) -> float:
+        """Start a hub that kills itself at `step` after passing it `passes` times; return the seconds it took."""
+        begin = time.monotonic()
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{step} {passes}\n".encode())
+        await self._process.stdin.drain()
+        told = await self._told()
+        assert "url" in told, told
+        self.url, self.pid = told["url"], told["pid"]
+        return time.monotonic() - begin
+
+    async def ended(self) -> int:
+        """Wait until the hub is gone and return how it ended: 0, or minus the signal's number."""
+        code: int = (await self._told())["ended"]
+        self.pid = 0
+        return code
