@@ -1,57 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """The long-running connector: opens the installation, serves the local interface, keeps all parts going, stops well.
 
-Three loops do the work: one reads the mailbox, one seals and sends, one keeps directory and prekeys up to date.
-Each survives whatever the network does, with growing, jittered pauses; what it cannot do is shown by the status
-and the log, and nothing is ever given up silently (CON-2).
+What it does all the time is in `connectors.loops`; here it is put together, begun and ended.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
-
-import stamina
 
 from connectors.access import ensure_token
 from connectors.api import Api, application
 from connectors.calendars import Calendars
 from connectors.config import ConnectorSection, ConnectorSettings
-from connectors.hub_client import HubLink
+from connectors.dropfolder.folder import drop_folder
 from connectors.installation import open_installation
-from connectors.logs import Event, Log
-from connectors.parts import Parts, make_parts
+from connectors.logs import Log
+from connectors.loops import Loops
+from connectors.parts import make_parts
 from connectors.prekeys import check_seeds
-from connectors.store import pruning, requests, tokens
 from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store
 from connectors.store.lock import InstallationLock
-from connectors.timing import Clock, system_chance, system_clock
-from connectors.upkeep import upkeep
+from connectors.timing import Clock, system_clock
 from connectors.vault import Vault
 from connectors.way_out import WayOut
 from keys.passphrasefile import read_passphrase_file
 from keys.selftest import self_test
-from protocol.disk import is_full
-from protocol.errors import ConfigurationError, HubUnreachable, StoreFull, ThroughcareError, TooManyRequests
+from protocol.errors import ConfigurationError
 from protocol.http.running import Runner, listen
-from protocol.http.skipping import LOOK_EVERY_S, SkippingClock
+from protocol.http.skipping import SkippingClock
 from protocol.http.supervised import NOBODY, Supervisor
 
-FIRST_LOOK_S: Final = 10.0
-"""Seconds that the start waits for the hub; without it the connector begins with what it has."""
 STOP_S: Final = 3.0
-CANCEL_AGAIN_S: Final = 1.0
-LONGEST_REST_S: Final = 30.0
-"""Seconds after which the sending loop looks again even if nothing woke it."""
-WEBHOOKS_EVERY_S: Final = 2.0
-"""Seconds between two looks for events that others are to be told of."""
-LEAST_REST_S: Final = 0.05
-WANTED_EVERY_S: Final = 5.0
-"""Seconds between two looks at the directory that somebody asked for."""
-TRANSFER_EVERY_S: Final = 2.0
-"""Seconds between two looks for attachments to carry, if nothing tells of any."""
-RETRY_FIRST_S: Final = 0.5
-RETRY_MOST_S: Final = 60.0
 
 
 async def run(
@@ -91,22 +71,15 @@ async def run(
         )
         await parts.directory.load()
         await parts.threads.register.catch_up(store)
-        loops = Loops(parts, section, clock, log)
-        await loops.look_once()
-        token = ensure_token(section.data_dir)
-        api = application(
-            Api(
-                parts.handovers,
-                parts.attachments,
-                parts.thread_api,
-                parts.overview,
-                parts.metrics,
-                parts.tokens,
-            ),
-            token,
-            clock,
-            log,
+        services = Api(
+            parts.handovers, parts.attachments, parts.thread_api, parts.overview, parts.metrics, parts.tokens
         )
+        drop = drop_folder(settings.drop, services.by_operation(), store, parts.agency, clock, log)
+        if drop is not None:
+            await drop.prepare()
+        loops = Loops(parts, section, clock, log, drop=drop)
+        await loops.look_once()
+        api = application(services, ensure_token(section.data_dir), clock, log)
         runner = Runner(api, clock=clock, shutdown_s=STOP_S)
         stack.push_async_callback(runner.cleanup)
         port = await _listen(runner, section)
@@ -143,257 +116,3 @@ async def _listen(runner: Runner, settings: ConnectorSection) -> int:
         return await listen(runner, settings.host, settings.port)
     except OSError as error:
         raise ConfigurationError("connector.port is taken by another program. Choose another, or 0.") from error
-
-
-class Loops:
-    """Keeps the parts of one connector going."""
-
-    def __init__(self, parts: Parts, settings: ConnectorSection, clock: Clock, log: Log) -> None:
-        """Nothing runs before `run`."""
-        self._parts = parts
-        self._directory_every_s = float(settings.directory_every_s)
-        self._clock = clock
-        self._skipped = asyncio.Event()
-        self._log = log
-        self._drained_at: int | None = None
-        self._followed = -1
-        self._sealed = asyncio.Event()
-        self._arrived = asyncio.Event()
-
-    async def look_once(self) -> None:
-        """Try to bring directory and prekeys up to date before anybody is served; the hub may be away."""
-        try:
-            async with asyncio.timeout(FIRST_LOOK_S):
-                await self._look()
-        except TimeoutError:
-            self._log.event("hub-unreachable", part="directory", outcome="timeout")
-        except ThroughcareError as error:
-            self._failed("directory", error)
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Run all loops until `stop` is set; a loop that fails is started again, never dropped silently."""
-        async with asyncio.TaskGroup() as tasks:
-            loops = [
-                tasks.create_task(self._keep("mail", self._mail)),
-                tasks.create_task(self._keep("send", self._send)),
-                tasks.create_task(self._keep("uploads", self._upload)),
-                tasks.create_task(self._keep("downloads", self._download)),
-                tasks.create_task(self._keep("directory", self._follow)),
-                tasks.create_task(self._keep("clock", self._tick)),
-                tasks.create_task(self._keep("webhooks", self._tell)),
-            ]
-            if isinstance(self._clock, SkippingClock):
-                loops.append(tasks.create_task(self._notice_skips(self._clock)))
-            try:
-                await stop.wait()
-            finally:
-                await _end(loops)
-
-    async def _keep(self, part: str, work: Callable[[], Awaitable[None]]) -> None:
-        def failed(error: Exception) -> bool | float:
-            if not isinstance(error, Exception):
-                return False  # cancelled: the retries pass everything by here, and a stop is no failure
-            self._failed(part, error)
-            if isinstance(error, TooManyRequests):
-                # The hub has said how long (HTTP-14); not all who were told the same come back at once.
-                return (error.retry_after or 1) * (1 + system_chance())
-            return True
-
-        while True:
-            async for attempt in stamina.retry_context(
-                on=failed,
-                attempts=None,
-                timeout=None,
-                wait_initial=RETRY_FIRST_S,
-                wait_max=RETRY_MOST_S,
-                wait_jitter=RETRY_FIRST_S,
-            ):
-                with attempt:
-                    await work()
-
-    def _failed(self, part: str, error: Exception) -> None:
-        if isinstance(error, ThroughcareError):
-            if part != "send":
-                self._parts.connection.failed(error)
-            event: Event = "hub-unreachable" if isinstance(error, HubUnreachable) else "part-failed"
-            self._log.event(event, part=part, code=error.code, outcome=error.reason)
-        elif isinstance(error, OSError) and is_full(error):
-            # An attachment or a key that found no room: what the store says of itself.
-            self._failed(part, StoreFull())
-        else:
-            # A mistake of ours or of the machine: told at once, tried again, visible as long as it lasts.
-            self._log.event("part-failed", part=part, code=type(error).__name__)
-
-    async def _mail(self) -> None:
-        """Open a link, take mail as it comes, acknowledge what is stored; ends when the link does."""
-        connection = self._parts.connection
-        served = False
-        try:
-            async with connection.open() as link:
-                await self._parts.inbox.reconnected()
-                # Who comes back may have been restored, and what it lost is to be known soon (GEN-4).
-                self._parts.directory.wanted.set()
-                await self._acknowledge(link)
-                while not connection.worth_reopening:
-                    await self._take_mail(link)
-                    served = True
-        except ThroughcareError as error:
-            if not served:
-                raise
-            # The link worked and ended: that is no reason to wait longer each time, only a moment.
-            self._failed("mail", error)
-            await asyncio.sleep(RETRY_FIRST_S)
-
-    async def _take_mail(self, link: HubLink) -> None:
-        items = await link.receive(await self._parts.inbox.cursor())
-        self._parts.connection.reached(link)
-        if not items:
-            self._drained_at = self._clock()
-            return
-        await self._parts.inbox.take(items)
-        self._parts.work.set()
-        self._arrived.set()
-        await self._acknowledge(link)
-
-    async def _acknowledge(self, link: HubLink) -> None:
-        up_to = await self._parts.inbox.unacknowledged()
-        if up_to is not None:
-            await link.acknowledge(up_to)
-            self._parts.inbox.acknowledged(up_to)
-
-    async def _send(self) -> None:
-        """Seal and send what is due, then rest until something is."""
-        parts = self._parts
-        parts.work.clear()
-        refused: ThroughcareError | None = None
-        try:
-            if await parts.sealer.step():
-                self._sealed.set()
-        except ThroughcareError as error:
-            # Nothing may be sealed now; what is sealed already still goes out.
-            refused = error
-        answered = await parts.outbox.step(parts.connection)
-        if refused is not None:
-            raise refused
-        if answered == 0:
-            await self._rest()
-
-    async def _rest(self) -> None:
-        due = await self._parts.outbox.next_due()
-        try:
-            async with asyncio.timeout(self._rest_until(due)):
-                await self._parts.work.wait()
-        except TimeoutError:
-            return
-
-    async def _upload(self) -> None:
-        """Bring attachments to the hub before their envelopes (ATT-4), then rest until there are some."""
-        self._sealed.clear()
-        if await self._parts.uploads.step():
-            self._parts.work.set()
-        else:
-            await _until(self._sealed, TRANSFER_EVERY_S)
-
-    async def _download(self) -> None:
-        """Fetch the attachments of what has come (ATT-7), then rest until more comes."""
-        self._arrived.clear()
-        if await self._parts.downloads.step():
-            self._parts.work.set()
-        else:
-            await _until(self._arrived, TRANSFER_EVERY_S)
-
-    async def _tick(self) -> None:
-        """Make the moves of time that are due (CLK-4), then rest until the next is."""
-        if await self._parts.clockwork.step():
-            self._parts.work.set()
-            return
-        due = await self._parts.clockwork.next_due()
-        await _until(self._skipped, self._rest_until(due))
-
-    def _rest_until(self, due: int | None) -> float:
-        """Return for how many seconds nothing has to be looked at, if the next thing is due at `due` (ms UTC)."""
-        seconds = LONGEST_REST_S if due is None else (due - self._clock()) / 1_000
-        return min(max(seconds, LEAST_REST_S), LONGEST_REST_S)
-
-    async def _notice_skips(self, clock: SkippingClock) -> None:
-        """Wake all that rests whenever a demo's clock has gone ahead: things are due at once, and others are old."""
-        known = clock.ahead()
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            if clock.ahead() != known:
-                known = clock.ahead()
-                skipped, self._skipped = self._skipped, asyncio.Event()
-                skipped.set()
-                self._parts.directory.wanted.set()
-                self._parts.work.set()
-
-    async def _tell(self) -> None:
-        """Tell others of events that they have not confirmed (EVT-5), then rest until there may be more."""
-        if not await self._parts.courier.step():
-            await asyncio.sleep(WEBHOOKS_EVERY_S if self._parts.courier.busy else LONGEST_REST_S)
-
-    async def _follow(self) -> None:
-        """Look at old answers, at the directory and at prekeys, then wait for the next time or for a wish."""
-        async with self._parts.store.write() as tx:
-            await requests.forget_old(tx, self._clock())
-            await tokens.forget_old(tx, self._clock())
-            await pruning.forget_attempts(tx, self._clock())
-            await pruning.forget_replays(tx, self._clock())
-            await pruning.forget_resealed(tx, self._clock())
-            dropped = await pruning.bound_quarantine(tx)
-        if dropped:
-            self._log.event("quarantine-full", count=dropped)
-        await self._parts.attachments.sweep()
-        await self._look()
-        if await self._parts.resealing.follow_silence(self._drained_at):
-            self._parts.work.set()
-        await _until(self._skipped, min(WANTED_EVERY_S, self._directory_every_s))
-        try:
-            async with asyncio.timeout(max(0.0, self._directory_every_s - WANTED_EVERY_S)):
-                await self._parts.directory.wanted.wait()
-        except TimeoutError:
-            return
-
-    async def _look(self) -> None:
-        parts = self._parts
-        parts.directory.wanted.clear()
-        # First: whatever happens to the rest, the directory is followed (SEQ-4).
-        await self._sync()
-        failures = await upkeep(
-            parts.renewal, parts.prekeys, parts.client, drained_at=self._drained_at, follow=self._sync
-        )
-        for error in failures[1:]:
-            self._failed("directory", error)
-        if failures:
-            raise failures[0]
-
-    async def _sync(self) -> None:
-        parts = self._parts
-        await parts.directory.sync()
-        parts.connection.reached()
-        size = parts.directory.directory.size
-        if size != self._followed:
-            # Also when the inbox has fetched the directory, or an earlier start did.
-            await parts.resealing.follow_directory()
-            self._followed = size
-            parts.work.set()
-
-
-async def _end(loops: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel `loops` until they have ended.
-
-    Once is not always enough: aiohttp takes a cancellation that comes at the very moment of one of its timeouts for
-    its own, as when a machine wakes up and is shut down at once.
-    """
-    while running := [loop for loop in loops if not loop.done()]:
-        for loop in running:
-            loop.cancel()
-        await asyncio.wait(running, timeout=CANCEL_AGAIN_S)
-
-
-async def _until(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return

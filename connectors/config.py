@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from connectors.calendars import CalendarSection
+from connectors.dropfolder.settings import DropSection
 from connectors.webhooks.settings import WebhooksSection
 from protocol.errors import ConfigurationError
 from protocol.http.calling import base_url
@@ -130,6 +131,7 @@ class ConnectorSettings(Settings):
     connector: ConnectorSection
     calendar: CalendarSection
     webhooks: WebhooksSection
+    drop: DropSection
     log: LogSection
 
 

@@ -24,6 +24,8 @@ Event = Literal[
     "connector-stopping",
     "directory-inconsistent",
     "directory-synced",
+    "drop-refused",
+    "drop-taken",
     "envelope-accepted",
     "envelope-refused",
     "fork-dismissed",
@@ -60,6 +62,7 @@ FIELDS: Final = frozenset(
 _LEVELS: Final[dict[str, str]] = {
     "clock-skewed": "error",
     "directory-inconsistent": "error",
+    "drop-refused": "warning",
     "envelope-refused": "warning",
     "fork-dismissed": "warning",
     "hub-restored": "warning",

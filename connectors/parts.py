@@ -53,6 +53,7 @@ from connectors.webhooks.courier import Courier
 from connectors.webhooks.service import Webhooks
 from connectors.webhooks.settings import WebhooksSection
 from keys.opening import VerifiedMessage
+from protocol.address import AgencyAddress
 from protocol.errors import ConfigurationError
 from protocol.handover import PAYLOAD_TYPE
 from protocol.limits import DAY
@@ -63,6 +64,7 @@ from protocol.rows import EnvelopeClass
 class Parts:
     """Everything that works in a connector. `work` is set when there is something to seal or to send."""
 
+    agency: AgencyAddress
     store: Store
     client: HubClient
     connection: Connection
@@ -162,6 +164,7 @@ def make_parts(
     composing = Composing(directory, enrolment, officers, clock, message_life=message_life)
     moving = Moving(store, composing, threads, clock, work.set)
     return Parts(
+        agency=enrolment.agency,
         store=store,
         client=client,
         connection=connection,

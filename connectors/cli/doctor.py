@@ -25,6 +25,7 @@ def doctor(config_file: Path, voice: Voice) -> int:
     """Look for what is wrong with a connector, and say how to mend it."""
     from connectors.doctor import examine
 
-    found = asyncio.run(examine(load(config_file, os.environ).settings.connector))
+    settings = load(config_file, os.environ).settings
+    found = asyncio.run(examine(settings.connector, drop=settings.drop))
     voice.data(diagnosis.as_json(found), diagnosis.lines(found))
     return diagnosis.exit_code(found)

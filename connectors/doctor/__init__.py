@@ -6,17 +6,22 @@ keys, the store, the way to the hub, the directory, what waits. A step that cann
 """
 
 from connectors.config import ConnectorSection
+from connectors.doctor.dropped import examine_drop
 from connectors.doctor.files import examine_disk, examine_keys, examine_secrets, examine_store
 from connectors.doctor.network import examine_hub
 from connectors.doctor.standing import examine_standing
+from connectors.dropfolder.settings import DropSection
 from connectors.timing import Clock, system_clock
 from protocol.diagnosis import Finding, fine, skipped, warning
 from protocol.settings import Profile
 
 
-async def examine(settings: ConnectorSection, clock: Clock = system_clock) -> list[Finding]:
+async def examine(
+    settings: ConnectorSection, clock: Clock = system_clock, *, drop: DropSection | None = None
+) -> list[Finding]:
     """Look at one installation and its hub; `clock` gives ms UTC."""
     found = [_profile(settings), *examine_secrets(settings), examine_disk(settings.data_dir)]
+    found.append(examine_drop(drop or DropSection()))
     keys, installation = examine_keys(settings)
     found.append(keys)
     store = examine_store(settings.data_dir)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, func, insert, select
 
 from connectors.store.engine import Transaction
 from connectors.store.tables import event
@@ -84,6 +84,19 @@ async def page(tx: Transaction, *, after: EventId | None, limit: int) -> Sequenc
         select(event).where(event.c.position > place).order_by(event.c.position).limit(limit)
     )
     return [of(row) for row in rows]
+
+
+async def newest(tx: Transaction) -> int:
+    """Return the place of the newest event; 0 where nothing has happened yet."""
+    return await tx.connection.scalar(select(func.max(event.c.position))) or 0
+
+
+async def following(tx: Transaction, place: int, limit: int) -> Sequence[tuple[int, EventRow]]:
+    """Return up to `limit` events behind `place`, oldest first, each with its own place."""
+    rows = await tx.connection.execute(
+        select(event).where(event.c.position > place).order_by(event.c.position).limit(limit)
+    )
+    return [(row.position, of(row)) for row in rows]
 
 
 def of(row: Row[Any]) -> EventRow:

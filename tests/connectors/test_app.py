@@ -14,7 +14,9 @@ import stamina
 from standardwebhooks import Webhook
 
 from connectors import app
+from connectors import loops as loops_module
 from connectors.logs import Log
+from connectors.loops import Loops
 from connectors.timing import system_clock
 from protocol.errors import ConfigurationError, Conflict, KeystoreError, StoreFailed
 from protocol.http.handovers import MessageState
@@ -291,10 +293,10 @@ async def test_a_loop_that_takes_its_cancellation_for_a_timeout_is_ended_all_the
                     raise
                 swallowed += 1
 
-    monkeypatch.setattr(app, "CANCEL_AGAIN_S", 0.01)
+    monkeypatch.setattr(loops_module, "CANCEL_AGAIN_S", 0.01)
     monkeypatch.setattr(world.prison.parts.directory, "sync", sync)
     station, stop = world.prison, asyncio.Event()
-    loops = app.Loops(station.parts, station.settings, world.hub.clock, Log(station.logged, json=True))
+    loops = Loops(station.parts, station.settings, world.hub.clock, Log(station.logged, json=True))
     working = asyncio.create_task(loops.run(stop))
     await entered.wait()
     if cancelled:

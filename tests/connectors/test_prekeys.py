@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from connectors.app import Loops
 from connectors.logs import Log
+from connectors.loops import Loops
 from connectors.prekeys import Prekeys, check_seeds
 from connectors.store import prekeys
 from connectors.store.prekeys import PrekeyState

@@ -15,7 +15,6 @@ from pathlib import Path
 import aiohttp
 from sqlalchemy.exc import OperationalError
 
-from connectors.app import Loops
 from connectors.backup import make_backup, new_folder, open_backup, restore
 from connectors.config import ConnectorSection
 from connectors.hub_client import HubClient
@@ -30,6 +29,7 @@ from connectors.installation import (
     write_enrolment,
 )
 from connectors.logs import Log
+from connectors.loops import Loops
 from connectors.parts import Parts, make_parts
 from connectors.store.engine import DATABASE_FILE, Store, Transaction
 from connectors.vault import Vault

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takes what a system drops as a file, and gives out what happened as files: the local interface without HTTP (DRP-1).
+
+A file names an operation of the interface and holds the body that it takes; what becomes of it is the same. Its
+Idempotency-Key comes from its name and content, so a crash between the effect and the moving of the file has the file
+taken again, without a second effect. What happened is the feed of events, each with what it tells of.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from connectors.dropfolder import files
+from connectors.dropfolder.files import Folders
+from connectors.dropfolder.settings import DropSection
+from connectors.feed import cloud_event
+from connectors.logs import Log
+from connectors.store import events, facts
+from connectors.store.engine import Store
+from connectors.store.events import EventRow
+from connectors.timing import Clock
+from protocol import cbor, ids
+from protocol.address import AgencyAddress
+from protocol.errors import (
+    ConfigurationError,
+    Conflict,
+    InvalidInput,
+    KeystoreError,
+    MalformedEnvelope,
+    NotFound,
+    OurError,
+    ThroughcareError,
+    TooLarge,
+)
+from protocol.http import reading
+from protocol.http.call import Call, Handler
+from protocol.http.handover_operations import GET_HANDOVER, SEND_HANDOVER
+from protocol.http.handovers import Direction as MessageDirection
+from protocol.http.handovers import HandoverChoice, HandoverPath
+from protocol.http.messages import GET_MESSAGE, SEND_MESSAGE, MessagePath
+from protocol.http.operation import Operation
+from protocol.http.problems import problem
+from protocol.http.serving import new_request_id
+from protocol.http.strictjson import Json, parse, render
+from protocol.http.thread_operations import GET_THREAD, MAKE_STEP, SEND_REFERRAL
+from protocol.http.threads import ThreadPath
+from protocol.ids import Kind, MessageId, ThreadId
+from protocol.shapes import as_int
+
+TAKEN: Final[Mapping[str, Operation]] = {one.id: one for one in (SEND_REFERRAL, MAKE_STEP, SEND_MESSAGE, SEND_HANDOVER)}
+"""The operations that a file can name."""
+
+_CALLER: Final = "drop folder"
+_GIVEN_AT_ONCE: Final = 50
+_PLACE: Final = "drop out"
+_FIELDS: Final = frozenset({"operation", "thread", "version", "body"})
+_NOT_SHOWN: Final = (NotFound, Conflict, KeystoreError, MalformedEnvelope)
+
+
+class DropFolder:
+    """One drop folder. `prepare` comes first; `step` may be called at any time."""
+
+    def __init__(
+        self,
+        folders: Folders,
+        handlers: Mapping[str, Handler[str]],
+        store: Store,
+        agency: AgencyAddress,
+        clock: Clock,
+        log: Log,
+        *,
+        out: bool = True,
+    ) -> None:
+        """`handlers` are those of the local interface; `out` says whether what happens is given out."""
+        self._folders = folders
+        self._handlers = handlers
+        self._store = store
+        self._agency = agency
+        self._clock = clock
+        self._log = log
+        self._out = out
+
+    async def prepare(self) -> None:
+        """Make the folders, and begin to give out from now on; `ConfigurationError` if they cannot be made."""
+        try:
+            await asyncio.to_thread(self._folders.make)
+        except OSError as error:
+            raise ConfigurationError("drop.folder cannot be made there. Check its path and who owns it.") from error
+        async with self._store.write() as tx:
+            if self._out and await facts.get(tx, _PLACE) is None:
+                await facts.put(tx, _PLACE, cbor.encode(await events.newest(tx)))
+
+    async def step(self) -> int:
+        """Take what is there and give out what happened; return how many files were dealt with."""
+        taken = 0
+        for path in await asyncio.to_thread(files.waiting, self._folders.incoming):
+            taken += await self._take(path)
+        return taken + (await self._give() if self._out else 0)
+
+    async def _take(self, path: Path) -> int:
+        try:
+            content = await asyncio.to_thread(files.read, path)
+        except OSError as error:
+            # Taken away meanwhile, or not ours to read: it stays where it is, and the others are taken.
+            self._log.event("part-failed", part="drop", code=type(error).__name__)
+            return 0
+        try:
+            if content is None:
+                raise TooLarge("The file is no plain file, or larger than 2 MiB.")
+            answer = await self._do(path.name, content)
+        except ThroughcareError as error:
+            if error.retryable or isinstance(error, OurError):
+                # Nothing is wrong with the file: it is taken again at the next look.
+                self._log.event("part-failed", part="drop", code=error.code)
+                return 0
+            note = render(problem(error, new_request_id(), now=self._clock()))
+            await asyncio.to_thread(files.put_aside, path, self._folders.refused, "reason", note)
+            self._log.event("drop-refused", code=error.code)
+            return 1
+        await asyncio.to_thread(files.put_aside, path, self._folders.done, "answer", answer)
+        self._log.event("drop-taken")
+        return 1
+
+    async def _do(self, name: str, content: bytes) -> bytes:
+        """Do what a file asks for, once however often it is read; return the operation's answer."""
+        asked = parse(content)
+        if not isinstance(asked, dict) or not asked.keys() <= _FIELDS or not isinstance(asked.get("body"), dict):
+            raise InvalidInput("A file holds an object with `operation` and `body`; a step also `thread`.")
+        operation = TAKEN.get(str(asked.get("operation")))
+        if operation is None:
+            raise InvalidInput(f"`operation` is one of {', '.join(sorted(TAKEN))}.")
+        version = asked.get("version")
+        if version is not None and (type(version) is not int or operation is not MAKE_STEP):
+            raise InvalidInput("`version` is the number of the state that was seen, of a thread that is to move.")
+        path_model = _path(operation, asked.get("thread"))
+        answer = await self._call(
+            operation,
+            path_model,
+            body_model=reading.read_json(render(asked["body"]), operation),
+            version=version,
+            raw=content,
+            idempotency_key=hashlib.sha256(name.encode("utf-8", "surrogateescape") + b"\0" + content).hexdigest(),
+        )
+        return answer.model_dump_json().encode()
+
+    async def _call(self, operation: Operation, path_model: BaseModel | None, **more: Any) -> BaseModel:
+        call: Call[str] = Call(
+            operation=operation, request_id=new_request_id(), authenticated=_CALLER, path_model=path_model, **more
+        )
+        answer = (await self._handlers[operation.id](call)).body
+        if not isinstance(answer, BaseModel):
+            raise TypeError("the operation answers with no model")
+        return answer
+
+    async def _give(self) -> int:
+        """Put there what happened since the last time; the place moves on once the file is there for good (DRP-3)."""
+        async with self._store.read() as tx:
+            known = await facts.get(tx, _PLACE)
+            after = 0 if known is None else as_int(cbor.decode(known, limit=20))
+            found = await events.following(tx, after, _GIVEN_AT_ONCE)
+        for position, row in found:
+            content = render(await self._told(row))
+            await asyncio.to_thread(files.give, self._folders.out, f"{position:012d}-{row.type}{files.SUFFIX}", content)
+            async with self._store.write() as tx:
+                await facts.put(tx, _PLACE, cbor.encode(position))
+        return len(found)
+
+    async def _told(self, row: EventRow) -> Json:
+        """Return an event with what it tells of: the thread as it is now, and the message that came."""
+        return {
+            "event": cloud_event(self._agency, row).model_dump(mode="json"),
+            "thread": await self._shown(GET_THREAD, ThreadPath(thread=row.thread)),
+            "message": None if row.message_id is None else await self._message(row.message_id),
+        }
+
+    async def _message(self, message_id: MessageId) -> Json:
+        found = await self._shown(GET_MESSAGE, MessagePath(id=message_id))
+        if found is not None:
+            return found
+        received = HandoverChoice(direction=MessageDirection.RECEIVED)
+        return await self._shown(GET_HANDOVER, HandoverPath(id=message_id), query_model=received)
+
+    async def _shown(self, operation: Operation, path_model: BaseModel, **more: Any) -> Json:
+        try:
+            shown: Json = (await self._call(operation, path_model, **more)).model_dump(mode="json")
+        except _NOT_SHOWN:
+            return None
+        return shown
+
+
+def _path(operation: Operation, thread: object) -> BaseModel | None:
+    if operation.parameters is None:
+        if thread is not None:
+            raise InvalidInput("`thread` stands with a step only; a message names its thread in its body.")
+        return None
+    try:
+        return ThreadPath(thread=ThreadId(ids.raw(Kind.THREAD, str(thread))))
+    except InvalidInput:
+        raise InvalidInput("`thread` is the id of the thread that is to move, thr_ and 26 characters.") from None
+
+
+def drop_folder(
+    settings: DropSection,
+    handlers: Mapping[str, Handler[str]],
+    store: Store,
+    agency: AgencyAddress,
+    clock: Clock,
+    log: Log,
+) -> DropFolder | None:
+    """Return the drop folder that the configuration names, if it names one."""
+    if settings.folder is None:
+        return None
+    return DropFolder(Folders(settings.folder), handlers, store, agency, clock, log, out=settings.out)
