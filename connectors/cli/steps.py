@@ -48,10 +48,10 @@ def __getattr__(name: str) -> click.Command:
 
 def _command(kind: MessageKind, event: str) -> click.Command:
     @speaks
-    def run(thread: str, agency: str, officer: str | None, file: Path | None, voice: Voice, **given: Any) -> None:
+    def run(thread: str, agency: str, acting: str | None, file: Path | None, voice: Voice, **given: Any) -> None:
         asked = read_json(file) if file else {}
         fields = {**asked.get("fields", {}), **{name: value for name, value in given.items() if value is not None}}
-        request = StepRequest(event=event, fields=fields, sections=sections_of(asked), officer=officer_of(officer))
+        request = StepRequest(event=event, fields=fields, sections=sections_of(asked), officer=officer_of(acting))
         thread_id = ThreadId(raw(Kind.THREAD, thread))
 
         async def ask() -> StepQueued:
@@ -73,7 +73,7 @@ def _command(kind: MessageKind, event: str) -> click.Command:
     command = click.option(
         "--input", "file", type=click.Path(path_type=Path), help="A JSON file with further fields, and sections."
     )(command)
-    command = click.option("--as", "officer", metavar="OFFICER", help="Who acts, by id; else the service account.")(
+    command = click.option("--as", "acting", metavar="OFFICER", help="Who acts, by id; else the service account.")(
         command
     )
     command = AGENCY(command)

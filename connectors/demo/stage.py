@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from zoneinfo import ZoneInfo
 
 from connectors.api_client import ApiClient
 from connectors.calendars import Calendars
@@ -81,9 +80,7 @@ class Stage:
 
     def said(self, at: int) -> str:
         """Return a time as people here write it."""
-        zone = self.calendar.zone
-        assert isinstance(zone, ZoneInfo)  # noqa: S101 - it is made so
-        return f"{datetime.fromtimestamp(at / 1000, UTC).astimezone(zone):%a %d %b, %H:%M}"
+        return f"{datetime.fromtimestamp(at / 1000, UTC).astimezone(self.calendar.zone):%a %d %b, %H:%M}"
 
     async def skip_to(self, at: int) -> None:
         """Let it be `at` for everybody; returns when every connector knows what the hub's directory says now."""

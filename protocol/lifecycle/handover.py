@@ -142,7 +142,12 @@ COPY_ROWS: tuple[Row, ...] = (
 )
 # fmt: on
 
-COPY = Machine("handover-copy", State.PROPOSED, COPY_ROWS, FINAL | {State.EFFECTIVE})
+COPY = Machine(
+    "handover-copy",
+    State.PROPOSED,
+    COPY_ROWS,
+    frozenset({State.EFFECTIVE, State.FAILED_EFFECTIVE, State.WITHDRAWN, State.EXPIRED, State.ENTERED_IN_ERROR}),
+)
 """The handover as a desk follows it that has no part in it: it is told who leads, and has nothing to do (HAN-5)."""
 TOLD = frozenset(COPY.events) - {Event.OFFER}
 """The sender's moves that go to every desk which got a copy of the offer."""

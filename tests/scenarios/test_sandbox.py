@@ -340,3 +340,69 @@ def test_a_folder_that_is_no_sandbox_is_left_alone(type_: Typist, tmp_path: Path
     spoken = type_("sandbox", "--data", tmp_path)
     assert spoken.code == 3
     assert (tmp_path / "thesis.txt").read_text() == "important"
+
+
+def shown(type_: Typist, noun: str, id_: str, agency: str, has: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Return what an agency sees of a thread or a message once it has what is waited for."""
+    for _ in range(200):
+        spoken = type_(noun, "show", id_, "--agency", agency, "--json")
+        if spoken.code == 0 and has(spoken.json):
+            return dict(spoken.json)
+    raise AssertionError(f"{agency} does not see what was expected of {id_}")
+
+
+def officer_of(type_: Typist, agency: str) -> str:
+    """Return the id of the officer that a sandbox has at each agency."""
+    found = type_("connector", "status", "--agency", agency, "--json").json["officers"]
+    return str(next(one["id"] for one in found if one["kind"] == "officer"))
+
+
+def test_ref_6_what_is_left_of_a_referral_is_sent_on_by_one_command(type_: Typist, tmp_path: Path) -> None:
+    request, answer = tmp_path / "request.json", tmp_path / "answer.json"
+    services = ["housing-advice", "psychosocial-support"]
+    fields = {
+        "services": [{"code": code, "pathway": "health", "outcome": "contact-kept"} for code in services],
+        "whereabouts": "custody",
+        "release_unknown": "not-decided",
+        "language": "sr-Latn",
+        "person_knows": "agreed",
+        "contact": "through-requester",
+        "duplicates": "none-found",
+        "answer_by": "2030-01-10",
+    }
+    request.write_text(json.dumps({"fields": fields}))
+    part = [{"code": services[0], "accepted": True}, {"code": services[1], "accepted": False, "reason": "no-capacity"}]
+    answer.write_text(json.dumps({"fields": {"services": part}}))
+    refer = ("referral", "send", "--agency", "gora-prison", "--json")
+    thread = type_(*refer, "--to", POLJE, "--input", request).json["thread"]
+    shown(type_, "referral", thread, "polje-csw", lambda view: view["item"]["state"] == "delivered")
+    officer, csw = officer_of(type_, "polje-csw"), ("--agency", "polje-csw", "--json")
+    named = ("--officer", officer, "--as", officer)
+    assert type_("referral", "acknowledge", thread, *named, "--answer-by", "2030-01-05", *csw).code == 0
+    said = type_("referral", "accept-part", thread, *named, "--start-by", "2030-01-05", "--input", answer, *csw)
+    assert said.json["state"] == "accepted-partial"
+    view = shown(type_, "referral", thread, "gora-prison", lambda view: view["residual"] is not None)
+    assert [rung["signer"] for rung in view["ladder"]][1:] == ["social worker", "social worker"]
+    assert "not taken: psychosocial-support (no-capacity)" in type_("referral", "show", thread, *csw[:2]).out
+    assert type_(*refer, "--to", REKA).code == 2, "nothing says what to refer for"
+    assert type_("referral", "send", "--to", REKA, "--residual-of", thread, *csw).code == 2, "it is the requester's"
+    rest = type_(*refer, "--to", REKA, "--residual-of", thread).json["thread"]
+    [sent] = type_("referral", "show", rest, "--agency", "gora-prison", "--json").json["steps"]
+    assert [one["code"] for one in sent["payload"]["services"]] == [services[1]]
+    assert sent["payload"]["residual_of"] == thread
+
+
+def test_kind_5_a_message_is_sent_answered_and_shown_by_commands(type_: Typist, tmp_path: Path) -> None:
+    file = tmp_path / "notice.json"
+    file.write_text(json.dumps({"fields": {"area": "invented", "week": "2030-W03"}}))
+    send = ("message", "send", "contact.area-notice", "--agency", "gora-prison", "--to", REKA, "--input", file)
+    message = type_(*send, "--json").json["id"]
+    shown(type_, "message", message, "reka-probation", lambda view: view["item"]["state"] == "received")
+    officer, reka = officer_of(type_, "reka-probation"), ("--agency", "reka-probation")
+    assert type_("message", "answer", message, "agreed", "--officer", officer, "--as", officer, *reka).code == 0
+    view = shown(type_, "message", message, "gora-prison", lambda view: view["answers"] != [])
+    assert [(one["ack"], one["signer"]) for one in view["answers"]] == [("answered", "probation officer")]
+    assert "(probation officer): agreed" in type_("message", "show", message, "--agency", "gora-prison").out
+    assert message in type_("message", "list", "--kind", "contact.area-notice", *reka).out
+    refused = type_("message", "answer", message, "agreed", "--officer", officer, "--agency", "gora-prison")
+    assert refused.code == 2, "others answer what we have sent"

@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 
 from protocol.errors import IllegalTransition, MoveIncomplete
 from protocol.lifecycle import handover, referral
-from protocol.lifecycle.handover import HANDOVER, lead
+from protocol.lifecycle.handover import COPY, HANDOVER, TOLD, lead
 from protocol.lifecycle.machine import Machine, Position, Row, Turn
 from protocol.lifecycle.referral import REFERRAL
 from protocol.lifecycle.walking import walk
 
 MACHINES = {machine.name: machine for machine in (REFERRAL, HANDOVER)}
+TABLES = {**MACHINES, COPY.name: COPY}
 STRANGER = "stranger"
 BELOW = "what-was-set-aside"
 """The state that stands below in a position from which a row leads back."""
@@ -35,7 +36,7 @@ def sentence(machine: str, row: Row, source: str, actor: str) -> str:
     ("machine", "row", "source", "actor"),
     [
         pytest.param(machine, row, source, actor, id=sentence(machine.name, row, source, actor))
-        for machine in MACHINES.values()
+        for machine in TABLES.values()
         for row, source, actor in arrows(machine)
     ],
 )
@@ -55,7 +56,7 @@ def test_lif_1_a_row_leads_where_it_says_and_needs_what_it_says(
         machine.step(before, row.event, STRANGER, row.needs)
 
 
-@pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
+@pytest.mark.parametrize("machine", TABLES.values(), ids=TABLES)
 def test_lif_1_what_no_row_says_is_illegal_for_everybody(machine: Machine) -> None:
     told = {(source, row.event, actor) for row, source, actor in arrows(machine)}
     everything = frozenset().union(*(row.needs for row in machine.rows))
@@ -69,7 +70,7 @@ def test_lif_1_what_no_row_says_is_illegal_for_everybody(machine: Machine) -> No
     assert asked + len(told) == len(machine.states) * len(machine.events) * len(machine.actors)
 
 
-@pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
+@pytest.mark.parametrize("machine", TABLES.values(), ids=TABLES)
 def test_lif_3_every_state_can_be_reached_and_every_thread_can_end(machine: Machine) -> None:
     found = walk(machine)
     assert found.unreachable == ()
@@ -85,6 +86,20 @@ def test_the_enumerations_and_the_table_name_the_same_things(machine: Machine) -
     assert set(machine.events) == set(module.Event)
     assert machine.actors == set(module.Actor)
     assert machine.finals <= set(machine.states)
+
+
+def test_han_5_a_copy_follows_the_senders_moves_as_the_two_sides_do_and_the_receivers_not_at_all() -> None:
+    assert {event for event in COPY.events if event != handover.Event.OFFER} == TOLD
+    assert handover.Actor.RECEIVER not in COPY.actors
+    for row, source, actor in arrows(COPY):
+        twin = [
+            one for one in HANDOVER.rows if (one.number, one.event) == (row.number, row.event) and actor in one.actors
+        ]
+        assert [one.target for one in twin] == [row.target], (row.number, source)
+        assert twin[0].needs == row.needs
+        assert (
+            lead(handover.State(row.target)) == lead(handover.State(twin[0].target)) if row.target != "same" else True
+        )
 
 
 def test_ref_1_the_specifications_32_rows_are_all_there() -> None:
