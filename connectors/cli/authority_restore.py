@@ -40,6 +40,11 @@ def restore(
         f"{facts.domain} was restored from a backup of {made}, and begins generation {facts.generation}.\n"
         f"directory  {_told(facts.directory)}\naudit log  {_told(facts.audit)}"
     )
+    voice.say(
+        f"What was stated after {made} may not count any more: a device that was revoked since could read again.\n"
+        "Ask the operator whether agencies showed what they hold (throughcare witness). What the hub still lacks\n"
+        "when it serves, sign and revoke anew."
+    )
     signer = open_approver(office, approver, key_file, passphrase_file)
     path, lacking = sign_restoration(office, facts, signer, now_ms())
     line = f"Signed; {lacking} more approver must sign." if lacking else f"{path} is complete."

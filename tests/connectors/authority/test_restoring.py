@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What approvers sign after a hub was restored: one for each generation, and after reading what it may undo."""
+
+from pathlib import Path
+
+import pytest
+
+from connectors.authority.office import Office
+from connectors.authority.restoring import sign_restoration
+from keys.signing import HybridSigner
+from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused
+from protocol.http.restoring import KeptLog, RestoreRequest
+from protocol.statements import parse_statement
+from tests.connectors.authority.conftest import NOW
+from tests.scenarios.running import Typist
+
+
+def request(generation: int, *, kept: int = 14, domain: str = "hub.example") -> RestoreRequest:
+    log = KeptLog(size=kept, root=b"k" * 32, known_size=kept + 2, known_root=b"n" * 32)
+    return RestoreRequest(
+        domain=domain, generation=generation, backup_at=NOW, signed_until=NOW, directory=log, audit=log
+    )
+
+
+def test_gen_2_two_approvers_sign_one_restoration_of_a_generation_and_no_other(
+    office: Office, approvers: list[HybridSigner]
+) -> None:
+    path, lacking = sign_restoration(office, request(1), approvers[0], NOW)
+    assert lacking == 1
+    with pytest.raises(Conflict):
+        sign_restoration(office, request(1), approvers[0], NOW)
+    assert sign_restoration(office, request(1), approvers[1], NOW + 1) == (path, 0)
+    signed = path.read_bytes()
+    assert parse_statement(signed).body.subject == request(1).subject()
+    with pytest.raises(EnrolmentRefused, match="has signed another restoration as generation 1"):
+        sign_restoration(office, request(1, kept=13), approvers[2], NOW)
+    with pytest.raises(ConfigurationError, match="another domain"):
+        sign_restoration(office, request(2, domain="other.example"), approvers[0], NOW)
+    assert path.read_bytes() == signed
+
+
+def test_gen_8_an_approver_reads_what_is_lost_and_what_that_may_undo(
+    office: Office, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "restore-request.json"
+    file.write_text(request(7).model_dump_json())
+    secret = tmp_path / "approver-1.passphrase"
+    secret.touch(mode=0o600)
+    secret.write_bytes((office.folder / "passphrases" / "approver-1.passphrase").read_bytes())
+    spoken = Typist(capsys)(
+        "authority", "restore", office.folder, "--request", file, "--approver", "1", "--passphrase-file", secret
+    )
+    assert spoken.code == 0, spoken.err
+    assert "directory  keeps 14 leaves; 2 that were signed are lost" in spoken.err
+    assert "a device that was revoked since could read again" in spoken.err
+    assert "throughcare witness" in spoken.err
