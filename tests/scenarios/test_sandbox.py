@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.scenarios.breaking import in_another_encoding, of_another_type, truncated, without_a_name
 from tests.scenarios.running import BIN, SAMPLES, Running, Spoken, Typist, descendants, started
 
 NAMES = ["gora-prison", "reka-probation", "polje-csw"]
@@ -184,22 +185,6 @@ def test_the_demos_export_is_sent_as_the_readme_says(type_: Typist) -> None:
 def sent_ids(type_: Typist) -> list[str]:
     listed = type_("handover", "list", "--agency", "gora-prison", "--direction", "sent", "--json", "--limit", "200")
     return [item["id"] for item in listed.json["items"]]
-
-
-def truncated(data: bytes) -> bytes:
-    return data[: len(data) // 2]
-
-
-def in_another_encoding(data: bytes) -> bytes:
-    return data.decode().replace("Danilo", "Đanilo").encode("utf-16")
-
-
-def of_another_type(_: bytes) -> bytes:
-    return b'"only a text"'
-
-
-def without_a_name(data: bytes) -> bytes:
-    return data.replace(b'"familyName"', b'"familyNme"')
 
 
 @pytest.mark.parametrize("damage", [truncated, in_another_encoding, of_another_type, without_a_name])
