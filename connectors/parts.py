@@ -24,6 +24,7 @@ from connectors.cases.listing import Listing
 from connectors.cases.messages import Messages
 from connectors.cases.moving import Moving
 from connectors.cases.register import Register
+from connectors.cases.releasing import Releasing
 from connectors.cases.threads import Threads
 from connectors.composition import Composer, NoSections
 from connectors.config import ConnectorSection, check_hub_url
@@ -196,7 +197,7 @@ def make_parts(
             moving,
             Listing(store, threads, clock),
             Casebook(store, enrolment.agency, calendar, clock),
-            Messages(store, composing, register, clock, work.set),
+            Messages(store, composing, register, Releasing(moving, clock), clock, work.set),
             Feed(store, enrolment.agency),
             Webhooks(store, told.urls, clock),
         ),

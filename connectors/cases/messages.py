@@ -10,6 +10,7 @@ from connectors.cases.answering import ANSWER
 from connectors.cases.composing import Composing, Said
 from connectors.cases.forms import stored_sections
 from connectors.cases.register import Register
+from connectors.cases.releasing import Releasing
 from connectors.handover_views import overall
 from connectors.store import cursors, history, incoming, outgoing, recipients, requests, threads
 from connectors.store.engine import Store, Transaction
@@ -47,12 +48,19 @@ class Messages:
     """The service and the handlers of the operations on messages."""
 
     def __init__(
-        self, store: Store, composing: Composing, register: Register, clock: Clock, wake: Callable[[], None]
+        self,
+        store: Store,
+        composing: Composing,
+        register: Register,
+        releasing: Releasing,
+        clock: Clock,
+        wake: Callable[[], None],
     ) -> None:
-        """`register` puts messages into cases; `wake` is called when there is something to send."""
+        """`register` puts messages into cases, `releasing` moves handovers; `wake` is called to have them sent."""
         self._store = store
         self._composing = composing
         self._register = register
+        self._releasing = releasing
         self._clock = clock
         self._wake = wake
 
@@ -78,6 +86,7 @@ class Messages:
             message = self._composing.message(KINDS[asked.kind], thread, own, subject, said, numbers)
             await outgoing.add(tx, message, self._composing.plans(message, asked.to))
             await self._register.composed(tx, message, asked.to)
+            await self._releasing.follow(tx, message, said)
             answer = MessageQueued(id=message.message_id, thread=thread)
             await requests.keep(tx, key, call.raw, answer.model_dump_json().encode(), self._clock())
         self._wake()

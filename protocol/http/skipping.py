@@ -48,6 +48,5 @@ class SkippingClock:
 
 def skip_to(file: Path, ahead: int) -> None:
     """Put all clocks that read `file` to `ahead` ms before the machine's, at once."""
-    fresh = file.with_name(f"{file.name}.new")
-    fresh.write_text(f"{ahead}\n", encoding="ascii")
-    fresh.replace(file)
+    # Whoever reads half of the number reads a smaller one, which changes nothing; so it is written in place.
+    file.write_text(f"{ahead}\n", encoding="ascii")

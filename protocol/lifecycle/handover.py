@@ -69,8 +69,9 @@ _S, _R = frozenset({Actor.SENDER}), frozenset({Actor.RECEIVER})
 _CLOCK, _DPO = frozenset({Actor.CLOCK}), frozenset({Actor.PROTECTION})
 
 _OPEN = (State.OFFERED, State.ACKNOWLEDGED)
-_AGREED = (State.ACCEPTED, State.ACCEPTED_PARTIAL)
-_WAITING = (*_AGREED, State.DUAL_RUNNING)
+_ANSWERED = (State.ACCEPTED, State.ACCEPTED_PARTIAL)
+AGREED = (*_ANSWERED, State.DUAL_RUNNING)
+"""States in which both sides wait for the instant."""
 FINAL: frozenset[State] = frozenset(
     {State.COMPLETED, State.DECLINED, State.WITHDRAWN, State.EXPIRED, State.FAILED_EFFECTIVE, State.ENTERED_IN_ERROR}
 )
@@ -103,20 +104,20 @@ ROWS: tuple[Row, ...] = (
     _row(5, (State.ACKNOWLEDGED,), Event.ACCEPT_PART, _R, State.ACCEPTED_PARTIAL, "officer supervisor items"),
     _row(6, (State.ACKNOWLEDGED,), Event.DECLINE, _R, State.DECLINED, "reason text"),
     _row(7, _OPEN, Event.BIND, _S, State.ACCEPTED, "statute"),
-    _row(8, (*_WAITING, State.EFFECTIVE), Event.REVIEW, _R, Turn.SAME, "text"),
-    _row(9, _AGREED, Event.RUN_TOGETHER, _S | _R, State.DUAL_RUNNING),
-    _row(10, (*_OPEN, *_WAITING), Event.CHANGE_DATE, _S, Turn.SAME, "trigger reason"),
-    _row(11, _WAITING, Event.TAKE_EFFECT, _S | _CLOCK, State.EFFECTIVE, "effective_at"),
-    _row(12, _WAITING, Event.FAIL, _S | _CLOCK, State.FAILED_EFFECTIVE, "reason"),
+    _row(8, (*AGREED, State.EFFECTIVE), Event.REVIEW, _R, Turn.SAME, "text"),
+    _row(9, _ANSWERED, Event.RUN_TOGETHER, _S | _R, State.DUAL_RUNNING),
+    _row(10, (*_OPEN, *AGREED), Event.CHANGE_DATE, _S, Turn.SAME, "trigger reason"),
+    _row(11, AGREED, Event.TAKE_EFFECT, _S | _CLOCK, State.EFFECTIVE, "effective_at"),
+    _row(12, AGREED, Event.FAIL, _S | _CLOCK, State.FAILED_EFFECTIVE, "reason"),
     _row(13, (State.EFFECTIVE,), Event.FAIL, _S, State.FAILED_EFFECTIVE, "reason"),
     _row(14, (State.EFFECTIVE,), Event.COMPLETE, _R, State.COMPLETED, "items"),
-    _row(15, (State.PROPOSED, *_OPEN, *_WAITING), Event.WITHDRAW, _S, State.WITHDRAWN, "reason"),
+    _row(15, (State.PROPOSED, *_OPEN, *AGREED), Event.WITHDRAW, _S, State.WITHDRAWN, "reason"),
     _row(16, (*_OPEN, State.EFFECTIVE), Event.ESCALATE, _CLOCK, Turn.SAME, "level"),
     _row(17, _OPEN, Event.EXPIRE, _CLOCK, State.EXPIRED),
     _row(18, (State.DECLINED, State.EXPIRED, State.FAILED_EFFECTIVE), Event.OFFER_AGAIN, _S, State.OFFERED,
          "trigger reason"),
     _row(19, (State.PROPOSED, *_OPEN), Event.ENTERED_IN_ERROR, _S, State.ENTERED_IN_ERROR, "reason"),
-    _row(19, (State.PROPOSED, *_OPEN, *_WAITING, State.EFFECTIVE, *sorted(FINAL - {State.ENTERED_IN_ERROR})),
+    _row(19, (State.PROPOSED, *_OPEN, *AGREED, State.EFFECTIVE, *sorted(FINAL - {State.ENTERED_IN_ERROR})),
          Event.ENTERED_IN_ERROR, _DPO, State.ENTERED_IN_ERROR, "reason"),
 )
 # fmt: on

@@ -11,14 +11,13 @@ from datetime import date, datetime
 
 from protocol.clocks import Ack, Calendar
 from protocol.handover import Trigger
-from protocol.lifecycle.handover import Event, State
+from protocol.lifecycle.handover import AGREED, Event, State
 from protocol.lifecycle.history import History
 from protocol.lifecycle.timers import Level, Timer
 
 _BEGINS = (Event.OFFER, Event.OFFER_AGAIN)
 AWAITING_ANSWER = frozenset({State.OFFERED, State.ACKNOWLEDGED})
 """States in which the receiver's answer is what everybody waits for."""
-_AGREED = (State.ACCEPTED, State.ACCEPTED_PARTIAL, State.DUAL_RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ def _all(history: History, round_: str, dates: Dates, calendar: Calendar) -> Ite
         yield from _late(round_, Ack.A3, dates.answer_by, calendar)
         last = max(dates.answer_by, expected or dates.answer_by)
         yield Timer(calendar.close_of(last) + 1, Event.EXPIRE, f"{round_} expire")
-    if history.state in _AGREED and dates.trigger.event is None and expected is not None:
+    if history.state in AGREED and dates.trigger.event is None and expected is not None:
         opens = datetime.combine(expected, calendar.opens, calendar.zone)
         # Named by its day: a date that was moved makes another timer, not the same one again.
         yield Timer(int(opens.timestamp() * 1000), Event.TAKE_EFFECT, f"{round_} effective {expected.isoformat()}")

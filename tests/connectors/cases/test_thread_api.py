@@ -13,6 +13,7 @@ from connectors.access import TOKEN_FILE, ensure_token
 from connectors.api import application
 from connectors.api_client import ApiClient
 from connectors.cases.composing import Said
+from connectors.cases.moving import Step
 from connectors.logs import Log
 from connectors.store import outgoing
 from protocol import ids
@@ -23,7 +24,7 @@ from protocol.http.running import Runner, listen
 from protocol.http.threads import ListName, ReferralRequest, StepQueued, StepRequest, ThreadFilter
 from protocol.ids import Kind, MessageId, OfficerId, ThreadId
 from protocol.kinds.catalogue import KINDS
-from tests.connectors.cases.test_referral import FIELDS, REQUEST, WORDS, settle
+from tests.connectors.cases.test_referral import FIELDS, REQUEST, WORDS, agreed, settle
 from tests.connectors.conftest import World
 from tests.connectors.stations import Station, api_of
 
@@ -265,3 +266,39 @@ async def test_kind_5_only_who_was_written_to_answers(prison: Served, csw: Serve
     await settle(world.probation, prison.station)
     assert (await prison.client.message(forged.message_id)).item.sender == world.probation.desk
     assert (await prison.client.message(queued.id)).answers == []
+
+
+async def test_han_6_the_notice_of_the_release_moves_the_lead_and_its_cancellation_moves_it_back(
+    prison: Served, csw: Served, world: World
+) -> None:
+    thread = (await world.prison.compose(world.probation.desk, csw.station.desk)).thread
+    everybody = (world.prison, world.probation, csw.station)
+    await settle(*everybody)
+    now = world.hub.clock()
+
+    async def tell(kind: str, **fields: Any) -> MessageId:
+        request = MessageRequest(kind=kind, to=[world.probation.desk, csw.station.desk], fields=fields, thread=thread)
+        sent = await prison.client.send_message(request, idempotency_key=secrets.token_hex(12))
+        await settle(*everybody)
+        return sent.id
+
+    async def leads() -> set[tuple[str | None, bool]]:
+        views = [await served.client.thread(thread) for served in (prison, csw)]
+        return {(view.lead, view.lead_since == now) for view in views}
+
+    released: dict[str, Any] = {"released_at": now, "reason": "conditional"}
+    await tell("release.notice", **released)
+    assert await leads() == {("gora-prison@hub.example", False)}, "nobody has agreed to take the lead yet"
+    bind = Step(event="bind", fields={"statute": "probation-act-12"})
+    await world.prison.parts.moving.move(thread, bind, key=secrets.token_hex(12), body=b"")
+    await settle(*everybody)
+    with pytest.raises(InvalidInput):
+        await tell("release.notice", **{**released, "released_at": now + 1})
+    assert (await prison.client.messages(MessageFilter(kind="release.notice"))).items[0].at == now
+    assert len((await prison.client.messages(MessageFilter(kind="release.notice"))).items) == 1
+    notice = await tell("release.notice", **released)
+    assert await leads() == {("reka-probation@hub.example", True)}
+    assert await agreed(thread, world.prison, world.probation) == "effective"
+    await tell("release.cancelled", notice=ids.text(Kind.MESSAGE, notice))
+    assert await leads() == {("gora-prison@hub.example", False)}
+    assert await agreed(thread, world.prison, world.probation) == "failed-effective"
