@@ -333,6 +333,7 @@ class _Telling:
             peer=[row.peer_desk] if row else sorted(self._peers.get(one.thread, ())),
             register_number=facts.number.values[0] if facts.number else None,
             other_register_number=facts.other_number.values[1] if facts.other_number else None,
+            alert=row.alert if row else None,
             changed_at=row.changed_at if row else one.changed_at,
         )
 

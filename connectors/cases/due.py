@@ -12,6 +12,7 @@ from typing import Final
 
 from connectors.cases.sides import ROLES
 from connectors.cases.terms import dates_of
+from connectors.cases.threads import OBSERVER
 from connectors.store.moves import MoveRow
 from connectors.store.threads import ThreadRow
 from protocol.address import AgencyAddress
@@ -119,6 +120,11 @@ def _referral(
 def _handover(row: ThreadRow, history: History, stored: Sequence[MoveRow]) -> Iterator[Due]:
     state, dates = history.state, dates_of(history, stored)
     if dates is None:
+        return
+    if row.side == OBSERVER:
+        # What the receiver answered is not known here; the day of the instant is (HAN-5).
+        if state == handover.State.OFFERED:
+            yield Due("take-effect", row.begins, on=dates.trigger.expected_on)
         return
     if state == handover.State.OFFERED:
         yield Due("acknowledge", row.answers, on=dates.acknowledge_by)

@@ -124,7 +124,8 @@ def _lines(view: CaseView) -> Iterator[str]:
     yield "threads"
     for thread in view.threads:
         what = f"{thread.machine} {thread.state}" if thread.machine else "messages"
-        yield f"  {id_text(Kind.THREAD, thread.thread)}  {what}, with {', '.join(thread.peer)}"
+        alert = f"  ALERT {thread.alert}" if thread.alert else ""
+        yield f"  {id_text(Kind.THREAD, thread.thread)}  {what}, with {', '.join(thread.peer)}{alert}"
     yield "history, newest first"
     for entry in view.history:
         refused = f"  refused: {entry.refused}" if entry.refused else ""

@@ -125,6 +125,8 @@ class CaseThreadItem(ResponseModel):
     register_number: Name | None
     """Ours."""
     other_register_number: Name | None
+    alert: Code | None
+    """What this side must hear of (REF-5)."""
     changed_at: Time
 
 
@@ -269,6 +271,7 @@ GET_CASE = Operation(
                     "peer": [GORA],
                     "register_number": "035-1/2027",
                     "other_register_number": None,
+                    "alert": None,
                     "changed_at": NOW,
                 }
             ],

@@ -9,7 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -309,6 +311,13 @@ def test_sigterm_leaves_no_process_and_no_profile_and_the_data_can_go_on(tmp_pat
     assert list((home / "profiles").glob("*.json")) == []
     with started(*command, THROUGHCARE_HOME=str(home)) as running:
         assert running.ready == first, "the same sandbox goes on, enrolled as it was"
+        (tmp_path / "data" / "clock").write_text("36h")
+        url = f"{first['agencies'][0]['api_url']}/v1/status"
+        token = Path(first["agencies"][0]["token_file"]).read_text().strip()
+        asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310 - http, our own
+        with urllib.request.urlopen(asked) as answer:  # noqa: S310
+            shown_time = datetime.fromisoformat(json.load(answer)["now"])
+        assert shown_time - datetime.now(UTC) > timedelta(hours=35), "a file skips time for all of it"
         killed = next(pid for pid in descendants(tmp_path) if b"polje-csw" in Path(f"/proc/{pid}/cmdline").read_bytes())
         os.kill(killed, signal.SIGKILL)
         assert running.process.wait(timeout=20) == 7, "a child that dies ends the sandbox"

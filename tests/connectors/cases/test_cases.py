@@ -95,6 +95,16 @@ async def test_cas_1_a_case_says_who_is_involved_and_what_is_due(prison: Served,
         assert (view.gaps, view.undelivered, view.older) == ([], [], 0)
 
 
+async def test_ref_5_a_case_shows_the_alert_of_its_referral(prison: Served, csw: Served) -> None:
+    thread = await refer(prison, csw)
+    for event in ("acknowledge", "accept", "schedule"):
+        await step(csw, thread, event, prison)
+    assert (await only(prison)).threads[0].alert is None
+    await step(csw, thread, "no-show", prison, appointment=FIELDS["schedule"]["appointment"])
+    assert (await only(prison)).threads[0].alert == "first-missed"
+    assert (await only(csw)).threads[0].alert is None
+
+
 async def test_cas_4_every_message_carries_the_numbers_of_both_registers_once_they_are_known(
     prison: Served, csw: Served
 ) -> None:

@@ -4,13 +4,16 @@
 import secrets
 from datetime import UTC, date, datetime, time
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
+from connectors.calendars import Calendars
+from connectors.cases.due import Due, of_thread
 from connectors.cases.listing import Listing
 from connectors.cases.moving import Step
-from connectors.cases.threads import OBSERVER
+from connectors.cases.threads import OBSERVER, history_of
+from connectors.store import moves, threads
+from protocol.address import AgencyAddress
 from protocol.errors import IllegalTransition, NotFound
 from protocol.handover import HandoverPackage, Moved, Priority, Terms, Trigger
 from protocol.ids import ThreadId
@@ -20,8 +23,8 @@ from tests.connectors.cases.test_referral import OFFICER, agreed, row, settle
 from tests.connectors.conftest import World
 from tests.connectors.stations import Station, package, person_section, risk_section
 
-ZONE = ZoneInfo("Europe/Belgrade")
-"""The zone of the calendar that counts where none is configured."""
+CALENDAR = Calendars().of(AgencyAddress("reka-probation@hub.example"))
+"""The calendar that counts where none is configured."""
 PROBATION = "reka-probation@hub.example"
 ACCEPT: dict[str, Any] = {"officer": OFFICER, "supervisor": {"agency": PROBATION}, "items": [], "risks_read": True}
 TAKEN_UP = {"officer": OFFICER, "answer_by": "2027-01-25"}
@@ -96,6 +99,10 @@ async def test_han_4_lead_and_supervisor_change_at_one_instant_on_every_side_als
     await do(prison, thread, "change-date", trigger={"expected_on": day(now, 16).isoformat()}, reason="release-moved")
     await settle(*everybody)
     gora = "gora-prison@hub.example"
+    async with world.social_work.parts.store.read() as tx:
+        copy, stored = await threads.load(tx, thread), await moves.of(tx, thread)
+    dues = of_thread(copy, history_of(copy, stored), stored, CALENDAR, now=now)
+    assert list(dues) == [Due("take-effect", AgencyAddress(gora), on=day(now, 16))], "a copy owes nobody an answer"
     for days in (3, 10):
         world.hub.clock.advance(days * DAY)
         for station in everybody:
@@ -111,7 +118,9 @@ async def test_han_4_lead_and_supervisor_change_at_one_instant_on_every_side_als
         await station.look()
     await settle(*everybody)
     found = {await responsible(station, thread, world) for station in everybody}
-    assert found == {(PROBATION, "full-term", int(datetime.combine(day(now, 16), time(9), ZONE).timestamp() * 1000))}
+    assert found == {
+        (PROBATION, "full-term", int(datetime.combine(day(now, 16), time(9), CALENDAR.zone).timestamp() * 1000))
+    }
     assert (await row(world.social_work, thread)).state == "effective"
     assert await world.social_work.quarantined() == []
 
