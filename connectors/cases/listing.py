@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
+from connectors.cases.alike import similar
 from connectors.cases.forms import stored_sections
 from connectors.cases.residual import residual_of
 from connectors.cases.responsibility import responsibility_of
@@ -56,25 +57,29 @@ class Listing:
         """Return a page of threads, the one that changed last first."""
         async with self._store.read() as tx:
             found = await threads.page(tx, self._filter(query), before=_place(tx, query.cursor), limit=query.limit + 1)
+            beside = await similar(tx, [row.thread for row in found[: query.limit]])
             more = (
                 cursors.seal(tx, _CURSOR, [found[query.limit - 1].changed_at, found[query.limit - 1].thread])
                 if len(found) > query.limit
                 else None
             )
-        return ThreadPage(items=[item_of(row) for row in found[: query.limit]], next_cursor=more)
+        return ThreadPage(
+            items=[item_of(row, beside.get(row.thread, [])) for row in found[: query.limit]], next_cursor=more
+        )
 
     async def show(self, thread: ThreadId) -> ThreadView:
         """Return one thread; `NotFound` alike for what does not exist and what is not ours."""
         async with self._store.read() as tx:
             row = await threads.load(tx, thread)
             placed = await cases.find(tx, thread)
+            beside = await similar(tx, [thread])
             stored = {one.message_id: one for one in await moves.of(tx, thread)}
             history = history_of(row, list(stored.values()))
             steps = [await _step(tx, row, stored[step.move.message_id], step) for step in history.steps]
         roles = ROLES[row.machine]
         responsible = responsibility_of(row, history, list(stored.values()))
         return ThreadView(
-            item=item_of(row),
+            item=item_of(row, beside.get(thread, [])),
             case=placed.case_id if placed else None,
             subject=row.subject,
             lead=responsible.lead,
@@ -91,7 +96,13 @@ class Listing:
                 for one in self._threads.watch(row, history, list(stored.values())).standing
             ],
             steps=steps,
-            possible=list(dict.fromkeys(one.event for one in roles.machine.open_to(history.position, row.side))),
+            possible=list(
+                dict.fromkeys(
+                    one.event
+                    for one in roles.machine.open_to(history.position, row.side)
+                    if one.in_time(history.since, self._clock())
+                )
+            ),
         )
 
     def _filter(self, query: ThreadFilter) -> Filter:
@@ -123,8 +134,8 @@ _UNTOUCHED: Final[Mapping[str, frozenset[str]]] = {
 }
 
 
-def item_of(row: ThreadRow) -> ThreadItem:
-    """Return a thread as lists show it."""
+def item_of(row: ThreadRow, beside: list[ThreadId]) -> ThreadItem:
+    """Return a thread as lists show it; `beside` are earlier referrals about the same person."""
     return ThreadItem(
         thread=row.thread,
         machine=row.machine,
@@ -139,6 +150,7 @@ def item_of(row: ThreadRow) -> ThreadItem:
         due_at=row.due_at,
         officer=row.officer,
         alert=row.alert,
+        similar=beside,
         version=row.version,
     )
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
+from connectors.cases.alike import check_new
 from connectors.cases.composing import Composing, Said
 from connectors.cases.responsibility import implied
 from connectors.cases.sides import ROLES, Roles
@@ -15,17 +16,18 @@ from connectors.store.outgoing import OutgoingMessage
 from connectors.store.threads import ThreadRow
 from connectors.timing import Clock
 from protocol import cbor, ids
-from protocol.address import DeskAddress
+from protocol.address import DeskAddress, agency_of
 from protocol.errors import (
     IllegalTransition,
     InvalidInput,
     NotFound,
     PreconditionFailed,
+    TooLate,
 )
 from protocol.ids import Kind, MessageId, ThreadId
 from protocol.kinds.base import MessageKind
 from protocol.kinds.catalogue import KINDS, kind_for
-from protocol.lifecycle.machine import Position
+from protocol.lifecycle.history import History
 from protocol.lifecycle.referral import Event
 from protocol.shapes import as_bytes, as_int, as_text, as_tuple
 
@@ -114,6 +116,7 @@ class Moving:
                 return before
             kind = _kind(machine, roles.begin)
             message = self._composing.message(kind, thread, own, pseudonym, step)
+            await check_new(tx, self._threads.register, message, agency_of(to))
             moved = await self._queue(tx, message, to)
             await self._keep(tx, f"begin {machine}", key, body, moved)
         self._wake()
@@ -162,7 +165,7 @@ class Moving:
         copies = await _copied(tx, row) if step.event in roles.told and row.side == roles.begins else []
         numbers = await self._threads.register.numbers(tx, thread, [row.peer_desk, *copies])
         message = self._composing.message(kind, thread, row.own_desk, row.subject, said, numbers)
-        _check(roles, row, history.position, step.event, message, by_time=by_time)
+        _check(roles, row, history, step.event, message, by_time=by_time)
         return await self._queue(tx, message, row.peer_desk, copies)
 
     async def _queue(
@@ -194,7 +197,7 @@ async def _copied(tx: Transaction, row: ThreadRow) -> list[DeskAddress]:
 
 
 def _check(
-    roles: Roles, row: ThreadRow, position: Position, event: str, message: OutgoingMessage, *, by_time: bool
+    roles: Roles, row: ThreadRow, history: History, event: str, message: OutgoingMessage, *, by_time: bool
 ) -> None:
     """Raise IllegalTransition unless the table permits the step here and now; nothing has changed then (LIF-2)."""
     payload = KINDS[message.payload_type].payload.model_validate_json(message.payload)
@@ -202,8 +205,10 @@ def _check(
     if actor == roles.clock and not by_time and event not in _ASKED_OF_TIME:
         raise IllegalTransition("Only time itself makes this step.")
     try:
-        roles.machine.row(position, event, actor)
+        found = roles.machine.row(history.position, event, actor)
     except IllegalTransition:
         raise IllegalTransition(
-            f"This step is not possible while the {row.machine} is {position.state}, or not by the {actor}."
+            f"This step is not possible while the {row.machine} is {history.state}, or not by the {actor}."
         ) from None
+    if not found.in_time(history.since, message.created_at):
+        raise TooLate

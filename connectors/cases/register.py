@@ -50,6 +50,18 @@ class Register:
         if message.payload_type in KINDS:
             await self._note(tx, message.thread, message.accepted_at, facts_of_theirs(message, self._agency))
 
+    async def same_person(self, tx: Transaction, message: OutgoingMessage, to: AgencyAddress) -> list[CaseThread]:
+        """Return the threads about the person of a message of ours that is not sent yet, by our own numbers."""
+        said = facts_of_ours(message, self._agency, [to]).facts
+        found: dict[ThreadId, CaseThread] = {}
+        if said.own_person is not None:
+            for one in await cases.with_own_person(tx, _key(tx, "own person", *said.own_person.values)):
+                found[one.thread] = one
+        if said.number is not None:
+            for one in await cases.with_number(tx, _key(tx, "number", *said.number.values)):
+                found[one.thread] = one
+        return list(found.values())
+
     async def numbers(self, tx: Transaction, thread: ThreadId, to: list[DeskAddress]) -> dict[str, str]:
         """Return the register numbers of both sides that a message of ours in this thread carries (CAS-4)."""
         row = await cases.find(tx, thread)

@@ -148,6 +148,8 @@ def _lines(view: ThreadView) -> Iterator[str]:
     for alert in view.alerts:
         about = format_time(alert.appointment)
         yield f"  ALERT {alert.kind} since {format_time(alert.since)}, about the appointment of {about}"
+    for other in item.similar:
+        yield f"  {text(Kind.THREAD, other)} came before it, about the same person"
     for rung in view.ladder:
         yield f"  {rung.ack} {format_time(rung.at)} by {rung.signer}"
     for step in view.steps:

@@ -5,7 +5,7 @@ What is known of a thread only grows: `merge` gives the same whatever the order 
 and however often, so a replay of the stored messages ends where the first time did (CAS-2).
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
@@ -139,6 +139,11 @@ async def put(tx: Transaction, row: CaseThread) -> None:
     await tx.connection.execute(name.on_conflict_do_nothing(index_elements=case_name.primary_key))
 
 
+async def with_own_person(tx: Transaction, key: bytes) -> list[CaseThread]:
+    """Return the threads in which our own register has the person under that number, the first begun first."""
+    return await _all(tx, case_thread.c.own_person == key)
+
+
 async def with_other_person(tx: Transaction, key: bytes) -> list[CaseThread]:
     """Return the threads in which another agency's person has that number, the first begun first."""
     return await _all(tx, case_thread.c.other_person == key)
@@ -238,6 +243,39 @@ def _found(word: bytes) -> Select[tuple[CaseId]]:
     # The table of threads once more, under another name: the outer one is grouped.
     inner = case_thread.alias()
     return select(inner.c.case_id).join(found_by, found_by.c.thread == inner.c.thread).where(found_by.c.word == word)
+
+
+async def alike(
+    tx: Transaction, among: Collection[ThreadId], *, machine: str, asked: str, span: int
+) -> Mapping[ThreadId, list[ThreadId]]:
+    """Return, for each thread of `among` that has any, the earlier ones of its case that ask for the like.
+
+    They are of the same `machine` and side and began at most `span` ms before; not what it says it goes on from. On
+    the side that is `asked` they are anybody's, on the other side those with the same desk.
+    """
+    later, earlier = case_thread.alias(), case_thread.alias()
+    one, other = thread.alias(), thread.alias()
+    rows = await tx.connection.execute(
+        select(later.c.thread, earlier.c.thread)
+        .join(earlier, earlier.c.case_id == later.c.case_id)
+        .join(one, one.c.thread == later.c.thread)
+        .join(other, other.c.thread == earlier.c.thread)
+        .where(
+            later.c.thread.in_(list(among)),
+            tuple_(earlier.c.begun_at, earlier.c.thread) < tuple_(later.c.begun_at, later.c.thread),
+            earlier.c.begun_at >= later.c.begun_at - span,
+            or_(later.c.link.is_(None), later.c.link != earlier.c.thread),
+            one.c.machine == machine,
+            other.c.machine == machine,
+            one.c.side == other.c.side,
+            or_(one.c.side == asked, one.c.peer_desk == other.c.peer_desk),
+        )
+        .order_by(earlier.c.begun_at, earlier.c.thread)
+    )
+    found: dict[ThreadId, list[ThreadId]] = {}
+    for thread_id, before in rows:
+        found.setdefault(thread_id, []).append(before)
+    return found
 
 
 async def find_by(tx: Transaction, thread_id: ThreadId, wanted: Collection[bytes]) -> None:

@@ -52,6 +52,12 @@ class Conflict(CallerError):
     default = "The request contradicts what is stored."
 
 
+class PossibleDuplicate(Conflict):
+    code = "possible-duplicate"
+    title = "Possibly sent before"
+    default = "A referral of this person to this agency for the same service is not over."
+
+
 class PreconditionFailed(CallerError):
     code = "precondition-failed"
     status = 412
@@ -160,6 +166,12 @@ class IllegalTransition(CallerError):
     status = 409
     title = "Not possible now"
     default = "This step is not possible in the present state, or not by this side. Look at the thread as it is now."
+
+
+class TooLate(IllegalTransition):
+    code = "too-late"
+    title = "Too late"
+    default = "The time for this step is over. Begin a new referral that names this one (`reopens`)."
 
 
 class MoveIncomplete(CallerError):

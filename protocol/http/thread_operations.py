@@ -8,9 +8,11 @@ from protocol.errors import (
     NotFound,
     NothingToSend,
     PolicyDenied,
+    PossibleDuplicate,
     RecipientUnavailable,
     StoreFull,
     TooLarge,
+    TooLate,
 )
 from protocol.http.examples import GORA, MESSAGE, NOW, REKA, THREAD
 from protocol.http.operation import Auth, Example, Method, Operation, Scope
@@ -39,6 +41,7 @@ _ITEM = {
     "due_at": "2026-12-07T16:00:00.000Z",
     "officer": None,
     "alert": None,
+    "similar": [],
     "version": 2,
 }
 _QUEUED = {"thread": THREAD, "message": MESSAGE, "state": "sent", "version": 1}
@@ -50,7 +53,8 @@ SEND_REFERRAL = Operation(
     summary="Refer a person to another agency's desk; responsibility stays here.",
     description=(
         "A 202 answer means stored durably; sealing and sending follow. `fields` are described by the schema of the "
-        "kind `referral.request`."
+        "kind `referral.request`. One that says `duplicates: none-found` while another about the same person to the "
+        "same agency asks for the same service is refused with 409 `possible-duplicate` (REF-8)."
     ),
     auth=Auth.TOKEN,
     scope=Scope.SEND,
@@ -60,7 +64,7 @@ SEND_REFERRAL = Operation(
     created="/v1/threads/{thread}",
     idempotency_key=True,
     limit=2 << 20,
-    errors=(NothingToSend, RecipientUnavailable, PolicyDenied, IdempotencyKeyReused, StoreFull),
+    errors=(NothingToSend, RecipientUnavailable, PolicyDenied, PossibleDuplicate, IdempotencyKeyReused, StoreFull),
     example=Example(
         request={
             "to": REKA,
@@ -155,6 +159,7 @@ MAKE_STEP = Operation(
     errors=(
         NotFound,
         IllegalTransition,
+        TooLate,
         NothingToSend,
         RecipientUnavailable,
         PolicyDenied,

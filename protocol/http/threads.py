@@ -120,6 +120,8 @@ class ThreadItem(ResponseModel):
     officer: OfficerIdText | None
     alert: Code | None
     """What this side must hear of: `first-missed`, `missed-again` or `unreported` (REF-5)."""
+    similar: list[ThreadIdText]
+    """Referrals of the half year before about the same person that it does not go on from (REF-8)."""
     version: int
 
 

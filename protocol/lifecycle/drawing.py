@@ -2,6 +2,7 @@
 """Draws a table: as a Mermaid state diagram, and as the table that the documents show. Both come from the rows."""
 
 from protocol.lifecycle.machine import Machine, Transition, Turn
+from protocol.limits import DAY
 
 
 def mermaid(machine: Machine) -> str:
@@ -32,7 +33,7 @@ def table(machine: Machine) -> str:
             ", ".join(row.sources),
             row.event,
             ", ".join(sorted(row.actors)),
-            row.target,
+            row.target + (f" (within {row.within // DAY} days)" if row.within is not None else ""),
             ", ".join(sorted(row.needs)) or "–",
         )
         lines.append(f"| {' | '.join(cells)} |")

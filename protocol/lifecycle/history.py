@@ -6,10 +6,10 @@ side arrives at the same state, in whatever order they came. A move that the tab
 whose it was is told by a signed conflict. A move of one's own that the hub has not accepted yet stands at the end.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from protocol.errors import IllegalTransition, MoveIncomplete
+from protocol.errors import IllegalTransition, MoveIncomplete, TooLate
 from protocol.ids import MessageId
 from protocol.lifecycle.machine import Machine, Position
 
@@ -57,6 +57,11 @@ class History:
         return self.steps[-1].after if self.steps else self.machine.begin()
 
     @property
+    def since(self) -> int:
+        """When it came to that state, in ms UTC; 0 before its beginning."""
+        return _since(self.steps)
+
+    @property
     def state(self) -> str:
         """The state it is in now."""
         return self.position.state
@@ -86,14 +91,18 @@ def fold(machine: Machine, moves: Iterable[Move], *, receipt: tuple[str, str] | 
     first = {move.message_id: move for move in sorted(moves, key=_place, reverse=True)}
     position, steps = machine.begin(), list[Step]()
     for move in sorted(first.values(), key=_place):
-        step = _step(machine, position, move, receipt)
+        step = _step(machine, position, move, receipt, _since(steps))
         if step is not None:
             steps.append(step)
             position = step.after
     return History(machine, tuple(steps))
 
 
-def _step(machine: Machine, position: Position, move: Move, receipt: tuple[str, str] | None) -> Step | None:
+def _since(steps: Sequence[Step]) -> int:
+    return next((step.move.at for step in reversed(steps) if step.after.state != step.before.state), 0)
+
+
+def _step(machine: Machine, position: Position, move: Move, receipt: tuple[str, str] | None, since: int) -> Step | None:
     before = position
     if receipt is not None and move.actor == receipt[1]:
         if move.event == receipt[0] and not _permits(machine, position, receipt):
@@ -101,6 +110,8 @@ def _step(machine: Machine, position: Position, move: Move, receipt: tuple[str, 
         if move.event != receipt[0] and not _permits(machine, position, (move.event, move.actor)):
             position = _after_receipt(machine, position, receipt)
     try:
+        if not machine.row(position, move.event, move.actor).in_time(since, move.at):
+            raise TooLate
         return Step(move, before, machine.step(position, move.event, move.actor, move.carried))
     except (IllegalTransition, MoveIncomplete) as error:
         return Step(move, before, before, error.code)

@@ -30,7 +30,7 @@ class Row:
 
     `number` is its place in the specification; rows that differ only in their outcome share one. `needs` names what
     the move must carry. A row that `parks` sets the state aside for a later `Turn.BACK`; one that `opens` a matter
-    lets a row that `wants` it close the matter, once.
+    lets a row that `wants` it close the matter, once. A row is good for `within` ms from when its source was reached.
     """
 
     number: int
@@ -42,6 +42,11 @@ class Row:
     parks: bool = False
     opens: str | None = None
     wants: str | None = None
+    within: int | None = None
+
+    def in_time(self, since: int, at: int) -> bool:
+        """Tell whether the row still holds at `at` in a state that was reached at `since` (ms UTC)."""
+        return self.within is None or at - since <= self.within
 
 
 @dataclass(frozen=True, slots=True)

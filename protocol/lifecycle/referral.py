@@ -8,6 +8,7 @@
 from enum import StrEnum
 
 from protocol.lifecycle.machine import Machine, Row, Turn
+from protocol.limits import DAY
 
 
 class State(StrEnum):
@@ -124,6 +125,8 @@ FINAL: frozenset[State] = frozenset(
 )
 _REOPENED = (State.DECLINED, State.COMPLETED, State.CLOSED, State.ENDED_EARLY, State.EXPIRED)
 
+REOPENED_WITHIN = 30 * DAY
+"""Milliseconds in which what is over can begin again (REF-7); later a new referral names it."""
 _FORWARD = "forward"
 
 
@@ -138,6 +141,7 @@ def _row(
     parks: bool = False,
     opens: str | None = None,
     wants: str | None = None,
+    within: int | None = None,
 ) -> Row:
     return Row(
         number=number,
@@ -149,6 +153,7 @@ def _row(
         parks=parks,
         opens=opens,
         wants=wants,
+        within=within,
     )
 
 
@@ -203,7 +208,7 @@ ROWS: tuple[Row, ...] = (
     _row(29, _ARRIVED, Event.PROPOSE_FORWARD, _R, Turn.SAME, "agency reason", opens=_FORWARD),
     _row(29, _ARRIVED, Event.APPROVE_FORWARD, _Q, State.SUPERSEDED, "new_thread", wants=_FORWARD),
     _row(30, LIVE, Event.CUSTODY_MOVED, _CLOCK, Turn.SAME, "officer"),
-    _row(31, _REOPENED, Event.REOPEN, _EITHER, State.ACKNOWLEDGED, "reason"),
+    _row(31, _REOPENED, Event.REOPEN, _EITHER, State.ACKNOWLEDGED, "reason", within=REOPENED_WITHIN),
     _row(32, (State.DECLINED,), Event.APPEAL, _Q, State.ACKNOWLEDGED, "reason"),
 )
 # fmt: on

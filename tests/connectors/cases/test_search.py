@@ -45,7 +45,7 @@ async def test_cas_5_a_person_is_found_in_either_script_with_marks_or_without(pr
 
 async def test_cas_5_all_words_are_found_in_one_case_in_whichever_of_its_threads(prison: Served, csw: Served) -> None:
     thread = await refer(prison, csw, about("Invented", "5"))
-    await refer(prison, csw, about("Invented", "5", known_as="Nickname"))
+    await refer(prison, csw, about("Invented", "5", known_as="Nickname"), duplicates="sent-anyway")
     await step(csw, thread, "acknowledge", prison, register_numbers={"sender": "P-3/2027"})
     assert await found(csw, "nick P-3") == ["Invented"]
     first = await csw.client.search(CaseSearch(text="invented", limit=1))

@@ -160,6 +160,25 @@ def test_clk_4_a_reopened_referral_begins_a_round_of_its_own() -> None:
     assert due(history(*moves), Priority.EMERGENCY, CALENDAR, Ack.A3, now=later) == later + DAY
 
 
+@pytest.mark.parametrize(
+    ("after", "state", "refused"), [(0, State.ACKNOWLEDGED, []), (1, State.DECLINED, ["too-late"])]
+)
+def test_ref_7_what_is_over_is_reopened_within_thirty_days_and_not_a_moment_later(
+    after: int, state: State, refused: list[str]
+) -> None:
+    decided = MONDAY + DAY
+    moves = [
+        *begun(),
+        move(Event.DECLINE, Actor.RECIPIENT, 4, at=decided),
+        # What changes no state does not begin the time anew, and neither does a move that is refused.
+        move(Event.ACCEPT, Actor.RECIPIENT, 5, at=decided + 20 * DAY),
+        move(Event.REOPEN, Actor.REQUESTER, 6, at=decided + 30 * DAY + after),
+    ]
+    found = history(*random.Random(1).sample(moves, len(moves)))
+    assert found.state == state
+    assert [step.refused for step in found.conflicts] == ["illegal-transition", *refused]
+
+
 @settings(max_examples=60)
 @given(MOVES, st.sampled_from(Priority))
 def test_clk_4_only_a_live_referral_has_timers_and_each_is_a_legal_move(

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Second referrals about one person: found before they are sent, shown where they come, never dropped (REF-8)."""
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from connectors.cases.register import Register
+from connectors.cases.sides import ROLES
+from connectors.store import cases, moves, threads
+from connectors.store.engine import Transaction
+from connectors.store.outgoing import OutgoingMessage
+from protocol import ids
+from protocol.address import AgencyAddress
+from protocol.errors import PossibleDuplicate
+from protocol.ids import Kind, ThreadId
+from protocol.kinds.catalogue import KINDS, decode_payload
+from protocol.kinds.referral.request import DuplicateCheck, Request
+from protocol.lifecycle.referral import REFERRAL
+from protocol.limits import DAY
+
+SPAN: Final = 180 * DAY
+"""How far back another referral about the same person is shown beside one."""
+
+
+async def check_new(tx: Transaction, register: Register, message: OutgoingMessage, to: AgencyAddress) -> None:
+    """Raise `PossibleDuplicate` for a referral that says that it found none while one to the same agency is open.
+
+    The same person, by our own numbers, and at least one of the same services; what it says it goes on from is none.
+    """
+    asked = decode_payload(KINDS[message.payload_type], message.payload)
+    if not isinstance(asked, Request) or asked.duplicates is not DuplicateCheck.NONE_FOUND:
+        return
+    for one in await register.same_person(tx, message, to):
+        row = await threads.find(tx, one.thread)
+        begun = row is not None and row.machine == REFERRAL.name and row.side == ROLES[row.machine].begins
+        if row is None or not begun or not row.live or row.answers != to or _goes_on_from(asked, one.thread):
+            continue
+        if _services(asked) & await _services_of(tx, one.thread):
+            raise PossibleDuplicate(
+                f"{ids.text(Kind.THREAD, one.thread)} asks this agency for the same, for the same person, and is not "
+                "over. To send this one all the same, let `duplicates` say continues-another or sent-anyway."
+            )
+
+
+async def similar(tx: Transaction, among: Collection[ThreadId]) -> Mapping[ThreadId, list[ThreadId]]:
+    """Return which earlier referrals about the same person stand beside each of these threads."""
+    return await cases.alike(tx, among, machine=REFERRAL.name, asked=ROLES[REFERRAL.name].answers, span=SPAN)
+
+
+def _goes_on_from(asked: Request, thread: ThreadId) -> bool:
+    return ids.text(Kind.THREAD, thread) in (asked.reopens, asked.part_of, asked.residual_of, asked.forwards)
+
+
+def _services(asked: Request) -> set[str]:
+    return {service.code for service in asked.services}
+
+
+async def _services_of(tx: Transaction, thread: ThreadId) -> set[str]:
+    for one in await moves.of(tx, thread):
+        if one.event == ROLES[REFERRAL.name].begin:
+            found = decode_payload(KINDS["referral.request"], one.payload)
+            return _services(found) if isinstance(found, Request) else set()
+    return set()
