@@ -101,9 +101,11 @@ class Town:
 
     async def mail(self) -> None:
         """Let mail go to and fro until everything has come, and its receipts are back."""
-        for _ in range(4):
+        moved = 1
+        while moved:
+            moved = 0
             for agency in self.all:
-                await agency.connector.turn()
+                moved += await agency.connector.collect() + await agency.connector.seal_and_send()
 
     async def states(self, thread: ThreadId, *agencies: Agency) -> list[str]:
         """Return the state that each of them sees, by the same signed steps in the same places of the hub's log."""
