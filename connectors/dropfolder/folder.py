@@ -83,6 +83,7 @@ class DropFolder:
         self._clock = clock
         self._log = log
         self._out = out
+        self._failed: set[str] = set()
 
     async def prepare(self) -> None:
         """Make the folders, and begin to give out from now on; `ConfigurationError` if they cannot be made."""
@@ -96,34 +97,34 @@ class DropFolder:
 
     async def step(self) -> int:
         """Take what is there and give out what happened; return how many files were dealt with."""
-        taken = 0
-        for path in await asyncio.to_thread(files.waiting, self._folders.incoming):
-            taken += await self._take(path)
+        taken, failed = 0, set[str]()
+        for path in await asyncio.to_thread(files.waiting, self._folders.incoming, last=self._failed):
+            try:
+                await self._take(path)
+                taken += 1
+            except Exception as error:  # noqa: BLE001 - whatever it is, no file holds up another (DRP-2)
+                # It stays where it is, and is taken again at a later look, after all that did not fail.
+                failed.add(path.name)
+                code = error.code if isinstance(error, ThroughcareError) else type(error).__name__
+                self._log.event("part-failed", part="drop", code=code)
+        self._failed = failed
         return taken + (await self._give() if self._out else 0)
 
-    async def _take(self, path: Path) -> int:
+    async def _take(self, path: Path) -> None:
+        dropped = await asyncio.to_thread(files.read, path)
         try:
-            content = await asyncio.to_thread(files.read, path)
-        except OSError as error:
-            # Taken away meanwhile, or not ours to read: it stays where it is, and the others are taken.
-            self._log.event("part-failed", part="drop", code=type(error).__name__)
-            return 0
-        try:
-            if content is None:
+            if dropped.content is None:
                 raise TooLarge("The file is no plain file, or larger than 2 MiB.")
-            answer = await self._do(path.name, content)
+            answer = await self._do(path.name, dropped.content)
         except ThroughcareError as error:
             if error.retryable or isinstance(error, OurError):
-                # Nothing is wrong with the file: it is taken again at the next look.
-                self._log.event("part-failed", part="drop", code=error.code)
-                return 0
+                raise  # nothing is wrong with the file
             note = render(problem(error, new_request_id(), now=self._clock()))
-            await asyncio.to_thread(files.put_aside, path, self._folders.refused, "reason", note)
+            await asyncio.to_thread(files.put_aside, dropped, self._folders.refused, "reason", note)
             self._log.event("drop-refused", code=error.code)
-            return 1
-        await asyncio.to_thread(files.put_aside, path, self._folders.done, "answer", answer)
+            return
+        await asyncio.to_thread(files.put_aside, dropped, self._folders.done, "answer", answer)
         self._log.event("drop-taken")
-        return 1
 
     async def _do(self, name: str, content: bytes) -> bytes:
         """Do what a file asks for, once however often it is read; return the operation's answer."""

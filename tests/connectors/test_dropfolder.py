@@ -153,6 +153,10 @@ async def test_drp_2_a_name_that_was_used_before_overwrites_nothing(dropped: Dro
     assert (dropped.folders.refused / "same.2.json").read_bytes() == b"2"
 
 
+class MachineStops(BaseException):
+    """No error that anybody could handle."""
+
+
 @pytest.mark.parametrize("moment", ["write_private", "rename"])
 async def test_drp_2_a_crash_after_the_effect_does_it_once(
     dropped: Dropped, world: World, monkeypatch: pytest.MonkeyPatch, moment: str
@@ -160,14 +164,14 @@ async def test_drp_2_a_crash_after_the_effect_does_it_once(
     path = dropped.drop("first.json", referral(world))
 
     def crash(*_: object) -> None:
-        raise OSError("the machine stops here")
+        raise MachineStops
 
     with monkeypatch.context() as patch:
         if moment == "rename":
             patch.setattr(Path, "rename", crash)
         else:
             patch.setattr(files, "write_private", crash)
-        with pytest.raises(OSError, match="stops here"):
+        with pytest.raises(MachineStops):
             await dropped.folder.step()
     assert path.exists()
     async with world.prison.parts.store.read() as tx:
@@ -178,7 +182,7 @@ async def test_drp_2_a_crash_after_the_effect_does_it_once(
     async with world.prison.parts.store.read() as tx:
         (count,) = (await tx.connection.exec_driver_sql("SELECT count(*) FROM thread")).one()
         assert count == 1
-    assert "first.json" in dropped.names(dropped.folders.done)
+    assert dropped.names(dropped.folders.done) == ["first.answer.json", "first.json"]
 
 
 async def test_drp_2_what_is_no_fault_of_the_file_is_taken_again(dropped: Dropped, world: World) -> None:
@@ -197,6 +201,83 @@ async def test_drp_2_what_is_no_fault_of_the_file_is_taken_again(dropped: Droppe
     full = False
     assert await folder.step() == 1
     assert "first.json" in dropped.names(dropped.folders.done)
+
+
+async def test_drp_2_a_name_that_leaves_no_room_for_the_note_holds_up_no_other(dropped: Dropped, world: World) -> None:
+    for content, letter in ((b"1", "a"), (b"2", "č")):
+        name = (letter * 255).encode()[:250].decode() + ".json"
+        draft = dropped.folders.incoming / ".draft"
+        draft.write_bytes(content)
+        os.utime(draft.rename(dropped.folders.incoming / name), (1, 1))
+    dropped.drop("zz.json", referral(world))
+    await dropped.folder.step()
+    assert dropped.names(dropped.folders.incoming) == []
+    assert dropped.names(dropped.folders.refused) == [
+        "a" * 200 + ".json",
+        "a" * 200 + ".reason.json",
+        "č" * 100 + ".json",
+        "č" * 100 + ".reason.json",
+    ]
+    assert "zz.json" in dropped.names(dropped.folders.done)
+
+
+async def test_drp_2_a_note_never_takes_the_place_of_a_file(dropped: Dropped) -> None:
+    for name, content in (("a.reason.json", b"1"), ("a.json", b"2"), ("a.reason.json", b"3"), ("a.json", b"4")):
+        dropped.drop(name, content)
+        await dropped.folder.step()
+    contents = {path.read_bytes() for path in dropped.folders.refused.iterdir()}
+    assert {b"1", b"2", b"3", b"4"} <= contents
+    assert len(list(dropped.folders.refused.iterdir())) == 8
+
+
+@pytest.mark.parametrize("then", ["another", "none"])
+async def test_drp_2_a_file_that_comes_while_one_of_its_name_is_taken_is_taken_too(
+    dropped: Dropped, world: World, then: str
+) -> None:
+    good = api_of(dropped.station).by_operation()
+    first, second = referral(world), referral(world)
+    second["body"]["fields"] = {**REQUEST, "services": REQUEST["services"][:1]}
+    early = True
+
+    async def send(call: Call[str]) -> Answer:
+        nonlocal early
+        answer = await good["sendReferral"](call)
+        if early and then == "another":
+            dropped.drop("same.json", second)
+        elif early:
+            (dropped.folders.incoming / "same.json").unlink()
+        early = False
+        return answer
+
+    folder = dropped.opened({**good, "sendReferral": send}, out=False)
+    dropped.drop("same.json", first)
+    assert (await folder.step(), await folder.step()) == (1, int(then == "another"))
+    done = [json.loads((dropped.folders.done / "same.json").read_bytes())]
+    if then == "another":
+        done.append(json.loads((dropped.folders.done / "same.2.json").read_bytes()))
+    assert done == [first, second][: len(done)]
+    async with world.prison.parts.store.read() as tx:
+        (count,) = (await tx.connection.exec_driver_sql("SELECT count(*) FROM thread")).one()
+    assert count == len(done)
+
+
+@pytest.mark.parametrize("error", [StoreFull(), ValueError("planted-value")])
+async def test_drp_2_files_that_fail_again_and_again_hold_up_no_other(
+    dropped: Dropped, world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def step(_: Call[str]) -> Answer:
+        raise error
+
+    monkeypatch.setattr(files, "AT_ONCE", 3)
+    folder = dropped.opened({**api_of(dropped.station).by_operation(), "makeStep": step}, out=False)
+    for number in range(4):
+        move = {"operation": "makeStep", "thread": "thr_" + "a" * 26, "body": {"event": "acknowledge"}}
+        os.utime(dropped.drop(f"{number}.json", move), (1, 1))
+    dropped.drop("zz.json", referral(world))
+    assert [await folder.step() for _ in range(3)] == [0, 1, 0]
+    assert dropped.names(dropped.folders.incoming) == ["0.json", "1.json", "2.json", "3.json"]
+    assert dropped.names(dropped.folders.done) == ["zz.answer.json", "zz.json"]
+    assert "planted" not in world.prison.logged.getvalue()
 
 
 async def test_drp_2_only_whole_plain_visible_files_are_taken(dropped: Dropped, tmp_path: Path) -> None:
