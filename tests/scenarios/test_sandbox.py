@@ -93,8 +93,7 @@ def check_handover(type_: Typist, sending: Spoken) -> None:
         assert [one["desk"] for one in view["recipients"]] == [desk], "a recipient learns of no other"
         assert view["recipients"][0]["withheld"] == [], "what was withheld is the sender's to know"
         assert view["not_understood"] == []
-        listed = type_("handover", "list", "--agency", name, "--json").json["items"]
-        assert message_id in [item["id"] for item in listed]
+        assert message_id in [one["id"] for one in type_("handover", "list", "--agency", name, "--json").json["items"]]
     assert set(plan[POLJE]) < set(plan[REKA])
     assert not {"offence", "risk-summary", "medical"} & set(plan[POLJE])
     mine = type_("handover", "show", message_id, "--agency", "gora-prison", "--json").json
@@ -312,12 +311,11 @@ def test_sigterm_leaves_no_process_and_no_profile_and_the_data_can_go_on(tmp_pat
     with started(*command, THROUGHCARE_HOME=str(home)) as running:
         assert running.ready == first, "the same sandbox goes on, enrolled as it was"
         (tmp_path / "data" / "clock").write_text("36h")
-        url = f"{first['agencies'][0]['api_url']}/v1/status"
-        token = Path(first["agencies"][0]["token_file"]).read_text().strip()
-        asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310 - http, our own
+        url, token = first["agencies"][0]["api_url"], Path(first["agencies"][0]["token_file"]).read_text().strip()
+        asked = urllib.request.Request(f"{url}/v1/status", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
         with urllib.request.urlopen(asked) as answer:  # noqa: S310
-            shown_time = datetime.fromisoformat(json.load(answer)["now"])
-        assert shown_time - datetime.now(UTC) > timedelta(hours=35), "a file skips time for all of it"
+            ahead = datetime.fromisoformat(json.load(answer)["now"]) - datetime.now(UTC)
+        assert ahead > timedelta(hours=35), "a file skips time for all of it"
         killed = next(pid for pid in descendants(tmp_path) if b"polje-csw" in Path(f"/proc/{pid}/cmdline").read_bytes())
         os.kill(killed, signal.SIGKILL)
         assert running.process.wait(timeout=20) == 7, "a child that dies ends the sandbox"
