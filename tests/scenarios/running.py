@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,21 @@ class Typist:
         spoken = self._capsys.readouterr()
         assert "Traceback" not in spoken.err
         return Spoken(code, spoken.out, spoken.err)
+
+
+def shown(type_: Typist, noun: str, id_: str, agency: str, has: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Return what an agency sees of a thread or a message once it has what is waited for."""
+    for _ in range(200):
+        spoken = type_(noun, "show", id_, "--agency", agency, "--json")
+        if spoken.code == 0 and has(spoken.json):
+            return dict(spoken.json)
+    raise AssertionError(f"{agency} does not see what was expected of {id_}")
+
+
+def officer_of(type_: Typist, agency: str) -> str:
+    """Return the id of the officer that a sandbox has at each agency."""
+    found = type_("connector", "status", "--agency", agency, "--json").json["officers"]
+    return str(next(one["id"] for one in found if one["kind"] == "officer"))
 
 
 @dataclass(frozen=True)

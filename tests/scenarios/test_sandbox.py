@@ -18,7 +18,17 @@ from typing import Any
 import pytest
 
 from tests.scenarios.breaking import in_another_encoding, of_another_type, truncated, without_a_name
-from tests.scenarios.running import BIN, SAMPLES, Running, Spoken, Typist, descendants, started
+from tests.scenarios.running import (
+    BIN,
+    SAMPLES,
+    Running,
+    Spoken,
+    Typist,
+    descendants,
+    officer_of,
+    shown,
+    started,
+)
 
 NAMES = ["gora-prison", "reka-probation", "polje-csw"]
 REKA = "intake.reka-probation@hub.example"
@@ -332,21 +342,6 @@ def test_a_folder_that_is_no_sandbox_is_left_alone(type_: Typist, tmp_path: Path
     spoken = type_("sandbox", "--data", tmp_path)
     assert spoken.code == 3
     assert (tmp_path / "thesis.txt").read_text() == "important"
-
-
-def shown(type_: Typist, noun: str, id_: str, agency: str, has: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """Return what an agency sees of a thread or a message once it has what is waited for."""
-    for _ in range(200):
-        spoken = type_(noun, "show", id_, "--agency", agency, "--json")
-        if spoken.code == 0 and has(spoken.json):
-            return dict(spoken.json)
-    raise AssertionError(f"{agency} does not see what was expected of {id_}")
-
-
-def officer_of(type_: Typist, agency: str) -> str:
-    """Return the id of the officer that a sandbox has at each agency."""
-    found = type_("connector", "status", "--agency", agency, "--json").json["officers"]
-    return str(next(one["id"] for one in found if one["kind"] == "officer"))
 
 
 def test_ref_6_what_is_left_of_a_referral_is_sent_on_by_one_command(type_: Typist, tmp_path: Path) -> None:
