@@ -246,6 +246,8 @@ class Loops:
             await pruning.forget_attempts(tx, self._clock())
             await pruning.forget_replays(tx, self._clock())
             await pruning.forget_resealed(tx, self._clock())
+            given = None if self._drop is None else await self._drop.given(tx)
+            await pruning.forget_events(tx, self._clock(), given=given)
             dropped = await pruning.bound_quarantine(tx)
         if dropped:
             self._log.event("quarantine-full", count=dropped)

@@ -15,10 +15,11 @@ from prometheus_client.registry import Collector
 from connectors.connection import Connection
 from connectors.directory_sync import DirectorySync, Freshness
 from connectors.installation import ENROLMENT_FILE, Enrolment
-from connectors.store import incoming, quarantine, recipients
+from connectors.store import incoming, quarantine, recipients, webhooks
 from connectors.store.engine import Store
 from connectors.store.incoming import IncomingState
 from connectors.store.recipients import OPEN_STATES, RecipientState
+from connectors.store.webhooks import DeliveryState
 from connectors.timing import Clock
 from keys.backuprecord import newest_backup
 from protocol.http.measuring import Measured, gauge, gauges
@@ -32,6 +33,8 @@ class _Stored:
     received: Mapping[IncomingState, int]
     oldest_open: int | None
     quarantined: int
+    unconfirmed: Mapping[DeliveryState, int]
+    disabled: int
 
 
 class Metrics(Collector):
@@ -69,6 +72,8 @@ class Metrics(Collector):
                 await incoming.counts(tx),
                 await recipients.oldest_open(tx),
                 await quarantine.count(tx),
+                await webhooks.counts(tx),
+                sum(since is not None for since in (await webhooks.disabled(tx)).values()),
             )
         return self._measured.text()
 
@@ -76,6 +81,7 @@ class Metrics(Collector):
         """Yield the metrics as they were last read."""
         if self._stored is not None:
             yield from self._mail(self._stored)
+            yield from self._told(self._stored)
         yield from self._hub()
         yield from self._keys()
         yield gauge("disk_free_bytes", "Free disk of the data directory.", _free(self._folder))
@@ -95,6 +101,11 @@ class Metrics(Collector):
         held = stored.received[IncomingState.HELD]
         yield gauge("inbox_depth", "Messages that came and wait for an earlier one.", held)
         yield gauge("quarantine_depth", "Items that came and were not believed.", stored.quarantined)
+
+    def _told(self, stored: _Stored) -> Iterable[Metric]:
+        states = [(state.value, count) for state, count in stored.unconfirmed.items()]
+        yield gauges("webhook_deliveries", "Events that a webhook has not confirmed, by state.", "state", states)
+        yield gauge("webhooks_disabled", "Webhooks that answered 410 and are told nothing more.", stored.disabled)
 
     def _hub(self) -> Iterable[Metric]:
         standing = self._directory.standing()

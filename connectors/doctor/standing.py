@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the installation stands: directory, certificate, prekey, what waits to go out, what was refused."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from connectors.config import ConnectorSection
@@ -9,9 +9,10 @@ from connectors.directory_sync import Freshness, Standing
 from connectors.installation import Installation
 from connectors.logs import Log
 from connectors.parts import make_parts
-from connectors.store import quarantine, recipients
+from connectors.store import quarantine, recipients, webhooks
 from connectors.store.damage import damaged
 from connectors.store.engine import DATABASE_FILE, Store
+from connectors.store.webhooks import DeliveryState
 from connectors.timing import Clock
 from connectors.vault import Vault
 from connectors.way_out import WayOut
@@ -52,6 +53,7 @@ async def examine_standing(settings: ConnectorSection, installation: Installatio
             found.append(_outbox(await recipients.oldest_open(tx), now))
             found.append(_quarantine(await quarantine.count(tx)))
             found.append(_messages(await damaged(tx)))
+            found.append(_webhooks(await webhooks.counts(tx), await webhooks.disabled(tx)))
         return found
     finally:
         await store.close()
@@ -119,6 +121,20 @@ def _quarantine(count: int) -> Finding:
         return fine("quarantine", "Nothing was refused.")
     fix = "throughcare quarantine list --agency NAME names the reasons; the senders were told."
     return warning("quarantine", f"{count} item{'s' if count > 1 else ''} came and could not be taken in.", fix)
+
+
+def _webhooks(unconfirmed: Mapping[DeliveryState, int], known: Mapping[str, int | None]) -> Finding:
+    if any(known.values()):
+        fix = (
+            "throughcare webhook list --agency NAME names it; mend the receiver, then throughcare webhook replay EVENT."
+        )
+        return warning("webhooks", "A webhook answered 410 and is told nothing more.", fix)
+    failed = unconfirmed[DeliveryState.FAILED]
+    if failed:
+        fix = "throughcare webhook list --agency NAME --state failed, then throughcare webhook replay EVENT for each."
+        said = "events were" if failed > 1 else "event was"
+        return warning("webhooks", f"{failed} {said} not confirmed after all tries.", fix)
+    return fine("webhooks", "No webhook has failed for good.")
 
 
 def _messages(ids: Sequence[MessageId]) -> Finding:

@@ -20,7 +20,7 @@ from connectors.dropfolder.settings import DropSection
 from connectors.feed import cloud_event
 from connectors.logs import Log
 from connectors.store import events, facts
-from connectors.store.engine import Store
+from connectors.store.engine import Store, Transaction
 from connectors.store.events import EventRow
 from connectors.timing import Clock
 from protocol import cbor, ids
@@ -110,6 +110,11 @@ class DropFolder:
         self._failed = failed
         return taken + (await self._give() if self._out else 0)
 
+    async def given(self, tx: Transaction) -> int | None:
+        """Return the place of the last event that was given out; None where none ever is."""
+        known = await facts.get(tx, _PLACE) if self._out else None
+        return None if known is None else as_int(cbor.decode(known, limit=20))
+
     async def _take(self, path: Path) -> None:
         dropped = await asyncio.to_thread(files.read, path)
         try:
@@ -160,9 +165,7 @@ class DropFolder:
     async def _give(self) -> int:
         """Put there what happened since the last time; the place moves on once the file is there for good (DRP-3)."""
         async with self._store.read() as tx:
-            known = await facts.get(tx, _PLACE)
-            after = 0 if known is None else as_int(cbor.decode(known, limit=20))
-            found = await events.following(tx, after, _GIVEN_AT_ONCE)
+            found = await events.following(tx, await self.given(tx) or 0, _GIVEN_AT_ONCE)
         for position, row in found:
             content = render(await self._told(row))
             await asyncio.to_thread(files.give, self._folders.out, f"{position:012d}-{row.type}{files.SUFFIX}", content)

@@ -5,12 +5,23 @@ Evidence is never forgotten: the newest receipts, and the slices of what was tak
 have no effect any more, and the oldest of a quarantine that somebody floods.
 """
 
+from itertools import takewhile
 from typing import Final
 
 from sqlalchemy import and_, delete, func, or_, select
 
 from connectors.store.engine import Transaction
-from connectors.store.tables import attempt, attempt_row, quarantine, recipient, replay, resealed
+from connectors.store.tables import (
+    attempt,
+    attempt_row,
+    delivery,
+    event,
+    quarantine,
+    recipient,
+    replay,
+    resealed,
+    webhook,
+)
 from protocol.limits import DAY, MAX_LIFE, PREKEY_KEPT, PREKEY_REFUSED
 
 MOST_QUARANTINED: Final = 2_000
@@ -21,6 +32,9 @@ ATTEMPTS_KEPT: Final = 60 * DAY
 REPLAY_KEPT: Final = MAX_LIFE + PREKEY_REFUSED + PREKEY_KEPT
 """By then the envelope is past its life, and the seed that it was sealed to destroyed: it can never be opened again."""
 
+EVENTS_KEPT: Final = 400 * DAY
+"""A system that was away for a year can still go on from where it was."""
+EVENTS_AT_ONCE: Final = 1_000
 
 EVIDENCE_KEPT: Final = 1_095 * DAY
 """How long a hub keeps its side of the evidence by default; ours of sealings that another took the place of as well."""
@@ -53,6 +67,27 @@ async def forget_replays(tx: Transaction, now: int) -> None:
 async def forget_resealed(tx: Transaction, now: int) -> None:
     """Drop the slices of later sealings when a hub has forgotten them too; the first one's stays (SEQ-5)."""
     await tx.connection.execute(delete(resealed).where(resealed.c.received_at < now - EVIDENCE_KEPT))
+
+
+async def forget_events(tx: Transaction, now: int, *, given: int | None = None) -> int:
+    """Drop old events that everybody who is to be told of them knows; returns how many went (EVT-7).
+
+    `given` is the place up to which the drop folder has them, None where there is none. The newest stays, so that
+    whoever reads the feed can always go on from it.
+    """
+    newest = await tx.connection.scalar(select(func.max(event.c.position))) or 0
+    planned = await tx.connection.scalar(select(func.min(webhook.c.planned)))
+    last = min(newest - 1, *(place for place in (planned, given) if place is not None), newest)
+    rows = await tx.connection.execute(
+        select(event.c.position, event.c.at)
+        .where(event.c.position <= last, event.c.position.not_in(select(delivery.c.event)))
+        .order_by(event.c.position)
+        .limit(EVENTS_AT_ONCE)
+    )
+    # Places follow time: behind the first that is young enough all are.
+    old = [row.position for row in takewhile(lambda row: row.at < now - EVENTS_KEPT, rows)]
+    await tx.connection.execute(delete(event).where(event.c.position.in_(old)))
+    return len(old)
 
 
 async def bound_quarantine(

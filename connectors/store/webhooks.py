@@ -110,6 +110,13 @@ async def disabled(tx: Transaction) -> dict[str, int | None]:
     return {row.url: row.disabled_at for row in rows}
 
 
+async def counts(tx: Transaction) -> dict[DeliveryState, int]:
+    """Return how many events are not confirmed, by how they stand, of all addresses together."""
+    rows = await tx.connection.execute(select(delivery.c.state, func.count()).group_by(delivery.c.state))
+    found = {DeliveryState(state): number for state, number in rows}
+    return {state: found.get(state, 0) for state in DeliveryState}
+
+
 async def confirmed(tx: Transaction, one: Delivery) -> None:
     """Note that the address has confirmed the event."""
     await tx.connection.execute(delete(delivery).where(*_is(one)))

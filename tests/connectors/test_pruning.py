@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a connector forgets, and what it never does."""
 
-from sqlalchemy import update
+from sqlalchemy import delete, insert, update
 
-from connectors.store import pruning, recipients
-from connectors.store.pruning import ATTEMPTS_KEPT, EVIDENCE_KEPT, REPLAY_KEPT
-from connectors.store.tables import attempt
+from connectors.store import events, pruning, recipients, webhooks
+from connectors.store.pruning import ATTEMPTS_KEPT, EVENTS_KEPT, EVIDENCE_KEPT, REPLAY_KEPT
+from connectors.store.tables import attempt, delivery, webhook
 from protocol.frames import Item, ItemKind
-from protocol.limits import DAY
+from protocol.limits import DAY, MINUTE
 from tests.connectors.conftest import World
 from tests.connectors.hand import count, only_recipient
 
@@ -80,3 +80,39 @@ async def test_con_10_a_flood_of_rubbish_pushes_out_the_oldest_of_the_quarantine
     await world.probation.parts.inbox.take((Item(200, ItemKind.SLICE, b"more"),))
     page = await world.probation.quarantined()
     assert 0 < len(page) <= 6
+
+
+async def test_evt_7_old_events_are_forgotten_once_everybody_knows_of_them(world: World) -> None:
+    prison, store = world.prison, world.prison.parts.store
+    url, begun = "http://localhost:9/told", world.hub.clock()
+
+    async def compose() -> None:
+        world.hub.clock.advance(MINUTE)
+        await prison.compose(world.probation.desk)
+
+    async def forget(at: int, *, given: int | None = None) -> list[int]:
+        """Forget what may be, and return the places of the events that are left."""
+        async with store.write() as tx:
+            await pruning.forget_events(tx, at, given=given)
+        async with store.read() as tx:
+            return [place for place, _ in await events.following(tx, 0, 100)]
+
+    late = begun + MINUTE + 1 + EVENTS_KEPT
+    assert await forget(late) == []
+    for _ in range(6):
+        await compose()
+    assert await forget(late) == [2, 3, 4, 5, 6]  # only the first is old enough
+    late += DAY
+    assert await forget(late, given=2) == [3, 4, 5, 6]
+    async with store.write() as tx:
+        await tx.connection.execute(insert(webhook).values(url=url, planned=4))
+        await webhooks.again(tx, 3, url, begun)
+    # The third is not confirmed, and of what follows the fourth nothing was planned yet.
+    assert await forget(late) == [3, 5, 6]
+    async with store.write() as tx:
+        await tx.connection.execute(delete(delivery))
+        await tx.connection.execute(delete(webhook))
+    assert await forget(late) == [6]
+    await compose()
+    async with store.read() as tx:
+        assert [place for place, _ in await events.following(tx, 6, 100)] == [7]
