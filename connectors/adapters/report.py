@@ -42,6 +42,8 @@ class Report:
     """Collects what happens to leaves while a mapping is applied."""
 
     document: dict[str, Any] = field(repr=False)
+    unread: str = UNREAD
+    """The reason told of a leaf that nothing took, ignored or doubted."""
     _leaves: dict[str, int] = field(init=False)
     _taken: set[str] = field(default_factory=set)
     _ignored: dict[str, str] = field(default_factory=dict)
@@ -53,6 +55,11 @@ class Report:
     def has(self, path: str) -> bool:
         """Tell whether `path` is a leaf that holds something."""
         return path in self._leaves
+
+    def open(self, paths: Iterable[str]) -> bool:
+        """Tell whether something is at `paths` of which nothing was said yet."""
+        told = self._taken | self._ignored.keys() | {doubt.path for doubt in self._doubts}
+        return any(path in self._leaves and path not in told for path in paths)
 
     def take(self, paths: Iterable[str]) -> None:
         """Note leaves that were understood."""
@@ -90,7 +97,7 @@ class Report:
         """
         doubtful = {doubt.path for doubt in self._doubts}
         unread = [
-            NotUnderstood(path, UNREAD)
+            NotUnderstood(path, self.unread)
             for path in self._leaves
             if path not in self._taken and path not in self._ignored and path not in doubtful
         ]

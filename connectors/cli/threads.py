@@ -182,7 +182,9 @@ def sections_of(asked: dict[str, Any]) -> list[PackageSection]:
     try:
         return _SECTIONS.validate_json(json.dumps(asked.get("sections", [])))
     except ValidationError:
-        raise InvalidInput("A section in the file has not the form of one; docs/referrals.md shows them.") from None
+        raise InvalidInput(
+            "A section in the file has not the form of one; the README shows one, GET /v1/schemas the bodies."
+        ) from None
 
 
 def officer_of(officer: str | None) -> OfficerId | None:

@@ -172,6 +172,9 @@ CASE = {
     ),
     "show": Entry("cases:show", "Show one case: who is involved, what is due, what happened, what is missing."),
 }
+FHIR = {
+    "import": Entry("fhir:import_", "Make the draft of a referral from a FHIR bundle of ServiceRequest and Task."),
+}
 DIRECTORY = {
     "list": Entry("directory:list_", "List the desks that can be written to."),
     "evidence": Entry("fork:evidence", "Write the signed head by which the hub contradicted itself to a file."),
@@ -222,6 +225,7 @@ COMMANDS: dict[str, Entry] = {
     "case": Noun("case", "See persons' cases: who is involved, what is due.", CASE),
     "handover": Noun("handover", "Send, list and show handovers.", HANDOVER),
     "referral": Noun("referral", "Refer a person to a service, and answer referrals.", REFERRAL),
+    "fhir": Noun("fhir", "Take referrals from systems that speak FHIR, and tell them how ours stand.", FHIR),
     "message": Noun("message", "Send and answer messages that are no step of a life cycle.", MESSAGE),
     "event": Noun("event", "See what happened here, as other programs do.", EVENT),
     "webhook": Noun("webhook", "See what other programs were not told, and tell them again.", WEBHOOK),

@@ -13,6 +13,8 @@ from protocol.errors.callers import (
     Conflict,
     EnvelopeIdReused,
     ExportUnreadable,
+    FhirContradiction,
+    FhirUnreadable,
     Forbidden,
     IdempotencyKeyMissing,
     IdempotencyKeyReused,
@@ -39,6 +41,7 @@ from protocol.errors.callers import (
 )
 from protocol.errors.ours import (
     ClockSkewed,
+    ExtraMissing,
     HubUnreachable,
     InternalError,
     QuotaReached,
@@ -90,6 +93,9 @@ __all__ = [
     "EnvelopeIdReused",
     "Expired",
     "ExportUnreadable",
+    "ExtraMissing",
+    "FhirContradiction",
+    "FhirUnreadable",
     "Forbidden",
     "HubUnreachable",
     "IdempotencyKeyMissing",

@@ -155,6 +155,18 @@ class PackageIncomplete(CallerError):
     default = "The export lacks what a handover package needs. Nothing was sent."
 
 
+class FhirUnreadable(CallerError):
+    code = "fhir-unreadable"
+    title = "FHIR bundle unreadable"
+    default = "The file is not a FHIR bundle with one referral. Nothing was drafted."
+
+
+class FhirContradiction(CallerError):
+    code = "fhir-contradiction"
+    title = "FHIR bundle contradicts itself"
+    default = "A Task of the bundle contradicts itself. Nothing was drafted; have its sender mend it."
+
+
 class NothingToSend(CallerError):
     code = "nothing-to-send"
     title = "Nothing to send"

@@ -52,6 +52,14 @@ class SelfTestFailed(OurError):
     default = "The installed cryptography library lacks what tc/1 needs. Install the locked versions."
 
 
+class ExtraMissing(OurError):
+    code = "extra-missing"
+    status = 501
+    retryable = False
+    title = "Optional part not installed"
+    default = "An optional part of the program is needed that is not installed."
+
+
 class HubUnreachable(OurError):
     code = "hub-unreachable"
     title = "Hub unreachable"

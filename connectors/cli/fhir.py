@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`throughcare fhir`: the draft of a referral from a FHIR bundle, and how a referral stands as a FHIR bundle."""
+
+import asyncio
+import hashlib
+import json
+import secrets
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+
+from connectors import home
+from connectors.cli.failures import then
+from connectors.cli.local import connected
+from connectors.cli.threads import officer_of, read_json, sections_of, tell
+from connectors.cli.voice import Voice, speaks
+from connectors.fhir.bundle import MAX_BUNDLE
+from connectors.fhir.importing import Imported, import_bundle
+from connectors.fhir.services import read_services
+from keys.privatefile import write_private
+from protocol.address import parse_desk
+from protocol.errors import FhirContradiction, FhirUnreadable, InvalidInput
+from protocol.http.threads import ReferralRequest, StepQueued
+
+_SHOWN = 20
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--services", type=click.Path(path_type=Path), help="A TOML table: which code is which service of ours.")
+@click.option("--with", "more", type=click.Path(path_type=Path), help="A JSON file that adds to it: fields, sections.")
+@click.option("--to", metavar="DESK", help="The desk to refer to, where the bundle names none of ours.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the draft there, for us alone.")
+@click.option(
+    "--quarantine",
+    "aside",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="A folder for a copy of a bundle that contradicts itself, with the reasons.",
+)
+@click.option("--send", "sends", is_flag=True, help="Send it as a referral; nothing may be missing then.")
+@click.option("--agency", metavar="NAME", help="With --send: which agency's connector, by its name.")
+@click.option("--officer", help="With --send: who acts, by id; without it the service account.")
+@click.option("--key", help="With --send: an Idempotency-Key, to type the same command again safely.")
+@speaks
+def import_(
+    file: Path,
+    services: Path | None,
+    more: Path | None,
+    to: str | None,
+    output: Path | None,
+    aside: Path | None,
+    sends: bool,
+    agency: str | None,
+    officer: str | None,
+    key: str | None,
+    voice: Voice,
+) -> None:
+    """Make the draft of a referral from a FHIR bundle of ServiceRequest and Task.
+
+    What was not understood, what is missing and what contradicts itself is told, by place. Nothing is fetched.
+    """
+    if sends and agency is None:
+        raise InvalidInput("Say which agency sends it: --agency NAME.")
+    data = _read(file)
+    imported = import_bundle(data, read_services(services) if services else {})
+    for line in told(imported):
+        voice.say(line)
+    if imported.draft is None:
+        _refuse(data, imported, aside, voice)
+    draft, missing = completed(imported, read_json(more) if more else {}, to)
+    for place in missing:
+        voice.say(f"missing: {place}")
+    if output:
+        write_private(output, json.dumps(draft, ensure_ascii=False, indent=2).encode() + b"\n")
+    if sends:
+        tell(_send(draft, missing, str(agency), officer, key), str(agency), voice)
+        return
+    lines = [f"the draft is in {output}"] if output else json.dumps(draft, ensure_ascii=False, indent=2).splitlines()
+    voice.data(_result(imported, draft, missing), lines)
+
+
+def completed(imported: Imported, more: dict[str, Any], to: str | None) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the draft with what an officer adds, which counts more than the bundle's word, and what still lacks."""
+    draft = dict(imported.draft or {})
+    given = more.get("fields", {})
+    if not isinstance(given, dict):
+        raise InvalidInput("`fields` in the file must be one JSON object.")
+    desk = to or more.get("to")
+    if isinstance(desk, str):
+        draft["to"] = parse_desk(desk)
+    draft["fields"] = {**draft.get("fields", {}), **given}
+    draft["sections"] = [one.model_dump(mode="json", exclude_none=True) for one in sections_of(more)]
+    if "release_unknown" in given and "release_on" not in given:
+        draft["fields"].pop("release_on", None)
+    there = {*given, *(("to",) if "to" in draft else ()), *(("release_on",) if "release_unknown" in given else ())}
+    return draft, tuple(place for place in imported.missing if place.partition("/")[0] not in there)
+
+
+def told(imported: Imported) -> list[str]:
+    """Return for people what contradicts itself and what was not understood."""
+    lines = [f"quarantined: {one.path}: {one.reason}: {one.sentence}" for one in imported.quarantined]
+    if imported.not_understood:
+        lines.append(f"not understood as it stands: {len(imported.not_understood)} places")
+        lines += [f"    {one.path}: {one.reason}" for one in imported.not_understood[:_SHOWN]]
+    rest = Counter(one.reason for one in imported.not_understood[_SHOWN:])
+    return [*lines, *(f"    … {count} more: {reason}" for reason, count in rest.items())]
+
+
+def _read(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(MAX_BUNDLE + 1)
+    except OSError:
+        raise FhirUnreadable("The file cannot be read. Check its path.") from None
+
+
+def _refuse(data: bytes, imported: Imported, aside: Path | None, voice: Voice) -> None:
+    """Put the bundle aside with its reasons, where a folder is named for that, and raise `FhirContradiction`."""
+    result = _result(imported, None, ())
+    if voice.as_json:
+        voice.data(result, [])
+    if aside:
+        name = hashlib.sha256(data).hexdigest()[:32]
+        write_private(aside / f"{name}.json", data)
+        write_private(aside / f"{name}.reason.json", json.dumps(result, ensure_ascii=False, indent=2).encode() + b"\n")
+    first = imported.quarantined[0]
+    raise FhirContradiction(f"{first.sentence} (At {first.path}.) Nothing was drafted.")
+
+
+def _result(imported: Imported, draft: dict[str, Any] | None, missing: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "draft": draft,
+        "missing": list(missing),
+        "not_understood": [{"path": one.path, "reason": one.reason} for one in imported.not_understood],
+        "quarantined": [{"path": one.path, "reason": one.reason} for one in imported.quarantined],
+    }
+
+
+def _send(
+    draft: dict[str, Any], missing: tuple[str, ...], agency: str, officer: str | None, key: str | None
+) -> StepQueued:
+    if missing:
+        again = then(
+            InvalidInput(f"The draft lacks {', '.join(missing)}. Nothing was sent."),
+            "put them into a JSON file under `fields`, then the same command with --with FILE (and --to DESK)",
+        )
+        raise again
+    request = ReferralRequest(
+        to=parse_desk(draft["to"]),
+        fields=draft["fields"],
+        sections=sections_of(draft),
+        officer=officer_of(officer),
+    )
+
+    async def ask() -> StepQueued:
+        async with connected(home.find(agency)) as client:
+            return await client.refer(request, idempotency_key=key or secrets.token_urlsafe(24))
+
+    return asyncio.run(ask())
