@@ -12,6 +12,7 @@ from protocol.http.examples import GORA, MESSAGE, NOW, REKA, THREAD
 from protocol.http.fields import (
     AgencyText,
     CaseIdText,
+    CursorText,
     DeskText,
     MessageIdText,
     QueryModel,
@@ -51,7 +52,7 @@ class CaseSearch(RequestModel):
 
     text: Annotated[str, Field(min_length=1, max_length=MAX_NAME, repr=False)]
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 50
-    cursor: Annotated[str, Field(max_length=300)] | None = None
+    cursor: CursorText | None = None
 
 
 class CasePath(QueryModel):
@@ -209,7 +210,7 @@ LIST_CASES = Operation(
 SEARCH_CASES = Operation(
     id="searchCases",
     method=Method.POST,
-    path="/v1/cases/search",
+    path="/v1/case-searches",
     summary="Find cases by names, numbers or a date of birth, in either script and without marks.",
     description=(
         "Every word must be found in the case, whole or by its beginning (two letters at least). A POST that changes "

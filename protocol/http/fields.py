@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from protocol.address import MAX_ADDRESS, AgencyAddress, DeskAddress, parse_agency, parse_desk
@@ -35,6 +35,7 @@ from protocol.ids import text as id_text
 
 T = TypeVar("T")
 
+_BASE64URL_PATTERN = "^[A-Za-z0-9_-]*$"
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -125,7 +126,7 @@ def base64url(*, minimum: int = 0, maximum: int) -> TextForm:
         encode_base64url,
         {
             "contentEncoding": "base64url",
-            "pattern": "^[A-Za-z0-9_-]*$",
+            "pattern": _BASE64URL_PATTERN,
             "minLength": -(-minimum * 8 // 6),
             "maxLength": -(-maximum * 8 // 6),
         },
@@ -154,7 +155,8 @@ def _id_form(kind: Kind) -> TextForm:
         bytes,
         lambda text: id_raw(kind, text),
         lambda raw: id_text(kind, raw),
-        {"pattern": f"^{kind.value}_[a-z2-7]{{26}}$"},
+        # 26 characters have two bits more than an id: the last one is one of eight.
+        {"pattern": f"^{kind.value}_[a-z2-7]{{25}}[aeimquy4]$"},
     )
 
 
@@ -181,6 +183,9 @@ EventIdText = Annotated[EventId, _id_form(Kind.EVENT)]
 CaseIdText = Annotated[CaseId, _id_form(Kind.CASE)]
 TokenIdText = Annotated[TokenId, _id_form(Kind.TOKEN)]
 BlobIdText = Annotated[BlobId, _id_form(Kind.BLOB)]
+CursorText = Annotated[str, Field(max_length=300, pattern=_BASE64URL_PATTERN)]
+"""Where a list goes on; only who gave it can read it."""
+
 KeyIdText = Annotated[KeyId, TextForm(bytes, _parse_key_id, bytes.hex, {"pattern": "^[0-9a-f]{64}$"})]
 AgencyText = Annotated[AgencyAddress, _address_form(parse_agency)]
 DeskText = Annotated[DeskAddress, _address_form(parse_desk)]

@@ -11,6 +11,7 @@ from protocol.http.fields import (
     AgencyText,
     Base64UrlBytes,
     BlobIdText,
+    CursorText,
     DeskText,
     EnvelopeIdText,
     KeyIdText,
@@ -128,7 +129,7 @@ class Page(QueryModel):
     """A page of a list; `cursor` comes from the page before."""
 
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 50
-    cursor: Annotated[str, Field(max_length=200)] | None = None
+    cursor: CursorText | None = None
 
 
 class HandoverFilter(Page):
