@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 
 from tests.scenarios.breaking import in_another_encoding, of_another_type, truncated, without_a_name
-from tests.scenarios.documented import try_all
 from tests.scenarios.running import (
     BIN,
     SAMPLES,
@@ -46,14 +45,6 @@ with_samples = pytest.mark.skipif(
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with started(BIN / "throughcare", "sandbox", "--json", "--data", tmp_path_factory.mktemp("sandbox")) as running:
         yield running
-
-
-def test_a_few_questions_of_every_kind_are_answered_as_the_document_says(sandbox: Running, tmp_path: Path) -> None:
-    """In full: `tests/scenarios/test_documented.py`."""
-    prison = sandbox.ready["agencies"][0]
-    assert "28" in try_all(
-        prison["api_url"], Path(prison["token_file"]), tmp_path, examples=1, phases="examples,fuzzing"
-    )
 
 
 @pytest.fixture
