@@ -12,7 +12,7 @@ from typing import Final
 
 from connectors.cases.facts import Said, facts_of_ours, facts_of_theirs
 from connectors.cases.folding import findable
-from connectors.store import cases, facts, replaying
+from connectors.store import cases, facts, replaying, threads
 from connectors.store.cases import NUMBER_OURS, PERSON_OURS, CaseThread, Facts, merge
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import ReceivedMessage
@@ -47,8 +47,13 @@ class Register:
 
     async def received(self, tx: Transaction, message: ReceivedMessage) -> None:
         """Take note of a verified message that has its effect now."""
-        if message.payload_type in KINDS:
-            await self._note(tx, message.thread, message.accepted_at, facts_of_theirs(message, self._agency))
+        if message.payload_type not in KINDS:
+            return
+        row = await threads.find(tx, message.thread)
+        # Whoever knows a thread's id can write in it; who is neither side of it does not say whom it is about.
+        counts = row is None or row.involves(message.agency)
+        said = facts_of_theirs(message, self._agency) if counts else Said()
+        await self._note(tx, message.thread, message.accepted_at, said)
 
     async def same_person(self, tx: Transaction, message: OutgoingMessage, to: AgencyAddress) -> list[CaseThread]:
         """Return the threads about the person of a message of ours that is not sent yet, by our own numbers."""

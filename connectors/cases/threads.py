@@ -87,6 +87,10 @@ class Threads:
             if kind.event != roles.begin:
                 return
             row = self._begun_by_other(message, payload, roles)
+        elif not row.involves(message.agency):
+            # It would stand in the history as if the other side had said it, and change the version under an officer.
+            self._log.event("move-ignored")
+            return
         await self._add(
             tx,
             row,

@@ -48,6 +48,10 @@ class ThreadRow:
     begins: AgencyAddress
     answers: AgencyAddress
 
+    def involves(self, agency: AgencyAddress) -> bool:
+        """Tell whether it is one of the two; anybody else who knows the thread's id has no part in it (LIF-6)."""
+        return agency in (self.begins, self.answers)
+
 
 async def put(tx: Transaction, row: ThreadRow) -> None:
     """Store `row` in the place of what stood there."""

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An agency that knows the id of a thread in which it has no part, and whose connector lets it write there."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from connectors.cases.composing import Said
+from connectors.store import outgoing
+from connectors.store.recipients import Plan
+from protocol import ids
+from protocol.handover import PackageSection
+from protocol.http.cases import CaseSearch
+from protocol.ids import Kind, ThreadId, new_id
+from protocol.kinds.catalogue import KINDS
+from protocol.limits import DAY
+from tests.connectors.cases.test_cases import GORA, POLJE, about, only, refer, step
+from tests.connectors.cases.test_referral import FIELDS, REQUEST, WORDS, settle
+from tests.connectors.cases.test_thread_api import Served, csw, prison
+from tests.connectors.conftest import World
+
+__all__ = ["csw", "prison"]
+
+REKA = "reka-probation@hub.example"
+
+
+async def intrude(
+    world: World,
+    to: Served,
+    thread: ThreadId,
+    kind: str,
+    fields: dict[str, Any],
+    sections: Sequence[PackageSection] = (),
+) -> None:
+    """Have the probation service send whatever a liar would into a thread of others."""
+    stranger = world.probation
+    composing = stranger.parts.moving._composing
+    said = Said(fields=fields, sections=tuple(sections))
+    subject = ids.text(Kind.SUBJECT, new_id())
+    message = composing.message(KINDS[kind], thread, stranger.desk, subject, said)
+    async with stranger.parts.store.write() as tx:
+        plans = composing.plans(message, [to.station.desk]) if sections else {to.station.desk: Plan()}
+        await outgoing.add(tx, message, plans)
+    await settle(stranger, to.station)
+
+
+async def test_lif_6_a_move_of_a_third_agency_is_none_and_is_not_shown_as_the_other_side_s(
+    prison: Served, csw: Served, world: World
+) -> None:
+    thread = await refer(prison, csw, about("Invented", "5"))
+    before = [await served.client.thread(thread) for served in (prison, csw)]
+    for served in (prison, csw):
+        await intrude(world, served, thread, "referral.request", REQUEST, [WORDS, about("Planted", "666")])
+        await intrude(world, served, thread, "referral.withdraw", FIELDS["withdraw"])
+    assert [await served.client.thread(thread) for served in (prison, csw)] == before
+    assert [(entry.what, entry.agency) for entry in (await only(csw)).history] == [("receive", POLJE), ("send", GORA)]
+    assert csw.station.logged.getvalue().count("move-ignored") == 2
+    await step(csw, thread, "acknowledge", prison)
+    assert (await prison.client.thread(thread)).item.state == "acknowledged"
+
+
+async def test_cas_1_a_third_agency_does_not_say_whom_a_thread_is_about(
+    prison: Served, csw: Served, world: World
+) -> None:
+    thread = await refer(prison, csw, about("Invented", "5"), register_numbers={"sender": "G-17"})
+    other = await refer(prison, csw, about("Other", "6"))
+    before = {one: (await csw.client.thread(one)).case for one in (thread, other)}
+    numbers = {"sender": "R-1", "recipient": "P-1"}
+    await intrude(world, csw, thread, "referral.request", REQUEST, [WORDS, about("Planted", "666")])
+    alert = {"imminence": "days", "answer_by": world.hub.clock() + DAY, "register_numbers": numbers}
+    await intrude(world, csw, thread, "alert.risk", alert)
+    assert {one: (await csw.client.thread(one)).case for one in (thread, other)} == before
+    case = before[thread]
+    assert case is not None
+    view = await csw.client.case(case)
+    assert view.item.person is not None
+    assert (view.item.person.family_name, view.item.register_numbers) == ("Invented", [])
+    assert [(one.register_number, one.other_register_number) for one in view.threads] == [(None, "G-17")]
+    assert (view.history[0].what, view.history[0].agency) == ("alert.risk", REKA)
+    for text, found in (("Planted", 0), ("R-1", 0), ("Invented", 1)):
+        assert len((await csw.client.search(CaseSearch(text=text))).items) == found
