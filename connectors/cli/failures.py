@@ -15,6 +15,7 @@
 """
 
 import contextlib
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,6 +29,19 @@ from protocol.diagnosis import system_advice
 
 ErrorT = TypeVar("ErrorT", bound=Exception)
 _NEXT = "next: "
+# What another program says of fields is shown only where it can be nothing else than names and places of fields.
+_POINTER = re.compile(r"(/[a-z0-9_]+)*")
+_FIELD_IS = {
+    "missing": "is missing",
+    "unknown-field": "is not known here",
+    "wrong-form": "has the wrong form",
+    "wrong-type": "is of the wrong type",
+    "not-allowed": "is none of the values that can be",
+    "out-of-range": "is out of range",
+    "too-long": "is too long",
+    "too-short": "is too short",
+    "invalid": "cannot be right",
+}
 
 FAILED, USAGE, CONFIGURATION, NOT_AUTHORISED, NOT_FOUND, CONFLICT, UNREACHABLE, DAMAGED = range(1, 9)
 
@@ -148,6 +162,9 @@ def report(error: Exception) -> int:
     else:
         click.echo("error: Internal error (internal-error)", err=True)
         click.echo(f"why:   {_place(error)}; please report it with what you typed", err=True)
+    for field in getattr(error, "fields", ()):  # only InvalidFields has some
+        if _POINTER.fullmatch(field.pointer) and field.code in _FIELD_IS:
+            click.echo(f"field: {field.pointer[1:] or 'one of them'} {_FIELD_IS[field.code]}", err=True)
     for note in notes(error):
         if not note.startswith(_NEXT):
             click.echo(f"note:  {note}", err=True)

@@ -12,9 +12,10 @@ from typing import Any
 import click
 
 from connectors import home
+from connectors.cli.acting import officer_named
 from connectors.cli.failures import then
 from connectors.cli.local import connected
-from connectors.cli.threads import officer_of, read_json, sections_of, tell
+from connectors.cli.threads import read_json, sections_of, tell
 from connectors.cli.voice import Voice, speaks
 from connectors.fhir.bundle import MAX_BUNDLE
 from connectors.fhir.importing import Imported, import_bundle
@@ -41,7 +42,7 @@ _SHOWN = 20
 )
 @click.option("--send", "sends", is_flag=True, help="Send it as a referral; nothing may be missing then.")
 @click.option("--agency", metavar="NAME", help="With --send: which agency's connector, by its name.")
-@click.option("--officer", help="With --send: who acts, by id; without it the service account.")
+@click.option("--officer", help="With --send: who acts, by title or id; without it the service account.")
 @click.option("--key", help="With --send: an Idempotency-Key, to type the same command again safely.")
 @speaks
 def import_(
@@ -147,15 +148,12 @@ def _send(
             "put them into a JSON file under `fields`, then the same command with --with FILE (and --to DESK)",
         )
         raise again
-    request = ReferralRequest(
-        to=parse_desk(draft["to"]),
-        fields=draft["fields"],
-        sections=sections_of(draft),
-        officer=officer_of(officer),
-    )
+    to, sections = parse_desk(draft["to"]), sections_of(draft)
 
     async def ask() -> StepQueued:
         async with connected(home.find(agency)) as client:
+            acting = await officer_named(client, officer, agency=agency)
+            request = ReferralRequest(to=to, fields=draft["fields"], sections=sections, officer=acting)
             return await client.refer(request, idempotency_key=key or secrets.token_urlsafe(24))
 
     return asyncio.run(ask())

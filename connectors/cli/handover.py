@@ -20,7 +20,7 @@ from connectors.cli.attachments import printable
 from connectors.cli.failures import then
 from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
 from connectors.cli.voice import Voice, speaks, table
-from protocol.errors import Conflict, NotFound, Unavailable
+from protocol.errors import Conflict, InvalidInput, NotFound, Unavailable
 from protocol.handover import WithheldReason
 from protocol.http.fields import format_time
 from protocol.http.handovers import MAX_PAGE, Direction, HandoverPage, HandoverView, RecipientView, SectionWithheld
@@ -72,7 +72,7 @@ def list_(agency: str, direction: str | None, limit: int, cursor: str | None, vo
 @speaks
 def show(id_: str, agency: str | None, voice: Voice) -> None:
     """Show one handover: own sections, receipts, what was withheld."""
-    message_id = MessageId(raw(Kind.MESSAGE, id_))
+    message_id = _message_named(id_, agency)
     profiles = [home.find(agency)] if agency else home.profiles()
     found, silent = asyncio.run(_views(message_id, profiles))
     for profile in silent:
@@ -84,6 +84,17 @@ def show(id_: str, agency: str | None, voice: Voice) -> None:
     items = [{"agency": profile.name, **view.model_dump(mode="json")} for profile, view in found]
     lines = (line for profile, view in found for line in describe(profile.name, view))
     voice.data(items[0] if agency and len(items) == 1 else {"items": items}, lines)
+
+
+def _message_named(id_: str, agency: str | None) -> MessageId:
+    try:
+        return MessageId(raw(Kind.MESSAGE, id_))
+    except InvalidInput as error:
+        whose = agency or "NAME"
+        if id_.startswith(f"{Kind.THREAD.value}_"):
+            step = f"throughcare referral show {Kind.THREAD.value}_… --agency {whose}   (shows any thread)"
+            raise then(error, step) from None
+        raise then(error, f"throughcare handover list --agency {whose}") from None
 
 
 async def _views(
@@ -123,6 +134,7 @@ def _nowhere(agency: str | None, silent: list[home.Profile]) -> Exception:
 def describe(agency: str, view: HandoverView) -> Iterator[str]:
     """Yield one agency's view of a handover for people."""
     yield f"{text(Kind.MESSAGE, view.id)}"
+    yield f"  thread {text(Kind.THREAD, view.thread)}"
     yield f"  at {agency}: {view.direction.value}, {view.state.value}, {format_time(view.at)}"
     if view.origin:
         origin = view.origin

@@ -18,9 +18,10 @@ import click
 from connectors import home
 from connectors.adapters import Mapped, find_mapping, load_mapping, read_export, transform
 from connectors.api_client import ApiClient
+from connectors.cli.acting import officer_named
 from connectors.cli.attachments import attached, store
 from connectors.cli.connector import not_read
-from connectors.cli.failures import advising, then
+from connectors.cli.failures import then
 from connectors.cli.handover import kept_back
 from connectors.cli.local import AGENCY, connected
 from connectors.cli.voice import Voice, speaks
@@ -31,8 +32,7 @@ from protocol.errors import InvalidInput, NotFound, NothingToSend, Unavailable
 from protocol.handover import sections_for
 from protocol.http.handovers import MAX_NOT_UNDERSTOOD, HandoverQueued, HandoverRequest, HandoverView, MessageState
 from protocol.http.handovers import NotUnderstood as Place
-from protocol.http.standing import OfficerItem
-from protocol.ids import Kind, OfficerId, raw, text
+from protocol.ids import Kind, OfficerId, text
 
 _SHOWN: Final = 12
 """Places that the mapping did not understand, as many as are shown on a terminal; --json has all of them."""
@@ -79,7 +79,7 @@ def send(
     """Map an export and send it, sealed, to one or more desks."""
     profile = home.find(agency)
     to = [full_address(desk, profile) for desk in desks]
-    acting = asyncio.run(_acting(profile, officer)) if officer else None
+    acting = asyncio.run(_acting(profile, officer))
     mapped = transform(load_mapping(find_mapping(mapping)), read_export(export_path), now_ms=now_ms())
     for line in understanding(mapped):
         voice.say(line)
@@ -164,22 +164,9 @@ def full_address(desk: str, sender: home.Profile) -> DeskAddress:
         raise then(error, f"throughcare directory list --agency {sender.name}") from None
 
 
-async def _acting(profile: home.Profile, named: str) -> OfficerId:
+async def _acting(profile: home.Profile, named: str | None) -> OfficerId | None:
     async with connected(profile) as client:
-        officers = (await client.status()).officers
-    with advising({NotFound: f"throughcare officer list --agency {profile.name}"}):
-        return officer_of(officers, named)
-
-
-def officer_of(officers: Sequence[OfficerItem], named: str) -> OfficerId:
-    """Return the id of the officer `named` by id or by title; an id need not be among `officers` yet."""
-    if named.startswith(f"{Kind.OFFICER.value}_"):
-        return OfficerId(raw(Kind.OFFICER, named))
-    for one in officers:
-        if one.title.casefold() == named.casefold():
-            return one.id
-    titles = ", ".join(one.title for one in officers)
-    raise NotFound(f"Nobody acts here under that title. Known: {titles}.")
+        return await officer_named(client, named, agency=profile.name)
 
 
 def places(mapped: Mapped) -> list[Place]:

@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from connectors import home
+from connectors.cli.acting import AS, officer_named
 from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
-from connectors.cli.threads import officer_of, read_json, sections_of
+from connectors.cli.threads import read_json, sections_of
 from connectors.cli.voice import Voice, speaks, table
 from protocol.address import parse_desk
 from protocol.errors import InvalidInput
@@ -21,7 +22,6 @@ from protocol.ids import Kind, MessageId, raw, text
 from protocol.kinds.thread import Answer
 
 _INPUT = click.option("--input", "file", type=click.Path(path_type=Path), help="A JSON file: fields, sections.")
-_AS = click.option("--as", "officer", metavar="OFFICER", help="Who acts, by id; else the service account.")
 _KEY = click.option("--key", help="An Idempotency-Key, to type the same command again safely.")
 
 
@@ -30,24 +30,25 @@ _KEY = click.option("--key", help="An Idempotency-Key, to type the same command 
 @AGENCY
 @click.option("--to", required=True, multiple=True, metavar="DESK", help="The desk to write to; may be repeated.")
 @_INPUT
-@_AS
+@AS
 @_KEY
 @speaks
 def send(
-    kind: str, agency: str, to: tuple[str, ...], file: Path | None, officer: str | None, key: str | None, voice: Voice
+    kind: str, agency: str, to: tuple[str, ...], file: Path | None, acting: str | None, key: str | None, voice: Voice
 ) -> None:
     """Send a message of a kind, such as contact.area-notice."""
     asked = read_json(file) if file else {}
-    request = MessageRequest(
-        kind=kind,
-        to=[parse_desk(one) for one in to],
-        fields=asked.get("fields", {}),
-        sections=sections_of(asked),
-        officer=officer_of(officer),
-    )
+    desks, sections = [parse_desk(one) for one in to], sections_of(asked)
 
     async def ask() -> MessageQueued:
         async with connected(home.find(agency)) as client:
+            request = MessageRequest(
+                kind=kind,
+                to=desks,
+                fields=asked.get("fields", {}),
+                sections=sections,
+                officer=await officer_named(client, acting, agency=agency),
+            )
             return await client.send_message(request, idempotency_key=key or secrets.token_urlsafe(24))
 
     _tell(asyncio.run(ask()), agency, voice)
@@ -57,9 +58,9 @@ def send(
 @click.argument("message")
 @click.argument("answer", type=click.Choice([one.value for one in Answer]))
 @AGENCY
-@click.option("--officer", "named", required=True, metavar="OFFICER", help="The id of the officer who answers.")
+@click.option("--officer", "named", required=True, metavar="OFFICER", help="Title or id of the officer who answers.")
 @_INPUT
-@_AS
+@AS
 @_KEY
 @speaks
 def answer(
@@ -68,7 +69,7 @@ def answer(
     agency: str,
     named: str,
     file: Path | None,
-    officer: str | None,
+    acting: str | None,
     key: str | None,
     voice: Voice,
 ) -> None:
@@ -81,12 +82,13 @@ def answer(
             item = (await client.message(message_id)).item
             if item.direction is not Direction.RECEIVED:
                 raise InvalidInput("This message is one of ours; others answer it.")
+            who = await officer_named(client, named, agency=agency)
             request = MessageRequest(
                 kind="message.answer",
                 to=[item.sender],
-                fields={"answers": message, "answer": answer, "officer": named},
+                fields={"answers": message, "answer": answer, "officer": text(Kind.OFFICER, who) if who else named},
                 sections=sections_of(asked),
-                officer=officer_of(officer),
+                officer=await officer_named(client, acting, agency=agency),
             )
             return await client.send_message(request, idempotency_key=key or secrets.token_urlsafe(24))
 

@@ -15,21 +15,30 @@ from typing import Any, get_args
 import click
 
 from connectors import home
+from connectors.cli.acting import AS, officer_named
 from connectors.cli.local import AGENCY, connected
-from connectors.cli.threads import officer_of, read_json, sections_of, tell
+from connectors.cli.moments import moment
+from connectors.cli.threads import read_json, sections_of, tell, thread_named
 from connectors.cli.voice import Voice, speaks
 from protocol.errors import InvalidInput
 from protocol.http.threads import StepQueued, StepRequest
-from protocol.ids import Kind, ThreadId, raw
+from protocol.ids import Kind, text
 from protocol.kinds.base import MessageKind
 from protocol.kinds.catalogue import kind_for
 
 _FILLED_IN = frozenset({"kind", "version", "subject", "occurred_at"})
+_FIELD = "field_"
+"""Stands before the name of a field among a command's parameters, so that none is mistaken for the command's own."""
+_FLAGS = {"agency": "--to-agency"}
 _HELP = {
     "priority": "Which clocks run.",
     "supersedes": "The id of a message that this one takes the place of.",
     "retain_until": "Until when it is to be kept.",
-    "officer": "The id of the officer who has it from now on.",
+    "officer": "Title or id of the officer who has it from now on.",
+    "agency": "The agency that would be the right one.",
+    "appointment": "When, with its zone: 2027-01-05T10:00+01:00.",
+    "first_appointment": "When, with its zone: 2027-01-05T10:00+01:00.",
+    "effective_at": "When, with its zone: 2027-01-05T10:00+01:00.",
     "capacity": "In which office this is done, where that is another than the desk's own.",
     "alternative": "Whether the text names another service that may help.",
     "data_action": "What became of the data.",
@@ -50,15 +59,22 @@ def _command(kind: MessageKind, event: str) -> click.Command:
     @speaks
     def run(thread: str, agency: str, acting: str | None, file: Path | None, voice: Voice, **given: Any) -> None:
         asked = read_json(file) if file else {}
-        fields = {**asked.get("fields", {}), **{name: value for name, value in given.items() if value is not None}}
-        request = StepRequest(event=event, fields=fields, sections=sections_of(asked), officer=officer_of(acting))
-        thread_id = ThreadId(raw(Kind.THREAD, thread))
+        said = {name.removeprefix(_FIELD): value for name, value in given.items() if value is not None}
+        thread_id = thread_named(thread, agency)
 
         async def ask() -> StepQueued:
             async with connected(home.find(agency)) as client:
                 seen = (await client.thread(thread_id)).item
                 if kind.machine is None or seen.machine != kind.machine.name:
                     raise InvalidInput(f"This thread is a {seen.machine}.")
+                if (named := await officer_named(client, said.get("officer"), agency=agency)) is not None:
+                    said["officer"] = text(Kind.OFFICER, named)
+                request = StepRequest(
+                    event=event,
+                    fields={**asked.get("fields", {}), **said},
+                    sections=sections_of(asked),
+                    officer=await officer_named(client, acting, agency=agency),
+                )
                 return await client.step(
                     thread_id, request, version=seen.version, idempotency_key=secrets.token_urlsafe(24)
                 )
@@ -70,23 +86,31 @@ def _command(kind: MessageKind, event: str) -> click.Command:
         option = _option(kind, name)
         if option is not None:
             command = option(command)
-    command = click.option(
-        "--input", "file", type=click.Path(path_type=Path), help="A JSON file with further fields, and sections."
-    )(command)
-    command = click.option("--as", "acting", metavar="OFFICER", help="Who acts, by id; else the service account.")(
-        command
-    )
+    command = click.option("--input", "file", type=click.Path(path_type=Path), help=_input_line(kind))(command)
+    command = AS(command)
     command = AGENCY(command)
     command = click.argument("thread")(command)
     return click.command(name=event, help=_line(kind))(command)
+
+
+def _input_line(kind: MessageKind) -> str:
+    """Return what the file given with `--input` is for, with the fields that only stand there."""
+    parts = [
+        f"{name} (needed)" if field.is_required() else name
+        for name, field in kind.payload.model_fields.items()
+        if name not in _FILLED_IN and _option(kind, name) is None
+    ]
+    return f'A JSON file: {{"fields": {{…}}, "sections": […]}}, with {", ".join(parts)} in its fields.'
 
 
 def _option(kind: MessageKind, name: str) -> Any:
     """Return the option of a field that one word can say, or None for any other."""
     if name in _FILLED_IN:
         return None
-    flag, annotation = f"--{name.replace('_', '-')}", kind.payload.model_fields[name].annotation
-    told = _HELP.get(name, f"{name.replace('_', ' ').capitalize()}.")
+    field = kind.payload.model_fields[name]
+    flag, annotation = _FLAGS.get(name, f"--{name.replace('_', '-')}"), field.annotation
+    told = _HELP.get(name, f"{name.replace('_', ' ').capitalize()}.") + ("  [needed]" if field.is_required() else "")
+    name = f"{_FIELD}{name}"
     match _simple(annotation):
         case None:
             return None
@@ -95,7 +119,7 @@ def _option(kind: MessageKind, name: str) -> Any:
         case found if found is bool:
             return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=told)
         case found if found is int:
-            return click.option(flag, name, type=int, metavar="MS", help=f"{told[:-1]}, in ms UTC.")
+            return click.option(flag, name, callback=moment, metavar="TIME", help=told)
         case found:
             return click.option(flag, name, metavar="DATE" if found is date else "TEXT", help=told)
 

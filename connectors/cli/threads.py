@@ -12,6 +12,8 @@ import click
 from pydantic import TypeAdapter, ValidationError
 
 from connectors import home
+from connectors.cli.acting import officer_named
+from connectors.cli.failures import then
 from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
 from connectors.cli.voice import Voice, speaks, table
 from protocol.address import parse_desk
@@ -27,10 +29,12 @@ from protocol.http.threads import (
     ThreadPage,
     ThreadView,
 )
-from protocol.ids import Kind, OfficerId, ThreadId, raw, text
+from protocol.ids import Kind, ThreadId, raw, text
 
 _SECTIONS: TypeAdapter[list[PackageSection]] = TypeAdapter(list[PackageSection])
 _MOST = 2 << 20
+_BY_ITSELF = frozenset({"receive"})
+"""Steps that a connector makes, for which nobody has a command."""
 
 
 @click.command()
@@ -38,7 +42,7 @@ _MOST = 2 << 20
 @click.option("--to", required=True, metavar="DESK", help="The desk to refer to.")
 @click.option("--input", "file", type=click.Path(path_type=Path), help="A JSON file: fields, sections.")
 @click.option("--residual-of", metavar="THREAD", help="Ask for what was not taken of this referral of ours.")
-@click.option("--officer", help="Who acts, by id; without it the service account.")
+@click.option("--officer", help="Who acts, by title or id; without it the service account.")
 @click.option("--key", help="An Idempotency-Key, to type the same command again safely.")
 @speaks
 def send(
@@ -62,9 +66,12 @@ def send(
         async with connected(home.find(agency)) as client:
             fields = asked.get("fields", {})
             if residual_of is not None:
-                fields = {**_draft(await client.thread(ThreadId(raw(Kind.THREAD, residual_of)))), **fields}
+                fields = {**_draft(await client.thread(thread_named(residual_of, agency))), **fields}
             request = ReferralRequest(
-                to=parse_desk(to), fields=fields, sections=sections_of(asked), officer=officer_of(officer)
+                to=parse_desk(to),
+                fields=fields,
+                sections=sections_of(asked),
+                officer=await officer_named(client, officer, agency=agency),
             )
             return await client.refer(request, idempotency_key=key or secrets.token_urlsafe(24))
 
@@ -77,19 +84,19 @@ def send(
 @click.option(
     "--list", "which", type=click.Choice([one.value for one in ListName]), default="all", help="Which of the lists."
 )
-@click.option("--officer", help="Whose, for the list `mine`.")
+@click.option("--officer", help="Whose, by title or id, for the list `mine`.")
 @LIMIT
 @CURSOR
 @speaks
 def list_(agency: str, which: str, officer: str | None, limit: int, cursor: str | None, voice: Voice) -> None:
     """List referrals as they stand: new, mine, unassigned, sent, answer due, alerts, closed."""
-    query = ThreadFilter(
-        machine=Machine.REFERRAL, list=ListName(which), officer=officer_of(officer), limit=limit, cursor=cursor
-    )
 
     async def ask() -> ThreadPage:
         async with connected(home.find(agency)) as client:
-            return await client.threads(query)
+            whose = await officer_named(client, officer, agency=agency)
+            return await client.threads(
+                ThreadFilter(machine=Machine.REFERRAL, list=ListName(which), officer=whose, limit=limit, cursor=cursor)
+            )
 
     found = asyncio.run(ask())
     rows = [
@@ -116,7 +123,7 @@ def list_(agency: str, which: str, officer: str | None, limit: int, cursor: str 
 @speaks
 def show(thread: str, agency: str, voice: Voice) -> None:
     """Show one referral or handover: its steps, who acknowledged what, what could be done next."""
-    thread_id = ThreadId(raw(Kind.THREAD, thread))
+    thread_id = thread_named(thread, agency)
 
     async def ask() -> ThreadView:
         async with connected(home.find(agency)) as client:
@@ -155,7 +162,7 @@ def _lines(view: ThreadView) -> Iterator[str]:
     for step in view.steps:
         refused = f"  refused: {step.refused}" if step.refused else ""
         yield f"  {format_time(step.at)}  {step.event} by the {step.actor} ({step.signer}) -> {step.state}{refused}"
-    yield f"  next could be: {', '.join(view.possible) or 'nothing'}"
+    yield f"  next could be: {', '.join(one for one in view.possible if one not in _BY_ITSELF) or 'nothing'}"
 
 
 def tell(queued: StepQueued, agency: str, voice: Voice) -> None:
@@ -183,10 +190,16 @@ def sections_of(asked: dict[str, Any]) -> list[PackageSection]:
         return _SECTIONS.validate_json(json.dumps(asked.get("sections", [])))
     except ValidationError:
         raise InvalidInput(
-            "A section in the file has not the form of one; the README shows one, GET /v1/schemas the bodies."
+            'A section in the file has not the form of one; the README shows one under "A referral by commands", '
+            "GET /v1/schemas the bodies."
         ) from None
 
 
-def officer_of(officer: str | None) -> OfficerId | None:
-    """Return an officer's id from its text."""
-    return None if officer is None else OfficerId(raw(Kind.OFFICER, officer))
+def thread_named(thread: str, agency: str) -> ThreadId:
+    """Return a thread's id from its text; whoever gives the id of a message is told where that of its thread stands."""
+    try:
+        return ThreadId(raw(Kind.THREAD, thread))
+    except InvalidInput as error:
+        if thread.startswith(f"{Kind.MESSAGE.value}_"):
+            raise then(error, f"throughcare handover show {Kind.MESSAGE.value}_…   (names its thread)") from None
+        raise then(error, f"throughcare referral list --agency {agency}") from None

@@ -3,7 +3,6 @@
 
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.scenarios import readme
 from tests.scenarios.breaking import in_another_encoding, of_another_type, truncated, without_a_name
 from tests.scenarios.running import (
     BIN,
@@ -292,11 +292,9 @@ def test_status_and_quarantine_are_quiet(type_: Typist) -> None:
 )
 def test_the_readmes_referral_with_curl_goes_from_request_to_closed_loop(sandbox: Running, tmp_path: Path) -> None:
     """The five minutes that the README promises, typed as they stand there."""
-    block = re.search(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert block is not None
     (tmp_path / "sandbox.json").write_text(json.dumps(sandbox.ready), encoding="utf-8")
     typed = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", block[1]],
+        ["bash", "-euo", "pipefail", "-c", readme.script()],
         cwd=tmp_path,
         check=False,
         capture_output=True,
@@ -305,6 +303,12 @@ def test_the_readmes_referral_with_curl_goes_from_request_to_closed_loop(sandbox
     )
     assert typed.returncode == 0, typed.stderr
     assert typed.stdout.split() == ["acknowledged", "accepted", "active", "completed", "closed"]
+
+
+def test_the_readmes_commands_take_a_referral_to_its_first_appointment(type_: Typist) -> None:
+    spoken = readme.typed(type_, "A referral by commands")
+    assert [(one.code, one.err) for one in spoken if one.code] == []
+    assert "-> scheduled" in spoken[5].out
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

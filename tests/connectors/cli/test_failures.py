@@ -5,6 +5,7 @@ import pytest
 
 from connectors.cli import failures
 from protocol import errors
+from protocol.http.problems import FieldError, InvalidFields
 
 
 @pytest.mark.parametrize(
@@ -66,3 +67,19 @@ def test_an_error_of_the_system_names_the_file(capsys: pytest.CaptureFixture[str
 
 def test_a_lone_error_of_a_task_group_is_told_as_itself() -> None:
     assert failures.report(ExceptionGroup("tasks", [errors.HubUnreachable()])) == 7
+
+
+def test_the_fields_that_are_wrong_are_named_and_nothing_else_of_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    fields = [
+        FieldError("/officer", "missing"),
+        FieldError("/services/0/code", "not-allowed"),
+        FieldError("", "unknown-field"),
+        FieldError("/\x1b[2J", "missing"),
+        FieldError("/officer", "Marko"),
+    ]
+    assert failures.report(InvalidFields(fields)) == 2
+    assert [line for line in capsys.readouterr().err.splitlines() if line.startswith("field")] == [
+        "field: officer is missing",
+        "field: services/0/code is none of the values that can be",
+        "field: one of them is not known here",
+    ]

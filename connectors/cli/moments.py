@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a command is told a moment: as people write it, with its zone, `2027-01-05T10:00+01:00`."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import click
+
+from protocol.kinds.base import MOST_INSTANT
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FORM: Final = "write a time with its zone, as in 2027-01-05T10:00+01:00, or with Z for UTC."
+
+
+def moment(_: click.Context, __: click.Parameter, said: str | None) -> int | None:
+    """Return the moment that an option names, in ms UTC; a program may give that number itself.
+
+    Without a zone it is refused: the machine that a command is typed on may keep another time than the office.
+    """
+    if said is None:
+        return None
+    found = int(said) if said.isascii() and said.isdigit() and len(said) == 13 else _parsed(said)
+    if not 0 <= found <= MOST_INSTANT:
+        raise click.BadParameter(_FORM)
+    return found
+
+
+def _parsed(said: str) -> int:
+    try:
+        when = datetime.fromisoformat(said)
+    except ValueError:
+        raise click.BadParameter(_FORM) from None
+    if when.tzinfo is None:
+        raise click.BadParameter(_FORM)
+    return (when - _EPOCH) // timedelta(milliseconds=1)
