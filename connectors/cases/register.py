@@ -154,13 +154,17 @@ class Register:
                 waiting |= await self._led(tx, one) - done
 
     async def _led(self, tx: Transaction, row: CaseThread) -> set[ThreadId]:
-        """Return the threads whose case can follow from what this one says."""
+        """Return the threads whose case can follow from what this one says.
+
+        Only where our own agency said it does a number lead anywhere else, so nothing that others say has more to be
+        placed anew however many threads they have begun about one number.
+        """
         found = await cases.going_on_from(tx, row.thread)
-        if row.other_person is not None:
-            found += await cases.with_other_person(tx, row.other_person)
-        if row.number is not None:
-            found += await cases.with_number(tx, row.number)
-        return {one.thread for one in found}
+        if row.other_person is not None and row.own_person is not None and row.ours & PERSON_OURS:
+            found |= await cases.with_other_person(tx, row.other_person)
+        if row.number is not None and row.ours & NUMBER_OURS:
+            found |= await cases.sharing_number(tx, row.number)
+        return found
 
     async def _case(self, tx: Transaction, row: CaseThread) -> CaseId:
         begun, seen = row.thread, set[ThreadId]()
@@ -182,21 +186,13 @@ class Register:
             return _id(tx, "own person", row.own_person)
         if row.other_person is None:
             return None
-        for one in await cases.with_other_person(tx, row.other_person):
-            if one.own_person is not None and one.ours & PERSON_OURS:
-                return _id(tx, "own person", one.own_person)
-        return _id(tx, "other person", row.other_person)
+        own = await cases.own_person(tx, row.other_person)
+        return _id(tx, "other person", row.other_person) if own is None else _id(tx, "own person", own)
 
     async def _by_number(self, tx: Transaction, number: bytes) -> CaseId:
-        for one in await cases.with_number(tx, number):
-            if not one.ours & NUMBER_OURS:
-                continue
-            if one.own_person is not None and not one.ours & PERSON_OURS:
-                continue
-            person = await self._person(tx, one)
-            if person is not None:
-                return person
-        return _id(tx, "number", number)
+        one = await cases.leading(tx, number)
+        person = None if one is None else await self._person(tx, one)
+        return _id(tx, "number", number) if person is None else person
 
 
 def word_key(tx: Transaction, word: str) -> bytes:

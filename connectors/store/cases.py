@@ -113,6 +113,10 @@ class CaseThread:
         return self.own_person, self.other_person, self.number, self.link, self.ours
 
 
+_BEGUN: Final = (case_thread.c.begun_at, case_thread.c.thread)
+_PERSON_IS_OURS: Final = case_thread.c.ours.bitwise_and(PERSON_OURS) != 0
+
+
 async def find(tx: Transaction, thread_id: ThreadId) -> CaseThread | None:
     """Return what is known of a thread, or None."""
     found = await _all(tx, case_thread.c.thread == thread_id)
@@ -144,19 +148,52 @@ async def with_own_person(tx: Transaction, key: bytes) -> list[CaseThread]:
     return await _all(tx, case_thread.c.own_person == key)
 
 
-async def with_other_person(tx: Transaction, key: bytes) -> list[CaseThread]:
-    """Return the threads in which another agency's person has that number, the first begun first."""
-    return await _all(tx, case_thread.c.other_person == key)
-
-
 async def with_number(tx: Transaction, key: bytes) -> list[CaseThread]:
     """Return the threads of that number of our register, the first begun first."""
     return await _all(tx, case_thread.c.number == key)
 
 
-async def going_on_from(tx: Transaction, thread_id: ThreadId) -> list[CaseThread]:
+async def with_other_person(tx: Transaction, key: bytes) -> set[ThreadId]:
+    """Return the threads in which another agency's person has that number."""
+    return await _ids(tx, case_thread.c.other_person == key)
+
+
+async def sharing_number(tx: Transaction, key: bytes) -> set[ThreadId]:
+    """Return the threads of that number of our register."""
+    return await _ids(tx, case_thread.c.number == key)
+
+
+async def going_on_from(tx: Transaction, thread_id: ThreadId) -> set[ThreadId]:
     """Return the threads that say that they go on from this one."""
-    return await _all(tx, case_thread.c.link == thread_id)
+    return await _ids(tx, case_thread.c.link == thread_id)
+
+
+async def own_person(tx: Transaction, other: bytes) -> bytes | None:
+    """Return the person of our register who is another agency's `other`, as we said first; None if we never did."""
+    found: bytes | None = await tx.connection.scalar(
+        select(case_thread.c.own_person)
+        .where(case_thread.c.other_person == other, case_thread.c.own_person.is_not(None), _PERSON_IS_OURS)
+        .order_by(*_BEGUN)
+        .limit(1)
+    )
+    return found
+
+
+async def leading(tx: Transaction, number: bytes) -> CaseThread | None:
+    """Return the thread begun first in which we gave it that number and that says which person it is about."""
+    found = await _all(
+        tx,
+        and_(
+            case_thread.c.number == number,
+            case_thread.c.ours.bitwise_and(NUMBER_OURS) != 0,
+            or_(
+                and_(case_thread.c.own_person.is_not(None), _PERSON_IS_OURS),
+                and_(case_thread.c.own_person.is_(None), case_thread.c.other_person.is_not(None)),
+            ),
+        ),
+        most=1,
+    )
+    return found[0] if found else None
 
 
 async def of(tx: Transaction, cases: Iterable[CaseId]) -> list[CaseThread]:
@@ -303,11 +340,13 @@ async def clear(tx: Transaction) -> None:
         await tx.connection.execute(table.delete())
 
 
-async def _all(tx: Transaction, condition: ColumnElement[bool]) -> list[CaseThread]:
-    rows = await tx.connection.execute(
-        select(case_thread).where(condition).order_by(case_thread.c.begun_at, case_thread.c.thread)
-    )
+async def _all(tx: Transaction, condition: ColumnElement[bool], *, most: int | None = None) -> list[CaseThread]:
+    rows = await tx.connection.execute(select(case_thread).where(condition).order_by(*_BEGUN).limit(most))
     return [_row(tx, row) for row in rows]
+
+
+async def _ids(tx: Transaction, condition: ColumnElement[bool]) -> set[ThreadId]:
+    return set((await tx.connection.execute(select(case_thread.c.thread).where(condition))).scalars())
 
 
 def _row(tx: Transaction, row: Row[Any]) -> CaseThread:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from connectors.cases.facts import Said
 from connectors.cases.register import Register
@@ -126,6 +127,29 @@ async def test_cas_1_nobody_else_can_join_two_cases(store: Store) -> None:
     ):
         groups = await together(store, *ours, *hostile)
         assert all(len(group & {1, 2, 3}) <= 1 for group in groups)
+
+
+async def test_cas_1_what_others_say_of_one_number_costs_the_same_however_often_they_say_it(store: Store) -> None:
+    register, asked = Register(OWN), list[str]()
+
+    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement)
+
+    async def statements(say: Said, at: int) -> int:
+        async with store.write() as tx:
+            await register._note(tx, thread(255), 0, Said(Facts(own_person=stated(0, "77", ours=True))))
+            connection = tx.connection.sync_connection
+            event.listen(connection, "before_cursor_execute", count)
+            asked.clear()
+            await register._note(tx, thread(at), at, say)
+            event.remove(connection, "before_cursor_execute", count)
+        return len(asked)
+
+    for said in ({"other_person": (GORA, "unknown")}, {"number": "unknown"}, {"own_person": "77"}):
+        async with store.write() as tx:
+            await cases.clear(tx)
+        counts = [await statements(note(at, at, **said)[2], at) for at in range(1, 40)]
+        assert len(set(counts[1:])) == 1, counts
 
 
 async def test_cas_1_a_circle_of_threads_ends(store: Store) -> None:
