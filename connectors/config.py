@@ -164,4 +164,6 @@ def check_hub_url(profile: Profile, url: str) -> str:
         return url
     if profile is Profile.DEMO:
         raise ConfigurationError("A demo connector talks to a hub on its own machine, or to one by https.")
-    raise ConfigurationError("In production the hub is reached by https:// only.")
+    raise ConfigurationError(
+        "In production the hub is reached by https:// only. For a trial on one machine set connector.profile = demo."
+    )

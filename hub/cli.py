@@ -114,6 +114,7 @@ def check(path: Path) -> None:
     with _told():
         import asyncio
 
+        from hub.config import pinned_root
         from hub.service.logcheck import check_everything
         from hub.service.signingkeys import open_keys
         from hub.store.trees import Log
@@ -124,9 +125,11 @@ def check(path: Path) -> None:
             check_everything(settings, {Log.AUDIT: keys.audit.public, Log.DIRECTORY: keys.directory.public})
         )
         if not found:
-            click.echo("There is no database yet; `throughcare-hub run` makes it. Everything else is in order.")
+            click.echo("There is no database yet; `throughcare-hub run` makes it.")
         for log, size in found.items():
             click.echo(f"{log}: {size} leaves, and all that belongs to them, sound")
+        pinned_root(settings)  # last, so that a hub without it is told of what is damaged too
+        click.echo("Everything is in order.")
         click.echo(f"next:  throughcare-hub run --config {path}", err=True)
 
 

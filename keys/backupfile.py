@@ -32,6 +32,8 @@ def read_backup_public(path: Path) -> bytes:
     try:
         raw = bytes.fromhex(path.read_text(encoding="ascii").strip())
         public_key(raw)
+    except FileNotFoundError as error:
+        raise KeystoreError(f"There is no public backup key {path}. `throughcare backup-key` makes one.") from error
     except (OSError, ValueError, UntrustedKey) as error:
         raise KeystoreError("This is no public backup key; name the backup.pub that was made with it.") from error
     return raw

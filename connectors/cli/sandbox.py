@@ -2,6 +2,7 @@
 """`throughcare sandbox`: a hub and three agencies, up until they are told to stop."""
 
 import asyncio
+import shlex
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import click
 
+from connectors import demo
 from connectors.cli.signals import run_until_signalled
 from connectors.cli.voice import Voice, pasteable, speaks
 from connectors.sandbox.processes import Supervisor
@@ -58,8 +60,15 @@ def lines(description: dict[str, Any]) -> Iterator[str]:
         yield f"{agency['name']:<15} {agency['api_url']}   desk {agency['desk']}"
     sender, first, second, *_ = description["agencies"]
     yield ""
-    yield pasteable(
-        f"Try: throughcare handover send --agency {sender['name']} --mapping resettlement --input FOLDER \\"
-    )
+    yield pasteable(f"Try: throughcare handover send --agency {sender['name']} \\")
+    yield f"         --mapping {_shipped('mapping.toml')} --input {_shipped('export')} \\"
     yield f"         --to {first['desk']} --to {second['desk']}"
     yield pasteable(f"     throughcare handover list --agency {first['name']}")
+    yield f"     {sender['api_url']}/v1/docs   in a browser: the interface for the agency's own systems"
+
+
+def _shipped(name: str) -> str:
+    """Return where something of the demo's lies, as one would type it from here."""
+    path = Path(demo.__file__).parent / name
+    near = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return shlex.quote(str(near))

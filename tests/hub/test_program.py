@@ -76,8 +76,16 @@ def test_check_names_what_is_missing(tmp_path: Path) -> None:
     config = bare(tmp_path)
     CliRunner().invoke(main, ["init", "--config", str(config)])
     done = CliRunner().invoke(main, ["check", "--config", str(config)])
+    assert done.exit_code == 3, "a hub that could not run is not in order"
+    assert "hub.root_fingerprint is not set" in done.stderr
+    assert "no database yet" in done.stdout
+    assert "in order" not in done.stdout
+    with config.open("a") as more:
+        more.write(f'root_fingerprint = "{"0" * 64}"\n')
+    done = CliRunner().invoke(main, ["check", "--config", str(config)])
     assert done.exit_code == 0, "a hub that never ran has nothing that could be damaged"
     assert "no database yet" in done.stdout
+    assert "in order" in done.stdout
 
 
 def test_init_makes_no_new_keys_over_a_hub_that_has_signed(tmp_path: Path) -> None:

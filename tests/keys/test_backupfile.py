@@ -73,6 +73,8 @@ def test_the_key_pair_is_made_once_and_opens_with_its_passphrase(tmp_path: Path)
 
 def test_id_4_what_is_no_public_key_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "backup.pub"
+    with pytest.raises(KeystoreError, match="There is no public backup key"):
+        read_backup_public(path)
     for text in ("no hex", "00" * 10, "ff" * 1216):
         path.write_text(text)
         with pytest.raises(KeystoreError, match="no public backup key"):
