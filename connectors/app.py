@@ -22,6 +22,7 @@ from connectors.prekeys import check_seeds
 from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store
 from connectors.store.lock import InstallationLock
 from connectors.timing import Clock, system_clock
+from connectors.troubles import TroubleFile, trouble
 from connectors.vault import Vault
 from connectors.way_out import WayOut
 from keys.passphrasefile import read_passphrase_file
@@ -80,6 +81,8 @@ async def run(
         loops = Loops(parts, section, clock, log, drop=drop)
         await loops.look_once()
         api = application(services, ensure_token(section.data_dir), clock, log)
+        if section.faults_file is not None:
+            trouble(api, TroubleFile(section.faults_file))
         runner = Runner(api, clock=clock, shutdown_s=STOP_S)
         stack.push_async_callback(runner.cleanup)
         port = await _listen(runner, section)

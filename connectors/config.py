@@ -123,6 +123,11 @@ class ConnectorSection(Section):
         description="For a demo only: a file that says how far the clock is ahead of the machine's, such as 14d.",
         examples=["/tmp/throughcare-demo/clock"],  # noqa: S108 - an example of a path, not one that is used
     )
+    faults_file: ConfigPath | None = Field(
+        None,
+        description="For a demo only: a file that names troubles to be rehearsed, such as `drop 0.1`.",
+        examples=["/tmp/throughcare-demo/faults"],  # noqa: S108 - as above
+    )
 
 
 class ConnectorSettings(Settings):
@@ -144,6 +149,8 @@ def load(path: Path, environment: Mapping[str, str]) -> Loaded[ConnectorSettings
     loaded = load_text(ConnectorSettings, text, environment, base=path.absolute().parent, others=OTHER_PROGRAMS)
     if loaded.settings.connector.clock_file and loaded.settings.connector.profile is not Profile.DEMO:
         raise ConfigurationError("In production the machine's clock is the only one: remove connector.clock_file.")
+    if loaded.settings.connector.faults_file and loaded.settings.connector.profile is not Profile.DEMO:
+        raise ConfigurationError("Production has troubles of its own: remove connector.faults_file.")
     if loaded.settings.connector.hub_url is not None:
         check_hub_url(loaded.settings.connector.profile, loaded.settings.connector.hub_url)
     return loaded

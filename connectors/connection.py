@@ -5,7 +5,7 @@ Connectors only ever dial out. A blocked websocket is tried again every ten minu
 with growing, jittered pauses (CON-2). A websocket that opens and breaks soon, again and again, counts as blocked.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
@@ -42,10 +42,12 @@ class Connection:
         websocket: bool,
         poll_wait_s: int,
         greeting_s: float = GREETING_S,
+        shape: Callable[[HubLink], HubLink] = lambda link: link,
     ) -> None:
         """`base` is the hub's URL, `domain` its pinned domain, which the challenge is signed with.
 
-        A websocket that is not there within `greeting_s` seconds is taken for blocked.
+        A websocket that is not there within `greeting_s` seconds is taken for blocked. `shape` puts something around
+        each link.
         """
         self._session = session
         self._base = base
@@ -54,7 +56,8 @@ class Connection:
         self._clock = clock
         self._log = log
         self._websocket = websocket
-        self._polling = PollingLink(HubClient(session, base, clock, device), poll_wait_s)
+        self._shape = shape
+        self._polling = shape(PollingLink(HubClient(session, base, clock, device), poll_wait_s))
         self._greeting_s = greeting_s
         self._blocked_until = 0
         self._broken = 0
@@ -78,9 +81,10 @@ class Connection:
             link: HubLink = self._polling
             if self._websocket and self._clock() >= self._blocked_until:
                 try:
-                    link = await stack.enter_async_context(
+                    socket = await stack.enter_async_context(
                         open_socket(self._session, self._base, self._domain, self._device, greeting_s=self._greeting_s)
                     )
+                    link = self._shape(socket)
                     self.reached()
                     self._link = link
                 except SocketRefused:

@@ -6,6 +6,7 @@ Nothing here runs by itself: `app` runs the parts in loops, a test calls them st
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import aiohttp
@@ -33,7 +34,7 @@ from connectors.directory_sync import DirectorySync, Pinned
 from connectors.feed import Feed
 from connectors.handover_form import HANDOVER_FORM, HandoverComposer
 from connectors.handovers import Handovers
-from connectors.hub_client import BlobLink, HubClient
+from connectors.hub_client import BlobLink, HubClient, HubLink
 from connectors.inbox import Inbox, OwnDevice
 from connectors.installation import Enrolment, Installation
 from connectors.logs import Log
@@ -50,6 +51,7 @@ from connectors.store.engine import Store
 from connectors.timing import Chance, Clock, system_chance
 from connectors.tokens import Tokens
 from connectors.transfers import Answering, Downloads, Uploads
+from connectors.troubles import TroubledLink, TroubleFile
 from connectors.webhooks.courier import Courier
 from connectors.webhooks.service import Webhooks
 from connectors.webhooks.settings import WebhooksSection
@@ -158,6 +160,7 @@ def make_parts(
         log,
         websocket=settings.websocket,
         poll_wait_s=settings.poll_wait_s,
+        shape=_shape(settings),
     )
     files = AttachmentFiles(settings.data_dir)
     blobs = BlobLink(session, base, clock, device)
@@ -229,3 +232,11 @@ FORMS = (
     PayloadForm(CANNOT_OPEN, VERSION, EnvelopeClass.RECEIPT, _check_receipt),
 )
 """Every payload that this connector understands."""
+
+
+def _shape(settings: ConnectorSection) -> Callable[[HubLink], HubLink]:
+    """Return what puts a demo's troubles around each link to the hub."""
+    if settings.faults_file is None:
+        return lambda link: link
+    troubles = TroubleFile(settings.faults_file)
+    return lambda link: TroubledLink(link, troubles)

@@ -2,7 +2,9 @@
 """The configuration file that enrolment leaves beside the keys, so that the connector can be started at once."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from connectors.enrolment.visit import DIRECT
@@ -19,12 +21,12 @@ def write_configuration(
     profile: Profile,
     port: int | None = None,
     way_out: WayOut = DIRECT,
-    clock_file: Path | None = None,
+    rehearsal: Mapping[str, Path] = MappingProxyType({}),
 ) -> Path:
     """Write `connector.toml` into `data_dir`, unless there is one, and return its path.
 
     `port` is that of the local interface; without it the default is used. The connector goes the `way_out` that
-    enrolment has gone. A demo's clock may go ahead as `clock_file` says.
+    enrolment has gone. `rehearsal` are a demo's `clock_file` and `faults_file`.
     """
     path = data_dir / CONFIG_FILE
     if path.exists():
@@ -41,7 +43,7 @@ def write_configuration(
     for name, path_set in (
         ("proxy_credentials_file", way_out.proxy_credentials_file),
         ("ca_file", way_out.ca_file),
-        ("clock_file", clock_file),
+        *rehearsal.items(),
     ):
         if path_set is not None:
             lines.append(f"{name} = {_text(path_set.absolute())}")

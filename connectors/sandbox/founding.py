@@ -6,6 +6,7 @@ left out: codes are written and read, key requests go through the hub, two appro
 """
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -87,11 +88,11 @@ class Founding:
         return await asyncio.to_thread(application.begin, delivered, data_dir, passphrase, SMALL)
 
     async def enrol(
-        self, part: Part, applied: Application, port: int, clock_file: Path | None = None
+        self, part: Part, applied: Application, port: int, rehearsal: Mapping[str, Path]
     ) -> tuple[str, ...]:
         """Enrol one agency and return the words that both sides compared (ENR-2 to ENR-5).
 
-        `port` is that of its connector's local interface; its clock goes ahead as `clock_file` says.
+        `port` is that of its connector's local interface; `rehearsal` are the files of its clock and its troubles.
         """
         async with visiting(self.office.hub.url) as hub:
             await hub.register_code(invitation.registration(applied.code, self._approvers[0]))
@@ -102,7 +103,7 @@ class Founding:
                 raise EnrolmentRefused(f"The authority signed {part.name}, and the directory does not show it.")
             await applied.complete(hub, now_ms(), officers=(part.officer,))
         secret = passphrase_path(self._passphrases, part.name)
-        write_configuration(applied.data_dir, secret, profile=Profile.DEMO, port=port, clock_file=clock_file)
+        write_configuration(applied.data_dir, secret, profile=Profile.DEMO, port=port, rehearsal=rehearsal)
         return applied.words
 
     async def _approve(self, hub: HubClient, part: Part, approver: HybridSigner, heard: tuple[str, ...]) -> None:

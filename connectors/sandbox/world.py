@@ -7,6 +7,7 @@
     agencies/NAME/        one connector's data directory, with its configuration
     logs/                 what each process said
     clock                 how far all clocks are ahead, if they are: `echo 14d > clock` skips two weeks
+    faults                troubles to be rehearsed, if there are any: `echo 'drop 0.1' > faults`
     sandbox.json          the ports, so that the same sandbox can be started again
 
 Hub and connectors are processes of their own. Only what these need is imported here; what authority and
@@ -86,6 +87,10 @@ class Sandbox:
         """The file that puts the clocks of hub and connectors ahead of the machine's (`echo 14d > FILE`)."""
         return self.folder / "clock"
 
+    @property
+    def _rehearsal(self) -> dict[str, Path]:
+        return {"clock_file": self.clock_file, "faults_file": self.folder / "faults"}
+
     def now(self) -> int:
         """Return what time it is in the sandbox, in ms UTC."""
         return SkippingClock(self.clock_file, system_clock)()
@@ -152,7 +157,7 @@ class Sandbox:
 
     async def enrol(self, founding: "Founding", part: Part, applied: "Application") -> tuple[str, ...]:
         """Enrol one agency and return the words that both sides compared."""
-        return await founding.enrol(part, applied, self.ports.agencies[part.name], self.clock_file)
+        return await founding.enrol(part, applied, self.ports.agencies[part.name], self._rehearsal)
 
     def enrolled(self) -> None:
         """Note that all agencies are enrolled: from now on the sandbox can be started again."""
