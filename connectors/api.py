@@ -133,8 +133,8 @@ def application(api: Api, token: str, clock: Clock, log: Log) -> web.Application
         if len(values) != 1 or not values[0].startswith(_BEARER):
             raise NotAuthenticated
         holder = await api.tokens.holder(values[0].removeprefix(_BEARER), token)
-        check_scope(holder, operation)
-        return holder.name
+        check_scope(holder, operation.scope)
+        return holder
 
     def observe(exchange: Exchange) -> None:
         api.metrics.observe(exchange)

@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from connectors.store import requests, tokens
@@ -20,7 +19,7 @@ from connectors.timing import Clock
 from protocol import ids
 from protocol.errors import Conflict, Forbidden, NotAuthenticated, NotFound
 from protocol.http.call import Answer, Call, Handler
-from protocol.http.operation import Operation, Scope
+from protocol.http.operation import Scope
 from protocol.http.tokens import MAX_TOKENS, TokenItem, TokenList, TokenMade, TokenPath, TokenRequest
 from protocol.ids import Kind, TokenId
 from protocol.limits import DAY
@@ -34,12 +33,16 @@ _OPERATION: Final = "makeToken"
 _SECRET: Final = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who calls: the id of a token, or `OWNER`; and what it is good for."""
+class Holder(str):
+    """Who calls, by the id of a token or as `OWNER`, and what that token is good for."""
 
-    name: str
     scopes: frozenset[Scope]
+
+    def __new__(cls, name: str, scopes: frozenset[Scope]) -> "Holder":
+        """Return the holder of that name."""
+        made = super().__new__(cls, name)
+        made.scopes = scopes
+        return made
 
 
 class Tokens:
@@ -108,11 +111,11 @@ class Tokens:
         return Answer(_item(found))
 
 
-def check_scope(holder: Holder, operation: Operation) -> None:
-    """Raise `Forbidden` unless the holder's token is good for what the operation does."""
-    if operation.scope not in holder.scopes:
+def check_scope(caller: str, scope: Scope | None) -> None:
+    """Raise `Forbidden` unless the caller's token is good for what needs `scope`."""
+    if not isinstance(caller, Holder) or scope not in caller.scopes:
         raise Forbidden(
-            f"This needs a token with the scope {operation.scope}. Whoever looks after the connector makes one: "
+            f"This needs a token with the scope {scope}. Whoever looks after the connector makes one: "
             "throughcare token make"
         )
 

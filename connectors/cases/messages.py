@@ -18,6 +18,7 @@ from connectors.store.history import Entry
 from connectors.store.incoming import IncomingState, ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
 from connectors.timing import Clock
+from connectors.tokens import check_scope
 from protocol import ids
 from protocol.address import DeskAddress
 from protocol.content import encode_payload
@@ -34,6 +35,7 @@ from protocol.http.messages import (
     MessageRequest,
     MessageView,
 )
+from protocol.http.operation import Scope
 from protocol.ids import Kind, MessageId, ThreadId
 from protocol.kinds.alerting import alert_in
 from protocol.kinds.catalogue import KINDS
@@ -86,7 +88,9 @@ class Messages:
             message = self._composing.message(KINDS[asked.kind], thread, own, subject, said, numbers)
             await outgoing.add(tx, message, self._composing.plans(message, asked.to))
             await self._register.composed(tx, message, asked.to)
-            await self._releasing.follow(tx, message, said)
+            if await self._releasing.follow(tx, message, said):
+                # A step all the same, and nothing of it is kept for whom it is refused to.
+                check_scope(call.caller, Scope.MOVE)
             answer = MessageQueued(id=message.message_id, thread=thread)
             await requests.keep(tx, key, call.raw, answer.model_dump_json().encode(), self._clock())
         self._wake()

@@ -28,22 +28,22 @@ class Releasing:
         self._moving = moving
         self._clock = clock
 
-    async def follow(self, tx: Transaction, message: OutgoingMessage, said: Said) -> None:
+    async def follow(self, tx: Transaction, message: OutgoingMessage, said: Said) -> bool:
         """Move the handover in whose thread `message` tells of a release, or of one that did not happen after all.
 
-        Only where the release is what it waits for; whatever else is said moves nothing. `InvalidInput` for a release
-        that has not happened yet.
+        Only where the release is what it waits for; whatever else is said moves nothing; return whether it did.
+        `InvalidInput` for a release that has not happened yet.
         """
         if message.payload_type not in _TOLD_BY:
-            return
+            return False
         row = await threads.find(tx, message.thread)
         if row is None or row.machine != HANDOVER.name or row.side != ROLES[HANDOVER.name].begins:
-            return
+            return False
         stored = await moves.of(tx, row.thread)
         history = history_of(row, stored)
         dates = dates_of(history, stored)
         if dates is None or dates.trigger.event is not TriggerEvent.RELEASE_NOTICE:
-            return
+            return False
         match decode_payload(KINDS[message.payload_type], message.payload):
             case ReleaseNotice(released_at=at) if history.state in AGREED:
                 if at > self._clock():
@@ -53,5 +53,6 @@ class Releasing:
                 fields = {"reason": HandoverEndReason.RELEASE_CANCELLED}
                 step = Step(event=Event.FAIL, fields=fields, officer=said.officer)
             case _:
-                return
+                return False
         await self._moving.within(tx, row.thread, step)
+        return True

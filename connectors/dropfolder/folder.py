@@ -23,6 +23,7 @@ from connectors.store import events, facts
 from connectors.store.engine import Store, Transaction
 from connectors.store.events import EventRow
 from connectors.timing import Clock
+from connectors.tokens import Holder
 from protocol import cbor, ids
 from protocol.address import AgencyAddress
 from protocol.errors import (
@@ -42,7 +43,7 @@ from protocol.http.handover_operations import GET_HANDOVER, SEND_HANDOVER
 from protocol.http.handovers import Direction as MessageDirection
 from protocol.http.handovers import HandoverChoice, HandoverPath
 from protocol.http.messages import GET_MESSAGE, SEND_MESSAGE, MessagePath
-from protocol.http.operation import Operation
+from protocol.http.operation import Operation, Scope
 from protocol.http.problems import problem
 from protocol.http.serving import new_request_id
 from protocol.http.strictjson import Json, parse, render
@@ -54,7 +55,7 @@ from protocol.shapes import as_int
 TAKEN: Final[Mapping[str, Operation]] = {one.id: one for one in (SEND_REFERRAL, MAKE_STEP, SEND_MESSAGE, SEND_HANDOVER)}
 """The operations that a file can name."""
 
-_CALLER: Final = "drop folder"
+_CALLER: Final = Holder("drop folder", frozenset({Scope.READ, Scope.SEND, Scope.MOVE}))
 _GIVEN_AT_ONCE: Final = 50
 _PLACE: Final = "drop out"
 _FIELDS: Final = frozenset({"operation", "thread", "version", "body"})

@@ -4,24 +4,26 @@
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
 from sqlalchemy import update
 
 from connectors.api_client import ApiClient
+from connectors.cases.moving import Step
 from connectors.store import tokens
 from connectors.store.tables import token as table
 from connectors.tokens import PREFIX, Holder, check_scope
 from protocol.errors import Conflict, Forbidden, KeystoreError, NotAuthenticated, NotFound
 from protocol.http.connector import CONNECTOR_OPERATIONS
-from protocol.http.messages import MessageFilter
+from protocol.http.messages import MessageFilter, MessageRequest
 from protocol.http.operation import Auth, Method, Operation, Scope, registry
 from protocol.http.threads import StepRequest, ThreadFilter
 from protocol.http.tokens import MAX_TOKENS, TokenMade, TokenRequest
 from protocol.ids import ThreadId, TokenId
 from protocol.limits import DAY
-from tests.connectors.cases.test_referral import REQUEST, WORDS
+from tests.connectors.cases.test_referral import REQUEST, WORDS, settle
 from tests.connectors.cases.test_thread_api import Served, prison
 from tests.connectors.conftest import World
 
@@ -51,9 +53,9 @@ def test_con_14_every_operation_with_a_token_names_its_scope_and_no_other_does()
 @pytest.mark.parametrize("operation", [one for one in CONNECTOR_OPERATIONS if one.scope], ids=lambda one: one.id)
 def test_con_14_each_operation_is_refused_to_a_token_with_all_other_scopes(operation: Operation) -> None:
     assert operation.scope is not None
-    check_scope(Holder("tok", frozenset({operation.scope})), operation)
+    check_scope(Holder("tok", frozenset({operation.scope})), operation.scope)
     with pytest.raises(Forbidden, match=f"scope {operation.scope.value}"):
-        check_scope(Holder("tok", frozenset(Scope) - {operation.scope}), operation)
+        check_scope(Holder("tok", frozenset(Scope) - {operation.scope}), operation.scope)
 
 
 async def test_con_14_a_token_that_may_only_read_reads_and_does_nothing_else(prison: Served, world: World) -> None:
@@ -80,6 +82,26 @@ async def test_con_14_a_token_that_may_only_read_reads_and_does_nothing_else(pri
             assert answer.status == 403
             assert (await answer.json())["code"] == "forbidden"
     assert (await prison.client.threads(ThreadFilter())).items == []
+
+
+async def test_con_14_a_message_that_makes_a_step_needs_the_scope_of_steps_too(prison: Served, world: World) -> None:
+    thread = (await world.prison.compose(world.probation.desk)).thread
+    await settle(world.prison, world.probation)
+    bind = Step(event="bind", fields={"statute": "probation-act-12"})
+    await world.prison.parts.moving.move(thread, bind, key=secrets.token_hex(12), body=b"")
+    await settle(world.prison, world.probation)
+    released: dict[str, Any] = {"released_at": world.hub.clock(), "reason": "conditional"}
+    notice = MessageRequest(kind="release.notice", to=[world.probation.desk], fields=released, thread=thread)
+    before = await prison.client.thread(thread)
+    sender, mover = await make(prison, Scope.SEND), await make(prison, Scope.SEND, Scope.MOVE)
+    async with showing(prison, sender.secret) as client:
+        with pytest.raises(Forbidden, match="scope move"):
+            await client.send_message(notice, idempotency_key="k" * 16)
+    assert await prison.client.thread(thread) == before
+    assert (await prison.client.messages(MessageFilter())).items == []
+    async with showing(prison, mover.secret) as client:
+        await client.send_message(notice, idempotency_key="k" * 16)
+    assert (await prison.client.thread(thread)).item.state == "effective"
 
 
 async def test_con_14_a_token_ends_by_itself_and_at_once_when_it_is_revoked(prison: Served, world: World) -> None:
