@@ -19,7 +19,7 @@ import aiohttp
 from connectors.access import read_token
 from protocol import ids
 from protocol.address import DeskAddress
-from protocol.errors import HubUnreachable
+from protocol.errors import HubUnreachable, MalformedRequest, UnexpectedAnswer
 from protocol.http.attachment_operations import READ_ATTACHMENT, STORE_ATTACHMENT
 from protocol.http.calling import Client, bearer, new_session
 from protocol.http.cases import (
@@ -59,7 +59,8 @@ from protocol.http.standing import (
     QuarantinePage,
     Status,
 )
-from protocol.http.thread_operations import GET_THREAD, LIST_THREADS, MAKE_STEP, SEND_REFERRAL
+from protocol.http.strictjson import Json, parse
+from protocol.http.thread_operations import GET_THREAD, GET_THREAD_FHIR, LIST_THREADS, MAKE_STEP, SEND_REFERRAL
 from protocol.http.threads import ReferralRequest, StepQueued, StepRequest, ThreadFilter, ThreadPage, ThreadView
 from protocol.http.tokens import (
     LIST_TOKENS,
@@ -171,6 +172,17 @@ class ApiClient:
     async def thread(self, thread: ThreadId) -> ThreadView:
         """Return one thread with its steps; `NotFound` alike for what does not exist and what is not ours."""
         return await self._client.call(GET_THREAD, ThreadView, path={"thread": ids.text(Kind.THREAD, thread)})
+
+    async def thread_fhir(self, thread: ThreadId) -> dict[str, Json]:
+        """Return how a referral stands as a FHIR bundle (docs/fhir.md)."""
+        content = await self._client.call_bytes(GET_THREAD_FHIR, path={"thread": ids.text(Kind.THREAD, thread)})
+        try:
+            bundle = parse(content)
+        except MalformedRequest:
+            raise UnexpectedAnswer from None
+        if not isinstance(bundle, dict):
+            raise UnexpectedAnswer
+        return bundle
 
     async def cases(self, query: CaseFilter) -> CasePage:
         """Return a page of cases, the one that changed last first."""

@@ -8,8 +8,10 @@ from connectors.cases.listing import Listing
 from connectors.cases.messages import Messages
 from connectors.cases.moving import Moved, Moving, Step
 from connectors.feed import Feed
+from connectors.fhir.exporting import export_thread
 from connectors.webhooks.service import Webhooks
 from protocol.http.call import Answer, Call, Handler
+from protocol.http.strictjson import render
 from protocol.http.threads import (
     Machine,
     ReferralRequest,
@@ -46,6 +48,7 @@ class ThreadApi:
             "sendReferral": self.send_referral,
             "listThreads": self.list_threads,
             "getThread": self.get_thread,
+            "getThreadFhir": self.get_thread_fhir,
             "makeStep": self.make_step,
             **self._casebook.by_operation(),
             **self._messages.by_operation(),
@@ -70,6 +73,11 @@ class ThreadApi:
         """Show one thread."""
         view = await self._listing.show(call.path(ThreadPath).thread)
         return Answer(view, headers={"ETag": f'"{view.item.version}"'})
+
+    async def get_thread_fhir(self, call: Call[str]) -> Answer:
+        """Show how one referral stands, in FHIR."""
+        view = await self._listing.show(call.path(ThreadPath).thread)
+        return Answer(render(export_thread(view)), headers={"ETag": f'"{view.item.version}"'})
 
     async def make_step(self, call: Call[str]) -> Answer:
         """Make one step."""

@@ -14,7 +14,7 @@ import click
 from connectors import home
 from connectors.cli.acting import officer_named
 from connectors.cli.failures import then
-from connectors.cli.local import connected
+from connectors.cli.local import AGENCY, connected
 from connectors.cli.threads import read_json, sections_of, tell
 from connectors.cli.voice import Voice, speaks
 from connectors.fhir.bundle import MAX_BUNDLE
@@ -24,6 +24,7 @@ from keys.privatefile import write_private
 from protocol.address import parse_desk
 from protocol.errors import FhirContradiction, FhirUnreadable, InvalidInput
 from protocol.http.threads import ReferralRequest, StepQueued
+from protocol.ids import Kind, ThreadId, raw
 
 _SHOWN = 20
 
@@ -80,6 +81,29 @@ def import_(
         return
     lines = [f"the draft is in {output}"] if output else json.dumps(draft, ensure_ascii=False, indent=2).splitlines()
     voice.data(_result(imported, draft, missing), lines)
+
+
+@click.command()
+@click.argument("thread")
+@AGENCY
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the bundle there, for us alone.")
+@speaks
+def export(thread: str, agency: str, output: Path | None, voice: Voice) -> None:
+    """Show how a referral stands, as a FHIR bundle.
+
+    It holds what the thread's own view shows in codes, dates and desks; no words, no officer and no name.
+    """
+    thread_id = ThreadId(raw(Kind.THREAD, thread))
+
+    async def ask() -> dict[str, Any]:
+        async with connected(home.find(agency)) as client:
+            return await client.thread_fhir(thread_id)
+
+    bundle = asyncio.run(ask())
+    shown = json.dumps(bundle, ensure_ascii=False, indent=2)
+    if output:
+        write_private(output, shown.encode() + b"\n")
+    voice.data(bundle, [f"the bundle is in {output}"] if output else shown.splitlines())
 
 
 def completed(imported: Imported, more: dict[str, Any], to: str | None) -> tuple[dict[str, Any], tuple[str, ...]]:

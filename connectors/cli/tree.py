@@ -174,6 +174,7 @@ CASE = {
 }
 FHIR = {
     "import": Entry("fhir:import_", "Make the draft of a referral from a FHIR bundle of ServiceRequest and Task."),
+    "export": Entry("fhir:export", "Show how a referral stands, as a FHIR bundle."),
 }
 DIRECTORY = {
     "list": Entry("directory:list_", "List the desks that can be written to."),

@@ -118,9 +118,10 @@ def read_authored(resource: Element, fields: Fields) -> None:
 def read_priority(request: Element, fields: Fields) -> None:
     """Read the priority of a ServiceRequest or a Task; our own word for it counts where FHIR's does not contradict."""
     said = request.get("priority")
-    own = next((one for one in _extended(request, "priority")), None)
-    if own is not None and own.text in set(Priority) and PRIORITIES[Priority(own.text)] == said.text:
-        fields.say("priority", own.text, said, own)
+    own = next((one for one in _extended(request, "priority")), Element("", None))
+    word = own.get(EXTENDED["priority"]).text
+    if word in set(Priority) and PRIORITIES[Priority(word)] == said.text:
+        fields.say("priority", word, said, own)
     elif said.text in PRIORITY_OF:
         fields.say("priority", PRIORITY_OF[said.text].value, said)
     elif said.text == "asap":
@@ -130,7 +131,7 @@ def read_priority(request: Element, fields: Fields) -> None:
 
 def _extended(request: Element, name: str) -> list[Element]:
     return [
-        part.get(EXTENDED[name])
+        part
         for extension in request.items("extension")
         if extension.get("url").text == REFERRAL
         for part in extension.items("extension")

@@ -15,7 +15,7 @@ from protocol.http.messages import GET_MESSAGE, LIST_MESSAGES, SEND_MESSAGE
 from protocol.http.operation import registry
 from protocol.http.schema_operations import GET_SCHEMA, LIST_SCHEMAS
 from protocol.http.standing import GET_METRICS, GET_STATUS, LIST_DESKS, LIST_QUARANTINE
-from protocol.http.thread_operations import GET_THREAD, LIST_THREADS, MAKE_STEP, SEND_REFERRAL
+from protocol.http.thread_operations import GET_THREAD, GET_THREAD_FHIR, LIST_THREADS, MAKE_STEP, SEND_REFERRAL
 from protocol.http.tokens import LIST_TOKENS, MAKE_TOKEN, REVOKE_TOKEN
 from protocol.http.webhooks import LIST_DELIVERIES, REPLAY_EVENT
 
@@ -32,6 +32,7 @@ CONNECTOR_OPERATIONS = registry(
         SEND_REFERRAL,
         LIST_THREADS,
         GET_THREAD,
+        GET_THREAD_FHIR,
         MAKE_STEP,
         SEND_MESSAGE,
         LIST_MESSAGES,

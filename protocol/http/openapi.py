@@ -93,7 +93,7 @@ def _content(body: type[BaseModel] | Media, example: Any, refs: Refs) -> Schema:
             return {body.value: {"schema": {"description": example or "bytes"}}}
         case Media.HTML | Media.METRICS:
             return {body.value: {"schema": {"type": "string"}}}
-        case Media.OPENAPI:
+        case Media.OPENAPI | Media.FHIR:
             return {body.value: {"schema": {"type": "object"}}}
         case _:
             media: Schema = {"schema": refs[body]}

@@ -65,6 +65,8 @@ class Media(StrEnum):
     HTML = "text/html"
     OPENAPI = "application/json"
     """The OpenAPI document: JSON, but of a form that others define."""
+    FHIR = "application/fhir+json"
+    """Likewise a resource of FHIR."""
     METRICS = "text/plain"
     """Prometheus' exposition format."""
 

@@ -152,5 +152,16 @@ async def test_a_bundle_is_sent_and_arrives_as_a_referral(
     await settle(station, csw.station)
     (item,) = (await csw.client.threads(ThreadFilter())).items
     assert (item.state, item.priority) == ("delivered", "urgent")
+    out = tmp_path / "out.json"
+    shown = ["fhir", "export", sent["thread"], "--agency", "gora-prison"]
+    assert await asyncio.to_thread(main, shown) == 0
+    assert await asyncio.to_thread(main, [*shown, "--output", str(out)]) == 0
+    spoken = capsys.readouterr().out
+    assert json.loads(spoken[: spoken.rindex("}") + 1]) == json.loads(out.read_bytes())
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert main(["fhir", "import", str(out), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["missing"] == []
     request = (await csw.client.thread(item.thread)).steps[0].payload
+    assert again["draft"]["fields"]["services"] == request["services"]
     assert (request["services"][0]["code"], request["release_on"]) == ("housing-advice", "2027-01-20")
