@@ -9,6 +9,7 @@ name is ever transliterated.
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import chain
 from typing import Final
 
 LONGEST: Final = 24
@@ -17,6 +18,8 @@ SHORTEST: Final = 2
 """Letters of the shortest beginning of a word that finds it; a word of one letter finds itself."""
 MOST_WORDS: Final = 12
 """Words of a question that count."""
+MOST_FINDABLE: Final = 256
+"""Words of one message by which it is found, those that it names first."""
 
 _CYRILLIC: Final = {
     # Serbian and Montenegrin; a letter with a mark of its own gives what its Latin counterpart gives without it.
@@ -62,11 +65,16 @@ def whole(text: str) -> str:
 
 
 def findable(texts: Iterable[str]) -> set[str]:
-    """Return every beginning by which one of `texts` is found."""
-    found = set[str]()
-    for text in texts:
-        for word in {*words(text), whole(text)}:
-            found.update(word[:length] for length in range(min(SHORTEST, len(word)), len(word) + 1))
+    """Return every beginning by which one of `texts` is found, as far as there are not too many words.
+
+    A person has some dozens of words. Without a bound one message could fill the index and stop all others meanwhile.
+    """
+    taken, found = set[str](), set[str]()
+    for word in chain.from_iterable((*words(text), whole(text)) for text in texts):
+        if len(taken) == MOST_FINDABLE:
+            break
+        taken.add(word)
+        found.update(word[:length] for length in range(min(SHORTEST, len(word)), len(word) + 1))
     return found - {""}
 
 

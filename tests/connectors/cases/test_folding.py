@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.cases.folding import LONGEST, asked, findable, fold, whole, words
+from connectors.cases.folding import LONGEST, MOST_FINDABLE, asked, findable, fold, whole, words
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,14 @@ def test_a_number_is_found_however_its_parts_are_set_apart() -> None:
         parts, number = asked(question)
         assert set(parts) <= stored or number in stored
     assert not set(asked("036-1/2027")[0]) <= stored
+
+
+def test_cas_5_no_message_fills_the_index_and_what_it_names_first_is_found() -> None:
+    flood = (f"{number:04d}{'x' * 30} {number:05d}{'y' * 30}" for number in range(2_000))
+    stored = findable(["Đorđe", "035-1/2027", *flood])
+    assert {"dorde", "dor", "035", "03512027", "0000x"} <= stored
+    assert len(stored) <= MOST_FINDABLE * LONGEST
+    assert findable(["Ana"] * 2_000 + ["Zora"]) == findable(["Ana", "Zora"])
 
 
 @given(st.text(max_size=60))
