@@ -135,7 +135,8 @@ def describe(agency: str, view: HandoverView) -> Iterator[str]:
     """Yield one agency's view of a handover for people."""
     yield f"{text(Kind.MESSAGE, view.id)}"
     yield f"  thread {text(Kind.THREAD, view.thread)}"
-    yield f"  at {agency}: {view.direction.value}, {view.state.value}, {format_time(view.at)}"
+    states = dict.fromkeys((view.direction.value, view.state.value))
+    yield f"  at {agency}: {', '.join(states)}, {format_time(view.at)}"
     if view.origin:
         origin = view.origin
         yield f"  from {origin.desk}, signed by {origin.officer} ({origin.officer_kind}), leaf {origin.leaf_index}"

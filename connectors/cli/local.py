@@ -7,13 +7,31 @@ from pathlib import Path
 
 import click
 
+from connectors import home
 from connectors.access import read_token
 from connectors.api_client import ApiClient, ConnectorUnreachable
 from connectors.cli.failures import advising, then
 from connectors.home import Profile
 from protocol.errors import ConfigurationError, Unavailable
 
-AGENCY = click.option("--agency", required=True, metavar="NAME", help="Which agency's connector, by its name.")
+
+def _named(context: click.Context, option: click.Parameter, name: str | None) -> str | None:
+    """Return the agency's name as it was given, or that of this machine's connector if it has one and no other."""
+    if name is not None or context.resilient_parsing:
+        return name
+    known = [profile.name for profile in home.profiles()]
+    if len(known) != 1:
+        told = f"Known here: {', '.join(known)}." if known else "No connector has run here."
+        raise click.MissingParameter(told, context, option)
+    return known[0]
+
+
+AGENCY = click.option(
+    "--agency",
+    callback=_named,
+    metavar="NAME",
+    help="Which agency's connector, by its name; where this machine has only one, that one.",
+)
 LIMIT = click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="How many at most.")
 CURSOR = click.option("--cursor", help="Where the page before ended.")
 

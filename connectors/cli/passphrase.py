@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from connectors.cli.failures import then
+from connectors.cli.failures import advising, then
 from keys.passphrasefile import MAX_PASSPHRASE, one_line, read_passphrase_file
-from protocol.errors import KeystoreError
+from protocol.errors import ConfigurationError, KeystoreError
 
 
 def read_passphrase(path: Path | None, of_what: str) -> bytes:
@@ -23,4 +23,5 @@ def read_passphrase(path: Path | None, of_what: str) -> bytes:
         return str(click.prompt(f"Passphrase of {of_what}", hide_input=True, err=True)).encode()
     if str(path) == "-":
         return one_line(sys.stdin.buffer.readline(MAX_PASSPHRASE), "Standard input")
-    return read_passphrase_file(path)
+    with advising({ConfigurationError: "the same command with the right passphrase file, readable by its owner only"}):
+        return read_passphrase_file(path)

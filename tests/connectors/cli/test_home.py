@@ -5,9 +5,12 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from connectors import home
+from connectors.cli.local import AGENCY
 from protocol.errors import ConfigurationError, NotFound
 
 REKA = home.Profile(
@@ -103,3 +106,19 @@ def test_the_same_installation_started_again_takes_no_name_away() -> None:
         first = replace(REKA, api_url=f"http://127.0.0.1:{listening.getsockname()[1]}")
         home.register(first)
         assert home.register(replace(first, api_url="http://127.0.0.1:2")) is None
+
+
+def test_the_only_connector_of_a_machine_need_not_be_named_and_of_two_one_must() -> None:
+    @click.command()
+    @AGENCY
+    def ask(agency: str) -> None:
+        click.echo(agency)
+
+    assert CliRunner().invoke(ask).exit_code == 2, "there is none"
+    home.register(REKA)
+    assert CliRunner().invoke(ask).stdout == "reka-probation\n"
+    assert CliRunner().invoke(ask, ["--agency", "gora-prison"]).stdout == "gora-prison\n"
+    home.register(GORA)
+    asked = CliRunner().invoke(ask)
+    assert asked.exit_code == 2, "nobody guesses which of two was meant"
+    assert "gora-prison, reka-probation" in asked.stderr
