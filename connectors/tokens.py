@@ -67,9 +67,7 @@ class Tokens:
             found = await tokens.by_digest(tx, _digest(secret))
         if found is None or not found.counts(self._clock()):
             raise NotAuthenticated
-        # A scope of a newer version is none here.
-        known = {scope.value for scope in Scope}
-        return Holder(ids.text(Kind.TOKEN, found.token_id), frozenset(map(Scope, known.intersection(found.scopes))))
+        return Holder(ids.text(Kind.TOKEN, found.token_id), frozenset(_known(found)))
 
     async def make_token(self, call: Call[str]) -> Answer:
         """Make a token, once for each Idempotency-Key with the same body."""
@@ -124,11 +122,16 @@ def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("utf-8", "replace")).digest()
 
 
+def _known(row: TokenRow) -> list[Scope]:
+    """Return what it is good for here; a scope of a newer version is none."""
+    return [scope for scope in Scope if scope in row.scopes]
+
+
 def _item(row: TokenRow) -> TokenItem:
     return TokenItem(
         id=row.token_id,
         name=row.name,
-        scopes=[Scope(one) for one in row.scopes],
+        scopes=_known(row),
         made_at=row.made_at,
         ends_at=row.ends_at,
         revoked_at=row.revoked_at,

@@ -128,6 +128,15 @@ async def test_con_14_a_token_ends_by_itself_and_at_once_when_it_is_revoked(pris
     assert (await prison.client.tokens()).items == []
 
 
+async def test_con_14_a_scope_of_a_newer_version_is_none_and_its_token_can_be_seen_and_revoked(prison: Served) -> None:
+    now = prison.station.parts.sealer._clock()
+    row = tokens.TokenRow(TokenId(bytes(16)), bytes(32), "newer", ("read", "fly"), now, now + DAY)
+    async with prison.station.parts.store.write() as tx:
+        await tokens.add(tx, row)
+    assert [one.scopes for one in (await prison.client.tokens()).items] == [[Scope.READ]]
+    assert (await prison.client.revoke_token(row.token_id)).revoked_at == now
+
+
 @pytest.mark.parametrize("secret", ["", PREFIX, PREFIX + "A" * 52, "tok_" + "a" * 26, "Ä" * 60])
 async def test_con_14_what_was_never_made_is_nobodys_token(prison: Served, secret: str) -> None:
     made = await make(prison, Scope.WATCH)
