@@ -21,7 +21,12 @@ from protocol.limits import MAX_NAME
 @click.command("list")
 @AGENCY
 @click.option(
-    "--list", "which", type=click.Choice([one.value for one in CaseList]), default="all", help="Which of the lists."
+    "--list",
+    "which",
+    type=click.Choice([one.value for one in CaseList]),
+    default="all",
+    show_default=True,
+    help="Which of the lists.",
 )
 @LIMIT
 @CURSOR

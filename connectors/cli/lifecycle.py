@@ -19,7 +19,14 @@ MACHINES = {machine.name: machine for machine in (REFERRAL, HANDOVER)}
 
 @click.command()
 @click.argument("name", type=click.Choice(list(MACHINES)))
-@click.option("--format", "form", type=click.Choice(["table", "mermaid"]), default="table", help="How to show it.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "mermaid"]),
+    default="table",
+    show_default=True,
+    help="How to show it.",
+)
 @speaks
 def show(name: str, form: str, voice: Voice) -> None:
     """Show every row of a life cycle, or its diagram.

@@ -43,6 +43,12 @@ _HELP = {
     "alternative": "Whether the text names another service that may help.",
     "data_action": "What became of the data.",
     "changed": "What changed for the person.",
+    "start_by": "By when the service begins.",
+    "answer_by": "By when an answer can be expected.",
+    "review_on": "On which day somebody looks again.",
+    "risks_read": "Whether the sections on risk were read.",
+    "excused": "Whether the person is excused.",
+    "new_thread": "The thread of the new referral.",
 }
 
 

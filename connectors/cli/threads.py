@@ -82,7 +82,12 @@ def send(
 @click.command("list")
 @AGENCY
 @click.option(
-    "--list", "which", type=click.Choice([one.value for one in ListName]), default="all", help="Which of the lists."
+    "--list",
+    "which",
+    type=click.Choice([one.value for one in ListName]),
+    default="all",
+    show_default=True,
+    help="Which of the lists.",
 )
 @click.option("--officer", help="Whose, by title or id, for the list `mine`.")
 @LIMIT
