@@ -302,3 +302,45 @@ async def test_han_6_the_notice_of_the_release_moves_the_lead_and_its_cancellati
     await tell("release.cancelled", notice=ids.text(Kind.MESSAGE, notice))
     assert await leads() == {("gora-prison@hub.example", False)}
     assert await agreed(thread, world.prison, world.probation) == "failed-effective"
+
+
+async def test_ref_9_a_transfer_to_another_prison_tells_every_open_referral_of_the_case_who_leads_now(
+    prison: Served, csw: Served, world: World
+) -> None:
+    def request(number: str) -> ReferralRequest:
+        fields = {**REQUEST, "register_numbers": {"sender": number}, "duplicates": "sent-anyway"}
+        return ReferralRequest(to=csw.station.desk, fields=fields, sections=[WORDS])
+
+    async def refer(number: str) -> ThreadId:
+        key = secrets.token_hex(12)
+        return (await prison.client.refer(request(number), idempotency_key=key)).thread
+
+    first, second, over, foreign = [await refer(number) for number in ("G-17", "G-17", "G-17", "G-18")]
+    await settle(world.prison, csw.station)
+    await prison.step(over, "withdraw")
+    fields: dict[str, Any] = {
+        "from_agency": "gora-prison@hub.example",
+        "to_agency": "gora-prison@hub.example",
+        "moved_on": "2027-01-15",
+        "register_numbers": {"sender": "G-17"},
+    }
+
+    async def tell(**more: Any) -> MessageId:
+        told = MessageRequest(kind="custody.transferred", to=[csw.station.desk], fields={**fields, **more})
+        return (await prison.client.send_message(told, idempotency_key=secrets.token_hex(12))).id
+
+    with pytest.raises(InvalidInput, match="who leads them"):
+        await tell()
+    assert (await prison.client.messages(MessageFilter(kind="custody.transferred"))).items == []
+    officer = ids.text(Kind.OFFICER, bytes(16))
+    notice = await tell(officer=officer)
+    await settle(world.prison, csw.station)
+    for thread in (first, second):
+        for served in (prison, csw):
+            view = await served.client.thread(thread)
+            last = view.steps[-1]
+            assert (last.event, last.payload["officer"]) == ("custody-moved", officer)
+            assert last.payload["notice"] == ids.text(Kind.MESSAGE, notice)
+            assert view.item.state == "delivered", "nothing else has changed"
+    for thread in (over, foreign):
+        assert "custody-moved" not in {one.event for one in (await csw.client.thread(thread)).steps}
