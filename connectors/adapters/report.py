@@ -48,6 +48,7 @@ class Report:
     _taken: set[str] = field(default_factory=set)
     _ignored: dict[str, str] = field(default_factory=dict)
     _doubts: dict[NotUnderstood, None] = field(default_factory=dict)
+    _doubted: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._leaves = {path: place for place, path in enumerate(leaves(self.document))}
@@ -58,8 +59,8 @@ class Report:
 
     def open(self, paths: Iterable[str]) -> bool:
         """Tell whether something is at `paths` of which nothing was said yet."""
-        told = self._taken | self._ignored.keys() | {doubt.path for doubt in self._doubts}
-        return any(path in self._leaves and path not in told for path in paths)
+        told = (self._taken, self._ignored, self._doubted)
+        return any(path in self._leaves and not any(path in one for one in told) for path in paths)
 
     def take(self, paths: Iterable[str]) -> None:
         """Note leaves that were understood."""
@@ -69,11 +70,12 @@ class Report:
         """Note leaves that hold something the mapping could not take as it stands."""
         for path in paths:
             if path in self._leaves:
-                self._doubts[NotUnderstood(path, reason)] = None
+                self.doubt_place(path, reason)
 
     def doubt_place(self, path: str, reason: str) -> None:
         """Note a place that is no leaf: an object or a list of the export, or a file beside it."""
         self._doubts[NotUnderstood(path, reason)] = None
+        self._doubted.add(path)
 
     def ignore(self, paths: Iterable[str], reason: str) -> None:
         """Note leaves that are left out on purpose; the first reason counts."""
@@ -95,11 +97,10 @@ class Report:
         Beyond `MAX_REPORTED` places those that differ only in a list's index are told together, and if that is
         not enough the last entry says how many more there are.
         """
-        doubtful = {doubt.path for doubt in self._doubts}
         unread = [
             NotUnderstood(path, self.unread)
             for path in self._leaves
-            if path not in self._taken and path not in self._ignored and path not in doubtful
+            if path not in self._taken and path not in self._ignored and path not in self._doubted
         ]
         last = len(self._leaves)
         found = sorted([*self._doubts, *unread], key=lambda n: (self._leaves.get(n.path, last), n.path, n.reason))

@@ -21,6 +21,7 @@ from connectors.fhir.vocabulary import (
     MESSAGE,
     NUMBERS,
     OUTCOME,
+    OVER,
     PATHWAY,
     PRIORITIES,
     REASON,
@@ -32,7 +33,6 @@ from connectors.fhir.vocabulary import (
     SUBJECT,
     TASK_CODE,
     THREAD,
-    UNBEGUN,
     Told,
 )
 from protocol.address import DeskAddress
@@ -95,7 +95,7 @@ def _task(
     told = STATES[state]
     codings = [{"system": STATE, "code": state.value}, *([{"system": BSER, "code": told.bser}] if told.bser else [])]
     reason = standing.left.get(service) or standing.reason
-    outcome = standing.outcomes.get(service) if told.task not in UNBEGUN else None
+    outcome = standing.outcomes.get(service) if told.task in OVER else None
     return {
         "resourceType": "Task",
         "id": _name(view, f"Task/{service}"),

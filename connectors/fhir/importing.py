@@ -16,7 +16,7 @@ from connectors.fhir.bundle import Bundle, Element, Resource, read_bundle
 from connectors.fhir.contradictions import Quarantined, Reason, contradictions, of_request, quarantined
 from connectors.fhir.reading import Fields, read_authored, read_patient, read_priority, read_request, read_service
 from connectors.fhir.services import Services
-from connectors.fhir.vocabulary import BSER, DESK, STATE, SUBJECT, TASK_CODE, UNDECIDED
+from connectors.fhir.vocabulary import BSER, DESK, STATE, STATES, SUBJECT, TASK_CODE, UNDECIDED
 from protocol.address import parse_desk
 from protocol.errors import FhirUnreadable, InvalidInput
 from protocol.ids import Kind, text
@@ -33,6 +33,10 @@ _BOTH: Final = "it says a date of release, and why there is none"
 _NAMES: Final = "it names or dates a resource, and says nothing of the referral"
 _ANYBODY: Final = text(Kind.SUBJECT, bytes(16))
 """A pseudonym to try fields with; the connector makes the real one."""
+_UNDECIDED_CODES: Final = {
+    (BSER, "2.0"),
+    *((STATE, state.value) for state, told in STATES.items() if told.task in UNDECIDED),
+}
 _ANSWERS: Final = ("businessStatus", "executionPeriod", "output", "statusReason")
 _OWN: Final = frozenset({"resourceType", "id", "language"})
 _META: Final = ("versionId", "lastUpdated", "source", "profile")
@@ -89,6 +93,8 @@ def _one_referral(bundle: Bundle) -> tuple[Resource, ...]:
     requests = bundle.of("ServiceRequest")
     if not requests:
         raise FhirUnreadable("The bundle holds no ServiceRequest. Nothing was drafted.")
+    if len(requests) > MAX_SERVICES:
+        raise FhirUnreadable(f"The bundle asks for more than {MAX_SERVICES} services. Nothing was drafted.")
     orders = {one.element.get("requisition").coded for one in requests}
     if len(requests) > 1 and (len(orders) > 1 or not orders.pop()[1]):
         raise FhirUnreadable(
@@ -113,11 +119,13 @@ def _quarantined(
     seen = set[str]()
     doubled: list[tuple[Element, Reason]] = []
     for task in tasks:
-        request = bundle.resolve(task.element.get("focus"))
+        focus = task.element.get("focus")
+        request = bundle.resolve(focus)
         request = request if request in requests else None
-        found += contradictions(bundle, task.element, request)
         if request and request.element.path in seen:
-            doubled.append((task.element.get("focus"), Reason.TWO_TASKS))
+            doubled.append((focus, Reason.TWO_TASKS))
+            continue
+        found += contradictions(bundle, task.element, request)
         seen |= {request.element.path} if request else set()
     subject, priority = requests[0].element.get("subject"), requests[0].element.get("priority").text
     for other in requests[1:]:
@@ -133,7 +141,7 @@ def _read_task(task: Element, request: Element | None, fields: Fields) -> None:
     if status.text in UNDECIDED:
         report.take([status.path])
         for coding in task.get("businessStatus").codings():
-            if coding.get("system").text in (BSER, STATE):
+            if coding.coded in _UNDECIDED_CODES:
                 report.take(coding.plain())
     else:
         report.doubt([status.path], _ANSWERED)
@@ -215,10 +223,8 @@ def _aside(resource: Element, keys: set[str], reason: str, report: Report) -> No
 def _draft(fields: Fields, wanted: list[dict[str, str]]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the body and what it lacks; a field whose value cannot be is left out and told of."""
     codes = [service["code"] for service in wanted if "code" in service]
-    if len(codes) != len(set(codes)) or len(wanted) > MAX_SERVICES:
-        raise FhirUnreadable(
-            f"Two ServiceRequests of the bundle ask for the same service, or more than {MAX_SERVICES} ask."
-        )
+    if len(codes) != len(set(codes)):
+        raise FhirUnreadable("Two ServiceRequests of the bundle ask for the same service. Nothing was drafted.")
     if {"release_on", "release_unknown"} <= fields.values.keys():
         fields.drop("release_on", _BOTH)
         fields.drop("release_unknown", _BOTH)

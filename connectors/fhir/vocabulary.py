@@ -61,8 +61,10 @@ REQUEST_STATUSES: Final = frozenset(
 )
 UNDECIDED: Final = frozenset({"draft", "requested", "received"})
 """Nobody has answered yet: what a draft can be made of without losing an answer."""
-UNBEGUN: Final = UNDECIDED | {"accepted", "rejected", "ready"}
-"""No work was done, so there is no output."""
+UNBEGUN: Final = UNDECIDED | {"rejected", "ready"}
+"""No work was done, so there is no output. SDOH Clinical Care's own examples have one beside `accepted`."""
+OVER: Final = frozenset({"completed", "failed"})
+"""The work came to an end and has an outcome."""
 
 
 @dataclass(frozen=True, slots=True)

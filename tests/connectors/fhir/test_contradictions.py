@@ -68,6 +68,7 @@ TASK: list[tuple[str, dict[str, Any], Reason]] = [
     ),
     ("an output before anybody answered", {"status": "requested", **OUTPUT}, Reason.OUTPUT_BEFORE_WORK),
     ("an output of a rejected Task", {"status": "rejected", **OUTPUT}, Reason.OUTPUT_BEFORE_WORK),
+    ("an output of what is only ready", {"status": "ready", **OUTPUT}, Reason.OUTPUT_BEFORE_WORK),
     ("modified before authored", {"lastModified": "2026-11-20T08:29:59Z"}, Reason.MODIFIED_BEFORE_AUTHORED),
     ("modified in an earlier year", {"lastModified": "2025"}, Reason.MODIFIED_BEFORE_AUTHORED),
     (
@@ -171,6 +172,7 @@ def test_every_reason_is_tested_and_has_a_sentence() -> None:
 
 SOUND: list[tuple[str, dict[str, Any]]] = [
     ("a business status of a list that is not known", business("urn:x", "4711", "completed")),
+    ("a state that is none of ours", business(STATE, "nowhere", "completed")),
     ("refused, and therefore rejected", business("urn:x", "refused", "rejected")),
     (
         "a reason of ours",
@@ -181,6 +183,7 @@ SOUND: list[tuple[str, dict[str, Any]]] = [
     ("written in a year", {"authoredOn": "2026", "lastModified": "2026-01-01T00:00:00Z"}),
     ("a period of one day", {"executionPeriod": {"start": "2026-12-03", "end": "2026-12-03"}}),
     ("of the same priority", {"priority": "urgent"}),
+    ("with an output when it is accepted", {"status": "accepted", **OUTPUT}),
     ("with an output when it is completed", {"status": "completed", **OUTPUT}),
     ("the request by its full URL", {"focus": {"reference": "urn:uuid:00000000-0000-4000-8000-000000000001"}}),
     ("the request in one version", {"focus": {"reference": "ServiceRequest/request-1/_history/3"}}),

@@ -101,6 +101,10 @@ def test_what_was_not_taken_is_rejected_with_its_reason_through_all_that_follows
     again = (*way, ("complete", "recipient"), ("reopen", "requester"))
     for task in of(export_thread(view_of(State.ACKNOWLEDGED, way=again)), "Task"):
         assert (task["status"], "output" in task, "statusReason" in task) == ("received", False, False)
+    for state, more in [(State.ACCEPTED, "accept"), (State.ACTIVE, "progress")]:
+        # What came of the first round is no output of the second.
+        again = (*again, (more, "recipient"))
+        assert not any("output" in task for task in of(export_thread(view_of(state, way=again)), "Task"))
 
 
 def test_an_outcome_is_the_output_of_its_services_task() -> None:

@@ -82,6 +82,16 @@ def test_a_bundle_of_the_largest_size_is_judged_and_its_report_is_bounded() -> N
     assert 1 <= len(found.not_understood) <= 2_000
 
 
+@pytest.mark.parametrize("kind", ["Task", "ServiceRequest", "Patient"])
+def test_hundreds_of_one_kind_are_judged_too(kind: str) -> None:
+    document = social()
+    performers = [{"reference": f"Organization/{n}"} for n in range(2_000)]
+    document["entry"][1]["resource"]["performer"] = performers
+    one = next(entry["resource"] for entry in document["entry"] if entry["resource"]["resourceType"] == kind)
+    more = [{"resource": {**one, "id": f"more-{n}"}} for n in range(400)]
+    judged(encoded({**document, "entry": [*document["entry"], *more]}))
+
+
 def test_references_that_lead_out_are_not_followed() -> None:
     document = social()
     for entry in document["entry"]:

@@ -9,7 +9,7 @@ import pytest
 from connectors.fhir import importing
 from connectors.fhir.importing import Imported, import_bundle
 from connectors.fhir.services import read_services
-from connectors.fhir.vocabulary import DESK, INTERPRETER, PATHWAY, REFERRAL, SERVICE, SNOMED
+from connectors.fhir.vocabulary import BSER, DESK, INTERPRETER, PATHWAY, REFERRAL, SERVICE, SNOMED, STATE
 from protocol.errors import FhirUnreadable, MappingInvalid
 from protocol.http.threads import ReferralRequest
 from protocol.kinds.referral.request import MAX_SERVICES
@@ -204,6 +204,17 @@ def test_an_answer_that_was_given_already_is_told_and_not_taken_over() -> None:
     told = places(found)
     assert told["entry/0/resource/status"] == told["entry/0/resource/output"] == importing._ANSWERED
     assert CANARY not in repr(found)
+
+
+def test_a_business_status_that_is_not_known_is_told_though_nobody_has_answered() -> None:
+    document = care()
+    part(document, "Task")["businessStatus"]["coding"] += [
+        {"system": BSER, "code": "9.9"},
+        {"system": STATE, "code": "x"},
+    ]
+    told = places(imported(document))
+    assert "entry/1/resource/businessStatus/coding/0/code" not in told
+    assert {f"entry/1/resource/businessStatus/coding/{n}/code" for n in (1, 2)} <= told.keys()
 
 
 def test_a_task_for_something_else_is_not_read() -> None:
