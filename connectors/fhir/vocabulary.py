@@ -166,9 +166,20 @@ _SOCIAL: Final[Mapping[str, Pathway]] = {
     "transportation-insecurity":            Pathway.OTHER,
 }
 # fmt: on
+_FIRST: Final = (
+    "food-insecurity",
+    "housing-instability-and-homelessness",
+    "inadequate-housing",
+    "transportation-insecurity",
+    "financial-strain",
+    "stress",
+    "education",
+    "employment",
+)
+"""What the guide's first version had, each with `-domain` after it."""
 PATHWAYS: Final[Mapping[tuple[str, str], Pathway]] = {
     **{(PATHWAY, one.value): one for one in Pathway},
     **{(SDOH, code): pathway for code, pathway in _SOCIAL.items()},
-    **{(SDOH_OLD, f"{code}-domain"): pathway for code, pathway in _SOCIAL.items()},
+    **{(SDOH_OLD, f"{code}-domain"): _SOCIAL[code] for code in _FIRST},
 }
 """Categories that name a pathway. Those that are not here (such as violence between partners) are not guessed at."""

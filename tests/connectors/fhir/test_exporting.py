@@ -5,6 +5,8 @@ import importlib
 import json
 import re
 import secrets
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -227,6 +229,13 @@ def test_any_request_in_any_state_is_read_again_as_it_was_written(said: Json, st
     if STATES[state].task in UNDECIDED:
         # All but the history itself, which a draft does not have.
         assert {one.reason for one in found.not_understood} == {"resources of this kind are not read"}
+
+
+def test_a_connector_tells_it_without_the_library() -> None:
+    script = (
+        "import sys, connectors.app\nsys.exit(any(name == 'fhir' or name.startswith('fhir.') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 async def stepped(served: Served, thread: ThreadId, event: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from connectors.fhir.contradictions import SENTENCES
 from connectors.fhir.services import read_services
-from connectors.fhir.vocabulary import PATHWAYS, PRIORITIES, PRIORITY_OF, SDOH, STATES
+from connectors.fhir.vocabulary import BSER_STATUSES, PATHWAYS, PRIORITIES, PRIORITY_OF, SDOH, STATES
 from tests.connectors.fhir.invented import SERVICES
 
 GUIDE = (Path(__file__).resolve().parents[3] / "docs" / "fhir.md").read_text(encoding="utf-8")
@@ -22,6 +22,7 @@ def rows(heading: str) -> list[tuple[str, ...]]:
 def test_the_tables_of_the_guide_are_those_of_the_program() -> None:
     assert rows("Quarantine") == [(reason.value, sentence) for reason, sentence in SENTENCES.items()]
     assert rows("Priorities") == [(fhir, ours.value) for fhir, ours in PRIORITY_OF.items()]
+    assert rows("BSeR's business statuses") == [(code, ", ".join(sorted(can))) for code, can in BSER_STATUSES.items()]
     assert rows("How a state is told") == [
         (state.value, told.task, told.request, told.bser or "–") for state, told in STATES.items()
     ]

@@ -9,7 +9,18 @@ import pytest
 from connectors.fhir import importing
 from connectors.fhir.importing import Imported, import_bundle
 from connectors.fhir.services import read_services
-from connectors.fhir.vocabulary import BSER, DESK, INTERPRETER, PATHWAY, REFERRAL, SERVICE, SNOMED, STATE
+from connectors.fhir.vocabulary import (
+    BSER,
+    DESK,
+    INTERPRETER,
+    PATHWAY,
+    REFERRAL,
+    SDOH,
+    SDOH_OLD,
+    SERVICE,
+    SNOMED,
+    STATE,
+)
 from protocol.errors import FhirUnreadable, MappingInvalid
 from protocol.http.threads import ReferralRequest
 from protocol.kinds.referral.request import MAX_SERVICES
@@ -112,6 +123,27 @@ def test_a_category_that_says_something_else_than_the_table_leaves_the_pathway_o
     assert found.draft is not None
     assert found.draft["fields"]["services"] == [{"code": "food-help", "outcome": "help-received"}]
     assert "services/0/pathway" in found.missing
+
+
+@pytest.mark.parametrize(
+    ("system", "code", "pathway"),
+    [
+        (SDOH, "homelessness", "accommodation"),
+        (SDOH_OLD, "homelessness-domain", None),
+        (SDOH_OLD, "food-insecurity-domain", "other"),
+        (SDOH_OLD, "housing-instability-and-homelessness-domain", "accommodation"),
+        (SDOH, "food-insecurity-domain", None),
+        (SDOH, "intimate-partner-violence", None),
+        ("urn:x", "homelessness", None),
+    ],
+)
+def test_a_category_is_a_pathway_by_its_guides_list_or_is_told(system: str, code: str, pathway: str | None) -> None:
+    document = social()
+    part(document, "ServiceRequest")["category"] = [{"coding": [{"system": system, "code": code}]}]
+    found = imported(document, {})
+    assert found.draft is not None
+    assert found.draft["fields"].get("services") == ([{"pathway": pathway}] if pathway else None)
+    assert ("entry/1/resource/category/0/coding/0/code" in places(found)) is (pathway is None)
 
 
 @pytest.mark.parametrize(
