@@ -49,21 +49,13 @@ class Stock:
     def stored(self) -> UnverifiedEnvelope:
         """Return one more envelope as a hub holds it after its checks, with its hashes, but signed by nobody."""
         original, id_ = self.original, new_id()
-        common, digest = self._renamed(id_)
-        made = replace(
+        common, _ = self._renamed(id_)
+        return replace(
             original,
             common=replace(original.common, envelope_id=EnvelopeId(id_)),
             common_bytes=common,
             sender_sig=id_ * 4,
         )
-        # `cached_property` keeps its value in the instance; what did not change is not hashed again.
-        vars(made).update(
-            row_hashes=original.row_hashes,
-            section_hashes=original.section_hashes,
-            wraps_hash=original.wraps_hash,
-            digest=digest,
-        )
-        return made
 
     def _renamed(self, id_: bytes) -> tuple[bytes, bytes]:
         original = self.original
