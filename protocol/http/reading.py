@@ -106,7 +106,7 @@ def check_media(request: web.Request, operation: Operation) -> None:
     values = request.headers.getall("Content-Type", [])
     media, _, parameters = (values[0] if len(values) == 1 else "").partition(";")
     if media.strip().lower() != media_type(operation):
-        raise UnsupportedMediaType
+        raise UnsupportedMediaType(f"Send this operation's body with Content-Type: {media_type(operation)}.")
     if parameters and parameters.replace('"', "").strip().lower() != "charset=utf-8":
         raise UnsupportedMediaType
 

@@ -377,3 +377,13 @@ async def test_http_16_connections_of_one_address_are_bounded_and_a_place_that_i
         assert status == 200
         for _, other in held:
             await hang_up(other)
+
+
+async def test_a_body_of_another_kind_is_told_which_one_is_wanted(port: int) -> None:
+    """`curl -d` sends a form unless it is told otherwise."""
+    headers = ("Authorization: Bearer open-sesame", "Idempotency-Key: 0123456789abcdef", "Content-Length: 2")
+    status, answer = await exchange(
+        port, post(b"{}", *headers, path="/v1/things", media="application/x-www-form-urlencoded")
+    )
+    check_refused(status, answer, {415})
+    assert b"with Content-Type: application/json." in answer
