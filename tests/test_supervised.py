@@ -2,6 +2,7 @@
 """Under systemd: the programs tell it that they are ready, alive and stopping; the units are what systemd accepts."""
 
 import asyncio
+import io
 import os
 import shutil
 import signal
@@ -97,7 +98,7 @@ async def test_a_connector_tells_when_it_serves_that_it_lives_and_when_it_stops(
             settings_of(folder),
             ready=lambda _: None,
             stop=stop,
-            log=Log((tmp_path / "log").open("w"), json=True),
+            log=Log(io.StringIO(), json=True),
             supervisor=Supervisor(str(tmp_path / "notify"), 0.05),
         )
     )
