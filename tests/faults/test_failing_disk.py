@@ -92,6 +92,11 @@ async def test_aud_9_whichever_call_fails_nothing_acknowledged_is_lost(
         happened = "failed" in trace
         if happened and call == "sync" and file != "hub.guard":
             assert "sync" not in trace, (number, trace)
+        if happened and file == "hub.db":
+            # What could not be moved into the file waits in the log: a run without a fault moves it, so that the next
+            # one has no more to move than this one had.
+            await hub.start()
+            assert await hub.stop() == 0
         assert number < 200
     sys.stdout.write(f"{call} of {file}, error {error}: {number - 1} places, {len(ledger.refused)} refused\n")
     await hub.start()
