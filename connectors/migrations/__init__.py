@@ -3,5 +3,5 @@
 
 from typing import Final
 
-NEWEST: Final = "0011"
+NEWEST: Final = "0012"
 """The revision that this program works with."""

@@ -334,6 +334,7 @@ move: Final = Table(
     Column("refused", Text),
     Column("told", Integer, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
+    Index("ix_move_message_id", "message_id"),
 )
 """A message that wants to move a thread; `settled` once its leaf index cannot change any more."""
 
