@@ -263,10 +263,6 @@ def _passphrase(path: Path | None) -> bytes:
 
     if path is not None:
         return read_passphrase_file(path)
-    if not sys.stdin.isatty():
-        raise ConfigurationError(
-            "The backup key's passphrase is needed, and there is no terminal to ask. Give --key-passphrase-file FILE."
-        )
     return str(click.prompt("Passphrase of the backup key", hide_input=True, err=True)).encode()
 
 
