@@ -160,7 +160,7 @@ def make_parts(
         log,
         websocket=settings.websocket,
         poll_wait_s=settings.poll_wait_s,
-        shape=_shape(settings),
+        shape=_shape(settings, log),
     )
     files = AttachmentFiles(settings.data_dir)
     blobs = BlobLink(session, base, clock, device)
@@ -234,9 +234,9 @@ FORMS = (
 """Every payload that this connector understands."""
 
 
-def _shape(settings: ConnectorSection) -> Callable[[HubLink], HubLink]:
+def _shape(settings: ConnectorSection, log: Log) -> Callable[[HubLink], HubLink]:
     """Return what puts a demo's troubles around each link to the hub."""
     if settings.faults_file is None:
         return lambda link: link
-    troubles = TroubleFile(settings.faults_file)
+    troubles = TroubleFile(settings.faults_file, tell=lambda: log.event("faults-unreadable"))
     return lambda link: TroubledLink(link, troubles)

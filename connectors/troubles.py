@@ -68,11 +68,16 @@ class Troubles:
 
 @dataclass(slots=True)
 class TroubleFile:
-    """Says which troubles there are now; without the file, none. What cannot be read changes nothing."""
+    """Says which troubles there are now; without the file, none.
+
+    What cannot be read changes nothing, and `tell` is called, once until it can be read again.
+    """
 
     file: Path
     chance: random.Random = field(default_factory=random.SystemRandom)
+    tell: Callable[[], None] = lambda: None
     _known: Troubles = field(default_factory=Troubles)
+    _told: bool = False
 
     def now(self) -> Troubles:
         """Return the troubles of this moment."""
@@ -81,7 +86,11 @@ class TroubleFile:
         except FileNotFoundError:
             self._known = Troubles()
         except (OSError, UnicodeDecodeError, ConfigurationError):
-            pass
+            if not self._told:
+                self._told = True
+                self.tell()
+            return self._known
+        self._told = False
         return self._known
 
     def comes(self, share: float) -> bool:

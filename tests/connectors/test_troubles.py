@@ -40,12 +40,20 @@ def test_a_line_that_says_nothing_is_named_by_its_number_and_not_repeated(line: 
 
 
 def test_what_cannot_be_read_changes_nothing(tmp_path: Path) -> None:
-    file = TroubleFile(tmp_path / "faults")
+    told: list[None] = []
+    file = TroubleFile(tmp_path / "faults", tell=lambda: told.append(None))
     assert file.now() == Troubles()
     file.file.write_text("drop 0.5")
     assert file.now().drop == 0.5
-    file.file.write_bytes(b"\xff nonsense")
-    assert file.now().drop == 0.5
+    for nonsense in (b"\xff nonsense", b"drop everything"):
+        file.file.write_bytes(nonsense)
+        assert file.now().drop == 0.5
+        assert len(told) == 1, "told once, until it can be read again"
+    file.file.write_text("drop 0.25")
+    assert file.now().drop == 0.25
+    file.file.write_text("lose 1")
+    assert file.now().drop == 0.25
+    assert len(told) == 2
     file.file.unlink()
     assert file.now() == Troubles()
 
