@@ -18,6 +18,7 @@ from protocol.rows import EnvelopeClass
 _BYTES: Final = "attempt"
 _OLDER_FIRST: Final[ColumnElement[int]] = literal_column("rowid")
 """SQLite's order of insertion: of two sealings due at once the older goes first, so that threads stay in order."""
+_PAGE: Final = 200
 _RECEIPT: Final = "attempt receipt"
 
 
@@ -218,12 +219,21 @@ async def newest_of(tx: Transaction, states: tuple[str, ...]) -> list[EnvelopeId
 
 
 async def receipts(tx: Transaction) -> AsyncIterator[bytes]:
-    """Yield every acceptance receipt of ours."""
-    rows = await tx.connection.stream(
-        select(attempt.c.envelope_id, attempt.c.sealed_receipt).where(attempt.c.sealed_receipt.is_not(None))
-    )
-    async for row in rows:
-        yield tx.vault.open(_RECEIPT, row.envelope_id, row.sealed_receipt)
+    """Yield every acceptance receipt of ours, without holding more than a page of them."""
+    last = b""
+    while True:
+        rows = await tx.connection.execute(
+            select(attempt.c.envelope_id, attempt.c.sealed_receipt)
+            .where(attempt.c.envelope_id > last, attempt.c.sealed_receipt.is_not(None))
+            .order_by(attempt.c.envelope_id)
+            .limit(_PAGE)
+        )
+        found = rows.all()
+        for row in found:
+            yield tx.vault.open(_RECEIPT, row.envelope_id, row.sealed_receipt)
+        if len(found) < _PAGE:
+            return
+        last = found[-1].envelope_id
 
 
 async def waiting_devices(tx: Transaction, states: tuple[str, ...]) -> list[tuple[MessageId, DeskAddress, KeyId]]:

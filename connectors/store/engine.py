@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from sqlalchemy.pool import NullPool
 
 import connectors.migrations
 from connectors.migrations import NEWEST
+from connectors.store import driver
 from connectors.vault import Vault
 from protocol.disk import has_room
 from protocol.errors import StoreFailed, StoreFull, Unavailable
@@ -64,9 +66,9 @@ class Store:
             await asyncio.to_thread(_prepare, path)
         except (sqlite3.DatabaseError, DatabaseError) as error:
             raise _cannot_open(error) from error
-        url = URL.create("sqlite+aiosqlite", database=str(path))
-        writer = create_async_engine(url, pool_size=1, max_overflow=0)
-        readers = create_async_engine(url, pool_size=4, max_overflow=4)
+        url, way = URL.create("sqlite+aiosqlite", database=str(path)), partial(driver.connect, path)
+        writer = create_async_engine(url, async_creator=way, pool_size=1, max_overflow=0)
+        readers = create_async_engine(url, async_creator=way, pool_size=4, max_overflow=4)
         _configure(writer, "BEGIN IMMEDIATE", query_only=False)
         _configure(readers, "BEGIN", query_only=True)
         return cls(path, writer, readers, vault)
