@@ -2,12 +2,12 @@
 """Answers to messages that move no thread: who has noted one, and what was said to it (KIND-5)."""
 
 from collections.abc import Collection
-from typing import Final
 
 from connectors.store import incoming, outgoing, recipients
 from connectors.store.engine import Transaction
 from connectors.store.incoming import ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
+from connectors.store.speaking import ANSWER
 from protocol import ids
 from protocol.address import DeskAddress
 from protocol.errors import InvalidInput, NotFound
@@ -16,8 +16,6 @@ from protocol.ids import Kind, MessageId, OfficerId, ThreadId
 from protocol.kinds.base import Payload
 from protocol.kinds.catalogue import KINDS, decode_payload
 from protocol.kinds.thread import MessageAnswer
-
-ANSWER: Final = "message.answer"
 
 
 async def thread_of(

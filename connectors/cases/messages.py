@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from connectors.cases import answering
-from connectors.cases.answering import ANSWER
 from connectors.cases.composing import Composing, Said
 from connectors.cases.forms import stored_sections
 from connectors.cases.register import Register
@@ -17,6 +16,7 @@ from connectors.store.engine import Store, Transaction
 from connectors.store.history import Entry
 from connectors.store.incoming import IncomingState, ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
+from connectors.store.speaking import ANSWER
 from connectors.timing import Clock
 from connectors.tokens import check_scope
 from protocol import ids

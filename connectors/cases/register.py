@@ -5,18 +5,24 @@ A case is never composed and never sent: it follows from what messages say, and 
 What decides, the strongest first: the person's number in our register; the person's number in the register of another
 agency; our register's number of the correspondence; the thread that this one says it goes on from. A weaker number
 leads to a stronger one only through a thread where our own agency said both, so nobody else can join two cases.
+
+Whoever knows a thread's id can write in it, so of others only the sides of a thread say whom it is about (CAS-6). Who
+they are follows from the stored messages, in the order of the hub's log: where that changes, the thread is weighed
+anew.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
 from connectors.cases.facts import Said, facts_of_ours, facts_of_theirs
 from connectors.cases.folding import findable
-from connectors.store import cases, facts, replaying, threads
+from connectors.store import cases, facts, replaying, speaking, threads
 from connectors.store.cases import NUMBER_OURS, PERSON_OURS, CaseThread, Facts, merge
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
+from connectors.store.threads import ThreadRow
 from protocol import ids
 from protocol.address import AgencyAddress, DeskAddress, agency_of
 from protocol.errors import InvalidInput, KeystoreError, MalformedEnvelope
@@ -28,7 +34,7 @@ AT_ONCE: Final = 200
 _MOST_LINKS: Final = 50
 """Threads that go on from one another; a longer chain, or a circle, ends there."""
 _MADE: Final = "cases made"
-_FORM: Final = b"2"
+_FORM: Final = b"3"
 """Another one has every stored message taken note of once more."""
 
 
@@ -49,11 +55,64 @@ class Register:
         """Take note of a verified message that has its effect now."""
         if message.payload_type not in KINDS:
             return
-        row = await threads.find(tx, message.thread)
-        # Whoever knows a thread's id can write in it; who is neither side of it does not say whom it is about.
-        counts = row is None or row.involves(message.agency)
+        voices = await speaking.voices(tx, message.thread)
+        if len(voices) > 1 and message.leaf_index == min(voices.values()):
+            # What the hub accepted before came after it: somebody else began the thread than it seemed.
+            await self.weigh(tx, message.thread)
+            return
+        counts = message.agency in await self._sides(tx, message.thread, voices)
         said = facts_of_theirs(message, self._agency) if counts else Said()
         await self._note(tx, message.thread, message.accepted_at, said)
+
+    async def began(self, tx: Transaction, row: ThreadRow) -> None:
+        """Take note that a thread has a life cycle now, whose sides may be others than it seemed."""
+        if len(await speaking.voices(tx, row.thread)) > 1:
+            await self.weigh(tx, row.thread)
+
+    async def weigh(self, tx: Transaction, thread: ThreadId) -> None:
+        """Take note anew of all that is stored of a thread, and of nothing else."""
+        sides = await self._sides(tx, thread, await speaking.voices(tx, thread))
+        known, words, times = Facts(), set[bytes](), set[int]()
+        for place in await replaying.in_thread(tx, thread):
+            try:
+                at, said = await self._said(tx, place, sides)
+            except (KeystoreError, MalformedEnvelope):
+                continue
+            known = merge(known, said.facts)
+            words |= {word_key(tx, one) for one in findable(said.findable)}
+            times.add(at)
+        if not times:
+            return
+        before = await cases.find(tx, thread)
+        await cases.find_only_by(tx, thread, words)
+        row = self._row(tx, thread, known, before, min(times))
+        await self._put(tx, replace(row, begun_at=min(times), changed_at=max(times)), before)
+
+    async def _said(
+        self, tx: Transaction, place: replaying.Stored, sides: Collection[AgencyAddress]
+    ) -> tuple[int, Said]:
+        if place.ours:
+            sent, to = await replaying.ours(tx, place)
+            return sent.created_at, facts_of_ours(sent, self._agency, map(agency_of, to))
+        message = await replaying.theirs(tx, place)
+        return message.accepted_at, facts_of_theirs(message, self._agency) if message.agency in sides else Said()
+
+    async def _sides(
+        self, tx: Transaction, thread: ThreadId, voices: Mapping[AgencyAddress, int]
+    ) -> Collection[AgencyAddress]:
+        """Return the agencies that say whom a thread is about, beside our own (CAS-6).
+
+        `voices` are the others that wrote in it, each with the leaf index of its first message.
+        """
+        row = await threads.find(tx, thread)
+        addressed = await speaking.addressed(tx, thread) if row is None else ()
+        if addressed:
+            # Without a life cycle only who began a thread writes more than answers in it, so it was us.
+            return addressed
+        first = min(voices, key=lambda agency: voices[agency], default=None)
+        if row is not None and (row.begins == self._agency or first is None or row.involves(first)):
+            return (row.begins, row.answers)
+        return () if first is None else (first,)
 
     async def same_person(self, tx: Transaction, message: OutgoingMessage, to: AgencyAddress) -> list[CaseThread]:
         """Return the threads about the person of a message of ours that is not sent yet, by our own numbers."""
@@ -92,33 +151,44 @@ class Register:
         while place is not None:
             async with store.write() as tx:
                 found, place = await replaying.page(tx, place, AT_ONCE)
+                crowded = set[ThreadId]()
                 for one in found:
                     try:
-                        await self._again(tx, one)
+                        crowded |= await self._again(tx, one)
                     except (KeystoreError, MalformedEnvelope):
                         # Damaged, and shown as such elsewhere: the others still have their cases (CON-8).
                         continue
+                for thread in sorted(crowded):
+                    await self.weigh(tx, thread)
                 taken += len(found)
         async with store.write() as tx:
             await facts.put(tx, _MADE, _FORM)
         return taken
 
-    async def _again(self, tx: Transaction, place: replaying.Stored) -> None:
+    async def _again(self, tx: Transaction, place: replaying.Stored) -> set[ThreadId]:
+        """Take note of a message once more; return its thread if that must be weighed, for not all there may count."""
         if place.ours:
-            message, to = await replaying.ours(tx, place)
-            await self.composed(tx, message, to)
-        else:
-            await self.received(tx, await replaying.theirs(tx, place))
+            sent, to = await replaying.ours(tx, place)
+            await self.composed(tx, sent, to)
+            return set()
+        message = await replaying.theirs(tx, place)
+        voices = await speaking.voices(tx, message.thread)
+        if len(voices) > 1 or message.agency not in await self._sides(tx, message.thread, voices):
+            return {message.thread}
+        await self.received(tx, message)
+        return set()
 
     async def _note(self, tx: Transaction, thread: ThreadId, at: int, said: Said) -> None:
         await cases.find_by(tx, thread, {word_key(tx, one) for one in findable(said.findable)})
         before = await cases.find(tx, thread)
         known = merge(before.facts, said.facts) if before else said.facts
-        row = self._row(tx, thread, known, before, at)
+        await self._put(tx, self._row(tx, thread, known, before, at), before)
+
+    async def _put(self, tx: Transaction, row: CaseThread, before: CaseThread | None) -> None:
         if row == before:
             return
         if before is None or row.keys != before.keys:
-            await cases.put(tx, replace(row, case_id=_id(tx, "thread", thread)) if before is None else row)
+            await cases.put(tx, replace(row, case_id=_id(tx, "thread", row.thread)) if before is None else row)
             await self._place(tx, row, before)
         else:
             await cases.put(tx, row)

@@ -13,7 +13,7 @@ from connectors.cases.register import Register
 from connectors.cases.sides import ROLES, STRANGER, Roles
 from connectors.cases.terms import dates_of, terms_of, visits_of
 from connectors.logs import Log
-from connectors.store import events, moves, outgoing, threads
+from connectors.store import events, moves, outgoing, speaking, threads
 from connectors.store.engine import Transaction
 from connectors.store.incoming import ReceivedMessage
 from connectors.store.moves import MoveRow
@@ -86,7 +86,13 @@ class Threads:
         if row is None:
             if kind.event != roles.begin:
                 return
+            if await speaking.addressed(tx, message.thread):
+                # A thread that we began with other messages: nobody else makes it a life cycle of his.
+                self._log.event("move-ignored")
+                return
             row = self._begun_by_other(message, payload, roles)
+            await threads.put(tx, row)
+            await self.register.began(tx, row)
         elif not row.involves(message.agency):
             # It would stand in the history as if the other side had said it, and change the version under an officer.
             self._log.event("move-ignored")

@@ -322,6 +322,12 @@ async def find_by(tx: Transaction, thread_id: ThreadId, wanted: Collection[bytes
         await tx.connection.execute(insert(found_by).on_conflict_do_nothing(), rows)
 
 
+async def find_only_by(tx: Transaction, thread_id: ThreadId, wanted: Collection[bytes]) -> None:
+    """Let a thread be found by these keyed hashes, and by no other any more."""
+    await tx.connection.execute(found_by.delete().where(found_by.c.thread == thread_id))
+    await find_by(tx, thread_id, wanted)
+
+
 async def load(tx: Transaction, case_id: CaseId) -> CaseRow | None:
     """Return one case in numbers, by the id that it has now; None if there is none."""
     rows = await tx.connection.execute(

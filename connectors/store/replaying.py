@@ -13,6 +13,7 @@ from connectors.store.incoming import IncomingState, ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
 from connectors.store.tables import incoming, outgoing, recipient
 from protocol.address import DeskAddress
+from protocol.ids import ThreadId
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,18 @@ async def page(tx: Transaction, after: Stored, limit: int) -> tuple[list[Stored]
     if len(found) == limit:
         return found, found[-1]
     return found, Stored(False, 0) if after.ours else None
+
+
+async def in_thread(tx: Transaction, thread: ThreadId) -> list[Stored]:
+    """Return the messages of one thread that have their effect, ours before theirs."""
+    sent = select(outgoing.c.position).where(outgoing.c.thread == thread).order_by(outgoing.c.position)
+    received = (
+        select(incoming.c.position)
+        .where(incoming.c.thread == thread, incoming.c.state == IncomingState.DELIVERED)
+        .order_by(incoming.c.position)
+    )
+    found = [Stored(True, place) for place in (await tx.connection.execute(sent)).scalars()]
+    return found + [Stored(False, place) for place in (await tx.connection.execute(received)).scalars()]
 
 
 async def ours(tx: Transaction, place: Stored) -> tuple[OutgoingMessage, list[DeskAddress]]:

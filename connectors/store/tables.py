@@ -54,6 +54,7 @@ outgoing: Final = Table(
     Column("deadline", BigInteger, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
     UniqueConstraint("message_id"),
+    Index("ix_outgoing_thread", "thread", "payload_type"),
     sqlite_autoincrement=True,
 )
 """Messages of ours, as composed; they survive every sealing."""

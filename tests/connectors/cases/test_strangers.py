@@ -4,12 +4,16 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from connectors.cases.composing import Said
 from connectors.store import outgoing
 from connectors.store.recipients import Plan
 from protocol import ids
+from protocol.errors import NotFound
 from protocol.handover import PackageSection
 from protocol.http.cases import CaseSearch
+from protocol.http.messages import MessageRequest
 from protocol.ids import Kind, ThreadId, new_id
 from protocol.kinds.catalogue import KINDS
 from protocol.limits import DAY
@@ -78,3 +82,36 @@ async def test_cas_1_a_third_agency_does_not_say_whom_a_thread_is_about(
     assert (view.history[0].what, view.history[0].agency) == ("alert.risk", REKA)
     for text, found in (("Planted", 0), ("R-1", 0), ("Invented", 1)):
         assert len((await csw.client.search(CaseSearch(text=text))).items) == found
+
+
+async def test_cas_6_a_third_agency_says_nothing_of_a_person_in_a_thread_without_a_life_cycle(
+    prison: Served, csw: Served, world: World
+) -> None:
+    asked = MessageRequest(
+        kind="alert.risk",
+        to=[csw.station.desk],
+        fields={"imminence": "days", "answer_by": world.hub.clock() + DAY, "register_numbers": {"sender": "G-17"}},
+        sections=[about("Invented", "5")],
+    )
+    thread = (await prison.client.send_message(asked, idempotency_key="a" * 24)).thread
+    await settle(prison.station, csw.station)
+    before = await only(csw)
+    # A referral of a number of ours, to which the thread would move if the stranger's word counted.
+    await step(csw, await refer(prison, csw), "acknowledge", prison, register_numbers={"sender": "P-1"})
+    planted = {**asked.fields, "register_numbers": {"sender": "R-1", "recipient": "P-1"}}
+    for served, kind, fields in (
+        (csw, "alert.risk", planted),
+        (csw, "referral.request", {**REQUEST, "register_numbers": planted["register_numbers"]}),
+        (prison, "referral.request", REQUEST),
+    ):
+        await intrude(world, served, thread, kind, fields, [about("Planted", "666")])
+    view = await csw.client.case(before.item.id)
+    assert (view.item.person, view.item.register_numbers) == (before.item.person, [])
+    (one,) = view.threads
+    assert (one.register_number, one.other_register_number) == (None, "G-17")
+    for text, found in (("Planted", 0), ("666", 0), ("R-1", 0), ("Invented", 1)):
+        assert len((await csw.client.search(CaseSearch(text=text))).items) == found
+    # Nor does a stranger make a life cycle of a thread that the prison began with something else.
+    assert prison.station.logged.getvalue().count("move-ignored") == 1
+    with pytest.raises(NotFound):
+        await prison.client.thread(thread)
