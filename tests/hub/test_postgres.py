@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, text
+from yarl import URL
 
 from hub.app import Hub
 from hub.logs import make_log
@@ -28,6 +29,7 @@ from protocol.errors import (
     Unavailable,
 )
 from protocol.http import hub as api
+from protocol.http.signatures import sign_request
 from protocol.limits import BLOB_CHUNK
 from protocol.receipts import parse_head
 from tests.hub.blobs import announce, collect, make_blob, read_chunk, seal_with, send_chunk
@@ -99,6 +101,37 @@ async def test_http_2_a_nonce_counts_once_for_all_processes(pair: Pair) -> None:
     with pytest.raises(NotAuthenticated):
         await pair.second.hub.nonces.use(prison.device_id, nonce, pair.first.clock())
     await pair.second.hub.nonces.use(pair.programme.members["reka-probation"].device_id, nonce, pair.first.clock())
+
+
+async def test_http_2_a_request_replayed_at_both_processes_is_answered_once(pair: Pair) -> None:
+    """As behind a proxy that spreads requests: whoever copies one and is faster elsewhere gains nothing."""
+    prison, probation, _ = pair.programme.members.values()
+    host = str(URL(pair.first.url).authority)
+
+    async def send(hub: RunningHub, headers: dict[str, str], method: str, path: str, body: bytes) -> int:
+        async with hub.session.request(method, hub.url + path, headers={**headers, "Host": host}, data=body) as answer:
+            await answer.read()
+            return answer.status
+
+    for number in range(6):
+        sealed = pair.programme.sender("gora-prison").seal(probation.desk).data if number % 2 else b""
+        method, path = ("POST", "/v1/envelopes") if sealed else ("GET", "/v1/mailbox")
+        headers = sign_request(
+            method=method,
+            url=pair.first.url + path,
+            body=sealed,
+            content_type="application/cbor" if sealed else None,
+            device_id=prison.device_id,
+            sign=prison.device.transport.sign_raw,
+            now=pair.first.clock(),
+        )
+        if sealed:
+            headers["Content-Type"] = "application/cbor"
+        hubs = [pair.first, pair.second] * 4
+        found = await asyncio.gather(*(send(hub, headers, method, path, sealed) for hub in hubs))
+        assert sorted(found) == [201 if sealed else 200] + [401] * 7
+        assert [await send(hub, headers, method, path, sealed) for hub in hubs[:2]] == [401, 401]
+    assert await pair.first.leaves() == 3
 
 
 async def test_dir_10_no_process_gives_a_smaller_head_than_another_gave_before(pair: Pair) -> None:
