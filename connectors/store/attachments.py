@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Row, and_, bindparam, delete, exists, func, insert, or_, select, update
 
 from connectors.store.engine import Transaction
 from connectors.store.recipients import FINAL_STATES
@@ -79,21 +79,48 @@ def out_file(blob_id: bytes) -> str:
     return f"out-{blob_id.hex()}"
 
 
+_ADD_OWN: Final = insert(attachment_out)
+_OWN: Final = select(attachment_out).where(attachment_out.c.blob_id == bindparam("which"))
+_CLAIM: Final = update(attachment_out).where(attachment_out.c.blob_id.in_(bindparam("which", expanding=True)))
+_UNDER_WAY: Final = exists().where(
+    recipient.c.message_id == attachment_out.c.message_id, recipient.c.state.not_in(FINAL_STATES)
+)
+_DROP_OWN: Final = delete(attachment_out).where(
+    or_(
+        and_(attachment_out.c.message_id.is_(None), attachment_out.c.created_at < bindparam("before")),
+        and_(attachment_out.c.message_id.is_not(None), ~_UNDER_WAY),
+    )
+)
+_EXPECT: Final = insert(attachment_in)
+_UNFINISHED: Final = attachment_in.c.state.in_((FetchState.WAITING, FetchState.STORED))
+_EXPECTED: Final = select(attachment_in).order_by(attachment_in.c.position)
+_DUE: Final = _EXPECTED.where(_UNFINISHED, attachment_in.c.next_try_at <= bindparam("now"))
+_NEXT_DUE: Final = select(func.min(attachment_in.c.next_try_at)).where(_UNFINISHED)
+_OF_MESSAGE: Final = _EXPECTED.where(attachment_in.c.message_id == bindparam("of"))
+_AT: Final = attachment_in.c.position == bindparam("which")
+_CURRENT: Final = select(attachment_in.c.envelope_id, attachment_in.c.state).where(_AT)
+_CHANGE: Final = update(attachment_in).where(_AT)
+_DROP: Final = delete(attachment_in).where(
+    attachment_in.c.message_id == bindparam("of"),
+    attachment_in.c.sender_desk == bindparam("sender"),
+    attachment_in.c.recipient_desk == bindparam("recipient"),
+)
+
+
 async def add_own(tx: Transaction, entry: Attachment, place: int, now: int) -> None:
     """Store an attachment that no handover names yet."""
-    await tx.connection.execute(
-        insert(attachment_out).values(
-            blob_id=entry.blob_id,
-            place=place,
-            created_at=now,
-            sealed=tx.vault.seal(_OUT, entry.blob_id, cbor.encode(entry.value())),
-        )
-    )
+    values = {
+        "blob_id": entry.blob_id,
+        "place": place,
+        "created_at": now,
+        "sealed": tx.vault.seal(_OUT, entry.blob_id, cbor.encode(entry.value())),
+    }
+    await tx.connection.execute(_ADD_OWN, values)
 
 
 async def own(tx: Transaction, blob_id: bytes) -> OwnAttachment:
     """Return an attachment of ours, or raise `NotFound`."""
-    row = (await tx.connection.execute(select(attachment_out).where(attachment_out.c.blob_id == blob_id))).one_or_none()
+    row = (await tx.connection.execute(_OWN, {"which": blob_id})).one_or_none()
     if row is None:
         raise NotFound("There is no such attachment here. Store it first; after seven days unused it is deleted.")
     entry = Attachment.of(cbor.decode(tx.vault.open(_OUT, row.blob_id, row.sealed), limit=_MAX_STORED))
@@ -102,42 +129,32 @@ async def own(tx: Transaction, blob_id: bytes) -> OwnAttachment:
 
 async def claim(tx: Transaction, blob_ids: Collection[bytes], message_id: MessageId) -> None:
     """Note which message names these attachments."""
-    await tx.connection.execute(
-        update(attachment_out).where(attachment_out.c.blob_id.in_(blob_ids)).values(message_id=message_id)
-    )
+    await tx.connection.execute(_CLAIM, {"which": list(blob_ids), "message_id": message_id})
 
 
 async def drop_own(tx: Transaction, before: int) -> None:
     """Forget attachments of ours that are over with at all their desks, or unnamed and older than `before`."""
-    under_way = exists().where(
-        recipient.c.message_id == attachment_out.c.message_id, recipient.c.state.not_in(FINAL_STATES)
-    )
-    await tx.connection.execute(
-        delete(attachment_out).where(
-            or_(
-                and_(attachment_out.c.message_id.is_(None), attachment_out.c.created_at < before),
-                and_(attachment_out.c.message_id.is_not(None), ~under_way),
-            )
-        )
-    )
+    await tx.connection.execute(_DROP_OWN, {"before": before})
 
 
 async def expect(tx: Transaction, message: VerifiedMessage, now: int) -> None:
     """Note what a message names that is taken in for the first time (ATT-7)."""
-    for number, section in message.sections.items():
-        for place, entry in enumerate(section.attachments):
-            await tx.connection.execute(
-                insert(attachment_in).values(
-                    message_id=message.message_id,
-                    sender_desk=message.sender_desk,
-                    recipient_desk=message.recipient_desk,
-                    section=number,
-                    place=place,
-                    blob_id=entry.blob_id,
-                    sealed=tx.vault.seal(_IN, message.message_id, cbor.encode(entry.value())),
-                    **_anew(message, FetchState.WAITING, now),
-                )
-            )
+    rows = [
+        {
+            "message_id": message.message_id,
+            "sender_desk": message.sender_desk,
+            "recipient_desk": message.recipient_desk,
+            "section": number,
+            "place": place,
+            "blob_id": entry.blob_id,
+            "sealed": tx.vault.seal(_IN, message.message_id, cbor.encode(entry.value())),
+            **_anew(message, FetchState.WAITING, now),
+        }
+        for number, section in message.sections.items()
+        for place, entry in enumerate(section.attachments)
+    ]
+    if rows:
+        await tx.connection.execute(_EXPECT, rows)
 
 
 async def expect_again(tx: Transaction, message: VerifiedMessage, now: int) -> bool:
@@ -176,36 +193,23 @@ def _anew(message: VerifiedMessage, state: FetchState, now: int) -> dict[str, ob
 
 async def due(tx: Transaction, now: int) -> list[Expected]:
     """Return what is to be fetched or collected now, the longest waiting first."""
-    condition = and_(
-        attachment_in.c.state.in_((FetchState.WAITING, FetchState.STORED)), attachment_in.c.next_try_at <= now
-    )
-    return sorted(await _select(tx, condition), key=lambda one: one.position)
+    return [_expected(tx, row) for row in await tx.connection.execute(_DUE, {"now": now})]
 
 
 async def next_due(tx: Transaction) -> int | None:
     """Return when the next is to be fetched or collected, in ms UTC, or None."""
-    at: int | None = (
-        await tx.connection.execute(
-            select(func.min(attachment_in.c.next_try_at)).where(
-                attachment_in.c.state.in_((FetchState.WAITING, FetchState.STORED))
-            )
-        )
-    ).scalar_one()
+    at: int | None = await tx.connection.scalar(_NEXT_DUE)
     return at
 
 
 async def of_message(tx: Transaction, message_id: MessageId) -> list[Expected]:
     """Return every attachment that came under that message id."""
-    return await _select(tx, attachment_in.c.message_id == message_id)
+    return [_expected(tx, row) for row in await tx.connection.execute(_OF_MESSAGE, {"of": message_id})]
 
 
 async def current(tx: Transaction, one: Expected) -> bool:
     """Tell whether `one` still waits for the bytes that it waited for when it was read."""
-    row = (
-        await tx.connection.execute(
-            select(attachment_in.c.envelope_id, attachment_in.c.state).where(attachment_in.c.position == one.position)
-        )
-    ).one_or_none()
+    row = (await tx.connection.execute(_CURRENT, {"which": one.position})).one_or_none()
     return row is not None and (row.envelope_id, row.state) == (one.envelope_id, one.state)
 
 
@@ -221,13 +225,7 @@ async def postpone(tx: Transaction, one: Expected, until: int) -> None:
 
 async def drop(tx: Transaction, message_id: MessageId, sender: DeskAddress, recipient_desk: DeskAddress) -> None:
     """Forget what came with a message that was taken out again."""
-    await tx.connection.execute(
-        delete(attachment_in).where(
-            attachment_in.c.message_id == message_id,
-            attachment_in.c.sender_desk == sender,
-            attachment_in.c.recipient_desk == recipient_desk,
-        )
-    )
+    await tx.connection.execute(_DROP, {"of": message_id, "sender": sender, "recipient": recipient_desk})
 
 
 async def files(tx: Transaction) -> set[str]:
@@ -238,12 +236,7 @@ async def files(tx: Transaction) -> set[str]:
 
 
 async def _set(tx: Transaction, position: int, **values: object) -> None:
-    await tx.connection.execute(update(attachment_in).where(attachment_in.c.position == position).values(**values))
-
-
-async def _select(tx: Transaction, condition: ColumnElement[bool]) -> list[Expected]:
-    rows = await tx.connection.execute(select(attachment_in).where(condition).order_by(attachment_in.c.position))
-    return [_expected(tx, row) for row in rows]
+    await tx.connection.execute(_CHANGE, {"which": position, **values})
 
 
 def _expected(tx: Transaction, row: Row[Any]) -> Expected:

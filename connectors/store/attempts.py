@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, func, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, func, insert, literal_column, null, select, update
 
 from connectors.store.engine import Transaction
 from connectors.store.tables import attempt, attempt_row, outgoing, recipient
@@ -65,22 +65,44 @@ class ReadyEnvelope:
     raw: bytes = field(repr=False)
 
 
+_ADD: Final = insert(attempt)
+_ADD_ROWS: Final = insert(attempt_row)
+_DUE: Final = (
+    select(attempt.c.envelope_id, func.length(attempt.c.sealed_bytes).label("size"))
+    .where(attempt.c.state == bindparam("now_in"), attempt.c.next_try_at <= bindparam("now"))
+    .order_by(attempt.c.next_try_at, _OLDER_FIRST)
+    .limit(bindparam("most"))
+)
+_BY_ID: Final = select(attempt).where(attempt.c.envelope_id == bindparam("which"))
+_BY_DIGEST: Final = select(attempt).where(attempt.c.digest == bindparam("of"))
+_ROWS: Final = select(attempt_row).where(attempt_row.c.envelope_id == bindparam("which"))
+_CHANGE: Final = update(attempt).where(attempt.c.envelope_id == bindparam("which"))
+_UPLOADED: Final = _CHANGE.where(attempt.c.state == AttemptState.UPLOADING).values(state=AttemptState.READY)
+_UPLOAD_AGAIN: Final = _CHANGE.where(attempt.c.state == AttemptState.READY).values(state=AttemptState.UPLOADING)
+_ACCEPT: Final = _CHANGE.values(state=AttemptState.ACCEPTED, error=null(), sealed_bytes=null())
+_CLOSE: Final = _CHANGE.values(sealed_bytes=null())
+_LAPSED: Final = select(attempt.c.envelope_id).where(
+    attempt.c.state.in_(_UNSENT), attempt.c.expires <= bindparam("now")
+)
+_NEXT_SENDING: Final = select(func.min(attempt.c.next_try_at)).where(attempt.c.state == AttemptState.READY)
+_RECEIPT_OF: Final = select(attempt.c.sealed_receipt).where(attempt.c.envelope_id == bindparam("which"))
+
+
 async def add(tx: Transaction, new: Attempt, raw: bytes, now: int) -> None:
     """Store a sealing with its bytes, before they are sent (CON-1)."""
-    await tx.connection.execute(
-        insert(attempt).values(
-            envelope_id=new.envelope_id,
-            message_id=new.message_id,
-            digest=new.digest,
-            expires=new.expires,
-            state=new.state,
-            tries=0,
-            next_try_at=now,
-            sealed_bytes=tx.vault.seal(_BYTES, new.envelope_id, raw),
-        )
-    )
+    values = {
+        "envelope_id": new.envelope_id,
+        "message_id": new.message_id,
+        "digest": new.digest,
+        "expires": new.expires,
+        "state": new.state,
+        "tries": 0,
+        "next_try_at": now,
+        "sealed_bytes": tx.vault.seal(_BYTES, new.envelope_id, raw),
+    }
+    await tx.connection.execute(_ADD, values)
     rows = [{"envelope_id": new.envelope_id, "desk": desk, "device_id": dev} for desk, dev in new.devices.items()]
-    await tx.connection.execute(insert(attempt_row), rows)
+    await tx.connection.execute(_ADD_ROWS, rows)
 
 
 async def ready(tx: Transaction, now: int, *, limit: int, most_bytes: int) -> list[ReadyEnvelope]:
@@ -95,36 +117,23 @@ async def uploading(tx: Transaction, now: int) -> list[ReadyEnvelope]:
 
 async def uploaded(tx: Transaction, envelope_id: EnvelopeId, now: int) -> None:
     """Note that all attachments of an envelope are at the hub, so that it may be sent (ATT-4)."""
-    await tx.connection.execute(
-        update(attempt)
-        .where(attempt.c.envelope_id == envelope_id, attempt.c.state == AttemptState.UPLOADING)
-        .values(state=AttemptState.READY, next_try_at=now)
-    )
+    await tx.connection.execute(_UPLOADED, {"which": envelope_id, "next_try_at": now})
 
 
 async def upload_again(tx: Transaction, envelope_id: EnvelopeId) -> None:
     """Go back to the attachments of an envelope that the hub refused for want of them (ATT-4)."""
-    await tx.connection.execute(
-        update(attempt)
-        .where(attempt.c.envelope_id == envelope_id, attempt.c.state == AttemptState.READY)
-        .values(state=AttemptState.UPLOADING)
-    )
+    await tx.connection.execute(_UPLOAD_AGAIN, {"which": envelope_id})
 
 
 async def _due(tx: Transaction, state: AttemptState, now: int, *, limit: int, most_bytes: int) -> list[ReadyEnvelope]:
-    waiting = await tx.connection.execute(
-        select(attempt.c.envelope_id, func.length(attempt.c.sealed_bytes).label("size"))
-        .where(attempt.c.state == state, attempt.c.next_try_at <= now)
-        .order_by(attempt.c.next_try_at, _OLDER_FIRST)
-        .limit(limit)
-    )
+    waiting = await tx.connection.execute(_DUE, {"now_in": state, "now": now, "most": limit})
     found: list[ReadyEnvelope] = []
     total = 0
     for envelope_id, size in waiting.all():
         total += size
         if found and total > most_bytes:
             break
-        row = (await tx.connection.execute(select(attempt).where(attempt.c.envelope_id == envelope_id))).one()
+        row = (await tx.connection.execute(_BY_ID, {"which": envelope_id})).one()
         try:
             raw = tx.vault.open(_BYTES, row.envelope_id, row.sealed_bytes)
         except KeystoreError:
@@ -135,48 +144,30 @@ async def _due(tx: Transaction, state: AttemptState, now: int, *, limit: int, mo
 
 async def lapsed(tx: Transaction, now: int) -> list[EnvelopeId]:
     """Return the envelopes that expired before the hub had them."""
-    rows = await tx.connection.execute(
-        select(attempt.c.envelope_id).where(attempt.c.state.in_(_UNSENT), attempt.c.expires <= now)
-    )
-    return list(rows.scalars())
+    return list(await tx.connection.scalars(_LAPSED, {"now": now}))
 
 
 async def next_sending_at(tx: Transaction) -> int | None:
     """Return when the next envelope is to be sent, in ms UTC, or None if there is none."""
-    at: int | None = (
-        await tx.connection.execute(
-            select(func.min(attempt.c.next_try_at)).where(attempt.c.state == AttemptState.READY)
-        )
-    ).scalar_one()
+    at: int | None = await tx.connection.scalar(_NEXT_SENDING)
     return at
 
 
 async def postpone(tx: Transaction, envelope_id: EnvelopeId, *, tries: int, until: int, error: str) -> None:
     """Send the same bytes again at `until` (CON-2)."""
-    await tx.connection.execute(
-        update(attempt).where(attempt.c.envelope_id == envelope_id).values(tries=tries, next_try_at=until, error=error)
-    )
+    values = {"tries": tries, "next_try_at": until, "error": error}
+    await tx.connection.execute(_CHANGE, {"which": envelope_id, **values})
 
 
 async def accept(tx: Transaction, envelope_id: EnvelopeId, receipt: bytes) -> None:
     """Store the hub's receipt, as it came; the envelope's bytes are not needed any more."""
-    await tx.connection.execute(
-        update(attempt)
-        .where(attempt.c.envelope_id == envelope_id)
-        .values(
-            state=AttemptState.ACCEPTED,
-            error=None,
-            sealed_bytes=None,
-            sealed_receipt=tx.vault.seal(_RECEIPT, envelope_id, receipt),
-        )
-    )
+    sealed = tx.vault.seal(_RECEIPT, envelope_id, receipt)
+    await tx.connection.execute(_ACCEPT, {"which": envelope_id, "sealed_receipt": sealed})
 
 
 async def close(tx: Transaction, envelope_id: EnvelopeId, state: AttemptState, error: str) -> None:
     """End an attempt for good."""
-    await tx.connection.execute(
-        update(attempt).where(attempt.c.envelope_id == envelope_id).values(state=state, error=error, sealed_bytes=None)
-    )
+    await tx.connection.execute(_CLOSE, {"which": envelope_id, "state": state, "error": error})
 
 
 async def lapse_unsent(tx: Transaction, error: str) -> None:
@@ -190,21 +181,19 @@ async def lapse_unsent(tx: Transaction, error: str) -> None:
 
 async def by_id(tx: Transaction, envelope_id: EnvelopeId) -> Attempt | None:
     """Return our attempt of that id, or None."""
-    row = (await tx.connection.execute(select(attempt).where(attempt.c.envelope_id == envelope_id))).one_or_none()
+    row = (await tx.connection.execute(_BY_ID, {"which": envelope_id})).one_or_none()
     return None if row is None else await _attempt(tx, row)
 
 
 async def by_digest(tx: Transaction, digest: bytes) -> Attempt | None:
     """Return our attempt of that envelope digest, or None."""
-    row = (await tx.connection.execute(select(attempt).where(attempt.c.digest == digest))).one_or_none()
+    row = (await tx.connection.execute(_BY_DIGEST, {"of": digest})).one_or_none()
     return None if row is None else await _attempt(tx, row)
 
 
 async def receipt(tx: Transaction, envelope_id: EnvelopeId) -> bytes | None:
     """Return the acceptance receipt of an attempt, or None while there is none."""
-    sealed = (
-        await tx.connection.execute(select(attempt.c.sealed_receipt).where(attempt.c.envelope_id == envelope_id))
-    ).scalar_one_or_none()
+    sealed = await tx.connection.scalar(_RECEIPT_OF, {"which": envelope_id})
     return None if sealed is None else tx.vault.open(_RECEIPT, envelope_id, sealed)
 
 
@@ -269,7 +258,7 @@ async def silent(tx: Transaction, ended_by: int) -> list[tuple[MessageId, DeskAd
 
 
 async def _attempt(tx: Transaction, row: Row[Any]) -> Attempt:
-    devices = await tx.connection.execute(select(attempt_row).where(attempt_row.c.envelope_id == row.envelope_id))
+    devices = await tx.connection.execute(_ROWS, {"which": row.envelope_id})
     return Attempt(
         envelope_id=row.envelope_id,
         message_id=row.message_id,

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, false, func, or_, select, tuple_
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, case, false, func, or_, select, tuple_
+from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.store.engine import Transaction
 from connectors.store.tables import case_name, case_thread, found_by, thread
@@ -116,11 +116,38 @@ class CaseThread:
 _BEGUN: Final = (case_thread.c.begun_at, case_thread.c.thread)
 _PERSON_IS_OURS: Final = case_thread.c.ours.bitwise_and(PERSON_OURS) != 0
 
+_NEW: Final = upsert(case_thread)
+_PUT: Final = _NEW.on_conflict_do_update(index_elements=case_thread.primary_key, set_=_NEW.excluded)
+_NAME: Final = upsert(case_name).on_conflict_do_nothing(index_elements=case_name.primary_key)
+_ADD_WORDS: Final = upsert(found_by).on_conflict_do_nothing()
+_FIND: Final = select(case_thread).where(case_thread.c.thread == bindparam("which"))
+_THREADS: Final = select(case_thread).order_by(*_BEGUN)
+_WITH_OWN_PERSON: Final = _THREADS.where(case_thread.c.own_person == bindparam("key"))
+_WITH_NUMBER: Final = _THREADS.where(case_thread.c.number == bindparam("key"))
+_OF: Final = _THREADS.where(case_thread.c.case_id.in_(bindparam("cases", expanding=True)))
+_WITH_OTHER_PERSON: Final = select(case_thread.c.thread).where(case_thread.c.other_person == bindparam("key"))
+_SHARING_NUMBER: Final = select(case_thread.c.thread).where(case_thread.c.number == bindparam("key"))
+_GOING_ON_FROM: Final = select(case_thread.c.thread).where(case_thread.c.link == bindparam("which"))
+_OWN_PERSON: Final = (
+    select(case_thread.c.own_person)
+    .where(case_thread.c.other_person == bindparam("other"), case_thread.c.own_person.is_not(None), _PERSON_IS_OURS)
+    .order_by(*_BEGUN)
+    .limit(1)
+)
+_LEADING: Final = _THREADS.where(
+    case_thread.c.number == bindparam("key"),
+    case_thread.c.ours.bitwise_and(NUMBER_OURS) != 0,
+    or_(
+        and_(case_thread.c.own_person.is_not(None), _PERSON_IS_OURS),
+        and_(case_thread.c.own_person.is_(None), case_thread.c.other_person.is_not(None)),
+    ),
+).limit(1)
+
 
 async def find(tx: Transaction, thread_id: ThreadId) -> CaseThread | None:
     """Return what is known of a thread, or None."""
-    found = await _all(tx, case_thread.c.thread == thread_id)
-    return found[0] if found else None
+    row = (await tx.connection.execute(_FIND, {"which": thread_id})).one_or_none()
+    return None if row is None else _row(tx, row)
 
 
 async def put(tx: Transaction, row: CaseThread) -> None:
@@ -137,68 +164,50 @@ async def put(tx: Transaction, row: CaseThread) -> None:
         "ours": row.ours,
         "sealed": tx.vault.seal(_PLACE, row.thread, cbor.encode(row.facts.value())),
     }
-    statement = insert(case_thread).values(**values)
-    await tx.connection.execute(statement.on_conflict_do_update(index_elements=case_thread.primary_key, set_=values))
-    name = insert(case_name).values(case_id=row.case_id, thread=row.thread)
-    await tx.connection.execute(name.on_conflict_do_nothing(index_elements=case_name.primary_key))
+    await tx.connection.execute(_PUT, values)
+    await tx.connection.execute(_NAME, {"case_id": row.case_id, "thread": row.thread})
 
 
 async def with_own_person(tx: Transaction, key: bytes) -> list[CaseThread]:
     """Return the threads in which our own register has the person under that number, the first begun first."""
-    return await _all(tx, case_thread.c.own_person == key)
+    return [_row(tx, row) for row in await tx.connection.execute(_WITH_OWN_PERSON, {"key": key})]
 
 
 async def with_number(tx: Transaction, key: bytes) -> list[CaseThread]:
     """Return the threads of that number of our register, the first begun first."""
-    return await _all(tx, case_thread.c.number == key)
+    return [_row(tx, row) for row in await tx.connection.execute(_WITH_NUMBER, {"key": key})]
 
 
 async def with_other_person(tx: Transaction, key: bytes) -> set[ThreadId]:
     """Return the threads in which another agency's person has that number."""
-    return await _ids(tx, case_thread.c.other_person == key)
+    return set(await tx.connection.scalars(_WITH_OTHER_PERSON, {"key": key}))
 
 
 async def sharing_number(tx: Transaction, key: bytes) -> set[ThreadId]:
     """Return the threads of that number of our register."""
-    return await _ids(tx, case_thread.c.number == key)
+    return set(await tx.connection.scalars(_SHARING_NUMBER, {"key": key}))
 
 
 async def going_on_from(tx: Transaction, thread_id: ThreadId) -> set[ThreadId]:
     """Return the threads that say that they go on from this one."""
-    return await _ids(tx, case_thread.c.link == thread_id)
+    return set(await tx.connection.scalars(_GOING_ON_FROM, {"which": thread_id}))
 
 
 async def own_person(tx: Transaction, other: bytes) -> bytes | None:
     """Return the person of our register who is another agency's `other`, as we said first; None if we never did."""
-    found: bytes | None = await tx.connection.scalar(
-        select(case_thread.c.own_person)
-        .where(case_thread.c.other_person == other, case_thread.c.own_person.is_not(None), _PERSON_IS_OURS)
-        .order_by(*_BEGUN)
-        .limit(1)
-    )
+    found: bytes | None = await tx.connection.scalar(_OWN_PERSON, {"other": other})
     return found
 
 
 async def leading(tx: Transaction, number: bytes) -> CaseThread | None:
     """Return the thread begun first in which we gave it that number and that says which person it is about."""
-    found = await _all(
-        tx,
-        and_(
-            case_thread.c.number == number,
-            case_thread.c.ours.bitwise_and(NUMBER_OURS) != 0,
-            or_(
-                and_(case_thread.c.own_person.is_not(None), _PERSON_IS_OURS),
-                and_(case_thread.c.own_person.is_(None), case_thread.c.other_person.is_not(None)),
-            ),
-        ),
-        most=1,
-    )
-    return found[0] if found else None
+    row = (await tx.connection.execute(_LEADING, {"key": number})).one_or_none()
+    return None if row is None else _row(tx, row)
 
 
 async def of(tx: Transaction, cases: Iterable[CaseId]) -> list[CaseThread]:
     """Return the threads of these cases, the first begun first."""
-    return await _all(tx, case_thread.c.case_id.in_(list(cases)))
+    return [_row(tx, row) for row in await tx.connection.execute(_OF, {"cases": list(cases)})]
 
 
 async def current(tx: Transaction, case_id: CaseId) -> CaseId | None:
@@ -319,7 +328,7 @@ async def find_by(tx: Transaction, thread_id: ThreadId, wanted: Collection[bytes
     """Let a thread be found by these keyed hashes too."""
     rows = [{"word": word, "thread": thread_id} for word in sorted(wanted)]
     if rows:
-        await tx.connection.execute(insert(found_by).on_conflict_do_nothing(), rows)
+        await tx.connection.execute(_ADD_WORDS, rows)
 
 
 async def find_only_by(tx: Transaction, thread_id: ThreadId, wanted: Collection[bytes]) -> None:
@@ -344,15 +353,6 @@ async def clear(tx: Transaction) -> None:
     """Forget all of it, to be made anew from the messages."""
     for table in (case_thread, case_name, found_by):
         await tx.connection.execute(table.delete())
-
-
-async def _all(tx: Transaction, condition: ColumnElement[bool], *, most: int | None = None) -> list[CaseThread]:
-    rows = await tx.connection.execute(select(case_thread).where(condition).order_by(*_BEGUN).limit(most))
-    return [_row(tx, row) for row in rows]
-
-
-async def _ids(tx: Transaction, condition: ColumnElement[bool]) -> set[ThreadId]:
-    return set((await tx.connection.execute(select(case_thread.c.thread).where(condition))).scalars())
 
 
 def _row(tx: Transaction, row: Row[Any]) -> CaseThread:

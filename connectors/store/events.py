@@ -2,10 +2,10 @@
 """What happened, in order, each with the change that it tells of in one transaction (EVT-1). Ids and states only."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import Row, bindparam, func, insert, select
 
 from connectors.store.engine import Transaction
 from connectors.store.tables import event
@@ -37,19 +37,27 @@ class EventRow:
     version: int | None = None
 
 
+_ADD: Final = insert(event)
+_PLACE: Final = select(event.c.position).where(event.c.event_id == bindparam("which"))
+_NEWEST: Final = select(func.max(event.c.position))
+_FOLLOWING: Final = (
+    select(event).where(event.c.position > bindparam("place")).order_by(event.c.position).limit(bindparam("most"))
+)
+
+
 async def thread_changed(tx: Transaction, row: ThreadRow, *, before: ThreadRow) -> None:
     """Tell of a thread as it stands from now on; `before` is how it stood."""
-    told = EventRow(
-        event_id=EventId(ids.new_id()),
-        at=row.changed_at,
-        type=f"{row.machine}.{_word(row, before)}",
-        thread=row.thread,
-        machine=row.machine,
-        side=row.side,
-        state=row.state,
-        version=row.version,
-    )
-    await tx.connection.execute(insert(event).values(**asdict(told)))
+    told = {
+        "event_id": ids.new_id(),
+        "at": row.changed_at,
+        "type": f"{row.machine}.{_word(row, before)}",
+        "thread": row.thread,
+        "machine": row.machine,
+        "side": row.side,
+        "state": row.state,
+        "version": row.version,
+    }
+    await tx.connection.execute(_ADD, told)
 
 
 def _word(row: ThreadRow, before: ThreadRow) -> str:
@@ -62,40 +70,36 @@ async def message_received(
     tx: Transaction, thread: ThreadId, message_id: MessageId, at: int, *, alert: bool = False
 ) -> None:
     """Tell of a message that has its effect now; an `alert` is one that somebody here must hear of."""
-    told = EventRow(
-        event_id=EventId(ids.new_id()),
-        at=at,
-        type=ALERTING if alert else RECEIVED,
-        thread=thread,
-        message_id=message_id,
-    )
-    await tx.connection.execute(insert(event).values(**asdict(told)))
+    told = {
+        "event_id": ids.new_id(),
+        "at": at,
+        "type": ALERTING if alert else RECEIVED,
+        "thread": thread,
+        "message_id": message_id,
+    }
+    await tx.connection.execute(_ADD, told)
 
 
 async def page(tx: Transaction, *, after: EventId | None, limit: int) -> Sequence[EventRow]:
     """Return up to `limit` events that follow `after`, oldest first; `InvalidInput` if that is none of ours."""
     place = 0
     if after is not None:
-        found = await tx.connection.scalar(select(event.c.position).where(event.c.event_id == after))
+        found = await tx.connection.scalar(_PLACE, {"which": after})
         if found is None:
             raise InvalidInput("No event here has that id. Read from the beginning, without `after`.")
         place = found
-    rows = await tx.connection.execute(
-        select(event).where(event.c.position > place).order_by(event.c.position).limit(limit)
-    )
+    rows = await tx.connection.execute(_FOLLOWING, {"place": place, "most": limit})
     return [of(row) for row in rows]
 
 
 async def newest(tx: Transaction) -> int:
     """Return the place of the newest event; 0 where nothing has happened yet."""
-    return await tx.connection.scalar(select(func.max(event.c.position))) or 0
+    return await tx.connection.scalar(_NEWEST) or 0
 
 
 async def following(tx: Transaction, place: int, limit: int) -> Sequence[tuple[int, EventRow]]:
     """Return up to `limit` events behind `place`, oldest first, each with its own place."""
-    rows = await tx.connection.execute(
-        select(event).where(event.c.position > place).order_by(event.c.position).limit(limit)
-    )
+    rows = await tx.connection.execute(_FOLLOWING, {"place": place, "most": limit})
     return [(row.position, of(row)) for row in rows]
 
 

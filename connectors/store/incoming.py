@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, func, insert, select, update
+from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.store.engine import Transaction
@@ -87,21 +87,54 @@ class ReceivedMessage:
         )
 
 
+_SEEN: Final = select(replay.c.envelope_id).where(replay.c.envelope_id == bindparam("which"))
+_MARK_SEEN: Final = (
+    upsert(replay).on_conflict_do_nothing(index_elements=replay.primary_key).returning(replay.c.received_at)
+)
+_KNOWN: Final = select(incoming).where(
+    incoming.c.message_id == bindparam("which"),
+    incoming.c.sender_desk == bindparam("sender"),
+    incoming.c.recipient_desk == bindparam("recipient"),
+)
+_ADD: Final = insert(incoming)
+_HELD: Final = select(incoming).where(
+    incoming.c.thread == bindparam("of"),
+    incoming.c.sender_desk == bindparam("sender"),
+    incoming.c.recipient_desk == bindparam("recipient"),
+    incoming.c.seq == bindparam("number"),
+    incoming.c.state == IncomingState.HELD,
+)
+_FIND: Final = (
+    select(incoming)
+    .where(incoming.c.message_id == bindparam("which"), incoming.c.payload_type == bindparam("type"))
+    .order_by(incoming.c.position)
+)
+_IN_THREAD: Final = (
+    select(incoming)
+    .where(
+        incoming.c.thread == bindparam("of"),
+        incoming.c.payload_type == bindparam("type"),
+        incoming.c.state == IncomingState.DELIVERED,
+    )
+    .order_by(incoming.c.leaf_index)
+)
+_NEWEST: Final = select(incoming).order_by(incoming.c.leaf_index.desc()).limit(1)
+_AT: Final = incoming.c.position == bindparam("place")
+_LOAD: Final = select(incoming).where(_AT)
+_SLICE: Final = select(incoming.c.sealed_slice).where(_AT)
+_RELEASE: Final = update(incoming).where(_AT).values(state=IncomingState.DELIVERED)
+_REMOVE: Final = delete(incoming).where(_AT)
+
+
 async def was_seen(tx: Transaction, envelope_id: EnvelopeId) -> bool:
     """Tell whether an envelope of this id was verified here before, by whichever process (ENV-19)."""
-    found = await tx.connection.execute(select(replay.c.envelope_id).where(replay.c.envelope_id == envelope_id))
-    return found.scalar_one_or_none() is not None
+    return await tx.connection.scalar(_SEEN, {"which": envelope_id}) is not None
 
 
 async def mark_seen(tx: Transaction, envelope_id: EnvelopeId, now: int) -> bool:
     """Put a verified envelope id into the replay cache; False if another process did so first."""
-    statement = (
-        upsert(replay)
-        .values(envelope_id=envelope_id, received_at=now)
-        .on_conflict_do_nothing(index_elements=replay.primary_key)
-        .returning(replay.c.received_at)
-    )
-    return (await tx.connection.execute(statement)).scalar_one_or_none() is not None
+    values = {"envelope_id": envelope_id, "received_at": now}
+    return await tx.connection.scalar(_MARK_SEEN, values) is not None
 
 
 async def known(
@@ -111,116 +144,81 @@ async def known(
 
     The desks belong to the question: an agency that repeats another's message_id must not suppress it.
     """
-    row = (
-        await tx.connection.execute(
-            select(incoming).where(
-                incoming.c.message_id == message_id,
-                incoming.c.sender_desk == sender,
-                incoming.c.recipient_desk == recipient,
-            )
-        )
-    ).one_or_none()
+    values = {"which": message_id, "sender": sender, "recipient": recipient}
+    row = (await tx.connection.execute(_KNOWN, values)).one_or_none()
     return None if row is None else _message(tx, row)
 
 
 async def add(tx: Transaction, message: ReceivedMessage, raw_slice: bytes) -> None:
     """Store a verified message and the bytes that prove it."""
     row = _row(message.message_id, message.sender_desk, message.recipient_desk)
-    await tx.connection.execute(
-        insert(incoming).values(
-            sender_desk=message.sender_desk,
-            recipient_desk=message.recipient_desk,
-            message_id=message.message_id,
-            thread=message.thread,
-            klass=int(message.klass),
-            payload_type=message.payload_type,
-            envelope_id=message.envelope_id,
-            digest=message.digest,
-            seq=message.seq,
-            previous=message.previous,
-            state=message.state,
-            leaf_index=message.leaf_index,
-            accepted_at=message.accepted_at,
-            received_at=message.received_at,
-            sealed=tx.vault.seal(_PLACE, row, message.content()),
-            sealed_slice=tx.vault.seal(_SLICE_PLACE, row, raw_slice),
-        )
-    )
+    values = {
+        "sender_desk": message.sender_desk,
+        "recipient_desk": message.recipient_desk,
+        "message_id": message.message_id,
+        "thread": message.thread,
+        "klass": int(message.klass),
+        "payload_type": message.payload_type,
+        "envelope_id": message.envelope_id,
+        "digest": message.digest,
+        "seq": message.seq,
+        "previous": message.previous,
+        "state": message.state,
+        "leaf_index": message.leaf_index,
+        "accepted_at": message.accepted_at,
+        "received_at": message.received_at,
+        "sealed": tx.vault.seal(_PLACE, row, message.content()),
+        "sealed_slice": tx.vault.seal(_SLICE_PLACE, row, raw_slice),
+    }
+    await tx.connection.execute(_ADD, values)
 
 
 async def held(tx: Transaction, line: Line, seq: int) -> ReceivedMessage | None:
     """Return the message that waits at `seq` of `line`, or None."""
-    row = (
-        await tx.connection.execute(
-            select(incoming).where(
-                and_(
-                    incoming.c.thread == line.thread,
-                    incoming.c.sender_desk == line.sender,
-                    incoming.c.recipient_desk == line.recipient,
-                    incoming.c.seq == seq,
-                    incoming.c.state == IncomingState.HELD,
-                )
-            )
-        )
-    ).one_or_none()
+    values = {"of": line.thread, "sender": line.sender, "recipient": line.recipient, "number": seq}
+    row = (await tx.connection.execute(_HELD, values)).one_or_none()
     return None if row is None else _message(tx, row)
 
 
 async def release(tx: Transaction, message: ReceivedMessage) -> None:
     """Let a held message have its effect: the gap before it has closed."""
-    await tx.connection.execute(
-        update(incoming).where(incoming.c.position == message.position).values(state=IncomingState.DELIVERED)
-    )
+    await tx.connection.execute(_RELEASE, {"place": message.position})
 
 
 async def remove(tx: Transaction, message: ReceivedMessage) -> bytes:
     """Take out a held message that turned out to stand on a fork; returns its slice for the quarantine (SEQ-2)."""
     raw = await slice_of(tx, message)
-    await tx.connection.execute(incoming.delete().where(incoming.c.position == message.position))
+    await tx.connection.execute(_REMOVE, {"place": message.position})
     return raw
 
 
 async def slice_of(tx: Transaction, message: ReceivedMessage) -> bytes:
     """Return the bytes that a message came in, its acceptance receipt among them."""
-    sealed = (
-        await tx.connection.execute(select(incoming.c.sealed_slice).where(incoming.c.position == message.position))
-    ).scalar_one()
+    sealed = (await tx.connection.execute(_SLICE, {"place": message.position})).scalar_one()
     return tx.vault.open(_SLICE_PLACE, _row(message.message_id, message.sender_desk, message.recipient_desk), sealed)
 
 
 async def newest(tx: Transaction) -> ReceivedMessage | None:
     """Return the message that stands last in the hub's log, or None."""
-    row = (await tx.connection.execute(select(incoming).order_by(incoming.c.leaf_index.desc()).limit(1))).one_or_none()
+    row = (await tx.connection.execute(_NEWEST)).one_or_none()
     return None if row is None else _message(tx, row)
 
 
 async def find(tx: Transaction, message_id: MessageId, payload_type: str) -> list[ReceivedMessage]:
     """Return the messages of that id and type, one for each of our desks and each sender that used the id."""
-    rows = await tx.connection.execute(
-        select(incoming)
-        .where(incoming.c.message_id == message_id, incoming.c.payload_type == payload_type)
-        .order_by(incoming.c.position)
-    )
+    rows = await tx.connection.execute(_FIND, {"which": message_id, "type": payload_type})
     return [_message(tx, row) for row in rows]
 
 
 async def in_thread(tx: Transaction, thread: ThreadId, payload_type: str) -> list[ReceivedMessage]:
     """Return the messages of a type in a thread that have their effect, oldest first."""
-    rows = await tx.connection.execute(
-        select(incoming)
-        .where(
-            incoming.c.thread == thread,
-            incoming.c.payload_type == payload_type,
-            incoming.c.state == IncomingState.DELIVERED,
-        )
-        .order_by(incoming.c.leaf_index)
-    )
+    rows = await tx.connection.execute(_IN_THREAD, {"of": thread, "type": payload_type})
     return [_message(tx, row) for row in rows]
 
 
 async def at(tx: Transaction, position: int) -> ReceivedMessage:
     """Return the message at `position`, or raise `NotFound`."""
-    row = (await tx.connection.execute(select(incoming).where(incoming.c.position == position))).one_or_none()
+    row = (await tx.connection.execute(_LOAD, {"place": position})).one_or_none()
     if row is None:
         raise NotFound
     return _message(tx, row)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Row, delete, insert, literal_column, select, update
+from sqlalchemy import Row, bindparam, delete, insert, literal_column, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.store.engine import Transaction
@@ -43,42 +43,52 @@ class MoveRow:
     told: bool = False
 
 
+_ADD: Final = upsert(move).on_conflict_do_nothing(index_elements=move.primary_key).returning(move.c.at)
+_OF: Final = select(move).where(move.c.thread == bindparam("of")).order_by(literal_column("rowid"))
+_THREAD_OF: Final = select(move.c.thread).where(
+    move.c.message_id == bindparam("which"), move.c.direction == bindparam("way")
+)
+_CHANGE: Final = update(move).where(move.c.thread == bindparam("of"), move.c.message_id == bindparam("which"))
+_PLACE_UNSETTLED: Final = _CHANGE.where(move.c.settled == 0)
+_NO_TIMERS: Final = delete(timer).where(timer.c.thread == bindparam("of"))
+_ADD_TIMERS: Final = insert(timer)
+_DUE: Final = (
+    select(timer.c.thread)
+    .where(timer.c.at <= bindparam("now"))
+    .group_by(timer.c.thread)
+    .order_by(timer.c.at)
+    .limit(bindparam("most"))
+)
+_NEXT: Final = select(timer.c.at).order_by(timer.c.at).limit(1)
+
+
 async def add(tx: Transaction, row: MoveRow) -> bool:
     """Store a move; False if it is there already, and then nothing has changed."""
-    statement = (
-        upsert(move)
-        .values(
-            thread=row.thread,
-            message_id=row.message_id,
-            direction=row.direction,
-            leaf_index=row.leaf_index,
-            settled=int(row.settled),
-            at=row.at,
-            event=row.event,
-            actor=row.actor,
-            refused=row.refused,
-            told=int(row.told),
-            sealed=tx.vault.seal(_PLACE, row.message_id, cbor.encode([row.signer, row.payload])),
-        )
-        .on_conflict_do_nothing(index_elements=move.primary_key)
-        .returning(move.c.at)
-    )
-    return (await tx.connection.execute(statement)).scalar_one_or_none() is not None
+    values = {
+        "thread": row.thread,
+        "message_id": row.message_id,
+        "direction": row.direction,
+        "leaf_index": row.leaf_index,
+        "settled": int(row.settled),
+        "at": row.at,
+        "event": row.event,
+        "actor": row.actor,
+        "refused": row.refused,
+        "told": int(row.told),
+        "sealed": tx.vault.seal(_PLACE, row.message_id, cbor.encode([row.signer, row.payload])),
+    }
+    return await tx.connection.scalar(_ADD, values) is not None
 
 
 async def of(tx: Transaction, thread: ThreadId) -> list[MoveRow]:
     """Return the moves of a thread, in the order in which they were stored."""
-    rows = await tx.connection.execute(select(move).where(move.c.thread == thread).order_by(literal_column("rowid")))
+    rows = await tx.connection.execute(_OF, {"of": thread})
     return [_row(tx, row) for row in rows]
 
 
 async def thread_of(tx: Transaction, message_id: MessageId, direction: Direction) -> ThreadId | None:
     """Return the thread that a move of that direction belongs to, or None if it is no move."""
-    found: ThreadId | None = (
-        await tx.connection.execute(
-            select(move.c.thread).where(move.c.message_id == message_id, move.c.direction == direction)
-        )
-    ).scalar_one_or_none()
+    found: ThreadId | None = await tx.connection.scalar(_THREAD_OF, {"which": message_id, "way": direction})
     return found
 
 
@@ -86,25 +96,19 @@ async def place(
     tx: Transaction, thread: ThreadId, message_id: MessageId, index: int, at: int, *, settled: bool
 ) -> None:
     """Give a move of ours its leaf index and the hub's time; what is settled stays as it is."""
-    await tx.connection.execute(
-        update(move)
-        .where(move.c.thread == thread, move.c.message_id == message_id, move.c.settled == 0)
-        .values(leaf_index=index, at=at, settled=int(settled))
-    )
+    values = {"leaf_index": index, "at": at, "settled": int(settled)}
+    await tx.connection.execute(_PLACE_UNSETTLED, {"of": thread, "which": message_id, **values})
 
 
 async def judged(tx: Transaction, row: MoveRow, refused: str | None, *, told: bool) -> None:
     """Note whether a move had an effect, and whether its sender was told that it had none."""
-    await tx.connection.execute(
-        update(move)
-        .where(move.c.thread == row.thread, move.c.message_id == row.message_id)
-        .values(refused=refused, told=int(told))
-    )
+    values = {"refused": refused, "told": int(told)}
+    await tx.connection.execute(_CHANGE, {"of": row.thread, "which": row.message_id, **values})
 
 
 async def set_timers(tx: Transaction, thread: ThreadId, timers: Iterable[Timer], *, look_at: int | None = None) -> None:
     """Put `timers` in the place of all that the thread had; at `look_at` it is looked at, and nothing need be made."""
-    await tx.connection.execute(delete(timer).where(timer.c.thread == thread))
+    await tx.connection.execute(_NO_TIMERS, {"of": thread})
     values = [
         {
             "message_id": one.move_id,
@@ -121,22 +125,17 @@ async def set_timers(tx: Transaction, thread: ThreadId, timers: Iterable[Timer],
             {"message_id": thread, "thread": thread, "at": look_at, "event": LOOK, "ack": None, "level": None}
         )
     if values:
-        await tx.connection.execute(insert(timer), values)
+        await tx.connection.execute(_ADD_TIMERS, values)
 
 
 async def due(tx: Transaction, now: int, limit: int) -> list[ThreadId]:
     """Return up to `limit` threads that time has something to do to, the longest overdue first."""
-    rows = await tx.connection.execute(
-        select(timer.c.thread).where(timer.c.at <= now).group_by(timer.c.thread).order_by(timer.c.at).limit(limit)
-    )
-    return list(rows.scalars())
+    return list(await tx.connection.scalars(_DUE, {"now": now, "most": limit}))
 
 
 async def next_timer_at(tx: Transaction) -> int | None:
     """Return when time has something to do next, in ms UTC, or None."""
-    found: int | None = (
-        await tx.connection.execute(select(timer.c.at).order_by(timer.c.at).limit(1))
-    ).scalar_one_or_none()
+    found: int | None = await tx.connection.scalar(_NEXT)
     return found
 
 

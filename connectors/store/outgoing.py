@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, insert, select
+from sqlalchemy import Row, bindparam, insert, select
 
 from connectors.store import recipients
 from connectors.store.engine import Transaction
@@ -66,20 +66,42 @@ class OutgoingMessage:
         return cbor.encode(fields)
 
 
+_ADD: Final = insert(outgoing)
+_LOAD: Final = select(outgoing).where(outgoing.c.message_id == bindparam("which"))
+_AT: Final = select(outgoing).where(outgoing.c.position == bindparam("place"))
+_IN_THREAD: Final = (
+    select(outgoing)
+    .where(outgoing.c.thread == bindparam("of"), outgoing.c.payload_type == bindparam("type"))
+    .order_by(outgoing.c.position)
+)
+_LATER_OPENED: Final = (
+    select(recipient.c.seq)
+    .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
+    .where(
+        outgoing.c.thread == bindparam("of"),
+        outgoing.c.sender_desk == bindparam("sender"),
+        outgoing.c.klass == bindparam("klass"),
+        recipient.c.desk == bindparam("desk"),
+        recipient.c.seq > bindparam("number"),
+        recipient.c.state == RecipientState.OPENED,
+    )
+    .limit(1)
+)
+
+
 async def add(tx: Transaction, message: OutgoingMessage, plans: Mapping[DeskAddress, Plan]) -> None:
     """Store `message` for the desks of `plans`; each gets the next place in its thread (SEQ-1)."""
-    await tx.connection.execute(
-        insert(outgoing).values(
-            message_id=message.message_id,
-            thread=message.thread,
-            klass=int(message.klass),
-            payload_type=message.payload_type,
-            sender_desk=message.sender_desk,
-            created_at=message.created_at,
-            deadline=message.deadline,
-            sealed=tx.vault.seal(_PLACE, message.message_id, message.content()),
-        )
-    )
+    values = {
+        "message_id": message.message_id,
+        "thread": message.thread,
+        "klass": int(message.klass),
+        "payload_type": message.payload_type,
+        "sender_desk": message.sender_desk,
+        "created_at": message.created_at,
+        "deadline": message.deadline,
+        "sealed": tx.vault.seal(_PLACE, message.message_id, message.content()),
+    }
+    await tx.connection.execute(_ADD, values)
     for desk, plan in plans.items():
         line = Line.of(Direction.OUT, message.thread, message.sender_desk, desk, message.klass)
         place = await take_next(tx, line, message.message_id)
@@ -88,29 +110,24 @@ async def add(tx: Transaction, message: OutgoingMessage, plans: Mapping[DeskAddr
 
 async def load(tx: Transaction, message_id: MessageId) -> OutgoingMessage:
     """Return one message of ours, or raise `NotFound`."""
-    return await _load(tx, outgoing.c.message_id == message_id)
+    row = (await tx.connection.execute(_LOAD, {"which": message_id})).one_or_none()
+    if row is None:
+        raise NotFound
+    return _message(tx, row)
 
 
 async def at(tx: Transaction, position: int) -> OutgoingMessage:
     """Return the message of ours at `position`, or raise `NotFound`."""
-    return await _load(tx, outgoing.c.position == position)
+    row = (await tx.connection.execute(_AT, {"place": position})).one_or_none()
+    if row is None:
+        raise NotFound
+    return _message(tx, row)
 
 
 async def in_thread(tx: Transaction, thread: ThreadId, payload_type: str) -> list[OutgoingMessage]:
     """Return our messages of a type in a thread, oldest first."""
-    rows = await tx.connection.execute(
-        select(outgoing)
-        .where(outgoing.c.thread == thread, outgoing.c.payload_type == payload_type)
-        .order_by(outgoing.c.position)
-    )
+    rows = await tx.connection.execute(_IN_THREAD, {"of": thread, "type": payload_type})
     return [_message(tx, row) for row in rows]
-
-
-async def _load(tx: Transaction, condition: ColumnElement[bool]) -> OutgoingMessage:
-    row = (await tx.connection.execute(select(outgoing).where(condition))).one_or_none()
-    if row is None:
-        raise NotFound
-    return _message(tx, row)
 
 
 def _message(tx: Transaction, row: Row[Any]) -> OutgoingMessage:
@@ -141,19 +158,13 @@ def _message(tx: Transaction, row: Row[Any]) -> OutgoingMessage:
 
 async def overtaken(tx: Transaction, message: OutgoingMessage, row: RecipientRow) -> bool:
     """Tell whether the desk opened a later message of the thread but not this one: somebody withholds it."""
-    later = (
-        select(recipient.c.seq)
-        .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
-        .where(
-            outgoing.c.thread == message.thread,
-            outgoing.c.sender_desk == message.sender_desk,
-            outgoing.c.klass == int(message.klass),
-            recipient.c.desk == row.desk,
-            recipient.c.seq > row.seq,
-            recipient.c.state == RecipientState.OPENED,
-        )
-        .limit(1)
-    )
     if row.state not in (RecipientState.SEALED, RecipientState.ACCEPTED):
         return False
-    return (await tx.connection.execute(later)).scalar_one_or_none() is not None
+    values = {
+        "of": message.thread,
+        "sender": message.sender_desk,
+        "klass": int(message.klass),
+        "desk": row.desk,
+        "number": row.seq,
+    }
+    return await tx.connection.scalar(_LATER_OPENED, values) is not None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, func, insert, or_, select, update
+from sqlalchemy import Row, and_, bindparam, case, func, insert, null, or_, select, update
 
 from connectors.store.engine import Transaction
 from connectors.store.tables import outgoing, recipient
@@ -93,38 +93,115 @@ class RecipientRow:
     plan: Plan
 
 
-async def add(tx: Transaction, message_id: MessageId, desk: DeskAddress, place: Position, plan: Plan, now: int) -> None:
-    """Store a desk of a new message, to be sealed for from `now` on; `place` has its seq and the message before."""
-    await tx.connection.execute(
-        insert(recipient).values(
-            message_id=message_id,
-            desk=desk,
-            seq=place.seq,
-            previous=place.last,
-            state=RecipientState.QUEUED,
-            seals=0,
-            complaints=0,
-            next_try_at=now,
-            sealed=tx.vault.seal(_PLACE, _row(message_id, desk), plan.encode()),
+_ADD: Final = insert(recipient)
+_OF: Final = select(recipient).where(recipient.c.message_id == bindparam("of")).order_by(recipient.c.desk)
+_FIND: Final = select(recipient).where(
+    recipient.c.message_id == bindparam("of"), recipient.c.desk == bindparam("which")
+)
+_TO_SEAL: Final = (
+    select(recipient.c.message_id)
+    .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
+    .where(recipient.c.state == RecipientState.QUEUED, recipient.c.next_try_at <= bindparam("now"))
+    .group_by(recipient.c.message_id)
+    .order_by(func.min(outgoing.c.position))
+    .limit(bindparam("most"))
+)
+_NEXT_SEALING: Final = select(func.min(recipient.c.next_try_at)).where(recipient.c.state == RecipientState.QUEUED)
+_CHANGE: Final = update(recipient).where(
+    recipient.c.message_id == bindparam("of"),
+    recipient.c.desk == bindparam("which"),
+    *(recipient.c.state != state for state in FINAL_STATES),
+)
+_WAKE: Final = update(recipient).where(
+    recipient.c.state == RecipientState.QUEUED,
+    recipient.c.next_try_at > bindparam("now"),
+    recipient.c.seals <= FREE_SEALS,
+)
+_REOPEN: Final = (
+    update(recipient)
+    .where(
+        or_(
+            recipient.c.state == RecipientState.SEALED,
+            and_(
+                recipient.c.state == RecipientState.ACCEPTED,
+                recipient.c.message_id.not_in(
+                    select(outgoing.c.message_id).where(outgoing.c.klass == EnvelopeClass.RECEIPT)
+                ),
+            ),
         )
     )
+    .values(state=RecipientState.QUEUED, accepted_at=null())
+)
+_FAIL_QUEUED: Final = (
+    update(recipient)
+    .where(
+        recipient.c.message_id == bindparam("of"),
+        recipient.c.state == RecipientState.QUEUED,
+        recipient.c.next_try_at <= bindparam("now"),
+    )
+    .values(state=RecipientState.FAILED)
+)
+_IS_SEALED: Final = recipient.c.state == RecipientState.SEALED
+_ACCEPTED: Final = (
+    update(recipient)
+    .where(recipient.c.envelope_id == bindparam("sealing"))
+    .values(
+        state=case((_IS_SEALED, RecipientState.ACCEPTED), else_=recipient.c.state),
+        error=case((_IS_SEALED, null()), else_=recipient.c.error),
+    )
+)
+_OPENED: Final = (
+    update(recipient)
+    .where(
+        recipient.c.message_id == bindparam("of"),
+        recipient.c.desk == bindparam("which"),
+        recipient.c.state != RecipientState.OPENED,
+    )
+    .values(state=RecipientState.OPENED, error=null())
+)
+_OVERDUE: Final = (
+    select(recipient.c.message_id, recipient.c.desk)
+    .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
+    .where(
+        or_(
+            recipient.c.state.in_(OPEN_STATES),
+            and_(recipient.c.state == RecipientState.ACCEPTED, outgoing.c.klass.not_in(_BARE)),
+        ),
+        outgoing.c.deadline <= bindparam("now"),
+    )
+)
+_OLDEST_OPEN: Final = (
+    select(func.min(outgoing.c.created_at))
+    .join(recipient, outgoing.c.message_id == recipient.c.message_id)
+    .where(recipient.c.state.in_(OPEN_STATES))
+)
+
+
+async def add(tx: Transaction, message_id: MessageId, desk: DeskAddress, place: Position, plan: Plan, now: int) -> None:
+    """Store a desk of a new message, to be sealed for from `now` on; `place` has its seq and the message before."""
+    values = {
+        "message_id": message_id,
+        "desk": desk,
+        "seq": place.seq,
+        "previous": place.last,
+        "state": RecipientState.QUEUED,
+        "seals": 0,
+        "complaints": 0,
+        "next_try_at": now,
+        "sealed": tx.vault.seal(_PLACE, _row(message_id, desk), plan.encode()),
+    }
+    await tx.connection.execute(_ADD, values)
 
 
 async def of(tx: Transaction, message_id: MessageId) -> list[RecipientRow]:
     """Return the desks of a message, in the order of their addresses."""
-    rows = await tx.connection.execute(
-        select(recipient).where(recipient.c.message_id == message_id).order_by(recipient.c.desk)
-    )
+    rows = await tx.connection.execute(_OF, {"of": message_id})
     return [_recipient(tx, row) for row in rows]
 
 
 async def find(tx: Transaction, message_id: MessageId, desk: DeskAddress) -> RecipientRow:
     """Return one desk of a message of ours; `NotFound` if it never was a recipient."""
-    row = (
-        await tx.connection.execute(
-            select(recipient).where(recipient.c.message_id == message_id, recipient.c.desk == desk)
-        )
-    ).one_or_none()
+    row = (await tx.connection.execute(_FIND, {"of": message_id, "which": desk})).one_or_none()
     if row is None:
         raise NotFound
     return _recipient(tx, row)
@@ -158,39 +235,18 @@ def _plan(tx: Transaction, row: Row[Any]) -> Plan:
 
 async def to_seal(tx: Transaction, now: int, limit: int) -> list[MessageId]:
     """Return messages that have a desk to be sealed for now, oldest first."""
-    rows = await tx.connection.execute(
-        select(recipient.c.message_id)
-        .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
-        .where(recipient.c.state == RecipientState.QUEUED, recipient.c.next_try_at <= now)
-        .group_by(recipient.c.message_id)
-        .order_by(func.min(outgoing.c.position))
-        .limit(limit)
-    )
-    return list(rows.scalars())
+    return list(await tx.connection.scalars(_TO_SEAL, {"now": now, "most": limit}))
 
 
 async def next_sealing_at(tx: Transaction) -> int | None:
     """Return when the next desk is to be sealed for, in ms UTC, or None if there is none."""
-    at: int | None = (
-        await tx.connection.execute(
-            select(func.min(recipient.c.next_try_at)).where(recipient.c.state == RecipientState.QUEUED)
-        )
-    ).scalar_one()
+    at: int | None = await tx.connection.scalar(_NEXT_SEALING)
     return at
 
 
 async def _set(tx: Transaction, message_id: MessageId, desks: Sequence[DeskAddress], **values: object) -> None:
-    await tx.connection.execute(
-        update(recipient)
-        .where(
-            and_(
-                recipient.c.message_id == message_id,
-                recipient.c.desk.in_(list(desks)),
-                recipient.c.state.not_in(FINAL_STATES),
-            )
-        )
-        .values(**values)
-    )
+    if desks:
+        await tx.connection.execute(_CHANGE, [{"of": message_id, "which": desk, **values} for desk in desks])
 
 
 async def wait(tx: Transaction, message_id: MessageId, desk: DeskAddress, *, until: int, error: str) -> None:
@@ -203,15 +259,7 @@ async def wake(tx: Transaction, now: int) -> None:
 
     Those that were sealed for often already keep their pause: a desk can be made to move to and fro (SEQ-6).
     """
-    await tx.connection.execute(
-        update(recipient)
-        .where(
-            recipient.c.state == RecipientState.QUEUED,
-            recipient.c.next_try_at > now,
-            recipient.c.seals <= FREE_SEALS,
-        )
-        .values(next_try_at=now)
-    )
+    await tx.connection.execute(_WAKE, {"now": now, "next_try_at": now})
 
 
 async def requeue(tx: Transaction, row: RecipientRow, *, now: int, error: str | None, complained: bool = False) -> None:
@@ -236,13 +284,7 @@ async def reopen_under_way(tx: Transaction, now: int, error: str) -> None:
 
     Receipts are never known to be opened; those that the hub accepted stay as they are.
     """
-    receipts = select(outgoing.c.message_id).where(outgoing.c.klass == EnvelopeClass.RECEIPT)
-    accepted_message = and_(recipient.c.state == RecipientState.ACCEPTED, recipient.c.message_id.not_in(receipts))
-    await tx.connection.execute(
-        update(recipient)
-        .where(or_(recipient.c.state == RecipientState.SEALED, accepted_message))
-        .values(state=RecipientState.QUEUED, next_try_at=now, error=error, accepted_at=None)
-    )
+    await tx.connection.execute(_REOPEN, {"next_try_at": now, "error": error})
 
 
 async def fail(tx: Transaction, message_id: MessageId, desks: Sequence[DeskAddress], error: str) -> None:
@@ -252,15 +294,7 @@ async def fail(tx: Transaction, message_id: MessageId, desks: Sequence[DeskAddre
 
 async def fail_queued(tx: Transaction, message_id: MessageId, now: int, error: str) -> None:
     """Give up on all desks that were to be sealed for now, without reading what is stored of them (CON-8)."""
-    await tx.connection.execute(
-        update(recipient)
-        .where(
-            recipient.c.message_id == message_id,
-            recipient.c.state == RecipientState.QUEUED,
-            recipient.c.next_try_at <= now,
-        )
-        .values(state=RecipientState.FAILED, error=error)
-    )
+    await tx.connection.execute(_FAIL_QUEUED, {"of": message_id, "now": now, "error": error})
 
 
 async def expire(tx: Transaction, message_id: MessageId, desks: Sequence[DeskAddress]) -> None:
@@ -287,26 +321,12 @@ async def accepted(tx: Transaction, envelope_id: EnvelopeId, at: int) -> None:
 
     A1 may have come before the hub's answer did; it is not taken back.
     """
-    newest = recipient.c.envelope_id == envelope_id
-    await tx.connection.execute(update(recipient).where(newest).values(accepted_at=at))
-    await tx.connection.execute(
-        update(recipient)
-        .where(newest, recipient.c.state == RecipientState.SEALED)
-        .values(state=RecipientState.ACCEPTED, error=None)
-    )
+    await tx.connection.execute(_ACCEPTED, {"sealing": envelope_id, "accepted_at": at})
 
 
 async def opened(tx: Transaction, message_id: MessageId, desk: DeskAddress, at: int) -> None:
     """Note that a desk opened the message (A1); nothing that follows can take that back."""
-    await tx.connection.execute(
-        update(recipient)
-        .where(
-            recipient.c.message_id == message_id,
-            recipient.c.desk == desk,
-            recipient.c.state != RecipientState.OPENED,
-        )
-        .values(state=RecipientState.OPENED, opened_at=at, error=None)
-    )
+    await tx.connection.execute(_OPENED, {"of": message_id, "which": desk, "opened_at": at})
 
 
 async def overdue(tx: Transaction, now: int) -> list[tuple[MessageId, DeskAddress]]:
@@ -315,23 +335,13 @@ async def overdue(tx: Transaction, now: int) -> list[tuple[MessageId, DeskAddres
     Also those for which the hub has accepted it: a hub that drops a message does not say so. Receipts and notices
     are never answered with A1, so for them acceptance is the end.
     """
-    unopened = and_(recipient.c.state == RecipientState.ACCEPTED, outgoing.c.klass.not_in(_BARE))
-    rows = await tx.connection.execute(
-        select(recipient.c.message_id, recipient.c.desk)
-        .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
-        .where(or_(recipient.c.state.in_(OPEN_STATES), unopened), outgoing.c.deadline <= now)
-    )
+    rows = await tx.connection.execute(_OVERDUE, {"now": now})
     return [(row.message_id, row.desk) for row in rows]
 
 
 async def oldest_open(tx: Transaction) -> int | None:
     """Return when the oldest message was composed that is still to be sealed or sent, in ms UTC, or None."""
-    statement = (
-        select(func.min(outgoing.c.created_at))
-        .join(recipient, outgoing.c.message_id == recipient.c.message_id)
-        .where(recipient.c.state.in_(OPEN_STATES))
-    )
-    found: int | None = (await tx.connection.execute(statement)).scalar_one()
+    found: int | None = await tx.connection.scalar(_OLDEST_OPEN)
     return found
 
 

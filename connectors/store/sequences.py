@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import and_, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import bindparam, select
+from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.store.engine import Transaction
 from connectors.store.tables import sequence
@@ -47,38 +47,36 @@ class Line:
         """Return the line that a message of `klass` belongs to."""
         return cls(direction, thread, sender, recipient, APART if klass.bare else MAIN)
 
+    def key(self) -> dict[str, object]:
+        """Return what its row is found by."""
+        return {
+            "direction": self.direction,
+            "thread": self.thread,
+            "sender_desk": self.sender,
+            "recipient_desk": self.recipient,
+            "lane": self.lane,
+        }
+
+
+_POSITION: Final = select(sequence.c.next_seq, sequence.c.last_message_id).where(
+    *(column == bindparam(column.name) for column in sequence.primary_key)
+)
+_NEW: Final = upsert(sequence)
+_ADVANCE: Final = _NEW.on_conflict_do_update(
+    index_elements=sequence.primary_key,
+    set_={"next_seq": _NEW.excluded.next_seq, "last_message_id": _NEW.excluded.last_message_id},
+)
+
 
 async def position(tx: Transaction, line: Line) -> Position:
     """Return how far `line` has come; the beginning if nothing was sent or delivered on it."""
-    row = (
-        await tx.connection.execute(
-            select(sequence.c.next_seq, sequence.c.last_message_id).where(
-                and_(
-                    sequence.c.direction == line.direction,
-                    sequence.c.thread == line.thread,
-                    sequence.c.sender_desk == line.sender,
-                    sequence.c.recipient_desk == line.recipient,
-                    sequence.c.lane == line.lane,
-                )
-            )
-        )
-    ).one_or_none()
+    row = (await tx.connection.execute(_POSITION, line.key())).one_or_none()
     return Position() if row is None else Position(row.next_seq - 1, row.last_message_id)
 
 
 async def advance(tx: Transaction, line: Line, to: Position) -> None:
     """Set how far `line` has come."""
-    statement = insert(sequence).values(
-        direction=line.direction,
-        thread=line.thread,
-        sender_desk=line.sender,
-        recipient_desk=line.recipient,
-        lane=line.lane,
-        next_seq=to.seq + 1,
-        last_message_id=to.last,
-    )
-    changed = {"next_seq": to.seq + 1, "last_message_id": to.last}
-    await tx.connection.execute(statement.on_conflict_do_update(index_elements=sequence.primary_key, set_=changed))
+    await tx.connection.execute(_ADVANCE, line.key() | {"next_seq": to.seq + 1, "last_message_id": to.last})
 
 
 async def take_next(tx: Transaction, line: Line, message_id: MessageId) -> Position:

@@ -4,8 +4,8 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, and_, select, tuple_
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import ColumnElement, Row, and_, bindparam, select, tuple_
+from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.store.engine import Transaction
 from connectors.store.tables import thread
@@ -53,6 +53,11 @@ class ThreadRow:
         return agency in (self.begins, self.answers)
 
 
+_NEW: Final = upsert(thread)
+_PUT: Final = _NEW.on_conflict_do_update(index_elements=thread.primary_key, set_=_NEW.excluded)
+_FIND: Final = select(thread).where(thread.c.thread == bindparam("which"))
+
+
 async def put(tx: Transaction, row: ThreadRow) -> None:
     """Store `row` in the place of what stood there."""
     values = {
@@ -72,13 +77,12 @@ async def put(tx: Transaction, row: ThreadRow) -> None:
         "alert": row.alert,
         "sealed": tx.vault.seal(_PLACE, row.thread, cbor.encode([row.subject, row.priority, row.begins, row.answers])),
     }
-    statement = insert(thread).values(**values)
-    await tx.connection.execute(statement.on_conflict_do_update(index_elements=thread.primary_key, set_=values))
+    await tx.connection.execute(_PUT, values)
 
 
 async def find(tx: Transaction, thread_id: ThreadId) -> ThreadRow | None:
     """Return the thread, or None if none of ours has that id."""
-    row = (await tx.connection.execute(select(thread).where(thread.c.thread == thread_id))).one_or_none()
+    row = (await tx.connection.execute(_FIND, {"which": thread_id})).one_or_none()
     return None if row is None else _row(tx, row)
 
 
