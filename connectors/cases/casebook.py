@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
-from connectors.cases import due, folding
+from connectors import folding
+from connectors.cases import due
 from connectors.cases.register import word_key
 from connectors.cases.responsibility import responsibility_of
 from connectors.cases.sides import ROLES

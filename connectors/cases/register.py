@@ -16,9 +16,10 @@ from dataclasses import replace
 from typing import Final
 
 from connectors.cases.facts import Said, facts_of_ours, facts_of_theirs
-from connectors.cases.folding import findable
+from connectors.folding import findable
+from connectors.numbering import spelled, telling
 from connectors.store import cases, facts, replaying, speaking, threads
-from connectors.store.cases import NUMBER_OURS, PERSON_OURS, CaseThread, Facts, merge
+from connectors.store.cases import NUMBER_OURS, PERSON_OURS, CaseThread, Facts, Stated, merge
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
@@ -34,7 +35,7 @@ AT_ONCE: Final = 200
 _MOST_LINKS: Final = 50
 """Threads that go on from one another; a longer chain, or a circle, ends there."""
 _MADE: Final = "cases made"
-_FORM: Final = b"3"
+_FORM: Final = b"4"
 """Another one has every stored message taken note of once more."""
 
 
@@ -118,11 +119,11 @@ class Register:
         """Return the threads about the person of a message of ours that is not sent yet, by our own numbers."""
         said = facts_of_ours(message, self._agency, [to]).facts
         found: dict[ThreadId, CaseThread] = {}
-        if said.own_person is not None:
-            for one in await cases.with_own_person(tx, _key(tx, "own person", *said.own_person.values)):
+        if (person := _key(tx, "own person", said.own_person)) is not None:
+            for one in await cases.with_own_person(tx, person):
                 found[one.thread] = one
-        if said.number is not None:
-            for one in await cases.with_number(tx, _key(tx, "number", *said.number.values)):
+        if (number := _key(tx, "number", said.number)) is not None:
+            for one in await cases.with_number(tx, number):
                 found[one.thread] = one
         return list(found.values())
 
@@ -201,9 +202,9 @@ class Register:
             begun_at=min(before.begun_at, at) if before else at,
             changed_at=max(before.changed_at, at) if before else at,
             facts=known,
-            own_person=_key(tx, "own person", own.values[0]) if own else None,
-            other_person=_key(tx, "other person", *other.values) if other else None,
-            number=_key(tx, "number", number.values[0]) if number else None,
+            own_person=_key(tx, "own person", own),
+            other_person=_key(tx, "other person", other),
+            number=_key(tx, "number", number),
             link=_thread(known.link.values[0]) if known.link else None,
             ours=(NUMBER_OURS if number and number.ours else 0) | (PERSON_OURS if own and own.ours else 0),
         )
@@ -270,9 +271,11 @@ def word_key(tx: Transaction, word: str) -> bytes:
     return tx.vault.blind("found by", word.encode())
 
 
-def _key(tx: Transaction, use: str, *values: str) -> bytes:
-    """Return the keyed hash of a number; how it is spaced and in which case its letters are makes no difference."""
-    return tx.vault.blind(f"case {use}", "\0".join("".join(one.split()).casefold() for one in values).encode())
+def _key(tx: Transaction, use: str, said: Stated | None) -> bytes | None:
+    """Return the keyed hash of a number; None for one that is not known, or tells nobody from another (CAS-7)."""
+    if said is None or not telling(said.values[-1]):
+        return None
+    return tx.vault.blind(f"case {use}", "\0".join(map(spelled, said.values)).encode())
 
 
 def _id(tx: Transaction, use: str, key: bytes) -> CaseId:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, case, false, func, or_, select, tuple_
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from connectors.numbering import telling
 from connectors.store.engine import Transaction
 from connectors.store.tables import case_name, case_thread, found_by, thread
 from protocol import cbor, limits
@@ -82,14 +83,21 @@ class Facts:
         return cls(**found)
 
 
+_NUMBERS: Final = frozenset({"number", "other_number", "own_person", "other_person"})
+
+
 def merge(one: Facts, other: Facts) -> Facts:
-    """Return what both say together."""
+    """Return what both say together; what only stands for a number takes the place of none that was said (CAS-7)."""
     changed = {}
     for name in (field.name for field in fields(Facts)):
         mine, theirs = getattr(one, name), getattr(other, name)
-        if theirs is not None and (mine is None or theirs > mine):
+        if theirs is not None and (mine is None or _rank(name, theirs) > _rank(name, mine)):
             changed[name] = theirs
     return replace(one, **changed)
+
+
+def _rank(name: str, stated: Stated) -> tuple[bool, Stated]:
+    return name not in _NUMBERS or telling(stated.values[-1]), stated
 
 
 @dataclass(frozen=True, slots=True)

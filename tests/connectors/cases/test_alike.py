@@ -29,9 +29,9 @@ async def beside(served: Served, thread: ThreadId) -> list[ThreadId]:
 async def test_ref_8_a_second_referral_is_refused_until_it_says_what_it_is(
     prison: Served, csw: Served, world: World
 ) -> None:
-    first = await refer(prison, csw, about("Invented", "5"))
+    first = await refer(prison, csw, about("Invented", "51"))
     with pytest.raises(PossibleDuplicate, match=ids.text(Kind.THREAD, first)):
-        await refer(prison, csw, about("Invented", "5"))
+        await refer(prison, csw, about("Invented", "51"))
     others = []
     for fields in (
         {"duplicates": "sent-anyway"},
@@ -40,7 +40,7 @@ async def test_ref_8_a_second_referral_is_refused_until_it_says_what_it_is(
     ):
         world.hub.clock.advance(MINUTE)
         # What goes on from the first is no second one; beside the others it is.
-        others.append(await refer(prison, csw, about("Invented", "5"), **{"duplicates": "sent-anyway", **fields}))
+        others.append(await refer(prison, csw, about("Invented", "51"), **{"duplicates": "sent-anyway", **fields}))
     anyway, further, part = others
     for served in (prison, csw):
         assert await beside(served, first) == []
@@ -52,12 +52,12 @@ async def test_ref_8_a_second_referral_is_refused_until_it_says_what_it_is(
 async def test_ref_8_another_person_another_service_or_one_that_is_over_is_no_duplicate(
     prison: Served, csw: Served, world: World
 ) -> None:
-    first = await refer(prison, csw, about("Invented", "5"))
-    await refer(prison, csw, about("Invented", "6"))
-    await refer(prison, csw, about("Invented", "5"), services=OTHER)
+    first = await refer(prison, csw, about("Invented", "51"))
+    await refer(prison, csw, about("Invented", "62"))
+    await refer(prison, csw, about("Invented", "51"), services=OTHER)
     await step(prison, first, "withdraw", csw)
     world.hub.clock.advance(MINUTE)
-    again = await refer(prison, csw, about("Invented", "5"))
+    again = await refer(prison, csw, about("Invented", "51"))
     # A re-referral: the recipient sees what went before.
     assert first in await beside(csw, again)
 
@@ -81,17 +81,17 @@ async def test_ref_8_what_went_before_by_more_than_the_span_is_not_shown(
     prison: Served, csw: Served, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(alike, "SPAN", 10 * HOUR)
-    first = await refer(prison, csw, about("Invented", "5"))
+    first = await refer(prison, csw, about("Invented", "51"))
     for expected in ([first], []):
         world.hub.clock.advance(6 * HOUR)
-        again = await refer(prison, csw, about("Invented", "5"), duplicates="sent-anyway")
+        again = await refer(prison, csw, about("Invented", "51"), duplicates="sent-anyway")
         assert [one for one in await beside(csw, again) if one == first] == expected
 
 
 async def test_ref_7_thirty_days_after_the_end_nothing_can_be_reopened_here(
     prison: Served, csw: Served, world: World
 ) -> None:
-    thread = await refer(prison, csw, about("Invented", "5"))
+    thread = await refer(prison, csw, about("Invented", "51"))
     await step(csw, thread, "acknowledge", prison)
     await step(csw, thread, "decline", prison)
     assert "reopen" in (await csw.client.thread(thread)).possible

@@ -71,7 +71,7 @@ async def only(served: Served) -> CaseView:
 
 async def test_cas_1_a_case_says_who_is_involved_and_what_is_due(prison: Served, csw: Served) -> None:
     numbers = {"register_numbers": {"sender": "G-17/2027"}}
-    thread = await refer(prison, csw, about("Invented", "5", given_names="Person"), **numbers)
+    thread = await refer(prison, csw, about("Invented", "51", given_names="Person"), **numbers)
     view = await only(csw)
     assert view.item.person is not None
     assert (view.item.person.family_name, view.item.person.given_names) == ("Invented", "Person")
@@ -123,14 +123,52 @@ async def test_cas_4_every_message_carries_the_numbers_of_both_registers_once_th
 
 
 async def test_cas_1_a_second_referral_about_the_same_person_is_in_the_same_case(prison: Served, csw: Served) -> None:
-    first = await refer(prison, csw, about("Invented", "5"))
-    second = await refer(prison, csw, about("Invented", "5"), duplicates="sent-anyway")
-    third = await refer(prison, csw, about("Invented", "6"))
+    first = await refer(prison, csw, about("Invented", "51"))
+    second = await refer(prison, csw, about("Invented", "51"), duplicates="sent-anyway")
+    third = await refer(prison, csw, about("Invented", "62"))
     fourth = await refer(prison, csw, reopens=ids.text(Kind.THREAD, first))
     for served in (prison, csw):
         placed = {thread: (await served.client.thread(thread)).case for thread in (first, second, third, fourth)}
         assert placed[first] == placed[second] == placed[fourth] != placed[third]
         assert sorted(item.threads for item in await listed(served)) == [1, 3]
+
+
+async def test_cas_7_what_stands_for_a_number_joins_nobody_and_moves_nobody_else_s_referrals(
+    prison: Served, csw: Served
+) -> None:
+    unknown: dict[str, Any] = {"register_numbers": {"sender": "bez broja"}}
+    first = await refer(prison, csw, about("Invented", "nepoznato"), **unknown)
+    # No second one about the same person is found either: nobody can say that it is the same.
+    second = await refer(prison, csw, about("Somebody", "непознато"), **unknown)
+    for served in (prison, csw):
+        found = {thread: (await served.client.thread(thread)).case for thread in (first, second)}
+        assert found[first] != found[second]
+    case = (await csw.client.thread(first)).case
+    assert case is not None
+    assert (await csw.client.case(case)).threads[0].other_register_number == "bez broja"
+    fields: dict[str, Any] = {"from_agency": GORA, "to_agency": GORA, "moved_on": "2026-12-01", "officer": OFFICER}
+    told = MessageRequest(
+        kind="custody.transferred",
+        to=[csw.station.desk],
+        fields={**fields, **unknown},
+        sections=[about("Third", "0000")],
+    )
+    await prison.client.send_message(told, idempotency_key=secrets.token_hex(12))
+    for thread in (first, second):
+        assert "custody-moved" not in {one.event for one in (await prison.client.thread(thread)).steps}
+    # A number that is said later counts, and what only stands for one does not take its place again.
+    for number in ("P-3/2027", "n/a"):
+        event = "acknowledge" if number == "P-3/2027" else "ask"
+        await step(csw, first, event, prison, register_numbers={"sender": number})
+    assert (await prison.client.thread(first)).steps[-1].payload["register_numbers"]["sender"] == "n/a"
+    view = await only_with(csw, first)
+    assert view.item.register_numbers == ["P-3/2027"]
+
+
+async def only_with(served: Served, thread: ThreadId) -> CaseView:
+    case = (await served.client.thread(thread)).case
+    assert case is not None
+    return await served.client.case(case)
 
 
 async def test_a_case_holds_handovers_and_messages_that_move_nothing(
@@ -188,7 +226,7 @@ async def test_kind_5_a_question_in_a_case_is_due_until_it_is_answered(
 
 
 async def test_the_lists_of_cases_hold_what_their_names_say(prison: Served, csw: Served, world: World) -> None:
-    open_, over = await refer(prison, csw, about("A", "1")), await refer(prison, csw, about("B", "2"))
+    open_, over = await refer(prison, csw, about("A", "13")), await refer(prison, csw, about("B", "24"))
     await step(prison, over, "withdraw", csw)
     by_thread = {thread: (await csw.client.thread(thread)).case for thread in (open_, over)}
     assert [item.id for item in await listed(csw, CaseList.OPEN)] == [by_thread[open_]]
@@ -214,7 +252,7 @@ async def test_http_4_a_case_that_is_not_ours_is_404(prison: Served) -> None:
 
 
 async def test_seq_1_a_gap_is_visible_in_its_case_and_what_nobody_opened_too(prison: Served, csw: Served) -> None:
-    thread = await refer(prison, csw, about("Invented", "5"))
+    thread = await refer(prison, csw, about("Invented", "51"))
     async with prison.station.parts.store.write() as tx:
         # As if a message were on its way: the next one has a number too high.
         await tx.connection.execute(
@@ -234,7 +272,7 @@ async def test_seq_1_a_gap_is_visible_in_its_case_and_what_nobody_opened_too(pri
 async def test_cas_2_a_replay_of_the_stored_messages_gives_the_same_cases(
     prison: Served, csw: Served, world: World
 ) -> None:
-    first = await refer(prison, csw, about("Invented", "5"), register_numbers={"sender": "G-17/2027"})
+    first = await refer(prison, csw, about("Invented", "51"), register_numbers={"sender": "G-17/2027"})
     await refer(prison, csw, reopens=ids.text(Kind.THREAD, first))
     await step(csw, first, "acknowledge", prison, register_numbers={"sender": "P-3/2027"})
     await world.prison.compose(world.probation.desk, world.social_work.desk)
@@ -264,7 +302,7 @@ async def test_con_5_the_store_shows_no_number_and_no_name(prison: Served, csw: 
 async def test_cases_are_listed_and_shown_by_commands(
     prison: Served, csw: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    thread = await refer(prison, csw, about("Invented", "5"), register_numbers={"sender": "G-17/2027"})
+    thread = await refer(prison, csw, about("Invented", "51"), register_numbers={"sender": "G-17/2027"})
     assert await type_at(prison.station, prison.url, "case", "list") == 0
     row = capsys.readouterr().out.splitlines()[1]
     assert "Invented" in row

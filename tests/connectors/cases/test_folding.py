@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.cases.folding import LONGEST, MOST_FINDABLE, asked, findable, fold, whole, words
+from connectors.folding import LONGEST, MOST_FINDABLE, asked, findable, fold, whole, words
 
 
 @pytest.mark.parametrize(

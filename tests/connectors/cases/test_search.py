@@ -44,8 +44,8 @@ async def test_cas_5_a_person_is_found_in_either_script_with_marks_or_without(pr
 
 
 async def test_cas_5_all_words_are_found_in_one_case_in_whichever_of_its_threads(prison: Served, csw: Served) -> None:
-    thread = await refer(prison, csw, about("Invented", "5"))
-    await refer(prison, csw, about("Invented", "5", known_as="Nickname"), duplicates="sent-anyway")
+    thread = await refer(prison, csw, about("Invented", "51"))
+    await refer(prison, csw, about("Invented", "51", known_as="Nickname"), duplicates="sent-anyway")
     await step(csw, thread, "acknowledge", prison, register_numbers={"sender": "P-3/2027"})
     assert await found(csw, "nick P-3") == ["Invented"]
     first = await csw.client.search(CaseSearch(text="invented", limit=1))
@@ -65,7 +65,7 @@ async def test_cas_5_other_names_and_numbers_find_and_those_of_nobody_else(priso
             numbers=(Number(register_name="invented register", number="0101990-1"),),
         ),
     )
-    born = about("Invented", "5")
+    born = about("Invented", "51")
     dated = born.model_copy(update={"body": Person(family_name="Invented", date_of_birth=date(1990, 1, 31))})
     await refer(prison, csw, dated, other)
     for looked_for in ("maiden", "0101990-1", "01019901", "1990-01-31"):
@@ -94,7 +94,7 @@ async def test_con_5_the_index_shows_no_word_and_is_walked_by_its_key(prison: Se
 
 
 async def test_cas_5_what_was_stored_before_is_found_after_the_next_start(prison: Served, csw: Served) -> None:
-    await refer(prison, csw, about("Invented", "5"))
+    await refer(prison, csw, about("Invented", "51"))
     parts = csw.station.parts
     async with parts.store.write() as tx:
         await tx.connection.execute(text("DELETE FROM found_by"))

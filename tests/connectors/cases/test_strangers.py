@@ -50,10 +50,10 @@ async def intrude(
 async def test_lif_6_a_move_of_a_third_agency_is_none_and_is_not_shown_as_the_other_side_s(
     prison: Served, csw: Served, world: World
 ) -> None:
-    thread = await refer(prison, csw, about("Invented", "5"))
+    thread = await refer(prison, csw, about("Invented", "51"))
     before = [await served.client.thread(thread) for served in (prison, csw)]
     for served in (prison, csw):
-        await intrude(world, served, thread, "referral.request", REQUEST, [WORDS, about("Planted", "666")])
+        await intrude(world, served, thread, "referral.request", REQUEST, [WORDS, about("Planted", "667")])
         await intrude(world, served, thread, "referral.withdraw", FIELDS["withdraw"])
     assert [await served.client.thread(thread) for served in (prison, csw)] == before
     assert [(entry.what, entry.agency) for entry in (await only(csw)).history] == [("receive", POLJE), ("send", GORA)]
@@ -65,11 +65,11 @@ async def test_lif_6_a_move_of_a_third_agency_is_none_and_is_not_shown_as_the_ot
 async def test_cas_1_a_third_agency_does_not_say_whom_a_thread_is_about(
     prison: Served, csw: Served, world: World
 ) -> None:
-    thread = await refer(prison, csw, about("Invented", "5"), register_numbers={"sender": "G-17"})
-    other = await refer(prison, csw, about("Other", "6"))
+    thread = await refer(prison, csw, about("Invented", "51"), register_numbers={"sender": "G-17"})
+    other = await refer(prison, csw, about("Other", "62"))
     before = {one: (await csw.client.thread(one)).case for one in (thread, other)}
     numbers = {"sender": "R-1", "recipient": "P-1"}
-    await intrude(world, csw, thread, "referral.request", REQUEST, [WORDS, about("Planted", "666")])
+    await intrude(world, csw, thread, "referral.request", REQUEST, [WORDS, about("Planted", "667")])
     alert = {"imminence": "days", "answer_by": world.hub.clock() + DAY, "register_numbers": numbers}
     await intrude(world, csw, thread, "alert.risk", alert)
     assert {one: (await csw.client.thread(one)).case for one in (thread, other)} == before
@@ -91,7 +91,7 @@ async def test_cas_6_a_third_agency_says_nothing_of_a_person_in_a_thread_without
         kind="alert.risk",
         to=[csw.station.desk],
         fields={"imminence": "days", "answer_by": world.hub.clock() + DAY, "register_numbers": {"sender": "G-17"}},
-        sections=[about("Invented", "5")],
+        sections=[about("Invented", "51")],
     )
     thread = (await prison.client.send_message(asked, idempotency_key="a" * 24)).thread
     await settle(prison.station, csw.station)
@@ -104,12 +104,12 @@ async def test_cas_6_a_third_agency_says_nothing_of_a_person_in_a_thread_without
         (csw, "referral.request", {**REQUEST, "register_numbers": planted["register_numbers"]}),
         (prison, "referral.request", REQUEST),
     ):
-        await intrude(world, served, thread, kind, fields, [about("Planted", "666")])
+        await intrude(world, served, thread, kind, fields, [about("Planted", "667")])
     view = await csw.client.case(before.item.id)
     assert (view.item.person, view.item.register_numbers) == (before.item.person, [])
     (one,) = view.threads
     assert (one.register_number, one.other_register_number) == (None, "G-17")
-    for text, found in (("Planted", 0), ("666", 0), ("R-1", 0), ("Invented", 1)):
+    for text, found in (("Planted", 0), ("667", 0), ("R-1", 0), ("Invented", 1)):
         assert len((await csw.client.search(CaseSearch(text=text))).items) == found
     # Nor does a stranger make a life cycle of a thread that the prison began with something else.
     assert prison.station.logged.getvalue().count("move-ignored") == 1

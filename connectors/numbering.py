@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which register numbers tell one person from another: what clerks write where there is none does not (CAS-7).
+
+A register that must have a number gets *nepoznato*, *n/a* or *0000* for everybody who has none. Were those compared,
+all of them would become one case. Such a number is kept and shown as it was said, and decides nothing.
+"""
+
+import re
+from typing import Final
+
+from connectors.folding import fold
+
+LEAST: Final = 2
+"""Letters and digits that a number has at least, one of them a digit."""
+PLACEHOLDERS: Final = frozenset(
+    {
+        # As `fold` gives them, so in either script and without marks, and without what stands between their words.
+        # English.
+        "unknown", "unspecified", "notknown", "notavailable", "notapplicable", "nonumber", "none", "null", "missing",
+        "pending",
+        # Bosnian, Croatian, Montenegrin, Serbian.
+        "nepoznat", "nepoznata", "nepoznato", "nijepoznato", "bezbroja", "bezoznake", "nema", "nemabroj", "nemabroja",
+        "nijeodredeno",
+        # Macedonian; what it has in common with those above stands there.
+        "bezbroj", "neepoznat", "neepoznato",
+        # Albanian.
+        "panumer", "skanumer", "panjohur", "ipanjohur", "epanjohur", "nukdihet",
+        # Turkish and Hungarian, where they are languages of offices.
+        "bilinmiyor", "numarasiz", "ismeretlen", "nincs",
+    }
+)  # fmt: skip
+"""What stands for a number that is not known; a year or another number beside it makes it none."""
+_MARKS: Final = re.compile(r"[^\W_]")
+
+
+def telling(number: str) -> bool:
+    """Tell whether a register's number can be compared with others."""
+    marks = _MARKS.findall(fold(number))
+    digits = [one for one in marks if one.isdecimal()]
+    letters = "".join(one for one in marks if not one.isdecimal())
+    alike = len(set(marks)) == 1 or all(int(one) == 0 for one in digits)
+    return len(marks) >= LEAST and bool(digits) and not alike and letters not in PLACEHOLDERS
+
+
+def spelled(number: str) -> str:
+    """Return a number as it is compared: how it is spaced and in which case its letters are makes no difference."""
+    return "".join(number.split()).casefold()
