@@ -2,6 +2,7 @@
 """Second referrals about one person: found before they are sent, shown where they come, never dropped (REF-8)."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from connectors.cases.register import Register
@@ -20,6 +21,8 @@ from protocol.limits import DAY
 
 SPAN: Final = 180 * DAY
 """How far back another referral about the same person is shown beside one."""
+MOST: Final = 20
+"""How many others are shown beside one."""
 
 
 async def check_new(tx: Transaction, register: Register, message: OutgoingMessage, to: AgencyAddress) -> None:
@@ -42,9 +45,19 @@ async def check_new(tx: Transaction, register: Register, message: OutgoingMessag
             )
 
 
-async def similar(tx: Transaction, among: Collection[ThreadId]) -> Mapping[ThreadId, list[ThreadId]]:
-    """Return which earlier referrals about the same person stand beside each of these threads."""
-    return await cases.alike(tx, among, machine=REFERRAL.name, asked=ROLES[REFERRAL.name].answers, span=SPAN)
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Earlier referrals about the same person, the newest first; `more` if there are others."""
+
+    threads: tuple[ThreadId, ...] = ()
+    more: bool = False
+
+
+async def similar(tx: Transaction, among: Collection[ThreadId]) -> Mapping[ThreadId, Beside]:
+    """Return which earlier referrals about the same person stand beside those of these threads that have any."""
+    asked = ROLES[REFERRAL.name].answers
+    found = await cases.alike(tx, among, machine=REFERRAL.name, asked=asked, span=SPAN, most=MOST + 1)
+    return {thread: Beside(tuple(before[:MOST]), len(before) > MOST) for thread, before in found.items()}
 
 
 def _goes_on_from(asked: Request, thread: ThreadId) -> bool:

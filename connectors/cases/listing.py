@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
-from connectors.cases.alike import similar
+from connectors.cases.alike import Beside, similar
 from connectors.cases.forms import stored_sections
 from connectors.cases.residual import residual_of
 from connectors.cases.responsibility import responsibility_of
@@ -64,7 +64,7 @@ class Listing:
                 else None
             )
         return ThreadPage(
-            items=[item_of(row, beside.get(row.thread, [])) for row in found[: query.limit]], next_cursor=more
+            items=[item_of(row, beside.get(row.thread, Beside())) for row in found[: query.limit]], next_cursor=more
         )
 
     async def show(self, thread: ThreadId) -> ThreadView:
@@ -79,7 +79,7 @@ class Listing:
         roles = ROLES[row.machine]
         responsible = responsibility_of(row, history, list(stored.values()))
         return ThreadView(
-            item=item_of(row, beside.get(thread, [])),
+            item=item_of(row, beside.get(thread, Beside())),
             case=placed.case_id if placed else None,
             subject=row.subject,
             lead=responsible.lead,
@@ -134,7 +134,7 @@ _UNTOUCHED: Final[Mapping[str, frozenset[str]]] = {
 }
 
 
-def item_of(row: ThreadRow, beside: list[ThreadId]) -> ThreadItem:
+def item_of(row: ThreadRow, beside: Beside) -> ThreadItem:
     """Return a thread as lists show it; `beside` are earlier referrals about the same person."""
     return ThreadItem(
         thread=row.thread,
@@ -150,7 +150,8 @@ def item_of(row: ThreadRow, beside: list[ThreadId]) -> ThreadItem:
         due_at=row.due_at,
         officer=row.officer,
         alert=row.alert,
-        similar=beside,
+        similar=list(beside.threads),
+        similar_more=beside.more,
         version=row.version,
     )
 

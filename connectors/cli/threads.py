@@ -162,6 +162,8 @@ def _lines(view: ThreadView) -> Iterator[str]:
         yield f"  ALERT {alert.kind} since {format_time(alert.since)}, about the appointment of {about}"
     for other in item.similar:
         yield f"  {text(Kind.THREAD, other)} came before it, about the same person"
+    if item.similar_more:
+        yield "  more came before these; throughcare case show tells them"
     for rung in view.ladder:
         yield f"  {rung.ack} {format_time(rung.at)} by {rung.signer}"
     for step in view.steps:

@@ -300,17 +300,19 @@ def _found(word: bytes) -> Select[tuple[CaseId]]:
 
 
 async def alike(
-    tx: Transaction, among: Collection[ThreadId], *, machine: str, asked: str, span: int
+    tx: Transaction, among: Collection[ThreadId], *, machine: str, asked: str, span: int, most: int
 ) -> Mapping[ThreadId, list[ThreadId]]:
-    """Return, for each thread of `among` that has any, the earlier ones of its case that ask for the like.
+    """Return, for each thread of `among` that has any, up to `most` earlier ones of its case, the newest first.
 
-    They are of the same `machine` and side and began at most `span` ms before; not what it says it goes on from. On
-    the side that is `asked` they are anybody's, on the other side those with the same desk.
+    They ask for the like: they are of the same `machine` and side and began at most `span` ms before; not what it says
+    it goes on from. On the side that is `asked` they are anybody's, on the other side those with the same desk.
     """
     later, earlier = case_thread.alias(), case_thread.alias()
     one, other = thread.alias(), thread.alias()
-    rows = await tx.connection.execute(
-        select(later.c.thread, earlier.c.thread)
+    newest = (earlier.c.begun_at.desc(), earlier.c.thread.desc())
+    place = func.row_number().over(partition_by=later.c.thread, order_by=newest).label("place")
+    found = (
+        select(later.c.thread.label("later"), earlier.c.thread.label("earlier"), place)
         .join(earlier, earlier.c.case_id == later.c.case_id)
         .join(one, one.c.thread == later.c.thread)
         .join(other, other.c.thread == earlier.c.thread)
@@ -324,12 +326,15 @@ async def alike(
             one.c.side == other.c.side,
             or_(one.c.side == asked, one.c.peer_desk == other.c.peer_desk),
         )
-        .order_by(earlier.c.begun_at, earlier.c.thread)
+        .subquery()
     )
-    found: dict[ThreadId, list[ThreadId]] = {}
+    rows = await tx.connection.execute(
+        select(found.c.later, found.c.earlier).where(found.c.place <= most).order_by(found.c.later, found.c.place)
+    )
+    beside: dict[ThreadId, list[ThreadId]] = {}
     for thread_id, before in rows:
-        found.setdefault(thread_id, []).append(before)
-    return found
+        beside.setdefault(thread_id, []).append(before)
+    return beside
 
 
 async def find_by(tx: Transaction, thread_id: ThreadId, wanted: Collection[bytes]) -> None:

@@ -42,6 +42,7 @@ _ITEM = {
     "officer": None,
     "alert": None,
     "similar": [],
+    "similar_more": False,
     "version": 2,
 }
 _QUEUED = {"thread": THREAD, "message": MESSAGE, "state": "sent", "version": 1}

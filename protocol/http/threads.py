@@ -121,7 +121,9 @@ class ThreadItem(ResponseModel):
     alert: Code | None
     """What this side must hear of: `first-missed`, `missed-again` or `unreported` (REF-5)."""
     similar: list[ThreadIdText]
-    """Referrals of the half year before about the same person that it does not go on from (REF-8)."""
+    """Referrals of the half year before about the same person that it does not go on from, the newest 20 (REF-8)."""
+    similar_more: bool
+    """There are others, older than these; the case shows them."""
     version: int
 
 

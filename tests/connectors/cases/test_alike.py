@@ -45,8 +45,8 @@ async def test_ref_8_a_second_referral_is_refused_until_it_says_what_it_is(
     for served in (prison, csw):
         assert await beside(served, first) == []
         assert await beside(served, anyway) == [first]
-        assert await beside(served, further) == [first, anyway]
-        assert await beside(served, part) == [anyway, further]
+        assert await beside(served, further) == [anyway, first]
+        assert await beside(served, part) == [further, anyway]
 
 
 async def test_ref_8_another_person_another_service_or_one_that_is_over_is_no_duplicate(
@@ -86,6 +86,25 @@ async def test_ref_8_what_went_before_by_more_than_the_span_is_not_shown(
         world.hub.clock.advance(6 * HOUR)
         again = await refer(prison, csw, about("Invented", "51"), duplicates="sent-anyway")
         assert [one for one in await beside(csw, again) if one == first] == expected
+
+
+async def test_ref_8_only_the_newest_are_shown_beside_it_and_that_there_are_more(
+    prison: Served, csw: Served, world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(alike, "MOST", 2)
+    sent = []
+    for _ in range(4):
+        world.hub.clock.advance(MINUTE)
+        sent.append(await refer(prison, csw, about("Invented", "51"), duplicates="sent-anyway"))
+    for thread, shown, more in (
+        (sent[2], [sent[1], sent[0]], False),
+        (sent[3], [sent[2], sent[1]], True),
+    ):
+        for served in (prison, csw):
+            assert await beside(served, thread) == shown
+            assert (await served.client.thread(thread)).item.similar_more == more
+    assert await type_at(csw.station, csw.url, "referral", "show", ids.text(Kind.THREAD, sent[3])) == 0
+    assert "more came before these" in capsys.readouterr().out
 
 
 async def test_ref_7_thirty_days_after_the_end_nothing_can_be_reopened_here(

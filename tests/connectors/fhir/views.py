@@ -104,6 +104,7 @@ def view_of(
         officer=None,
         alert=None,
         similar=[],
+        similar_more=False,
         version=len(steps),
     )
     return ThreadView(
