@@ -32,6 +32,7 @@ from protocol.http.cases import (
     CaseView,
 )
 from protocol.http.events import LIST_EVENTS, EventPage
+from protocol.http.fhir import DRAFT_FROM_FHIR, GET_THREAD_FHIR, FhirDrafted
 from protocol.http.handover_operations import GET_HANDOVER, LIST_HANDOVERS, SEND_HANDOVER
 from protocol.http.handovers import (
     AttachmentStored,
@@ -60,7 +61,7 @@ from protocol.http.standing import (
     Status,
 )
 from protocol.http.strictjson import Json, parse
-from protocol.http.thread_operations import GET_THREAD, GET_THREAD_FHIR, LIST_THREADS, MAKE_STEP, SEND_REFERRAL
+from protocol.http.thread_operations import GET_THREAD, LIST_THREADS, MAKE_STEP, SEND_REFERRAL
 from protocol.http.threads import ReferralRequest, StepQueued, StepRequest, ThreadFilter, ThreadPage, ThreadView
 from protocol.http.tokens import (
     LIST_TOKENS,
@@ -183,6 +184,13 @@ class ApiClient:
         if not isinstance(bundle, dict):
             raise UnexpectedAnswer
         return bundle
+
+    async def draft_from_fhir(self, bundle: bytes) -> FhirDrafted:
+        """Return the draft of a referral from a FHIR bundle; nothing is stored or sent.
+
+        Raises `Contradictions` with each place where the bundle contradicts itself, and `FhirUnreadable`.
+        """
+        return await self._client.call(DRAFT_FROM_FHIR, FhirDrafted, body=bundle)
 
     async def cases(self, query: CaseFilter) -> CasePage:
         """Return a page of cases, the one that changed last first."""

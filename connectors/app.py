@@ -14,6 +14,7 @@ from connectors.api import Api, application
 from connectors.calendars import Calendars
 from connectors.config import ConnectorSection, ConnectorSettings
 from connectors.dropfolder.folder import drop_folder
+from connectors.fhir.services import read_services
 from connectors.installation import open_installation
 from connectors.logs import Log
 from connectors.loops import Loops
@@ -64,23 +65,32 @@ async def run(
         installation = await asyncio.to_thread(open_installation, section.data_dir, passphrase)
         check_seeds(installation.keystore)
         calendars = Calendars(settings.calendar)
+        services = read_services(settings.fhir.services) if settings.fhir.services else {}
         store = await Store.open(section.data_dir / DATABASE_FILE, Vault(installation.storage_key))
         stack.push_async_callback(store.close)
         session = await stack.enter_async_context(WayOut.of(section).session())
         parts = make_parts(
-            section, installation, store, session, clock, log, calendars=calendars, webhooks=settings.webhooks
+            section,
+            installation,
+            store,
+            session,
+            clock,
+            log,
+            calendars=calendars,
+            webhooks=settings.webhooks,
+            services=services,
         )
         await parts.directory.load()
         await parts.threads.register.catch_up(store)
-        services = Api(
+        interface = Api(
             parts.handovers, parts.attachments, parts.thread_api, parts.overview, parts.metrics, parts.tokens
         )
-        drop = drop_folder(settings.drop, services.by_operation(), store, parts.agency, clock, log)
+        drop = drop_folder(settings.drop, interface.by_operation(), store, parts.agency, clock, log)
         if drop is not None:
             await drop.prepare()
         loops = Loops(parts, section, clock, log, drop=drop)
         await loops.look_once()
-        api = application(services, ensure_token(section.data_dir), clock, log)
+        api = application(interface, ensure_token(section.data_dir), clock, log)
         if section.faults_file is not None:
             trouble(api, TroubleFile(section.faults_file))
         runner = Runner(api, clock=clock, shutdown_s=STOP_S)

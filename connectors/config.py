@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 
 from connectors.calendars import CalendarSection
 from connectors.dropfolder.settings import DropSection
+from connectors.fhir.settings import FhirSection
 from connectors.webhooks.settings import WebhooksSection
 from protocol.errors import ConfigurationError
 from protocol.http.calling import base_url
@@ -137,6 +138,7 @@ class ConnectorSettings(Settings):
     calendar: CalendarSection
     webhooks: WebhooksSection
     drop: DropSection
+    fhir: FhirSection
     log: LogSection
 
 

@@ -32,6 +32,8 @@ from connectors.config import ConnectorSection, check_hub_url
 from connectors.connection import Connection
 from connectors.directory_sync import DirectorySync, Pinned
 from connectors.feed import Feed
+from connectors.fhir.drafting import FhirDrafts
+from connectors.fhir.services import Services
 from connectors.handover_form import HANDOVER_FORM, HandoverComposer
 from connectors.handovers import Handovers
 from connectors.hub_client import BlobLink, HubClient, HubLink
@@ -114,11 +116,12 @@ def make_parts(
     calendars: Calendars | None = None,
     chance: Chance = system_chance,
     webhooks: WebhooksSection | None = None,
+    services: Services | None = None,
 ) -> Parts:
     """Return the parts of a connector over an opened store, not yet loaded.
 
     Without `calendars` weekends are free; `chance` spreads its pauses (CON-2); without `webhooks` nobody is told
-    of events.
+    of events; `services` say which code of a FHIR bundle is which service of ours.
     """
     enrolment, device = installation.enrolment, installation.device
     told = webhooks or WebhooksSection()
@@ -203,6 +206,7 @@ def make_parts(
             Messages(store, composing, register, Releasing(moving, clock), clock, work.set),
             Feed(store, enrolment.agency),
             Webhooks(store, told.urls, clock),
+            FhirDrafts(services or {}),
         ),
         clockwork=Clockwork(store, threads, moving, clock, log),
         overview=Overview(store, directory, connection, enrolment, officers, clock),

@@ -25,7 +25,7 @@ from protocol.settings import (
 DATABASE_NAME = "hub.db"
 GUARD_NAME = "hub.guard"
 BLOBS_NAME = "blobs"
-OTHER_PROGRAMS = ("connector", "calendar", "webhooks", "drop", "ui", "matrix")
+OTHER_PROGRAMS = ("connector", "calendar", "webhooks", "drop", "fhir", "ui", "matrix")
 """Sections of one shared file that other programs read."""
 
 _LEAST_RETENTION_DAYS = MAX_LIFE // 86_400_000 + 34

@@ -8,6 +8,7 @@ from connectors.cases.listing import Listing
 from connectors.cases.messages import Messages
 from connectors.cases.moving import Moved, Moving, Step
 from connectors.feed import Feed
+from connectors.fhir.drafting import FhirDrafts
 from connectors.fhir.exporting import export_thread
 from connectors.webhooks.service import Webhooks
 from protocol.http.call import Answer, Call, Handler
@@ -33,6 +34,7 @@ class ThreadApi:
         messages: Messages,
         feed: Feed,
         webhooks: Webhooks,
+        fhir: FhirDrafts,
     ) -> None:
         """Take the services to call."""
         self._moving = moving
@@ -41,6 +43,7 @@ class ThreadApi:
         self._messages = messages
         self._feed = feed
         self._webhooks = webhooks
+        self._fhir = fhir
 
     def by_operation(self) -> Mapping[str, Handler[str]]:
         """Return the handler of each operation, by its id."""
@@ -54,6 +57,7 @@ class ThreadApi:
             **self._messages.by_operation(),
             **self._feed.by_operation(),
             **self._webhooks.by_operation(),
+            **self._fhir.by_operation(),
         }
 
     async def send_referral(self, call: Call[str]) -> Answer:

@@ -39,6 +39,7 @@ from protocol.errors import (
 )
 from protocol.http import reading
 from protocol.http.call import Call, Handler
+from protocol.http.fhir import DRAFT_FROM_FHIR
 from protocol.http.handover_operations import GET_HANDOVER, SEND_HANDOVER
 from protocol.http.handovers import Direction as MessageDirection
 from protocol.http.handovers import HandoverChoice, HandoverPath
@@ -52,7 +53,9 @@ from protocol.http.threads import ThreadPath
 from protocol.ids import Kind, MessageId, ThreadId
 from protocol.shapes import as_int
 
-TAKEN: Final[Mapping[str, Operation]] = {one.id: one for one in (SEND_REFERRAL, MAKE_STEP, SEND_MESSAGE, SEND_HANDOVER)}
+TAKEN: Final[Mapping[str, Operation]] = {
+    one.id: one for one in (SEND_REFERRAL, MAKE_STEP, SEND_MESSAGE, SEND_HANDOVER, DRAFT_FROM_FHIR)
+}
 """The operations that a file can name."""
 
 _CALLER: Final = Holder("drop folder", frozenset({Scope.READ, Scope.SEND, Scope.MOVE}))
@@ -144,12 +147,14 @@ class DropFolder:
         if version is not None and (type(version) is not int or operation is not MAKE_STEP):
             raise InvalidInput("`version` is the number of the state that was seen, of a thread that is to move.")
         path_model = _path(operation, asked.get("thread"))
+        body = render(asked["body"])
         answer = await self._call(
             operation,
             path_model,
-            body_model=reading.read_json(render(asked["body"]), operation),
+            body_model=reading.read_json(body, operation),
             version=version,
-            raw=content,
+            # Where a body has no model its bytes are what is asked; elsewhere they tell one request from another.
+            raw=body if operation is DRAFT_FROM_FHIR else content,
             idempotency_key=hashlib.sha256(name.encode("utf-8", "surrogateescape") + b"\0" + content).hexdigest(),
         )
         return answer.model_dump_json().encode()

@@ -10,12 +10,13 @@ from protocol.http.attachment_operations import READ_ATTACHMENT, STORE_ATTACHMEN
 from protocol.http.cases import GET_CASE, LIST_CASES, SEARCH_CASES
 from protocol.http.documents import GET_DOCS, GET_OPENAPI
 from protocol.http.events import LIST_EVENTS
+from protocol.http.fhir import DRAFT_FROM_FHIR, GET_THREAD_FHIR
 from protocol.http.handover_operations import GET_HANDOVER, LIST_HANDOVERS, SEND_HANDOVER
 from protocol.http.messages import GET_MESSAGE, LIST_MESSAGES, SEND_MESSAGE
 from protocol.http.operation import registry
 from protocol.http.schema_operations import GET_SCHEMA, LIST_SCHEMAS
 from protocol.http.standing import GET_METRICS, GET_STATUS, LIST_DESKS, LIST_QUARANTINE
-from protocol.http.thread_operations import GET_THREAD, GET_THREAD_FHIR, LIST_THREADS, MAKE_STEP, SEND_REFERRAL
+from protocol.http.thread_operations import GET_THREAD, LIST_THREADS, MAKE_STEP, SEND_REFERRAL
 from protocol.http.tokens import LIST_TOKENS, MAKE_TOKEN, REVOKE_TOKEN
 from protocol.http.webhooks import LIST_DELIVERIES, REPLAY_EVENT
 
@@ -30,6 +31,7 @@ CONNECTOR_OPERATIONS = registry(
         SEARCH_CASES,
         GET_CASE,
         SEND_REFERRAL,
+        DRAFT_FROM_FHIR,
         LIST_THREADS,
         GET_THREAD,
         GET_THREAD_FHIR,

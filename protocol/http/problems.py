@@ -17,6 +17,7 @@ from protocol.errors import (
     CODES,
     ClockSkewed,
     DirectoryStale,
+    FhirContradiction,
     InvalidInput,
     MalformedRequest,
     NotAuthenticated,
@@ -53,6 +54,14 @@ class InvalidFields(InvalidInput):
     def __init__(self, fields: Iterable[FieldError], detail: str | None = None) -> None:
         super().__init__(detail)
         self.fields = tuple(fields)
+
+
+class Contradictions(FhirContradiction):
+    """A bundle that contradicts itself, with each place and the reason as its code; shares the code of its base."""
+
+    def __init__(self, fields: Iterable[FieldError], detail: str | None = None) -> None:
+        super().__init__(detail)
+        self.fields = tuple(fields)[:MAX_FIELD_ERRORS]
 
 
 # Stable codes for what pydantic calls by names of its own. A kind that is not here is just `invalid`.
@@ -147,7 +156,7 @@ def problem(error: ThroughcareError, request_id: str, *, now: int) -> dict[str, 
     }
     if isinstance(error, NotAuthenticated | ClockSkewed):
         document["server_time"] = format_time(now)
-    if isinstance(error, InvalidFields):
+    if isinstance(error, InvalidFields | Contradictions):
         document["errors"] = [{"pointer": field.pointer, "code": field.code} for field in error.fields]
     return document
 
@@ -219,8 +228,9 @@ def from_problem(status: int, body: bytes, headers: Mapping[str, str]) -> Answer
 
 def _error(status: int, document: ProblemDocument) -> ThroughcareError:
     kind = CODES.get(document.code)
-    if kind is InvalidInput:
-        return InvalidFields((FieldError(item.pointer, item.code) for item in document.errors), document.detail)
+    if kind is InvalidInput or kind is FhirContradiction:
+        placed = InvalidFields if kind is InvalidInput else Contradictions
+        return placed((FieldError(item.pointer, item.code) for item in document.errors), document.detail)
     if kind is None or kind.status != status:
         if status in (408, 429) or status >= 500:
             return Unavailable("The server cannot answer now.")

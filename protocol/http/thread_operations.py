@@ -15,7 +15,7 @@ from protocol.errors import (
     TooLate,
 )
 from protocol.http.examples import GORA, MESSAGE, NOW, REKA, THREAD
-from protocol.http.operation import Auth, Example, Media, Method, Operation, Scope
+from protocol.http.operation import Auth, Example, Method, Operation, Scope
 from protocol.http.threads import (
     ReferralRequest,
     StepQueued,
@@ -137,19 +137,6 @@ GET_THREAD = Operation(
             "possible": ["acknowledge", "ask"],
         },
     ),
-)
-GET_THREAD_FHIR = Operation(
-    id="getThreadFhir",
-    method=Method.GET,
-    path="/v1/threads/{thread}/fhir",
-    summary="Get how a referral stands as a FHIR bundle of Task, ServiceRequest and Communication.",
-    description="FHIR R4: codes, dates and desks of what the thread's own view shows, no words and no names.",
-    auth=Auth.TOKEN,
-    scope=Scope.READ,
-    parameters=ThreadPath,
-    response=Media.FHIR,
-    errors=(NotFound, InvalidInput),
-    example=Example(path={"thread": THREAD}),
 )
 MAKE_STEP = Operation(
     id="makeStep",

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drafts of referrals from bundles, for the local interface and the drop folder."""
+
+import asyncio
+from collections.abc import Mapping
+
+from connectors.fhir.importing import import_bundle
+from connectors.fhir.services import Services
+from protocol.http.call import Answer, Call, Handler
+from protocol.http.fhir import FhirDrafted, ReferralDraft
+from protocol.http.handovers import NotUnderstood
+from protocol.http.problems import Contradictions, FieldError
+
+
+class FhirDrafts:
+    """Makes drafts. Nothing is stored."""
+
+    def __init__(self, services: Services) -> None:
+        """`services` say which code of others is which service of ours."""
+        self._services = services
+
+    def by_operation(self) -> Mapping[str, Handler[str]]:
+        """Return the handler of each operation, by its id."""
+        return {"draftFromFhir": self.draft_from_fhir}
+
+    async def draft_from_fhir(self, call: Call[str]) -> Answer:
+        """Make a draft; a bundle is checked by a library that takes its time, hence in a thread."""
+        return Answer(await asyncio.to_thread(self.draft, call.raw))
+
+    def draft(self, bundle: bytes) -> FhirDrafted:
+        """Return the draft of the one referral in `bundle`.
+
+        Raises `FhirUnreadable`, `Contradictions` with each place and its reason, or `ExtraMissing`.
+        """
+        imported = import_bundle(bundle, self._services)
+        if imported.draft is None:
+            first = imported.quarantined[0]
+            raise Contradictions(
+                (FieldError(f"/{one.path}", one.reason) for one in imported.quarantined),
+                f"{first.sentence} (At {first.path}.) Nothing was drafted.",
+            )
+        return FhirDrafted(
+            draft=ReferralDraft(to=imported.draft.get("to"), fields=imported.draft["fields"]),
+            missing=list(imported.missing),
+            not_understood=[NotUnderstood(path=one.path, reason=one.reason) for one in imported.not_understood],
+        )
