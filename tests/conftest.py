@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What holds for every test: no settings of the person who runs them, and the same Hypothesis profile."""
 
+import gc
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
@@ -50,6 +51,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_configure_node(node: object) -> None:
     """Tell a worker that folder."""
     node.workerinput["postgres"] = str(node.config.stash[_FOLDER])  # type: ignore[attr-defined] # xdist's node
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what the modules hold until the end: it would look through all of that in vain."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -9,6 +9,7 @@ and the modules beside this one). When a seed fails, its number and its history 
     .venv/bin/python -m tests.simulation 17 --history   the same, with its whole history
 """
 
+import threading
 from collections import Counter
 from collections.abc import Iterator
 
@@ -16,6 +17,7 @@ import pytest
 
 from tests.simulation.faults import POINTS
 from tests.simulation.story import Outcome, tell
+from tests.simulation.virtualtime import Disturbed, VirtualLoop, run
 from tests.simulation.world import Founding, found, scratch
 
 FEW = 2
@@ -48,6 +50,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def test_promises_1_3_4_6_9_10_hold_whatever_fails_in_a_few_seeds(founding: Founding, seed: int) -> None:
     check(tell(seed, founding))
+
+
+def test_a_thread_beside_the_loop_is_noticed() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        thread = threading.Thread(target=loop.call_soon_threadsafe, args=(str,))
+        thread.start()
+        thread.join()
+
+    with pytest.raises(Disturbed):
+        run(main)
 
 
 @pytest.mark.full

@@ -9,13 +9,15 @@ result may be held back for a while; so the order of everything follows from the
 import asyncio
 import queue
 import selectors
-import sqlite3
+import threading
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
-import aiosqlite
 from aiosqlite.core import Connection
+
+from connectors.store import driver
 
 T = TypeVar("T")
 
@@ -25,6 +27,10 @@ RESOLUTION = 1e-6
 
 class Stuck(Exception):
     """Every task waits for something that will never come."""
+
+
+class Disturbed(Exception):
+    """Something ran beside the loop: for that, no time has passed in the loop."""
 
 
 class _NoWaiting(selectors.SelectSelector):
@@ -51,6 +57,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         selector.loop = self
         self._hold = hold
         self._clock_resolution = RESOLUTION
+        self._home = threading.get_ident()
+        self.disturbed = False
+
+    def call_soon_threadsafe(  # type: ignore[override] # the same without variadic generics, which 3.11 lacks
+        self, *args: Any, **options: Any
+    ) -> asyncio.Handle:
+        """Do as any loop, and remember whether it was another thread that asked."""
+        self.disturbed |= threading.get_ident() != self._home
+        return super().call_soon_threadsafe(*args, **options)
 
     def time(self) -> float:
         """Return the seconds that have passed."""
@@ -99,11 +114,11 @@ class _AtOnce(queue.SimpleQueue[Any]):
                 future.set_result(result)
 
 
-class _Connection(Connection):
-    """A connection of aiosqlite without its thread."""
+class _Connection(driver._Connection):
+    """A connection of a connector's store without its thread."""
 
-    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
-        super().__init__(connector, iter_chunk_size=64)
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
         self._tx = _AtOnce()
 
     def __await__(self) -> Generator[Any, None, Connection]:
@@ -112,15 +127,12 @@ class _Connection(Connection):
 
 @contextmanager
 def _without_threads() -> Iterator[None]:
-    def connect(database: str, **options: Any) -> Connection:
-        return _Connection(lambda: sqlite3.connect(database, **options))
-
-    threaded = aiosqlite.connect
-    aiosqlite.connect = connect  # type: ignore[assignment] # the same for our use
+    threaded = driver._Connection
+    driver._Connection = _Connection  # type: ignore[misc] # the same but for its thread
     try:
         yield
     finally:
-        aiosqlite.connect = threaded
+        driver._Connection = threaded  # type: ignore[misc] # as above
 
 
 async def _end_all() -> None:
@@ -131,12 +143,15 @@ async def _end_all() -> None:
 
 
 def run(main: Callable[[VirtualLoop], Coroutine[Any, Any, T]], hold: Callable[[], float] = lambda: 0.0) -> T:
-    """Run `main` in a loop of its own, and end whatever it leaves behind."""
+    """Run `main` in a loop of its own, and end whatever it leaves behind; raises `Disturbed` if a thread took part."""
     loop = VirtualLoop(hold)
     with _without_threads():
         try:
-            return loop.run_until_complete(main(loop))
+            result = loop.run_until_complete(main(loop))
         finally:
             loop.run_until_complete(_end_all())
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
+    if loop.disturbed:
+        raise Disturbed
+    return result

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import nacl.pwhash.argon2id
 import stamina
+from nacl.pwhash.argon2id import MEMLIMIT_MIN, OPSLIMIT_MIN
 
 from connectors.installation import AGENCY_ED25519, AGENCY_MLDSA65
 from keys.sealedfile import PassphraseKey
@@ -84,10 +86,16 @@ class World:
 
 @contextmanager
 def seeded(seed: str) -> Iterator[None]:
-    """Let all that is drawn at random follow from `seed`: ids, salts, keys, nonces, and the jitter of libraries."""
+    """Let all that is drawn at random follow from `seed`: ids, salts, keys, nonces, and the jitter of libraries.
+
+    Argon2id does as little as it can: its work slows down who guesses passphrases, and is the business of other tests.
+    """
     drawn = random.Random(f"secrets {seed}")
-    genuine = secrets.token_bytes
+    genuine, slow = secrets.token_bytes, nacl.pwhash.argon2id.kdf
     secrets.token_bytes = lambda nbytes=None: drawn.randbytes(32 if nbytes is None else nbytes)
+    nacl.pwhash.argon2id.kdf = lambda size, password, salt, **_work: slow(
+        size, password, salt, OPSLIMIT_MIN, MEMLIMIT_MIN
+    )
     state = random.getstate()
     random.seed(f"jitter {seed}")
     stamina.instrumentation.set_on_retry_hooks([])
@@ -95,6 +103,7 @@ def seeded(seed: str) -> Iterator[None]:
         yield
     finally:
         secrets.token_bytes = genuine
+        nacl.pwhash.argon2id.kdf = slow
         random.setstate(state)
 
 
