@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from tests import postgres
 from tests.hub.begun import Beginnings
+from tests.passphrases import quick_passphrases
 
 settings.register_profile(
     "throughcare",
@@ -77,6 +78,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             for name, value in getattr(finished, "user_properties", ()):
                 if name == "figure":
                     terminalreporter.write_line(str(value))
+
+
+@pytest.fixture(scope="module")
+def quick_keys() -> Iterator[None]:
+    """Let the passphrases of a module's tests cost nothing; for modules that share no sealed file with a process."""
+    with quick_passphrases():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,8 @@ from tests.hub.backups import OFFLINE, back_up, restore_at, seal_keys
 from tests.hub.running import RunningHub, TestClock, make_settings, settings_text
 from tests.programme import NOW, Programme
 
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 CONTENT = os.urandom(3 << 20)
 
 

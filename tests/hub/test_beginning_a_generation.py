@@ -24,6 +24,8 @@ from tests.hub.loss import LATER, Loss
 from tests.hub.running import RunningHub, TestClock, make_settings
 from tests.programme import make_programme
 
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 
 @pytest.fixture
 async def loss(tmp_path: Path) -> Loss:

@@ -20,6 +20,8 @@ from tests.programme import Programme, make_programme
 from tests.tlsnames import certificate
 from tests.weather import Relay, Weather
 
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 
 @pytest.fixture
 def programme() -> Programme:

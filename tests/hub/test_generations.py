@@ -39,6 +39,8 @@ from tests.hub.test_enrolment import fetch, redeem, request
 from tests.postgres import database
 from tests.programme import make_programme
 
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 
 @pytest.fixture
 async def loss(tmp_path: Path) -> Loss:

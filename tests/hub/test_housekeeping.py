@@ -27,6 +27,8 @@ from protocol.limits import HOUR
 from tests.hub.running import RunningHub, eventually, make_settings
 from tests.programme import make_programme
 
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 
 async def test_a_round_that_fails_is_logged_and_tried_again(hub: RunningHub) -> None:
     tried = 0

@@ -19,6 +19,8 @@ from protocol.ids import Kind, text
 from tests.scenarios.running import Typist
 from tests.scenarios.town import Town, approve, enrol, invited, opened_town, words_in
 
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:

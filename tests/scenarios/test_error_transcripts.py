@@ -31,6 +31,8 @@ from tests.tlsnames import certificate
 from tests.transcripts import BLOCK, renewed
 from tests.weather import Relay, Weather
 
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 FAULTS = "grep -A 1 -E '^(fault|warning)'"
 
 

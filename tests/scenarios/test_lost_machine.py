@@ -18,6 +18,8 @@ from tests.programme import make_programme
 from tests.scenarios.running import Typist
 from tests.scenarios.town import Town, approve, enrol, invited, opened_town, words_in
 
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 PASSPHRASE = b"an agency's passphrase"
 """What `enrol` of the town writes into the passphrase file."""
 MEMBER = make_programme().members["gora-prison"]

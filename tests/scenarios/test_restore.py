@@ -29,6 +29,8 @@ from tests.hub.running import RunningHub, TestClock
 from tests.programme import Programme, make_programme
 from tests.scenarios.running import Typist
 
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 
 class WallClock(TestClock):
     """The machine's clock: the programs go by it."""

@@ -18,6 +18,8 @@ from tests.hub.backups import passphrase_in, seal_keys, signed_by_authority
 from tests.hub.running import RunningHub, TestClock, settings_text
 from tests.programme import make_programme
 
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 BACKUP = "hub-2027-01-20T10.backup"
 VERBS = ("backup", "restore", "resume")

@@ -19,6 +19,8 @@ from tests.hub.running import RunningHub, TestClock, make_settings, settings_tex
 from tests.programme import Programme, make_programme
 from tests.scenarios.running import Typist
 
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 
 

@@ -12,6 +12,8 @@ from tests.scenarios.town import Town, approve, invited, opened_town, words_in
 from tests.tlsnames import certificate
 from tests.weather import Relay, Weather
 
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 
 async def test_enrolment_goes_by_proxy_and_private_certificate_and_writes_them_down(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

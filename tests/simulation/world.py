@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import nacl.pwhash.argon2id
 import stamina
-from nacl.pwhash.argon2id import MEMLIMIT_MIN, OPSLIMIT_MIN
 
 from connectors.installation import AGENCY_ED25519, AGENCY_MLDSA65
 from keys.sealedfile import PassphraseKey
 from tests.connectors.stations import _template, install
+from tests.passphrases import quick_passphrases
 from tests.programme import Member, Programme, make_programme
 from tests.simulation.agencymachine import AgencyMachine
 from tests.simulation.faults import Faults
@@ -86,24 +85,18 @@ class World:
 
 @contextmanager
 def seeded(seed: str) -> Iterator[None]:
-    """Let all that is drawn at random follow from `seed`: ids, salts, keys, nonces, and the jitter of libraries.
-
-    Argon2id does as little as it can: its work slows down who guesses passphrases, and is the business of other tests.
-    """
+    """Let all that is drawn at random follow from `seed`: ids, salts, keys, nonces, and the jitter of libraries."""
     drawn = random.Random(f"secrets {seed}")
-    genuine, slow = secrets.token_bytes, nacl.pwhash.argon2id.kdf
+    genuine = secrets.token_bytes
     secrets.token_bytes = lambda nbytes=None: drawn.randbytes(32 if nbytes is None else nbytes)
-    nacl.pwhash.argon2id.kdf = lambda size, password, salt, **_work: slow(
-        size, password, salt, OPSLIMIT_MIN, MEMLIMIT_MIN
-    )
     state = random.getstate()
     random.seed(f"jitter {seed}")
     stamina.instrumentation.set_on_retry_hooks([])
     try:
-        yield
+        with quick_passphrases():
+            yield
     finally:
         secrets.token_bytes = genuine
-        nacl.pwhash.argon2id.kdf = slow
         random.setstate(state)
 
 
