@@ -4,7 +4,7 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, literal, select
 
 from connectors.store.engine import Transaction
 from connectors.store.incoming import IncomingState
@@ -15,21 +15,28 @@ from protocol.kinds.catalogue import KINDS
 
 ANSWER: Final = "message.answer"
 """What anybody may be sent who wrote here: it takes nobody into a thread."""
-_SPOKEN: Final = sorted(KINDS)
-_SAID: Final = sorted(set(KINDS) - {ANSWER})
+# Each value a parameter of its own: a list would be spelled out anew at every call.
+_SPOKEN: Final = [literal(kind) for kind in sorted(KINDS)]
+_SAID: Final = [literal(kind) for kind in sorted(set(KINDS) - {ANSWER})]
+_VOICES: Final = (
+    select(incoming.c.sender_desk, func.min(incoming.c.leaf_index))
+    .where(
+        incoming.c.thread == bindparam("thread"),
+        incoming.c.state == IncomingState.DELIVERED,
+        incoming.c.payload_type.in_(_SPOKEN),
+    )
+    .group_by(incoming.c.sender_desk)
+)
+_ADDRESSED: Final = (
+    select(recipient.c.desk)
+    .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
+    .where(outgoing.c.thread == bindparam("thread"), outgoing.c.payload_type.in_(_SAID))
+)
 
 
 async def voices(tx: Transaction, thread: ThreadId) -> Mapping[AgencyAddress, int]:
     """Return the other agencies whose messages in a thread have their effect, each with its first leaf index."""
-    rows = await tx.connection.execute(
-        select(incoming.c.sender_desk, func.min(incoming.c.leaf_index))
-        .where(
-            incoming.c.thread == thread,
-            incoming.c.state == IncomingState.DELIVERED,
-            incoming.c.payload_type.in_(_SPOKEN),
-        )
-        .group_by(incoming.c.sender_desk)
-    )
+    rows = await tx.connection.execute(_VOICES, {"thread": thread})
     found: dict[AgencyAddress, int] = {}
     for desk, index in rows:
         agency = agency_of(desk)
@@ -39,9 +46,5 @@ async def voices(tx: Transaction, thread: ThreadId) -> Mapping[AgencyAddress, in
 
 async def addressed(tx: Transaction, thread: ThreadId) -> Collection[AgencyAddress]:
     """Return the agencies that messages of ours in a thread went to, answers aside."""
-    desks = await tx.connection.execute(
-        select(recipient.c.desk)
-        .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
-        .where(outgoing.c.thread == thread, outgoing.c.payload_type.in_(_SAID))
-    )
+    desks = await tx.connection.execute(_ADDRESSED, {"thread": thread})
     return {agency_of(desk) for desk in desks.scalars()}
