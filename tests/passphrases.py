@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import nacl.pwhash.argon2id
 from nacl.pwhash.argon2id import MEMLIMIT_MIN, OPSLIMIT_MIN
@@ -11,9 +12,9 @@ from nacl.pwhash.argon2id import MEMLIMIT_MIN, OPSLIMIT_MIN
 @contextmanager
 def quick_passphrases() -> Iterator[None]:
     """Make keys of passphrases quickly, in this process only: what it seals, no other process opens."""
-    slow = nacl.pwhash.argon2id.kdf
+    slow: Any = nacl.pwhash.argon2id.kdf
 
-    def quick(size: int, password: bytes, salt: bytes, **_work: int) -> bytes:
+    def quick(size: int, password: bytes, salt: bytes, *_: Any, **_work: Any) -> Any:
         return slow(size, password, salt, OPSLIMIT_MIN, MEMLIMIT_MIN)
 
     nacl.pwhash.argon2id.kdf = quick  # type: ignore[assignment] # it takes what it is given, and less of it
