@@ -49,7 +49,7 @@ from protocol.errors import (
     UntrustedKey,
 )
 from protocol.frames import Item, ItemKind
-from protocol.ids import KeyId, ThreadId
+from protocol.ids import EnvelopeId, KeyId, ThreadId
 from protocol.limits import PREKEY_MARKED
 from protocol.receipts import Detail, ReceiptKind
 from protocol.sections import Actor
@@ -76,6 +76,17 @@ class OwnDevice:
     device_id: KeyId
     desks: Collection[DeskAddress]
     service: Actor
+
+
+@dataclass(slots=True)
+class _Before:
+    """Which envelopes of a batch were seen before, and up to where the mailbox is stored; kept up as items are taken.
+
+    It spares work and decides nothing: whether an item has its effect is asked again where that is stored.
+    """
+
+    seen: set[EnvelopeId]
+    stored: int
 
 
 class Inbox:
@@ -143,9 +154,11 @@ class Inbox:
         Raises only what is this installation's own trouble, or the hub being out of reach for the directory:
         then the item in question was not taken, and nothing of it is stored.
         """
-        for item in items:
+        peeks = [_peeked(item) for item in items]
+        before = await self._before([peeked.envelope_id for peeked in peeks if peeked])
+        for item, peeked in zip(items, peeks, strict=True):
             try:
-                await self._take(item)
+                await self._take(item, peeked, before)
             except DirectoryInconsistent:
                 # The hub's directory itself is refused: mail waits until it is put right, and nothing is lost.
                 raise
@@ -157,18 +170,20 @@ class Inbox:
                 self._log.event("part-failed", part="inbox", code=type(error).__name__)
                 await self._quarantine(item, InternalError())
 
-    async def _take(self, item: Item) -> None:
+    async def _before(self, envelope_ids: Sequence[EnvelopeId]) -> _Before:
+        async with self._store.read() as tx:
+            seen = await incoming.seen(tx, envelope_ids)
+            return _Before(seen, await mailboxes.stored_up_to(tx, self._own.device_id))
+
+    async def _take(self, item: Item, peeked: Peeked | None, before: _Before) -> None:
         if item.kind is ItemKind.NOTICE:
             async with self._store.write() as tx:
                 index = await self._resealing.notice(tx, item.data)
                 _check_index(item, index)
                 await mailboxes.stored(tx, self._own.device_id, item.index)
             return
-        peeked = peek(item.data)
-        async with self._store.read() as tx:
-            seen = await incoming.was_seen(tx, peeked.envelope_id)
-            stored = await mailboxes.stored_up_to(tx, self._own.device_id)
-        if seen and item.index <= stored:
+        seen = peeked is not None and peeked.envelope_id in before.seen
+        if seen and item.index <= before.stored:
             # Delivered again because our acknowledgement was lost: no attack, and no second effect.
             return
         message = await self._open(item, seen=seen)
@@ -176,10 +191,14 @@ class Inbox:
         self._admission.admit(message, self._directory.directory)
         async with self._store.write() as tx:
             if not await incoming.mark_seen(tx, message.envelope_id, self._clock()):
-                # Another process of this installation was faster.
+                # Another process of this installation was faster: with this very item, or with one that repeats it.
+                if item.index <= await mailboxes.stored_up_to(tx, self._own.device_id):
+                    return
                 raise Replayed
             await self._delivery.deliver(tx, message, item.data, self._marks(message, item.data))
             await mailboxes.stored(tx, self._own.device_id, item.index)
+        before.seen.add(message.envelope_id)
+        before.stored = max(before.stored, item.index)
 
     async def _open(self, item: Item, *, seen: bool) -> VerifiedMessage:
         try:

@@ -6,6 +6,7 @@ tried again with growing, jittered pauses; a refusal because the directory moved
 anew; everything else is permanent and shown at once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +27,7 @@ from protocol.errors import (
     EnvelopeIdReused,
     Expired,
     KeystoreError,
+    MalformedEnvelope,
     RecipientUnavailable,
     Revoked,
     SenderMismatch,
@@ -41,6 +43,8 @@ from protocol.receipts import ReceiptBody, ReceiptKind
 
 _SEAL_ANEW: Final = (EnvelopeIdReused, Expired, RecipientUnavailable, Revoked, UntrustedKey)
 """Refusals that a fresh look at the directory and a fresh sealing may mend (SEQ-4)."""
+_DAMAGED: Final = (KeystoreError, MalformedEnvelope)
+"""What reading something says that the disk has damaged."""
 _BATCH_BYTES: Final = MAX_BATCH_BODY - 64 * 1024
 
 
@@ -50,6 +54,15 @@ class PinnedLog:
 
     origin: str
     key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """An envelope that the hub has, by a receipt that was verified."""
+
+    envelope_id: EnvelopeId
+    receipt: bytes
+    body: ReceiptBody
 
 
 class Outbox:
@@ -94,8 +107,11 @@ class Outbox:
         if not ready:
             return 0
         outcomes = await link.submit([envelope.raw for envelope in ready])
-        for envelope, outcome in zip(ready, outcomes, strict=True):
-            await self._take(envelope, outcome)
+        answers = [self._judge(envelope, outcome) for envelope, outcome in zip(ready, outcomes, strict=True)]
+        for envelope, answer in zip(ready, answers, strict=True):
+            if isinstance(answer, ThroughcareError):
+                await self._refused(envelope, answer)
+        await self._accepted([one for one in answers if isinstance(one, _Accepted)])
         return len(ready)
 
     async def replace_damaged(self, envelope_id: EnvelopeId) -> None:
@@ -122,22 +138,19 @@ class Outbox:
             for envelope_id in await attempts.lapsed(tx, now):
                 await self._seal_anew(tx, envelope_id, AttemptState.LAPSED, Expired.code, now, hold=False)
 
-    async def _take(self, envelope: ReadyEnvelope, outcome: Outcome) -> None:
-        now = self._clock()
-        if isinstance(outcome, bytes):
-            try:
-                body = self._check_receipt(envelope, outcome)
-            except (EnvelopeError, DirectoryError) as error:
-                outcome = error
-            else:
-                await self._accepted(envelope, outcome, body)
-                return
+    def _judge(self, envelope: ReadyEnvelope, outcome: Outcome) -> _Accepted | ThroughcareError:
+        if not isinstance(outcome, bytes):
+            return outcome
+        try:
+            return _Accepted(envelope.envelope_id, outcome, self._check_receipt(envelope, outcome))
+        except (EnvelopeError, DirectoryError):
             # Whatever the hub did with the envelope, it has given no evidence of it; unless it was restored, and its
             # directory says more of that than is known here.
             self._directory.wanted.set()
-            refusal: ThroughcareError = UnexpectedAnswer()
-        else:
-            refusal = outcome
+            return UnexpectedAnswer()
+
+    async def _refused(self, envelope: ReadyEnvelope, refusal: ThroughcareError) -> None:
+        now = self._clock()
         if isinstance(refusal, TooManyRequests):
             self._slow_down(refusal)
             return
@@ -182,14 +195,36 @@ class Outbox:
             raise SenderMismatch("The receipt is of another envelope.")
         return body
 
-    async def _accepted(self, envelope: ReadyEnvelope, receipt: bytes, body: ReceiptBody) -> None:
+    async def _accepted(self, answers: Sequence[_Accepted]) -> None:
+        """Store what the hub accepted, all of it at once; what is stored of one thread may be damaged (CON-8)."""
+        if not answers:
+            return
+        try:
+            await self._store_accepted(answers)
+        except _DAMAGED:
+            if len(answers) == 1:
+                raise
+            # It holds up no other, and is tried again with growing pauses.
+            alone = [await self._alone(one) for one in answers]
+            if failed := [error for error in alone if error is not None]:
+                raise failed[0] from None
+
+    async def _alone(self, answer: _Accepted) -> ThroughcareError | None:
+        try:
+            await self._store_accepted([answer])
+        except _DAMAGED as error:
+            return error
+        return None
+
+    async def _store_accepted(self, answers: Sequence[_Accepted]) -> None:
         async with self._store.write() as tx:
-            await attempts.accept(tx, envelope.envelope_id, receipt)
-            await recipients.accepted(tx, envelope.envelope_id, body.leaf.at)
-            attempt = await attempts.by_id(tx, envelope.envelope_id)
-            if attempt is not None:
-                await self._threads.accepted(tx, attempt.message_id, body.place, body.leaf.at)
-        self._log.event("envelope-accepted")
+            for one in answers:
+                message_id = await attempts.accept(tx, one.envelope_id, one.receipt)
+                await recipients.accepted(tx, one.envelope_id, one.body.leaf.at)
+                if message_id is not None:
+                    await self._threads.accepted(tx, message_id, one.body.place, one.body.leaf.at)
+        for _ in answers:
+            self._log.event("envelope-accepted")
 
     async def give_up(self, envelope_id: EnvelopeId, refusal: ThroughcareError) -> None:
         """End a sealing for a permanent reason, which is shown (CON-2)."""

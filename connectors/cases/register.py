@@ -52,27 +52,27 @@ class Register:
             said = facts_of_ours(message, self._agency, map(agency_of, to))
             await self._note(tx, message.thread, message.created_at, said)
 
-    async def received(self, tx: Transaction, message: ReceivedMessage) -> None:
-        """Take note of a verified message that has its effect now."""
+    async def received(
+        self, tx: Transaction, message: ReceivedMessage, row: ThreadRow | None, *, begun: bool = False
+    ) -> None:
+        """Take note of a verified message that has its effect now; `row` is its thread's life cycle, if it has one.
+
+        With a life cycle that is `begun` by this very message the sides may be others than it seemed.
+        """
         if message.payload_type not in KINDS:
             return
         voices = await speaking.voices(tx, message.thread)
-        if len(voices) > 1 and message.leaf_index == min(voices.values()):
+        if len(voices) > 1 and (begun or message.leaf_index == min(voices.values())):
             # What the hub accepted before came after it: somebody else began the thread than it seemed.
-            await self.weigh(tx, message.thread)
+            await self.weigh(tx, message.thread, row)
             return
-        counts = message.agency in await self._sides(tx, message.thread, voices)
+        counts = message.agency in await self._sides(tx, message.thread, row, voices)
         said = facts_of_theirs(message, self._agency) if counts else Said()
         await self._note(tx, message.thread, message.accepted_at, said)
 
-    async def began(self, tx: Transaction, row: ThreadRow) -> None:
-        """Take note that a thread has a life cycle now, whose sides may be others than it seemed."""
-        if len(await speaking.voices(tx, row.thread)) > 1:
-            await self.weigh(tx, row.thread)
-
-    async def weigh(self, tx: Transaction, thread: ThreadId) -> None:
-        """Take note anew of all that is stored of a thread, and of nothing else."""
-        sides = await self._sides(tx, thread, await speaking.voices(tx, thread))
+    async def weigh(self, tx: Transaction, thread: ThreadId, row: ThreadRow | None) -> None:
+        """Take note anew of all that is stored of a thread, and of nothing else; `row` is its life cycle."""
+        sides = await self._sides(tx, thread, row, await speaking.voices(tx, thread))
         known, words, times = Facts(), set[bytes](), set[int]()
         for place in await replaying.in_thread(tx, thread):
             try:
@@ -86,8 +86,8 @@ class Register:
             return
         before = await cases.find(tx, thread)
         await cases.find_only_by(tx, thread, words)
-        row = self._row(tx, thread, known, before, min(times))
-        await self._put(tx, replace(row, begun_at=min(times), changed_at=max(times)), before)
+        placed = self._row(tx, thread, known, before, min(times))
+        await self._put(tx, replace(placed, begun_at=min(times), changed_at=max(times)), before)
 
     async def _said(
         self, tx: Transaction, place: replaying.Stored, sides: Collection[AgencyAddress]
@@ -99,13 +99,12 @@ class Register:
         return message.accepted_at, facts_of_theirs(message, self._agency) if message.agency in sides else Said()
 
     async def _sides(
-        self, tx: Transaction, thread: ThreadId, voices: Mapping[AgencyAddress, int]
+        self, tx: Transaction, thread: ThreadId, row: ThreadRow | None, voices: Mapping[AgencyAddress, int]
     ) -> Collection[AgencyAddress]:
         """Return the agencies that say whom a thread is about, beside our own (CAS-6).
 
         `voices` are the others that wrote in it, each with the leaf index of its first message.
         """
-        row = await threads.find(tx, thread)
         addressed = await speaking.addressed(tx, thread) if row is None else ()
         if addressed:
             # Without a life cycle only who began a thread writes more than answers in it, so it was us.
@@ -160,7 +159,7 @@ class Register:
                         # Damaged, and shown as such elsewhere: the others still have their cases (CON-8).
                         continue
                 for thread in sorted(crowded):
-                    await self.weigh(tx, thread)
+                    await self.weigh(tx, thread, await threads.find(tx, thread))
                 taken += len(found)
         async with store.write() as tx:
             await facts.put(tx, _MADE, _FORM)
@@ -173,10 +172,10 @@ class Register:
             await self.composed(tx, sent, to)
             return set()
         message = await replaying.theirs(tx, place)
-        voices = await speaking.voices(tx, message.thread)
-        if len(voices) > 1 or message.agency not in await self._sides(tx, message.thread, voices):
+        row, voices = await threads.find(tx, message.thread), await speaking.voices(tx, message.thread)
+        if len(voices) > 1 or message.agency not in await self._sides(tx, message.thread, row, voices):
             return {message.thread}
-        await self.received(tx, message)
+        await self.received(tx, message, row)
         return set()
 
     async def _note(self, tx: Transaction, thread: ThreadId, at: int, said: Said) -> None:
@@ -189,8 +188,9 @@ class Register:
         if row == before:
             return
         if before is None or row.keys != before.keys:
-            await cases.put(tx, replace(row, case_id=_id(tx, "thread", row.thread)) if before is None else row)
-            await self._place(tx, row, before)
+            stored = replace(row, case_id=_id(tx, "thread", row.thread)) if before is None else row
+            await cases.put(tx, stored)
+            await self._place(tx, stored, before)
         else:
             await cases.put(tx, row)
 
@@ -216,7 +216,7 @@ class Register:
         while waiting:
             thread = waiting.pop()
             done.add(thread)
-            one = await cases.find(tx, thread)
+            one = row if thread == row.thread else await cases.find(tx, thread)
             if one is None:
                 continue
             case_id = await self._case(tx, one)

@@ -77,23 +77,23 @@ class Threads:
 
     async def received(self, tx: Transaction, message: ReceivedMessage) -> None:
         """Take note of a verified message that has its effect now; what moves no thread has its place in a case."""
-        await self.register.received(tx, message)
+        row = await threads.find(tx, message.thread)
         kind = KINDS.get(message.payload_type)
         if kind is None or kind.machine is None or kind.event is None:
+            await self.register.received(tx, message, row)
             return
         payload, roles = decode_payload(kind, message.payload), ROLES[kind.machine.name]
-        row = await threads.find(tx, message.thread)
-        if row is None:
-            if kind.event != roles.begin:
-                return
+        begun = None
+        if row is None and kind.event == roles.begin:
             if await speaking.addressed(tx, message.thread):
                 # A thread that we began with other messages: nobody else makes it a life cycle of his.
                 self._log.event("move-ignored")
-                return
-            row = self._begun_by_other(message, payload, roles)
-            await threads.put(tx, row)
-            await self.register.began(tx, row)
-        elif not row.involves(message.agency):
+            else:
+                row = begun = self._begun_by_other(message, payload, roles)
+        await self.register.received(tx, message, row, begun=begun is not None)
+        if row is None:
+            return
+        if not row.involves(message.agency):
             # It would stand in the history as if the other side had said it, and change the version under an officer.
             self._log.event("move-ignored")
             return
@@ -165,8 +165,7 @@ class Threads:
 
         `sealing` is None where the A1 overtook the hub's own answer; the place is known with that.
         """
-        thread = await moves.thread_of(tx, message_id, Direction.OUT)
-        row = None if thread is None else await threads.find(tx, thread)
+        row = await threads.moved_by(tx, message_id)
         if row is None or row.peer_desk != desk:
             return
         if sealing is not None:
@@ -178,8 +177,7 @@ class Threads:
 
     async def accepted(self, tx: Transaction, message_id: MessageId, index: int, at: int) -> None:
         """Take note of where the hub put a message of ours; another sealing of it may still stand elsewhere."""
-        thread = await moves.thread_of(tx, message_id, Direction.OUT)
-        row = None if thread is None else await threads.find(tx, thread)
+        row = await threads.moved_by(tx, message_id)
         if row is None:
             return
         await moves.place(tx, row.thread, message_id, index, at, settled=False)
@@ -210,8 +208,9 @@ class Threads:
             )
             await threads.put(tx, changed)
             await events.thread_changed(tx, changed, before=row)
-        timers = self.timers(row, history, list(stored.values()))
-        await moves.set_timers(tx, row.thread, timers, look_at=watched.next_at)
+        if _timed(row):
+            timers = self.timers(row, history, list(stored.values()))
+            await moves.set_timers(tx, row.thread, timers, look_at=watched.next_at)
         return history
 
     def watch(self, row: ThreadRow, history: History, stored: Sequence[MoveRow]) -> Watch:
@@ -332,6 +331,11 @@ def history_of(row: ThreadRow, stored: list[MoveRow]) -> History:
     roles = ROLES[row.machine]
     machine = roles.copied if row.side == OBSERVER and roles.copied else roles.machine
     return fold(machine, [_move(roles, one, n) for n, one in enumerate(stored)], receipt=roles.receipt_step)
+
+
+def _timed(row: ThreadRow) -> bool:
+    """Tell whether time ever does anything here; a handover of another's has neither moves of time nor alerts."""
+    return row.side == ROLES[row.machine].begins or (row.machine == REFERRAL.name and row.side != OBSERVER)
 
 
 def _move(roles: Roles, stored: MoveRow, order: int) -> Move:

@@ -73,13 +73,16 @@ _DUE: Final = (
     .order_by(attempt.c.next_try_at, _OLDER_FIRST)
     .limit(bindparam("most"))
 )
+_TO_SEND: Final = select(attempt).where(attempt.c.envelope_id.in_(bindparam("which", expanding=True)))
 _BY_ID: Final = select(attempt).where(attempt.c.envelope_id == bindparam("which"))
 _BY_DIGEST: Final = select(attempt).where(attempt.c.digest == bindparam("of"))
 _ROWS: Final = select(attempt_row).where(attempt_row.c.envelope_id == bindparam("which"))
 _CHANGE: Final = update(attempt).where(attempt.c.envelope_id == bindparam("which"))
 _UPLOADED: Final = _CHANGE.where(attempt.c.state == AttemptState.UPLOADING).values(state=AttemptState.READY)
 _UPLOAD_AGAIN: Final = _CHANGE.where(attempt.c.state == AttemptState.READY).values(state=AttemptState.UPLOADING)
-_ACCEPT: Final = _CHANGE.values(state=AttemptState.ACCEPTED, error=null(), sealed_bytes=null())
+_ACCEPT: Final = _CHANGE.values(state=AttemptState.ACCEPTED, error=null(), sealed_bytes=null()).returning(
+    attempt.c.message_id
+)
 _CLOSE: Final = _CHANGE.values(sealed_bytes=null())
 _LAPSED: Final = select(attempt.c.envelope_id).where(
     attempt.c.state.in_(_UNSENT), attempt.c.expires <= bindparam("now")
@@ -127,19 +130,25 @@ async def upload_again(tx: Transaction, envelope_id: EnvelopeId) -> None:
 
 async def _due(tx: Transaction, state: AttemptState, now: int, *, limit: int, most_bytes: int) -> list[ReadyEnvelope]:
     waiting = await tx.connection.execute(_DUE, {"now_in": state, "now": now, "most": limit})
-    found: list[ReadyEnvelope] = []
+    fitting: list[EnvelopeId] = []
     total = 0
-    for envelope_id, size in waiting.all():
+    for envelope_id, size in waiting:
         total += size
-        if found and total > most_bytes:
+        if fitting and total > most_bytes:
             break
-        row = (await tx.connection.execute(_BY_ID, {"which": envelope_id})).one()
-        try:
-            raw = tx.vault.open(_BYTES, row.envelope_id, row.sealed_bytes)
-        except KeystoreError:
-            raw = b""
-        found.append(ReadyEnvelope(row.envelope_id, row.digest, row.expires, row.tries, raw))
-    return found
+        fitting.append(envelope_id)
+    if not fitting:
+        return []
+    found = {row.envelope_id: row for row in await tx.connection.execute(_TO_SEND, {"which": fitting})}
+    return [_ready(tx, found[envelope_id]) for envelope_id in fitting]
+
+
+def _ready(tx: Transaction, row: Row[Any]) -> ReadyEnvelope:
+    try:
+        raw = tx.vault.open(_BYTES, row.envelope_id, row.sealed_bytes)
+    except KeystoreError:
+        raw = b""
+    return ReadyEnvelope(row.envelope_id, row.digest, row.expires, row.tries, raw)
 
 
 async def lapsed(tx: Transaction, now: int) -> list[EnvelopeId]:
@@ -159,10 +168,11 @@ async def postpone(tx: Transaction, envelope_id: EnvelopeId, *, tries: int, unti
     await tx.connection.execute(_CHANGE, {"which": envelope_id, **values})
 
 
-async def accept(tx: Transaction, envelope_id: EnvelopeId, receipt: bytes) -> None:
-    """Store the hub's receipt, as it came; the envelope's bytes are not needed any more."""
+async def accept(tx: Transaction, envelope_id: EnvelopeId, receipt: bytes) -> MessageId | None:
+    """Store the hub's receipt, as it came, and return whose sealing it is; its bytes are not needed any more."""
     sealed = tx.vault.seal(_RECEIPT, envelope_id, receipt)
-    await tx.connection.execute(_ACCEPT, {"which": envelope_id, "sealed_receipt": sealed})
+    found: MessageId | None = await tx.connection.scalar(_ACCEPT, {"which": envelope_id, "sealed_receipt": sealed})
+    return found
 
 
 async def close(tx: Transaction, envelope_id: EnvelopeId, state: AttemptState, error: str) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Verified messages of others, each with one effect however often it comes (ENV-19, CON-3)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -87,7 +88,7 @@ class ReceivedMessage:
         )
 
 
-_SEEN: Final = select(replay.c.envelope_id).where(replay.c.envelope_id == bindparam("which"))
+_SEEN: Final = select(replay.c.envelope_id).where(replay.c.envelope_id.in_(bindparam("which", expanding=True)))
 _MARK_SEEN: Final = (
     upsert(replay).on_conflict_do_nothing(index_elements=replay.primary_key).returning(replay.c.received_at)
 )
@@ -126,9 +127,9 @@ _RELEASE: Final = update(incoming).where(_AT).values(state=IncomingState.DELIVER
 _REMOVE: Final = delete(incoming).where(_AT)
 
 
-async def was_seen(tx: Transaction, envelope_id: EnvelopeId) -> bool:
-    """Tell whether an envelope of this id was verified here before, by whichever process (ENV-19)."""
-    return await tx.connection.scalar(_SEEN, {"which": envelope_id}) is not None
+async def seen(tx: Transaction, envelope_ids: Sequence[EnvelopeId]) -> set[EnvelopeId]:
+    """Return which of these envelopes were verified here before, by whichever process (ENV-19)."""
+    return set(await tx.connection.scalars(_SEEN, {"which": envelope_ids}))
 
 
 async def mark_seen(tx: Transaction, envelope_id: EnvelopeId, now: int) -> bool:

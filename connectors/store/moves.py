@@ -45,9 +45,6 @@ class MoveRow:
 
 _ADD: Final = upsert(move).on_conflict_do_nothing(index_elements=move.primary_key).returning(move.c.at)
 _OF: Final = select(move).where(move.c.thread == bindparam("of")).order_by(literal_column("rowid"))
-_THREAD_OF: Final = select(move.c.thread).where(
-    move.c.message_id == bindparam("which"), move.c.direction == bindparam("way")
-)
 _CHANGE: Final = update(move).where(move.c.thread == bindparam("of"), move.c.message_id == bindparam("which"))
 _PLACE_UNSETTLED: Final = _CHANGE.where(move.c.settled == 0)
 _NO_TIMERS: Final = delete(timer).where(timer.c.thread == bindparam("of"))
@@ -84,12 +81,6 @@ async def of(tx: Transaction, thread: ThreadId) -> list[MoveRow]:
     """Return the moves of a thread, in the order in which they were stored."""
     rows = await tx.connection.execute(_OF, {"of": thread})
     return [_row(tx, row) for row in rows]
-
-
-async def thread_of(tx: Transaction, message_id: MessageId, direction: Direction) -> ThreadId | None:
-    """Return the thread that a move of that direction belongs to, or None if it is no move."""
-    found: ThreadId | None = await tx.connection.scalar(_THREAD_OF, {"which": message_id, "way": direction})
-    return found
 
 
 async def place(

@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, Row, and_, bindparam, select, tuple_
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.store.engine import Transaction
-from connectors.store.tables import thread
+from connectors.store.sequences import Direction
+from connectors.store.tables import move, thread
 from protocol import cbor
 from protocol.address import AgencyAddress, DeskAddress
 from protocol.errors import NotFound
@@ -56,6 +57,11 @@ class ThreadRow:
 _NEW: Final = upsert(thread)
 _PUT: Final = _NEW.on_conflict_do_update(index_elements=thread.primary_key, set_=_NEW.excluded)
 _FIND: Final = select(thread).where(thread.c.thread == bindparam("which"))
+_MOVED_BY: Final = (
+    select(thread)
+    .join(move, move.c.thread == thread.c.thread)
+    .where(move.c.message_id == bindparam("which"), move.c.direction == Direction.OUT)
+)
 
 
 async def put(tx: Transaction, row: ThreadRow) -> None:
@@ -83,6 +89,12 @@ async def put(tx: Transaction, row: ThreadRow) -> None:
 async def find(tx: Transaction, thread_id: ThreadId) -> ThreadRow | None:
     """Return the thread, or None if none of ours has that id."""
     row = (await tx.connection.execute(_FIND, {"which": thread_id})).one_or_none()
+    return None if row is None else _row(tx, row)
+
+
+async def moved_by(tx: Transaction, message_id: MessageId) -> ThreadRow | None:
+    """Return the thread that a message of ours moves, or None if it is no move."""
+    row = (await tx.connection.execute(_MOVED_BY, {"which": message_id})).one_or_none()
     return None if row is None else _row(tx, row)
 
 

@@ -76,6 +76,15 @@ async def test_con_8_a_damaged_sealing_is_made_anew_and_holds_up_no_other(world:
     assert [(await only_recipient(world.prison, one)).attempts for one in (first, second)] == [2, 1]
 
 
+async def test_con_8_a_damaged_move_holds_up_no_other_message_that_the_hub_accepted(world: World) -> None:
+    spoilt, whole = [(await world.prison.compose(world.probation.desk)).id for _ in range(2)]
+    await spoil(world.prison, tables.move, spoilt)
+    for _ in range(2):
+        with pytest.raises(KeystoreError):
+            await world.prison.seal_and_send()
+    assert await listed(world.prison) == {spoilt: MessageState.QUEUED, whole: MessageState.ACCEPTED}
+
+
 async def test_con_8_a_message_that_was_damaged_before_it_was_sealed_fails_alone(world: World) -> None:
     spoilt, whole = [(await world.prison.compose(world.probation.desk)).id for _ in range(2)]
     await spoil(world.prison, tables.outgoing, spoilt)

@@ -113,8 +113,18 @@ async def test_env_19_two_that_take_the_same_item_at_once_give_one_effect(world:
     old = world.probation
     async with open_station(old.folder, old.member, old.installation, world.hub.clock) as second:
         await asyncio.gather(old.parts.inbox.take((item,)), second.parts.inbox.take((item,)), return_exceptions=False)
+        assert await second.quarantined() == []
     assert await count(world.probation, "incoming") == 1
     assert await count(world.probation, "outgoing") == 1
+
+
+async def test_env_19_what_comes_twice_in_one_batch_has_one_effect(world: World) -> None:
+    await world.prison.send(world.probation.desk)
+    (item,) = await items_of(world.probation)
+    await world.probation.parts.inbox.take((item, item, replace(item, index=item.index + 1)))
+    assert await count(world.probation, "incoming") == 1
+    assert await count(world.probation, "outgoing") == 1
+    assert await world.probation.quarantined() == ["replayed"]
 
 
 async def test_env_19_a_message_sealed_anew_has_one_effect_and_is_answered_again(world: World) -> None:

@@ -125,7 +125,7 @@ async def taken(
     for index in order:
         message = wrote[index].received(index)
         await incoming.add(tx, message, b"slice")
-        await register.received(tx, message)
+        await register.received(tx, message, None)
     return await known(tx)
 
 
@@ -211,7 +211,7 @@ async def test_cas_6_an_answer_makes_nobody_a_side(tmp_path: Path) -> None:
         await Wrote(OWN, "").send(tx, register, EVIL, encode_payload(answer))
         again = Wrote(EVIL, "667/2027").received(2)
         await incoming.add(tx, again, b"slice")
-        await register.received(tx, again)
+        await register.received(tx, again, None)
         row, words = await known(tx)
         assert row is not None
         assert before[0] is not None
