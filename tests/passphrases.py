@@ -17,7 +17,7 @@ def quick_passphrases() -> Iterator[None]:
     def quick(size: int, password: bytes, salt: bytes, *_: Any, **_work: Any) -> Any:
         return slow(size, password, salt, OPSLIMIT_MIN, MEMLIMIT_MIN)
 
-    nacl.pwhash.argon2id.kdf = quick  # type: ignore[assignment] # it takes what it is given, and less of it
+    nacl.pwhash.argon2id.kdf = quick
     try:
         yield
     finally:
