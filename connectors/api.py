@@ -16,6 +16,7 @@ from connectors.handovers import Handovers
 from connectors.logs import Log
 from connectors.metrics import Metrics
 from connectors.overview import Overview
+from connectors.printing.prints import Prints
 from connectors.timing import Clock
 from connectors.tokens import Tokens, check_scope
 from protocol.errors import NotAuthenticated
@@ -50,6 +51,7 @@ class Api:
         overview: Overview,
         metrics: Metrics,
         tokens: Tokens,
+        prints: Prints,
     ) -> None:
         """Take the services to call; `metrics` is also told of every finished exchange, `tokens` asked who calls."""
         self.metrics = metrics
@@ -58,6 +60,7 @@ class Api:
         self._handovers = handovers
         self._threads = threads
         self._overview = overview
+        self._prints = prints
 
     def by_operation(self) -> Mapping[str, Handler[str]]:
         """Return the handler of each operation, by its id."""
@@ -72,6 +75,7 @@ class Api:
             "getStatus": self.get_status,
             "getMetrics": self.get_metrics,
             **self._threads.by_operation(),
+            **self._prints.by_operation(),
             **self.tokens.by_operation(),
             "listSchemas": list_schemas,
             "getSchema": get_schema,

@@ -52,6 +52,7 @@ from protocol.http.messages import (
     MessageRequest,
     MessageView,
 )
+from protocol.http.printing import PRINT_HANDOVER, PRINT_MESSAGE, PRINT_THREAD
 from protocol.http.standing import (
     GET_STATUS,
     LIST_DESKS,
@@ -192,6 +193,36 @@ class ApiClient:
         """
         return await self._client.call(DRAFT_FROM_FHIR, FhirDrafted, body=bundle)
 
+    async def print_thread(
+        self, thread: ThreadId, *, language: str | None = None, message: MessageId | None = None
+    ) -> bytes:
+        """Return a whole referral or handover as a page to print, or that of its steps which `message` is.
+
+        `language` is a name such as `sr-Cyrl`, the connector's own language where it is None; `UnknownLanguage` for
+        one that there is not. The page is HTML that needs nothing else (docs/printing.md).
+        """
+        query = _given(language=language, message=None if message is None else ids.text(Kind.MESSAGE, message))
+        path = {"thread": ids.text(Kind.THREAD, thread)}
+        return await self._client.call_bytes(PRINT_THREAD, path=path, query=query)
+
+    async def print_message(self, message_id: MessageId, *, language: str | None = None) -> bytes:
+        """Return a message that is no step as a page to print, as `print_thread` does."""
+        path = {"id": ids.text(Kind.MESSAGE, message_id)}
+        return await self._client.call_bytes(PRINT_MESSAGE, path=path, query=_given(language=language))
+
+    async def print_handover(
+        self,
+        message_id: MessageId,
+        *,
+        language: str | None = None,
+        sender: DeskAddress | None = None,
+        direction: Direction | None = None,
+    ) -> bytes:
+        """Return the package of a handover as a page to print, as `print_thread` does; `Conflict` as in `handover`."""
+        query = _given(language=language, sender=sender, direction=None if direction is None else direction.value)
+        path = {"id": ids.text(Kind.MESSAGE, message_id)}
+        return await self._client.call_bytes(PRINT_HANDOVER, path=path, query=query)
+
     async def cases(self, query: CaseFilter) -> CasePage:
         """Return a page of cases, the one that changed last first."""
         values = {name: value for name, value in query.model_dump(mode="json").items() if value is not None}
@@ -277,3 +308,7 @@ class ApiClient:
 
 def _page(limit: int, cursor: str | None) -> dict[str, str | int]:
     return {"limit": limit} if cursor is None else {"limit": limit, "cursor": cursor}
+
+
+def _given(**values: str | None) -> dict[str, str | int]:
+    return {name: value for name, value in values.items() if value is not None}

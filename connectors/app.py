@@ -83,7 +83,13 @@ async def run(
         await parts.directory.load()
         await parts.threads.register.catch_up(store)
         interface = Api(
-            parts.handovers, parts.attachments, parts.thread_api, parts.overview, parts.metrics, parts.tokens
+            parts.handovers,
+            parts.attachments,
+            parts.thread_api,
+            parts.overview,
+            parts.metrics,
+            parts.tokens,
+            parts.prints,
         )
         drop = drop_folder(settings.drop, interface.by_operation(), store, parts.agency, clock, log)
         if drop is not None:

@@ -14,8 +14,9 @@ from pydantic import AfterValidator, Field
 from connectors.calendars import CalendarSection
 from connectors.dropfolder.settings import DropSection
 from connectors.fhir.settings import FhirSection
+from connectors.languages import ENGLISH, LANGUAGES, MAX_TAG, language
 from connectors.webhooks.settings import WebhooksSection
-from protocol.errors import ConfigurationError
+from protocol.errors import ConfigurationError, UnknownLanguage
 from protocol.http.calling import base_url
 from protocol.settings import (
     ConfigPath,
@@ -55,6 +56,13 @@ def _hub_url(url: str) -> str:
         return base_url(url)
     except ConfigurationError as error:
         raise ValueError(error.detail) from None
+
+
+def _language(name: str) -> str:
+    try:
+        return language(name).tag
+    except UnknownLanguage:
+        raise ValueError(f"print_language is one of {', '.join(LANGUAGES)}") from None
 
 
 class ConnectorSection(Section):
@@ -118,6 +126,11 @@ class ConnectorSection(Section):
     )
     message_days: int = Field(
         180, ge=1, le=366, description="Days after which a message that nobody opened is given up, visibly."
+    )
+    print_language: Annotated[str, Field(max_length=MAX_TAG), AfterValidator(_language)] = Field(
+        ENGLISH,
+        description=f"The official language and script in which messages are printed: {', '.join(LANGUAGES)}.",
+        examples=["sr-Cyrl"],
     )
     clock_file: ConfigPath | None = Field(
         None,

@@ -45,6 +45,7 @@ from connectors.officers import Officers, service_id
 from connectors.outbox import Outbox, PinnedLog
 from connectors.overview import Overview
 from connectors.prekeys import Prekeys
+from connectors.printing.prints import Prints, Views
 from connectors.receipts import CANNOT_OPEN, OPENED, VERSION, read_report
 from connectors.renewal import Renewal
 from connectors.resealing import Resealing
@@ -92,6 +93,7 @@ class Parts:
     downloads: Downloads
     courier: Courier
     tokens: Tokens
+    prints: Prints
     work: asyncio.Event
 
 
@@ -170,6 +172,9 @@ def make_parts(
     outbox = Outbox(store, audit, directory, threads, clock, log, chance=chance)
     composing = Composing(directory, enrolment, officers, clock, message_life=message_life)
     moving = Moving(store, composing, threads, clock, work.set)
+    handovers = Handovers(store, directory, enrolment, officers, threads, clock, work.set, message_life=message_life)
+    listing = Listing(store, threads, clock)
+    messages = Messages(store, composing, register, Releasing(moving, clock), clock, work.set)
     return Parts(
         agency=enrolment.agency,
         store=store,
@@ -196,14 +201,14 @@ def make_parts(
         ),
         prekeys=prekeys,
         renewal=Renewal(installation.keystore, device, service_id(enrolment), lambda: directory.directory, clock, log),
-        handovers=Handovers(store, directory, enrolment, officers, threads, clock, work.set, message_life=message_life),
+        handovers=handovers,
         threads=threads,
         moving=moving,
         thread_api=ThreadApi(
             moving,
-            Listing(store, threads, clock),
+            listing,
             Casebook(store, enrolment.agency, calendar, clock),
-            Messages(store, composing, register, Releasing(moving, clock), clock, work.set),
+            messages,
             Feed(store, enrolment.agency),
             Webhooks(store, told.urls, clock),
             FhirDrafts(services or {}),
@@ -215,6 +220,14 @@ def make_parts(
         uploads=Uploads(store, files, blobs, outbox, clock, log, chance=chance),
         downloads=Downloads(store, files, blobs, Answering(own.service, message_life), clock, log, chance=chance),
         tokens=Tokens(store, clock),
+        prints=Prints(
+            store,
+            Views(listing, messages, handovers),
+            lambda: directory.directory,
+            clock,
+            zone=calendar(enrolment.agency).zone,
+            spoken=settings.print_language,
+        ),
         courier=Courier(store, enrolment.agency, told, clock, log),
         work=work,
     )

@@ -126,18 +126,21 @@ class Messages:
         return Answer(MessagePage(items=items, next_cursor=more))
 
     async def get_message(self, call: Call[str]) -> Answer:
-        """Show one message; `Conflict` where several senders used its id (CON-9)."""
-        message_id = call.path(MessagePath).id
+        """Show one message."""
+        return Answer(await self.show(call.path(MessagePath).id))
+
+    async def show(self, message_id: MessageId) -> MessageView:
+        """Return one message; `Conflict` where several senders used its id (CON-9)."""
         async with self._store.read() as tx:
             sent = await _sent(tx, message_id)
             received = [one for kind in sorted(_SENT_HERE) for one in await incoming.find(tx, message_id, kind)]
             if (sent is not None) + len(received) > 1:
                 raise Conflict("Several messages stand under this id. Look at the list, which names their senders.")
             if sent is not None:
-                return Answer(await _sent_view(tx, sent))
+                return await _sent_view(tx, sent)
             if not received:
                 raise NotFound
-            return Answer(_received_view(received[0], await answering.given(tx, received[0])))
+            return _received_view(received[0], await answering.given(tx, received[0]))
 
 
 async def _sent(tx: Transaction, message_id: MessageId) -> OutgoingMessage | None:

@@ -75,6 +75,7 @@ HANDOVER = {
     "send": Entry("handover_send:send", "Map an export and send it, sealed, to one or more desks."),
     "list": Entry("handover:list_", "List handovers sent and received."),
     "show": Entry("handover:show", "Show one handover: own sections, receipts, what was withheld."),
+    "print": Entry("printing:handover", "Print the package of a handover, as an HTML page."),
     "save": Entry("attachments:save", "Save the attachments that came with a handover into a folder."),
     "acknowledge": Entry("steps:handover_acknowledge", "A named officer has taken it up."),
     "accept": Entry("steps:handover_accept", "The lead moves at the agreed instant."),
@@ -105,6 +106,7 @@ REFERRAL = {
     "show": Entry(
         "threads:show", "Show one referral or handover: its steps, who acknowledged what, what could be done next."
     ),
+    "print": Entry("printing:thread", "Print a whole referral or handover, or one step of it, as an HTML page."),
     "acknowledge": Entry(
         "steps:referral_acknowledge", "A named officer has taken it up, and says when an answer can be expected."
     ),
@@ -163,6 +165,7 @@ MESSAGE = {
     "send": Entry("messages:send", "Send a message of a kind, such as contact.area-notice."),
     "list": Entry("messages:list_", "List messages sent and received, newest first."),
     "show": Entry("messages:show", "Show one message: what it says in codes, which sections came, and who answered."),
+    "print": Entry("printing:message", "Print a message that is no step of a life cycle, as an HTML page."),
     "answer": Entry("messages:answer", "Answer a message that came: noted, agreed, in-part or not-possible."),
 }
 CASE = {

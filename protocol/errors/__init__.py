@@ -37,6 +37,7 @@ from protocol.errors.callers import (
     TooLarge,
     TooLate,
     TooManyRequests,
+    UnknownLanguage,
     UnsupportedMediaType,
 )
 from protocol.errors.ours import (
@@ -138,6 +139,7 @@ __all__ = [
     "TooManyRequests",
     "Unavailable",
     "UnexpectedAnswer",
+    "UnknownLanguage",
     "UnsupportedMediaType",
     "UnsupportedSuite",
     "UntrustedKey",

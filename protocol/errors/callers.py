@@ -10,6 +10,12 @@ class InvalidInput(CallerError):
     default = "A field is missing, unknown or of the wrong form."
 
 
+class UnknownLanguage(CallerError):
+    code = "unknown-language"
+    title = "Unknown language"
+    default = "There are no texts in this language. docs/printing.md lists the languages that there are."
+
+
 class MalformedRequest(CallerError):
     code = "malformed-request"
     status = 400

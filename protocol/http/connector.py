@@ -14,6 +14,7 @@ from protocol.http.fhir import DRAFT_FROM_FHIR, GET_THREAD_FHIR
 from protocol.http.handover_operations import GET_HANDOVER, LIST_HANDOVERS, SEND_HANDOVER
 from protocol.http.messages import GET_MESSAGE, LIST_MESSAGES, SEND_MESSAGE
 from protocol.http.operation import registry
+from protocol.http.printing import PRINT_HANDOVER, PRINT_MESSAGE, PRINT_THREAD
 from protocol.http.schema_operations import GET_SCHEMA, LIST_SCHEMAS
 from protocol.http.standing import GET_METRICS, GET_STATUS, LIST_DESKS, LIST_QUARANTINE
 from protocol.http.thread_operations import GET_THREAD, LIST_THREADS, MAKE_STEP, SEND_REFERRAL
@@ -25,6 +26,7 @@ CONNECTOR_OPERATIONS = registry(
         SEND_HANDOVER,
         LIST_HANDOVERS,
         GET_HANDOVER,
+        PRINT_HANDOVER,
         STORE_ATTACHMENT,
         READ_ATTACHMENT,
         LIST_CASES,
@@ -35,10 +37,12 @@ CONNECTOR_OPERATIONS = registry(
         LIST_THREADS,
         GET_THREAD,
         GET_THREAD_FHIR,
+        PRINT_THREAD,
         MAKE_STEP,
         SEND_MESSAGE,
         LIST_MESSAGES,
         GET_MESSAGE,
+        PRINT_MESSAGE,
         LIST_EVENTS,
         LIST_DELIVERIES,
         REPLAY_EVENT,

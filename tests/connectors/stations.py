@@ -298,4 +298,6 @@ async def station(folder: Path, hub: RunningHub, member: Member) -> AsyncIterato
 def api_of(station: Station) -> Api:
     """Return the local interface over the parts of a station, to be served."""
     parts = station.parts
-    return Api(parts.handovers, parts.attachments, parts.thread_api, parts.overview, parts.metrics, parts.tokens)
+    return Api(
+        parts.handovers, parts.attachments, parts.thread_api, parts.overview, parts.metrics, parts.tokens, parts.prints
+    )

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`throughcare referral print`, `handover print` and `message print`: a page for the file, in an official language."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import click
+
+from connectors import home
+from connectors.api_client import ApiClient
+from connectors.cli.local import AGENCY, connected
+from connectors.cli.voice import Voice, speaks
+from connectors.languages import LANGUAGES
+from keys.privatefile import write_private
+from protocol.ids import Kind, MessageId, ThreadId, raw
+
+_LANGUAGE = click.option(
+    "--language",
+    metavar="NAME",
+    help=f"In which language and script, the connector's own without it: {', '.join(LANGUAGES)}.",
+)
+_OUT = click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The HTML file to write, for us alone; open it in a browser and print it.",
+)
+
+
+@click.command("print")
+@click.argument("thread")
+@AGENCY
+@click.option("--message", metavar="MESSAGE", help="Only the step that this message is.")
+@_LANGUAGE
+@_OUT
+@speaks
+def thread(thread: str, agency: str, message: str | None, language: str | None, out: Path, voice: Voice) -> None:
+    """Print a whole referral or handover, or one step of it, as an HTML page."""
+    thread_id = ThreadId(raw(Kind.THREAD, thread))
+    step = None if message is None else MessageId(raw(Kind.MESSAGE, message))
+    _print(lambda client: client.print_thread(thread_id, language=language, message=step), agency, out, voice)
+
+
+@click.command("print")
+@click.argument("message")
+@AGENCY
+@_LANGUAGE
+@_OUT
+@speaks
+def message(message: str, agency: str, language: str | None, out: Path, voice: Voice) -> None:
+    """Print a message that is no step of a life cycle, as an HTML page."""
+    message_id = MessageId(raw(Kind.MESSAGE, message))
+    _print(lambda client: client.print_message(message_id, language=language), agency, out, voice)
+
+
+@click.command("print")
+@click.argument("id_", metavar="ID")
+@AGENCY
+@_LANGUAGE
+@_OUT
+@speaks
+def handover(id_: str, agency: str, language: str | None, out: Path, voice: Voice) -> None:
+    """Print the package of a handover, as an HTML page."""
+    message_id = MessageId(raw(Kind.MESSAGE, id_))
+    _print(lambda client: client.print_handover(message_id, language=language), agency, out, voice)
+
+
+def _print(ask: Callable[[ApiClient], Awaitable[bytes]], agency: str, out: Path, voice: Voice) -> None:
+    async def asked() -> bytes:
+        async with connected(home.find(agency)) as client:
+            return await ask(client)
+
+    content = asyncio.run(asked())
+    write_private(out, content)
+    voice.data({"file": str(out), "bytes": len(content)}, [f"the print is in {out}"])

@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands on the sheet: a message, a handover, or a whole matter, made from the views that the interface shows.
+
+Nothing is read here. A print holds what a view holds (PRT-1), and beside it who acted and what proves it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from connectors.printing import contents
+from connectors.printing.catalogue import Label, Table, Words
+from connectors.printing.evidence import DIGEST, Evidence, Sealing
+from connectors.printing.markup import BREAK, Html, Part, element, joined, said
+from connectors.printing.page import blank, grid
+from protocol import ids
+from protocol.address import AgencyAddress, DeskAddress, agency_of
+from protocol.clocks import Ack
+from protocol.handover import PAYLOAD_TYPE
+from protocol.http.handovers import AttachmentView, HandoverView, SectionView
+from protocol.http.messages import MessageView
+from protocol.http.threads import StepView, ThreadView
+from protocol.ids import Kind, MessageId
+from protocol.sections import ActorKind
+
+_RUNGS: Final = {Ack.A1: Label.RUNG_OPENED, Ack.A2: Label.RUNG_ACKNOWLEDGED, Ack.A3: Label.RUNG_ANSWERED}
+_MACHINES: Final = {"referral": Label.REFERRAL, "handover": Label.HANDOVER}
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """An agency as the directory shows it now; None for what it does not say."""
+
+    agency: AgencyAddress
+    name: str | None = None
+    kind: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the directory says of desks and agencies."""
+
+    party: Callable[[AgencyAddress], Party]
+    function: Callable[[DeskAddress], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A title and what stands below it."""
+
+    title: str
+    content: Html
+
+
+class Writer:
+    """Writes the contents of sheets in one language."""
+
+    def __init__(self, words: Words, known: Known) -> None:
+        """`known` is the directory."""
+        self._words = words
+        self._known = known
+
+    def message(self, view: MessageView, evidence: Evidence) -> Sheet:
+        """Return the sheet of a message that moves no thread."""
+        rows: list[tuple[str, Part]] = [
+            self._row(Label.STATE, self._text(Table.STATES, view.item.state)),
+            self._row(Label.THREAD_ID, ids.text(Kind.THREAD, view.item.thread)),
+            self._row(Label.PSEUDONYM, str(view.payload.get("subject", ""))),
+        ]
+        if view.item.alert:
+            rows.append(self._row(Label.ALERTS, self._text(Table.NOTES, view.item.alert)))
+        answers: list[list[Part]] = [
+            [self._rung(one.ack), self._words.moment(one.at), said(one.signer), self._text(Table.CODES, one.answer)]
+            for one in view.answers
+        ]
+        answered = [self._heading(2, Label.ANSWERS), grid(self._heads(Label.ANSWER), answers)] if answers else []
+        body = self._message(view.payload, view.sections, evidence, ids.text(Kind.MESSAGE, view.item.id), 2)
+        return Sheet(self._title(view.payload), joined([contents.facts(rows), body, *answered]))
+
+    def handover(self, view: HandoverView, evidence: Evidence) -> Sheet:
+        """Return the sheet of a handover's package."""
+        rows = [
+            self._row(Label.STATE, self._text(Table.STATES, view.state)),
+            self._row(Label.THREAD_ID, ids.text(Kind.THREAD, view.thread)),
+        ]
+        # One that waits shows nothing of what it says.
+        offer: dict[str, Any] = dict(view.offer) or {"kind": PAYLOAD_TYPE}
+        if "parties" in offer:
+            rows.append(self._row(Label.PSEUDONYM, str(offer["parties"]["subject"])))
+        shown = view.sections, evidence, ids.text(Kind.MESSAGE, view.id), 2
+        parts = [contents.facts(rows), self._message(offer, *shown, waits=not view.offer)]
+        if view.not_understood:
+            parts += [
+                self._heading(2, Label.NOT_UNDERSTOOD),
+                contents.facts([(one.path, said(one.reason)) for one in view.not_understood]),
+            ]
+        return Sheet(self._title(offer), joined(parts))
+
+    def step(self, view: ThreadView, step: StepView, evidence: Evidence | None) -> Sheet:
+        """Return the sheet of one step of a matter."""
+        return Sheet(self._title(step.payload), joined([self._matter(view), self._step(step, evidence, 2)]))
+
+    def thread(self, view: ThreadView, evidence: Mapping[MessageId, Evidence]) -> Sheet:
+        """Return the sheet of a whole matter; `evidence` by the id of each step's message."""
+        parts = [self._matter(view), self._receipts(view)]
+        if view.alerts:
+            rows: list[list[Part]] = [
+                [self._text(Table.NOTES, one.kind), self._words.moment(one.appointment), self._words.moment(one.since)]
+                for one in view.alerts
+            ]
+            heads = [self._text(Table.FIELDS, "appointment"), self._text(Table.FIELDS, "since")]
+            parts += [self._heading(2, Label.ALERTS), grid([self._words.label(Label.ALERTS), *heads], rows)]
+        if view.residual:
+            left: list[list[Part]] = [
+                [said(one.code), self._text(Table.CODES, one.reason)] for one in view.residual.services
+            ]
+            heads = [self._text(Table.FIELDS, "services"), self._words.label(Label.REASON)]
+            parts += [self._heading(2, Label.RESIDUAL), grid(heads, left)]
+        parts.append(self._heading(2, Label.STEPS))
+        for number, step in enumerate(view.steps, start=1):
+            title = element("h3", f"{number}. {self._title(step.payload)}")
+            parts.append(element("section", title, self._step(step, evidence.get(step.message), 4)))
+        machine = _MACHINES.get(view.item.machine)
+        return Sheet(self._words.label(machine) if machine else view.item.machine, joined(parts))
+
+    def _matter(self, view: ThreadView) -> Html:
+        item = view.item
+        rows = [
+            self._row(Label.THREAD_ID, ids.text(Kind.THREAD, item.thread)),
+            self._row(Label.PSEUDONYM, view.subject),
+            self._row(Label.STATE, self._text(Table.STATES, item.state)),
+            (self._text(Table.FIELDS, "priority"), self._text(Table.CODES, item.priority)),
+            self._row(Label.OWN_SIDE, self._desk(item.own_desk)),
+            self._row(Label.SIDE, self._text(Table.ACTORS, item.side)),
+            self._row(Label.OTHER_SIDE, self._desk(item.peer_desk)),
+        ]
+        if item.due_at is not None:
+            rows.append(self._row(Label.DUE_AT, self._words.moment(item.due_at)))
+        if view.lead:
+            rows.append(self._row(Label.LEAD, self._agency(view.lead)))
+        if view.lead_since is not None:
+            rows.append(self._row(Label.LEAD_SINCE, self._words.moment(view.lead_since)))
+        if view.supervisor:
+            rows.append(self._row(Label.LEGAL_SUPERVISOR, self._agency(view.supervisor)))
+        if view.no_supervisor:
+            rows.append((self._text(Table.FIELDS, "no_supervisor"), self._text(Table.CODES, view.no_supervisor)))
+        return contents.facts(rows)
+
+    def _receipts(self, view: ThreadView) -> Html:
+        given = {one.ack: one for one in view.ladder}
+        rows: list[list[Part]] = []
+        for ack in Ack:
+            rung = given.get(ack)
+            if rung is None:
+                rows.append([self._rung(ack), self._words.label(Label.OPEN), "", ""])
+            else:
+                message = ids.text(Kind.MESSAGE, rung.message)
+                rows.append([self._rung(ack), self._words.moment(rung.at), said(rung.signer), message])
+        return joined([self._heading(2, Label.RECEIPTS), grid(self._heads(Label.MESSAGE_ID), rows)])
+
+    def _step(self, step: StepView, evidence: Evidence | None, level: int) -> Html:
+        rows = [
+            self._row(Label.TIME, self._words.moment(step.at)),
+            self._row(Label.SIDE, self._text(Table.ACTORS, step.actor)),
+            self._row(Label.SIGNER, said(step.signer)),
+            self._row(Label.STATE_AFTER, self._text(Table.STATES, step.state)),
+        ]
+        parts = [contents.facts(rows)]
+        if step.refused:
+            why = joined([self._words.label(Label.NO_EFFECT), ": ", self._text(Table.NOTES, step.refused)])
+            parts.append(element("p", why, class_="refused"))
+        message = ids.text(Kind.MESSAGE, step.message)
+        parts.append(self._message(step.payload, step.sections, evidence, message, level, leaf_index=step.leaf_index))
+        return joined(parts)
+
+    def _message(
+        self,
+        payload: dict[str, Any],
+        sections: Sequence[SectionView],
+        evidence: Evidence | None,
+        message: str,
+        level: int,
+        *,
+        leaf_index: int | None = None,
+        waits: bool = False,
+    ) -> Html:
+        receipt = "kind" not in payload
+        parts = [contents.facts(self._sides(payload, evidence, with_numbers=not receipt and not waits))]
+        if not receipt and not waits:
+            parts += [self._heading(level, Label.CONTENT), contents.payload(payload, self._words)]
+        parts += self._sections(sections, level)
+        if evidence is not None:
+            parts += self._withheld(evidence, level)
+        parts.append(self._proof(evidence, message, leaf_index))
+        return joined(parts)
+
+    def _sides(
+        self, payload: dict[str, Any], evidence: Evidence | None, *, with_numbers: bool
+    ) -> list[tuple[str, Part]]:
+        rows: list[tuple[str, Part]] = []
+        if evidence is not None:
+            actor = evidence.actor
+            role = Label.OFFICER if actor.kind is ActorKind.OFFICER else Label.SERVICE
+            rows += [
+                self._row(Label.SENDER, self._desk(evidence.sender)),
+                *(self._row(Label.RECIPIENT, self._desk(one.desk)) for one in evidence.sealings),
+                self._row(role, joined([said(actor.name), f" ({self._words.label(Label.ATTESTED)})"])),
+                self._row(Label.DELEGATION, actor.delegation.hex()),
+            ]
+        if with_numbers:
+            ours, theirs = numbers(payload)
+            rows += [
+                self._row(Label.NUMBER_OF_SENDER, said(ours) if ours else blank()),
+                self._row(Label.NUMBER_OF_RECIPIENT, said(theirs) if theirs else blank()),
+            ]
+        if evidence is not None and evidence.sent_at is not None:
+            rows.append(self._row(Label.SENT_AT, self._words.moment(evidence.sent_at)))
+        for one in evidence.sealings if evidence is not None else ():
+            rows += self._journey(one)
+        return rows
+
+    def _journey(self, sealing: Sealing) -> list[tuple[str, Part]]:
+        rows = []
+        if sealing.accepted_at is not None:
+            rows.append(self._row(Label.ACCEPTED_AT, self._words.moment(sealing.accepted_at)))
+        if sealing.opened_at is not None:
+            rows.append(self._row(Label.RECEIVED_AT, self._words.moment(sealing.opened_at)))
+        if sealing.marks:
+            rows.append(self._row(Label.MARKS, "; ".join(self._text(Table.NOTES, mark) for mark in sealing.marks)))
+        return rows
+
+    def _sections(self, sections: Sequence[SectionView], level: int) -> list[Html]:
+        """Return the sections under their data categories, in the order in which each category comes first."""
+        parts = []
+        for category in dict.fromkeys(one.category for one in sections):
+            parts.append(element(f"h{level}", self._text(Table.CATEGORIES, category)))
+            for one in (section for section in sections if section.category == category):
+                form = self._text(Table.FORMS, str(one.body.get("kind", "")))
+                rows = [
+                    self._row(Label.PURPOSE, self._text(Table.PURPOSES, one.purpose)),
+                    self._row(Label.HANDLING, self._text(Table.CODES, one.label)),
+                ]
+                title = f"{self._words.label(Label.SECTION)} {one.number}: {form}"
+                parts += [
+                    element(f"h{min(level + 1, 4)}", title),
+                    contents.facts(rows),
+                    contents.body(one.body, self._words),
+                    contents.facts([self._row(Label.ATTACHMENT, _attachment(file)) for file in one.attachments]),
+                ]
+        return parts
+
+    def _withheld(self, evidence: Evidence, level: int) -> list[Html]:
+        parts = []
+        for one in (sealing for sealing in evidence.sealings if sealing.withheld):
+            heads = [self._words.label(Label.CATEGORY), self._words.label(Label.REASON)]
+            rows: list[list[Part]] = [
+                [self._text(Table.CATEGORIES, category), self._text(Table.NOTES, reason)]
+                for category, reason in one.withheld
+            ]
+            parts += [
+                self._heading(level, Label.WITHHELD),
+                element("p", self._desk(one.desk)),
+                grid(heads, rows),
+            ]
+        return parts
+
+    def _proof(self, evidence: Evidence | None, message: str, leaf_index: int | None) -> Html:
+        rows = [self._row(Label.MESSAGE_ID, message)]
+        for one in evidence.sealings if evidence is not None else ():
+            if one.envelope_id is not None:
+                rows.append(self._row(Label.ENVELOPE, ids.text(Kind.ENVELOPE, one.envelope_id)))
+            if one.digest is not None:
+                rows.append(self._row(Label.DIGEST, f"{DIGEST} {one.digest.hex()}"))
+        place = leaf_index if evidence is None or evidence.leaf_index is None else evidence.leaf_index
+        if place is not None:
+            rows.append(self._row(Label.LOG_PLACE, str(place)))
+        label = element("strong", self._words.label(Label.EVIDENCE))
+        return element("div", label, contents.facts(rows), class_="evidence")
+
+    def _desk(self, desk: DeskAddress) -> Html:
+        function = self._known.function(desk)
+        lines: list[Part] = [self._agency(agency_of(desk)), BREAK, desk]
+        if function is not None:
+            lines.append(f" ({self._text(Table.FUNCTIONS, function)})")
+        return joined(lines)
+
+    def _agency(self, address: AgencyAddress) -> Html:
+        party = self._known.party(address)
+        if party.name is None:
+            return joined([address])
+        kind = f", {self._text(Table.INSTITUTIONS, party.kind)}" if party.kind else ""
+        return joined([said(party.name), kind, f" ({address})"])
+
+    def _title(self, payload: dict[str, Any]) -> str:
+        kind = payload.get("kind")
+        return self._words.label(Label.AUTOMATIC_RECEIPT) if kind is None else self._text(Table.KINDS, str(kind))
+
+    def _row(self, label: Label, value: Part) -> tuple[str, Part]:
+        return self._words.label(label), value
+
+    def _heads(self, last: Label) -> list[str]:
+        return [self._words.label(one) for one in (Label.RECEIPT, Label.TIME, Label.SIGNER, last)]
+
+    def _rung(self, ack: str) -> str:
+        return self._words.label(_RUNGS[Ack(ack)])
+
+    def _heading(self, level: int, label: Label) -> Html:
+        return element(f"h{level}", self._words.label(label))
+
+    def _text(self, table: Table, key: str) -> str:
+        return self._words.text(table, key)
+
+
+def numbers(payload: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Return the register numbers of a message's sender and of its recipients, as far as the message says them."""
+    if payload.get("kind") != PAYLOAD_TYPE:
+        found = payload.get("register_numbers") or {}
+        return found.get("sender"), found.get("recipient")
+    terms, parties = payload.get("terms") or {}, payload.get("parties") or {}
+    theirs = [f"{one['number']} ({one['agency']})" for one in parties.get("recipient_register_numbers") or ()]
+    return terms.get("sender_register_number"), "; ".join(theirs) or None
+
+
+def _attachment(one: AttachmentView) -> Html:
+    return joined([said(one.name), " (", said(one.media_type), f", {one.size})"])

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The service and the handlers of the operations that print: look as the interface looks, and write it on a sheet."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from functools import partial
+
+from connectors.cases.listing import Listing
+from connectors.cases.messages import Messages
+from connectors.handovers import Handovers
+from connectors.languages import language
+from connectors.printing.catalogue import Words, words
+from connectors.printing.documents import Known, Party, Sheet, Writer
+from connectors.printing.evidence import Evidence, of_received, of_sent
+from connectors.printing.page import POLICY, page
+from connectors.store import moves, threads
+from connectors.store.engine import Store
+from connectors.store.sequences import Direction as Way
+from connectors.timing import Clock
+from keys.directory import Directory
+from protocol.address import AgencyAddress, DeskAddress
+from protocol.errors import NotFound
+from protocol.handover import PAYLOAD_TYPE
+from protocol.http.call import Answer, Call, Handler
+from protocol.http.handovers import Direction, HandoverPath
+from protocol.http.messages import MessagePath
+from protocol.http.printing import HandoverPrint, MessagePrint, ThreadPrint
+from protocol.http.threads import StepView, ThreadPath, ThreadView
+from protocol.ids import MessageId
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """What shows a message, a handover and a matter to whoever may read: nothing else is printed (PRT-1)."""
+
+    listing: Listing
+    messages: Messages
+    handovers: Handovers
+
+
+class Prints:
+    """Makes prints. Nothing is stored here."""
+
+    def __init__(
+        self,
+        store: Store,
+        views: Views,
+        directory: Callable[[], Directory],
+        clock: Clock,
+        *,
+        zone: tzinfo,
+        spoken: str,
+    ) -> None:
+        """`directory` gives the verified directory, `zone` is the agency's, `spoken` its official language."""
+        self._store = store
+        self._views = views
+        self._directory = directory
+        self._clock = clock
+        self._zone = zone
+        self._spoken = spoken
+
+    def by_operation(self) -> Mapping[str, Handler[str]]:
+        """Return the handler of each operation, by its id."""
+        return {
+            "printThread": self.print_thread,
+            "printMessage": self.print_message,
+            "printHandover": self.print_handover,
+        }
+
+    async def print_thread(self, call: Call[str]) -> Answer:
+        """Print a whole referral or handover, or one step of it."""
+        asked = call.query(ThreadPrint)
+        spoken = self._words(asked.language)
+        view = await self._views.listing.show(call.path(ThreadPath).thread)
+        view = view.model_copy(update={"steps": [await self._whole(step) for step in view.steps]})
+        evidence = await self._of_steps(view)
+        if asked.message is None:
+            return await self._answer(spoken, lambda writer: writer.thread(view, evidence))
+        step = next((one for one in view.steps if one.message == asked.message), None)
+        if step is None:
+            raise NotFound
+        return await self._answer(spoken, lambda writer: writer.step(view, step, evidence.get(step.message)))
+
+    async def print_message(self, call: Call[str]) -> Answer:
+        """Print a message that is no step."""
+        asked = call.query(MessagePrint)
+        spoken = self._words(asked.language)
+        view = await self._views.messages.show(call.path(MessagePath).id)
+        item = view.item
+        evidence = await self._evidence(item.id, item.direction, item.sender, item.recipients)
+        return await self._answer(spoken, lambda writer: writer.message(view, evidence))
+
+    async def print_handover(self, call: Call[str]) -> Answer:
+        """Print the package of a handover."""
+        asked = call.query(HandoverPrint)
+        spoken = self._words(asked.language)
+        view = await self._views.handovers.show(
+            call.path(HandoverPath).id, sender=asked.sender, direction=asked.direction
+        )
+        sender = None if view.origin is None else view.origin.desk
+        evidence = await self._evidence(view.id, view.direction, sender, [one.desk for one in view.recipients])
+        return await self._answer(spoken, lambda writer: writer.handover(view, evidence))
+
+    def _words(self, asked: str | None) -> Words:
+        """Return the words of the language that is asked for, or of the agency's own; `UnknownLanguage` for others."""
+        return words(language(asked or self._spoken), self._zone)
+
+    async def _answer(self, spoken: Words, write: Callable[[Writer], Sheet]) -> Answer:
+        now, directory = self._clock(), self._directory()
+        writer = Writer(spoken, Known(partial(_party, directory, now), partial(_function, directory, now)))
+
+        def make() -> bytes:
+            sheet = write(writer)
+            return page(sheet.title, sheet.content, spoken, printed_at=now)
+
+        # A matter of years with its sections takes its time to write, and others are served meanwhile.
+        content = await asyncio.to_thread(make)
+        headers = {"Content-Security-Policy": POLICY, "Content-Language": spoken.language.tag}
+        return Answer(content, headers=headers)
+
+    async def _whole(self, step: StepView) -> StepView:
+        """Return a step with its sections: our own offer's are in the view of its package."""
+        if step.payload.get("kind") != PAYLOAD_TYPE or step.sections:
+            return step
+        try:
+            package = await self._views.handovers.show(step.message, direction=Direction.SENT)
+        except NotFound:
+            return step
+        return step.model_copy(update={"sections": package.sections})
+
+    async def _of_steps(self, view: ThreadView) -> dict[MessageId, Evidence]:
+        async with self._store.read() as tx:
+            row = await threads.load(tx, view.item.thread)
+            ways = {one.message_id: one.direction for one in await moves.of(tx, view.item.thread)}
+        found = {}
+        for step in view.steps:
+            sent = ways.get(step.message) is Way.OUT
+            direction = Direction.SENT if sent else Direction.RECEIVED
+            try:
+                found[step.message] = await self._evidence(step.message, direction, row.peer_desk, [row.own_desk])
+            except NotFound:
+                # Time's own receipt, or a message that retention has removed: the step says what is still known.
+                continue
+        return found
+
+    async def _evidence(
+        self, message_id: MessageId, direction: Direction, sender: DeskAddress | None, desks: Sequence[DeskAddress]
+    ) -> Evidence:
+        async with self._store.read() as tx:
+            if direction is Direction.SENT or sender is None:
+                return await of_sent(tx, message_id)
+            return await of_received(tx, message_id, sender, list(desks))
+
+
+def _party(directory: Directory, now: int, address: AgencyAddress) -> Party:
+    entry = directory.agency(address, now)
+    return Party(address) if entry is None else Party(address, entry.name, entry.agency_kind)
+
+
+def _function(directory: Directory, now: int, desk: DeskAddress) -> str | None:
+    entry = directory.desk(desk, now)
+    return None if entry is None else entry.function

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prints of real connectors: what each side may read, in the language that it asked for, and nothing else."""
+
+import asyncio
+import json
+import secrets
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from connectors import home
+from connectors.access import TOKEN_FILE
+from connectors.api_client import ApiClient
+from connectors.cli import main
+from connectors.languages import LANGUAGES
+from connectors.printing.page import POLICY
+from connectors.store import incoming
+from protocol import ids
+from protocol.bodies.needs import Entry, Narrative
+from protocol.clearance import Basis, Category, DeskFunction, Label, Purpose
+from protocol.errors import Forbidden, NotFound, UnknownLanguage
+from protocol.handover import PackageSection
+from protocol.http.messages import MessageRequest
+from protocol.http.operation import Scope
+from protocol.http.tokens import TokenRequest
+from protocol.ids import Kind, MessageId, ThreadId
+from tests.connectors.cases.test_cases import about, refer, step
+from tests.connectors.cases.test_referral import settle
+from tests.connectors.cases.test_thread_api import Served, csw, prison
+from tests.connectors.conftest import World
+from tests.connectors.printing.reading import harmless, read
+
+__all__ = ["csw", "prison"]
+
+SECRET = "Words about health for nobody else"
+MEDICAL = PackageSection(
+    category=Category.MEDICAL,
+    purpose=Purpose.HEALTH_CARE,
+    basis=Basis.STATUTE,
+    citation="Invented Act, art. 2",
+    label=Label.RESTRICTED,
+    functions=(DeskFunction.HEALTH,),
+    body=Narrative(entries=(Entry(text=SECRET),)),
+)
+
+
+async def referred(prison: Served, csw: Served) -> ThreadId:
+    numbers = {"register_numbers": {"sender": "035-1/2027"}}
+    thread = await refer(prison, csw, about("Измишљена", given_names="Džana <i>"), MEDICAL, **numbers)
+    await step(csw, thread, "acknowledge", prison, register_numbers={"sender": "11-20/2027"})
+    return thread
+
+
+def leaves(value: object) -> set[str]:
+    """Return every text of a JSON value."""
+    if isinstance(value, dict):
+        return {one for inner in value.values() for one in leaves(inner)}
+    if isinstance(value, list):
+        return {one for inner in value for one in leaves(inner)}
+    return {str(value)}
+
+
+async def test_prt_1_a_print_says_nothing_that_the_view_of_the_same_caller_does_not(
+    prison: Served, csw: Served
+) -> None:
+    thread = await referred(prison, csw)
+    desks = {one.agency_name for one in (await csw.client.desks()).items}
+    for side in (prison, csw):
+        found = read((await side.client.print_thread(thread)).decode())
+        view = leaves(json.loads((await side.client.thread(thread)).model_dump_json()))
+        assert harmless(found)
+        assert set(found.said) <= view | desks
+        assert {"Измишљена", "Džana <i>", "Invented words about an invented need.", "035-1/2027"} <= set(found.said)
+    theirs = (await csw.client.print_thread(thread)).decode()
+    assert SECRET not in theirs
+    assert "Not sent to this recipient" not in theirs
+    ours = (await prison.client.print_thread(thread)).decode()
+    assert "Not sent to this recipient" in ours
+    assert "not meant for this unit’s function" in ours
+
+
+async def test_prt_3_a_print_is_in_the_language_that_is_asked_for_or_in_the_connectors_own(
+    prison: Served, csw: Served
+) -> None:
+    thread = await referred(prison, csw)
+    titles = {}
+    for tag in LANGUAGES:
+        markup = (await csw.client.print_thread(thread, language=tag)).decode()
+        assert f'<html lang="{tag}">' in markup
+        assert "Измишљена" in read(markup).said
+        titles[tag] = markup.split("<title>")[1].split("</title>")[0]
+    assert titles["sq"] == "Referim"
+    assert (titles["sr-Cyrl"], titles["sr-Latn"], titles["mk"]) == ("Упућивање", "Upućivanje", "Упатување")
+    assert '<html lang="en">' in (await csw.client.print_thread(thread)).decode()
+    with pytest.raises(UnknownLanguage, match="sr-Cyrl, sr-Latn"):
+        await csw.client.print_thread(thread, language="tlh")
+
+
+async def test_prt_4_the_answer_forbids_a_browser_all_but_its_own_style(prison: Served, csw: Served) -> None:
+    thread = await referred(prison, csw)
+    token = (prison.station.folder / TOKEN_FILE).read_text(encoding="ascii").strip()
+    address = f"{prison.url}/v1/threads/{ids.text(Kind.THREAD, thread)}/print?language=mk"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(address, headers={"Authorization": f"Bearer {token}"}) as answer,
+    ):
+        assert answer.status == 200
+        assert answer.content_type == "text/html"
+        assert answer.headers["Content-Security-Policy"] == POLICY
+        assert answer.headers["Content-Language"] == "mk"
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_prt_1_each_message_of_a_matter_names_who_acted_and_what_proves_it(prison: Served, csw: Served) -> None:
+    thread = await referred(prison, csw)
+    view = await csw.client.thread(thread)
+    first = (await csw.client.print_thread(thread, message=view.steps[0].message)).decode()
+    assert "Referral: request" in first
+    assert "Referral: taken up by an officer" not in first
+    async with csw.station.parts.store.read() as tx:
+        message = await incoming.known(tx, view.steps[0].message, prison.station.desk, csw.station.desk)
+    assert message is not None
+    for proof in (message.digest.hex(), message.actor.delegation.hex(), ids.text(Kind.ENVELOPE, message.envelope_id)):
+        assert proof in first
+    with pytest.raises(NotFound):
+        await csw.client.print_thread(thread, message=MessageId(bytes(16)))
+
+
+async def test_a_message_that_moves_no_thread_is_printed_with_its_answers(prison: Served, csw: Served) -> None:
+    request = MessageRequest(
+        kind="contact.area-notice",
+        to=[csw.station.desk],
+        fields={
+            "area": "invented-municipality",
+            "week": "2027-W03",
+            "register_numbers": {"sender": "035-2/2027"},
+        },
+    )
+    sent = (await prison.client.send_message(request, idempotency_key=secrets.token_hex(12))).id
+    await settle(prison.station, csw.station)
+    answer = MessageRequest(
+        kind="message.answer",
+        to=[prison.station.desk],
+        fields={
+            "answers": ids.text(Kind.MESSAGE, sent),
+            "answer": "noted",
+            "officer": ids.text(Kind.OFFICER, bytes(16)),
+        },
+    )
+    await csw.client.send_message(answer, idempotency_key=secrets.token_hex(12))
+    await settle(prison.station, csw.station)
+    for side in (prison, csw):
+        found = read((await side.client.print_message(sent, language="sr-Latn")).decode())
+        text = " ".join(found.own)
+        assert harmless(found)
+        assert "Obaveštenje zajednici u koju se lice vraća" in text
+        assert "preuzelo određeno službeno lice" in text
+        assert {"invented-municipality", "035-2/2027"} <= set(found.said)
+    with pytest.raises(NotFound):
+        await csw.client.print_message(MessageId(bytes(16)))
+
+
+async def test_a_handover_is_printed_at_both_sides_and_what_was_withheld_at_its_sender_only(
+    world: World, prison: Served, csw: Served
+) -> None:
+    message = await prison.station.send(csw.station.desk)
+    await settle(prison.station, csw.station)
+    ours = (await prison.client.print_handover(message, language="sq")).decode()
+    theirs = (await csw.client.print_handover(message, language="sq")).decode()
+    assert "Dorëzimi: oferta" in ours
+    assert "Dorëzimi: oferta" in theirs
+    assert "Nuk i është dërguar këtij marrësi" in ours
+    assert "Nuk i është dërguar këtij marrësi" not in theirs
+    view = await csw.client.handover(message)
+    assert set(read(theirs).said) <= leaves(json.loads(view.model_dump_json())) | {
+        one.agency_name for one in (await csw.client.desks()).items
+    }
+    # The matter as a whole shows our own package too, which stands in a view of its own.
+    whole = (await prison.client.print_thread(view.thread, language="sq")).decode()
+    assert set(read(ours).said) <= set(read(whole).said) | {one.agency_name for one in (await csw.client.desks()).items}
+
+
+async def test_con_14_a_print_needs_the_scope_that_reading_needs(prison: Served, csw: Served) -> None:
+    thread = await referred(prison, csw)
+    made = await csw.client.make_token(
+        TokenRequest(name="watcher", scopes=[Scope.WATCH], days=1), idempotency_key=secrets.token_hex(12)
+    )
+    async with aiohttp.ClientSession() as session:
+        watcher = ApiClient(session, csw.url, made.secret)
+        with pytest.raises(Forbidden):
+            await watcher.print_thread(thread)
+    with pytest.raises(NotFound):
+        await csw.client.print_thread(ThreadId(bytes(16)))
+
+
+async def test_the_command_writes_a_file_for_us_alone(
+    prison: Served, csw: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = await referred(prison, csw)
+    out = tmp_path / "print.html"
+    monkeypatch.setenv("THROUGHCARE_HOME", str(tmp_path))
+    folder = csw.station.folder
+    home.register(home.Profile("polje-csw", csw.station.desk, csw.url, str(folder / TOKEN_FILE), str(folder)))
+    typed = ["referral", "print", ids.text(Kind.THREAD, thread), "--agency", "polje-csw", "--language", "hr"]
+    assert await asyncio.to_thread(main, [*typed, "--out", str(out)]) == 0
+    assert '<html lang="hr">' in out.read_text(encoding="utf-8")
+    assert out.stat().st_mode & 0o077 == 0
+    assert await asyncio.to_thread(main, [*typed[:-1], "tlh", "--out", str(out)]) != 0
+    assert "sr-Cyrl, sr-Latn" in capsys.readouterr().err

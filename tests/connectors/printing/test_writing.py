@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands on paper: the golden pages, everybody's words as written, and nothing that a browser would do."""
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import JsonValue
+
+from connectors.languages import LANGUAGES, Language
+from connectors.printing import contents
+from connectors.printing.catalogue import Table, Words, words
+from connectors.printing.documents import Writer, numbers
+from connectors.printing.markup import element, said
+from connectors.printing.page import POLICY, page
+from protocol import ids
+from protocol.bodies import FORMS
+from protocol.http.handovers import SectionView
+from protocol.ids import Kind
+from tests.connectors.printing.reading import harmless, read
+from tests.connectors.printing.test_catalogue import ALL, scripts
+from tests.prints import FOLDER, KNOWN, NAME, OTHER_NAME, VIEW, ZONE, printed, texts
+
+MARKUP = st.sampled_from(
+    ["<script>", "</bdi>", "</style>", "<!--", "&lt;", '" onload="x', "<img src=x>", "]]>", "&#0;"]
+)
+HOSTILE = st.lists(MARKUP | st.text(max_size=12), max_size=6).map("".join)
+
+
+def english() -> Words:
+    return words(LANGUAGES["en"], ZONE)
+
+
+def shown(text: str) -> str:
+    """Return a text as paper shows it: what hides or turns around is a replacement character."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", "\ufffd", text)
+
+
+def test_prt_1_the_pages_are_those_that_are_published() -> None:
+    assert {path.name: path.read_text(encoding="utf-8") for path in FOLDER.iterdir()} == texts()
+
+
+@ALL
+def test_prt_2_names_and_words_stand_as_they_were_written_in_every_language(spoken: Language) -> None:
+    found = read(printed(spoken))
+    assert {NAME, OTHER_NAME, "housing-advice", "035-1/2027", "social worker"} <= set(found.said)
+    # A word that somebody wrote is no code, whatever it is.
+    assert "other" in found.said
+
+
+@ALL
+def test_prt_3_what_a_print_says_of_itself_is_in_the_script_of_its_language(spoken: Language) -> None:
+    own = " ".join(read(printed(spoken)).own)
+    addresses = r"[a-z0-9.-]+@hub\.example|\b(thr|msg|env|sub)_[a-z2-7]+|\b[0-9a-f]{64}\b|SHA-256"
+    wanted = "CYRILLIC" if spoken.tag in {"mk", "sr-Cyrl", "cnr-Cyrl"} else "LATIN"
+    assert scripts(re.sub(addresses, "", own)) == {wanted}
+
+
+@ALL
+def test_prt_4_a_print_holds_nothing_that_acts_or_loads(spoken: Language) -> None:
+    markup = printed(spoken)
+    assert harmless(read(markup))
+    assert not re.search(r"url\(|@import|javascript:|https?:", markup)
+    assert f'lang="{spoken.tag}"' in markup
+    assert "@page { size: A4;" in markup
+
+
+def test_prt_4_the_policy_lets_only_its_own_style_in() -> None:
+    assert POLICY.startswith("default-src 'none'; style-src 'sha256-")
+    assert "script-src" not in POLICY
+    assert POLICY.split("; frame-ancestors")[0].replace("'", "&#x27;") not in printed(LANGUAGES["en"])
+    assert POLICY.split("; frame-ancestors")[0] in printed(LANGUAGES["en"])
+
+
+@given(text=HOSTILE, known=st.booleans())
+def test_prt_4_hostile_text_stays_text(text: str, known: bool) -> None:
+    # With `known` the body has the form that it names where the text allows; otherwise it is shown as it came.
+    body: dict[str, Any] = {"kind": "narrative", "entries": [{"text": text}]} if known else {"kind": text, text: [text]}
+    section = SectionView(number=1, category="needs", purpose="housing", label="standard", body=body)
+    view = VIEW.model_copy(
+        update={"steps": [VIEW.steps[0].model_copy(update={"sections": [section], "signer": text[:200]})]}
+    )
+    spoken = english()
+    sheet = Writer(spoken, KNOWN).thread(view, {})
+    found = read(page(sheet.title, sheet.content, spoken, printed_at=0).decode())
+    assert harmless(found)
+    assert shown(text).replace("\r", "\ufffd") in found.said
+
+
+@given(HOSTILE)
+def test_prt_4_an_elements_text_and_attributes_are_escaped(text: str) -> None:
+    found = read(element("td", said(text), class_=text).markup)
+    assert harmless(found)
+    assert found.said == [shown(text)]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_body_of_another_version_is_shown_as_it_came(form: str) -> None:
+    body: dict[str, JsonValue] = {"kind": form, "something_new": {"given": ["yes", 1, True, None]}}
+    markup = contents.body(body, english()).markup
+    assert "has a form that this program does not know" in markup
+    assert {"yes", "1", "true", "null"} <= set(read(markup).said)
+
+
+def test_what_a_message_of_an_unknown_kind_says_is_shown_as_it_came() -> None:
+    markup = contents.payload({"kind": "later.kind", "reason": "other"}, english()).markup
+    assert read(markup).said == ["later.kind", "other"]
+
+
+def test_register_numbers_of_an_offer_are_those_of_its_terms_and_parties() -> None:
+    offer = {
+        "kind": "handover.offer",
+        "terms": {"sender_register_number": "035-1/2027"},
+        "parties": {"recipient_register_numbers": [{"agency": "reka-probation@hub.example", "number": "7/27"}]},
+    }
+    assert numbers(offer) == ("035-1/2027", "7/27 (reka-probation@hub.example)")
+    assert numbers({"kind": "handover.offer"}) == numbers({"kind": "referral.ask"}) == (None, None)
+
+
+def test_a_moment_is_shown_by_the_agencys_clock_with_its_distance_from_utc() -> None:
+    summer, winter = 1_814_400_000_000, 1_800_000_000_000
+    assert english().moment(winter) == "15 January 2027 09:00 (+01:00)"
+    assert english().moment(summer).endswith("(+02:00)")
+    assert words(LANGUAGES["sq"], ZONE).moment(winter) == "15 janar 2027 09:00 (+01:00)"
+
+
+def test_a_code_that_a_later_version_added_is_shown_itself() -> None:
+    assert english().text(Table.STATES, "later-state") == "later-state"
+
+
+def test_one_step_is_printed_without_the_others() -> None:
+    spoken = english()
+    sheet = Writer(spoken, KNOWN).step(VIEW, VIEW.steps[2], None)
+    text = " ".join(read(sheet.content.markup).own)
+    assert sheet.title == "Referral: taken up by an officer"
+    assert ids.text(Kind.MESSAGE, VIEW.steps[2].message) in text
+    assert ids.text(Kind.MESSAGE, VIEW.steps[0].message) not in text

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a catalogue has to say: every word of the protocol that can come on paper, found in the protocol itself."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any, Final, get_args
+
+from pydantic import BaseModel
+
+from connectors.cases.sides import ROLES, STRANGER
+from connectors.cases.threads import OBSERVER
+from connectors.printing.catalogue import Label, Table, is_name
+from connectors.printing.contents import is_constant
+from connectors.store.recipients import DAMAGED
+from protocol.bodies import FORMS
+from protocol.clearance import AgencyKind, Category, DeskFunction, Purpose
+from protocol.clearance import Label as Handling
+from protocol.errors import IllegalTransition, MoveIncomplete, TooLate
+from protocol.handover import WithheldReason
+from protocol.http.handovers import MessageState
+from protocol.kinds.catalogue import KINDS
+from protocol.lifecycle import handover, referral
+from protocol.lifecycle.alerts import AlertKind
+
+MARKS: Final = frozenset({"revoked-since", "old-prekey", "old-directory", DAMAGED})
+MESSAGE_ALERTS: Final = frozenset({"no-show", "risk", "safeguarding"})
+UNKNOWN_FUNCTION: Final = "unknown-function"
+
+
+def values(*kinds: Iterable[StrEnum]) -> frozenset[str]:
+    """Return the codes of enumerations."""
+    return frozenset(one.value for kind in kinds for one in kind)
+
+
+def roles() -> frozenset[str]:
+    """Return as whom somebody can make a move."""
+    named = (word for role in ROLES.values() for word in (role.begins, role.answers, role.clock, role.protection))
+    return frozenset({*named, STRANGER, OBSERVER})
+
+
+class Said:
+    """The fields and codes of every kind and every form, gone through to the last."""
+
+    def __init__(self) -> None:
+        self.fields: set[str] = set()
+        self.codes: set[str] = {"yes", "no"}
+        self._seen: set[Any] = set()
+        for kind in KINDS.values():
+            self._walk(kind.payload)
+        for form in FORMS.values():
+            self._walk(form)
+
+    def _walk(self, kind: Any) -> None:
+        if isinstance(kind, type) and issubclass(kind, StrEnum):
+            if kind not in (Category, Purpose):
+                self.codes |= {one.value for one in kind if not is_name(one)}
+        elif isinstance(kind, type) and issubclass(kind, BaseModel):
+            if kind in self._seen:
+                return
+            self._seen.add(kind)
+            for name, info in kind.model_fields.items():
+                if not is_constant(info):
+                    self.fields.add(name)
+                    self._walk(info.annotation)
+        else:
+            for part in get_args(kind):
+                self._walk(part)
+
+
+_SAID: Final = Said()
+NEEDED: Final[dict[Table, frozenset[str]]] = {
+    Table.LABELS: values(Label),
+    Table.ACTORS: roles(),
+    Table.INSTITUTIONS: values(AgencyKind),
+    Table.FUNCTIONS: values(DeskFunction),
+    Table.STATES: values(referral.State, handover.State, MessageState),
+    Table.NOTES: values(WithheldReason, AlertKind)
+    | {IllegalTransition.code, MoveIncomplete.code, TooLate.code, UNKNOWN_FUNCTION}
+    | MARKS
+    | MESSAGE_ALERTS,
+    Table.CATEGORIES: values(Category),
+    Table.PURPOSES: values(Purpose),
+    Table.FORMS: frozenset(FORMS),
+    Table.KINDS: frozenset(KINDS),
+    Table.FIELDS: frozenset(_SAID.fields),
+    Table.CODES: frozenset(_SAID.codes) | values(Handling),
+}
