@@ -52,6 +52,13 @@ from protocol.http.messages import (
     MessageRequest,
     MessageView,
 )
+from protocol.http.onward import (
+    FORWARD_REFERRAL,
+    SEND_SUB_REFERRAL,
+    ForwardQueued,
+    ForwardRequest,
+    SubReferralRequest,
+)
 from protocol.http.printing import PRINT_HANDOVER, PRINT_MESSAGE, PRINT_THREAD
 from protocol.http.standing import (
     GET_STATUS,
@@ -249,6 +256,29 @@ class ApiClient:
             body=request,
             version=version,
             idempotency_key=idempotency_key,
+        )
+
+    async def forward(
+        self, thread: ThreadId, request: ForwardRequest, *, version: int, idempotency_key: str
+    ) -> ForwardQueued:
+        """Approve a forward of a thread that was seen at `version`, and refer on: both or neither.
+
+        Raises `NotCovered` where a section may not go to the new agency on the basis on which it was sent.
+        """
+        return await self._client.call(
+            FORWARD_REFERRAL,
+            ForwardQueued,
+            path={"thread": ids.text(Kind.THREAD, thread)},
+            body=request,
+            version=version,
+            idempotency_key=idempotency_key,
+        )
+
+    async def sub_refer(self, thread: ThreadId, request: SubReferralRequest, *, idempotency_key: str) -> StepQueued:
+        """Refer on some of the services that were accepted here of a referral."""
+        path = {"thread": ids.text(Kind.THREAD, thread)}
+        return await self._client.call(
+            SEND_SUB_REFERRAL, StepQueued, path=path, body=request, idempotency_key=idempotency_key
         )
 
     async def send_message(self, request: MessageRequest, *, idempotency_key: str) -> MessageQueued:

@@ -24,6 +24,7 @@ from connectors.cases.forms import forms as kind_forms
 from connectors.cases.listing import Listing
 from connectors.cases.messages import Messages
 from connectors.cases.moving import Moving
+from connectors.cases.onward import Onward
 from connectors.cases.register import Register
 from connectors.cases.releasing import Releasing
 from connectors.cases.threads import Threads
@@ -209,6 +210,7 @@ def make_parts(
             listing,
             Casebook(store, enrolment.agency, calendar, clock),
             messages,
+            Onward(store, composing, moving, clock, work.set),
             Feed(store, enrolment.agency),
             Webhooks(store, told.urls, clock),
             FhirDrafts(services or {}),

@@ -135,6 +135,8 @@ VIEW: Final = ThreadView(
     supervisor=None,
     no_supervisor=None,
     residual=ResidualView(services=[ServiceLeft(code="debt-advice", reason="no-capacity")], draft=None),
+    goes_on_from=None,
+    children=[],
     ladder=[
         RungView(ack="opened", at=at(6, 9), signer="connector service", message=message(2)),
         RungView(ack="acknowledged", at=at(7, 9), signer="social worker", message=message(3)),

@@ -7,6 +7,7 @@ from connectors.cases.casebook import Casebook
 from connectors.cases.listing import Listing
 from connectors.cases.messages import Messages
 from connectors.cases.moving import Moved, Moving, Step
+from connectors.cases.onward import Onward
 from connectors.feed import Feed
 from connectors.fhir.drafting import FhirDrafts
 from connectors.fhir.exporting import export_thread
@@ -16,7 +17,6 @@ from protocol.http.strictjson import render
 from protocol.http.threads import (
     Machine,
     ReferralRequest,
-    StepQueued,
     StepRequest,
     ThreadFilter,
     ThreadPath,
@@ -32,6 +32,7 @@ class ThreadApi:
         listing: Listing,
         casebook: Casebook,
         messages: Messages,
+        onward: Onward,
         feed: Feed,
         webhooks: Webhooks,
         fhir: FhirDrafts,
@@ -41,6 +42,7 @@ class ThreadApi:
         self._listing = listing
         self._casebook = casebook
         self._messages = messages
+        self._onward = onward
         self._feed = feed
         self._webhooks = webhooks
         self._fhir = fhir
@@ -55,6 +57,7 @@ class ThreadApi:
             "makeStep": self.make_step,
             **self._casebook.by_operation(),
             **self._messages.by_operation(),
+            **self._onward.by_operation(),
             **self._feed.by_operation(),
             **self._webhooks.by_operation(),
             **self._fhir.by_operation(),
@@ -93,8 +96,7 @@ class ThreadApi:
 
 
 def _queued(moved: Moved) -> Answer:
-    queued = StepQueued(thread=moved.thread, message=moved.message_id, state=moved.state, version=moved.version)
     headers = {"ETag": f'"{moved.version}"'}
     if moved.replayed:
         headers["Idempotent-Replayed"] = "true"
-    return Answer(queued, headers=headers)
+    return Answer(moved.view(), headers=headers)

@@ -8,6 +8,7 @@ from typing import Final
 
 from connectors import folding
 from connectors.cases import due
+from connectors.cases.lineage import Child, children
 from connectors.cases.register import word_key
 from connectors.cases.responsibility import responsibility_of
 from connectors.cases.sides import ROLES
@@ -130,6 +131,7 @@ class Casebook:
             members = [one.thread for one in rows]
             for place in await conversations.of(tx, members, _UNMOVED):
                 await _tell(tx, told, place)
+            following = {one: await children(tx, one) for one in members}
             gaps = await conversations.gaps(tx, members)
             unopened = await conversations.unopened(tx, members)
         history = sorted(told.entries, key=lambda entry: entry.at)[::-1]
@@ -137,7 +139,7 @@ class Casebook:
             item=_item(row, rows),
             participants=told.participants(),
             due=told.dues(),
-            threads=[told.listed(one) for one in rows],
+            threads=[told.listed(one, following[one.thread]) for one in rows],
             gaps=[
                 Gap(thread=one.thread, sender=one.sender, missing=one.missing, waiting=one.waiting, since=one.since)
                 for one in gaps
@@ -322,7 +324,7 @@ class _Telling:
                 self._add_due(one, thread)
         return [item for _, item in sorted(self._due, key=lambda found: (found[0], found[1].what, found[1].thread))]
 
-    def listed(self, one: CaseThread) -> CaseThreadItem:
+    def listed(self, one: CaseThread, following: Sequence[Child]) -> CaseThreadItem:
         """Return a thread of the case as its list shows it."""
         row, facts = self._threads.get(one.thread), one.facts
         return CaseThreadItem(
@@ -335,6 +337,7 @@ class _Telling:
             register_number=facts.number.values[0] if facts.number else None,
             other_register_number=facts.other_number.values[1] if facts.other_number else None,
             alert=row.alert if row else None,
+            children=[child.view() for child in following],
             changed_at=row.changed_at if row else one.changed_at,
         )
 

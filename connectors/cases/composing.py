@@ -19,9 +19,10 @@ from connectors.store.recipients import Plan
 from connectors.timing import Clock
 from protocol import ids
 from protocol.address import DeskAddress
+from protocol.clearance import DeskFunction
 from protocol.content import Content, encode_payload
 from protocol.errors import InvalidInput, NothingToSend, PolicyDenied, RecipientUnavailable
-from protocol.handover import PackageSection
+from protocol.handover import PackageSection, WithheldReason, share_of
 from protocol.http.problems import invalid_fields
 from protocol.ids import MessageId, OfficerId, ThreadId
 from protocol.kinds.base import MessageKind
@@ -125,6 +126,17 @@ class Composing:
         if any(not plans[desk].going for desk in to):
             raise NothingToSend
         return plans
+
+    def withheld(self, sections: Sequence[PackageSection], desk: DeskAddress) -> Mapping[int, WithheldReason]:
+        """Return which of `sections`, by their place from 0, a desk would not get, and why."""
+        entry = self._directory.directory.desk(desk, self._clock())
+        if entry is None:
+            raise RecipientUnavailable("The directory has no such desk. `throughcare directory list` shows all.")
+        try:
+            share = share_of(sections, DeskFunction(entry.function))
+        except ValueError:
+            return dict.fromkeys(range(len(sections)), WithheldReason.NEVER)
+        return {one.position: one.reason for one in share.withheld}
 
 
 def _numbered(fields: Mapping[str, Any], known: Mapping[str, str]) -> Mapping[str, Any]:

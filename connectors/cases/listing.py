@@ -7,6 +7,7 @@ from typing import Final
 
 from connectors.cases.alike import Beside, similar
 from connectors.cases.forms import stored_sections
+from connectors.cases.lineage import children, goes_on_from
 from connectors.cases.residual import residual_of
 from connectors.cases.responsibility import responsibility_of
 from connectors.cases.sides import ROLES
@@ -75,6 +76,7 @@ class Listing:
             beside = await similar(tx, [thread])
             stored = {one.message_id: one for one in await moves.of(tx, thread)}
             history = history_of(row, list(stored.values()))
+            following = await children(tx, thread)
             steps = [await _step(tx, row, stored[step.move.message_id], step) for step in history.steps]
         roles = ROLES[row.machine]
         responsible = responsibility_of(row, history, list(stored.values()))
@@ -87,6 +89,8 @@ class Listing:
             supervisor=responsible.supervisor,
             no_supervisor=responsible.nobody,
             residual=_residual(row, history, stored),
+            goes_on_from=goes_on_from(row, list(stored.values())),
+            children=[one.view() for one in following],
             ladder=[
                 RungView(ack=ack, at=rung.at, signer=rung.signer, message=rung.message_id)
                 for ack, rung in ladder(history).items()

@@ -7,6 +7,7 @@ from typing import Final
 
 from connectors.cases.alike import check_new
 from connectors.cases.composing import Composing, Said
+from connectors.cases.lineage import ENDING, MOST, open_sub_referrals
 from connectors.cases.responsibility import implied
 from connectors.cases.sides import ROLES, Roles
 from connectors.cases.threads import OBSERVER, Threads, history_of
@@ -24,12 +25,13 @@ from protocol.errors import (
     PreconditionFailed,
     TooLate,
 )
+from protocol.http.threads import StepQueued
 from protocol.ids import Kind, MessageId, ThreadId
 from protocol.kinds.base import MessageKind
 from protocol.kinds.catalogue import KINDS, kind_for
 from protocol.lifecycle.history import History
-from protocol.lifecycle.referral import Event
-from protocol.shapes import as_bytes, as_int, as_text, as_tuple
+from protocol.lifecycle.referral import REFERRAL, Event
+from protocol.shapes import as_bytes, as_int, as_list, as_text
 
 MAX_FIELDS: Final = 16_384
 """Bytes of the fields of a move as JSON."""
@@ -55,21 +57,36 @@ class Moved:
     state: str
     version: int
     replayed: bool = False
+    still_open: tuple[ThreadId, ...] = ()
+    """Sub-referrals of a thread that this move ends, which are not over (REF-11)."""
+
+    def view(self) -> StepQueued:
+        """Return it as the local interface answers it."""
+        return StepQueued(
+            thread=self.thread,
+            message=self.message_id,
+            state=self.state,
+            version=self.version,
+            open_sub_referrals=list(self.still_open),
+        )
 
     def encode(self) -> bytes:
         """Return the form that is stored under an Idempotency-Key."""
-        return cbor.encode([self.thread, self.message_id, self.state, self.version])
+        return cbor.encode([self.thread, self.message_id, self.state, self.version, list(self.still_open)])
 
     @classmethod
     def parse(cls, data: bytes) -> "Moved":
         """Read it again."""
-        thread, message_id, state, version = as_tuple(cbor.decode(data, limit=1_024), 4)
+        thread, message_id, state, version, *more = as_list(cbor.decode(data, limit=4_096), most=5)
+        # What was stored before there were sub-referrals has four parts.
+        still_open = as_list(more[0], most=MOST) if more else []
         return cls(
             ThreadId(as_bytes(thread)),
             MessageId(as_bytes(message_id)),
             as_text(state, most=64),
             as_int(version),
             replayed=True,
+            still_open=tuple(ThreadId(as_bytes(one)) for one in still_open),
         )
 
 
@@ -107,20 +124,37 @@ class Moving:
         `step.event` is the machine's own beginning. Raises `InvalidInput`, `RecipientUnavailable`, `NothingToSend`,
         `PolicyDenied` and `IdempotencyKeyReused`.
         """
-        roles = ROLES[machine]
-        own = self._composing.own_desk(sender, [to])
-        thread = ThreadId(ids.new_id())
-        pseudonym = subject or ids.text(Kind.SUBJECT, ids.new_id())
         async with self._store.write() as tx:
             if (before := await self._before(tx, f"begin {machine}", key, body)) is not None:
                 return before
-            kind = _kind(machine, roles.begin)
-            message = self._composing.message(kind, thread, own, pseudonym, step)
-            await check_new(tx, self._threads.register, message, agency_of(to))
-            moved = await self._queue(tx, message, to)
+            moved = await self.begun(tx, machine, to, step, sender=sender, subject=subject)
             await self._keep(tx, f"begin {machine}", key, body, moved)
         self._wake()
         return moved
+
+    async def begun(
+        self,
+        tx: Transaction,
+        machine: str,
+        to: DeskAddress,
+        step: Step,
+        *,
+        sender: DeskAddress | None = None,
+        subject: str | None = None,
+        thread: ThreadId | None = None,
+        after: ThreadId | None = None,
+    ) -> Moved:
+        """Begin a thread inside the caller's transaction, for what must happen together or not at all.
+
+        Our number of the correspondence `after` goes on in it.
+        """
+        own = self._composing.own_desk(sender, [to])
+        pseudonym = subject or ids.text(Kind.SUBJECT, ids.new_id())
+        numbers = {} if after is None else await self._threads.register.numbers(tx, after, [to])
+        kind = _kind(machine, ROLES[machine].begin)
+        message = self._composing.message(kind, thread or ThreadId(ids.new_id()), own, pseudonym, step, numbers)
+        await check_new(tx, self._threads.register, message, agency_of(to))
+        return await self._queue(tx, message, to)
 
     async def move(
         self,
@@ -166,7 +200,9 @@ class Moving:
         numbers = await self._threads.register.numbers(tx, thread, [row.peer_desk, *copies])
         message = self._composing.message(kind, thread, row.own_desk, row.subject, said, numbers)
         _check(roles, row, history, step.event, message, by_time=by_time)
-        return await self._queue(tx, message, row.peer_desk, copies)
+        moved = await self._queue(tx, message, row.peer_desk, copies)
+        ends = row.machine == REFERRAL.name and row.side == roles.answers and step.event in ENDING
+        return replace(moved, still_open=await open_sub_referrals(tx, thread)) if ends else moved
 
     async def _queue(
         self, tx: Transaction, message: OutgoingMessage, to: DeskAddress, copies: Collection[DeskAddress] = ()

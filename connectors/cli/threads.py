@@ -152,6 +152,11 @@ def _lines(view: ThreadView) -> Iterator[str]:
         since = f" since {format_time(view.lead_since)}" if view.lead_since else ""
         yield f"  the coordination lead is {view.lead}{since}"
         yield f"  the legal supervisor is {view.supervisor or f'nobody: {view.no_supervisor}'}"
+    if view.goes_on_from:
+        yield f"  a {view.goes_on_from.relation} of {text(Kind.THREAD, view.goes_on_from.thread)}"
+    for child in view.children:
+        open_ = "" if child.live else ", over"
+        yield f"  {child.relation} {text(Kind.THREAD, child.thread)} to {child.to} is {child.state}{open_}"
     if view.residual:
         left = ", ".join(f"{one.code} ({one.reason})" for one in view.residual.services)
         yield f"  not taken: {left}"
@@ -176,6 +181,8 @@ def tell(queued: StepQueued, agency: str, voice: Voice) -> None:
     """Print what was stored, and what to type to look at it."""
     thread = text(Kind.THREAD, queued.thread)
     voice.data(queued.model_dump(mode="json"), [f"{thread} is {queued.state}"])
+    for one in queued.open_sub_referrals:
+        voice.warn(f"{text(Kind.THREAD, one)} is a sub-referral of it and is not over")
     voice.say(f"next:  throughcare referral show {thread} --agency {agency}")
 
 

@@ -151,8 +151,12 @@ REFERRAL = {
         "steps:referral_propose_forward", "Another agency would be the right one; the requester decides."
     ),
     "approve-forward": Entry(
-        "steps:referral_approve_forward",
-        "The requester has sent a new referral to that agency, in a thread of its own.",
+        "onward:approve_forward",
+        "Approve the agency that the recipient proposed, and refer there: both or neither.",
+    ),
+    "sub-refer": Entry(
+        "onward:sub_refer",
+        "Refer on some of the services that were accepted here; the first requester stays responsible.",
     ),
     "custody-moved": Entry(
         "steps:referral_custody_moved",

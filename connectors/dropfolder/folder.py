@@ -44,6 +44,7 @@ from protocol.http.handover_operations import GET_HANDOVER, SEND_HANDOVER
 from protocol.http.handovers import Direction as MessageDirection
 from protocol.http.handovers import HandoverChoice, HandoverPath
 from protocol.http.messages import GET_MESSAGE, SEND_MESSAGE, MessagePath
+from protocol.http.onward import FORWARD_REFERRAL, SEND_SUB_REFERRAL
 from protocol.http.operation import Operation, Scope
 from protocol.http.problems import problem
 from protocol.http.serving import new_request_id
@@ -54,7 +55,16 @@ from protocol.ids import Kind, MessageId, ThreadId
 from protocol.shapes import as_int
 
 TAKEN: Final[Mapping[str, Operation]] = {
-    one.id: one for one in (SEND_REFERRAL, MAKE_STEP, SEND_MESSAGE, SEND_HANDOVER, DRAFT_FROM_FHIR)
+    one.id: one
+    for one in (
+        SEND_REFERRAL,
+        MAKE_STEP,
+        FORWARD_REFERRAL,
+        SEND_SUB_REFERRAL,
+        SEND_MESSAGE,
+        SEND_HANDOVER,
+        DRAFT_FROM_FHIR,
+    )
 }
 """The operations that a file can name."""
 
@@ -144,7 +154,7 @@ class DropFolder:
         if operation is None:
             raise InvalidInput(f"`operation` is one of {', '.join(sorted(TAKEN))}.")
         version = asked.get("version")
-        if version is not None and (type(version) is not int or operation is not MAKE_STEP):
+        if version is not None and (type(version) is not int or not operation.if_match):
             raise InvalidInput("`version` is the number of the state that was seen, of a thread that is to move.")
         path_model = _path(operation, asked.get("thread"))
         body = render(asked["body"])
@@ -205,7 +215,9 @@ class DropFolder:
 def _path(operation: Operation, thread: object) -> BaseModel | None:
     if operation.parameters is None:
         if thread is not None:
-            raise InvalidInput("`thread` stands with a step only; a message names its thread in its body.")
+            raise InvalidInput(
+                "`thread` stands with what moves or follows one; a message names its thread in its body."
+            )
         return None
     try:
         return ThreadPath(thread=ThreadId(ids.raw(Kind.THREAD, str(thread))))

@@ -13,8 +13,10 @@ from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, case, false,
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.numbering import telling
+from connectors.store import threads
 from connectors.store.engine import Transaction
 from connectors.store.tables import case_name, case_thread, found_by, thread
+from connectors.store.threads import ThreadRow
 from protocol import cbor, limits
 from protocol.ids import CaseId, MessageId, ThreadId
 from protocol.shapes import as_bytes, as_int, as_list, as_text, as_tuple
@@ -199,6 +201,12 @@ async def sharing_number(tx: Transaction, key: bytes) -> set[ThreadId]:
 async def going_on_from(tx: Transaction, thread_id: ThreadId) -> set[ThreadId]:
     """Return the threads that say that they go on from this one."""
     return set(await tx.connection.scalars(_GOING_ON_FROM, {"which": thread_id}))
+
+
+async def begun_from(tx: Transaction, thread_id: ThreadId, *, machine: str, side: str, most: int) -> list[ThreadRow]:
+    """Return up to `most` threads of that life cycle and side of ours that go on from this one, first begun first."""
+    linked = select(case_thread.c.thread).where(case_thread.c.link == thread_id)
+    return await threads.those(tx, linked, machine=machine, side=side, most=most)
 
 
 async def own_person(tx: Transaction, other: bytes) -> bytes | None:

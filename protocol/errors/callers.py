@@ -179,6 +179,12 @@ class NothingToSend(CallerError):
     default = "No section of the package may go to this desk."
 
 
+class NotCovered(CallerError):
+    code = "not-covered"
+    title = "Basis does not cover this recipient"
+    default = "A section that would be carried on may not go to this agency on the basis on which it was sent."
+
+
 class IllegalTransition(CallerError):
     code = "illegal-transition"
     status = 409

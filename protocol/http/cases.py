@@ -23,6 +23,7 @@ from protocol.http.fields import (
 )
 from protocol.http.handovers import MAX_PAGE, Code, Direction, Name, Page
 from protocol.http.operation import Auth, Example, Method, Operation, Scope
+from protocol.http.threads import ChildView
 from protocol.limits import MAX_NAME
 
 MAX_HISTORY: Final = 1_000
@@ -128,6 +129,8 @@ class CaseThreadItem(ResponseModel):
     other_register_number: Name | None
     alert: Code | None
     """What this side must hear of (REF-5)."""
+    children: list[ChildView]
+    """Referrals of ours that go on from it (REF-11)."""
     changed_at: Time
 
 
@@ -273,6 +276,7 @@ GET_CASE = Operation(
                     "register_number": "035-1/2027",
                     "other_register_number": None,
                     "alert": None,
+                    "children": [],
                     "changed_at": NOW,
                 }
             ],

@@ -13,6 +13,7 @@ from protocol.http.events import LIST_EVENTS
 from protocol.http.fhir import DRAFT_FROM_FHIR, GET_THREAD_FHIR
 from protocol.http.handover_operations import GET_HANDOVER, LIST_HANDOVERS, SEND_HANDOVER
 from protocol.http.messages import GET_MESSAGE, LIST_MESSAGES, SEND_MESSAGE
+from protocol.http.onward import FORWARD_REFERRAL, SEND_SUB_REFERRAL
 from protocol.http.operation import registry
 from protocol.http.printing import PRINT_HANDOVER, PRINT_MESSAGE, PRINT_THREAD
 from protocol.http.schema_operations import GET_SCHEMA, LIST_SCHEMAS
@@ -39,6 +40,8 @@ CONNECTOR_OPERATIONS = registry(
         GET_THREAD_FHIR,
         PRINT_THREAD,
         MAKE_STEP,
+        FORWARD_REFERRAL,
+        SEND_SUB_REFERRAL,
         SEND_MESSAGE,
         LIST_MESSAGES,
         GET_MESSAGE,

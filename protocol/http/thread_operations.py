@@ -45,7 +45,7 @@ _ITEM = {
     "similar_more": False,
     "version": 2,
 }
-_QUEUED = {"thread": THREAD, "message": MESSAGE, "state": "sent", "version": 1}
+_QUEUED = {"thread": THREAD, "message": MESSAGE, "state": "sent", "version": 1, "open_sub_referrals": []}
 
 SEND_REFERRAL = Operation(
     id="sendReferral",
@@ -118,6 +118,8 @@ GET_THREAD = Operation(
             "supervisor": None,
             "no_supervisor": None,
             "residual": None,
+            "goes_on_from": None,
+            "children": [],
             "ladder": [{"ack": "opened", "at": NOW, "signer": "connector service", "message": MESSAGE}],
             "alerts": [],
             "steps": [

@@ -26,8 +26,8 @@ MAX_FIELDS = 40
 """Fields of one step."""
 MAX_EVENT = 64
 
-_Fields = Annotated[dict[Annotated[str, Field(max_length=MAX_EVENT)], JsonValue], Field(max_length=MAX_FIELDS)]
-_Sections = Annotated[list[PackageSection], Field(max_length=MAX_SECTIONS - 1)]
+Fields = Annotated[dict[Annotated[str, Field(max_length=MAX_EVENT)], JsonValue], Field(max_length=MAX_FIELDS)]
+Sections = Annotated[list[PackageSection], Field(max_length=MAX_SECTIONS - 1)]
 
 
 class ReferralRequest(RequestModel):
@@ -37,8 +37,8 @@ class ReferralRequest(RequestModel):
     """
 
     to: DeskText
-    fields: _Fields
-    sections: _Sections = Field(default_factory=list)
+    fields: Fields
+    sections: Sections = Field(default_factory=list)
     sender: DeskText | None = None
     officer: OfficerIdText | None = None
 
@@ -47,8 +47,8 @@ class StepRequest(RequestModel):
     """One step of a thread. `event` is one of the life cycle's; `fields` are those of the kind that it is."""
 
     event: Annotated[str, Field(min_length=1, max_length=MAX_EVENT, pattern="^[a-z-]+$")]
-    fields: _Fields = Field(default_factory=dict)
-    sections: _Sections = Field(default_factory=list)
+    fields: Fields = Field(default_factory=dict)
+    sections: Sections = Field(default_factory=list)
     officer: OfficerIdText | None = None
 
 
@@ -59,6 +59,8 @@ class StepQueued(ResponseModel):
     message: MessageIdText
     state: Code
     version: int
+    open_sub_referrals: list[ThreadIdText]
+    """Sub-referrals of a referral that ends with this step, which are not over (REF-11): see to them."""
 
 
 class ThreadPath(QueryModel):
@@ -167,6 +169,33 @@ class AlertView(ResponseModel):
     message: MessageIdText
 
 
+class Relation(StrEnum):
+    """How a referral goes on from another."""
+
+    SUB_REFERRAL = "sub-referral"
+    """It serves the other, whose requester stays responsible (`part_of`)."""
+    FORWARD = "forward"
+    RESIDUAL = "residual"
+    REOPENED = "reopened"
+
+
+class GoesOnView(ResponseModel):
+    """Which referral this one goes on from; its thread need not be known here."""
+
+    thread: ThreadIdText
+    relation: Relation
+
+
+class ChildView(ResponseModel):
+    """A referral of ours that goes on from a thread, as it stands now."""
+
+    thread: ThreadIdText
+    relation: Relation
+    to: DeskText
+    state: Code
+    live: bool
+
+
 class StepView(ResponseModel):
     """One step as it stands in the hub's order; `refused` says why it had no effect (LIF-4)."""
 
@@ -201,6 +230,9 @@ class ThreadView(ResponseModel):
     """Why nobody supervises in law, if nobody does."""
     residual: ResidualView | None
     """What the recipient of a referral did not take (REF-6)."""
+    goes_on_from: GoesOnView | None
+    children: list[ChildView]
+    """Referrals of ours that go on from this one: sub-referrals, a forward, a residual; the first begun first."""
     ladder: list[RungView]
     alerts: list[AlertView]
     steps: list[StepView]

@@ -17,8 +17,8 @@ from connectors.logs import Log
 from protocol.diagnosis import Condition
 from protocol.errors import ConfigurationError, StoreFull
 from protocol.http.call import Answer, Call
-from protocol.ids import Kind, ThreadId, raw
-from tests.connectors.cases.test_referral import FIELDS, REQUEST, WORDS, row, settle
+from protocol.ids import Kind, ThreadId, raw, text
+from tests.connectors.cases.test_referral import FIELDS, REQUEST, WORDS, do, refer, row, settle
 from tests.connectors.conftest import World
 from tests.connectors.running import installed, running, until
 from tests.connectors.stations import Station, api_of, package
@@ -90,6 +90,33 @@ async def test_drp_1_a_dropped_referral_is_sent_and_its_answers_lie_in_the_folde
     assert [one["event"]["type"].split(".")[-2] for one in told][-1] == "acknowledged"
     assert told[-1]["thread"]["item"]["state"] == "acknowledged"
     assert [step["event"] for step in told[-1]["thread"]["steps"]] == ["send", "receive", "acknowledge"]
+
+
+async def test_drp_1_what_goes_on_to_another_agency_is_dropped_like_a_step(dropped: Dropped, world: World) -> None:
+    thread = (await refer(world.prison, world.social_work)).thread
+    await settle(world.prison, world.social_work)
+    for event in ("acknowledge", "accept"):
+        await do(world.social_work, thread, event)
+    await do(
+        world.social_work, thread, "propose-forward", agency=world.probation.member.address, reason="better-placed"
+    )
+    await settle(world.prison, world.social_work)
+    csw = Dropped(world.social_work, world.social_work.folder / "drop", Log(world.social_work.logged, json=True))
+    await csw.folder.prepare()
+    on = {"to": world.probation.desk, "fields": {"answer_by": "2027-03-01"}}
+    body = {**on, "services": ["housing-advice"], "sections": [WORDS.model_dump(mode="json")]}
+    for one, name, operation, asked in (
+        (csw, "sub", "sendSubReferral", body),
+        (dropped, "forward", "forwardReferral", {**on, "planted": 1}),
+        (dropped, "again", "forwardReferral", on),
+    ):
+        one.drop(f"{name}.json", {"operation": operation, "thread": text(Kind.THREAD, thread), "body": asked})
+        await one.folder.step()
+    assert csw.note(csw.folders.done, "sub.answer.json")["state"] == "sent"
+    assert dropped.note(dropped.folders.refused, "forward.reason.json")["type"].endswith("invalid-input")
+    assert dropped.note(dropped.folders.done, "again.answer.json")["state"] == "superseded"
+    await settle(world.prison, world.social_work, world.probation)
+    assert (await row(world.prison, thread)).state == "superseded"
 
 
 async def test_drp_1_a_handover_that_came_lies_in_the_folder_with_its_sections(dropped: Dropped, world: World) -> None:

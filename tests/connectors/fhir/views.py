@@ -116,6 +116,8 @@ def view_of(
         supervisor=None,
         no_supervisor=None,
         residual=None,
+        goes_on_from=None,
+        children=[],
         ladder=[],
         alerts=[],
         steps=steps,
