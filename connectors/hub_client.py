@@ -2,10 +2,11 @@
 """Every operation of a hub as a typed call, signed by the device where the hub asks for it (HTTP-1)."""
 
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import aiohttp
 
+from connectors.portion import Portion
 from connectors.timing import Clock
 from keys.signing import DeviceSigner
 from protocol.errors import CODES, MalformedEnvelope, ThroughcareError, UnexpectedAnswer
@@ -16,6 +17,9 @@ from protocol.http.calling import Client, anonymous, signed
 from protocol.http.problems import LONGEST_WAIT_S
 from protocol.ids import BlobId, CodeId, EnvelopeId, Kind, text
 from protocol.sections import Attachment
+
+MOST_ITEMS: Final = 50
+"""Items that one poll asks for."""
 
 Outcome: TypeAlias = bytes | ThroughcareError
 """What became of one submitted envelope: the hub's receipt, or why it was refused."""
@@ -106,7 +110,7 @@ class HubClient:
             raise UnexpectedAnswer
         return [outcome(result) for result in sorted(results, key=lambda result: result.ref)]
 
-    async def read_mailbox(self, cursor: int, *, wait_s: int, limit: int = 50) -> tuple[Item, ...]:
+    async def read_mailbox(self, cursor: int, *, wait_s: int, limit: int = MOST_ITEMS) -> tuple[Item, ...]:
         """Return items of this device's mailbox from leaf `cursor` on, waiting up to `wait_s` for the first."""
         query = {"cursor": cursor, "limit": limit, "wait": wait_s}
         try:
@@ -176,14 +180,16 @@ class PollingLink:
         """Poll with waits of `wait_s` seconds, at most 50."""
         self._client = client
         self._wait_s = wait_s
+        self._portion = Portion(MOST_ITEMS)
 
     async def submit(self, envelopes: Sequence[bytes]) -> list[Outcome]:
         """Submit 1 to 64 envelopes; each stands alone (HTTP-6)."""
         return await self._client.submit_batch(envelopes)
 
     async def receive(self, cursor: int) -> tuple[Item, ...]:
-        """Return items of the mailbox from leaf `cursor` on; after the wait without any, none."""
-        return await self._client.read_mailbox(cursor, wait_s=self._wait_s)
+        """Return items of the mailbox from leaf `cursor` on; after the wait without any, none (CON-15)."""
+        with self._portion.tried():
+            return await self._client.read_mailbox(cursor, wait_s=self._wait_s, limit=self._portion.size)
 
     async def acknowledge(self, up_to: int) -> None:
         """Say that everything up to leaf `up_to` is stored here (HTTP-7)."""

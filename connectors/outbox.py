@@ -14,6 +14,7 @@ from connectors.cases.threads import Threads
 from connectors.directory_sync import DirectorySync
 from connectors.hub_client import Outcome, Submitter
 from connectors.logs import Log
+from connectors.portion import Portion
 from connectors.store import attempts, recipients
 from connectors.store.attempts import AttemptState, ReadyEnvelope
 from connectors.store.engine import Store, Transaction
@@ -88,25 +89,27 @@ class Outbox:
         self._log = log
         self._chance = chance
         self._quiet_until = 0
+        self._portion = Portion(MAX_BATCH)
 
     async def step(self, link: Submitter) -> int:
         """Send what is due in one batch and return how many envelopes were answered.
 
         Raises `HubUnreachable` and the like if the batch itself failed: nothing has changed then, and the very
-        same bytes go out again (CON-1).
+        same bytes go out again (CON-1), fewer at once (CON-15).
         """
         await self._drop_lapsed()
         if self._clock() < self._quiet_until:
             return 0
         async with self._store.read() as tx:
-            found = await attempts.ready(tx, self._clock(), limit=MAX_BATCH, most_bytes=_BATCH_BYTES)
+            found = await attempts.ready(tx, self._clock(), limit=self._portion.size, most_bytes=_BATCH_BYTES)
         ready = [envelope for envelope in found if envelope.raw]
         for envelope in found:
             if not envelope.raw:
                 await self.replace_damaged(envelope.envelope_id)
         if not ready:
             return 0
-        outcomes = await link.submit([envelope.raw for envelope in ready])
+        with self._portion.tried():
+            outcomes = await link.submit([envelope.raw for envelope in ready])
         answers = [self._judge(envelope, outcome) for envelope, outcome in zip(ready, outcomes, strict=True)]
         for envelope, answer in zip(ready, answers, strict=True):
             if isinstance(answer, ThroughcareError):

@@ -201,6 +201,23 @@ async def test_con_2_a_slow_and_lossy_link_delivers_everything_exactly_once(
     await deliver(tmp_path, seed=3, messages=3, cuts=1)
 
 
+async def test_con_15_mail_comes_although_no_large_answer_ever_arrives_whole(world: World, relay: Relay) -> None:
+    """Every connection is cut after what four or five messages take; a whole page would be ten times that."""
+    sent = [await world.prison.send(world.probation.desk) for _ in range(40)]
+    relay.weather = Weather(upgrade="refuse", cut_after=120_000)
+    way, cursor, breaks = connection(world.probation, relay, world.hub.clock), 0, 0
+    while len(sent) > cursor:
+        try:
+            async with way.open() as link:
+                items = await link.receive(cursor)
+        except HubUnreachable:
+            breaks += 1
+            assert breaks < 40
+        else:
+            cursor = items[-1].index + 1
+    assert breaks
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_con_2_many_messages_over_a_lossy_link(tmp_path: Path, quiet_logging: None, seed: int) -> None:

@@ -4,6 +4,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +92,19 @@ async def test_con_1_the_same_bytes_are_sent_until_a_receipt_comes(world: World)
     await world.prison.look()
     assert await world.prison.seal_and_send() == 1
     assert await sealed_bytes(world.prison) == []
+
+
+async def test_con_15_a_batch_that_never_arrives_whole_is_halved_until_it_does(world: World) -> None:
+    for _ in range(9):
+        await world.prison.compose(world.probation.desk)
+    while await world.prison.parts.sealer.step():
+        pass
+    link = ScriptedLink(*[HubUnreachable()] * 6, *[Unavailable()] * 4)
+    for _ in range(10):
+        with suppress(HubUnreachable):
+            await world.prison.parts.outbox.step(link)
+    # Of 64 at most: nine wait, and 32, 16, 8, 4, 2 and 1 are asked for; then it grows again.
+    assert [len(handed) for handed in link.handed] == [9, 9, 9, 8, 4, 2, 1, 2, 4, 2]
 
 
 async def test_con_2_a_permanent_error_is_shown_at_once(world: World) -> None:
