@@ -54,11 +54,17 @@ def pytest_configure_node(node: object) -> None:
     node.workerinput["postgres"] = str(node.config.stash[_FOLDER])  # type: ignore[attr-defined] # xdist's node
 
 
-def pytest_collection_finish() -> None:
-    """Spare the garbage collector what the modules hold until the end: it would look through all of that in vain."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 10, 10)
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for no garbage among what is loaded to stay, neither while it becomes more nor ever after."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 10, 10)
+        gc.enable()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

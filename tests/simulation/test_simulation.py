@@ -20,7 +20,8 @@ from tests.simulation.story import Outcome, tell
 from tests.simulation.virtualtime import Disturbed, VirtualLoop, run
 from tests.simulation.world import Founding, found, scratch
 
-FEW = 2
+EVERY_DAY = 11
+"""A quick seed with twelve kinds of faults: of the network, the machines and the people, and a hub that lies."""
 CHUNK = 100
 SEEDS = 1_000
 FIRST = 1_000
@@ -45,10 +46,10 @@ def check(outcome: Outcome) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seed" in metafunc.fixturenames:
         asked = metafunc.config.getoption("seed")
-        metafunc.parametrize("seed", range(2, FEW + 2) if asked is None else [asked])
+        metafunc.parametrize("seed", [EVERY_DAY if asked is None else asked])
 
 
-def test_promises_1_3_4_6_9_10_hold_whatever_fails_in_a_few_seeds(founding: Founding, seed: int) -> None:
+def test_promises_1_3_4_6_9_10_hold_whatever_fails_in_a_seed(founding: Founding, seed: int) -> None:
     check(tell(seed, founding))
 
 
