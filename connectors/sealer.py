@@ -99,7 +99,12 @@ class Sealer:
             return 0
         async with self._directory.settled():
             self._directory.check_sealing()
-            return sum([await self._try_message(message_id) for message_id in due])
+            try:
+                return await self._seal_messages(due)
+            except TRANSIENT:
+                raise
+            except Exception:  # noqa: BLE001 # one of them cannot be sealed: each for itself shows which (CON-8)
+                return sum([await self._try_message(message_id) for message_id in due])
 
     async def _expire(self) -> None:
         async with self._store.write() as tx:
@@ -109,7 +114,7 @@ class Sealer:
     async def _try_message(self, message_id: MessageId) -> int:
         """Seal for one message; one that cannot be composed fails visibly, and holds up no other (CON-8)."""
         try:
-            return await self._seal_message(message_id)
+            return await self._seal_messages([message_id])
         except TRANSIENT:
             raise
         except Exception as error:  # noqa: BLE001 # whatever it is, the other messages must go out
@@ -119,23 +124,24 @@ class Sealer:
                 await recipients.fail_queued(tx, message_id, self._clock(), told.code)
             return 0
 
-    async def _seal_message(self, message_id: MessageId) -> int:
+    async def _seal_messages(self, message_ids: Sequence[MessageId]) -> int:
         # One transaction from reading the state to storing the bytes: two processes never seal for one desk.
         async with self._store.write() as tx:
-            message = await outgoing.load(tx, message_id)
-            now = self._clock()
-            rows = [
-                row
-                for row in await recipients.of(tx, message_id)
-                if row.state is RecipientState.QUEUED and row.next_try_at <= now
-            ]
-            targets = [target for row in rows if (target := await self._target(tx, message, row, now)) is not None]
-            made = 0
-            for group in _groups(targets):
-                made += await self._seal_group(tx, message, group, now)
-        if made:
-            self._log.event("message-sealed", count=made)
-        return made
+            made = [await self._seal_message(tx, message_id) for message_id in message_ids]
+        for count in filter(None, made):
+            self._log.event("message-sealed", count=count)
+        return sum(made)
+
+    async def _seal_message(self, tx: Transaction, message_id: MessageId) -> int:
+        message = await outgoing.load(tx, message_id)
+        now = self._clock()
+        rows = [
+            row
+            for row in await recipients.of(tx, message_id)
+            if row.state is RecipientState.QUEUED and row.next_try_at <= now
+        ]
+        targets = [target for row in rows if (target := await self._target(tx, message, row, now)) is not None]
+        return sum([await self._seal_group(tx, message, group, now) for group in _groups(targets)])
 
     async def _target(self, tx: Transaction, message: OutgoingMessage, row: RecipientRow, now: int) -> _Target | None:
         directory = self._directory.directory

@@ -68,6 +68,11 @@ class _Connection(aiosqlite.Connection):
     def cursor(self) -> Cursor:  # type: ignore[override]  # SQLAlchemy enters a cursor itself, aiosqlite's awaits one
         return Cursor(self._execute, self._conn)
 
+    async def rollback(self) -> None:
+        """Roll back if there is something: a pool asks for it also after each commit."""
+        if self.in_transaction:
+            await super().rollback()
+
 
 async def connect(path: Path) -> aiosqlite.Connection:
     """Return an open connection to the database at `path`, for SQLAlchemy's `async_creator`."""

@@ -45,6 +45,29 @@ async def test_a_statement_takes_one_visit(connection: AsyncConnection, monkeypa
     assert len(visits) == 2
 
 
+async def test_nothing_is_rolled_back_after_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = create_async_engine("sqlite+aiosqlite://", async_creator=partial(driver.connect, tmp_path / "notes.db"))
+    async with engine.begin() as first:
+        await first.execute(text("CREATE TABLE note (id INTEGER PRIMARY KEY, words TEXT UNIQUE)"))
+    asked = list[Any]()
+    execute: Any = aiosqlite.Connection._execute
+
+    async def noted(self: aiosqlite.Connection, function: Any, *args: Any) -> Any:
+        asked.append(function.__name__)
+        return await execute(self, function, *args)
+
+    monkeypatch.setattr(aiosqlite.Connection, "_execute", noted)
+    async with engine.begin() as second:
+        await second.execute(insert(NOTES).values(id=1, words="one"))
+    assert asked[-1] == "commit"
+    async with engine.connect() as third:
+        await third.execute(insert(NOTES).values(id=2, words="two"))
+    assert asked[-1] == "rollback"
+    async with engine.connect() as fourth:
+        assert (await fourth.execute(select(NOTES))).all() == [(1, "one")]
+    await engine.dispose()
+
+
 async def test_rows_come_in_each_way_of_asking(connection: AsyncConnection) -> None:
     await connection.execute(insert(NOTES), [{"id": 1, "words": "one"}, {"id": 2, "words": "two"}])
     found = await connection.execute(select(NOTES).order_by(NOTES.c.id))

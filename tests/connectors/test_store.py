@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, insert, select, text
 
 import connectors.migrations
-from connectors.store import tables
+from connectors.store import facts, tables
 from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store, migrate
 from connectors.store.lock import InstallationLock
 from connectors.vault import Vault
@@ -163,6 +163,27 @@ async def test_a_reader_sees_one_state_while_another_writes(tmp_path: Path) -> N
             await tx.connection.execute(insert(tables.meta).values(name="a", sealed=b"1"))
         assert (await reading.connection.execute(select(tables.meta))).all() == []
     await store.close()
+
+
+async def test_who_is_cancelled_while_he_waits_for_another_process_leaves_no_transaction_behind(tmp_path: Path) -> None:
+    vault = Vault(bytes(32))
+    one, other = [await Store.open(tmp_path / DATABASE_FILE, vault) for _ in range(2)]
+
+    async def write() -> None:
+        async with other.write() as tx:
+            await facts.put(tx, "who", b"other")
+
+    async with one.write() as tx:
+        await facts.put(tx, "who", b"one")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await write()
+    async with asyncio.timeout(5):
+        await write()
+        async with one.write() as tx:
+            assert await facts.get(tx, "who") == b"other"
+    await one.close()
+    await other.close()
 
 
 async def test_writers_of_two_processes_wait_for_each_other(tmp_path: Path) -> None:
