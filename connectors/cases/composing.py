@@ -27,6 +27,8 @@ from protocol.http.problems import invalid_fields
 from protocol.ids import MessageId, OfficerId, ThreadId
 from protocol.kinds.base import MessageKind
 
+FIELDS: Final = "/fields"
+"""Where in every request that says something the fields of the message stand."""
 MAX_FIELDS: Final = 16_384
 """Bytes of the fields of a message as JSON."""
 
@@ -156,4 +158,4 @@ def _payload(kind: MessageKind, subject: str, now: int, fields: Mapping[str, Any
     try:
         return kind.payload.model_validate_json(text)
     except ValidationError as error:
-        raise invalid_fields(error, kind.payload, whole) from None
+        raise invalid_fields(error, kind.payload, whole, at=FIELDS) from None

@@ -11,6 +11,8 @@ import click
 from connectors.cli.failures import advising
 from connectors.cli.voice import Voice, speaks, table
 from connectors.config import ConnectorSettings, load
+from connectors.installation import ENROLMENT_FILE, read_enrolment
+from connectors.parts import hub_url
 from protocol.errors import ConfigurationError
 from protocol.settings import Explanation, Loaded, Profile, render_example
 from protocol.settings import explain as explain_key
@@ -33,6 +35,11 @@ def read(file: Path) -> Loaded[ConnectorSettings]:
 def check(file: Path, voice: Voice) -> None:
     """Validate a connector's configuration file offline."""
     loaded = read(file)
+    connector = loaded.settings.connector
+    if connector.hub_url is None and (connector.data_dir / ENROLMENT_FILE).is_file():
+        # Where the file names no hub, the enrolment does: `connector run` refuses it for the same reason.
+        with advising({ConfigurationError: "name the hub by https:// in connector.hub_url, or enrol again"}):
+            hub_url(connector, read_enrolment(connector.data_dir))
     warnings = list(insecure(loaded.settings))
     voice.data({"valid": True, "warnings": warnings}, [f"{file}: valid", *(f"  {warning}" for warning in warnings)])
 

@@ -164,7 +164,9 @@ def report(error: Exception) -> int:
         click.echo(f"why:   {_place(error)}; please report it with what you typed", err=True)
     for field in getattr(error, "fields", ()):  # only InvalidFields has some
         if _POINTER.fullmatch(field.pointer) and field.code in _FIELD_IS:
-            click.echo(f"field: {field.pointer[1:] or 'one of them'} {_FIELD_IS[field.code]}", err=True)
+            # Whoever types a command says fields, not a body that has some.
+            named = field.pointer.removeprefix("/fields")[1:]
+            click.echo(f"field: {named or 'one of them'} {_FIELD_IS[field.code]}", err=True)
     for note in notes(error):
         if not note.startswith(_NEXT):
             click.echo(f"note:  {note}", err=True)

@@ -56,10 +56,11 @@ def list_(agency: str, direction: str | None, limit: int, cursor: str | None, vo
             item.state.value,
             item.sender if item.direction is Direction.RECEIVED else ", ".join(item.recipients),
             format_time(item.at),
+            text(Kind.THREAD, item.thread),
         ]
         for item in found.items
     ]
-    voice.data(found.model_dump(mode="json"), table(["ID", "DIRECTION", "STATE", "FROM OR TO", "AT"], rows))
+    voice.data(found.model_dump(mode="json"), table(["ID", "DIRECTION", "STATE", "FROM OR TO", "AT", "THREAD"], rows))
     if not found.items:
         voice.say("There are no handovers.")
     if found.next_cursor:

@@ -12,6 +12,7 @@ from protocol.errors import (
     NotFound,
     NothingToSend,
     PolicyDenied,
+    PossibleDuplicate,
     RecipientUnavailable,
     StoreFull,
     TooLate,
@@ -136,6 +137,7 @@ SEND_SUB_REFERRAL = Operation(
     errors=(
         NotFound,
         IllegalTransition,
+        PossibleDuplicate,
         NothingToSend,
         RecipientUnavailable,
         PolicyDenied,

@@ -91,14 +91,15 @@ def _code(kind: str) -> str:
     return _CODES.get(kind) or ("wrong-type" if kind.endswith("_type") else "invalid")
 
 
-def invalid_fields(error: ValidationError, model: type[BaseModel], value: Json) -> InvalidFields:
+def invalid_fields(error: ValidationError, model: type[BaseModel], value: Json, *, at: str = "") -> InvalidFields:
     """Return pydantic's findings about `value` as an error that echoes nothing (HTTP-3).
 
-    A pointer follows the value that came, but only over names that `model` declares: an unknown name is input.
+    A pointer follows the value that came, but only over names that `model` declares: an unknown name is input. `at` is
+    where in the whole body the value stands.
     """
     known = _names(model)
     found = dict.fromkeys(
-        FieldError(_pointer(item["loc"], value, known, missing=item["type"] == "missing"), _code(item["type"]))
+        FieldError(at + _pointer(item["loc"], value, known, missing=item["type"] == "missing"), _code(item["type"]))
         for item in error.errors(include_url=False, include_context=False, include_input=False)
     )
     return InvalidFields(list(found)[:MAX_FIELD_ERRORS])

@@ -299,6 +299,16 @@ async def test_con_5_the_store_shows_no_number_and_no_name(prison: Served, csw: 
                 assert planted not in file.read_bytes()
 
 
+async def test_a_list_of_handovers_names_the_thread_that_the_next_command_needs(
+    prison: Served, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    queued = await world.prison.compose(world.probation.desk)
+    assert await type_at(prison.station, prison.url, "handover", "list") == 0
+    head, row = capsys.readouterr().out.splitlines()
+    assert (head.split()[-1], row.split()[-1]) == ("THREAD", ids.text(Kind.THREAD, queued.thread))
+    assert await type_at(prison.station, prison.url, "referral", "show", row.split()[-1]) == 0
+
+
 async def test_cases_are_listed_and_shown_by_commands(
     prison: Served, csw: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:

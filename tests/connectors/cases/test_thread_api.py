@@ -124,7 +124,14 @@ async def test_con_4_a_step_decided_on_an_old_state_is_412_and_one_the_table_ref
     with pytest.raises(InvalidFields) as caught:
         await csw.client.step(thread, request, version=version, idempotency_key=secrets.token_hex(12))
     assert "planted-phrase-here" not in str(caught.value.fields)
-    assert [field.pointer for field in caught.value.fields] == ["/reason"]
+    assert [field.pointer for field in caught.value.fields] == ["/fields/reason"]
+    wrong = ReferralRequest(
+        to=csw.station.desk, fields={**REQUEST, "services": [{"code": "x"}, *REQUEST["services"]]}, sections=[WORDS]
+    )
+    with pytest.raises(InvalidFields) as caught:
+        await prison.client.refer(wrong, idempotency_key=secrets.token_hex(12))
+    told = {field.pointer: field.code for field in caught.value.fields}
+    assert told == {"/fields/services/0/pathway": "missing", "/fields/services/0/outcome": "missing"}
 
 
 async def test_http_4_another_agencys_thread_is_404_on_every_operation(prison: Served, csw: Served) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from connectors.cli import main
+from connectors.installation import read_enrolment, write_enrolment
+from tests.connectors.conftest import World
 
 Capture = pytest.CaptureFixture[str]
 
@@ -46,3 +48,23 @@ def test_json_shows_real_values_and_null(file: Path, capsys: Capture, key: str, 
     items = said(capsys, "config", "show", file)["items"]
     assert isinstance(items, list)
     assert {item["key"]: item["value"] for item in items}[key] == value
+
+
+async def test_the_check_refuses_the_hub_that_enrolment_named_where_the_connector_would(
+    world: World, file: Path, capsys: Capture
+) -> None:
+    station = world.prison
+    write_enrolment(file.parent, read_enrolment(station.folder))
+    assert main(["config", "check", str(file)]) == 3
+    told = capsys.readouterr().err
+    assert "https:// only" in told
+    assert "enrol again" in told
+    for more in ('profile = "demo"', 'hub_url = "https://hub.example"'):
+        assert main(["config", "check", str(added(file, more))]) == 0
+
+
+def added(file: Path, line: str) -> Path:
+    """Return a copy of the file with one line more."""
+    copy = file.with_name("copy.toml")
+    copy.write_text(f"{file.read_text()}{line}\n")
+    return copy

@@ -71,7 +71,7 @@ def test_a_lone_error_of_a_task_group_is_told_as_itself() -> None:
 
 def test_the_fields_that_are_wrong_are_named_and_nothing_else_of_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
     fields = [
-        FieldError("/officer", "missing"),
+        FieldError("/fields/officer", "missing"),
         FieldError("/services/0/code", "not-allowed"),
         FieldError("", "unknown-field"),
         FieldError("/\x1b[2J", "missing"),

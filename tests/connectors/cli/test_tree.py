@@ -72,3 +72,19 @@ def test_a_noun_alone_shows_its_verbs(capsys: pytest.CaptureFixture[str]) -> Non
     main(["handover"])
     spoken = capsys.readouterr()
     assert "send" in spoken.out + spoken.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [(["refferal", "list"], "referral"), (["referral", "lst"], "list"), (["handover", "acknowlege"], "acknowledge")],
+)
+def test_a_verb_that_is_mistyped_is_told_with_the_one_that_was_meant(
+    typed: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(typed) == 2
+    assert f"Did you mean {meant!r}?" in capsys.readouterr().err
+
+
+def test_a_verb_that_is_like_no_other_is_told_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["qqqq"]) == 2
+    assert "Did you mean" not in capsys.readouterr().err
