@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hub.config import HubSettings
     from hub.serving import Urls
 
+_ASKED = "Passphrase of the backup key"
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 config_option = click.option(
@@ -259,11 +260,22 @@ def resume(path: Path, statement: Path) -> None:
 
 
 def _passphrase(path: Path | None) -> bytes:
-    from keys.passphrasefile import read_passphrase_file
+    """Return the passphrase in `path`; without a path what is typed, or the next line where there is no terminal."""
+    from keys.passphrasefile import MAX_PASSPHRASE, one_line, read_passphrase_file
 
     if path is not None:
         return read_passphrase_file(path)
-    return str(click.prompt("Passphrase of the backup key", hide_input=True, err=True)).encode()
+    if sys.stdin.isatty():
+        return str(click.prompt(_ASKED, hide_input=True, err=True)).encode()
+    # A hidden question at no terminal gets a warning of Python's own, and what is typed might be shown.
+    click.echo(f"{_ASKED}: ", err=True)
+    line = sys.stdin.buffer.readline(MAX_PASSPHRASE)
+    if not line:
+        raise ConfigurationError(
+            "The backup key's passphrase is needed, and there is neither a terminal to ask at nor a line to read. Give "
+            "--key-passphrase-file FILE."
+        )
+    return one_line(line, "Standard input")
 
 
 def _say(urls: "Urls", as_json: bool) -> None:

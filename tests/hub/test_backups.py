@@ -5,6 +5,8 @@ import asyncio
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -242,6 +244,15 @@ def test_bak_5_an_operator_reads_what_will_happen_and_types_the_domain(stopped: 
     assert made.exit_code == 0, made.output
     assert "hub.example/audit: 3 leaves" in made.output
     common = [str(target), "--config", str(config), "--key", str(kept)]
+    nobody = run(main, ["restore", *common, "--verify"])
+    assert (nobody.exit_code, "--key-passphrase-file" in nobody.output) == (3, True)
+    fed = run(main, ["restore", *common, "--verify"], input="invented\n")
+    assert fed.exit_code == 0, fed.output
+    # Nor does a real process warn of a hidden question at no terminal; what is sealed quickly here it cannot open.
+    program = [str(Path(sys.executable).with_name("throughcare-hub")), "restore", *common, "--verify"]
+    piped = subprocess.run(program, input=b"invented\n", capture_output=True, check=False)
+    assert piped.returncode == 8
+    assert piped.stderr.startswith(b"Passphrase of the backup key: \nerror: Keystore cannot be opened")
     common += ["--key-passphrase-file", str(folder / "passphrase")]
     checked = run(main, ["restore", *common, "--verify"])
     assert checked.exit_code == 0, checked.output
