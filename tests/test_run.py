@@ -31,6 +31,18 @@ def test_a_suite_that_never_ran_is_not_taken_for_success(tmp_path: Path) -> None
     assert "did not run" in run.counts(tmp_path / "cut.xml")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there is no such folder")
+def test_tests_keep_their_files_in_memory_only_where_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "MEMORY", tmp_path)
+    monkeypatch.setattr(run, "ROOM", {False: 1, True: 1 << 60})
+    assert run.memory(full=False) == str(tmp_path)
+    assert run.memory(full=True) is None
+    monkeypatch.setattr(run, "MEMORY", tmp_path / "absent")
+    assert run.memory(full=False) is None
+
+
 def test_an_unknown_verb_is_wrong_usage_and_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main(["dmeo"]) == 2
     told = capsys.readouterr()
