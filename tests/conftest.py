@@ -62,7 +62,7 @@ def pytest_collection() -> Iterator[None]:
         return (yield)
     finally:
         gc.freeze()
-        gc.set_threshold(20_000, 10, 10)
+        gc.set_threshold(50_000, 10, 20)
         gc.enable()
 
 

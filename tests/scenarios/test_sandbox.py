@@ -312,35 +312,6 @@ def test_the_readmes_commands_take_a_referral_to_its_first_appointment(type_: Ty
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_sigterm_leaves_no_process_and_no_profile_and_the_data_can_go_on(tmp_path: Path, type_: Typist) -> None:
-    home = tmp_path / "home"
-    command: list[str | Path] = [BIN / "throughcare", "sandbox", "--json", "--data", tmp_path / "data"]
-    with started(*command, THROUGHCARE_HOME=str(home)) as running:
-        first = running.ready
-        assert len(list((home / "profiles").glob("*.json"))) == 3
-        assert len(descendants(tmp_path)) >= 5
-        assert running.stop() == 0
-    assert descendants(tmp_path) == []
-    assert list((home / "profiles").glob("*.json")) == []
-    with started(*command, THROUGHCARE_HOME=str(home)) as running:
-        assert running.ready == first, "the same sandbox goes on, enrolled as it was"
-        (tmp_path / "data" / "clock").write_text("36h")
-        url, token = first["agencies"][0]["api_url"], Path(first["agencies"][0]["token_file"]).read_text().strip()
-        asked = urllib.request.Request(f"{url}/v1/status", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
-        with urllib.request.urlopen(asked) as answer:  # noqa: S310
-            ahead = datetime.fromisoformat(json.load(answer)["now"]) - datetime.now(UTC)
-        assert ahead > timedelta(hours=35), "a file skips time for all of it"
-        killed = next(pid for pid in descendants(tmp_path) if b"polje-csw" in Path(f"/proc/{pid}/cmdline").read_bytes())
-        os.kill(killed, signal.SIGKILL)
-        assert running.process.wait(timeout=20) == 7, "a child that dies ends the sandbox"
-    assert descendants(tmp_path) == []
-    assert list((home / "profiles").glob("*.json")) == []
-    with socket.create_server(("127.0.0.1", int(first["hub"]["url"].rpartition(":")[2]))):
-        spoken = type_("sandbox", "--data", tmp_path / "data")
-    assert spoken.code == 7, "a hub whose port is taken does not start"
-    assert descendants(tmp_path) == []
-
-
 def test_a_folder_that_is_no_sandbox_is_left_alone(type_: Typist, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("important")
     spoken = type_("sandbox", "--data", tmp_path)
@@ -397,3 +368,31 @@ def test_kind_5_a_message_is_sent_answered_and_shown_by_commands(type_: Typist, 
     assert message in type_("message", "list", "--kind", "contact.area-notice", *reka).out
     refused = type_("message", "answer", message, "agreed", "--officer", officer, "--agency", "gora-prison")
     assert refused.code == 2, "others answer what we have sent"
+
+
+def test_sigterm_leaves_no_process_and_no_profile_and_the_data_can_go_on(sandbox: Running, type_: Typist) -> None:
+    """The last of all: it stops the sandbox of the others, and goes on with its data."""
+    first, command = sandbox.ready, [str(part) for part in sandbox.process.args]  # type: ignore[union-attr] # a list
+    data, profiles = Path(command[-1]), Path(os.environ["THROUGHCARE_HOME"]) / "profiles"
+    assert {path.stem for path in profiles.glob("*.json")} >= set(NAMES)
+    assert len(descendants(data)) >= 5
+    assert sandbox.stop() == 0
+    assert descendants(data) == []
+    assert not {path.stem for path in profiles.glob("*.json")} & set(NAMES)
+    with started(*command) as running:
+        assert running.ready == first, "the same sandbox goes on, enrolled as it was"
+        (data / "clock").write_text("36h")
+        url, token = first["agencies"][0]["api_url"], Path(first["agencies"][0]["token_file"]).read_text().strip()
+        asked = urllib.request.Request(f"{url}/v1/status", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
+        with urllib.request.urlopen(asked) as answer:  # noqa: S310
+            ahead = datetime.fromisoformat(json.load(answer)["now"]) - datetime.now(UTC)
+        assert ahead > timedelta(hours=35), "a file skips time for all of it"
+        killed = next(pid for pid in descendants(data) if b"polje-csw" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        os.kill(killed, signal.SIGKILL)
+        assert running.process.wait(timeout=20) == 7, "a child that dies ends the sandbox"
+    assert descendants(data) == []
+    assert not {path.stem for path in profiles.glob("*.json")} & set(NAMES)
+    with socket.create_server(("127.0.0.1", int(first["hub"]["url"].rpartition(":")[2]))):
+        spoken = type_("sandbox", "--data", data)
+    assert spoken.code == 7, "a hub whose port is taken does not start"
+    assert descendants(data) == []
