@@ -3,9 +3,10 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Final
 
-from sqlalchemy import func, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import bindparam, func, select
+from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.store.engine import Transaction
 from connectors.store.tables import quarantine
@@ -13,7 +14,7 @@ from protocol.address import DeskAddress
 from protocol.errors import NotFound
 from protocol.ids import EnvelopeId, MessageId
 
-_PLACE = "quarantine"
+_PLACE: Final = "quarantine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,32 +31,40 @@ class Quarantined:
     position: int = 0
 
 
+_ADD: Final = (
+    upsert(quarantine)
+    .on_conflict_do_nothing(index_elements=[quarantine.c.fingerprint])
+    .returning(quarantine.c.position)
+)
+_REPORTED: Final = (
+    select(quarantine.c.position)
+    .where(quarantine.c.envelope_id == bindparam("which"), quarantine.c.reported == 1)
+    .limit(1)
+)
+_AT: Final = select(quarantine).where(quarantine.c.position == bindparam("place"))
+_COUNT: Final = select(func.count()).select_from(quarantine)
+
+
 async def add(tx: Transaction, item: Quarantined, raw: bytes) -> bool:
     """Store `item` with its bytes and return True, or return False if these bytes came at this place before."""
     fingerprint = hashlib.sha256(item.item_index.to_bytes(8, "big") + raw).digest()
-    statement = (
-        insert(quarantine)
-        .values(
-            fingerprint=fingerprint,
-            item_index=item.item_index,
-            received_at=item.received_at,
-            code=item.code,
-            sender_desk=item.sender,
-            envelope_id=item.envelope_id,
-            message_id=item.message_id,
-            reported=int(item.reported),
-            sealed=tx.vault.seal(_PLACE, fingerprint, raw),
-        )
-        .on_conflict_do_nothing(index_elements=[quarantine.c.fingerprint])
-        .returning(quarantine.c.position)
-    )
-    return (await tx.connection.execute(statement)).scalar_one_or_none() is not None
+    values = {
+        "fingerprint": fingerprint,
+        "item_index": item.item_index,
+        "received_at": item.received_at,
+        "code": item.code,
+        "sender_desk": item.sender,
+        "envelope_id": item.envelope_id,
+        "message_id": item.message_id,
+        "reported": int(item.reported),
+        "sealed": tx.vault.seal(_PLACE, fingerprint, raw),
+    }
+    return await tx.connection.scalar(_ADD, values) is not None
 
 
 async def reported(tx: Transaction, envelope_id: EnvelopeId) -> bool:
     """Tell whether the sender was told already that an envelope of this id could not be taken in."""
-    found = select(quarantine.c.position).where(quarantine.c.envelope_id == envelope_id, quarantine.c.reported == 1)
-    return (await tx.connection.execute(found.limit(1))).scalar_one_or_none() is not None
+    return await tx.connection.scalar(_REPORTED, {"which": envelope_id}) is not None
 
 
 async def page(tx: Transaction, *, before: int | None, limit: int) -> list[Quarantined]:
@@ -80,7 +89,7 @@ async def page(tx: Transaction, *, before: int | None, limit: int) -> list[Quara
 
 async def raw(tx: Transaction, position: int) -> bytes:
     """Return the bytes of one item; `NotFound` if there is none."""
-    row = (await tx.connection.execute(select(quarantine).where(quarantine.c.position == position))).one_or_none()
+    row = (await tx.connection.execute(_AT, {"place": position})).one_or_none()
     if row is None:
         raise NotFound
     return tx.vault.open(_PLACE, row.fingerprint, row.sealed)
@@ -88,4 +97,4 @@ async def raw(tx: Transaction, position: int) -> bytes:
 
 async def count(tx: Transaction) -> int:
     """Return how many items are in quarantine."""
-    return (await tx.connection.execute(select(func.count()).select_from(quarantine))).scalar_one()
+    return (await tx.connection.execute(_COUNT)).scalar_one()

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from connectors.store import incoming as received
 from connectors.store import outgoing as sent
@@ -28,13 +28,30 @@ BEGIN: Final = Stored(True, 0)
 """Before the first of ours; theirs follow ours."""
 
 
+_OURS: Final = (
+    select(outgoing.c.position)
+    .where(outgoing.c.position > bindparam("place"))
+    .order_by(outgoing.c.position)
+    .limit(bindparam("most"))
+)
+_THEIRS: Final = (
+    select(incoming.c.position)
+    .where(incoming.c.position > bindparam("place"), incoming.c.state == IncomingState.DELIVERED)
+    .order_by(incoming.c.position)
+    .limit(bindparam("most"))
+)
+_SENT: Final = select(outgoing.c.position).where(outgoing.c.thread == bindparam("of")).order_by(outgoing.c.position)
+_RECEIVED: Final = (
+    select(incoming.c.position)
+    .where(incoming.c.thread == bindparam("of"), incoming.c.state == IncomingState.DELIVERED)
+    .order_by(incoming.c.position)
+)
+_DESKS: Final = select(recipient.c.desk).where(recipient.c.message_id == bindparam("of")).order_by(recipient.c.desk)
+
+
 async def page(tx: Transaction, after: Stored, limit: int) -> tuple[list[Stored], Stored | None]:
     """Return up to `limit` messages that have their effect, and from where to go on; None at the end."""
-    table = outgoing if after.ours else incoming
-    statement = select(table.c.position).where(table.c.position > after.position)
-    if not after.ours:
-        statement = statement.where(incoming.c.state == IncomingState.DELIVERED)
-    places = (await tx.connection.execute(statement.order_by(table.c.position).limit(limit))).scalars().all()
+    places = await tx.connection.scalars(_OURS if after.ours else _THEIRS, {"place": after.position, "most": limit})
     found = [Stored(after.ours, place) for place in places]
     if len(found) == limit:
         return found, found[-1]
@@ -43,23 +60,14 @@ async def page(tx: Transaction, after: Stored, limit: int) -> tuple[list[Stored]
 
 async def in_thread(tx: Transaction, thread: ThreadId) -> list[Stored]:
     """Return the messages of one thread that have their effect, ours before theirs."""
-    sent = select(outgoing.c.position).where(outgoing.c.thread == thread).order_by(outgoing.c.position)
-    received = (
-        select(incoming.c.position)
-        .where(incoming.c.thread == thread, incoming.c.state == IncomingState.DELIVERED)
-        .order_by(incoming.c.position)
-    )
-    found = [Stored(True, place) for place in (await tx.connection.execute(sent)).scalars()]
-    return found + [Stored(False, place) for place in (await tx.connection.execute(received)).scalars()]
+    found = [Stored(True, place) for place in await tx.connection.scalars(_SENT, {"of": thread})]
+    return found + [Stored(False, place) for place in await tx.connection.scalars(_RECEIVED, {"of": thread})]
 
 
 async def ours(tx: Transaction, place: Stored) -> tuple[OutgoingMessage, list[DeskAddress]]:
     """Return a message of ours and the desks that it went to."""
     message = await sent.at(tx, place.position)
-    desks = await tx.connection.execute(
-        select(recipient.c.desk).where(recipient.c.message_id == message.message_id).order_by(recipient.c.desk)
-    )
-    return message, list(desks.scalars())
+    return message, list(await tx.connection.scalars(_DESKS, {"of": message.message_id}))
 
 
 async def theirs(tx: Transaction, place: Stored) -> ReceivedMessage:

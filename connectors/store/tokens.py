@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row, delete, func, insert, or_, select, update
+from sqlalchemy import Row, bindparam, delete, func, insert, or_, select, update
 
 from connectors.store.engine import Transaction
 from connectors.store.tables import token
@@ -39,60 +39,65 @@ class TokenRow:
         return self.revoked_at is None and now < self.ends_at
 
 
+_ADD: Final = insert(token)
+_BY_DIGEST: Final = select(token).where(token.c.digest == bindparam("which"))
+_BY_ID: Final = select(token).where(token.c.token_id == bindparam("which"))
+_EVERY: Final = select(token).order_by(token.c.made_at.desc(), token.c.token_id)
+_IN_FORCE: Final = (
+    select(func.count()).select_from(token).where(token.c.revoked_at.is_(None), token.c.ends_at > bindparam("now"))
+)
+_REVOKE: Final = update(token).where(token.c.token_id == bindparam("which"), token.c.revoked_at.is_(None))
+_FORGET: Final = delete(token).where(
+    or_(token.c.ends_at < bindparam("before"), token.c.revoked_at < bindparam("before"))
+)
+
+
 async def add(tx: Transaction, row: TokenRow) -> None:
     """Store a new token."""
     # Also what stands in clear: whoever can write to the file must not make one good for more, or for longer.
     held = cbor.encode([row.name, list(row.scopes), row.digest, row.ends_at])
-    await tx.connection.execute(
-        insert(token).values(
-            token_id=row.token_id,
-            digest=row.digest,
-            made_at=row.made_at,
-            ends_at=row.ends_at,
-            revoked_at=row.revoked_at,
-            sealed=tx.vault.seal(_PLACE, row.token_id, held),
-        )
-    )
+    values = {
+        "token_id": row.token_id,
+        "digest": row.digest,
+        "made_at": row.made_at,
+        "ends_at": row.ends_at,
+        "revoked_at": row.revoked_at,
+        "sealed": tx.vault.seal(_PLACE, row.token_id, held),
+    }
+    await tx.connection.execute(_ADD, values)
 
 
 async def by_digest(tx: Transaction, digest: bytes) -> TokenRow | None:
     """Return the token whose secret has that hash, or None."""
-    row = (await tx.connection.execute(select(token).where(token.c.digest == digest))).one_or_none()
+    row = (await tx.connection.execute(_BY_DIGEST, {"which": digest})).one_or_none()
     return None if row is None else _row(tx, row)
 
 
 async def by_id(tx: Transaction, token_id: TokenId) -> TokenRow | None:
     """Return the token of that id, or None."""
-    row = (await tx.connection.execute(select(token).where(token.c.token_id == token_id))).one_or_none()
+    row = (await tx.connection.execute(_BY_ID, {"which": token_id})).one_or_none()
     return None if row is None else _row(tx, row)
 
 
 async def every(tx: Transaction) -> Sequence[TokenRow]:
     """Return all tokens, the newest first."""
-    rows = await tx.connection.execute(select(token).order_by(token.c.made_at.desc(), token.c.token_id))
+    rows = await tx.connection.execute(_EVERY)
     return [_row(tx, row) for row in rows]
 
 
 async def in_force(tx: Transaction, now: int) -> int:
     """Return how many tokens count at `now`."""
-    return (
-        await tx.connection.execute(
-            select(func.count()).select_from(token).where(token.c.revoked_at.is_(None), token.c.ends_at > now)
-        )
-    ).scalar_one()
+    return (await tx.connection.execute(_IN_FORCE, {"now": now})).scalar_one()
 
 
 async def revoke(tx: Transaction, token_id: TokenId, at: int) -> None:
     """End a token; one that is revoked already stays as it is."""
-    await tx.connection.execute(
-        update(token).where(token.c.token_id == token_id, token.c.revoked_at.is_(None)).values(revoked_at=at)
-    )
+    await tx.connection.execute(_REVOKE, {"which": token_id, "revoked_at": at})
 
 
 async def forget_old(tx: Transaction, now: int) -> None:
     """Drop tokens that were good for nothing for long."""
-    before = now - KEPT
-    await tx.connection.execute(delete(token).where(or_(token.c.ends_at < before, token.c.revoked_at < before)))
+    await tx.connection.execute(_FORGET, {"before": now - KEPT})
 
 
 def _row(tx: Transaction, row: Row[Any]) -> TokenRow:
