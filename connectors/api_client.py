@@ -31,8 +31,20 @@ from protocol.http.cases import (
     CaseSearch,
     CaseView,
 )
+from protocol.http.drafts import (
+    CHANGE_DRAFT,
+    DELETE_DRAFT,
+    GET_DRAFT,
+    LIST_DRAFTS,
+    MAKE_DRAFT,
+    SEND_DRAFT,
+    DraftContent,
+    DraftPage,
+    DraftRequest,
+    DraftView,
+)
 from protocol.http.events import LIST_EVENTS, EventPage
-from protocol.http.fhir import DRAFT_FROM_FHIR, GET_THREAD_FHIR, FhirDrafted
+from protocol.http.fhir import DRAFT_FROM_FHIR, GET_THREAD_FHIR, FhirDrafted, Keeping
 from protocol.http.handover_operations import GET_HANDOVER, LIST_HANDOVERS, SEND_HANDOVER
 from protocol.http.handovers import (
     AttachmentStored,
@@ -81,7 +93,7 @@ from protocol.http.tokens import (
     TokenRequest,
 )
 from protocol.http.webhooks import LIST_DELIVERIES, REPLAY_EVENT, DeliveryFilter, DeliveryPage, Replayed
-from protocol.ids import CaseId, EventId, Kind, MessageId, ThreadId, TokenId
+from protocol.ids import CaseId, DraftId, EventId, Kind, MessageId, ThreadId, TokenId
 
 
 class ConnectorUnreachable(HubUnreachable):
@@ -193,12 +205,41 @@ class ApiClient:
             raise UnexpectedAnswer
         return bundle
 
-    async def draft_from_fhir(self, bundle: bytes) -> FhirDrafted:
-        """Return the draft of a referral from a FHIR bundle; nothing is stored or sent.
+    async def draft_from_fhir(self, bundle: bytes, *, keep: bool = False) -> FhirDrafted:
+        """Return the draft of a referral from a FHIR bundle; nothing is sent, and it is stored only with `keep`.
 
         Raises `Contradictions` with each place where the bundle contradicts itself, and `FhirUnreadable`.
         """
-        return await self._client.call(DRAFT_FROM_FHIR, FhirDrafted, body=bundle)
+        query: dict[str, str | int] = {"keep": Keeping.YES.value if keep else Keeping.NO.value}
+        return await self._client.call(DRAFT_FROM_FHIR, FhirDrafted, body=bundle, query=query)
+
+    async def make_draft(self, request: DraftRequest, *, idempotency_key: str) -> DraftView:
+        """Keep the draft of a referral; nobody is told of it (DFT-1)."""
+        return await self._client.call(MAKE_DRAFT, DraftView, body=request, idempotency_key=idempotency_key)
+
+    async def drafts(self, *, limit: int = 50, cursor: str | None = None) -> DraftPage:
+        """Return a page of drafts, the one that changed last first."""
+        return await self._client.call(LIST_DRAFTS, DraftPage, query=_page(limit, cursor))
+
+    async def draft(self, draft: DraftId) -> DraftView:
+        """Return one draft whole, and what it still lacks to be sent."""
+        return await self._client.call(GET_DRAFT, DraftView, path={"draft": ids.text(Kind.DRAFT, draft)})
+
+    async def change_draft(self, draft: DraftId, content: DraftContent, *, version: int) -> DraftView:
+        """Put `content` in the place of all that a draft says; `PreconditionFailed` if it is not as it was seen."""
+        path = {"draft": ids.text(Kind.DRAFT, draft)}
+        return await self._client.call(CHANGE_DRAFT, DraftView, path=path, body=content, version=version)
+
+    async def send_draft(self, draft: DraftId, *, version: int, idempotency_key: str) -> StepQueued:
+        """Send a draft as a referral, once; it is a draft no longer (DFT-2)."""
+        path = {"draft": ids.text(Kind.DRAFT, draft)}
+        return await self._client.call(
+            SEND_DRAFT, StepQueued, path=path, version=version, idempotency_key=idempotency_key
+        )
+
+    async def delete_draft(self, draft: DraftId, *, version: int) -> None:
+        """Delete a draft for good; `PreconditionFailed` if it is not as it was seen."""
+        await self._client.call_bytes(DELETE_DRAFT, path={"draft": ids.text(Kind.DRAFT, draft)}, version=version)
 
     async def print_thread(
         self, thread: ThreadId, *, language: str | None = None, message: MessageId | None = None

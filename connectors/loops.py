@@ -16,7 +16,7 @@ from connectors.dropfolder.folder import DropFolder
 from connectors.hub_client import HubLink
 from connectors.logs import Event, Log
 from connectors.parts import Parts
-from connectors.store import pruning, requests, tokens
+from connectors.store import drafts, pruning, requests, tokens
 from connectors.timing import Clock, system_chance
 from connectors.upkeep import upkeep
 from protocol.disk import is_full
@@ -243,6 +243,7 @@ class Loops:
         async with self._parts.store.write() as tx:
             await requests.forget_old(tx, self._clock())
             await tokens.forget_old(tx, self._clock())
+            await drafts.forget_old(tx, self._clock())
             await pruning.forget_attempts(tx, self._clock())
             await pruning.forget_replays(tx, self._clock())
             await pruning.forget_resealed(tx, self._clock())

@@ -19,6 +19,7 @@ from connectors.cases.api import ThreadApi
 from connectors.cases.casebook import Casebook
 from connectors.cases.clockwork import Clockwork
 from connectors.cases.composing import Composing
+from connectors.cases.drafts import Drafts
 from connectors.cases.forms import composers as kind_composers
 from connectors.cases.forms import forms as kind_forms
 from connectors.cases.listing import Listing
@@ -174,6 +175,7 @@ def make_parts(
     composing = Composing(directory, enrolment, officers, clock, message_life=message_life)
     moving = Moving(store, composing, threads, clock, work.set)
     handovers = Handovers(store, directory, enrolment, officers, threads, clock, work.set, message_life=message_life)
+    drafts = Drafts(store, composing, moving, clock, work.set)
     listing = Listing(store, threads, clock)
     messages = Messages(store, composing, register, Releasing(moving, clock), clock, work.set)
     return Parts(
@@ -209,11 +211,12 @@ def make_parts(
             moving,
             listing,
             Casebook(store, enrolment.agency, calendar, clock),
+            drafts,
             messages,
             Onward(store, composing, moving, clock, work.set),
             Feed(store, enrolment.agency),
             Webhooks(store, told.urls, clock),
-            FhirDrafts(services or {}),
+            FhirDrafts(services or {}, drafts.keep_import),
         ),
         clockwork=Clockwork(store, threads, moving, clock, log),
         overview=Overview(store, directory, connection, enrolment, officers, clock),

@@ -19,6 +19,7 @@ BlobId = NewType("BlobId", bytes)
 EventId = NewType("EventId", bytes)
 TokenId = NewType("TokenId", bytes)
 CaseId = NewType("CaseId", bytes)
+DraftId = NewType("DraftId", bytes)
 KeyId = NewType("KeyId", bytes)
 """SHA-256 of the typed public parts (ID-3)."""
 
@@ -40,6 +41,7 @@ class Kind(StrEnum):
     BLOB = "blb"
     EVENT = "evt"
     CASE = "cas"
+    DRAFT = "dft"
     TOKEN = "tok"  # noqa: S105 # a prefix of ids
 
 

@@ -4,6 +4,7 @@
 from collections.abc import Mapping
 
 from connectors.cases.casebook import Casebook
+from connectors.cases.drafts import Drafts
 from connectors.cases.listing import Listing
 from connectors.cases.messages import Messages
 from connectors.cases.moving import Moved, Moving, Step
@@ -31,6 +32,7 @@ class ThreadApi:
         moving: Moving,
         listing: Listing,
         casebook: Casebook,
+        drafts: Drafts,
         messages: Messages,
         onward: Onward,
         feed: Feed,
@@ -41,6 +43,7 @@ class ThreadApi:
         self._moving = moving
         self._listing = listing
         self._casebook = casebook
+        self._drafts = drafts
         self._messages = messages
         self._onward = onward
         self._feed = feed
@@ -56,6 +59,7 @@ class ThreadApi:
             "getThreadFhir": self.get_thread_fhir,
             "makeStep": self.make_step,
             **self._casebook.by_operation(),
+            **self._drafts.by_operation(),
             **self._messages.by_operation(),
             **self._onward.by_operation(),
             **self._feed.by_operation(),

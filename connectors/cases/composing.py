@@ -23,8 +23,8 @@ from protocol.clearance import DeskFunction
 from protocol.content import Content, encode_payload
 from protocol.errors import InvalidInput, NothingToSend, PolicyDenied, RecipientUnavailable
 from protocol.handover import PackageSection, WithheldReason, share_of
-from protocol.http.problems import invalid_fields
-from protocol.ids import MessageId, OfficerId, ThreadId
+from protocol.http.problems import FieldError, InvalidFields, invalid_fields
+from protocol.ids import Kind, MessageId, OfficerId, ThreadId
 from protocol.kinds.base import MessageKind
 
 FIELDS: Final = "/fields"
@@ -106,6 +106,16 @@ class Composing:
             payload=encode_payload(_payload(kind, subject, now, _numbered(said.fields, numbers or {}))),
             source=source_of(said.sections) if said.sections else b"",
         )
+
+    def lacking(self, kind: MessageKind, fields: Mapping[str, Any]) -> tuple[FieldError, ...]:
+        """Return what of `fields` is missing, or has not the form that `kind` asks for."""
+        try:
+            _payload(kind, ids.text(Kind.SUBJECT, bytes(ids.ID_SIZE)), self._clock(), fields)
+        except InvalidFields as error:
+            return error.fields
+        except InvalidInput:
+            return (FieldError(FIELDS, "too-long"),)
+        return ()
 
     def plans(
         self, message: OutgoingMessage, to: Collection[DeskAddress], copies: Collection[DeskAddress] = ()

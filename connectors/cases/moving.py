@@ -11,7 +11,7 @@ from connectors.cases.lineage import ENDING, MOST, open_sub_referrals
 from connectors.cases.responsibility import implied
 from connectors.cases.sides import ROLES, Roles
 from connectors.cases.threads import OBSERVER, Threads, history_of
-from connectors.store import moves, outgoing, recipients, requests, threads
+from connectors.store import drafts, moves, outgoing, recipients, requests, threads
 from connectors.store.engine import Store, Transaction
 from connectors.store.outgoing import OutgoingMessage
 from connectors.store.threads import ThreadRow
@@ -154,6 +154,8 @@ class Moving:
         kind = _kind(machine, ROLES[machine].begin)
         message = self._composing.message(kind, thread or ThreadId(ids.new_id()), own, pseudonym, step, numbers)
         await check_new(tx, self._threads.register, message, agency_of(to))
+        if (rest := step.fields.get("residual_of")) is not None:
+            await drafts.remove_rest(tx, ThreadId(ids.raw(Kind.THREAD, rest)), self._clock())
         return await self._queue(tx, message, to)
 
     async def move(

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is left of a referral that was accepted in part, and the draft that asks somebody else for it (REF-6)."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from connectors.store import drafts
+from connectors.store.engine import Transaction
 from connectors.store.moves import MoveRow
 from connectors.store.threads import ThreadRow
 from protocol import ids
-from protocol.ids import Kind
+from protocol.ids import Kind, MessageId
 from protocol.kinds.catalogue import decode_payload, kind_for
 from protocol.kinds.referral.deciding import AcceptPart
 from protocol.kinds.referral.request import DuplicateCheck, Request
-from protocol.lifecycle.history import History
-from protocol.lifecycle.referral import REFERRAL, Event
+from protocol.lifecycle.history import History, Move
+from protocol.lifecycle.referral import REFERRAL, Actor, Event
 
 _OF_THE_OLD: Final = frozenset(
     {"kind", "version", "subject", "occurred_at", "register_numbers", "supersedes", "reopens", "forwards"}
@@ -27,6 +30,9 @@ class Residual:
 
     services: tuple[tuple[str, str], ...]
     draft: dict[str, Any]
+    answer: MessageId
+    """The message that left them, and when it came (ms UTC)."""
+    at: int
 
 
 def residual_of(row: ThreadRow, history: History, stored: Sequence[MoveRow]) -> Residual | None:
@@ -36,17 +42,32 @@ def residual_of(row: ThreadRow, history: History, stored: Sequence[MoveRow]) -> 
     payloads = {one.message_id: one.payload for one in stored}
     request: Request | None = None
     answer: AcceptPart | None = None
+    last: Move | None = None
     for step in history.done:
         kind = kind_for(row.machine, step.move.event)
         if kind is None or step.move.event not in (Event.SEND, Event.ACCEPT, Event.ACCEPT_PART):
             continue
         said = decode_payload(kind, payloads[step.move.message_id])
         request = said if isinstance(said, Request) else request
-        answer = said if isinstance(said, AcceptPart) else None
-    if request is None or answer is None:
+        answer, last = said if isinstance(said, AcceptPart) else None, step.move
+    if request is None or answer is None or last is None:
         return None
     left = tuple((one.code, str(one.reason)) for one in answer.services if not one.accepted)
-    return Residual(left, _draft(row, request, {code for code, _ in left}))
+    return Residual(left, _draft(row, request, {code for code, _ in left}), last.message_id, last.at)
+
+
+async def keep_draft(tx: Transaction, row: ThreadRow, history: History, stored: Sequence[MoveRow], now: int) -> None:
+    """Keep what is left of a referral of ours as a draft, once; not again after it was sent or deleted (DFT-4)."""
+    if row.side != Actor.REQUESTER or all(step.move.event != Event.ACCEPT_PART for step in history.done):
+        return
+    left = residual_of(row, history, stored)
+    if left is None or left.at <= now - drafts.KEPT:
+        return
+    draft_id = drafts.residual_id(row.thread, left.answer)
+    if await drafts.was_made(tx, draft_id):
+        return
+    content = json.dumps({"fields": left.draft, "sender": row.own_desk}, ensure_ascii=False).encode()
+    await drafts.add(tx, drafts.DraftRow(draft_id, drafts.RESIDUAL, now, now, 1, content, thread=row.thread))
 
 
 def _draft(row: ThreadRow, request: Request, codes: set[str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from connectors.cases.register import Register
+from connectors.cases.residual import keep_draft
 from connectors.cases.sides import ROLES, STRANGER, Roles
 from connectors.cases.terms import dates_of, terms_of, visits_of
 from connectors.logs import Log
@@ -211,6 +212,7 @@ class Threads:
         if _timed(row):
             timers = self.timers(row, history, list(stored.values()))
             await moves.set_timers(tx, row.thread, timers, look_at=watched.next_at)
+        await keep_draft(tx, row, history, list(stored.values()), self._clock())
         return history
 
     def watch(self, row: ThreadRow, history: History, stored: Sequence[MoveRow]) -> Watch:

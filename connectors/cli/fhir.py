@@ -13,6 +13,7 @@ import click
 
 from connectors import home
 from connectors.cli.acting import officer_named
+from connectors.cli.drafts import tell_draft
 from connectors.cli.failures import then
 from connectors.cli.local import AGENCY, connected
 from connectors.cli.threads import read_json, sections_of, tell
@@ -23,6 +24,7 @@ from connectors.fhir.services import read_services
 from keys.privatefile import write_private
 from protocol.address import parse_desk
 from protocol.errors import FhirContradiction, FhirUnreadable, InvalidInput
+from protocol.http.drafts import DraftRequest, DraftSource, DraftView
 from protocol.http.threads import ReferralRequest, StepQueued
 from protocol.ids import Kind, ThreadId, raw
 
@@ -42,9 +44,10 @@ _SHOWN = 20
     help="A folder for a copy of a bundle that contradicts itself, with the reasons.",
 )
 @click.option("--send", "sends", is_flag=True, help="Send it as a referral; nothing may be missing then.")
-@click.option("--agency", metavar="NAME", help="With --send: which agency's connector, by its name.")
-@click.option("--officer", help="With --send: who acts, by title or id; without it the service account.")
-@click.option("--key", help="With --send: an Idempotency-Key, to type the same command again safely.")
+@click.option("--keep", "keeps", is_flag=True, help="Keep it as a draft; `throughcare draft` changes and sends it.")
+@click.option("--agency", metavar="NAME", help="With --send or --keep: which agency's connector, by its name.")
+@click.option("--officer", help="With --send or --keep: who acts, by title or id; else the service account.")
+@click.option("--key", help="With --send or --keep: an Idempotency-Key, to type the same command again safely.")
 @speaks
 def import_(
     file: Path,
@@ -54,6 +57,7 @@ def import_(
     output: Path | None,
     aside: Path | None,
     sends: bool,
+    keeps: bool,
     agency: str | None,
     officer: str | None,
     key: str | None,
@@ -63,8 +67,10 @@ def import_(
 
     What was not understood, what is missing and what contradicts itself is told, by place. Nothing is fetched.
     """
-    if sends and agency is None:
-        raise InvalidInput("Say which agency sends it: --agency NAME.")
+    if sends and keeps:
+        raise InvalidInput("A draft is kept or sent, not both.")
+    if (sends or keeps) and agency is None:
+        raise InvalidInput("Say which agency it is of: --agency NAME.")
     data = _read(file)
     imported = import_bundle(data, read_services(services) if services else {})
     for line in told(imported):
@@ -78,6 +84,9 @@ def import_(
         write_private(output, json.dumps(draft, ensure_ascii=False, indent=2).encode() + b"\n")
     if sends:
         tell(_send(draft, missing, str(agency), officer, key), str(agency), voice)
+        return
+    if keeps:
+        tell_draft(_keep(draft, str(agency), officer, key), str(agency), voice)
         return
     lines = [f"the draft is in {output}"] if output else json.dumps(draft, ensure_ascii=False, indent=2).splitlines()
     voice.data(_result(imported, draft, missing), lines)
@@ -179,5 +188,20 @@ def _send(
             acting = await officer_named(client, officer, agency=agency)
             request = ReferralRequest(to=to, fields=draft["fields"], sections=sections, officer=acting)
             return await client.refer(request, idempotency_key=key or secrets.token_urlsafe(24))
+
+    return asyncio.run(ask())
+
+
+def _keep(draft: dict[str, Any], agency: str, officer: str | None, key: str | None) -> DraftView:
+    async def ask() -> DraftView:
+        async with connected(home.find(agency)) as client:
+            request = DraftRequest(
+                to=parse_desk(draft["to"]) if draft.get("to") else None,
+                fields=draft["fields"],
+                sections=sections_of(draft),
+                officer=await officer_named(client, officer, agency=agency),
+                source=DraftSource.FHIR,
+            )
+            return await client.make_draft(request, idempotency_key=key or secrets.token_urlsafe(24))
 
     return asyncio.run(ask())

@@ -174,6 +174,14 @@ REFERRAL = {
     "reopen": Entry("steps:referral_reopen", "Within thirty days; later a new referral names this one."),
     "appeal": Entry("steps:referral_appeal", "A second reader at the recipient is asked to look again."),
 }
+DRAFT = {
+    "make": Entry("drafts:make", "Keep the draft of a referral; anything may be missing."),
+    "list": Entry("drafts:list_", "List the drafts of referrals, the one that changed last first."),
+    "show": Entry("drafts:show", "Show one draft whole, and what it still lacks."),
+    "change": Entry("drafts:change", "Change a draft: what the file names takes the place of what stands there."),
+    "send": Entry("drafts:send", "Send a draft as a referral; it is a draft no longer."),
+    "delete": Entry("drafts:delete", "Delete a draft for good."),
+}
 MESSAGE = {
     "send": Entry("messages:send", "Send a message of a kind, such as contact.area-notice."),
     "list": Entry("messages:list_", "List messages sent and received, newest first."),
@@ -242,6 +250,7 @@ COMMANDS: dict[str, Entry] = {
     "case": Noun("case", "See persons' cases: who is involved, what is due.", CASE),
     "handover": Noun("handover", "Send, list and show handovers.", HANDOVER),
     "referral": Noun("referral", "Refer a person to a service, and answer referrals.", REFERRAL),
+    "draft": Noun("draft", "Keep referrals that are not sent yet.", DRAFT),
     "fhir": Noun("fhir", "Take referrals from systems that speak FHIR, and tell them how ours stand.", FHIR),
     "message": Noun("message", "Send and answer messages that are no step of a life cycle.", MESSAGE),
     "event": Noun("event", "See what happened here, as other programs do.", EVENT),

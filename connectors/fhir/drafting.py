@@ -2,22 +2,28 @@
 """Drafts of referrals from bundles, for the local interface and the drop folder."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
 
 from connectors.fhir.importing import import_bundle
 from connectors.fhir.services import Services
 from protocol.http.call import Answer, Call, Handler
-from protocol.http.fhir import FhirDrafted, ReferralDraft
+from protocol.http.fhir import FhirChoice, FhirDrafted, Keeping, ReferralDraft
 from protocol.http.handovers import NotUnderstood
 from protocol.http.problems import Contradictions, FieldError
+from protocol.ids import DraftId
+
+Keep: TypeAlias = Callable[[ReferralDraft, bytes], Awaitable[DraftId]]
+"""Keeps a draft that was made from the bytes of a bundle, once, and returns its id."""
 
 
 class FhirDrafts:
     """Makes drafts. Nothing is stored."""
 
-    def __init__(self, services: Services) -> None:
-        """`services` say which code of others is which service of ours."""
+    def __init__(self, services: Services, keep: Keep) -> None:
+        """`services` say which code of others is which service of ours; `keep` keeps the draft of a bundle."""
         self._services = services
+        self._keep = keep
 
     def by_operation(self) -> Mapping[str, Handler[str]]:
         """Return the handler of each operation, by its id."""
@@ -25,7 +31,12 @@ class FhirDrafts:
 
     async def draft_from_fhir(self, call: Call[str]) -> Answer:
         """Make a draft; a bundle is checked by a library that takes its time, hence in a thread."""
-        return Answer(await asyncio.to_thread(self.draft, call.raw))
+        drafted = await asyncio.to_thread(self.draft, call.raw)
+        # What comes by the drop folder has no query.
+        if isinstance(call.query_model, FhirChoice) and call.query_model.keep is Keeping.YES:
+            kept = await self._keep(drafted.draft, call.raw)
+            drafted = drafted.model_copy(update={"kept": kept})
+        return Answer(drafted)
 
     def draft(self, bundle: bytes) -> FhirDrafted:
         """Return the draft of the one referral in `bundle`.

@@ -287,20 +287,15 @@ case_thread: Final = Table(
     "case_thread",
     metadata,
     Column("thread", LargeBinary, primary_key=True),
-    Column("case_id", LargeBinary, nullable=False),
+    Column("case_id", LargeBinary, nullable=False, index=True),
     Column("begun_at", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
-    Column("own_person", LargeBinary),
-    Column("other_person", LargeBinary),
-    Column("number", LargeBinary),
-    Column("link", LargeBinary),
+    Column("own_person", LargeBinary, index=True),
+    Column("other_person", LargeBinary, index=True),
+    Column("number", LargeBinary, index=True),
+    Column("link", LargeBinary, index=True),
     Column("ours", Integer, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
-    Index("ix_case_thread_case_id", "case_id"),
-    Index("ix_case_thread_own_person", "own_person"),
-    Index("ix_case_thread_other_person", "other_person"),
-    Index("ix_case_thread_number", "number"),
-    Index("ix_case_thread_link", "link"),
 )
 """Which case a thread belongs to, and why: what its messages say of numbers, as keyed hashes, and sealed (CAS-1)."""
 
@@ -338,6 +333,16 @@ move: Final = Table(
     Index("ix_move_message_id", "message_id"),
 )
 """A message that wants to move a thread; `settled` once its leaf index cannot change any more."""
+
+draft: Final = Table(
+    "draft",
+    metadata,
+    Column("draft_id", LargeBinary, primary_key=True),
+    Column("changed_at", BigInteger, nullable=False, index=True),
+    Column("thread", LargeBinary),
+    Column("sealed", LargeBinary),
+)
+"""A referral that was not sent yet; `sealed` is null for what is left of `thread` and gone: it is not made again."""
 
 event: Final = Table(
     "event",

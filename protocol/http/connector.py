@@ -9,6 +9,7 @@ elsewhere (CON-6).
 from protocol.http.attachment_operations import READ_ATTACHMENT, STORE_ATTACHMENT
 from protocol.http.cases import GET_CASE, LIST_CASES, SEARCH_CASES
 from protocol.http.documents import GET_DOCS, GET_OPENAPI
+from protocol.http.drafts import CHANGE_DRAFT, DELETE_DRAFT, GET_DRAFT, LIST_DRAFTS, MAKE_DRAFT, SEND_DRAFT
 from protocol.http.events import LIST_EVENTS
 from protocol.http.fhir import DRAFT_FROM_FHIR, GET_THREAD_FHIR
 from protocol.http.handover_operations import GET_HANDOVER, LIST_HANDOVERS, SEND_HANDOVER
@@ -34,6 +35,12 @@ CONNECTOR_OPERATIONS = registry(
         SEARCH_CASES,
         GET_CASE,
         SEND_REFERRAL,
+        MAKE_DRAFT,
+        LIST_DRAFTS,
+        GET_DRAFT,
+        CHANGE_DRAFT,
+        SEND_DRAFT,
+        DELETE_DRAFT,
         DRAFT_FROM_FHIR,
         LIST_THREADS,
         GET_THREAD,

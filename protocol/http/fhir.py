@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """FHIR on a connector's local interface: a referral's draft from a bundle, and how a referral stands as a bundle."""
 
+from enum import StrEnum
 from typing import Any
 
-from protocol.errors import ExtraMissing, FhirContradiction, FhirUnreadable, InvalidInput, NotFound
+from protocol.errors import ExtraMissing, FhirContradiction, FhirUnreadable, InvalidInput, NotFound, StoreFull
 from protocol.http.examples import THREAD
-from protocol.http.fields import DeskText, ResponseModel
+from protocol.http.fields import DeskText, DraftIdText, QueryModel, ResponseModel
 from protocol.http.handovers import NotUnderstood
 from protocol.http.operation import Auth, Example, Media, Method, Operation, Scope
 from protocol.http.threads import ThreadPath
@@ -21,6 +22,19 @@ class ReferralDraft(ResponseModel):
     fields: dict[str, Any]
 
 
+class Keeping(StrEnum):
+    """Whether a draft is kept."""
+
+    NO = "no"
+    YES = "yes"
+
+
+class FhirChoice(QueryModel):
+    """What becomes of the draft."""
+
+    keep: Keeping = Keeping.NO
+
+
 class FhirDrafted(ResponseModel):
     """What became of a bundle.
 
@@ -31,6 +45,8 @@ class FhirDrafted(ResponseModel):
     draft: ReferralDraft
     missing: list[str]
     not_understood: list[NotUnderstood]
+    kept: DraftIdText | None = None
+    """The draft that was kept, with `?keep=yes`; the same bundle again gives the same one (DFT-4)."""
 
 
 DRAFT_FROM_FHIR = Operation(
@@ -39,20 +55,22 @@ DRAFT_FROM_FHIR = Operation(
     path="/v1/fhir/drafts",
     summary="Make the draft of a referral from a FHIR bundle of ServiceRequest and Task.",
     description=(
-        "Nothing is stored, sent or fetched. 422 `fhir-contradiction` names each place where the bundle contradicts "
-        "itself, with the reason as its code; nothing of it is drafted then."
+        "Nothing is sent or fetched, and nothing stored but for the draft, with `?keep=yes`. 422 `fhir-contradiction` "
+        "names each place where the bundle contradicts itself, with the reason as its code; nothing is drafted then."
     ),
     auth=Auth.TOKEN,
     scope=Scope.SEND,
+    query=FhirChoice,
     request=Media.FHIR,
     response=FhirDrafted,
     limit=2 << 20,
-    errors=(FhirUnreadable, FhirContradiction, ExtraMissing),
+    errors=(FhirUnreadable, FhirContradiction, ExtraMissing, StoreFull),
     example=Example(
         response={
             "draft": {"to": None, "fields": {"priority": "normal", "services": []}},
             "missing": ["to", "release_on"],
             "not_understood": [{"path": "/entry/0/resource/note", "reason": "words go into a section"}],
+            "kept": None,
         }
     ),
 )

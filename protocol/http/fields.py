@@ -21,6 +21,7 @@ from protocol.ids import (
     BlobId,
     CaseId,
     CodeId,
+    DraftId,
     EnvelopeId,
     EventId,
     KeyId,
@@ -181,6 +182,7 @@ OfficerIdText = Annotated[OfficerId, _id_form(Kind.OFFICER)]
 CodeIdText = Annotated[CodeId, _id_form(Kind.CODE)]
 EventIdText = Annotated[EventId, _id_form(Kind.EVENT)]
 CaseIdText = Annotated[CaseId, _id_form(Kind.CASE)]
+DraftIdText = Annotated[DraftId, _id_form(Kind.DRAFT)]
 TokenIdText = Annotated[TokenId, _id_form(Kind.TOKEN)]
 BlobIdText = Annotated[BlobId, _id_form(Kind.BLOB)]
 CursorText = Annotated[str, Field(max_length=300, pattern=_BASE64URL_PATTERN)]

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`throughcare draft`: referrals that are not sent yet, kept by the connector."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from connectors import home
+from connectors.api_client import ApiClient
+from connectors.cli.acting import officer_named
+from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
+from connectors.cli.threads import read_json, sections_of, tell
+from connectors.cli.voice import Voice, speaks, table
+from protocol.address import parse_desk
+from protocol.http.drafts import DraftContent, DraftPage, DraftRequest, DraftView
+from protocol.http.fields import format_time
+from protocol.http.threads import StepQueued
+from protocol.ids import DraftId, Kind, raw, text
+
+_INPUT = click.option("--input", "file", type=click.Path(path_type=Path), help="A JSON file: to, fields, sections.")
+_TO = click.option("--to", metavar="DESK", help="The desk to refer to, instead of the file's.")
+_OFFICER = click.option("--officer", help="Who acts when it is sent, by title or id; without it the service account.")
+_KEY = click.option("--key", help="An Idempotency-Key, to type the same command again safely.")
+
+
+@click.command()
+@_INPUT
+@_TO
+@AGENCY
+@_OFFICER
+@_KEY
+@speaks
+def make(file: Path | None, to: str | None, agency: str, officer: str | None, key: str | None, voice: Voice) -> None:
+    """Keep the draft of a referral; anything may be missing."""
+
+    async def ask() -> DraftView:
+        async with connected(home.find(agency)) as client:
+            content = await _content(client, file, to, officer, agency)
+            request = DraftRequest(**{name: getattr(content, name) for name in DraftContent.model_fields})
+            return await client.make_draft(request, idempotency_key=key or secrets.token_urlsafe(24))
+
+    tell_draft(asyncio.run(ask()), agency, voice)
+
+
+@click.command("list")
+@AGENCY
+@LIMIT
+@CURSOR
+@speaks
+def list_(agency: str, limit: int, cursor: str | None, voice: Voice) -> None:
+    """List the drafts of referrals, the one that changed last first."""
+
+    async def ask() -> DraftPage:
+        async with connected(home.find(agency)) as client:
+            return await client.drafts(limit=limit, cursor=cursor)
+
+    found = asyncio.run(ask())
+    rows = [
+        [
+            text(Kind.DRAFT, one.id),
+            one.source,
+            one.to or "",
+            format_time(one.changed_at),
+            format_time(one.ends_at),
+            "" if one.thread is None else text(Kind.THREAD, one.thread),
+        ]
+        for one in found.items
+    ]
+    voice.data(found.model_dump(mode="json"), table(["DRAFT", "SOURCE", "TO", "CHANGED", "ENDS", "REST OF"], rows))
+    if not found.items:
+        voice.say("There are no drafts.")
+    if found.next_cursor:
+        voice.say(f"more:  the same command with --cursor {found.next_cursor}")
+
+
+@click.command()
+@click.argument("draft")
+@AGENCY
+@speaks
+def show(draft: str, agency: str, voice: Voice) -> None:
+    """Show one draft whole, and what it still lacks."""
+    draft_id = DraftId(raw(Kind.DRAFT, draft))
+
+    async def ask() -> DraftView:
+        async with connected(home.find(agency)) as client:
+            return await client.draft(draft_id)
+
+    view = asyncio.run(ask())
+    voice.data(view.model_dump(mode="json"), _lines(view))
+
+
+@click.command()
+@click.argument("draft")
+@_INPUT
+@_TO
+@AGENCY
+@_OFFICER
+@speaks
+def change(draft: str, file: Path | None, to: str | None, agency: str, officer: str | None, voice: Voice) -> None:
+    """Change a draft: what the file names takes the place of what stands there."""
+    draft_id = DraftId(raw(Kind.DRAFT, draft))
+
+    async def ask() -> DraftView:
+        async with connected(home.find(agency)) as client:
+            view = await client.draft(draft_id)
+            new = await _content(client, file, to, officer, agency)
+            asked = read_json(file) if file else {}
+            content = DraftContent(
+                to=new.to or view.item.to,
+                fields={**view.fields, **new.fields},
+                sections=new.sections if "sections" in asked else sections_of({"sections": view.sections}),
+                sender=view.sender,
+                officer=new.officer or view.officer,
+            )
+            return await client.change_draft(draft_id, content, version=view.item.version)
+
+    tell_draft(asyncio.run(ask()), agency, voice)
+
+
+@click.command()
+@click.argument("draft")
+@AGENCY
+@_KEY
+@speaks
+def send(draft: str, agency: str, key: str | None, voice: Voice) -> None:
+    """Send a draft as a referral; it is a draft no longer."""
+    draft_id = DraftId(raw(Kind.DRAFT, draft))
+
+    async def ask() -> StepQueued:
+        async with connected(home.find(agency)) as client:
+            version = (await client.draft(draft_id)).item.version
+            return await client.send_draft(draft_id, version=version, idempotency_key=key or secrets.token_urlsafe(24))
+
+    tell(asyncio.run(ask()), agency, voice)
+
+
+@click.command()
+@click.argument("draft")
+@AGENCY
+@speaks
+def delete(draft: str, agency: str, voice: Voice) -> None:
+    """Delete a draft for good."""
+    draft_id = DraftId(raw(Kind.DRAFT, draft))
+
+    async def ask() -> None:
+        async with connected(home.find(agency)) as client:
+            version = (await client.draft(draft_id)).item.version
+            await client.delete_draft(draft_id, version=version)
+
+    asyncio.run(ask())
+    voice.data({"deleted": draft}, [f"{draft} is deleted"])
+
+
+async def _content(
+    client: ApiClient, file: Path | None, to: str | None, officer: str | None, agency: str
+) -> DraftContent:
+    asked = read_json(file) if file else {}
+    desk = to or asked.get("to")
+    return DraftContent(
+        to=parse_desk(desk) if isinstance(desk, str) else None,
+        fields=asked.get("fields", {}),
+        sections=sections_of(asked),
+        officer=await officer_named(client, officer, agency=agency),
+    )
+
+
+def _lines(view: DraftView) -> Iterator[str]:
+    item = view.item
+    yield f"{text(Kind.DRAFT, item.id)} ({item.source}) to {item.to or 'nobody yet'}"
+    if item.thread is not None:
+        yield f"  what was not taken of {text(Kind.THREAD, item.thread)}"
+    yield f"  changed {format_time(item.changed_at)}, forgotten {format_time(item.ends_at)} unless changed before"
+    yield from (f"  {line}" for line in json.dumps(view.fields, ensure_ascii=False, indent=2).splitlines())
+    yield from (f"  section {number}: {one['category']}" for number, one in enumerate(view.sections, start=1))
+    yield from (f"  missing: {place}" for place in view.missing)
+
+
+def tell_draft(view: DraftView, agency: str, voice: Voice) -> None:
+    """Print that a draft is kept, what it lacks, and what to type next."""
+    draft = text(Kind.DRAFT, view.item.id)
+    voice.data(view.model_dump(mode="json"), [f"{draft} is kept", *(f"  missing: {one}" for one in view.missing)])
+    step = "change" if view.missing else "send"
+    voice.say(f"next:  throughcare draft {step} {draft} --agency {agency}")
