@@ -131,7 +131,7 @@ class Casebook:
             members = [one.thread for one in rows]
             for place in await conversations.of(tx, members, _UNMOVED):
                 await _tell(tx, told, place)
-            following = {one: await children(tx, one) for one in members}
+            following = await children(tx, members)
             gaps = await conversations.gaps(tx, members)
             unopened = await conversations.unopened(tx, members)
         history = sorted(told.entries, key=lambda entry: entry.at)[::-1]

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which referral goes on from which: the sub-referrals, the forward and the residual of a thread (REF-10, REF-11)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from connectors.cases.sides import ROLES
-from connectors.store import cases, moves
+from connectors.store import cases, moves, threads
 from connectors.store.engine import Transaction
 from connectors.store.moves import MoveRow
 from connectors.store.threads import ThreadRow
@@ -36,21 +36,27 @@ class Child:
         return ChildView(thread=row.thread, relation=self.relation, to=row.peer_desk, state=row.state, live=row.live)
 
 
-async def children(tx: Transaction, thread: ThreadId) -> list[Child]:
-    """Return the referrals of ours that go on from a thread, the first begun first."""
-    found = []
-    for row in await cases.begun_from(tx, thread, machine=REFERRAL.name, side=ROLES[REFERRAL.name].begins, most=MOST):
-        request = request_of(row, await moves.of(tx, row.thread))
-        relation = None if request is None else dict(_named(request)).get(ids.text(Kind.THREAD, thread))
+async def children(tx: Transaction, among: Collection[ThreadId]) -> Mapping[ThreadId, list[Child]]:
+    """Return the referrals of ours that go on from each of these threads, the first begun first."""
+    found: dict[ThreadId, list[Child]] = {thread: [] for thread in among}
+    begins = ROLES[REFERRAL.name].begins
+    for parent, thread in await cases.begun_from(tx, among, machine=REFERRAL.name, side=begins):
+        if len(found[parent]) == MOST:
+            continue
+        row = await threads.load(tx, thread)
+        request = request_of(row, await moves.of(tx, thread))
+        relation = None if request is None else dict(_named(request)).get(ids.text(Kind.THREAD, parent))
         if relation is not None:
-            found.append(Child(row, relation))
+            found[parent].append(Child(row, relation))
     return found
 
 
 async def open_sub_referrals(tx: Transaction, thread: ThreadId) -> tuple[ThreadId, ...]:
     """Return the sub-referrals of a thread that are not over (REF-11)."""
     return tuple(
-        one.row.thread for one in await children(tx, thread) if one.relation is Relation.SUB_REFERRAL and one.row.live
+        one.row.thread
+        for one in (await children(tx, [thread]))[thread]
+        if one.relation is Relation.SUB_REFERRAL and one.row.live
     )
 
 

@@ -76,7 +76,7 @@ class Listing:
             beside = await similar(tx, [thread])
             stored = {one.message_id: one for one in await moves.of(tx, thread)}
             history = history_of(row, list(stored.values()))
-            following = await children(tx, thread)
+            following = await children(tx, [thread])
             steps = [await _step(tx, row, stored[step.move.message_id], step) for step in history.steps]
         roles = ROLES[row.machine]
         responsible = responsibility_of(row, history, list(stored.values()))
@@ -90,7 +90,7 @@ class Listing:
             no_supervisor=responsible.nobody,
             residual=_residual(row, history, stored),
             goes_on_from=goes_on_from(row, list(stored.values())),
-            children=[one.view() for one in following],
+            children=[one.view() for one in following[thread]],
             ladder=[
                 RungView(ack=ack, at=rung.at, signer=rung.signer, message=rung.message_id)
                 for ack, rung in ladder(history).items()

@@ -13,10 +13,8 @@ from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, case, false,
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.numbering import telling
-from connectors.store import threads
 from connectors.store.engine import Transaction
 from connectors.store.tables import case_name, case_thread, found_by, thread
-from connectors.store.threads import ThreadRow
 from protocol import cbor, limits
 from protocol.ids import CaseId, MessageId, ThreadId
 from protocol.shapes import as_bytes, as_int, as_list, as_text, as_tuple
@@ -203,10 +201,20 @@ async def going_on_from(tx: Transaction, thread_id: ThreadId) -> set[ThreadId]:
     return set(await tx.connection.scalars(_GOING_ON_FROM, {"which": thread_id}))
 
 
-async def begun_from(tx: Transaction, thread_id: ThreadId, *, machine: str, side: str, most: int) -> list[ThreadRow]:
-    """Return up to `most` threads of that life cycle and side of ours that go on from this one, first begun first."""
-    linked = select(case_thread.c.thread).where(case_thread.c.link == thread_id)
-    return await threads.those(tx, linked, machine=machine, side=side, most=most)
+async def begun_from(
+    tx: Transaction, among: Collection[ThreadId], *, machine: str, side: str
+) -> list[tuple[ThreadId, ThreadId]]:
+    """Return which threads of that life cycle and side of ours go on from one of `among`: (from, thread).
+
+    The first begun comes first.
+    """
+    rows = await tx.connection.execute(
+        select(case_thread.c.link, case_thread.c.thread)
+        .join(thread, thread.c.thread == case_thread.c.thread)
+        .where(case_thread.c.link.in_(list(among)), thread.c.machine == machine, thread.c.side == side)
+        .order_by(thread.c.begun_at, thread.c.thread)
+    )
+    return [(row.link, row.thread) for row in rows]
 
 
 async def own_person(tx: Transaction, other: bytes) -> bytes | None:

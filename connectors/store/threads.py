@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, select, tuple_
+from sqlalchemy import ColumnElement, Row, and_, bindparam, select, tuple_
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.store.engine import Transaction
@@ -104,19 +104,6 @@ async def load(tx: Transaction, thread_id: ThreadId) -> ThreadRow:
     if row is None:
         raise NotFound
     return row
-
-
-async def those(
-    tx: Transaction, among: Select[tuple[ThreadId]], *, machine: str, side: str, most: int
-) -> list[ThreadRow]:
-    """Return up to `most` of the threads `among` that are of that life cycle and side of ours, first begun first."""
-    rows = await tx.connection.execute(
-        select(thread)
-        .where(thread.c.thread.in_(among), thread.c.machine == machine, thread.c.side == side)
-        .order_by(thread.c.begun_at, thread.c.thread)
-        .limit(most)
-    )
-    return [_row(tx, row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
