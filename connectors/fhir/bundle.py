@@ -8,6 +8,7 @@ followed out of the bundle: what is not in it is not there.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from itertools import accumulate
 from typing import Any, Final
 
 from connectors.adapters.traced import displayed, leaves, step
@@ -18,6 +19,8 @@ from protocol.http.strictjson import parse
 MAX_BUNDLE: Final = 2 << 20
 """Bytes of a bundle; one referral is a hundredth of that."""
 MAX_ENTRIES: Final = 500
+MAX_PLACES: Final = 2 * MAX_BUNDLE
+"""Characters of the places of all values together: a long name over many values would be spelled out for each."""
 _TYPES: Final = frozenset({"batch", "collection", "document", "message", "searchset", "transaction"})
 _METHODS: Final = frozenset({"POST", "PUT"})
 _FARTHEST: Final = timedelta(hours=14)
@@ -100,18 +103,21 @@ class Bundle:
         """Return what a reference means in this bundle; None for what is elsewhere, contained, or nowhere."""
         return self._by_name.get(reference.get("reference").text.partition("/_history/")[0])
 
-    def meanings(self, reference: Element) -> frozenset[str]:
-        """Return all that a reference can be known by; two that share none mean something else.
+    def meanings(self, *references: Element) -> frozenset[str]:
+        """Return all that references can be known by; two that share none mean something else.
 
         A role is also the person in it and the organisation that it is held at.
         """
-        names = set[str]()
-        if text := reference.get("reference").text:
-            names.add(text.partition("/_history/")[0])
-        if reference.get("identifier").coded[1]:
-            names.add("|".join(reference.get("identifier").coded))
-        found = self.resolve(reference)
-        if found is not None:
+        names, meant = set[str](), dict[str, Resource]()
+        for reference in references:
+            if text := reference.get("reference").text:
+                names.add(text.partition("/_history/")[0])
+            if reference.get("identifier").coded[1]:
+                names.add("|".join(reference.get("identifier").coded))
+            if (found := self.resolve(reference)) is not None:
+                # Once, however many references lead to it.
+                meant[found.element.path] = found
+        for found in meant.values():
             names |= found.names
             names |= {"|".join(one.coded) for one in found.element.items("identifier") if one.coded[1]}
             if found.kind == "PractitionerRole":
@@ -139,6 +145,8 @@ def read_bundle(data: bytes) -> Bundle:
         raise FhirUnreadable("The file holds no resource of the type Bundle. Nothing was drafted.")
     if Element("", document).get("type").text not in _TYPES:
         raise _unreadable(["/type"])
+    if any(total > MAX_PLACES for total in accumulate(_lengths(document, 0))):
+        raise FhirUnreadable("The bundle has more values than a referral has, or longer names. Nothing was drafted.")
     resources = tuple(_resources(Element("", document)))
     wrong = [f"{one.element.path}{place}" for one in resources for place in _faults(one)]
     if wrong:
@@ -147,6 +155,20 @@ def read_bundle(data: bytes) -> Bundle:
     if len(names) != len(set(names)):
         raise FhirUnreadable("Two resources of the bundle have the same name. Nothing was drafted.")
     return Bundle(document, resources)
+
+
+def _lengths(value: Any, length: int) -> Iterator[int]:
+    """Yield how long the place of each value is; none of them is spelled."""
+    match value:
+        case dict():
+            for key, child in value.items():
+                yield from _lengths(child, length + 1 + len(key))
+        case list():
+            for index, child in enumerate(value):
+                yield from _lengths(child, length + 1 + len(str(index)))
+        case _:
+            pass
+    yield length
 
 
 def _resources(bundle: Element) -> Iterator[Resource]:

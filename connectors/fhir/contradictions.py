@@ -143,7 +143,7 @@ def _status(_: Bundle, task: Element, request: Element) -> _Found:
 
 def _owner(bundle: Bundle, task: Element, request: Element) -> _Found:
     owner = bundle.meanings(task.get("owner"))
-    asked = frozenset[str]().union(*(bundle.meanings(one) for one in request.items("performer")))
+    asked = bundle.meanings(*request.items("performer"))
     if owner and asked and not owner & asked:
         yield task.get("owner"), Reason.OWNER_NOT_PERFORMER
 

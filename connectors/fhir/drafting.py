@@ -24,14 +24,19 @@ class FhirDrafts:
         """`services` say which code of others is which service of ours; `keep` keeps the draft of a bundle."""
         self._services = services
         self._keep = keep
+        self._turn = asyncio.Lock()
 
     def by_operation(self) -> Mapping[str, Handler[str]]:
         """Return the handler of each operation, by its id."""
         return {"draftFromFhir": self.draft_from_fhir}
 
     async def draft_from_fhir(self, call: Call[str]) -> Answer:
-        """Make a draft; a bundle is checked by a library that takes its time, hence in a thread."""
-        drafted = await asyncio.to_thread(self.draft, call.raw)
+        """Make a draft; a bundle is checked by a library that takes its time, hence in a thread.
+
+        One at a time: the threads are those in which files are read and names of hosts are looked up.
+        """
+        async with self._turn:
+            drafted = await asyncio.to_thread(self.draft, call.raw)
         # What comes by the drop folder has no query.
         if isinstance(call.query_model, FhirChoice) and call.query_model.keep is Keeping.YES:
             kept = await self._keep(drafted.draft, call.raw)

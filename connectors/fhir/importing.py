@@ -75,8 +75,9 @@ def import_bundle(data: bytes, services: Services) -> Imported:
         read_request(request.element, fields)
         if service := read_service(request.element, services, report):
             wanted.append(service)
+    subjects = bundle.meanings(*(one.element.get("subject") for one in requests))
     for patient in bundle.of("Patient"):
-        if patient.names & frozenset().union(*(bundle.meanings(one.element.get("subject")) for one in requests)):
+        if patient.names & subjects:
             read_patient(patient.element, fields)
     for task in tasks:
         asked = bundle.resolve(task.element.get("focus"))

@@ -59,10 +59,13 @@ class Fields:
         """Note that `elements` say that `field` is `value`."""
         places = [place for element in elements for place in element.plain()]
         self._places.setdefault(field, []).extend(places)
-        if field in self._dropped or self._values.setdefault(field, value) != value:
+        if field in self._dropped:
+            # What said it before is told of already.
+            self.report.doubt(places, _TWICE)
+        elif self._values.setdefault(field, value) != value:
             self.drop(field, _TWICE)
-            return
-        self.report.take(places)
+        else:
+            self.report.take(places)
 
     def drop(self, field: str, reason: str) -> None:
         """Leave a field out, and tell of every place that it was read from."""

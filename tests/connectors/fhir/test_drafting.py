@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drafts from bundles as a case system asks for them: over HTTP, and as a file in the drop folder."""
 
+import asyncio
 import json
 import secrets
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from connectors.api import application
 from connectors.api_client import ApiClient
 from connectors.dropfolder.files import Folders
 from connectors.dropfolder.folder import DropFolder
+from connectors.fhir.drafting import FhirDrafts
 from connectors.logs import Log
 from protocol.errors import FhirUnreadable, Forbidden
 from protocol.http.fhir import FhirDrafted
@@ -74,6 +77,24 @@ async def test_every_contradiction_is_named_by_place_and_reason(world: World) ->
         for nothing in (b"{", b"[]", encoded(bundle())):
             with pytest.raises(FhirUnreadable):
                 await client.draft_from_fhir(nothing)
+
+
+async def test_one_draft_is_made_at_a_time_however_many_are_asked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, draft = threading.Lock(), FhirDrafts.draft
+
+    def alone(self: FhirDrafts, data: bytes) -> FhirDrafted:
+        assert running.acquire(blocking=False)
+        try:
+            return draft(self, data)
+        finally:
+            running.release()
+
+    monkeypatch.setattr(FhirDrafts, "draft", alone)
+    async with client_of(world) as (client, _):
+        drafted = await asyncio.gather(*(client.draft_from_fhir(encoded(whole())) for _ in range(6)))
+    assert [one.missing for one in drafted] == [[]] * 6
 
 
 async def test_con_14_a_token_that_only_reads_makes_no_draft(world: World, tmp_path: Path) -> None:

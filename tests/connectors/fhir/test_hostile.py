@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from connectors.fhir import library
 from connectors.fhir.bundle import MAX_BUNDLE
 from connectors.fhir.importing import Imported, import_bundle
+from connectors.fhir.vocabulary import NUMBERS
 from protocol.errors import ExtraMissing, FhirUnreadable
 from protocol.http.threads import ReferralRequest
-from tests.connectors.fhir.invented import CANARY, CSW, SERVICES, bundle, care, encoded, social, whole
+from tests.connectors.fhir.invented import CANARY, CSW, SERVICES, bundle, care, encoded, part, social, whole
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -80,6 +81,41 @@ def test_a_bundle_of_the_largest_size_is_judged_and_its_report_is_bounded() -> N
     found = judged(encoded(document))
     assert found is not None
     assert 1 <= len(found.not_understood) <= 2_000
+
+
+@pytest.mark.parametrize("steps", [1, 20])
+def test_a_long_name_is_not_spelled_out_for_each_value_below_it(steps: int) -> None:
+    below: object = [0] * 1_000
+    for _ in range(steps):
+        below = {"n" * (6_000 // steps): below}
+    # Some kilobytes, and a thousand times as much for their places.
+    assert judged(encoded({**social(), "x": below})) is None
+
+
+def test_many_that_mean_the_same_are_looked_at_once_each() -> None:
+    document = social()
+    request = part(document, "ServiceRequest")
+    others = [{"system": "urn:invented", "value": str(n)} for n in range(6_000)]
+    for kind in ("Patient", "Organization"):
+        part(document, kind)["identifier"] = others
+    request["performer"] = [{"reference": f"Organization/{part(document, 'Organization')['id']}"}] * 3_000
+    document["entry"] += [{"resource": {"resourceType": "Patient", "id": f"more-{n}"}} for n in range(300)]
+    found = judged(encoded(document))
+    assert found is not None
+    assert found.quarantined == ()
+
+
+def test_a_number_that_is_said_twice_is_told_of_once_at_each_place() -> None:
+    document = social()
+    kind = {"coding": [{"system": NUMBERS, "code": "PLAC"}] * 6_000}
+    said = [{"value": value, "type": kind} for value in ("G-17", "G-18")]
+    part(document, "ServiceRequest")["identifier"] = said
+    found = judged(encoded(document))
+    assert found is not None
+    assert found.draft is not None
+    assert "register_numbers" not in found.draft["fields"]
+    (told,) = [one.reason for one in found.not_understood if one.path == "entry/*/resource/identifier/*/value"]
+    assert told.endswith("neither is taken (2 places)")
 
 
 @pytest.mark.parametrize("kind", ["Task", "ServiceRequest", "Patient"])
