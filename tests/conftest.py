@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from tests import postgres
 from tests.hub.begun import Beginnings
-from tests.passphrases import quick_passphrases
+from tests.passphrases import quick_passphrases, remembered_passphrases
 
 settings.register_profile(
     "throughcare",
@@ -83,6 +83,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             for name, value in getattr(finished, "user_properties", ()):
                 if name == "figure":
                     terminalreporter.write_line(str(value))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def remembered_keys() -> Iterator[None]:
+    """Let the many tests that open the same keystore wait for its passphrase once."""
+    with remembered_passphrases():
+        yield
 
 
 @pytest.fixture(scope="module")

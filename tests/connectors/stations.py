@@ -51,6 +51,7 @@ from protocol.ids import MessageId
 from protocol.settings import Profile
 from tests.hub.running import KEYS, RunningHub
 from tests.keys.world import seed
+from tests.passphrases import are_quick
 from tests.programme import Member, Programme
 
 PASSPHRASE = b"an invented passphrase"
@@ -115,15 +116,16 @@ def enrolment_of(member: Member, programme: Programme, hub_url: str) -> Enrolmen
     )
 
 
-_TEMPLATES: dict[tuple[bytes, int], tuple[tempfile.TemporaryDirectory[str], PassphraseKey]] = {}
-"""Keystores and empty databases made before, by device and number of prekeys: a disk syncs slowly."""
+_TEMPLATES: dict[tuple[bytes, int, bool], tuple[tempfile.TemporaryDirectory[str], PassphraseKey]] = {}
+"""Keystores and empty databases made before, by device, number of prekeys and way of passphrases: a disk is slow."""
 
 
 def _template(member: Member) -> tuple[Path, PassphraseKey]:
-    known = _TEMPLATES.get((member.device_id, len(member.prekeys)))
+    wanted = member.device_id, len(member.prekeys), are_quick()
+    known = _TEMPLATES.get(wanted)
     if known is None:
         known = tempfile.TemporaryDirectory(), PassphraseKey.create(PASSPHRASE, SMALL)
-        _TEMPLATES[member.device_id, len(member.prekeys)] = known
+        _TEMPLATES[wanted] = known
         folder = Path(known[0].name)
         # What `Keystore.create` does, with a key that is kept: Argon2id takes its time on purpose.
         keystore = Keystore(folder / KEYSTORE_FOLDER, known[1])

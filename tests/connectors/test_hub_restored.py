@@ -31,6 +31,8 @@ from tests.hub.running import KEYS, RunningHub, TestClock
 from tests.keys.world import seed
 from tests.programme import NOW, Programme, make_programme
 
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 LATER = NOW + 10 * MINUTE
 NAMES = ("gora-prison", "reka-probation", "polje-csw")
 

@@ -25,6 +25,8 @@ from protocol.limits import DAY
 from protocol.statements import encode_statement, parse_statement
 from tests.connectors.authority.conftest import NOW, checked
 
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 
 def test_enr_4_other_words_sign_nothing(
     office: Office, code: EnrolmentCode, applied: application.Application, approvers: list[HybridSigner]

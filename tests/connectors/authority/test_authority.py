@@ -18,6 +18,8 @@ from protocol.enrolment import EnrolmentCode, KeyRequest, parse_code, parse_regi
 from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused, InvalidInput, KeystoreError, NotFound
 from tests.connectors.authority.conftest import NOW, checked
 
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 
 def altered(request: bytes, **changes: object) -> bytes:
     return replace(KeyRequest.parse(request), **changes).encode()  # type: ignore[arg-type]  # attacks choose freely

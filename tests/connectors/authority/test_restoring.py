@@ -14,6 +14,8 @@ from protocol.statements import parse_statement
 from tests.connectors.authority.conftest import NOW
 from tests.scenarios.running import Typist
 
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 
 def request(generation: int, *, kept: int = 14, domain: str = "hub.example") -> RestoreRequest:
     log = KeptLog(size=kept, root=b"k" * 32, known_size=kept + 2, known_root=b"n" * 32)
