@@ -82,6 +82,7 @@ class Sealer:
         self._clock = clock
         self._log = log
         self._chance = chance
+        self._expired_up_to = 0
 
     async def step(self) -> int:
         """Seal what is due and return how many envelopes were made.
@@ -89,10 +90,7 @@ class Sealer:
         Raises `DirectoryInconsistent`, `DirectoryStale` or `ClockSkewed` if nothing may be sealed now (DIR-10,
         DIR-11); what is queued stays queued.
         """
-        async with self._store.read() as tx:
-            overdue = await recipients.overdue(tx, self._clock())
-        if overdue:
-            await self._expire()
+        await self._expire()
         async with self._store.read() as tx:
             due = await recipients.to_seal(tx, self._clock(), _AT_ONCE)
         if not due:
@@ -107,9 +105,16 @@ class Sealer:
                 return sum([await self._try_message(message_id) for message_id in due])
 
     async def _expire(self) -> None:
-        async with self._store.write() as tx:
-            for message_id, desk in await recipients.overdue(tx, self._clock()):
-                await recipients.expire(tx, message_id, [desk])
+        """Give up what nobody opened in time; what was looked at once is not looked through at every step again."""
+        now = self._clock()
+        since = self._expired_up_to if self._expired_up_to <= now else 0  # the clock was set back: look at all
+        async with self._store.read() as tx:
+            overdue = await recipients.overdue(tx, now, since=since)
+        if overdue:
+            async with self._store.write() as tx:
+                for message_id, desk in await recipients.overdue(tx, now, since=since):
+                    await recipients.expire(tx, message_id, [desk])
+        self._expired_up_to = now
 
     async def _try_message(self, message_id: MessageId) -> int:
         """Seal for one message; one that cannot be composed fails visibly, and holds up no other (CON-8)."""

@@ -3,5 +3,5 @@
 
 from typing import Final
 
-NEWEST: Final = "0014"
+NEWEST: Final = "0015"
 """The revision that this program works with."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, bindparam, case, func, insert, null, or_, select, update
+from sqlalchemy import Row, and_, bindparam, case, func, insert, null, or_, select, union_all, update
 
 from connectors.store.engine import Transaction
 from connectors.store.tables import outgoing, recipient
@@ -159,16 +159,19 @@ _OPENED: Final = (
     )
     .values(state=RecipientState.OPENED, error=null())
 )
-_OVERDUE: Final = (
+_LATE: Final = (
     select(recipient.c.message_id, recipient.c.desk)
     .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
-    .where(
-        or_(
-            recipient.c.state.in_(OPEN_STATES),
-            and_(recipient.c.state == RecipientState.ACCEPTED, outgoing.c.klass.not_in(_BARE)),
-        ),
-        outgoing.c.deadline <= bindparam("now"),
-    )
+    .where(outgoing.c.deadline <= bindparam("now"))
+)
+_OVERDUE: Final = union_all(
+    _LATE.where(recipient.c.state.in_(OPEN_STATES)),
+    _LATE.where(
+        # Not `== ACCEPTED`, for which SQLite would walk through nearly all that were ever sent.
+        recipient.c.state.not_in([state for state in RecipientState if state is not RecipientState.ACCEPTED]),
+        outgoing.c.klass.not_in(_BARE),
+        outgoing.c.deadline > bindparam("since"),
+    ),
 )
 _OLDEST_OPEN: Final = (
     select(func.min(outgoing.c.created_at))
@@ -329,13 +332,13 @@ async def opened(tx: Transaction, message_id: MessageId, desk: DeskAddress, at: 
     await tx.connection.execute(_OPENED, {"of": message_id, "which": desk, "opened_at": at})
 
 
-async def overdue(tx: Transaction, now: int) -> list[tuple[MessageId, DeskAddress]]:
+async def overdue(tx: Transaction, now: int, *, since: int) -> list[tuple[MessageId, DeskAddress]]:
     """Return the desks that have not opened a message although its deadline passed.
 
-    Also those for which the hub has accepted it: a hub that drops a message does not say so. Receipts and notices
-    are never answered with A1, so for them acceptance is the end.
+    Also those for which the hub has accepted it, if the deadline passed after `since` (ms UTC): a hub that drops a
+    message does not say so. Receipts and notices are never answered with A1, so for them acceptance is the end.
     """
-    rows = await tx.connection.execute(_OVERDUE, {"now": now})
+    rows = await tx.connection.execute(_OVERDUE, {"now": now, "since": since})
     return [(row.message_id, row.desk) for row in rows]
 
 

@@ -55,6 +55,7 @@ outgoing: Final = Table(
     Column("sealed", LargeBinary, nullable=False),
     UniqueConstraint("message_id"),
     Index("ix_outgoing_thread", "thread", "payload_type"),
+    Index("ix_outgoing_deadline", "deadline"),
     sqlite_autoincrement=True,
 )
 """Messages of ours, as composed; they survive every sealing."""

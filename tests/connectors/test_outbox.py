@@ -22,6 +22,7 @@ from protocol.errors import (
     Unavailable,
 )
 from protocol.http.handovers import MessageState
+from protocol.ids import MessageId
 from protocol.limits import DAY, HOUR, MINUTE, SECOND
 from tests.connectors.conftest import World
 from tests.connectors.lyinghub import LyingHub
@@ -172,6 +173,28 @@ async def test_con_2_a_message_is_never_given_up_before_its_deadline_and_then_vi
     world.hub.clock.advance(DAY)
     await world.prison.parts.sealer.step()
     assert await world.prison.states(queued.id) == {world.probation.desk: MessageState.EXPIRED}
+
+
+async def test_con_2_what_the_hub_took_and_nobody_opened_is_given_up_at_its_deadline(world: World) -> None:
+    prison, clock = world.prison, world.hub.clock
+
+    async def accepted() -> MessageId:
+        queued = await prison.compose(world.probation.desk)
+        await prison.seal_and_send()
+        assert await prison.states(queued.id) == {world.probation.desk: MessageState.ACCEPTED}
+        return queued.id
+
+    first = await accepted()
+    # Somebody set the clock a year ahead, and back: what is composed then has an earlier deadline.
+    clock.advance(365 * DAY)
+    await prison.parts.sealer.step()
+    assert await prison.states(first) == {world.probation.desk: MessageState.EXPIRED}
+    clock.advance(-365 * DAY)
+    second = await accepted()
+    for days, state in ((179, MessageState.ACCEPTED), (1, MessageState.EXPIRED)):
+        clock.advance(days * DAY)
+        await prison.parts.sealer.step()
+        assert await prison.states(second) == {world.probation.desk: state}
 
 
 def test_con_2_pauses_grow_to_an_hour_and_are_jittered() -> None:
