@@ -119,11 +119,12 @@ class Onward:
             fields={"new_thread": ids.text(Kind.THREAD, following)},
             officer=asked.officer,
         )
-        moved = await self._moving.within(tx, thread, approval)
         step = Step(event=Event.SEND, fields=fields, sections=sections, officer=asked.officer)
+        # First: the approval tells the old recipient of the new thread, and whoever writes first in one began it.
         new = await self._moving.begun(
             tx, REFERRAL.name, asked.to, step, sender=asked.sender or row.own_desk, thread=following, after=thread
         )
+        moved = await self._moving.within(tx, thread, approval)
         (desk,) = await recipients.of(tx, new.message_id)
         return ForwardQueued(
             thread=thread,

@@ -25,7 +25,7 @@ from protocol.errors import (
 from protocol.http.onward import ForwardQueued, ForwardRequest, SubReferralRequest
 from protocol.http.problems import InvalidFields
 from protocol.http.threads import StepQueued
-from protocol.ids import Kind, ThreadId
+from protocol.ids import Kind, MessageId, ThreadId
 from tests.connectors.cases.test_cases import about, only_with, probation, refer, step
 from tests.connectors.cases.test_referral import WORDS, settle
 from tests.connectors.cases.test_thread_api import Served, csw, prison
@@ -62,6 +62,12 @@ async def stored(served: Served) -> list[int]:
         return [(await tx.connection.execute(one)).scalar_one() for one in counted]
 
 
+async def index_of(served: Served, thread: ThreadId, message: MessageId) -> int:
+    (found,) = [one.leaf_index for one in (await served.client.thread(thread)).steps if one.message == message]
+    assert found is not None
+    return found
+
+
 async def test_ref_10_a_forward_supersedes_the_old_referral_and_sends_the_new_one(
     prison: Served, csw: Served, probation: Served
 ) -> None:
@@ -93,6 +99,16 @@ async def test_ref_10_a_forward_supersedes_the_old_referral_and_sends_the_new_on
     with pytest.raises((IllegalTransition, PreconditionFailed)):
         await prison.client.forward(thread, request, version=version, idempotency_key=secrets.token_hex(12))
     assert await prison.client.forward(thread, request, version=version, idempotency_key=key) == answer
+
+
+async def test_ref_10_who_learns_of_the_new_thread_by_the_approval_comes_too_late_to_begin_it(
+    prison: Served, csw: Served, probation: Served
+) -> None:
+    thread = await proposed(prison, csw)
+    answer = await forward(prison, thread, probation)
+    await settle(prison.station)
+    begun = await index_of(prison, answer.new_thread, answer.new_message)
+    assert begun < await index_of(prison, thread, answer.message)
 
 
 async def test_ref_10_only_what_the_recipient_proposed_is_forwarded_and_by_the_requester(
