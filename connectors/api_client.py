@@ -71,7 +71,7 @@ from protocol.http.onward import (
     ForwardRequest,
     SubReferralRequest,
 )
-from protocol.http.printing import PRINT_HANDOVER, PRINT_MESSAGE, PRINT_THREAD
+from protocol.http.printing import PRINT_CASE, PRINT_HANDOVER, PRINT_MESSAGE, PRINT_THREAD
 from protocol.http.standing import (
     GET_STATUS,
     LIST_DESKS,
@@ -252,6 +252,11 @@ class ApiClient:
         query = _given(language=language, message=None if message is None else ids.text(Kind.MESSAGE, message))
         path = {"thread": ids.text(Kind.THREAD, thread)}
         return await self._client.call_bytes(PRINT_THREAD, path=path, query=query)
+
+    async def print_case(self, case: CaseId, *, language: str | None = None) -> bytes:
+        """Return a whole case as a page to print, as `print_thread` does."""
+        path = {"case": ids.text(Kind.CASE, case)}
+        return await self._client.call_bytes(PRINT_CASE, path=path, query=_given(language=language))
 
     async def print_message(self, message_id: MessageId, *, language: str | None = None) -> bytes:
         """Return a message that is no step as a page to print, as `print_thread` does."""

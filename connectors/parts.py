@@ -176,6 +176,7 @@ def make_parts(
     moving = Moving(store, composing, threads, clock, work.set)
     handovers = Handovers(store, directory, enrolment, officers, threads, clock, work.set, message_life=message_life)
     drafts = Drafts(store, composing, moving, clock, work.set)
+    casebook = Casebook(store, enrolment.agency, calendar, clock)
     listing = Listing(store, threads, clock)
     messages = Messages(store, composing, register, Releasing(moving, clock), clock, work.set)
     return Parts(
@@ -210,7 +211,7 @@ def make_parts(
         thread_api=ThreadApi(
             moving,
             listing,
-            Casebook(store, enrolment.agency, calendar, clock),
+            casebook,
             drafts,
             messages,
             Onward(store, composing, moving, clock, work.set),
@@ -227,7 +228,7 @@ def make_parts(
         tokens=Tokens(store, clock),
         prints=Prints(
             store,
-            Views(listing, messages, handovers),
+            Views(casebook, listing, messages, handovers),
             lambda: directory.directory,
             clock,
             zone=calendar(enrolment.agency).zone,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`throughcare referral print`, `handover print` and `message print`: a page for the file, in an official language."""
+"""`throughcare referral print`, and that of a handover, a message or a case: a page for the file."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ from connectors.cli.local import AGENCY, connected
 from connectors.cli.voice import Voice, speaks
 from connectors.languages import LANGUAGES
 from keys.privatefile import write_private
-from protocol.ids import Kind, MessageId, ThreadId, raw
+from protocol.ids import CaseId, Kind, MessageId, ThreadId, raw
 
 _LANGUAGE = click.option(
     "--language",
@@ -40,6 +40,18 @@ def thread(thread: str, agency: str, message: str | None, language: str | None, 
     thread_id = ThreadId(raw(Kind.THREAD, thread))
     step = None if message is None else MessageId(raw(Kind.MESSAGE, message))
     _print(lambda client: client.print_thread(thread_id, language=language, message=step), agency, out, voice)
+
+
+@click.command("print")
+@click.argument("case_", metavar="CASE")
+@AGENCY
+@_LANGUAGE
+@_OUT
+@speaks
+def case(case_: str, agency: str, language: str | None, out: Path, voice: Voice) -> None:
+    """Print a whole case, each thread and each message of it, as an HTML page."""
+    case_id = CaseId(raw(Kind.CASE, case_))
+    _print(lambda client: client.print_case(case_id, language=language), agency, out, voice)
 
 
 @click.command("print")

@@ -195,6 +195,7 @@ CASE = {
         "cases:search", "Find cases by names, numbers or a date of birth; TEXT of - reads it from standard input."
     ),
     "show": Entry("cases:show", "Show one case: who is involved, what is due, what happened, what is missing."),
+    "print": Entry("printing:case", "Print a whole case, each thread and each message of it, as an HTML page."),
 }
 FHIR = {
     "import": Entry("fhir:import_", "Make the draft of a referral from a FHIR bundle of ServiceRequest and Task."),

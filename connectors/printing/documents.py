@@ -17,6 +17,7 @@ from protocol import ids
 from protocol.address import AgencyAddress, DeskAddress, agency_of
 from protocol.clocks import Ack
 from protocol.handover import PAYLOAD_TYPE
+from protocol.http.cases import CaseView
 from protocol.http.handovers import AttachmentView, HandoverView, SectionView
 from protocol.http.messages import MessageView
 from protocol.http.threads import StepView, ThreadView
@@ -50,6 +51,22 @@ class Sheet:
 
     title: str
     content: Html
+
+
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """A thread, and what there is to prove each of its steps, by the id of its message."""
+
+    view: ThreadView
+    evidence: Mapping[MessageId, Evidence]
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """A message that is no step, and what there is to prove it."""
+
+    view: MessageView
+    evidence: Evidence
 
 
 class Writer:
@@ -122,6 +139,33 @@ class Writer:
             parts.append(element("section", title, self._step(step, evidence.get(step.message), 4)))
         machine = _MACHINES.get(view.item.machine)
         return Sheet(self._words.label(machine) if machine else view.item.machine, joined(parts))
+
+    def case(self, view: CaseView, threads: Sequence[Matter], messages: Sequence[Single]) -> Sheet:
+        """Return the sheet of a whole case: each of its threads, and the messages that are steps of none."""
+        rows: list[tuple[str, Part]] = [self._row(Label.CASE_FILE, ids.text(Kind.CASE, view.item.id))]
+        person = view.item.person
+        if person is not None:
+            rows.append((self._text(Table.FIELDS, "family_name"), said(person.family_name)))
+            if person.given_names is not None:
+                rows.append((self._text(Table.FIELDS, "given_names"), said(person.given_names)))
+            if person.date_of_birth is not None:
+                rows.append((self._text(Table.FIELDS, "date_of_birth"), self._words.day(person.date_of_birth)))
+        if view.item.register_numbers:
+            kept = element("ul", *(element("li", said(one)) for one in view.item.register_numbers))
+            rows.append((self._text(Table.FIELDS, "register_numbers"), kept))
+        involved = element("ul", *(element("li", self._agency(one.agency)) for one in view.participants))
+        rows.append(self._row(Label.PARTICIPANTS, involved))
+        if view.older:
+            rows.append(self._row(Label.OLDER, str(view.older)))
+        parts = [contents.facts(rows)]
+        for thread in threads:
+            parts.append(_part(self.thread(thread.view, thread.evidence)))
+        if messages:
+            parts.append(element("h1", self._words.label(Label.MESSAGES), class_="part"))
+        for message in messages:
+            sheet = self.message(message.view, message.evidence)
+            parts.append(element("section", element("h2", sheet.title), sheet.content))
+        return Sheet(self._words.label(Label.CASE_FILE), joined(parts))
 
     def _matter(self, view: ThreadView) -> Html:
         item = view.item
@@ -319,6 +363,10 @@ def numbers(payload: dict[str, Any]) -> tuple[str | None, str | None]:
     terms, parties = payload.get("terms") or {}, payload.get("parties") or {}
     theirs = [f"{one['number']} ({one['agency']})" for one in parties.get("recipient_register_numbers") or ()]
     return terms.get("sender_register_number"), "; ".join(theirs) or None
+
+
+def _part(sheet: Sheet) -> Html:
+    return element("section", element("h1", sheet.title), sheet.content, class_="part")
 
 
 def _attachment(one: AttachmentView) -> Html:

@@ -27,6 +27,7 @@ h3, h4 { font-size: 11pt; margin: 4mm 0 1mm; break-after: avoid; }
   overflow-wrap: anywhere; }
 tr { break-inside: avoid; }
 .sheet > tbody > tr { break-inside: auto; }
+.part { break-before: page; }
 ul { margin: 0; padding-left: 5mm; }
 .said { white-space: pre-wrap; unicode-bidi: isolate; }
 .blank { display: inline-block; min-width: 45mm; border-bottom: .5pt solid #000; }

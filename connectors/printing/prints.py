@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from functools import partial
 
+from connectors.cases.casebook import Casebook
 from connectors.cases.listing import Listing
 from connectors.cases.messages import Messages
 from connectors.handovers import Handovers
 from connectors.languages import language
 from connectors.printing.catalogue import Words, words
-from connectors.printing.documents import Known, Party, Sheet, Writer
+from connectors.printing.documents import Known, Matter, Party, Sheet, Single, Writer
 from connectors.printing.evidence import Evidence, of_received, of_sent
 from connectors.printing.page import POLICY, page
 from connectors.store import moves, threads
@@ -21,20 +22,22 @@ from connectors.store.sequences import Direction as Way
 from connectors.timing import Clock
 from keys.directory import Directory
 from protocol.address import AgencyAddress, DeskAddress
-from protocol.errors import NotFound
+from protocol.errors import Conflict, NotFound
 from protocol.handover import PAYLOAD_TYPE
 from protocol.http.call import Answer, Call, Handler
+from protocol.http.cases import CasePath
 from protocol.http.handovers import Direction, HandoverPath
 from protocol.http.messages import MessagePath
 from protocol.http.printing import HandoverPrint, MessagePrint, ThreadPrint
 from protocol.http.threads import StepView, ThreadPath, ThreadView
-from protocol.ids import MessageId
+from protocol.ids import MessageId, ThreadId
 
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """What shows a message, a handover and a matter to whoever may read: nothing else is printed (PRT-1)."""
+    """What shows a message, a handover, a matter and a case to whoever may read: nothing else is printed (PRT-1)."""
 
+    casebook: Casebook
     listing: Listing
     messages: Messages
     handovers: Handovers
@@ -65,6 +68,7 @@ class Prints:
         """Return the handler of each operation, by its id."""
         return {
             "printThread": self.print_thread,
+            "printCase": self.print_case,
             "printMessage": self.print_message,
             "printHandover": self.print_handover,
         }
@@ -73,9 +77,8 @@ class Prints:
         """Print a whole referral or handover, or one step of it."""
         asked = call.query(ThreadPrint)
         spoken = self._words(asked.language)
-        view = await self._views.listing.show(call.path(ThreadPath).thread)
-        view = view.model_copy(update={"steps": [await self._whole(step) for step in view.steps]})
-        evidence = await self._of_steps(view)
+        matter = await self._matter(call.path(ThreadPath).thread)
+        view, evidence = matter.view, matter.evidence
         if asked.message is None:
             return await self._answer(spoken, lambda writer: writer.thread(view, evidence))
         step = next((one for one in view.steps if one.message == asked.message), None)
@@ -83,14 +86,29 @@ class Prints:
             raise NotFound
         return await self._answer(spoken, lambda writer: writer.step(view, step, evidence.get(step.message)))
 
+    async def print_case(self, call: Call[str]) -> Answer:
+        """Print a whole case: each thread of it, then the messages that are steps of none, oldest first."""
+        spoken = self._words(call.query(MessagePrint).language)
+        view = await self._views.casebook.show(call.path(CasePath).case)
+        threads = [await self._matter(one.thread) for one in view.threads if one.machine is not None]
+        steps = {step.message for one in threads for step in one.view.steps}
+        messages = []
+        for entry in reversed(view.history):
+            if entry.message in steps:
+                continue
+            try:
+                messages.append(await self._single(entry.message))
+            except (NotFound, Conflict):
+                # A notice about a thread, which the thread shows itself; or an id under which several sent (CON-9).
+                continue
+        return await self._answer(spoken, lambda writer: writer.case(view, threads, messages))
+
     async def print_message(self, call: Call[str]) -> Answer:
         """Print a message that is no step."""
         asked = call.query(MessagePrint)
         spoken = self._words(asked.language)
-        view = await self._views.messages.show(call.path(MessagePath).id)
-        item = view.item
-        evidence = await self._evidence(item.id, item.direction, item.sender, item.recipients)
-        return await self._answer(spoken, lambda writer: writer.message(view, evidence))
+        single = await self._single(call.path(MessagePath).id)
+        return await self._answer(spoken, lambda writer: writer.message(single.view, single.evidence))
 
     async def print_handover(self, call: Call[str]) -> Answer:
         """Print the package of a handover."""
@@ -119,6 +137,16 @@ class Prints:
         content = await asyncio.to_thread(make)
         headers = {"Content-Security-Policy": POLICY, "Content-Language": spoken.language.tag}
         return Answer(content, headers=headers)
+
+    async def _matter(self, thread: ThreadId) -> Matter:
+        view = await self._views.listing.show(thread)
+        view = view.model_copy(update={"steps": [await self._whole(step) for step in view.steps]})
+        return Matter(view, await self._of_steps(view))
+
+    async def _single(self, message_id: MessageId) -> Single:
+        view = await self._views.messages.show(message_id)
+        item = view.item
+        return Single(view, await self._evidence(item.id, item.direction, item.sender, item.recipients))
 
     async def _whole(self, step: StepView) -> StepView:
         """Return a step with its sections: our own offer's are in the view of its package."""

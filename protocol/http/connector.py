@@ -16,7 +16,7 @@ from protocol.http.handover_operations import GET_HANDOVER, LIST_HANDOVERS, SEND
 from protocol.http.messages import GET_MESSAGE, LIST_MESSAGES, SEND_MESSAGE
 from protocol.http.onward import FORWARD_REFERRAL, SEND_SUB_REFERRAL
 from protocol.http.operation import registry
-from protocol.http.printing import PRINT_HANDOVER, PRINT_MESSAGE, PRINT_THREAD
+from protocol.http.printing import PRINT_CASE, PRINT_HANDOVER, PRINT_MESSAGE, PRINT_THREAD
 from protocol.http.schema_operations import GET_SCHEMA, LIST_SCHEMAS
 from protocol.http.standing import GET_METRICS, GET_STATUS, LIST_DESKS, LIST_QUARANTINE
 from protocol.http.thread_operations import GET_THREAD, LIST_THREADS, MAKE_STEP, SEND_REFERRAL
@@ -34,6 +34,7 @@ CONNECTOR_OPERATIONS = registry(
         LIST_CASES,
         SEARCH_CASES,
         GET_CASE,
+        PRINT_CASE,
         SEND_REFERRAL,
         MAKE_DRAFT,
         LIST_DRAFTS,

@@ -139,6 +139,7 @@ MAKE_DRAFT = Operation(
     request=DraftRequest,
     response=DraftView,
     status=201,
+    created="/v1/drafts/{item[id]}",
     idempotency_key=True,
     limit=2 << 20,
     errors=(IdempotencyKeyReused, StoreFull),

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from protocol.errors import Conflict, InvalidInput, NotFound, UnknownLanguage
+from protocol.http.cases import CasePath
 from protocol.http.examples import MESSAGE, THREAD
 from protocol.http.fields import DeskText, MessageIdText, QueryModel
 from protocol.http.handovers import Direction, HandoverPath
@@ -55,6 +56,22 @@ PRINT_THREAD = Operation(
     errors=(NotFound, InvalidInput, UnknownLanguage),
     answer_limit=64 << 20,
     example=Example(path={"thread": THREAD}, query={"language": "sq"}),
+)
+PRINT_CASE = Operation(
+    id="printCase",
+    method=Method.GET,
+    path="/v1/cases/{case}/print",
+    summary="Print a whole case, each thread and each message of it, in an official language and script.",
+    description=_DESCRIPTION,
+    auth=Auth.TOKEN,
+    scope=Scope.READ,
+    parameters=CasePath,
+    query=MessagePrint,
+    response=Media.HTML,
+    errors=(NotFound, InvalidInput, UnknownLanguage),
+    answer_limit=256 << 20,
+    timeout_s=120,
+    example=Example(path={"case": "cas_" + "a" * 26}, query={"language": "bs"}),
 )
 PRINT_MESSAGE = Operation(
     id="printMessage",

@@ -206,6 +206,18 @@ async def test_the_same_key_keeps_one_draft_and_pages_go_on(prison: Served) -> N
     assert sorted(found) == sorted([one.item.id, *others])
 
 
+async def test_what_was_made_says_where_it_is(prison: Served) -> None:
+    token = (prison.station.folder / TOKEN_FILE).read_text(encoding="ascii").strip()
+    headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": key()}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{prison.url}/v1/drafts", json={}, headers=headers) as answer,
+    ):
+        made = await answer.json()
+        assert (answer.status, answer.headers["ETag"]) == (201, '"1"')
+        assert answer.headers["Location"] == f"/v1/drafts/{made['item']['id']}"
+
+
 async def test_con_14_who_may_only_read_sees_drafts_and_changes_none(prison: Served) -> None:
     made = await keep(prison)
     token = await prison.client.make_token(TokenRequest(name="reader", scopes=[Scope.READ]), idempotency_key=key())

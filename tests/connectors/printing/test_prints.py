@@ -21,10 +21,11 @@ from protocol.bodies.needs import Entry, Narrative
 from protocol.clearance import Basis, Category, DeskFunction, Label, Purpose
 from protocol.errors import Forbidden, NotFound, UnknownLanguage
 from protocol.handover import PackageSection
+from protocol.http.cases import CaseFilter
 from protocol.http.messages import MessageRequest
 from protocol.http.operation import Scope
 from protocol.http.tokens import TokenRequest
-from protocol.ids import Kind, MessageId, ThreadId
+from protocol.ids import CaseId, Kind, MessageId, ThreadId
 from tests.connectors.cases.test_cases import about, refer, step
 from tests.connectors.cases.test_referral import settle
 from tests.connectors.cases.test_thread_api import Served, csw, prison
@@ -159,6 +160,31 @@ async def test_a_message_that_moves_no_thread_is_printed_with_its_answers(prison
         assert {"invented-municipality", "035-2/2027"} <= set(found.said)
     with pytest.raises(NotFound):
         await csw.client.print_message(MessageId(bytes(16)))
+
+
+async def test_a_whole_case_is_printed_with_each_thread_and_each_message(prison: Served, csw: Served) -> None:
+    thread = await referred(prison, csw)
+    notice = MessageRequest(
+        kind="contact.area-notice",
+        to=[csw.station.desk],
+        fields={"area": "invented-municipality", "week": "2027-W03"},
+        thread=thread,
+    )
+    await prison.client.send_message(notice, idempotency_key=secrets.token_hex(12))
+    await settle(prison.station, csw.station)
+    (item,) = (await csw.client.cases(CaseFilter())).items
+    markup = (await csw.client.print_case(item.id, language="cnr-Cyrl")).decode()
+    found = read(markup)
+    assert harmless(found)
+    assert {"Измишљена", "035-1/2027", "invented-municipality", "Invented words about an invented need."} <= set(
+        found.said
+    )
+    text = " ".join(found.own)
+    for title in ("Списи предмета", "Упућивање: захтјев", "Обавјештење заједници у коју се лице враћа"):
+        assert title in text
+    assert SECRET not in markup
+    with pytest.raises(NotFound):
+        await csw.client.print_case(CaseId(bytes(16)))
 
 
 async def test_a_handover_is_printed_at_both_sides_and_what_was_withheld_at_its_sender_only(
