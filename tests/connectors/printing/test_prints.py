@@ -99,7 +99,7 @@ async def test_prt_3_a_print_is_in_the_language_that_is_asked_for_or_in_the_conn
 
 
 async def test_prt_4_the_answer_forbids_a_browser_all_but_its_own_style(prison: Served, csw: Served) -> None:
-    thread = await referred(prison, csw)
+    thread = (await prison.refer(csw.station)).thread
     token = (prison.station.folder / TOKEN_FILE).read_text(encoding="ascii").strip()
     address = f"{prison.url}/v1/threads/{ids.text(Kind.THREAD, thread)}/print?language=mk"
     async with (
@@ -208,27 +208,27 @@ async def test_a_handover_is_printed_at_both_sides_and_what_was_withheld_at_its_
 
 
 async def test_con_14_a_print_needs_the_scope_that_reading_needs(prison: Served, csw: Served) -> None:
-    thread = await referred(prison, csw)
-    made = await csw.client.make_token(
+    thread = (await prison.refer(csw.station)).thread
+    made = await prison.client.make_token(
         TokenRequest(name="watcher", scopes=[Scope.WATCH], days=1), idempotency_key=secrets.token_hex(12)
     )
     async with aiohttp.ClientSession() as session:
-        watcher = ApiClient(session, csw.url, made.secret)
+        watcher = ApiClient(session, prison.url, made.secret)
         with pytest.raises(Forbidden):
             await watcher.print_thread(thread)
     with pytest.raises(NotFound):
-        await csw.client.print_thread(ThreadId(bytes(16)))
+        await prison.client.print_thread(ThreadId(bytes(16)))
 
 
 async def test_the_command_writes_a_file_for_us_alone(
     prison: Served, csw: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    thread = await referred(prison, csw)
+    thread = (await prison.refer(csw.station)).thread
     out = tmp_path / "print.html"
     monkeypatch.setenv("THROUGHCARE_HOME", str(tmp_path))
-    folder = csw.station.folder
-    home.register(home.Profile("polje-csw", csw.station.desk, csw.url, str(folder / TOKEN_FILE), str(folder)))
-    typed = ["referral", "print", ids.text(Kind.THREAD, thread), "--agency", "polje-csw", "--language", "hr"]
+    folder = prison.station.folder
+    home.register(home.Profile("gora-prison", prison.station.desk, prison.url, str(folder / TOKEN_FILE), str(folder)))
+    typed = ["referral", "print", ids.text(Kind.THREAD, thread), "--agency", "gora-prison", "--language", "hr"]
     assert await asyncio.to_thread(main, [*typed, "--out", str(out)]) == 0
     assert '<html lang="hr">' in out.read_text(encoding="utf-8")
     assert out.stat().st_mode & 0o077 == 0
