@@ -61,11 +61,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.disturbed = False
 
     def call_soon_threadsafe(  # type: ignore[override] # the same without variadic generics, which 3.11 lacks
-        self, *args: Any, **options: Any
+        self, callback: Callable[..., object], *args: Any, **options: Any
     ) -> asyncio.Handle:
         """Do as any loop, and remember whether it was another thread that asked."""
-        self.disturbed |= threading.get_ident() != self._home
-        return super().call_soon_threadsafe(*args, **options)
+        # In any thread garbage may be collected, and by this an asynchronous generator be closed: a task, in the loop.
+        self.disturbed |= threading.get_ident() != self._home and callback != self.create_task
+        return super().call_soon_threadsafe(callback, *args, **options)
 
     def time(self) -> float:
         """Return the seconds that have passed."""
