@@ -28,14 +28,13 @@ from protocol import ids
 from protocol.address import AgencyAddress, DeskAddress, agency_of
 from protocol.errors import InvalidInput, KeystoreError, MalformedEnvelope
 from protocol.ids import CaseId, Kind, ThreadId
-from protocol.kinds.catalogue import KINDS
 
 AT_ONCE: Final = 200
 """Messages of a replay in one transaction."""
 _MOST_LINKS: Final = 50
 """Threads that go on from one another; a longer chain, or a circle, ends there."""
 _MADE: Final = "cases made"
-_FORM: Final = b"4"
+_FORM: Final = b"5"
 """Another one has every stored message taken note of once more."""
 
 
@@ -48,7 +47,7 @@ class Register:
 
     async def composed(self, tx: Transaction, message: OutgoingMessage, to: list[DeskAddress]) -> None:
         """Take note of a message of ours."""
-        if message.payload_type in KINDS:
+        if message.payload_type in speaking.SPOKEN:
             said = facts_of_ours(message, self._agency, map(agency_of, to))
             await self._note(tx, message.thread, message.created_at, said)
 
@@ -59,11 +58,10 @@ class Register:
 
         With a life cycle that is `begun` by this very message the sides may be others than it seemed.
         """
-        if message.payload_type not in KINDS:
+        if message.payload_type not in speaking.SPOKEN:
             return
         voices = await speaking.voices(tx, message.thread)
-        if len(voices) > 1 and (begun or message.leaf_index == min(voices.values())):
-            # What the hub accepted before came after it: somebody else began the thread than it seemed.
+        if len(voices) > 1 and (begun or await _begins(tx, message, voices)):
             await self.weigh(tx, message.thread, row)
             return
         counts = message.agency in await self._sides(tx, message.thread, row, voices)
@@ -264,6 +262,14 @@ class Register:
         one = await cases.leading(tx, number)
         person = None if one is None else await self._person(tx, one)
         return _id(tx, "number", number) if person is None else person
+
+
+async def _begins(tx: Transaction, message: ReceivedMessage, voices: Mapping[AgencyAddress, int]) -> bool:
+    """Tell whether somebody else began the thread than it seemed: what the hub accepted before came after it."""
+    if message.leaf_index != min(voices.values()):
+        return False
+    before = await speaking.voices(tx, message.thread, without=message.envelope_id)
+    return min(before, key=lambda agency: before[agency]) != message.agency
 
 
 def word_key(tx: Transaction, word: str) -> bytes:

@@ -4,13 +4,14 @@
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, literal, select
 
 from connectors.store import incoming as received
 from connectors.store import outgoing as sent
 from connectors.store.engine import Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
+from connectors.store.speaking import SPOKEN
 from connectors.store.tables import incoming, outgoing, recipient
 from protocol.address import DeskAddress
 from protocol.ids import ThreadId
@@ -40,10 +41,19 @@ _THEIRS: Final = (
     .order_by(incoming.c.position)
     .limit(bindparam("most"))
 )
-_SENT: Final = select(outgoing.c.position).where(outgoing.c.thread == bindparam("of")).order_by(outgoing.c.position)
+_SPOKEN: Final = [literal(kind) for kind in sorted(SPOKEN)]
+_SENT: Final = (
+    select(outgoing.c.position)
+    .where(outgoing.c.thread == bindparam("of"), outgoing.c.payload_type.in_(_SPOKEN))
+    .order_by(outgoing.c.position)
+)
 _RECEIVED: Final = (
     select(incoming.c.position)
-    .where(incoming.c.thread == bindparam("of"), incoming.c.state == IncomingState.DELIVERED)
+    .where(
+        incoming.c.thread == bindparam("of"),
+        incoming.c.state == IncomingState.DELIVERED,
+        incoming.c.payload_type.in_(_SPOKEN),
+    )
     .order_by(incoming.c.position)
 )
 _DESKS: Final = select(recipient.c.desk).where(recipient.c.message_id == bindparam("of")).order_by(recipient.c.desk)
@@ -59,7 +69,7 @@ async def page(tx: Transaction, after: Stored, limit: int) -> tuple[list[Stored]
 
 
 async def in_thread(tx: Transaction, thread: ThreadId) -> list[Stored]:
-    """Return the messages of one thread that have their effect, ours before theirs."""
+    """Return the messages of one thread that say something and have their effect, ours before theirs."""
     found = [Stored(True, place) for place in await tx.connection.scalars(_SENT, {"of": thread})]
     return found + [Stored(False, place) for place in await tx.connection.scalars(_RECEIVED, {"of": thread})]
 

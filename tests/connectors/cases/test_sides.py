@@ -3,9 +3,11 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,13 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from connectors.cases.register import Register
-from connectors.store import cases, facts, incoming, outgoing, replaying, tables
+from connectors.store import cases, facts, incoming, outgoing, replaying, speaking, tables
 from connectors.store.cases import CaseThread
 from connectors.store.engine import DATABASE_FILE, Store, Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
 from connectors.store.recipients import Plan
+from connectors.store.threads import ThreadRow
 from connectors.vault import Vault
 from protocol import ids
 from protocol.address import AgencyAddress, DeskAddress
@@ -27,7 +30,7 @@ from protocol.content import encode_payload
 from protocol.ids import EnvelopeId, KeyId, Kind, MessageId, OfficerId, ThreadId
 from protocol.kinds.base import RegisterNumbers
 from protocol.kinds.community import AlertRisk, Imminence
-from protocol.kinds.thread import Answer, MessageAnswer
+from protocol.kinds.thread import Answer, MessageAnswer, ThreadConflict
 from protocol.rows import EnvelopeClass
 from protocol.sections import Actor, ActorKind
 from tests.connectors.cases.test_referral import OFFICER
@@ -174,6 +177,62 @@ def test_cas_6_only_who_began_a_thread_or_was_written_to_says_whom_it_is_about(
                 runner.run(check())
 
         whatever_is_said()
+
+
+class Counting(Register):
+    """Counts how often a thread is weighed anew."""
+
+    weighed = 0
+
+    async def weigh(self, tx: Transaction, thread: ThreadId, row: ThreadRow | None) -> None:
+        self.weighed += 1
+        await super().weigh(tx, thread, row)
+
+
+@pytest.mark.parametrize(("agencies", "most"), [([EVIL], 1), ([EVIL, GORA], 2 * speaking.FIRST)])
+async def test_cas_6_who_sends_in_the_reverse_order_has_a_thread_weighed_a_few_times(
+    tmp_path: Path, agencies: list[AgencyAddress], most: int
+) -> None:
+    store = await Store.open(tmp_path / DATABASE_FILE, Vault(bytes(range(32))))
+    register, lines = Counting(OWN), Counter[AgencyAddress]()
+    async with store.write() as tx:
+        # Each came to the hub before all that were given a place before it, and waits here until its turn comes.
+        for index, agency in [(60, GORA), *zip(reversed(range(60)), cycle(agencies))]:
+            lines[agency] += 1
+            message = replace(Wrote(agency, f"{index}/2027").received(index), seq=lines[agency])
+            await incoming.add(tx, message, b"slice")
+            await register.received(tx, message, None)
+        assert 0 < register.weighed <= most
+        before = await known(tx)
+        await register.weigh(tx, THREAD, None)
+        assert await known(tx) == before
+    await store.close()
+
+
+async def test_cas_6_a_notice_says_nothing_whenever_it_came(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / DATABASE_FILE, Vault(bytes(range(32))))
+    register = Register(OWN)
+    conflict = ThreadConflict(
+        register_numbers=RegisterNumbers(sender="666/2027"),
+        subject=ids.text(Kind.SUBJECT, bytes(16)),
+        occurred_at=0,
+        move=ids.text(Kind.MESSAGE, bytes(16)),
+        leaf_index=0,
+        state="sent",
+    )
+    async with store.write() as tx:
+        before = await taken(tx, [Wrote(EVIL, "666/2027"), Wrote(GORA, "17/2027")], [1])
+        # As it is stored: no life cycle and no register is told of a notice.
+        notice = replace(
+            Wrote(EVIL, "666/2027").received(0),
+            klass=EnvelopeClass.NOTICE,
+            payload_type="thread.conflict",
+            payload=encode_payload(conflict),
+        )
+        await incoming.add(tx, notice, b"slice")
+        await register.weigh(tx, THREAD, None)
+        assert await known(tx) == before
+    await store.close()
 
 
 async def test_cas_6_a_replay_takes_back_what_a_stranger_said_before_this_rule(tmp_path: Path) -> None:
