@@ -31,15 +31,17 @@ PLACEHOLDERS: Final = frozenset(
 )  # fmt: skip
 """What stands for a number that is not known; a year or another number beside it makes it none."""
 _MARKS: Final = re.compile(r"[^\W_]")
+_YEAR: Final = re.compile(r"/\s*(?:19|20)?\d\d\s*$|^\s*(?:19|20)\d\d\s*/")
+"""The year of a number such as 17/2026 or 2026/17; 0/2026 has one too, and is none."""
 
 
 def telling(number: str) -> bool:
     """Tell whether a register's number can be compared with others."""
-    marks = _MARKS.findall(fold(number))
-    digits = [one for one in marks if one.isdecimal()]
+    text = fold(number)
+    marks = _MARKS.findall(text)
     letters = "".join(one for one in marks if not one.isdecimal())
-    alike = len(set(marks)) == 1 or all(int(one) == 0 for one in digits)
-    return len(marks) >= LEAST and bool(digits) and not alike and letters not in PLACEHOLDERS
+    counted = any(int(one) for one in _YEAR.sub("", text, count=1) if one.isdecimal())
+    return len(marks) >= LEAST and len(set(marks)) > 1 and counted and letters not in PLACEHOLDERS
 
 
 def spelled(number: str) -> str:
