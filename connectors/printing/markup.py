@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTML that cannot be written wrong: text is escaped because it is text, and only elements are markup."""
 
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
 from typing import Final, TypeAlias
@@ -9,6 +10,8 @@ from typing import Final, TypeAlias
 from protocol.characters import is_allowed
 
 _REPLACED: Final = "\N{REPLACEMENT CHARACTER}"
+_MOST_MARKS: Final = 4
+"""Marks that one letter bears; more would pile up over the lines above and below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,4 +49,23 @@ def said(text: str) -> Html:
 def _text(text: str) -> str:
     # What no message can hold may still stand in what an older version stored; it must hide nothing on paper.
     hidden = {ord(one): _REPLACED for one in set(text) if not is_allowed(one)}
-    return escape(text.translate(hidden) if hidden else text)
+    shown = text.translate(hidden) if hidden else text
+    return escape("".join(_unpiled(shown)) if any(map(_is_mark, set(shown))) else shown)
+
+
+def _unpiled(text: str) -> Iterator[str]:
+    marks = 0
+    for one in text:
+        # What joins letters without being seen begins no new one.
+        if _is_mark(one):
+            marks += 1
+        elif unicodedata.category(one) != "Cf":
+            marks = 0
+        if not _is_mark(one) or marks <= _MOST_MARKS:
+            yield one
+        elif marks == _MOST_MARKS + 1:
+            yield _REPLACED
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character) in ("Me", "Mn")

@@ -26,7 +26,9 @@ from tests.prints import FOLDER, KNOWN, NAME, OTHER_NAME, VIEW, ZONE, printed, t
 MARKUP = st.sampled_from(
     ["<script>", "</bdi>", "</style>", "<!--", "&lt;", '" onload="x', "<img src=x>", "]]>", "&#0;"]
 )
-HOSTILE = st.lists(MARKUP | st.text(max_size=12), max_size=6).map("".join)
+# Marks that pile up have a test of their own.
+PLAIN = st.text(st.characters(exclude_categories=("Cs", "Me", "Mn")), max_size=12)
+HOSTILE = st.lists(MARKUP | PLAIN, max_size=6).map("".join)
 
 
 def english() -> Words:
@@ -94,6 +96,16 @@ def test_prt_4_an_elements_text_and_attributes_are_escaped(text: str) -> None:
     found = read(element("td", said(text), class_=text).markup)
     assert harmless(found)
     assert found.said == [shown(text)]
+
+
+@pytest.mark.parametrize("joiner", ["", "\u200d"])
+def test_prt_4_marks_are_not_piled_up_over_the_lines_around_them(joiner: str) -> None:
+    marks = ["\u0300", "\u0489", "\u20dd", "\u0336"] * 40
+    pile = joiner.join(marks)
+    few = joiner.join(marks[:4])
+    (found,) = read(element("td", said(f"s{pile}t s{few}t")).markup).said
+    assert found.replace(joiner, "") == "s{0}\ufffdt s{0}t".format("".join(marks[:4]))
+    assert NAME in read(element("td", said(NAME)).markup).said
 
 
 @pytest.mark.parametrize("form", FORMS)
