@@ -156,11 +156,7 @@ class ApiClient:
         Raises `NotFound` alike for what does not exist and what is not this agency's (HTTP-4), and `Conflict` where
         several stand under the id until `sender` or `direction` leaves one.
         """
-        query: dict[str, str | int] = {}
-        if sender is not None:
-            query["sender"] = sender
-        if direction is not None:
-            query["direction"] = direction.value
+        query = _given(sender=sender, direction=None if direction is None else direction.value)
         shown = message_id if isinstance(message_id, str) else ids.text(Kind.MESSAGE, message_id)
         return await self._client.call(
             GET_HANDOVER,
@@ -258,10 +254,18 @@ class ApiClient:
         path = {"case": ids.text(Kind.CASE, case)}
         return await self._client.call_bytes(PRINT_CASE, path=path, query=_given(language=language))
 
-    async def print_message(self, message_id: MessageId, *, language: str | None = None) -> bytes:
-        """Return a message that is no step as a page to print, as `print_thread` does."""
+    async def print_message(
+        self,
+        message_id: MessageId,
+        *,
+        language: str | None = None,
+        sender: DeskAddress | None = None,
+        direction: Direction | None = None,
+    ) -> bytes:
+        """Return a message that is no step as a page to print, as `print_thread` does; `Conflict` as in `handover`."""
         path = {"id": ids.text(Kind.MESSAGE, message_id)}
-        return await self._client.call_bytes(PRINT_MESSAGE, path=path, query=_given(language=language))
+        query = _given(language=language, sender=sender, direction=None if direction is None else direction.value)
+        return await self._client.call_bytes(PRINT_MESSAGE, path=path, query=query)
 
     async def print_handover(
         self,
@@ -336,10 +340,13 @@ class ApiClient:
         values = {name: value for name, value in query.model_dump(mode="json").items() if value is not None}
         return await self._client.call(LIST_MESSAGES, MessagePage, query=values)
 
-    async def message(self, message_id: MessageId) -> MessageView:
-        """Return one message with the sections that this agency holds."""
+    async def message(
+        self, message_id: MessageId, *, sender: DeskAddress | None = None, direction: Direction | None = None
+    ) -> MessageView:
+        """Return one message with the sections that this agency holds; `Conflict` as in `handover`."""
         path = {"id": ids.text(Kind.MESSAGE, message_id)}
-        return await self._client.call(GET_MESSAGE, MessageView, path=path)
+        query = _given(sender=sender, direction=None if direction is None else direction.value)
+        return await self._client.call(GET_MESSAGE, MessageView, path=path, query=query)
 
     async def events(self, *, after: EventId | None = None, limit: int = 100) -> EventPage:
         """Return what happened after the event `after`, oldest first; from the beginning without it (EVT-3)."""

@@ -24,7 +24,7 @@ from protocol.address import DeskAddress
 from protocol.content import encode_payload
 from protocol.errors import Conflict, InvalidInput, KeystoreError, MalformedEnvelope, NotFound
 from protocol.http.call import Answer, Call, Handler
-from protocol.http.handovers import Direction, MessageState, SectionView
+from protocol.http.handovers import Direction, HandoverChoice, MessageState, SectionView
 from protocol.http.messages import (
     MessageAnswered,
     MessageFilter,
@@ -42,7 +42,7 @@ from protocol.kinds.catalogue import KINDS
 
 OPERATION: Final = "sendMessage"
 _CURSOR: Final = "message cursor"
-_SENT_HERE: Final = frozenset(kind.name for kind in KINDS.values() if kind.machine is None and not kind.klass.bare)
+SENT_HERE: Final = frozenset(kind.name for kind in KINDS.values() if kind.machine is None and not kind.klass.bare)
 """Kinds that are sent as they are; steps of a life cycle are made, and notices about threads make themselves."""
 
 
@@ -73,7 +73,7 @@ class Messages:
     async def send_message(self, call: Call[str]) -> Answer:
         """Store a message durably for all its desks, once for each Idempotency-Key with the same body (CON-1)."""
         asked = call.body(MessageRequest)
-        if asked.kind not in _SENT_HERE:
+        if asked.kind not in SENT_HERE:
             raise InvalidInput("There is no such kind to send; steps of a life cycle have an operation of their own.")
         key = requests.request_key(OPERATION, call.idempotency_key)
         said = Said(fields=asked.fields, sections=asked.sections, officer=asked.officer)
@@ -102,7 +102,7 @@ class Messages:
         They are those of what is answered, of a thread of ours, or new ones.
         """
         if asked.kind == ANSWER:
-            return await answering.thread_of(tx, asked, _SENT_HERE)
+            return await answering.thread_of(tx, asked, SENT_HERE)
         if asked.thread is None:
             return ThreadId(ids.new_id()), ids.text(Kind.SUBJECT, ids.new_id()), None
         row = await threads.load(tx, asked.thread)
@@ -111,7 +111,7 @@ class Messages:
     async def list_messages(self, call: Call[str]) -> Answer:
         """List messages sent and received."""
         query = call.query(MessageFilter)
-        wanted = _SENT_HERE if query.kind is None else _SENT_HERE & {query.kind}
+        wanted = SENT_HERE if query.kind is None else SENT_HERE & {query.kind}
         async with self._store.read() as tx:
             entries = await history.page(
                 tx,
@@ -127,20 +127,31 @@ class Messages:
 
     async def get_message(self, call: Call[str]) -> Answer:
         """Show one message."""
-        return Answer(await self.show(call.path(MessagePath).id))
+        choice = call.query(HandoverChoice)
+        return Answer(await self.show(call.path(MessagePath).id, sender=choice.sender, direction=choice.direction))
 
-    async def show(self, message_id: MessageId) -> MessageView:
-        """Return one message; `Conflict` where several senders used its id (CON-9)."""
+    async def show(
+        self, message_id: MessageId, *, sender: DeskAddress | None = None, direction: Direction | None = None
+    ) -> MessageView:
+        """Return one message; `Conflict` where several stand under its id, until the others leave one (CON-9)."""
+        found = [
+            one
+            for one in await self.under(message_id)
+            if sender in (None, one.item.sender) and direction in (None, one.item.direction)
+        ]
+        if not found:
+            raise NotFound
+        if len(found) > 1:
+            raise Conflict("Several messages stand under this id. Say which: ?sender=DESK, or ?direction=.")
+        return found[0]
+
+    async def under(self, message_id: MessageId) -> list[MessageView]:
+        """Return all messages that stand under an id: whoever has seen it can send under it too (CON-9)."""
         async with self._store.read() as tx:
             sent = await _sent(tx, message_id)
-            received = [one for kind in sorted(_SENT_HERE) for one in await incoming.find(tx, message_id, kind)]
-            if (sent is not None) + len(received) > 1:
-                raise Conflict("Several messages stand under this id. Look at the list, which names their senders.")
-            if sent is not None:
-                return await _sent_view(tx, sent)
-            if not received:
-                raise NotFound
-            return _received_view(received[0], await answering.given(tx, received[0]))
+            received = [one for kind in sorted(SENT_HERE) for one in await incoming.find(tx, message_id, kind)]
+            found = [] if sent is None else [await _sent_view(tx, sent)]
+            return found + [_received_view(one, await answering.given(tx, one)) for one in received]
 
 
 async def _sent(tx: Transaction, message_id: MessageId) -> OutgoingMessage | None:
@@ -148,7 +159,7 @@ async def _sent(tx: Transaction, message_id: MessageId) -> OutgoingMessage | Non
         message = await outgoing.load(tx, message_id)
     except NotFound:
         return None
-    return message if message.payload_type in _SENT_HERE else None
+    return message if message.payload_type in SENT_HERE else None
 
 
 async def _listed(tx: Transaction, entry: Entry) -> MessageItem:

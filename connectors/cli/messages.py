@@ -133,14 +133,16 @@ def list_(agency: str, kind: str | None, limit: int, cursor: str | None, voice: 
 @click.command()
 @click.argument("message")
 @AGENCY
+@click.option("--sender", metavar="DESK", help="Whose, where several have sent under its id.")
 @speaks
-def show(message: str, agency: str, voice: Voice) -> None:
+def show(message: str, agency: str, sender: str | None, voice: Voice) -> None:
     """Show one message: what it says in codes, which sections came, and who answered."""
     message_id = MessageId(raw(Kind.MESSAGE, message))
+    desk = None if sender is None else parse_desk(sender)
 
     async def ask() -> MessageView:
         async with connected(home.find(agency)) as client:
-            return await client.message(message_id)
+            return await client.message(message_id, sender=desk)
 
     view = asyncio.run(ask())
     voice.data(view.model_dump(mode="json"), _lines(view))

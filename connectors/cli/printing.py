@@ -13,6 +13,7 @@ from connectors.cli.local import AGENCY, connected
 from connectors.cli.voice import Voice, speaks
 from connectors.languages import LANGUAGES
 from keys.privatefile import write_private
+from protocol.address import DeskAddress, parse_desk
 from protocol.ids import CaseId, Kind, MessageId, ThreadId, raw
 
 _LANGUAGE = click.option(
@@ -20,6 +21,7 @@ _LANGUAGE = click.option(
     metavar="NAME",
     help=f"In which language and script, the connector's own without it: {', '.join(LANGUAGES)}.",
 )
+_SENDER = click.option("--sender", metavar="DESK", help="Whose, where several have sent under its id.")
 _OUT = click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -57,25 +59,31 @@ def case(case_: str, agency: str, language: str | None, out: Path, voice: Voice)
 @click.command("print")
 @click.argument("message")
 @AGENCY
+@_SENDER
 @_LANGUAGE
 @_OUT
 @speaks
-def message(message: str, agency: str, language: str | None, out: Path, voice: Voice) -> None:
+def message(message: str, agency: str, sender: str | None, language: str | None, out: Path, voice: Voice) -> None:
     """Print a message that is no step of a life cycle, as an HTML page."""
-    message_id = MessageId(raw(Kind.MESSAGE, message))
-    _print(lambda client: client.print_message(message_id, language=language), agency, out, voice)
+    message_id, desk = MessageId(raw(Kind.MESSAGE, message)), _desk(sender)
+    _print(lambda client: client.print_message(message_id, language=language, sender=desk), agency, out, voice)
 
 
 @click.command("print")
 @click.argument("id_", metavar="ID")
 @AGENCY
+@_SENDER
 @_LANGUAGE
 @_OUT
 @speaks
-def handover(id_: str, agency: str, language: str | None, out: Path, voice: Voice) -> None:
+def handover(id_: str, agency: str, sender: str | None, language: str | None, out: Path, voice: Voice) -> None:
     """Print the package of a handover, as an HTML page."""
-    message_id = MessageId(raw(Kind.MESSAGE, id_))
-    _print(lambda client: client.print_handover(message_id, language=language), agency, out, voice)
+    message_id, desk = MessageId(raw(Kind.MESSAGE, id_)), _desk(sender)
+    _print(lambda client: client.print_handover(message_id, language=language, sender=desk), agency, out, voice)
+
+
+def _desk(sender: str | None) -> DeskAddress | None:
+    return None if sender is None else parse_desk(sender)
 
 
 def _print(ask: Callable[[ApiClient], Awaitable[bytes]], agency: str, out: Path, voice: Voice) -> None:

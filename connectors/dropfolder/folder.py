@@ -198,10 +198,10 @@ class DropFolder:
         }
 
     async def _message(self, message_id: MessageId) -> Json:
-        found = await self._shown(GET_MESSAGE, MessagePath(id=message_id))
+        received = HandoverChoice(direction=MessageDirection.RECEIVED)
+        found = await self._shown(GET_MESSAGE, MessagePath(id=message_id), query_model=received)
         if found is not None:
             return found
-        received = HandoverChoice(direction=MessageDirection.RECEIVED)
         return await self._shown(GET_HANDOVER, HandoverPath(id=message_id), query_model=received)
 
     async def _shown(self, operation: Operation, path_model: BaseModel, **more: Any) -> Json:

@@ -9,7 +9,7 @@ from functools import partial
 
 from connectors.cases.casebook import Casebook
 from connectors.cases.listing import Listing
-from connectors.cases.messages import Messages
+from connectors.cases.messages import SENT_HERE, Messages
 from connectors.handovers import Handovers
 from connectors.languages import language
 from connectors.printing.catalogue import Words, words
@@ -21,14 +21,14 @@ from connectors.store.engine import Store
 from connectors.store.sequences import Direction as Way
 from connectors.timing import Clock
 from keys.directory import Directory
-from protocol.address import AgencyAddress, DeskAddress
-from protocol.errors import Conflict, NotFound
+from protocol.address import AgencyAddress, DeskAddress, agency_of
+from protocol.errors import NotFound
 from protocol.handover import PAYLOAD_TYPE
 from protocol.http.call import Answer, Call, Handler
-from protocol.http.cases import CasePath
+from protocol.http.cases import CaseEntry, CasePath
 from protocol.http.handovers import Direction, HandoverPath
-from protocol.http.messages import MessagePath
-from protocol.http.printing import HandoverPrint, MessagePrint, ThreadPrint
+from protocol.http.messages import MessagePath, MessageView
+from protocol.http.printing import ChosenPrint, MessagePrint, ThreadPrint
 from protocol.http.threads import StepView, ThreadPath, ThreadView
 from protocol.ids import MessageId, ThreadId
 
@@ -91,28 +91,23 @@ class Prints:
         spoken = self._words(call.query(MessagePrint).language)
         view = await self._views.casebook.show(call.path(CasePath).case)
         threads = [await self._matter(one.thread) for one in view.threads if one.machine is not None]
-        steps = {step.message for one in threads for step in one.view.steps}
-        messages = []
-        for entry in reversed(view.history):
-            if entry.message in steps:
-                continue
-            try:
-                messages.append(await self._single(entry.message))
-            except (NotFound, Conflict):
-                # A notice about a thread, which the thread shows itself; or an id under which several sent (CON-9).
-                continue
+        # One desk's word to several of ours can stand there twice, at the same moment.
+        entries = {(one.message, one.thread, one.what, one.agency, one.at): one for one in reversed(view.history)}
+        messages = [one for entry in entries.values() for one in await self._singles(entry)]
         return await self._answer(spoken, lambda writer: writer.case(view, threads, messages))
 
     async def print_message(self, call: Call[str]) -> Answer:
         """Print a message that is no step."""
-        asked = call.query(MessagePrint)
+        asked = call.query(ChosenPrint)
         spoken = self._words(asked.language)
-        single = await self._single(call.path(MessagePath).id)
+        single = await self._single(
+            await self._views.messages.show(call.path(MessagePath).id, sender=asked.sender, direction=asked.direction)
+        )
         return await self._answer(spoken, lambda writer: writer.message(single.view, single.evidence))
 
     async def print_handover(self, call: Call[str]) -> Answer:
         """Print the package of a handover."""
-        asked = call.query(HandoverPrint)
+        asked = call.query(ChosenPrint)
         spoken = self._words(asked.language)
         view = await self._views.handovers.show(
             call.path(HandoverPath).id, sender=asked.sender, direction=asked.direction
@@ -143,8 +138,22 @@ class Prints:
         view = view.model_copy(update={"steps": [await self._whole(step) for step in view.steps]})
         return Matter(view, await self._of_steps(view))
 
-    async def _single(self, message_id: MessageId) -> Single:
-        view = await self._views.messages.show(message_id)
+    async def _singles(self, entry: CaseEntry) -> list[Single]:
+        """Return the messages of an entry of a case that is no step; a notice about a thread is shown with that.
+
+        There are several where one agency wrote to several desks of ours. Another that sent under the same id has an
+        entry of its own, and has nothing left out (CON-9).
+        """
+        if entry.what not in SENT_HERE:
+            return []
+        return [
+            await self._single(one)
+            for one in await self._views.messages.under(entry.message)
+            if (one.item.kind, one.item.thread, one.item.at, agency_of(one.item.sender))
+            == (entry.what, entry.thread, entry.at, entry.agency)
+        ]
+
+    async def _single(self, view: MessageView) -> Single:
         item = view.item
         return Single(view, await self._evidence(item.id, item.direction, item.sender, item.recipients))
 

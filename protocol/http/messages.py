@@ -27,7 +27,7 @@ from protocol.http.fields import (
     ThreadIdText,
     Time,
 )
-from protocol.http.handovers import Code, Direction, MessageState, Name, Page, SectionView
+from protocol.http.handovers import Code, Direction, HandoverChoice, MessageState, Name, Page, SectionView
 from protocol.http.operation import Auth, Example, Method, Operation, Scope
 from protocol.http.threads import MAX_EVENT, MAX_FIELDS
 from protocol.limits import MAX_SECTIONS
@@ -173,8 +173,9 @@ GET_MESSAGE = Operation(
     auth=Auth.TOKEN,
     scope=Scope.READ,
     parameters=MessagePath,
+    query=HandoverChoice,
     response=MessageView,
-    errors=(NotFound, Conflict),
+    errors=(NotFound, Conflict, InvalidInput),
     answer_limit=8 << 20,
     example=Example(
         path={"id": MESSAGE},

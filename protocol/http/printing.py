@@ -35,8 +35,8 @@ class ThreadPrint(MessagePrint):
     message: MessageIdText | None = None
 
 
-class HandoverPrint(MessagePrint):
-    """In which language to print, and which handover is meant, where several stand under one id."""
+class ChosenPrint(MessagePrint):
+    """In which language to print, and which one is meant, where several stand under one id."""
 
     sender: DeskText | None = None
     direction: Direction | None = None
@@ -82,7 +82,7 @@ PRINT_MESSAGE = Operation(
     auth=Auth.TOKEN,
     scope=Scope.READ,
     parameters=MessagePath,
-    query=MessagePrint,
+    query=ChosenPrint,
     response=Media.HTML,
     errors=(NotFound, Conflict, InvalidInput, UnknownLanguage),
     answer_limit=32 << 20,
@@ -97,7 +97,7 @@ PRINT_HANDOVER = Operation(
     auth=Auth.TOKEN,
     scope=Scope.READ,
     parameters=HandoverPath,
-    query=HandoverPrint,
+    query=ChosenPrint,
     response=Media.HTML,
     errors=(NotFound, Conflict, InvalidInput, UnknownLanguage),
     answer_limit=32 << 20,

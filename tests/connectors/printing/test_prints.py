@@ -8,24 +8,28 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from pydantic import JsonValue
 
 from connectors import home
 from connectors.access import TOKEN_FILE
 from connectors.api_client import ApiClient
+from connectors.cases.composing import Said
 from connectors.cli import main
 from connectors.languages import LANGUAGES
 from connectors.printing.page import POLICY
-from connectors.store import incoming
+from connectors.store import incoming, outgoing
+from connectors.store.recipients import Plan
 from protocol import ids
 from protocol.bodies.needs import Entry, Narrative
 from protocol.clearance import Basis, Category, DeskFunction, Label, Purpose
-from protocol.errors import Forbidden, NotFound, UnknownLanguage
+from protocol.errors import Conflict, Forbidden, NotFound, UnknownLanguage
 from protocol.handover import PackageSection
 from protocol.http.cases import CaseFilter
 from protocol.http.messages import MessageRequest
 from protocol.http.operation import Scope
 from protocol.http.tokens import TokenRequest
 from protocol.ids import CaseId, Kind, MessageId, ThreadId
+from protocol.kinds.catalogue import KINDS
 from tests.connectors.cases.test_cases import about, refer, step
 from tests.connectors.cases.test_referral import settle
 from tests.connectors.cases.test_thread_api import Served, csw, prison
@@ -185,6 +189,35 @@ async def test_a_whole_case_is_printed_with_each_thread_and_each_message(prison:
     assert SECRET not in markup
     with pytest.raises(NotFound):
         await csw.client.print_case(CaseId(bytes(16)))
+
+
+async def test_con_9_who_sends_under_another_s_id_has_nothing_left_out(
+    prison: Served, csw: Served, world: World
+) -> None:
+    thread = await referred(prison, csw)
+    fields: dict[str, JsonValue] = {"area": "invented-municipality", "week": "2027-W03"}
+    notice = MessageRequest(kind="contact.area-notice", to=[csw.station.desk], fields=fields, thread=thread)
+    sent = (await prison.client.send_message(notice, idempotency_key=secrets.token_hex(12))).id
+    await settle(prison.station, csw.station)
+    liar = world.probation
+    composing, subject = liar.parts.moving._composing, ids.text(Kind.SUBJECT, ids.new_id())
+    said = Said(fields={**fields, "area": "planted-municipality"}, message_id=sent)
+    forged = composing.message(KINDS[notice.kind], thread, liar.desk, subject, said)
+    async with liar.parts.store.write() as tx:
+        await outgoing.add(tx, forged, {csw.station.desk: Plan()})
+    await settle(liar, csw.station)
+    (item,) = (await csw.client.cases(CaseFilter())).items
+    found = read((await csw.client.print_case(item.id, language="en")).decode()).said
+    assert [found.count(one) for one in ("invented-municipality", "planted-municipality")] == [1, 1]
+    for ask in (csw.client.message, csw.client.print_message):
+        with pytest.raises(Conflict):
+            await ask(sent)
+        with pytest.raises(NotFound):
+            await ask(sent, sender=csw.station.desk)
+    for desk, area in ((prison.station.desk, "invented-municipality"), (liar.desk, "planted-municipality")):
+        assert (await csw.client.message(sent, sender=desk)).payload["area"] == area
+        said_there = read((await csw.client.print_message(sent, language="en", sender=desk)).decode()).said
+        assert area in said_there
 
 
 async def test_a_handover_is_printed_at_both_sides_and_what_was_withheld_at_its_sender_only(
