@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from connectors.cases.forms import stored_sections
 from connectors.handover_form import stored_package
-from connectors.store.cases import Facts, Stated
+from connectors.store.casefacts import Facts, Stated
 from connectors.store.incoming import ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
 from protocol.address import AgencyAddress

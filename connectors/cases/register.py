@@ -19,7 +19,7 @@ from connectors.cases.facts import Said, facts_of_ours, facts_of_theirs
 from connectors.folding import findable
 from connectors.numbering import spelled, telling
 from connectors.store import cases, facts, replaying, speaking, threads
-from connectors.store.cases import NUMBER_OURS, PERSON_OURS, CaseThread, Facts, Stated, merge
+from connectors.store.casefacts import NUMBER_OURS, PERSON_OURS, CaseThread, Facts, Stated, merge
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage

@@ -1,124 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which case each thread belongs to, and what its messages say that decides it (CAS-1).
-
-What is known of a thread only grows: `merge` gives the same whatever the order in which messages are taken note of,
-and however often, so a replay of the stored messages ends where the first time did (CAS-2).
-"""
+"""Which case each thread belongs to, and by which words it is found (CAS-1)."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, case, false, func, or_, select, tuple_
+from sqlalchemy import Row, and_, bindparam, func, or_, select, tuple_
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from connectors.numbering import telling
+from connectors.store.casefacts import NUMBER_OURS, PERSON_OURS, CaseThread, Facts
 from connectors.store.engine import Transaction
 from connectors.store.tables import case_name, case_thread, found_by, thread
-from protocol import cbor, limits
-from protocol.ids import CaseId, MessageId, ThreadId
-from protocol.shapes import as_bytes, as_int, as_list, as_text, as_tuple
-
-NUMBER_OURS: Final = 1
-PERSON_OURS: Final = 2
+from protocol import cbor
+from protocol.ids import CaseId, ThreadId
 
 _PLACE: Final = "case thread"
 _MOST: Final = 16_384
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Stated:
-    """Something that a message says. What our own agency says of itself counts before what another says of it."""
-
-    ours: bool
-    at: int
-    message_id: MessageId
-    values: tuple[str, ...]
-
-    def value(self) -> cbor.Value:
-        """Return the stored form."""
-        return [int(self.ours), self.at, self.message_id, list(self.values)]
-
-    @classmethod
-    def of(cls, stored: cbor.Value) -> "Stated":
-        """Read it again."""
-        ours, at, message_id, values = as_tuple(stored, 4)
-        return cls(
-            bool(as_int(ours)),
-            as_int(at),
-            MessageId(as_bytes(message_id)),
-            tuple(as_text(one, most=limits.MAX_NAME * 10) for one in as_list(values, most=8)),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the messages of one thread say, each the newest of its kind.
-
-    `number` is our register's number of the correspondence, `other_number` another agency and its own; `own_person`
-    the person's number in our register, `other_person` another agency and its own; `link` a thread that this one goes
-    on from; `name` the family name, the given names and the date of birth, as far as they are known.
-    """
-
-    number: Stated | None = None
-    other_number: Stated | None = None
-    own_person: Stated | None = None
-    other_person: Stated | None = None
-    link: Stated | None = None
-    name: Stated | None = None
-
-    def value(self) -> cbor.Value:
-        """Return the stored form."""
-        known = ((place, getattr(self, one.name)) for place, one in enumerate(fields(self)))
-        return [[place, stated.value()] for place, stated in known if stated is not None]
-
-    @classmethod
-    def of(cls, stored: cbor.Value) -> "Facts":
-        """Read it again."""
-        names = [one.name for one in fields(cls)]
-        found = {}
-        for item in as_list(stored, most=len(names)):
-            place, stated = as_tuple(item, 2)
-            found[names[as_int(place, most=len(names) - 1)]] = Stated.of(stated)
-        return cls(**found)
-
-
-_NUMBERS: Final = frozenset({"number", "other_number", "own_person", "other_person"})
-
-
-def merge(one: Facts, other: Facts) -> Facts:
-    """Return what both say together; what only stands for a number takes the place of none that was said (CAS-7)."""
-    changed = {}
-    for name in (field.name for field in fields(Facts)):
-        mine, theirs = getattr(one, name), getattr(other, name)
-        if theirs is not None and (mine is None or _rank(name, theirs) > _rank(name, mine)):
-            changed[name] = theirs
-    return replace(one, **changed)
-
-
-def _rank(name: str, stated: Stated) -> tuple[bool, Stated]:
-    return name not in _NUMBERS or telling(stated.values[-1]), stated
-
-
-@dataclass(frozen=True, slots=True)
-class CaseThread:
-    """One thread in its case; times in ms UTC. The keys are keyed hashes of what the facts name."""
-
-    thread: ThreadId
-    case_id: CaseId
-    begun_at: int
-    changed_at: int
-    facts: Facts
-    own_person: bytes | None = None
-    other_person: bytes | None = None
-    number: bytes | None = None
-    link: ThreadId | None = None
-    ours: int = 0
-
-    @property
-    def keys(self) -> tuple[bytes | None, bytes | None, bytes | None, ThreadId | None, int]:
-        """What decides the case."""
-        return self.own_person, self.other_person, self.number, self.link, self.ours
 
 
 _BEGUN: Final = (case_thread.c.begun_at, case_thread.c.thread)
@@ -248,73 +144,6 @@ async def current(tx: Transaction, case_id: CaseId) -> CaseId | None:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which cases to list: open ones, closed ones, or both; only those with an answer due before a time (ms UTC).
-
-    `having` are keyed hashes that must all be found in a case, in whichever of its threads, or one that is enough.
-    """
-
-    live: bool | None = None
-    due_before: int | None = None
-    having: tuple[bytes, ...] = ()
-    enough: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CaseRow:
-    """One case in numbers; times in ms UTC. `due_at` is when the next answer of its threads is due."""
-
-    case_id: CaseId
-    threads: int
-    live: int
-    begun_at: int
-    changed_at: int
-    due_at: int | None
-
-
-_LIVE = func.coalesce(func.sum(thread.c.live), 0)
-_DUE = func.min(case((thread.c.live == 1, thread.c.due_at)))
-_CHANGED = func.max(case_thread.c.changed_at)
-_COLUMNS = (
-    case_thread.c.case_id,
-    func.count().label("threads"),
-    _LIVE.label("live"),
-    func.min(case_thread.c.begun_at).label("begun_at"),
-    _CHANGED.label("changed_at"),
-    _DUE.label("due_at"),
-)
-
-
-async def page(tx: Transaction, what: Filter, *, before: tuple[int, CaseId] | None, limit: int) -> list[CaseRow]:
-    """Return up to `limit` cases, newest change first, after the place `before` (changed_at, case_id)."""
-    conditions: list[ColumnElement[bool]] = []
-    if what.live is not None:
-        conditions.append(_LIVE > 0 if what.live else _LIVE == 0)
-    if what.due_before is not None:
-        conditions.append(what.due_before >= _DUE)
-    if before is not None:
-        conditions.append(tuple_(_CHANGED, case_thread.c.case_id) < tuple_(*before))
-    statement = select(*_COLUMNS).join(thread, thread.c.thread == case_thread.c.thread, isouter=True)
-    if what.having:
-        every = and_(*(case_thread.c.case_id.in_(_found(word)) for word in what.having))
-        one = case_thread.c.case_id.in_(_found(what.enough)) if what.enough else false()
-        statement = statement.where(or_(every, one))
-    rows = await tx.connection.execute(
-        statement.group_by(case_thread.c.case_id)
-        .having(*conditions)
-        .order_by(_CHANGED.desc(), case_thread.c.case_id.desc())
-        .limit(limit)
-    )
-    return [CaseRow(*row) for row in rows]
-
-
-def _found(word: bytes) -> Select[tuple[CaseId]]:
-    # The table of threads once more, under another name: the outer one is grouped.
-    inner = case_thread.alias()
-    return select(inner.c.case_id).join(found_by, found_by.c.thread == inner.c.thread).where(found_by.c.word == word)
-
-
 async def alike(
     tx: Transaction, among: Collection[ThreadId], *, machine: str, asked: str, span: int, most: int
 ) -> Mapping[ThreadId, list[ThreadId]]:
@@ -364,18 +193,6 @@ async def find_only_by(tx: Transaction, thread_id: ThreadId, wanted: Collection[
     """Let a thread be found by these keyed hashes, and by no other any more."""
     await tx.connection.execute(found_by.delete().where(found_by.c.thread == thread_id))
     await find_by(tx, thread_id, wanted)
-
-
-async def load(tx: Transaction, case_id: CaseId) -> CaseRow | None:
-    """Return one case in numbers, by the id that it has now; None if there is none."""
-    rows = await tx.connection.execute(
-        select(*_COLUMNS)
-        .join(thread, thread.c.thread == case_thread.c.thread, isouter=True)
-        .where(case_thread.c.case_id == case_id)
-        .group_by(case_thread.c.case_id)
-    )
-    row = rows.one_or_none()
-    return None if row is None else CaseRow(*row)
 
 
 async def clear(tx: Transaction) -> None:

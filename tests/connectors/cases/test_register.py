@@ -13,7 +13,7 @@ from sqlalchemy import event
 from connectors.cases.facts import Said
 from connectors.cases.register import Register
 from connectors.store import cases
-from connectors.store.cases import Facts, Stated, merge
+from connectors.store.casefacts import Facts, Stated, merge
 from connectors.store.engine import DATABASE_FILE, Store, Transaction
 from connectors.vault import Vault
 from protocol import ids

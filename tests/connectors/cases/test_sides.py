@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 from connectors.cases.register import Register
 from connectors.store import cases, facts, incoming, outgoing, replaying, speaking, tables
-from connectors.store.cases import CaseThread
+from connectors.store.casefacts import CaseThread
 from connectors.store.engine import DATABASE_FILE, Store, Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
