@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select, tuple_
 
 from connectors.store.engine import Transaction
-from connectors.store.tables import case_thread, found_by, thread
+from connectors.store.threadtables import case_thread, found_by, thread
 from protocol.ids import CaseId
 
 

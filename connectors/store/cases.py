@@ -9,7 +9,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.store.casefacts import NUMBER_OURS, PERSON_OURS, CaseThread, Facts
 from connectors.store.engine import Transaction
-from connectors.store.tables import case_name, case_thread, found_by, thread
+from connectors.store.threadtables import case_name, case_thread, found_by, thread
 from protocol import cbor
 from protocol.ids import CaseId, ThreadId
 

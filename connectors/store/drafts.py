@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Row, delete, insert, or_, select, update
 
 from connectors.store.engine import Transaction
-from connectors.store.tables import draft
+from connectors.store.threadtables import draft
 from protocol import cbor
 from protocol.errors import NotFound, PreconditionFailed
 from protocol.ids import ID_SIZE, DraftId, MessageId, ThreadId

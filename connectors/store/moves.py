@@ -10,7 +10,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.store.engine import Transaction
 from connectors.store.sequences import Direction
-from connectors.store.tables import move, timer
+from connectors.store.threadtables import move, timer
 from protocol import cbor, limits
 from protocol.ids import MessageId, ThreadId
 from protocol.lifecycle.timers import Timer

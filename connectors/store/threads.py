@@ -9,7 +9,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.store.engine import Transaction
 from connectors.store.sequences import Direction
-from connectors.store.tables import move, thread
+from connectors.store.threadtables import move, thread
 from protocol import cbor
 from protocol.address import AgencyAddress, DeskAddress
 from protocol.errors import NotFound

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import Table, update
 
 from connectors.doctor.standing import examine_standing
-from connectors.store import tables
+from connectors.store import tables, threadtables
 from protocol.diagnosis import exit_code
 from protocol.errors import KeystoreError
 from protocol.http.handovers import HandoverFilter, MessageState
@@ -78,7 +78,7 @@ async def test_con_8_a_damaged_sealing_is_made_anew_and_holds_up_no_other(world:
 
 async def test_con_8_a_damaged_move_holds_up_no_other_message_that_the_hub_accepted(world: World) -> None:
     spoilt, whole = [(await world.prison.compose(world.probation.desk)).id for _ in range(2)]
-    await spoil(world.prison, tables.move, spoilt)
+    await spoil(world.prison, threadtables.move, spoilt)
     for _ in range(2):
         with pytest.raises(KeystoreError):
             await world.prison.seal_and_send()

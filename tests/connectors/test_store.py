@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, insert, select, text
 
 import connectors.migrations
-from connectors.store import facts, tables
+from connectors.store import facts, tables, threadtables
 from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store, migrate
 from connectors.store.lock import InstallationLock
 from connectors.vault import Vault
@@ -28,7 +28,7 @@ def test_the_newest_migration_is_what_the_tables_say(tmp_path: Path) -> None:
     migrate(tmp_path / DATABASE_FILE)
     engine = create_engine(f"sqlite:///{tmp_path / DATABASE_FILE}")
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), threadtables.thread.metadata) == []
     engine.dispose()
 
 

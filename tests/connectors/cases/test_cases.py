@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from connectors.store import cases, facts, tables
+from connectors.store import cases, facts, tables, threadtables
 from protocol import ids
 from protocol.bodies.person import Person
 from protocol.clearance import Basis, Category, DeskFunction, Purpose
@@ -280,7 +280,7 @@ async def test_cas_2_a_replay_of_the_stored_messages_gives_the_same_cases(
     for served in (prison, csw):
         parts = served.station.parts
         async with parts.store.read() as tx:
-            threads = (await tx.connection.execute(select(tables.case_thread.c.thread))).scalars().all()
+            threads = (await tx.connection.execute(select(threadtables.case_thread.c.thread))).scalars().all()
             before = [await cases.find(tx, thread) for thread in threads]
         async with parts.store.write() as tx:
             await cases.clear(tx)

@@ -10,7 +10,8 @@ from sqlalchemy import func, select
 from connectors.calendars import Calendars
 from connectors.cases.clockwork import Clockwork
 from connectors.cases.moving import Step
-from connectors.store.tables import move, outgoing
+from connectors.store.tables import outgoing
+from connectors.store.threadtables import move
 from protocol.address import AgencyAddress
 from protocol.handover import Priority
 from protocol.lifecycle.timers import Level, timers

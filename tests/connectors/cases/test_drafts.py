@@ -14,7 +14,7 @@ from connectors import home
 from connectors.access import TOKEN_FILE
 from connectors.api_client import ApiClient
 from connectors.cli import main
-from connectors.store import drafts, tables
+from connectors.store import drafts, threadtables
 from connectors.store.drafts import KEPT
 from connectors.store.engine import DATABASE_FILE
 from protocol import ids
@@ -53,7 +53,7 @@ async def listed(served: Served) -> list[DraftId]:
 
 async def stored(served: Served) -> int:
     async with served.station.parts.store.read() as tx:
-        return await tx.connection.scalar(select(func.count()).select_from(tables.draft)) or 0
+        return await tx.connection.scalar(select(func.count()).select_from(threadtables.draft)) or 0
 
 
 async def test_dft_1_a_draft_is_kept_sealed_changed_by_who_saw_it_and_told_to_nobody(

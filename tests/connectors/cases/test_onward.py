@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from connectors.store import requests, tables
+from connectors.store import requests, tables, threadtables
 from protocol import ids
 from protocol.address import DeskAddress
 from protocol.clearance import Basis, Category, DeskFunction
@@ -58,7 +58,9 @@ async def sub_refer(served: Served, thread: ThreadId, to: Served, *services: str
 
 async def stored(served: Served) -> list[int]:
     async with served.station.parts.store.read() as tx:
-        counted = [select(func.count()).select_from(one) for one in (tables.outgoing, tables.thread, tables.move)]
+        counted = [
+            select(func.count()).select_from(one) for one in (tables.outgoing, threadtables.thread, threadtables.move)
+        ]
         return [(await tx.connection.execute(one)).scalar_one() for one in counted]
 
 

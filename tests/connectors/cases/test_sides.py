@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from connectors.cases.register import Register
-from connectors.store import cases, facts, incoming, outgoing, replaying, speaking, tables
+from connectors.store import cases, facts, incoming, outgoing, replaying, speaking, tables, threadtables
 from connectors.store.casefacts import CaseThread
 from connectors.store.engine import DATABASE_FILE, Store, Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage
@@ -114,7 +114,7 @@ def opened(folder: Path) -> Iterator[tuple[asyncio.Runner, Store]]:
 
 
 async def known(tx: Transaction) -> tuple[CaseThread | None, set[bytes]]:
-    words = await tx.connection.execute(select(tables.found_by.c.word))
+    words = await tx.connection.execute(select(threadtables.found_by.c.word))
     return await cases.find(tx, THREAD), set(words.scalars())
 
 
