@@ -6,25 +6,35 @@ import json
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Final
 
 import click
 
 from connectors import home
 from connectors.api_client import ApiClient
 from connectors.cli.acting import officer_named
-from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
+from connectors.cli.local import AGENCY, CURSOR, KEY, LIMIT, connected
 from connectors.cli.threads import read_json, sections_of, tell
 from connectors.cli.voice import Voice, speaks, table
 from protocol.address import parse_desk
+from protocol.errors import InvalidInput
 from protocol.http.drafts import DraftContent, DraftPage, DraftRequest, DraftView
 from protocol.http.fields import format_time
 from protocol.http.threads import StepQueued
 from protocol.ids import DraftId, Kind, raw, text
+from protocol.kinds.catalogue import KINDS
 
+_KNOWN: Final = KINDS["referral.request"].payload.model_fields.keys()
+_SOURCES: Final = {"hand": "typed", "residual": "not taken", "fhir": "FHIR"}
 _INPUT = click.option("--input", "file", type=click.Path(path_type=Path), help="A JSON file: to, fields, sections.")
 _TO = click.option("--to", metavar="DESK", help="The desk to refer to, instead of the file's.")
-_OFFICER = click.option("--officer", help="Who acts when it is sent, by title or id; without it the service account.")
-_KEY = click.option("--key", help="An Idempotency-Key, to type the same command again safely.")
+_OFFICER = click.option(
+    "--as",
+    "--officer",
+    "officer",
+    metavar="OFFICER",
+    help="Who acts when it is sent, by title or id; without it the service account.",
+)
 
 
 @click.command()
@@ -32,7 +42,7 @@ _KEY = click.option("--key", help="An Idempotency-Key, to type the same command 
 @_TO
 @AGENCY
 @_OFFICER
-@_KEY
+@KEY
 @speaks
 def make(file: Path | None, to: str | None, agency: str, officer: str | None, key: str | None, voice: Voice) -> None:
     """Keep the draft of a referral; anything may be missing."""
@@ -62,7 +72,7 @@ def list_(agency: str, limit: int, cursor: str | None, voice: Voice) -> None:
     rows = [
         [
             text(Kind.DRAFT, one.id),
-            one.source,
+            _SOURCES.get(one.source, one.source),
             one.to or "",
             format_time(one.changed_at),
             format_time(one.ends_at),
@@ -70,7 +80,7 @@ def list_(agency: str, limit: int, cursor: str | None, voice: Voice) -> None:
         ]
         for one in found.items
     ]
-    voice.data(found.model_dump(mode="json"), table(["DRAFT", "SOURCE", "TO", "CHANGED", "ENDS", "REST OF"], rows))
+    voice.data(found.model_dump(mode="json"), table(["DRAFT", "FROM", "TO", "CHANGED", "ENDS", "REST OF"], rows))
     if not found.items:
         voice.say("There are no drafts.")
     if found.next_cursor:
@@ -101,7 +111,12 @@ def show(draft: str, agency: str, voice: Voice) -> None:
 @_OFFICER
 @speaks
 def change(draft: str, file: Path | None, to: str | None, agency: str, officer: str | None, voice: Voice) -> None:
-    """Change a draft: what the file names takes the place of what stands there."""
+    """Change a draft: what the file names takes the place of what stands there.
+
+    A field that is null in the file is taken out, and a list of sections takes the place of all that are there.
+    """
+    if file is None and to is None and officer is None:
+        raise InvalidInput("Say what to change: --input FILE, --to DESK or --as OFFICER.")
     draft_id = DraftId(raw(Kind.DRAFT, draft))
 
     async def ask() -> DraftView:
@@ -111,7 +126,7 @@ def change(draft: str, file: Path | None, to: str | None, agency: str, officer: 
             asked = read_json(file) if file else {}
             content = DraftContent(
                 to=new.to or view.item.to,
-                fields={**view.fields, **new.fields},
+                fields={name: one for name, one in {**view.fields, **new.fields}.items() if one is not None},
                 sections=new.sections if "sections" in asked else sections_of({"sections": view.sections}),
                 sender=view.sender,
                 officer=new.officer or view.officer,
@@ -124,7 +139,7 @@ def change(draft: str, file: Path | None, to: str | None, agency: str, officer: 
 @click.command()
 @click.argument("draft")
 @AGENCY
-@_KEY
+@KEY
 @speaks
 def send(draft: str, agency: str, key: str | None, voice: Voice) -> None:
     """Send a draft as a referral; it is a draft no longer."""
@@ -170,18 +185,42 @@ async def _content(
 
 def _lines(view: DraftView) -> Iterator[str]:
     item = view.item
-    yield f"{text(Kind.DRAFT, item.id)} ({item.source}) to {item.to or 'nobody yet'}"
+    yield f"{text(Kind.DRAFT, item.id)} ({_SOURCES.get(item.source, item.source)}) to {item.to or 'nobody yet'}"
     if item.thread is not None:
         yield f"  what was not taken of {text(Kind.THREAD, item.thread)}"
     yield f"  changed {format_time(item.changed_at)}, forgotten {format_time(item.ends_at)} unless changed before"
     yield from (f"  {line}" for line in json.dumps(view.fields, ensure_ascii=False, indent=2).splitlines())
     yield from (f"  section {number}: {one['category']}" for number, one in enumerate(view.sections, start=1))
-    yield from (f"  missing: {place}" for place in view.missing)
+    yield from _lacking(view)
+
+
+def _lacking(view: DraftView) -> Iterator[str]:
+    """Yield what keeps a draft from being sent: what is not there, and what is there and not as it must be."""
+    for place in view.missing:
+        if place == "fields":
+            unknown = ", ".join(one for one in view.fields if one not in _KNOWN) or "one of them"
+            yield f"  no field of a referral: {unknown}   (to take it out, change it to null)"
+        elif _is_there(view.fields, place):
+            yield f"  not right yet: {place}"
+        else:
+            yield f"  missing: {place}"
+
+
+def _is_there(fields: Any, place: str) -> bool:
+    for part in place.split("/"):
+        if isinstance(fields, list) and part.isdigit() and int(part) < len(fields):
+            fields = fields[int(part)]
+        elif isinstance(fields, dict) and part in fields:
+            fields = fields[part]
+        else:
+            return False
+    return True
 
 
 def tell_draft(view: DraftView, agency: str, voice: Voice) -> None:
     """Print that a draft is kept, what it lacks, and what to type next."""
     draft = text(Kind.DRAFT, view.item.id)
-    voice.data(view.model_dump(mode="json"), [f"{draft} is kept", *(f"  missing: {one}" for one in view.missing)])
+    voice.data(view.model_dump(mode="json"), [f"{draft} is kept", *_lacking(view)])
     step = "change" if view.missing else "send"
-    voice.say(f"next:  throughcare draft {step} {draft} --agency {agency}")
+    given = " --input FILE   (with what is missing; --to for the desk)" if view.missing else ""
+    voice.say(f"next:  throughcare draft {step} {draft} --agency {agency}{given}")

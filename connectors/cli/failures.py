@@ -33,14 +33,14 @@ _NEXT = "next: "
 _POINTER = re.compile(r"(/[a-z0-9_]+)*")
 _FIELD_IS = {
     "missing": "is missing",
-    "unknown-field": "is not known here",
+    "unknown-field": "holds a name that is not known here: check the spelling",
     "wrong-form": "has the wrong form",
     "wrong-type": "is of the wrong type",
     "not-allowed": "is none of the values that can be",
     "out-of-range": "is out of range",
     "too-long": "is too long",
     "too-short": "is too short",
-    "invalid": "cannot be right",
+    "invalid": "cannot be right: look at its form (a day is written 2027-01-21) and at what the rest says",
 }
 
 FAILED, USAGE, CONFIGURATION, NOT_AUTHORISED, NOT_FOUND, CONFLICT, UNREACHABLE, DAMAGED = range(1, 9)
@@ -95,6 +95,10 @@ NEXT_STEPS: dict[type[Exception], str] = {
     errors.SelfTestFailed: "./run check   (it installs the locked versions)",
     errors.NotAuthenticated: "throughcare connector status --agency NAME",
     errors.EnrolmentRefused: "ask your authority for a new code, then throughcare enrol --code-file FILE …",
+    errors.UnknownLanguage: "the same command with --language and one of these",
+    errors.IdempotencyKeyReused: "the same command with another --key, if another thing is meant",
+    errors.PreconditionFailed: "look at it again, then the same command again",
+    errors.IllegalTransition: "throughcare referral show THREAD --agency NAME   (says what could be next)",
     errors.NotFound: "throughcare handover list --agency NAME",
     errors.NothingToSend: "throughcare directory list --agency NAME   (shows the functions of the desks)",
     errors.RecipientUnavailable: "throughcare directory list --agency NAME",
@@ -165,8 +169,8 @@ def report(error: Exception) -> int:
     for field in getattr(error, "fields", ()):  # only InvalidFields has some
         if _POINTER.fullmatch(field.pointer) and field.code in _FIELD_IS:
             # Whoever types a command says fields, not a body that has some.
-            named = field.pointer.removeprefix("/fields")[1:]
-            click.echo(f"field: {named or 'one of them'} {_FIELD_IS[field.code]}", err=True)
+            named = field.pointer.removeprefix("/fields/").removeprefix("/")
+            click.echo(f"field: {named or 'what was sent'} {_FIELD_IS[field.code]}", err=True)
     for note in notes(error):
         if not note.startswith(_NEXT):
             click.echo(f"note:  {note}", err=True)

@@ -15,13 +15,13 @@ from connectors import home
 from connectors.cli.acting import officer_named
 from connectors.cli.drafts import tell_draft
 from connectors.cli.failures import then
-from connectors.cli.local import AGENCY, connected
+from connectors.cli.local import AGENCY, KEY, connected
+from connectors.cli.outfile import must_be_writable, write_out
 from connectors.cli.threads import read_json, sections_of, tell
 from connectors.cli.voice import Voice, speaks
 from connectors.fhir.bundle import MAX_BUNDLE
 from connectors.fhir.importing import Imported, import_bundle
 from connectors.fhir.services import read_services
-from keys.privatefile import write_private
 from protocol.address import parse_desk
 from protocol.errors import FhirContradiction, FhirUnreadable, InvalidInput
 from protocol.http.drafts import DraftRequest, DraftSource, DraftView
@@ -46,8 +46,14 @@ _SHOWN = 20
 @click.option("--send", "sends", is_flag=True, help="Send it as a referral; nothing may be missing then.")
 @click.option("--keep", "keeps", is_flag=True, help="Keep it as a draft; `throughcare draft` changes and sends it.")
 @click.option("--agency", metavar="NAME", help="With --send or --keep: which agency's connector, by its name.")
-@click.option("--officer", help="With --send or --keep: who acts, by title or id; else the service account.")
-@click.option("--key", help="With --send or --keep: an Idempotency-Key, to type the same command again safely.")
+@click.option(
+    "--as",
+    "--officer",
+    "officer",
+    metavar="OFFICER",
+    help="With --send or --keep: who acts, by title or id; else the service account.",
+)
+@KEY
 @speaks
 def import_(
     file: Path,
@@ -71,6 +77,8 @@ def import_(
         raise InvalidInput("A draft is kept or sent, not both.")
     if (sends or keeps) and agency is None:
         raise InvalidInput("Say which agency it is of: --agency NAME.")
+    if output:
+        must_be_writable(output)
     data = _read(file)
     imported = import_bundle(data, read_services(services) if services else {})
     for line in told(imported):
@@ -81,7 +89,7 @@ def import_(
     for place in missing:
         voice.say(f"missing: {place}")
     if output:
-        write_private(output, json.dumps(draft, ensure_ascii=False, indent=2).encode() + b"\n")
+        write_out(output, json.dumps(draft, ensure_ascii=False, indent=2).encode() + b"\n")
     if sends:
         tell(_send(draft, missing, str(agency), officer, key), str(agency), voice)
         return
@@ -103,6 +111,8 @@ def export(thread: str, agency: str, output: Path | None, voice: Voice) -> None:
     It holds what the thread's own view shows in codes, dates and desks; no words, no officer and no name.
     """
     thread_id = ThreadId(raw(Kind.THREAD, thread))
+    if output:
+        must_be_writable(output)
 
     async def ask() -> dict[str, Any]:
         async with connected(home.find(agency)) as client:
@@ -111,7 +121,7 @@ def export(thread: str, agency: str, output: Path | None, voice: Voice) -> None:
     bundle = asyncio.run(ask())
     shown = json.dumps(bundle, ensure_ascii=False, indent=2)
     if output:
-        write_private(output, shown.encode() + b"\n")
+        write_out(output, shown.encode() + b"\n")
     voice.data(bundle, [f"the bundle is in {output}"] if output else shown.splitlines())
 
 
@@ -157,8 +167,8 @@ def _refuse(data: bytes, imported: Imported, aside: Path | None, voice: Voice) -
         voice.data(result, [])
     if aside:
         name = hashlib.sha256(data).hexdigest()[:32]
-        write_private(aside / f"{name}.json", data)
-        write_private(aside / f"{name}.reason.json", json.dumps(result, ensure_ascii=False, indent=2).encode() + b"\n")
+        write_out(aside / f"{name}.json", data)
+        write_out(aside / f"{name}.reason.json", json.dumps(result, ensure_ascii=False, indent=2).encode() + b"\n")
     first = imported.quarantined[0]
     raise FhirContradiction(f"{first.sentence} (At {first.path}.) Nothing was drafted.")
 

@@ -59,7 +59,9 @@ _UNDER_WAY = (MessageState.QUEUED,)
     metavar="FILE:CATEGORY",
     help="A file to go with the section of that category, to whoever gets the section; may be given several times.",
 )
-@click.option("--officer", help="Title or id of the officer who acts; without it, the connector's service account.")
+@click.option(
+    "--as", "--officer", "officer", metavar="OFFICER", help="Who acts, by title or id; else the service account."
+)
 @click.option(
     "--wait", default=5.0, show_default=True, help="Seconds to wait for the hub's receipt; sending goes on anyway."
 )

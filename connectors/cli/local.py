@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How commands reach a running connector of this machine: by its profile, over its local API."""
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, Final
 
 import click
 
@@ -12,7 +14,7 @@ from connectors.access import read_token
 from connectors.api_client import ApiClient, ConnectorUnreachable
 from connectors.cli.failures import advising, then
 from connectors.home import Profile
-from protocol.errors import ConfigurationError, Unavailable
+from protocol.errors import ConfigurationError, IllegalTransition, NotFound, Unavailable
 
 
 def _named(context: click.Context, option: click.Parameter, name: str | None) -> str | None:
@@ -33,12 +35,42 @@ AGENCY = click.option(
     help="Which agency's connector, by its name; where this machine has only one, that one.",
 )
 LIMIT = click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="How many at most.")
+_KEY_FORM: Final = re.compile(r"[!-~]{16,255}")
+
+
+def _key(_: click.Context, __: click.Parameter, said: str | None) -> str | None:
+    if said is not None and not _KEY_FORM.fullmatch(said):
+        raise click.BadParameter("write 16 to 255 letters, digits and signs without a space, never used before.")
+    return said
+
+
+KEY = click.option(
+    "--key",
+    callback=_key,
+    help="A name of your own for this command, of 16 to 255 letters and digits: typed again with it, nothing is done "
+    "twice.",
+)
 CURSOR = click.option("--cursor", help="Where the page before ended.")
+
+
+_LISTED: Final = {
+    "case": "case",
+    "draft": "draft",
+    "fhir": "referral",
+    "handover": "handover",
+    "message": "message",
+    "referral": "referral",
+    "token": "token",
+    "webhook": "webhook",
+}
+"""Which list shows what a command of a group can name."""
 
 
 @asynccontextmanager
 async def connected(profile: Profile) -> AsyncIterator[ApiClient]:
     """Yield a client of the connector that `profile` names; `Unavailable` if it does not run."""
+    context = click.get_current_context(silent=True)
+    group = "" if context is None or context.parent is None else context.parent.info_name or ""
     began: dict[type[Exception], str] = {
         ConfigurationError: f"start the connector of {profile.name}; its token is {profile.token_file}"
     }
@@ -46,7 +78,18 @@ async def connected(profile: Profile) -> AsyncIterator[ApiClient]:
         with advising(began):
             read_token(Path(profile.token_file))
         async with ApiClient.of(profile.api_url, Path(profile.token_file)) as client:
-            yield client
+            with advising(_where_to_look(group, {} if context is None else context.params, profile.name)):
+                yield client
     except (ConnectorUnreachable, FileNotFoundError):
         error = Unavailable(f"The connector of {profile.name} does not answer at {profile.api_url}.")
         raise then(error, "throughcare connector run --config FILE   (starts it)") from None
+
+
+def _where_to_look(group: str, given: Mapping[str, Any], agency: str) -> dict[type[Exception], str]:
+    """Return what a command of `group` should be followed by where what it names is not there, or not so any more."""
+    steps: dict[type[Exception], str] = {}
+    if group in _LISTED:
+        steps[NotFound] = f"throughcare {_LISTED[group]} list --agency {agency}"
+    if group in ("referral", "handover") and isinstance(thread := given.get("thread"), str):
+        steps[IllegalTransition] = f"throughcare referral show {thread} --agency {agency}   (says what could be next)"
+    return steps

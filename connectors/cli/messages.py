@@ -10,7 +10,7 @@ import click
 
 from connectors import home
 from connectors.cli.acting import AS, officer_named
-from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
+from connectors.cli.local import AGENCY, CURSOR, KEY, LIMIT, connected
 from connectors.cli.threads import read_json, sections_of
 from connectors.cli.voice import Voice, speaks, table
 from protocol.address import parse_desk
@@ -22,7 +22,6 @@ from protocol.ids import Kind, MessageId, raw, text
 from protocol.kinds.thread import Answer
 
 _INPUT = click.option("--input", "file", type=click.Path(path_type=Path), help="A JSON file: fields, sections.")
-_KEY = click.option("--key", help="An Idempotency-Key, to type the same command again safely.")
 
 
 @click.command()
@@ -31,7 +30,7 @@ _KEY = click.option("--key", help="An Idempotency-Key, to type the same command 
 @click.option("--to", required=True, multiple=True, metavar="DESK", help="The desk to write to; may be repeated.")
 @_INPUT
 @AS
-@_KEY
+@KEY
 @speaks
 def send(
     kind: str, agency: str, to: tuple[str, ...], file: Path | None, acting: str | None, key: str | None, voice: Voice
@@ -61,7 +60,7 @@ def send(
 @click.option("--officer", "named", required=True, metavar="OFFICER", help="Title or id of the officer who answers.")
 @_INPUT
 @AS
-@_KEY
+@KEY
 @speaks
 def answer(
     message: str,

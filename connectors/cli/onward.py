@@ -10,7 +10,8 @@ import click
 from connectors import home
 from connectors.cli.acting import AS, officer_named
 from connectors.cli.failures import advising
-from connectors.cli.local import AGENCY, connected
+from connectors.cli.local import AGENCY, KEY, connected
+from connectors.cli.moments import day
 from connectors.cli.threads import read_json, sections_of, tell, thread_named
 from connectors.cli.voice import Voice, speaks
 from protocol.address import parse_desk
@@ -20,8 +21,7 @@ from protocol.http.threads import StepQueued
 from protocol.ids import Kind, text
 
 _TO = click.option("--to", required=True, metavar="DESK", help="The desk that the new referral goes to.")
-_ANSWER_BY = click.option("--answer-by", metavar="DATE", help="By when an answer is needed.")
-_KEY = click.option("--key", help="An Idempotency-Key, to type the same command again safely.")
+_ANSWER_BY = click.option("--answer-by", callback=day, metavar="DATE", help="By when an answer is needed.")
 
 
 @click.command("approve-forward")
@@ -32,7 +32,7 @@ _KEY = click.option("--key", help="An Idempotency-Key, to type the same command 
 @click.option("--input", "file", type=click.Path(path_type=Path), help="A JSON file: fields to change, sections.")
 @click.option("--consent-covers", is_flag=True, help="The consent on which sections went names the new agency too.")
 @AS
-@_KEY
+@KEY
 @speaks
 def approve_forward(
     thread: str,
@@ -86,7 +86,7 @@ def approve_forward(
 @_ANSWER_BY
 @click.option("--input", "file", type=click.Path(path_type=Path), help="A JSON file: further fields, sections.")
 @AS
-@_KEY
+@KEY
 @speaks
 def sub_refer(
     thread: str,

@@ -10,9 +10,9 @@ import click
 from connectors import home
 from connectors.api_client import ApiClient
 from connectors.cli.local import AGENCY, connected
+from connectors.cli.outfile import must_be_writable, write_out
 from connectors.cli.voice import Voice, speaks
 from connectors.languages import LANGUAGES
-from keys.privatefile import write_private
 from protocol.address import DeskAddress, parse_desk
 from protocol.ids import CaseId, Kind, MessageId, ThreadId, raw
 
@@ -87,10 +87,12 @@ def _desk(sender: str | None) -> DeskAddress | None:
 
 
 def _print(ask: Callable[[ApiClient], Awaitable[bytes]], agency: str, out: Path, voice: Voice) -> None:
+    must_be_writable(out)
+
     async def asked() -> bytes:
         async with connected(home.find(agency)) as client:
             return await ask(client)
 
     content = asyncio.run(asked())
-    write_private(out, content)
+    write_out(out, content)
     voice.data({"file": str(out), "bytes": len(content)}, [f"the print is in {out}"])

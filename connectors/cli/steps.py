@@ -17,7 +17,7 @@ import click
 from connectors import home
 from connectors.cli.acting import AS, officer_named
 from connectors.cli.local import AGENCY, connected
-from connectors.cli.moments import moment
+from connectors.cli.moments import day, moment
 from connectors.cli.threads import read_json, sections_of, tell, thread_named
 from connectors.cli.voice import Voice, speaks
 from protocol.errors import InvalidInput
@@ -126,8 +126,10 @@ def _option(kind: MessageKind, name: str) -> Any:
             return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=told)
         case found if found is int:
             return click.option(flag, name, callback=moment, metavar="TIME", help=told)
-        case found:
-            return click.option(flag, name, metavar="DATE" if found is date else "TEXT", help=told)
+        case found if found is date:
+            return click.option(flag, name, callback=day, metavar="DATE", help=told)
+        case _:
+            return click.option(flag, name, metavar="TEXT", help=told)
 
 
 def _simple(annotation: Any) -> type | None:

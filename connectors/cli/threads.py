@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from connectors import home
 from connectors.cli.acting import officer_named
 from connectors.cli.failures import then
-from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
+from connectors.cli.local import AGENCY, CURSOR, KEY, LIMIT, connected
 from connectors.cli.voice import Voice, speaks, table
 from protocol.address import parse_desk
 from protocol.errors import InvalidInput
@@ -33,6 +33,8 @@ from protocol.ids import Kind, ThreadId, raw, text
 
 _SECTIONS: TypeAdapter[list[PackageSection]] = TypeAdapter(list[PackageSection])
 _MOST = 2 << 20
+_TOP = frozenset({"to", "fields", "sections", "sender", "officer"})
+"""What may stand at the top of a file for `--input`: the bodies of the interface have no more."""
 _BY_ITSELF = frozenset({"receive"})
 """Steps that a connector makes, for which nobody has a command."""
 
@@ -42,8 +44,10 @@ _BY_ITSELF = frozenset({"receive"})
 @click.option("--to", required=True, metavar="DESK", help="The desk to refer to.")
 @click.option("--input", "file", type=click.Path(path_type=Path), help="A JSON file: fields, sections.")
 @click.option("--residual-of", metavar="THREAD", help="Ask for what was not taken of this referral of ours.")
-@click.option("--officer", help="Who acts, by title or id; without it the service account.")
-@click.option("--key", help="An Idempotency-Key, to type the same command again safely.")
+@click.option(
+    "--as", "--officer", "officer", metavar="OFFICER", help="Who acts, by title or id; else the service account."
+)
+@KEY
 @speaks
 def send(
     agency: str,
@@ -187,14 +191,25 @@ def tell(queued: StepQueued, agency: str, voice: Voice) -> None:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Return the JSON object in `file`; `InvalidInput` without one, which never repeats what stands there."""
+    """Return the JSON object in `file`; `InvalidInput` for any other file, which never repeats what stands there."""
     try:
         with file.open("rb") as opened:
             found = json.loads(opened.read(_MOST))
-    except (OSError, ValueError, RecursionError):
-        raise InvalidInput("The file cannot be read as JSON. Check its path and its form.") from None
+    except OSError:
+        raise InvalidInput("The file cannot be read. Check its path, and that you may read it.") from None
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"The file is not JSON from line {error.lineno}, column {error.colno} on.") from None
+    except (ValueError, RecursionError):
+        raise InvalidInput("The file is not JSON in UTF-8.") from None
     if not isinstance(found, dict):
         raise InvalidInput("The file must hold one JSON object.")
+    if not isinstance(found.get("fields", {}), dict) or not isinstance(found.get("sections", []), list):
+        raise InvalidInput("In the file `fields` must be one JSON object, and `sections` a list of them.")
+    if not found.keys() <= _TOP:
+        raise InvalidInput(
+            "At the top of the file stand `fields` and `sections`, and in that of a draft `to`; what is asked for "
+            "stands inside `fields`."
+        )
     return found
 
 

@@ -6,11 +6,12 @@ import secrets
 from pathlib import Path
 
 import click
+from pydantic import ValidationError
 
 from connectors import home
-from connectors.cli.local import AGENCY, connected
+from connectors.cli.local import AGENCY, KEY, connected
+from connectors.cli.outfile import must_be_writable, write_out
 from connectors.cli.voice import Voice, speaks, table
-from keys.privatefile import write_private
 from protocol.errors import InvalidInput
 from protocol.http.fields import format_time
 from protocol.http.operation import Scope
@@ -31,7 +32,7 @@ from protocol.ids import Kind, TokenId, raw, text
 )
 @click.option("--days", type=click.IntRange(1, MAX_DAYS), default=USUAL_DAYS, show_default=True, help="For how long.")
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="The new file for the token (0600).")
-@click.option("--key", help="An Idempotency-Key, to type the same command again safely.")
+@KEY
 @speaks
 def make(
     agency: str, name: str, scopes: tuple[str, ...], days: int, output: Path, key: str | None, voice: Voice
@@ -39,14 +40,24 @@ def make(
     """Make a token for one program, good for the named scopes only."""
     if output.exists():
         raise InvalidInput("The file for the token exists. Name a new one.")
-    request = TokenRequest(name=name, scopes=[Scope(one) for one in dict.fromkeys(scopes)], days=days)
+    must_be_writable(output)
+    try:
+        request = TokenRequest(name=name, scopes=[Scope(one) for one in dict.fromkeys(scopes)], days=days)
+    except ValidationError:
+        raise InvalidInput(
+            "A program's name has 1 to 60 letters a-z and digits, with single spaces, dots or hyphens between."
+        ) from None
 
     async def ask() -> TokenMade:
         async with connected(home.find(agency)) as client:
             return await client.make_token(request, idempotency_key=key or secrets.token_urlsafe(24))
 
     made = asyncio.run(ask())
-    write_private(output, made.secret.encode() + b"\n")
+    try:
+        write_out(output, made.secret.encode() + b"\n")
+    except InvalidInput:
+        asyncio.run(_revoked(made.id, agency))  # nobody has it, and nobody would know that it counts
+        raise
     shown = made.model_dump(mode="json", exclude={"secret"})
     voice.data({**shown, "file": str(output)}, [f"{text(Kind.TOKEN, made.id)} until {format_time(made.ends_at)}"])
     voice.say(f"The token is in {output}; its program sends it as `Authorization: Bearer …`.")
@@ -85,9 +96,10 @@ def revoke(token: str, agency: str, voice: Voice) -> None:
     """Revoke a token at once and for good."""
     token_id = TokenId(raw(Kind.TOKEN, token))
 
-    async def ask() -> TokenItem:
-        async with connected(home.find(agency)) as client:
-            return await client.revoke_token(token_id)
-
-    done = asyncio.run(ask())
+    done = asyncio.run(_revoked(token_id, agency))
     voice.data(done.model_dump(mode="json"), [f"{token} ({done.name}) is good for nothing any more"])
+
+
+async def _revoked(token: TokenId, agency: str) -> TokenItem:
+    async with connected(home.find(agency)) as client:
+        return await client.revoke_token(token)

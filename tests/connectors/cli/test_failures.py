@@ -81,5 +81,5 @@ def test_the_fields_that_are_wrong_are_named_and_nothing_else_of_an_answer(capsy
     assert [line for line in capsys.readouterr().err.splitlines() if line.startswith("field")] == [
         "field: officer is missing",
         "field: services/0/code is none of the values that can be",
-        "field: one of them is not known here",
+        "field: what was sent holds a name that is not known here: check the spelling",
     ]

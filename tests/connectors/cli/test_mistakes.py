@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The mistakes that people make at the keyboard: each is told as what it is, with what to do about it."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import click
+import pytest
+
+from connectors import home
+from connectors.access import TOKEN_FILE
+from connectors.cli import main, outfile, tokens
+from connectors.cli.moments import day
+from connectors.cli.threads import read_json
+from protocol import ids
+from protocol.errors import InvalidInput
+from protocol.ids import Kind
+from tests.connectors.cases.test_thread_api import Served, csw, prison
+
+__all__ = ["csw", "prison"]
+
+Typed = Callable[..., Awaitable[tuple[int, str, str]]]
+_WHERE = click.Context(click.Command("accept")), click.Option(["--start-by"])
+
+
+@pytest.fixture(name="typed")
+def typed_(
+    prison: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Typed:
+    """Return what types a command at the prison, and gives its exit code, what it printed, and what it told."""
+    monkeypatch.setenv("THROUGHCARE_HOME", str(tmp_path / "home"))
+    folder = prison.station.folder
+    home.register(home.Profile("gora-prison", prison.station.desk, prison.url, str(folder / TOKEN_FILE), str(folder)))
+
+    async def typed(*words: object) -> tuple[int, str, str]:
+        status = await asyncio.to_thread(main, [*map(str, words), "--agency", "gora-prison"])
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return typed
+
+
+async def test_a_file_in_a_folder_that_is_not_there_is_no_matter_of_keys_and_makes_no_token(
+    typed: Typed, prison: Served, csw: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = ids.text(Kind.THREAD, (await prison.refer(csw.station)).thread)
+    nowhere = tmp_path / "nowhere" / "file"
+    making = ["token", "make", "--name", "case system", "--scope", "read", "--output"]
+    for words in (["referral", "print", thread, "--out"], ["fhir", "export", thread, "--output"], making):
+        status, _, told = await typed(*words, nowhere)
+        assert status == 2
+        assert "Name a file in a folder that exists" in told
+        assert "passphrase" not in told
+    # The folder may also go, or the disk fill up, after the token was made.
+    monkeypatch.setattr(tokens, "must_be_writable", lambda _: None)
+    assert (await typed(*making, nowhere))[0] == 2
+    assert [one.revoked_at is None for one in (await prison.client.tokens()).items] == [False]
+    assert (await typed("token", "make", "--scope", "read", "--output", tmp_path / "t", "--name", ""))[0] == 2
+
+
+async def test_what_is_not_there_leads_to_the_list_of_its_kind_and_a_late_step_to_what_is_possible(
+    typed: Typed, prison: Served, csw: Served
+) -> None:
+    for words, listed in (
+        (["referral", "show", "thr_" + "a" * 26], "referral list"),
+        (["draft", "show", "dft_" + "a" * 26], "draft list"),
+        (["case", "show", "cas_" + "a" * 26], "case list"),
+        (["message", "show", "msg_" + "a" * 26], "message list"),
+    ):
+        status, _, told = await typed(*words)
+        assert (status, told.rpartition("next:  ")[2].strip()) == (5, f"throughcare {listed} --agency gora-prison")
+    thread = ids.text(Kind.THREAD, (await prison.refer(csw.station)).thread)
+    status, _, told = await typed("referral", "close", thread, "--changed", "better")
+    assert (status, f"next:  throughcare referral show {thread} --agency gora-prison" in told) == (6, True)
+
+
+async def test_a_draft_tells_a_misspelt_field_from_a_missing_and_from_a_wrong_one_and_null_takes_one_out(
+    typed: Typed, tmp_path: Path
+) -> None:
+    file = tmp_path / "draft.json"
+    file.write_text(json.dumps({"fields": {"whereabuts": "custody", "release_on": "20.1.2027"}}), encoding="utf-8")
+    status, told, _ = await typed("draft", "make", "--input", file)
+    assert status == 0
+    draft = told.split()[0]
+    assert "no field of a referral: whereabuts" in told
+    assert "not right yet: release_on" in told
+    assert "missing: whereabouts" in told
+    file.write_text(json.dumps({"fields": {"whereabuts": None, "release_on": "2027-01-20"}}), encoding="utf-8")
+    _, told, _ = await typed("draft", "change", draft, "--input", file)
+    assert "no field" not in told
+    assert "release_on" not in told
+    assert "missing: whereabouts" in told
+    assert (await typed("draft", "change", draft))[0] == 2, "nothing was changed, and that is told"
+    status, _, told = await typed("draft", "make", "--key", "short")
+    assert (status, "16 to 255 letters" in told) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('{"fields": {"release_on":\n "2027-01-20"', "not JSON from line 2, column 14 on"),
+        ("[]", "one JSON object"),
+        ('{"fields": []}', "`fields` must be one JSON object"),
+        ('{"sections": {}}', "`sections` a list"),
+        ('{"services": []}', "stands inside `fields`"),
+    ],
+)
+def test_a_file_says_where_it_is_wrong_and_nothing_of_it_is_repeated(content: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "f.json").write_text(content, encoding="utf-8")
+    with pytest.raises(InvalidInput, match=told) as refused:
+        read_json(tmp_path / "f.json")
+    assert "2027" not in refused.value.detail
+    with pytest.raises(InvalidInput, match="Check its path"):
+        read_json(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize("said", ["20.1.2027", "2027-1-20", "20270120", "2027-13-01", "tomorrow"])
+def test_a_day_in_another_form_is_refused_with_an_example(said: str) -> None:
+    with pytest.raises(click.BadParameter, match="2027-01-05"):
+        day(*_WHERE, said)
+    assert day(*_WHERE, "2027-01-20") == "2027-01-20"
+    assert day(*_WHERE, None) is None
+
+
+def test_a_file_is_known_to_be_writable_before_anything_is_asked(tmp_path: Path) -> None:
+    outfile.must_be_writable(tmp_path / "new")
+    for path in (tmp_path, tmp_path / "no" / "new"):
+        with pytest.raises(InvalidInput, match="cannot be written"):
+            outfile.must_be_writable(path)
