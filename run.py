@@ -239,10 +239,10 @@ def give_up(text: str) -> NoReturn:
 
 # The environment
 
-# What each set of requirements holds, as options of uv. `dev` includes `runtime`.
+# What each set holds, as options of uv. `dev` includes `runtime`; an installation chooses FHIR with the extra.
 REQUIREMENT_SETS = {
     "installer": ["--only-group", "installer"],
-    "runtime": ["--no-dev"],
+    "runtime": ["--no-dev", "--extra", "fhir"],
     "dev": ["--group", "dev"],
 }
 

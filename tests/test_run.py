@@ -96,3 +96,8 @@ def test_run_works_from_any_directory(tmp_path: Path) -> None:
     done = subprocess.run([run.ROOT / "run", "--help"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert done.stdout == run.HELP
+
+
+def test_what_runs_from_the_folder_can_read_fhir_as_the_readme_shows() -> None:
+    locked = (run.REQUIREMENTS / "runtime.txt").read_text(encoding="utf-8")
+    assert "\nfhir-resources==" in locked
