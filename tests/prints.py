@@ -214,14 +214,18 @@ def _function(desk: DeskAddress) -> str | None:
     return _FUNCTIONS[desk]
 
 
-KNOWN: Final = Known(_party, _function)
+def _title(agency: AgencyAddress, officer: str) -> str | None:
+    return "social worker" if (agency, officer) == (POLJE, OFFICER) else None
+
+
+KNOWN: Final = Known(_party, _function, _title)
 
 
 def printed(language: Language, view: ThreadView = VIEW) -> str:
     """Return the page of a referral in a language."""
     spoken = words(language, ZONE)
     sheet = Writer(spoken, KNOWN).thread(view, EVIDENCE)
-    return page(sheet.title, sheet.content, spoken, printed_at=at(25, 8)).decode()
+    return page(sheet.title, sheet.content, spoken, reference=sheet.reference, printed_at=at(25, 8)).decode()
 
 
 def texts() -> dict[str, str]:

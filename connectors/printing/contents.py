@@ -4,7 +4,8 @@
 What is a code and what is somebody's word is known from the field's type alone, so no word is ever taken for a code.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from typing import Any, Final, Literal, get_args, get_origin
@@ -17,36 +18,49 @@ from connectors.printing.markup import NOTHING, Html, Part, element, joined, sai
 from protocol.bodies import FORMS
 from protocol.content import Content
 from protocol.http.strictjson import render
-from protocol.kinds.base import MOST_INSTANT
+from protocol.kinds.base import MOST_INSTANT, OfficerRef
 from protocol.kinds.catalogue import KINDS
 
 SHOWN_ABOVE: Final = frozenset({"subject", "register_numbers", "sender_register_number", "recipient_register_numbers"})
 """Fields that stand at the head of a message."""
+_OFFICER: Final = get_args(OfficerRef)[1]
+"""The mark of a field that names an officer."""
 
 
-def payload(fields: Mapping[str, JsonValue], words: Words) -> Html:
-    """Return the content of section 0 of a message."""
+def _nobody(_: str) -> str | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How content is shown: in which words, without which fields, and who an officer's id is."""
+
+    words: Words
+    without: frozenset[str] = frozenset()
+    title: Callable[[str], str | None] = _nobody
+
+
+def payload(fields: Mapping[str, JsonValue], words: Words, *, title: Callable[[str], str | None] = _nobody) -> Html:
+    """Return the content of section 0 of a message; `title` says under which title an officer's id acts."""
     kind = KINDS.get(str(fields.get("kind")))
-    return _shown(fields, None if kind is None else kind.payload, words, without=SHOWN_ABOVE | {"version"})
+    return _shown(fields, None if kind is None else kind.payload, _Way(words, SHOWN_ABOVE | {"version"}, title))
 
 
 def body(fields: Mapping[str, JsonValue], words: Words) -> Html:
     """Return the content of a section."""
-    return _shown(fields, FORMS.get(str(fields.get("kind"))), words, without=frozenset())
+    return _shown(fields, FORMS.get(str(fields.get("kind"))), _Way(words))
 
 
-def _shown(
-    fields: Mapping[str, JsonValue], model: type[Content] | None, words: Words, *, without: frozenset[str]
-) -> Html:
+def _shown(fields: Mapping[str, JsonValue], model: type[Content] | None, way: _Way) -> Html:
     try:
         content = None if model is None else model.model_validate_json(render(dict(fields)))
     except ValidationError:
         content = None
     if content is None:
         # Somebody's words may be among it, so nothing of it is translated.
-        rows = [(key, _plain(value)) for key, value in fields.items() if key not in without]
-        return joined([element("p", words.label(Label.UNREADABLE)), facts(rows)])
-    return facts(_rows(content, words, without))
+        rows = [(key, _plain(value)) for key, value in fields.items() if key not in way.without]
+        return joined([element("p", way.words.label(Label.UNREADABLE)), facts(rows)])
+    return facts(_rows(content, way))
 
 
 def facts(rows: Sequence[tuple[str, Part]]) -> Html:
@@ -55,13 +69,13 @@ def facts(rows: Sequence[tuple[str, Part]]) -> Html:
     return element("table", *cells, class_="facts") if cells else NOTHING
 
 
-def _rows(content: BaseModel, words: Words, without: frozenset[str]) -> list[tuple[str, Part]]:
+def _rows(content: BaseModel, way: _Way) -> list[tuple[str, Part]]:
     rows: list[tuple[str, Part]] = []
     for name, info in type(content).model_fields.items():
         value = getattr(content, name)
-        if name in without or is_constant(info) or value is None or value == ():
+        if name in way.without or is_constant(info) or value is None or value == ():
             continue
-        rows.append((words.text(Table.FIELDS, name), _value(value, info, words, without)))
+        rows.append((way.words.text(Table.FIELDS, name), _value(value, info, way)))
     return rows
 
 
@@ -70,7 +84,8 @@ def is_constant(info: FieldInfo) -> bool:
     return get_origin(info.annotation) is Literal
 
 
-def _value(value: object, info: FieldInfo, words: Words, without: frozenset[str]) -> Part:
+def _value(value: object, info: FieldInfo, way: _Way) -> Part:
+    words = way.words
     match value:
         case bool():
             return words.text(Table.CODES, "yes" if value else "no")
@@ -78,14 +93,16 @@ def _value(value: object, info: FieldInfo, words: Words, without: frozenset[str]
             return words.moment(value) if _is_instant(info) else str(value)
         case StrEnum():
             return words.code(value)
+        case str() if _OFFICER in _marks(info) and (title := way.title(value)) is not None:
+            return joined([said(title), f" ({value})"])
         case str():
             return said(value)
         case date():
             return words.day(value)
         case BaseModel():
-            return facts(_rows(value, words, without))
+            return facts(_rows(value, way))
         case tuple():
-            return element("ul", *(element("li", _value(one, info, words, without)) for one in value))
+            return element("ul", *(element("li", _value(one, info, way)) for one in value))
         case _:
             raise TypeError("content is made of texts, numbers, days, codes and further content")
 

@@ -6,6 +6,7 @@ Nothing is read here. A print holds what a view holds (PRT-1), and beside it who
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from connectors.printing import contents
@@ -43,14 +44,17 @@ class Known:
 
     party: Callable[[AgencyAddress], Party]
     function: Callable[[DeskAddress], str | None]
+    title: Callable[[AgencyAddress, str], str | None]
+    """Under which title an officer of an agency acts, by the officer's id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A title and what stands below it."""
+    """A title, what stands below it, and the id of what it is about, which stands on each page."""
 
     title: str
     content: Html
+    reference: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,8 @@ class Writer:
         ]
         answered = [self._heading(2, Label.ANSWERS), grid(self._heads(Label.ANSWER), answers)] if answers else []
         body = self._message(view.payload, view.sections, evidence, ids.text(Kind.MESSAGE, view.item.id), 2)
-        return Sheet(self._title(view.payload), joined([contents.facts(rows), body, *answered]))
+        of = ids.text(Kind.MESSAGE, view.item.id)
+        return Sheet(self._title(view.payload), joined([contents.facts(rows), body, *answered]), of)
 
     def handover(self, view: HandoverView, evidence: Evidence) -> Sheet:
         """Return the sheet of a handover's package."""
@@ -111,11 +116,12 @@ class Writer:
                 self._heading(2, Label.NOT_UNDERSTOOD),
                 contents.facts([(one.path, said(one.reason)) for one in view.not_understood]),
             ]
-        return Sheet(self._title(offer), joined(parts))
+        return Sheet(self._title(offer), joined(parts), ids.text(Kind.THREAD, view.thread))
 
     def step(self, view: ThreadView, step: StepView, evidence: Evidence | None) -> Sheet:
         """Return the sheet of one step of a matter."""
-        return Sheet(self._title(step.payload), joined([self._matter(view), self._step(step, evidence, 2)]))
+        content = joined([self._matter(view), self._step(step, evidence, 2)])
+        return Sheet(self._title(step.payload), content, ids.text(Kind.THREAD, view.item.thread))
 
     def thread(self, view: ThreadView, evidence: Mapping[MessageId, Evidence]) -> Sheet:
         """Return the sheet of a whole matter; `evidence` by the id of each step's message."""
@@ -138,7 +144,8 @@ class Writer:
             title = element("h3", f"{number}. {self._title(step.payload)}")
             parts.append(element("section", title, self._step(step, evidence.get(step.message), 4)))
         machine = _MACHINES.get(view.item.machine)
-        return Sheet(self._words.label(machine) if machine else view.item.machine, joined(parts))
+        name = self._words.label(machine) if machine else view.item.machine
+        return Sheet(name, joined(parts), ids.text(Kind.THREAD, view.item.thread))
 
     def case(self, view: CaseView, threads: Sequence[Matter], messages: Sequence[Single]) -> Sheet:
         """Return the sheet of a whole case: each of its threads, and the messages that are steps of none."""
@@ -165,7 +172,7 @@ class Writer:
         for message in messages:
             sheet = self.message(message.view, message.evidence)
             parts.append(element("section", element("h2", sheet.title), sheet.content))
-        return Sheet(self._words.label(Label.CASE_FILE), joined(parts))
+        return Sheet(self._words.label(Label.CASE_FILE), joined(parts), ids.text(Kind.CASE, view.item.id))
 
     def _matter(self, view: ThreadView) -> Html:
         item = view.item
@@ -231,7 +238,8 @@ class Writer:
         receipt = "kind" not in payload
         parts = [contents.facts(self._sides(payload, evidence, with_numbers=not receipt and not waits))]
         if not receipt and not waits:
-            parts += [self._heading(level, Label.CONTENT), contents.payload(payload, self._words)]
+            title = partial(self._known.title, agency_of(evidence.sender)) if evidence is not None else _unknown
+            parts += [self._heading(level, Label.CONTENT), contents.payload(payload, self._words, title=title)]
         parts += self._sections(sections, level)
         if evidence is not None:
             parts += self._withheld(evidence, level)
@@ -259,18 +267,22 @@ class Writer:
             ]
         if evidence is not None and evidence.sent_at is not None:
             rows.append(self._row(Label.SENT_AT, self._words.moment(evidence.sent_at)))
-        for one in evidence.sealings if evidence is not None else ():
-            rows += self._journey(one)
+        sealings = evidence.sealings if evidence is not None else ()
+        for one in sealings:
+            rows += self._journey(one, several=len(sealings) > 1)
         return rows
 
-    def _journey(self, sealing: Sealing) -> list[tuple[str, Part]]:
-        rows = []
+    def _journey(self, sealing: Sealing, *, several: bool) -> list[tuple[str, Part]]:
+        """Return how far a message came at a desk, which is named where there are several."""
+        rows: list[tuple[str, Part]] = []
+        where: list[Part] = [BREAK, sealing.desk] if several else []
         if sealing.accepted_at is not None:
-            rows.append(self._row(Label.ACCEPTED_AT, self._words.moment(sealing.accepted_at)))
+            rows.append(self._row(Label.ACCEPTED_AT, joined([self._words.moment(sealing.accepted_at), *where])))
         if sealing.opened_at is not None:
-            rows.append(self._row(Label.RECEIVED_AT, self._words.moment(sealing.opened_at)))
+            rows.append(self._row(Label.RECEIVED_AT, joined([self._words.moment(sealing.opened_at), *where])))
         if sealing.marks:
-            rows.append(self._row(Label.MARKS, "; ".join(self._text(Table.NOTES, mark) for mark in sealing.marks)))
+            marks = "; ".join(self._text(Table.NOTES, mark) for mark in sealing.marks)
+            rows.append(self._row(Label.MARKS, joined([marks, *where])))
         return rows
 
     def _sections(self, sections: Sequence[SectionView], level: int) -> list[Html]:
@@ -286,7 +298,7 @@ class Writer:
                 ]
                 title = f"{self._words.label(Label.SECTION)} {one.number}: {form}"
                 parts += [
-                    element(f"h{min(level + 1, 4)}", title),
+                    element(f"h{level + 1}", title),
                     contents.facts(rows),
                     contents.body(one.body, self._words),
                     contents.facts([self._row(Label.ATTACHMENT, _attachment(file)) for file in one.attachments]),
@@ -310,11 +322,13 @@ class Writer:
 
     def _proof(self, evidence: Evidence | None, message: str, leaf_index: int | None) -> Html:
         rows = [self._row(Label.MESSAGE_ID, message)]
-        for one in evidence.sealings if evidence is not None else ():
-            if one.envelope_id is not None:
-                rows.append(self._row(Label.ENVELOPE, ids.text(Kind.ENVELOPE, one.envelope_id)))
-            if one.digest is not None:
-                rows.append(self._row(Label.DIGEST, f"{DIGEST} {one.digest.hex()}"))
+        sealings = evidence.sealings if evidence is not None else ()
+        # One envelope may go to several desks.
+        for envelope, digest in dict.fromkeys((one.envelope_id, one.digest) for one in sealings):
+            if envelope is not None:
+                rows.append(self._row(Label.ENVELOPE, ids.text(Kind.ENVELOPE, envelope)))
+            if digest is not None:
+                rows.append(self._row(Label.DIGEST, f"{DIGEST} {digest.hex()}"))
         place = leaf_index if evidence is None or evidence.leaf_index is None else evidence.leaf_index
         if place is not None:
             rows.append(self._row(Label.LOG_PLACE, str(place)))
@@ -363,6 +377,10 @@ def numbers(payload: dict[str, Any]) -> tuple[str | None, str | None]:
     terms, parties = payload.get("terms") or {}, payload.get("parties") or {}
     theirs = [f"{one['number']} ({one['agency']})" for one in parties.get("recipient_register_numbers") or ()]
     return terms.get("sender_register_number"), "; ".join(theirs) or None
+
+
+def _unknown(_: str) -> str | None:
+    return None
 
 
 def _part(sheet: Sheet) -> Html:

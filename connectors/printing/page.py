@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from connectors.printing.catalogue import Label, Words
-from connectors.printing.markup import Html, Part, element, joined
+from connectors.printing.markup import BREAK, Html, Part, element, joined
 
 _STYLE: Final = """
-@page { size: A4; margin: 15mm 18mm; }
+@page { size: A4; margin: 15mm 18mm;
+  @bottom-right { content: counter(page) " / " counter(pages); font-size: 9pt; } }
 body { font: 11pt/1.4 "Noto Serif", "DejaVu Serif", serif; color: #000; background: #fff; margin: 0 auto;
   max-width: 178mm; }
 .sheet { width: 100%; border-collapse: collapse; }
@@ -18,7 +19,7 @@ body { font: 11pt/1.4 "Noto Serif", "DejaVu Serif", serif; color: #000; backgrou
 .sheet > tbody > tr > td { padding: 4mm 0 0; }
 h1 { font-size: 16pt; margin: 0 0 3mm; }
 h2 { font-size: 13pt; margin: 6mm 0 2mm; border-bottom: .5pt solid #555; break-after: avoid; }
-h3, h4 { font-size: 11pt; margin: 4mm 0 1mm; break-after: avoid; }
+h3, h4, h5 { font-size: 11pt; margin: 4mm 0 1mm; break-after: avoid; }
 .facts { width: 100%; border-collapse: collapse; }
 .facts th { width: 38%; text-align: left; vertical-align: top; font-weight: 600; padding: .6mm 3mm .6mm 0; }
 .facts td { vertical-align: top; padding: .6mm 0; overflow-wrap: anywhere; }
@@ -43,8 +44,8 @@ POLICY: Final = f"{_ALLOWED}; frame-ancestors 'none'; sandbox allow-modals"
 """The Content-Security-Policy of a print: its own style and nothing else; no script stands in it (PRT-4)."""
 
 
-def page(title: str, content: Html, words: Words, *, printed_at: int) -> bytes:
-    """Return the whole document; `printed_at` in ms UTC."""
+def page(title: str, content: Html, words: Words, *, reference: str, printed_at: int) -> bytes:
+    """Return the whole document; `reference` stands on each page beside the title, `printed_at` is in ms UTC."""
     head = joined(
         [
             # A saved file has no header of its own.
@@ -55,7 +56,14 @@ def page(title: str, content: Html, words: Words, *, printed_at: int) -> bytes:
         ]
     )
     confidential = joined(
-        [element("strong", words.label(Label.CONFIDENTIAL)), ". ", words.label(Label.CONFIDENTIAL_NOTE)]
+        [
+            element("strong", words.label(Label.CONFIDENTIAL)),
+            ". ",
+            words.label(Label.CONFIDENTIAL_NOTE),
+            BREAK,
+            # Sheets come apart, and each has to say which file it is from.
+            f"{title} · {reference}",
+        ]
     )
     sheet = element(
         "table",

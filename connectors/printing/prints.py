@@ -30,7 +30,7 @@ from protocol.http.handovers import Direction, HandoverPath
 from protocol.http.messages import MessagePath, MessageView
 from protocol.http.printing import ChosenPrint, MessagePrint, ThreadPrint
 from protocol.http.threads import StepView, ThreadPath, ThreadView
-from protocol.ids import MessageId, ThreadId
+from protocol.ids import Kind, MessageId, ThreadId, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +122,11 @@ class Prints:
 
     async def _answer(self, spoken: Words, write: Callable[[Writer], Sheet]) -> Answer:
         now, directory = self._clock(), self._directory()
-        writer = Writer(spoken, Known(partial(_party, directory, now), partial(_function, directory, now)))
+        writer = Writer(spoken, _known(directory, now))
 
         def make() -> bytes:
             sheet = write(writer)
-            return page(sheet.title, sheet.content, spoken, printed_at=now)
+            return page(sheet.title, sheet.content, spoken, reference=sheet.reference, printed_at=now)
 
         # A matter of years with its sections takes its time to write, and others are served meanwhile.
         content = await asyncio.to_thread(make)
@@ -199,3 +199,15 @@ def _party(directory: Directory, now: int, address: AgencyAddress) -> Party:
 def _function(directory: Directory, now: int, desk: DeskAddress) -> str | None:
     entry = directory.desk(desk, now)
     return None if entry is None else entry.function
+
+
+def _known(directory: Directory, now: int) -> Known:
+    return Known(
+        partial(_party, directory, now), partial(_function, directory, now), partial(_officer_title, directory)
+    )
+
+
+def _officer_title(directory: Directory, agency: AgencyAddress, officer: str) -> str | None:
+    """Return the newest title of an officer, also of one who acts no more: the paper is of then."""
+    titles = [one.title for one in directory.all_delegations(agency) if text(Kind.OFFICER, one.officer) == officer]
+    return titles[-1] if titles else None

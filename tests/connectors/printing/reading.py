@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 VOID = frozenset({"meta", "br"})
 PARTS = {"html", "head", "meta", "title", "style", "body", "main", "section", "div", "p", "span", "strong", "bdi", "br"}
 TABLES = {"table", "thead", "tbody", "tr", "td", "th"}
-ELEMENTS = frozenset({*PARTS, *TABLES, "h1", "h2", "h3", "h4", "ul", "li"})
+ELEMENTS = frozenset({*PARTS, *TABLES, "h1", "h2", "h3", "h4", "h5", "ul", "li"})
 ATTRIBUTES = frozenset({"lang", "charset", "http-equiv", "content", "name", "class", "role", "scope"})
 
 

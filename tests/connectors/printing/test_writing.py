@@ -2,6 +2,7 @@
 """What stands on paper: the golden pages, everybody's words as written, and nothing that a browser would do."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from protocol.http.handovers import SectionView
 from protocol.ids import Kind
 from tests.connectors.printing.reading import harmless, read
 from tests.connectors.printing.test_catalogue import ALL, scripts
-from tests.prints import FOLDER, KNOWN, NAME, OTHER_NAME, VIEW, ZONE, printed, texts
+from tests.prints import EVIDENCE, FOLDER, KNOWN, NAME, OFFICER, OTHER_NAME, RELEASE, VIEW, ZONE, printed, texts
 
 MARKUP = st.sampled_from(
     ["<script>", "</bdi>", "</style>", "<!--", "&lt;", '" onload="x', "<img src=x>", "]]>", "&#0;"]
@@ -55,7 +56,7 @@ def test_prt_2_names_and_words_stand_as_they_were_written_in_every_language(spok
 @ALL
 def test_prt_3_what_a_print_says_of_itself_is_in_the_script_of_its_language(spoken: Language) -> None:
     own = " ".join(read(printed(spoken)).own)
-    addresses = r"[a-z0-9.-]+@hub\.example|\b(thr|msg|env|sub)_[a-z2-7]+|\b[0-9a-f]{64}\b|SHA-256"
+    addresses = r"[a-z0-9.-]+@hub\.example|\b(thr|msg|env|sub|off)_[a-z2-7]+|\b[0-9a-f]{64}\b|SHA-256"
     wanted = "CYRILLIC" if spoken.tag in {"mk", "sr-Cyrl", "cnr-Cyrl"} else "LATIN"
     assert scripts(re.sub(addresses, "", own)) == {wanted}
 
@@ -76,6 +77,31 @@ def test_prt_4_the_policy_lets_only_its_own_style_in() -> None:
     assert POLICY.split("; frame-ancestors")[0] in printed(LANGUAGES["en"])
 
 
+def test_a_sheet_that_comes_apart_says_on_each_page_which_file_it_is_of() -> None:
+    head = printed(LANGUAGES["en"]).split("<main>")[0].split("<thead>")[1]
+    assert f"Referral · {ids.text(Kind.THREAD, VIEW.item.thread)}" in head
+
+
+def test_an_officer_that_a_message_names_is_shown_by_title_and_by_id_where_nobody_is_known() -> None:
+    assert f"social worker</bdi> ({OFFICER})" in printed(LANGUAGES["en"])
+    payload = VIEW.steps[2].payload
+    assert f'<bdi class="said">{OFFICER}</bdi>' in contents.payload(payload, english()).markup
+    elsewhere = {**payload, "officer": ids.text(Kind.OFFICER, b"x" * 16)}
+    found = contents.payload(elsewhere, english(), title=lambda one: "judge" if one == OFFICER else None)
+    assert "judge" not in found.markup
+
+
+def test_the_ways_to_several_desks_are_told_apart_and_one_envelope_stands_once() -> None:
+    evidence = EVIDENCE[VIEW.steps[0].message]
+    other = replace(evidence.sealings[0], desk=RELEASE, opened_at=None)
+    for sealings, named in ((evidence.sealings, 0), ((*evidence.sealings, other), 2)):
+        both = replace(evidence, sealings=sealings)
+        sheet = Writer(english(), KNOWN).step(VIEW, VIEW.steps[0], both)
+        told = sheet.content.markup
+        assert len(re.findall(r"Accepted by the hub on</th><td>[^<]+<br>[a-z]+\.[a-z-]+@", told)) == named
+        assert told.count(">Sealed envelope<") == 1
+
+
 @given(text=HOSTILE, known=st.booleans())
 def test_prt_4_hostile_text_stays_text(text: str, known: bool) -> None:
     # With `known` the body has the form that it names where the text allows; otherwise it is shown as it came.
@@ -86,7 +112,7 @@ def test_prt_4_hostile_text_stays_text(text: str, known: bool) -> None:
     )
     spoken = english()
     sheet = Writer(spoken, KNOWN).thread(view, {})
-    found = read(page(sheet.title, sheet.content, spoken, printed_at=0).decode())
+    found = read(page(sheet.title, sheet.content, spoken, reference=sheet.reference, printed_at=0).decode())
     assert harmless(found)
     assert shown(text).replace("\r", "\ufffd") in found.said
 
