@@ -41,6 +41,7 @@ _DIGRAPHS: Final = (
     ("kj", "k"),
 )
 _WORD: Final = re.compile(r"[^\W_]+")
+_DAY: Final = re.compile(r"([0-9]{1,2})\.\s*([0-9]{1,2})\.\s*([0-9]{4})\.?")
 
 
 def fold(text: str) -> str:
@@ -79,5 +80,10 @@ def findable(texts: Iterable[str]) -> set[str]:
 
 
 def asked(text: str) -> tuple[list[str], str]:
-    """Return what a question asks for: words that must all be there, and the same as one number."""
-    return list(dict.fromkeys(words(text)))[:MOST_WORDS], whole(text)
+    """Return what a question asks for: words that must all be there, and the same as one number.
+
+    A day of birth lies in the index as 1991-02-14 and is typed as on paper, 14.2.1991.
+    """
+    day = _DAY.fullmatch(text.strip())
+    number = "{2:>04}{1:>02}{0:>02}".format(*day.groups()) if day else whole(text)
+    return list(dict.fromkeys(words(text)))[:MOST_WORDS], number

@@ -49,7 +49,10 @@ def list_(agency: str, which: str, limit: int, cursor: str | None, voice: Voice)
 @CURSOR
 @speaks
 def search(text: str, agency: str, limit: int, cursor: str | None, voice: Voice) -> None:
-    """Find cases by names, numbers or a date of birth; TEXT of - reads it from standard input."""
+    """Find cases by names, numbers or a date of birth; TEXT of - reads it from standard input.
+
+    A date of birth is written 14.2.1991 or 1991-02-14.
+    """
     looked_for = sys.stdin.readline().strip() if text == "-" else text
     if not looked_for or len(looked_for) > MAX_NAME:
         raise InvalidInput("Look for a name, a number, or the beginning of one.")

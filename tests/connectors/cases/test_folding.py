@@ -56,6 +56,17 @@ def test_a_number_is_found_however_its_parts_are_set_apart() -> None:
     assert not set(asked("036-1/2027")[0]) <= stored
 
 
+@pytest.mark.parametrize("question", ["14.2.1991", "14.02.1991.", " 14. 2. 1991. ", "1991-02-14", "1991-02"])
+def test_a_day_of_birth_is_found_as_it_is_written_on_paper(question: str) -> None:
+    stored = findable(["1991-02-14"])
+    parts, number = asked(question)
+    assert set(parts) <= stored or number in stored
+    assert asked("14.2.1991")[0] == ["14", "2", "1991"], "it may also be a number of a register"
+    other = asked("2.14.1991")
+    assert not set(other[0]) <= stored
+    assert other[1] not in stored
+
+
 def test_cas_5_no_message_fills_the_index_and_what_it_names_first_is_found() -> None:
     flood = (f"{number:04d}{'x' * 30} {number:05d}{'y' * 30}" for number in range(2_000))
     stored = findable(["Đorđe", "035-1/2027", *flood])
