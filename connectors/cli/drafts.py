@@ -14,6 +14,7 @@ from connectors import home
 from connectors.api_client import ApiClient
 from connectors.cli.acting import officer_named
 from connectors.cli.local import AGENCY, CURSOR, KEY, LIMIT, connected
+from connectors.cli.shapes import example
 from connectors.cli.threads import read_json, sections_of, tell
 from connectors.cli.voice import Voice, speaks, table
 from protocol.address import parse_desk
@@ -25,6 +26,7 @@ from protocol.ids import DraftId, Kind, raw, text
 from protocol.kinds.catalogue import KINDS
 
 _KNOWN: Final = KINDS["referral.request"].payload.model_fields.keys()
+_SHAPE: Final = example(KINDS["referral.request"])
 _SOURCES: Final = {"hand": "typed", "residual": "not taken", "fhir": "FHIR"}
 _INPUT = click.option("--input", "file", type=click.Path(path_type=Path), help="A JSON file: to, fields, sections.")
 _TO = click.option("--to", metavar="DESK", help="The desk to refer to, instead of the file's.")
@@ -37,7 +39,7 @@ _OFFICER = click.option(
 )
 
 
-@click.command()
+@click.command(epilog=_SHAPE)
 @_INPUT
 @_TO
 @AGENCY
@@ -103,7 +105,7 @@ def show(draft: str, agency: str, voice: Voice) -> None:
     voice.data(view.model_dump(mode="json"), _lines(view))
 
 
-@click.command()
+@click.command(epilog=_SHAPE)
 @click.argument("draft")
 @_INPUT
 @_TO

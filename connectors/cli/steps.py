@@ -18,6 +18,7 @@ from connectors import home
 from connectors.cli.acting import AS, officer_named
 from connectors.cli.local import AGENCY, connected
 from connectors.cli.moments import day, moment
+from connectors.cli.shapes import FILLED_IN, example
 from connectors.cli.threads import read_json, sections_of, tell, thread_named
 from connectors.cli.voice import Voice, speaks
 from protocol.errors import InvalidInput
@@ -26,7 +27,6 @@ from protocol.ids import Kind, text
 from protocol.kinds.base import MessageKind
 from protocol.kinds.catalogue import kind_for
 
-_FILLED_IN = frozenset({"kind", "version", "subject", "occurred_at"})
 _FIELD = "field_"
 """Stands before the name of a field among a command's parameters, so that none is mistaken for the command's own."""
 _FLAGS = {"agency": "--to-agency"}
@@ -96,7 +96,8 @@ def _command(kind: MessageKind, event: str) -> click.Command:
     command = AS(command)
     command = AGENCY(command)
     command = click.argument("thread")(command)
-    return click.command(name=event, help=_line(kind))(command)
+    shape = example(kind, lambda name: _option(kind, name) is None)
+    return click.command(name=event, help=_line(kind), epilog=shape or None)(command)
 
 
 def _input_line(kind: MessageKind) -> str:
@@ -104,14 +105,14 @@ def _input_line(kind: MessageKind) -> str:
     parts = [
         f"{name} (needed)" if field.is_required() else name
         for name, field in kind.payload.model_fields.items()
-        if name not in _FILLED_IN and _option(kind, name) is None
+        if name not in FILLED_IN and _option(kind, name) is None
     ]
     return f'A JSON file: {{"fields": {{…}}, "sections": […]}}, with {", ".join(parts)} in its fields.'
 
 
 def _option(kind: MessageKind, name: str) -> Any:
     """Return the option of a field that one word can say, or None for any other."""
-    if name in _FILLED_IN:
+    if name in FILLED_IN:
         return None
     field = kind.payload.model_fields[name]
     flag, annotation = _FLAGS.get(name, f"--{name.replace('_', '-')}"), field.annotation

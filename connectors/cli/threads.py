@@ -15,6 +15,7 @@ from connectors import home
 from connectors.cli.acting import officer_named
 from connectors.cli.failures import then
 from connectors.cli.local import AGENCY, CURSOR, KEY, LIMIT, connected
+from connectors.cli.shapes import FILLED_IN, example
 from connectors.cli.voice import Voice, speaks, table
 from protocol.address import parse_desk
 from protocol.errors import InvalidInput
@@ -30,6 +31,7 @@ from protocol.http.threads import (
     ThreadView,
 )
 from protocol.ids import Kind, ThreadId, raw, text
+from protocol.kinds.catalogue import KINDS
 
 _SECTIONS: TypeAdapter[list[PackageSection]] = TypeAdapter(list[PackageSection])
 _MOST = 2 << 20
@@ -37,9 +39,11 @@ _TOP = frozenset({"to", "fields", "sections", "sender", "officer"})
 """What may stand at the top of a file for `--input`: the bodies of the interface have no more."""
 _BY_ITSELF = frozenset({"receive"})
 """Steps that a connector makes, for which nobody has a command."""
+_ELSEWHERE = FILLED_IN | {"priority", "register_numbers", "officer"}
+"""Fields of a step that its line or the line of the thread shows already, or that are for the register."""
 
 
-@click.command()
+@click.command(epilog=example(KINDS["referral.request"]))
 @AGENCY
 @click.option("--to", required=True, metavar="DESK", help="The desk to refer to.")
 @click.option("--input", "file", type=click.Path(path_type=Path), help="A JSON file: fields, sections.")
@@ -178,7 +182,35 @@ def _lines(view: ThreadView) -> Iterator[str]:
     for step in view.steps:
         refused = f"  refused: {step.refused}" if step.refused else ""
         yield f"  {format_time(step.at)}  {step.event} by the {step.actor} ({step.signer}) -> {step.state}{refused}"
+        if said := ", ".join(_said(step.payload)):
+            yield f"      {said}"
     yield f"  next could be: {', '.join(one for one in view.possible if one not in _BY_ITSELF) or 'nothing'}"
+
+
+def _said(payload: dict[str, Any]) -> Iterator[str]:
+    """Yield what a step says in codes, days and numbers; a receipt says nothing of its own."""
+    for name, value in payload.items() if "kind" in payload else ():
+        if name in _ELSEWHERE or value is None or value == []:
+            continue
+        moment = isinstance(value, int) and not isinstance(value, bool) and value > 1 << 32
+        yield f"{name.replace('_', ' ')} {format_time(value) if moment else _words(value)}"
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, list):
+        return " + ".join(map(_words, value))
+    if isinstance(value, dict):
+        told = [
+            f"{'' if one else 'not '}{name.replace('_', ' ')}" if isinstance(one, bool) else _words(one)
+            for name, one in value.items()
+            if one is not None and name != "code"
+        ]
+        return f"{_words(value['code'])} ({', '.join(told)})" if "code" in value else " ".join(told)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    said = str(value)
+    # Another agency wrote it, and a terminal obeys more than letters.
+    return said if said.isprintable() else json.dumps(said)
 
 
 def tell(queued: StepQueued, agency: str, voice: Voice) -> None:

@@ -13,7 +13,7 @@ from connectors import home
 from connectors.access import TOKEN_FILE
 from connectors.cli import main, outfile, tokens
 from connectors.cli.moments import day
-from connectors.cli.threads import read_json
+from connectors.cli.threads import _words, read_json
 from protocol import ids
 from protocol.errors import InvalidInput
 from protocol.ids import Kind
@@ -129,3 +129,23 @@ def test_a_file_is_known_to_be_writable_before_anything_is_asked(tmp_path: Path)
     for path in (tmp_path, tmp_path / "no" / "new"):
         with pytest.raises(InvalidInput, match="cannot be written"):
             outfile.must_be_writable(path)
+
+
+async def test_what_was_asked_for_and_the_appointment_are_seen_without_a_print(
+    typed: Typed, prison: Served, csw: Served
+) -> None:
+    thread = (await prison.refer(csw.station)).thread
+    _, shown, _ = await typed("referral", "show", ids.text(Kind.THREAD, thread))
+    view = await prison.client.thread(thread)
+    payload = view.steps[0].payload
+    for service in payload["services"]:
+        assert f"{service['code']} ({service['outcome']}, {service['pathway']})" in shown
+    assert f"answer by {payload['answer_by']}" in shown
+    assert "occurred" not in shown
+    assert "digest" not in shown, "a receipt says nothing of its own"
+
+
+def test_a_terminal_obeys_nothing_that_another_agency_wrote() -> None:
+    assert "\x1b" not in _words({"place": "office\x1b[2J"})
+    answered = [{"code": "a", "accepted": True, "reason": None}, {"code": "b", "accepted": False, "reason": "safety"}]
+    assert _words(answered) == "a (accepted) + b (not accepted, safety)"

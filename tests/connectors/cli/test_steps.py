@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each step has one command, made from its kind: every field can be said, and none is taken for another option."""
 
+import json
+
 import click
 import pytest
 
@@ -43,3 +45,22 @@ def test_help_says_what_a_step_needs(machine: str, event: str) -> None:
     for name, field in kind.payload.model_fields.items():
         if field.is_required() and name not in {"subject", "occurred_at"}:
             assert "[needed]" in told.get(f"field_{name}", "") or f"{name} (needed)" in told["file"]
+
+
+@pytest.mark.parametrize(("machine", "event"), COMMANDS)
+def test_help_shows_how_a_field_with_parts_is_written(machine: str, event: str) -> None:
+    _, made = command(machine, event)
+    shown = json.loads((made.epilog or "").partition("  {")[2].join(["{", ""]))["fields"]
+    options = {one.name for one in made.params}
+    for name in shown:
+        assert f"field_{name}" not in options
+
+
+def test_the_shown_form_of_an_answer_in_part_is_one_that_is_taken() -> None:
+    kind, made = command("referral", "accept-part")
+    (shown,) = json.loads((made.epilog or "").partition("  {")[2].join(["{", ""]))["fields"]["services"]
+    assert "The first is needed." in (made.epilog or "")
+    first = {name: value.partition("|")[0] if isinstance(value, str) else value for name, value in shown.items()}
+    taken, left = {"code": "a", "accepted": True}, {**first, "code": "b", "accepted": False}
+    fields = {"subject": "sub_" + "a" * 26, "occurred_at": 1, "officer": "off_" + "a" * 26, "start_by": "2027-01-05"}
+    kind.payload.model_validate_json(json.dumps({**fields, "services": [taken, left]}))

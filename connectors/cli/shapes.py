@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a file for `--input` looks like, told from the kind of message that it says: so no help falls behind a field."""
+
+import json
+from collections.abc import Callable
+from datetime import date
+from enum import StrEnum
+from typing import Any, Final, get_args, get_origin
+
+from pydantic import BaseModel
+
+from protocol.kinds.base import MessageKind
+
+FILLED_IN: Final = frozenset({"kind", "version", "subject", "occurred_at"})
+"""Fields that the connector fills in by itself."""
+_MOMENT: Final = 1799139600000
+_WORD: Final = "…"
+
+
+def example(kind: MessageKind, wanted: Callable[[str], bool] = lambda _: True) -> str:
+    """Return how the `wanted` fields of a kind are written, needed ones first, one on each line; "" for none.
+
+    Where one of several codes can stand, all are shown with a stroke between.
+    """
+    fields = {name: info for name, info in kind.payload.model_fields.items() if name not in FILLED_IN and wanted(name)}
+    if not fields:
+        return ""
+    ordered = sorted(fields, key=lambda name: not fields[name].is_required())
+    rows = [
+        f"{json.dumps(name)}: {json.dumps(_sample(fields[name].annotation), ensure_ascii=False)}" for name in ordered
+    ]
+    needed = sum(fields[name].is_required() for name in ordered)
+    told = {0: "None is needed.", 1: "The first is needed."}.get(needed, f"The first {needed} are needed.")
+    lines = [f"    {row}{',' if row is not rows[-1] else ''}" for row in rows]
+    return "\n".join(["\b", f"How fields stand in the file for --input. {told}", '  {"fields": {', *lines, "  }}"])
+
+
+def _sample(annotation: Any) -> Any:
+    if isinstance(annotation, type):
+        return _of_type(annotation)
+    origin, parts = get_origin(annotation), [one for one in get_args(annotation) if one is not type(None)]
+    if origin in (tuple, list):
+        return [_sample(parts[0])]
+    if origin is dict:
+        return {_WORD: _sample(parts[1])}
+    base = getattr(annotation, "__origin__", None)  # an annotated type stands for what it annotates
+    return _sample(base if hasattr(annotation, "__metadata__") else parts[0]) if parts or base else _WORD
+
+
+def _of_type(kind: type) -> Any:
+    if issubclass(kind, BaseModel):
+        return {name: _sample(info.annotation) for name, info in kind.model_fields.items()}
+    if issubclass(kind, StrEnum):
+        return "|".join(one.value for one in kind)
+    if issubclass(kind, bool):
+        return True
+    if issubclass(kind, int):
+        return _MOMENT
+    return date(2027, 1, 5).isoformat() if issubclass(kind, date) else _WORD
