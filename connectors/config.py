@@ -129,7 +129,8 @@ class ConnectorSection(Section):
     )
     print_language: Annotated[str, Field(max_length=MAX_TAG), AfterValidator(_language)] = Field(
         ENGLISH,
-        description=f"The official language and script in which messages are printed: {', '.join(LANGUAGES)}.",
+        description="The official language and script in which messages are printed, English without it: "
+        f"{', '.join(LANGUAGES)}.",
         examples=["sr-Cyrl"],
     )
     clock_file: ConfigPath | None = Field(

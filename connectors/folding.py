@@ -85,5 +85,5 @@ def asked(text: str) -> tuple[list[str], str]:
     A day of birth lies in the index as 1991-02-14 and is typed as on paper, 14.2.1991.
     """
     day = _DAY.fullmatch(text.strip())
-    number = "{2:>04}{1:>02}{0:>02}".format(*day.groups()) if day else whole(text)
+    number = f"{day[3]}{day[2].zfill(2)}{day[1].zfill(2)}" if day else whole(text)
     return list(dict.fromkeys(words(text)))[:MOST_WORDS], number

@@ -16,7 +16,8 @@ HEAD = """\
 # Every key that can be set for a hub and for a connector, with its meaning. Written by
 # `python -m tests.config_example` from the models that check it; do not edit by hand.
 #
-# One file can serve both programs. A key that is commented out shows its default. A variable of the
+# One file can serve both programs. A key that is commented out shows its default, and one that names a file,
+# an address or a language an example (`config explain` says what counts without it). A variable of the
 # environment goes before the file: THROUGHCARE_HUB__PORT=8440 sets port of [hub].
 # `throughcare-hub check` and `throughcare config check FILE` validate a file, `throughcare config explain KEY
 # FILE` explains a key. Secrets are never written here: keys ending in _file name the file that holds one.

@@ -38,12 +38,10 @@ from protocol.http.messages import (
 from protocol.http.operation import Scope
 from protocol.ids import Kind, MessageId, ThreadId
 from protocol.kinds.alerting import alert_in
-from protocol.kinds.catalogue import KINDS
+from protocol.kinds.catalogue import KINDS, SENT_HERE
 
 OPERATION: Final = "sendMessage"
 _CURSOR: Final = "message cursor"
-SENT_HERE: Final = frozenset(kind.name for kind in KINDS.values() if kind.machine is None and not kind.klass.bare)
-"""Kinds that are sent as they are; steps of a life cycle are made, and notices about threads make themselves."""
 
 
 class Messages:

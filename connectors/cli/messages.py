@@ -11,6 +11,7 @@ import click
 from connectors import home
 from connectors.cli.acting import AS, officer_named
 from connectors.cli.local import AGENCY, CURSOR, KEY, LIMIT, connected
+from connectors.cli.shapes import example
 from connectors.cli.threads import read_json, sections_of
 from connectors.cli.voice import Voice, speaks, table
 from protocol.address import parse_desk
@@ -18,14 +19,17 @@ from protocol.errors import InvalidInput
 from protocol.http.fields import format_time
 from protocol.http.handovers import Direction
 from protocol.http.messages import MessageFilter, MessagePage, MessageQueued, MessageRequest, MessageView
+from protocol.http.problems import InvalidFields
 from protocol.ids import Kind, MessageId, raw, text
+from protocol.kinds.catalogue import KINDS, SENT_HERE
 from protocol.kinds.thread import Answer
 
+_KINDS = sorted(SENT_HERE)
 _INPUT = click.option("--input", "file", type=click.Path(path_type=Path), help="A JSON file: fields, sections.")
 
 
-@click.command()
-@click.argument("kind")
+@click.command(epilog=f"Kinds: {', '.join(_KINDS)}.")
+@click.argument("kind", type=click.Choice(_KINDS), metavar="KIND")
 @AGENCY
 @click.option("--to", required=True, multiple=True, metavar="DESK", help="The desk to write to; may be repeated.")
 @_INPUT
@@ -35,7 +39,10 @@ _INPUT = click.option("--input", "file", type=click.Path(path_type=Path), help="
 def send(
     kind: str, agency: str, to: tuple[str, ...], file: Path | None, acting: str | None, key: str | None, voice: Voice
 ) -> None:
-    """Send a message of a kind, such as contact.area-notice."""
+    """Send a message of a kind, such as contact.area-notice.
+
+    Where a field is missing or wrong, it is shown how the fields of that kind are written.
+    """
     asked = read_json(file) if file else {}
     desks, sections = [parse_desk(one) for one in to], sections_of(asked)
 
@@ -50,7 +57,12 @@ def send(
             )
             return await client.send_message(request, idempotency_key=key or secrets.token_urlsafe(24))
 
-    _tell(asyncio.run(ask()), agency, voice)
+    try:
+        queued = asyncio.run(ask())
+    except InvalidFields:
+        voice.say(example(KINDS[kind]).removeprefix("\b\n"))
+        raise
+    _tell(queued, agency, voice)
 
 
 @click.command()

@@ -103,6 +103,8 @@ def send(
 @speaks
 def list_(agency: str, which: str, officer: str | None, limit: int, cursor: str | None, voice: Voice) -> None:
     """List referrals as they stand: new, mine, unassigned, sent, answer due, alerts, closed."""
+    if which == ListName.MINE and officer is None:
+        raise InvalidInput("Say whose: --officer with the title, as `throughcare officer list` shows it.")
 
     async def ask() -> ThreadPage:
         async with connected(home.find(agency)) as client:
@@ -201,7 +203,7 @@ def _words(value: Any) -> str:
         return " + ".join(map(_words, value))
     if isinstance(value, dict):
         told = [
-            f"{'' if one else 'not '}{name.replace('_', ' ')}" if isinstance(one, bool) else _words(one)
+            f"{name.replace('_', ' ')}{'' if one else ': no'}" if isinstance(one, bool) else _words(one)
             for name, one in value.items()
             if one is not None and name != "code"
         ]

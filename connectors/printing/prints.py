@@ -9,7 +9,7 @@ from functools import partial
 
 from connectors.cases.casebook import Casebook
 from connectors.cases.listing import Listing
-from connectors.cases.messages import SENT_HERE, Messages
+from connectors.cases.messages import Messages
 from connectors.handovers import Handovers
 from connectors.languages import language
 from connectors.printing.catalogue import Words, words
@@ -31,6 +31,7 @@ from protocol.http.messages import MessagePath, MessageView
 from protocol.http.printing import ChosenPrint, MessagePrint, ThreadPrint
 from protocol.http.threads import StepView, ThreadPath, ThreadView
 from protocol.ids import Kind, MessageId, ThreadId, text
+from protocol.kinds.catalogue import SENT_HERE
 
 
 @dataclass(frozen=True, slots=True)

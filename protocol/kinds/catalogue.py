@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every kind of message, by its payload type (KIND-1)."""
 
+from typing import Final
+
 from pydantic import TypeAdapter
 
 from protocol.content import Content, decode_content
@@ -15,6 +17,8 @@ from protocol.kinds.thread import THREAD_KINDS
 
 KINDS = registry(RELEASE_KINDS, REFERRAL_KINDS, HANDOVER_KINDS, COMMUNITY_KINDS, RECORD_KINDS, THREAD_KINDS)
 """All kinds that this version understands."""
+SENT_HERE: Final = frozenset(kind.name for kind in KINDS.values() if kind.machine is None and not kind.klass.bare)
+"""Kinds that are sent as they are; steps of a life cycle are made, and notices about threads make themselves."""
 
 _ADAPTERS: dict[str, TypeAdapter[Content]] = {name: TypeAdapter(kind.payload) for name, kind in KINDS.items()}
 

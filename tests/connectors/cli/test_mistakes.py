@@ -145,7 +145,21 @@ async def test_what_was_asked_for_and_the_appointment_are_seen_without_a_print(
     assert "digest" not in shown, "a receipt says nothing of its own"
 
 
+async def test_a_message_of_an_unknown_kind_names_the_kinds_and_one_with_wrong_fields_their_form(
+    typed: Typed, csw: Served, tmp_path: Path
+) -> None:
+    file = tmp_path / "notice.json"
+    file.write_text(json.dumps({"fields": {}}), encoding="utf-8")
+    words = ["--to", csw.station.desk, "--input", file]
+    status, _, told = await typed("message", "send", "contact.area-notise", *words)
+    assert (status, "'contact.area-notice'" in told) == (2, True)
+    status, _, told = await typed("message", "send", "contact.area-notice", *words)
+    assert (status, '"area": "…"' in told, "field: area is missing" in told) == (2, True, True)
+    status, _, told = await typed("referral", "list", "--list", "mine")
+    assert (status, "--officer" in told) == (2, True)
+
+
 def test_a_terminal_obeys_nothing_that_another_agency_wrote() -> None:
     assert "\x1b" not in _words({"place": "office\x1b[2J"})
     answered = [{"code": "a", "accepted": True, "reason": None}, {"code": "b", "accepted": False, "reason": "safety"}]
-    assert _words(answered) == "a (accepted) + b (not accepted, safety)"
+    assert _words(answered) == "a (accepted) + b (accepted: no, safety)"
