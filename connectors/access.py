@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from keys.privatefile import read_private, write_private
-from protocol.errors import ConfigurationError, KeystoreError
+from protocol.errors import ConfigurationError
 
 TOKEN_FILE: Final = "api-token"  # noqa: S105 # the name of the file, not what is in it
 
@@ -16,13 +16,10 @@ _LEAST_TOKEN: Final = 32
 
 def read_token(path: Path) -> str:
     """Return the token in the file `path`; `ConfigurationError` if it is missing or others can read it."""
-    try:
-        token = read_private(path, _MAX_TOKEN, "token file").decode("ascii").strip()
-    except (KeystoreError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            "The token file is missing, or others can read it. It is made when the connector first starts."
-        ) from error
-    if len(token) < _LEAST_TOKEN:
+    if not path.exists():
+        raise ConfigurationError(f"There is no token file {path}. It is made when the connector first starts.")
+    token = read_private(path, _MAX_TOKEN, "token file", ConfigurationError).decode("ascii", "replace").strip()
+    if len(token) < _LEAST_TOKEN or not token.isascii():
         raise ConfigurationError("The token file is damaged. Delete it and start the connector again.")
     return token
 

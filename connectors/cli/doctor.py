@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from connectors.cli.voice import Voice, speaks
+from connectors.cli.voice import Voice, pasteable, speaks
 from connectors.config import load
 from protocol import diagnosis
 
@@ -27,5 +27,5 @@ def doctor(config_file: Path, voice: Voice) -> int:
 
     settings = load(config_file, os.environ).settings
     found = asyncio.run(examine(settings.connector, drop=settings.drop))
-    voice.data(diagnosis.as_json(found), diagnosis.lines(found))
+    voice.data(diagnosis.as_json(found), map(pasteable, diagnosis.lines(found)))
     return diagnosis.exit_code(found)

@@ -71,18 +71,23 @@ async def connected(profile: Profile) -> AsyncIterator[ApiClient]:
     """Yield a client of the connector that `profile` names; `Unavailable` if it does not run."""
     context = click.get_current_context(silent=True)
     group = "" if context is None or context.parent is None else context.parent.info_name or ""
-    began: dict[type[Exception], str] = {
-        ConfigurationError: f"start the connector of {profile.name}; its token is {profile.token_file}"
-    }
     try:
-        with advising(began):
-            read_token(Path(profile.token_file))
+        _check_token(profile)
         async with ApiClient.of(profile.api_url, Path(profile.token_file)) as client:
             with advising(_where_to_look(group, {} if context is None else context.params, profile.name)):
                 yield client
     except (ConnectorUnreachable, FileNotFoundError):
         error = Unavailable(f"The connector of {profile.name} does not answer at {profile.api_url}.")
         raise then(error, "throughcare connector run --config FILE   (starts it)") from None
+
+
+def _check_token(profile: Profile) -> None:
+    """Raise `ConfigurationError` for a token file that cannot be used, with what mends it."""
+    token = Path(profile.token_file)
+    there = f"mend {token}, then the same command again"
+    step = there if token.exists() else f"start the connector of {profile.name}; its token is {token}"
+    with advising({ConfigurationError: step}):
+        read_token(token)
 
 
 def _where_to_look(group: str, given: Mapping[str, Any], agency: str) -> dict[type[Exception], str]:

@@ -13,13 +13,16 @@ from connectors.doctor.standing import examine_standing
 from connectors.dropfolder.settings import DropSection
 from connectors.timing import Clock, system_clock
 from protocol.diagnosis import Finding, fine, skipped, warning
+from protocol.http.skipping import SkippingClock
 from protocol.settings import Profile
 
 
 async def examine(
     settings: ConnectorSection, clock: Clock = system_clock, *, drop: DropSection | None = None
 ) -> list[Finding]:
-    """Look at one installation and its hub; `clock` gives ms UTC."""
+    """Look at one installation and its hub; `clock` gives ms UTC, and a demo's `clock_file` how far that is ahead."""
+    if settings.clock_file is not None:
+        clock = SkippingClock(settings.clock_file, clock)
     found = [_profile(settings), *examine_secrets(settings), examine_disk(settings.data_dir)]
     found.append(examine_drop(drop or DropSection()))
     keys, installation = examine_keys(settings)

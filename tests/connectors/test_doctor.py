@@ -213,6 +213,14 @@ async def test_http_2_a_wrong_clock_is_named_with_its_side(world: World, ahead: 
     assert ("ahead of" if ahead > 0 else "behind") in found["clock"].found
 
 
+async def test_a_demo_whose_clock_is_put_ahead_is_looked_at_by_that_clock(world: World, tmp_path: Path) -> None:
+    skipped = tmp_path / "clock"
+    skipped.write_text("60d", encoding="ascii")
+    behind = TestClock(world.hub.clock.now - 60 * DAY)
+    assert faults(await looked_at(world.prison, behind)) >= {"clock"}
+    assert faults(await looked_at(world.prison, behind, clock_file=skipped)) == set()
+
+
 async def test_dir_8_dir_11_age_of_directory_prekey_certificate_and_outbox_is_told(world: World) -> None:
     await world.prison.compose(world.probation.desk)
     for passed, expected in (

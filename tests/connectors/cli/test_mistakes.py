@@ -159,6 +159,18 @@ async def test_a_message_of_an_unknown_kind_names_the_kinds_and_one_with_wrong_f
     assert (status, "--officer" in told) == (2, True)
 
 
+async def test_a_token_file_that_others_can_read_is_told_from_one_that_is_not_there(
+    typed: Typed, prison: Served
+) -> None:
+    token = prison.station.folder / TOKEN_FILE
+    token.chmod(0o644)
+    status, _, told = await typed("case", "list")
+    assert (status, "chmod 600" in told, f"next:  mend {token}" in told) == (3, True, True)
+    token.unlink()
+    status, _, told = await typed("case", "list")
+    assert (status, "There is no token file" in told, "next:  start the connector" in told) == (3, True, True)
+
+
 def test_a_terminal_obeys_nothing_that_another_agency_wrote() -> None:
     assert "\x1b" not in _words({"place": "office\x1b[2J"})
     answered = [{"code": "a", "accepted": True, "reason": None}, {"code": "b", "accepted": False, "reason": "safety"}]
