@@ -25,6 +25,7 @@ from protocol.http.threads import (
     ListName,
     Machine,
     ReferralRequest,
+    Relation,
     StepQueued,
     ThreadFilter,
     ThreadPage,
@@ -39,6 +40,18 @@ _TOP = frozenset({"to", "fields", "sections", "sender", "officer"})
 """What may stand at the top of a file for `--input`: the bodies of the interface have no more."""
 _BY_ITSELF = frozenset({"receive"})
 """Steps that a connector makes, for which nobody has a command."""
+_CAME_FROM = {
+    Relation.SUB_REFERRAL: "a sub-referral of",
+    Relation.FORWARD: "forwarded from",
+    Relation.RESIDUAL: "for what was not taken of",
+    Relation.REOPENED: "reopened from",
+}
+_WENT_TO = {
+    Relation.SUB_REFERRAL: "sub-referral",
+    Relation.FORWARD: "forwarded as",
+    Relation.RESIDUAL: "the rest as",
+    Relation.REOPENED: "reopened as",
+}
 _ELSEWHERE = FILLED_IN | {"priority", "register_numbers", "officer"}
 """Fields of a step that its line or the line of the thread shows already, or that are for the register."""
 
@@ -64,7 +77,7 @@ def send(
 ) -> None:
     """Refer a person to another agency's desk.
 
-    With --residual-of the fields are those of the residual's draft, and --input may change some.
+    With --residual-of the fields are those of the draft that the rest became, and --input may change some.
     """
     if file is None and residual_of is None:
         raise InvalidInput("Say what to refer for: --input FILE, or --residual-of THREAD.")
@@ -163,10 +176,10 @@ def _lines(view: ThreadView) -> Iterator[str]:
         yield f"  the coordination lead is {view.lead}{since}"
         yield f"  the legal supervisor is {view.supervisor or f'nobody: {view.no_supervisor}'}"
     if view.goes_on_from:
-        yield f"  a {view.goes_on_from.relation} of {text(Kind.THREAD, view.goes_on_from.thread)}"
+        yield f"  {_CAME_FROM[view.goes_on_from.relation]} {text(Kind.THREAD, view.goes_on_from.thread)}"
     for child in view.children:
         open_ = "" if child.live else ", over"
-        yield f"  {child.relation} {text(Kind.THREAD, child.thread)} to {child.to} is {child.state}{open_}"
+        yield f"  {_WENT_TO[child.relation]} {text(Kind.THREAD, child.thread)} to {child.to} is {child.state}{open_}"
     if view.residual:
         left = ", ".join(f"{one.code} ({one.reason})" for one in view.residual.services)
         yield f"  not taken: {left}"

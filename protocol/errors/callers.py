@@ -48,7 +48,7 @@ class MethodNotAllowed(CallerError):
     code = "method-not-allowed"
     status = 405
     title = "Method not allowed"
-    default = "The path exists, but not for this method."
+    default = "The path exists, but not for this method. The header Allow names those that are."
 
 
 class Conflict(CallerError):

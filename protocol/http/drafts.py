@@ -93,7 +93,10 @@ class DraftPage(ResponseModel):
 
 
 class DraftView(ResponseModel):
-    """One draft whole. `missing` are the places that it still needs to be sent, such as `to` or `answer_by`."""
+    """One draft whole. `missing` are the places that keep it from being sent, such as `to` or `answer_by`.
+
+    What stands there and has not its form is among them too, and `fields` where one has a name that no referral has.
+    """
 
     item: DraftItem
     fields: dict[str, Any]

@@ -11,11 +11,12 @@ import pytest
 
 from connectors import home
 from connectors.access import TOKEN_FILE
-from connectors.cli import main, outfile, tokens
+from connectors.cli import main, outfile, threads, tokens
 from connectors.cli.moments import day
 from connectors.cli.threads import _words, read_json
 from protocol import ids
 from protocol.errors import InvalidInput
+from protocol.http.threads import Relation
 from protocol.ids import Kind
 from tests.connectors.cases.test_thread_api import Served, csw, prison
 
@@ -175,3 +176,7 @@ def test_a_terminal_obeys_nothing_that_another_agency_wrote() -> None:
     assert "\x1b" not in _words({"place": "office\x1b[2J"})
     answered = [{"code": "a", "accepted": True, "reason": None}, {"code": "b", "accepted": False, "reason": "safety"}]
     assert _words(answered) == "a (accepted) + b (accepted: no, safety)"
+
+
+def test_every_way_in_which_a_referral_goes_on_has_its_words() -> None:
+    assert set(threads._CAME_FROM) == set(threads._WENT_TO) == set(Relation)
