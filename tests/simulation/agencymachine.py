@@ -31,6 +31,7 @@ from connectors.installation import (
 from connectors.logs import Log
 from connectors.loops import Loops
 from connectors.parts import Parts, make_parts
+from connectors.store.attachments import HERE
 from connectors.store.engine import DATABASE_FILE, Store, Transaction
 from connectors.vault import Vault
 from keys.keystore import Keystore
@@ -130,7 +131,7 @@ class AgencyMachine:
         self.in_backup: set[tuple[bytes, str]] = set()
         self._to_restore = False
         self.lost: set[tuple[bytes, str]] = set()
-        """(message_id, sender) of what came after the last backup of a machine that was lost."""
+        """(message_id, sender) of what came, or was whole, only after the last backup of a machine that was lost."""
         self.lost_own_after: list[tuple[int, int]] = []
         """Spans of time, ms UTC, whose own messages were lost with a machine."""
         self._ends: list[asyncio.Task[None]] = []
@@ -360,5 +361,8 @@ class AgencyMachine:
 
 
 def _taken_in(database: Path) -> set[tuple[bytes, str]]:
+    """Return what came with all its attachments."""
     with closing(sqlite3.connect(database)) as connection:
-        return set(connection.execute("SELECT message_id, sender_desk FROM incoming"))
+        came = set(connection.execute("SELECT message_id, sender_desk FROM incoming"))
+        states = connection.execute("SELECT message_id, sender_desk, state FROM attachment_in")
+        return came - {(message, sender) for message, sender, state in states if state not in HERE}

@@ -94,7 +94,7 @@ class Oracle:
                 self.opened += 1
                 demand(len(came) == 1 or gone, f"{sent.phrase} counts as opened at {desk}, which does not have it")
                 if came and came[0].state is IncomingState.DELIVERED:
-                    await _judge_attachment(agency, sent, came[0])
+                    await _judge_attachment(agency, sent, came[0], gone=gone)
             else:
                 self.failed += 1
                 demand(row.error is not None, f"{sent.phrase} for {desk} is {row.state}, and nobody is told why")
@@ -155,7 +155,7 @@ async def _came(agency: AgencyMachine, sent: Sent) -> list[ReceivedMessage]:
     return [one for one in found if one.sender_desk == sent.sender.desk]
 
 
-async def _judge_attachment(agency: AgencyMachine, sent: Sent, message: ReceivedMessage) -> None:
+async def _judge_attachment(agency: AgencyMachine, sent: Sent, message: ReceivedMessage, *, gone: bool) -> None:
     if sent.attachment is None:
         return
     assert agency.life is not None
@@ -163,6 +163,8 @@ async def _judge_attachment(agency: AgencyMachine, sent: Sent, message: Received
     try:
         opened = await agency.life.parts.attachments.open(sent.message_id, number, 0)
     except NotFound:
+        if gone:
+            return
         raise Broken(f"{sent.phrase} counts as opened at {agency.name} without its attachment") from None
     data = b"".join([piece async for piece in opened.pieces])
     demand(data == sent.attachment, f"the attachment of {sent.phrase} came to {agency.name} as something else")
