@@ -3,6 +3,7 @@
 
 import re
 import shlex
+from contextlib import chdir
 from pathlib import Path
 from typing import Final
 
@@ -19,15 +20,16 @@ def script() -> str:
     return found[1]
 
 
-def typed(type_: Typist, section: str) -> list[Spoken]:
-    """Type every command of the section with this heading; THREAD is the id that the first of them printed."""
+def typed(type_: Typist, section: str, *, folder: Path) -> list[Spoken]:
+    """Type every command of the section with this heading, in `folder`; THREAD is the id that the first one printed."""
     text = (ROOT / "README.md").read_text(encoding="utf-8").split(f"\n## {section}\n")[1].split("\n## ")[0]
     spoken: list[Spoken] = []
     for command in _BLOCK.findall(text):
         words = shlex.split(command.replace("\\\n", " "))
         thread = spoken[0].out.split()[0] if spoken else ""
         arguments = [str(ROOT / word) if word.startswith("connectors/") else word for word in words]
-        spoken.append(_until_it_came(type_, [thread if word == "THREAD" else word for word in arguments], thread))
+        with chdir(folder):
+            spoken.append(_until_it_came(type_, [thread if word == "THREAD" else word for word in arguments], thread))
     return spoken
 
 

@@ -305,8 +305,9 @@ def test_the_readmes_referral_with_curl_goes_from_request_to_closed_loop(sandbox
     assert typed.stdout.split() == ["acknowledged", "accepted", "active", "completed", "closed"]
 
 
-def test_the_readmes_commands_take_a_referral_to_its_first_appointment(type_: Typist) -> None:
-    spoken = readme.typed(type_, "A referral by commands")
+def test_the_readmes_commands_take_a_referral_to_its_first_appointment(type_: Typist, tmp_path: Path) -> None:
+    spoken = readme.typed(type_, "A referral by commands", folder=tmp_path)
+    assert "<html" in (tmp_path / "referral.html").read_text(encoding="utf-8")
     assert [(one.code, one.err) for one in spoken if one.code] == []
     assert "-> scheduled" in spoken[5].out
 
