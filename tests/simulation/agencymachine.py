@@ -223,10 +223,12 @@ class AgencyMachine:
 
     async def stop(self) -> None:
         """Stop as a person would."""
-        if self.life is not None:
-            self.life.stop.set()
-            with suppress(Killed, ThroughcareError):
-                await self.life.running
+        if (life := self.life) is not None:
+            life.stop.set()
+            await asyncio.wait([life.running])
+            if not life.running.cancelled():  # it may be killed while it stops
+                with suppress(Killed, ThroughcareError):
+                    life.running.result()
         if self.life is not None:
             self._end()
         await self.buried()
