@@ -127,7 +127,7 @@ class HubMachine:
         hub, faults = self.hub, self._nature.faults
         if hub is not None and hub.writing is not None and hub.writing.done():
             self.kill("by itself, having given up")
-        elif hub is not None and self.skew and faults.number(2):
+        elif self._is_off() and faults.number(2):
             self._note("has its clock set")
             await self.stop()
         if self.hub is None:
@@ -137,6 +137,10 @@ class HubMachine:
                 self.skew = (faults.number(3) - 1) * HOUR
                 self._note(f"has a clock that is wrong by {self.skew // MINUTE} minutes")
             await self.start()
+
+    def _is_off(self) -> bool:
+        """Tell whether the clock is wrong, or was moved while the hub ran, which then writes nothing (AUD-7)."""
+        return self.hub is not None and (self.skew != 0 or not self.hub.writer.clock_is_sound)
 
     async def suffer(self) -> None:
         """Let something happen to the machine, perhaps."""
@@ -154,7 +158,7 @@ class HubMachine:
         """Let the operator put everything right."""
         self._full = False
         self.liar.honest()
-        if self.skew and self.hub is not None:
+        if self._is_off():
             await self.stop()
         self.skew = 0
         await self.look()
