@@ -18,7 +18,7 @@ Keep: TypeAlias = Callable[[ReferralDraft, bytes], Awaitable[DraftId]]
 
 
 class FhirDrafts:
-    """Makes drafts. Nothing is stored."""
+    """Makes drafts, and keeps one where that is asked for."""
 
     def __init__(self, services: Services, keep: Keep) -> None:
         """`services` say which code of others is which service of ours; `keep` keeps the draft of a bundle."""
