@@ -100,7 +100,8 @@ def run(path: Path, ready_json: bool) -> None:
 
         before = left_open()
         try:
-            asyncio.run(serve())
+            with asyncio.Runner(loop_factory=serving.new_event_loop) as runner:
+                runner.run(serve())
         except StoreFailed as error:
             if left_open() > before:
                 # Python's own way to end would close it.

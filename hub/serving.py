@@ -3,6 +3,7 @@
 
 import asyncio
 import ssl
+import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -22,8 +23,18 @@ from protocol.http.running import Runner, Site
 from protocol.http.skipping import SkippingClock
 from protocol.http.supervised import NOBODY, Supervisor
 
+if sys.platform != "win32":
+    import uvloop
+
 LISTENER_STOP_S = 1.0
 """Seconds that requests in work have to be answered when the hub stops."""
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Return the event loop that a hub's process serves on: uvloop, or asyncio's own on Windows (docs/adr/0017)."""
+    if sys.platform == "win32":
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,20 @@
 import gc
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
-from protocol.starting import starting
+from protocol.starting import SELDOM, starting
 from tests.hub.process import ROOT, environment
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    threshold = gc.get_threshold()
+    yield
+    gc.set_threshold(*threshold)
+    gc.unfreeze()
 
 
 def test_no_garbage_is_looked_for_until_the_program_has_started() -> None:
@@ -18,6 +27,7 @@ def test_no_garbage_is_looked_for_until_the_program_has_started() -> None:
         started()
         assert gc.isenabled()
         assert gc.get_freeze_count() > before
+        assert gc.get_threshold() == SELDOM
 
 
 def test_a_program_that_does_not_start_collects_garbage_as_before() -> None:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hub's own rounds: expire, prune, forget, close what is out of time.
+"""The hub's own rounds: expire, prune, forget, close what is out of time, say what runs out.
 
 Each round is a plain coroutine, so that a test can run it at the time it chooses; `run` only repeats them.
 A round that fails is logged and tried again with the next; none takes the hub down.
 """
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from hub.service.blobs import Blobs
 from hub.service.expiry import Expiry
 from hub.service.leases import Lease
 from hub.service.nonces import Nonces
+from protocol.disk import is_short
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Housekeeping:
         """Return the rounds with their pace."""
         return [
             Round("expire", 1.0, self.expire),
+            Round("descriptors", 1.0, self.check_descriptors),
             Round("connections", 30.0, self.check_connections),
             Round("blobs", 60.0, self.drop_blobs),
             Round("nonces", 60.0, self._nonces.prune),
@@ -74,6 +77,15 @@ class Housekeeping:
         """Delete attachments past their time, and those that no envelope came for (ATT-6)."""
         if count := await self._blobs.expire():
             self._log.info(Event.BLOBS_DROPPED, count=count)
+
+    async def check_descriptors(self) -> None:
+        """Say so while none is left: the event loop turns new connections away then, without a word (HTTP-17)."""
+        try:
+            os.close(os.open(os.devnull, os.O_RDONLY))
+        except OSError as error:
+            if not is_short(error):
+                raise
+            self._log.warning(Event.RESOURCES_SHORT)
 
     async def check_connections(self) -> None:
         """Close the connections of devices whose certificate has ended."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hub.config import load_settings
 from hub.logs import make_log
-from hub.serving import Urls, run
+from hub.serving import Urls, new_event_loop, run
 
 
 class KillAt:
@@ -56,7 +56,8 @@ def main() -> None:
         step, passes = line.split()
         child = os.fork()
         if child == 0:
-            asyncio.run(_serve(config, step, int(passes)))
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                runner.run(_serve(config, step, int(passes)))
             os._exit(0)
         _, status = os.waitpid(child, 0)
         _tell(ended=os.waitstatus_to_exitcode(status))

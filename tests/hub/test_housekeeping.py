@@ -53,7 +53,8 @@ async def test_all_rounds_run_by_themselves(hub: RunningHub) -> None:
     running = asyncio.create_task(hub.hub.housekeeping.run())
     await eventually(lambda: '"expired"' in hub.logged.getvalue())
     running.cancel()
-    assert [one.name for one in hub.hub.housekeeping.rounds()] == ["expire", "connections", "blobs", "nonces", "forget"]
+    names = [one.name for one in hub.hub.housekeeping.rounds()]
+    assert names == ["expire", "descriptors", "connections", "blobs", "nonces", "forget"]
 
 
 async def test_the_oldest_waiting_envelope_is_told_in_seconds(hub: RunningHub) -> None:
