@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from protocol import cbor, limits
 from protocol.errors import MalformedEnvelope
 from protocol.rows import Common, Row, envelope_digest, header_hash, sha256
-from protocol.shapes import as_bytes, as_list, as_tuple
+from protocol.shapes import as_byte_strings, as_bytes, as_tuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,10 @@ def parse_envelope(data: bytes) -> UnverifiedEnvelope:
     )
     common_bytes = as_bytes(common_item)
     common = Common.parse(common_bytes)
-    row_bytes = tuple(as_bytes(item) for item in as_list(row_items, least=1, most=limits.MAX_ROWS))
-    wraps = tuple(as_bytes(item) for item in as_list(wrap_items, least=1, most=limits.MAX_ROWS))
-    sections = tuple(as_bytes(item) for item in as_list(section_items, least=1, most=limits.MAX_SECTIONS))
-    rows = tuple(Row.parse(row) for row in row_bytes)
+    row_bytes = as_byte_strings(row_items, most=limits.MAX_ROWS)
+    wraps = as_byte_strings(wrap_items, most=limits.MAX_ROWS)
+    sections = as_byte_strings(section_items, most=limits.MAX_SECTIONS)
+    rows = tuple(map(Row.parse, row_bytes))
     _check_agreement(common, rows, wraps, sections)
     return UnverifiedEnvelope(
         raw=data,
@@ -85,13 +85,17 @@ def _check_agreement(
         raise MalformedEnvelope("Each row needs one wrap.")
     if len({row.device_id for row in rows}) != len(rows):
         raise MalformedEnvelope("A device stands in two rows.")
-    if any(len(wrap) != row.wrap_size for row, wrap in zip(rows, wraps, strict=True)):
-        raise MalformedEnvelope("A wrap does not have the size its row demands.")
-    if tuple(len(section) for section in sections) != common.section_lengths:
+    for row, wrap in zip(rows, wraps, strict=True):
+        if len(wrap) != row.wrap_size:
+            raise MalformedEnvelope("A wrap does not have the size its row demands.")
+    if tuple(map(len, sections)) != common.section_lengths:
         raise MalformedEnvelope("A section does not have the length that common gives.")
+    shown = set[int]()
     for row in rows:
         check_row(common, row)
-    if {number for row in rows for number in row.numbers} != set(range(len(sections))):
+        shown.update(row.numbers)
+    # No row shows one that does not exist.
+    if len(shown) != len(sections):
         raise MalformedEnvelope("A section is in no row.")
 
 

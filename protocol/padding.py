@@ -2,6 +2,7 @@
 """Padding to buckets, so that a size tells little (PAD-1, PAD-2), and the sizes of ciphertexts that follow from it."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from protocol.errors import CannotOpen
 
@@ -65,6 +66,7 @@ def ciphertext_size(size: int) -> int:
     return size + _FIXED + _TAG * (size // _CHUNK + 1)
 
 
+@lru_cache(maxsize=1_024)  # most sections have one of few lengths
 def is_section_length(length: int) -> bool:
     """Tell whether a section's ciphertext can be `length` bytes long (ENV-4)."""
     chunks, rest = divmod(length - _FIXED - _TAG, _CHUNK + _TAG)

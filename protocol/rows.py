@@ -5,10 +5,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from typing import ClassVar
 
 from protocol import cbor, labels, limits
-from protocol.address import MAX_ADDRESS, DeskAddress, parse_desk
+from protocol.address import DeskAddress, parse_desk
 from protocol.cbor import Value
 from protocol.errors import InvalidInput, MalformedEnvelope, UnsupportedSuite
 from protocol.ids import ID_SIZE, KEY_ID_SIZE, EnvelopeId, KeyId
@@ -21,7 +22,6 @@ from protocol.shapes import (
     as_map,
     as_optional_bytes,
     as_optional_int,
-    as_text,
     as_tuple,
 )
 
@@ -38,13 +38,24 @@ class EnvelopeClass(IntEnum):
     @property
     def bare(self) -> bool:
         """Tell whether the class has section 0 only (ENV-6) and never waits for a gap (SEQ-3)."""
-        return self in (EnvelopeClass.RECEIPT, EnvelopeClass.NOTICE)
+        return self in _BARE
+
+
+_CLASSES = {int(klass): klass for klass in EnvelopeClass}
+_BARE = (EnvelopeClass.RECEIPT, EnvelopeClass.NOTICE)
 
 
 def as_desk(value: Value) -> DeskAddress:
     """Return `value` as a desk's address (ID-2), or raise `MalformedEnvelope`."""
+    if type(value) is not str:
+        raise MalformedEnvelope
+    return _desk(value)
+
+
+@lru_cache(maxsize=4_096)  # the same desks write again and again
+def _desk(text: str) -> DeskAddress:
     try:
-        return parse_desk(as_text(value, most=MAX_ADDRESS))
+        return parse_desk(text)
     except InvalidInput:
         raise MalformedEnvelope from None
 
@@ -87,12 +98,11 @@ class Common:
             if type(value.get(key)) is not int or value.get(key) != known:
                 raise UnsupportedSuite
         fields = as_map(value, 9)
-        try:
-            klass = EnvelopeClass(as_int(fields[7]))
-        except ValueError:
-            raise MalformedEnvelope from None
-        lengths = tuple(as_int(item) for item in as_list(fields[8], least=1, most=limits.MAX_SECTIONS))
-        if not all(is_section_length(length) for length in lengths):
+        klass = _CLASSES.get(as_int(fields[7]))
+        if klass is None:
+            raise MalformedEnvelope
+        lengths = tuple([as_int(item) for item in as_list(fields[8], least=1, most=limits.MAX_SECTIONS)])
+        if not all(map(is_section_length, lengths)):
             raise MalformedEnvelope("A section's length is not that of padded content.")
         if klass.bare and len(lengths) != 1:
             raise MalformedEnvelope("This class has section 0 only.")
@@ -179,18 +189,21 @@ class Row:
         )
 
 
+_OPEN_SECTIONS = tuple(map(RowSection, range(limits.MAX_SECTIONS)))
+"""The sections without a ticket, which nearly all are: made once."""
+
+
 def _row_sections(value: Value) -> tuple[RowSection, ...]:
     sections = []
     for item in as_list(value, least=1, most=limits.MAX_SECTIONS):
-        number, handle, ticket = as_tuple(item, 3)
-        section = RowSection(
-            number=as_int(number, most=limits.MAX_SECTIONS - 1),
-            handle=as_optional_bytes(handle, size=ID_SIZE),
-            ticket=as_optional_bytes(ticket, size=ID_SIZE),
-        )
-        if (section.handle is None) != (section.ticket is None):
+        number_item, handle, ticket = as_tuple(item, 3)
+        number = as_int(number_item, most=limits.MAX_SECTIONS - 1)
+        if handle is None and ticket is None:
+            sections.append(_OPEN_SECTIONS[number])
+        elif handle is None or ticket is None:
             raise MalformedEnvelope("A handle needs a ticket and a ticket a handle.")
-        sections.append(section)
+        else:
+            sections.append(RowSection(number, as_bytes(handle, size=ID_SIZE), as_bytes(ticket, size=ID_SIZE)))
     numbers = [section.number for section in sections]
     if numbers[0] != 0 or sections[0].handle is not None or numbers != sorted(set(numbers)):
         raise MalformedEnvelope("A row names section 0 first, without a ticket, and ascending numbers.")

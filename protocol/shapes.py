@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading decoded CBOR into typed values: what a function promises, or `MalformedEnvelope` (CBOR-7)."""
 
-from protocol.cbor import Value
+from protocol.cbor import MAX_KEY, Value
 from protocol.characters import is_line
 from protocol.errors import MalformedEnvelope
 
 MAX_NUMBER = 2**53 - 1
 """CBOR-7: a number in a table fits every language and database that may have to hold it."""
 
+_KEYS = tuple(frozenset(range(size)) for size in range(MAX_KEY + 2))
+"""The keys of a map of each size."""
+
 
 def as_map(value: Value, keys: int) -> dict[int, Value]:
     """Return `value` as a map with exactly the keys 0 to `keys` - 1 (CBOR-7)."""
-    if not isinstance(value, dict) or len(value) != keys or any(key not in value for key in range(keys)):
+    if not isinstance(value, dict) or value.keys() != _KEYS[keys]:
         raise MalformedEnvelope
     return value
 
@@ -25,7 +28,9 @@ def as_list(value: Value, *, least: int = 0, most: int) -> list[Value]:
 
 def as_tuple(value: Value, size: int) -> list[Value]:
     """Return `value` as a list of exactly `size` items."""
-    return as_list(value, least=size, most=size)
+    if not isinstance(value, list) or len(value) != size:
+        raise MalformedEnvelope
+    return value
 
 
 def as_int(value: Value, *, least: int = 0, most: int = MAX_NUMBER) -> int:
@@ -44,6 +49,15 @@ def as_bytes(value: Value, *, size: int | None = None, most: int | None = None) 
     if most is not None and len(value) > most:
         raise MalformedEnvelope
     return value
+
+
+def as_byte_strings(value: Value, *, most: int) -> tuple[bytes, ...]:
+    """Return `value` as 1 to `most` byte strings."""
+    items = as_list(value, least=1, most=most)
+    strings = tuple([item for item in items if type(item) is bytes])
+    if len(strings) != len(items):
+        raise MalformedEnvelope
+    return strings
 
 
 def as_text(value: Value, *, least: int = 0, most: int) -> str:
