@@ -3,9 +3,8 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, null, select, update
+from sqlalchemy import Connection, bindparam, delete, func, null, select, update
 
 from hub.store.statements import Among, Inserts, Query
 from hub.store.tables import delivery, detail, envelope, leaf, section
@@ -56,6 +55,7 @@ class Accepted:
     entry: Entry
 
 
+# After its index, what an `Entry` is made of, in the order of its fields.
 ENTRY_COLUMNS = (
     leaf.c.bytes.label("leaf_bytes"),
     detail.c.salt,
@@ -74,7 +74,7 @@ _KNOWN = Among(
     lambda wanted: select(envelope.c.envelope_id).where(envelope.c.envelope_id.in_(wanted)),
 )
 _ACCEPTED = Query(
-    select(envelope.c.idx, envelope.c.envelope_id, envelope.c.digest, envelope.c.sender_sig, *ENTRY_COLUMNS)
+    select(envelope.c.digest, envelope.c.sender_sig, envelope.c.idx, *ENTRY_COLUMNS)
     .join(detail, detail.c.idx == envelope.c.idx)
     .join(leaf, (leaf.c.log == Log.AUDIT) & (leaf.c.idx == envelope.c.idx))
     .where(envelope.c.envelope_id == bindparam("id"))
@@ -106,16 +106,13 @@ _OLD = (
 )
 
 
-def entry_of(row: Row[*tuple[Any, ...]]) -> Entry:
-    """Return the entry from a row that holds `idx` and `ENTRY_COLUMNS`."""
-    return Entry(row.idx, row.leaf_bytes, row.salt, row.detail, row.tree_size, row.tree_root)
-
-
 def accepted(connection: Connection, ids: Iterable[EnvelopeId]) -> dict[EnvelopeId, Accepted]:
     """Return those of `ids` that were accepted before."""
-    known = [row.envelope_id for row in _KNOWN.run(connection, list(ids))]
-    rows = [row for one in known for row in _ACCEPTED.run(connection, id=one)]
-    return {EnvelopeId(row.envelope_id): Accepted(row.digest, row.sender_sig, entry_of(row)) for row in rows}
+    return {
+        EnvelopeId(known): Accepted(digest, sender_sig, Entry(*entry))
+        for (known,) in _KNOWN.run(connection, list(ids))
+        for digest, sender_sig, *entry in _ACCEPTED.run(connection, id=known)
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +149,7 @@ def purge(connection: Connection, indexes: Sequence[int]) -> None:
 
 def nothing_left(connection: Connection, indexes: Sequence[int]) -> None:
     """Note that nothing of these envelopes is stored any more, so that they cannot expire."""
-    _EMPTY.change(connection, indexes)
+    _EMPTY.run(connection, indexes)
 
 
 def forget(connection: Connection, before: int, most: int) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, select
 
-from hub.store.envelopes import ENTRY_COLUMNS, Entry, entry_of, nothing_left
+from hub.store.envelopes import ENTRY_COLUMNS, Entry, nothing_left
 from hub.store.statements import Among, Many, Query
 from hub.store.tables import delivery, detail, envelope, leaf, section
 from hub.store.trees import Log
@@ -150,7 +150,7 @@ def _fitting(sizes: Sequence[int], most_bytes: int) -> int:
 
 
 def _item(row: Row[*tuple[Any, ...]], sections: Mapping[int, bytes]) -> StoredItem:
-    entry = entry_of(row)
+    entry = Entry(row.idx, row.leaf_bytes, row.salt, row.detail, row.tree_size, row.tree_root)
     if row.kind == ItemKind.NOTICE:
         return StoredItem(entry, None)
     parts = SliceParts(
@@ -173,14 +173,13 @@ def _split(joined: bytes) -> tuple[bytes, ...]:
 
 def waiting(connection: Connection, device: KeyId) -> list[tuple[KeyId, int, int]]:
     """Return of each sending device how many messages wait for `device`, and about how many bytes they have."""
-    rows = _WAITING.run(connection, device=device)
-    return [(KeyId(row.sender_device), row.messages, int(row.size)) for row in rows]
+    return [(KeyId(sender), messages, int(size)) for sender, messages, size in _WAITING.run(connection, device=device)]
 
 
 def acknowledged(connection: Connection, device: KeyId, up_to: int, most: int) -> list[Removal]:
     """Return at most `most` deliveries of `device` up to leaf index `up_to`, oldest first."""
     rows = _UP_TO.run(connection, device=device, up_to=up_to, most=most)
-    return [Removal(device, row.idx, row.sections) for row in rows]
+    return [Removal(device, index, sections) for index, sections in rows]
 
 
 def remove(connection: Connection, removals: Sequence[Removal]) -> None:
@@ -196,16 +195,16 @@ def _remove(connection: Connection, removals: Sequence[Removal]) -> None:
         devices[one.device_id].append(one.index)
         opened[one.index] |= one.sections
     for device, indexes in devices.items():
-        _REMOVE.change(connection, indexes, device=device)
+        _REMOVE.run(connection, indexes, device=device)
     wanted: dict[int, int] = defaultdict(int)
     waiting = set[int]()
-    for row in _STILL_WANTED.run(connection, list(opened)):
-        wanted[row.idx] |= row.sections
-        waiting.add(row.idx)
+    for index, sections in _STILL_WANTED.run(connection, list(opened)):
+        wanted[index] |= sections
+        waiting.add(index)
     orphans = [
         {"which": index, "one": number} for index in waiting for number in numbers_in(opened[index] & ~wanted[index])
     ]
     _DROP_SECTION.run(connection, orphans)
     done = [index for index in opened if index not in waiting]
-    _DROP_SECTIONS.change(connection, done)
+    _DROP_SECTIONS.run(connection, done)
     nothing_left(connection, done)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from hub.store.engine import News, Store
@@ -50,6 +50,10 @@ _MAYBE_FULL = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 _ABANDONED: list[object] = []
 """What must not be closed before the process ends."""
 
+# From SQLAlchemy, and from the driver itself where `hub.store.statements` asks that.
+_ERRORS = (DBAPIError, sqlite3.Error)
+_FAULTS = (OperationalError, sqlite3.OperationalError)
+
 _DAMAGED_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _PRIMARY = 0xFF
 """SQLite's extended result codes have the primary one in their lowest byte."""
@@ -63,6 +67,10 @@ _EVERY_CONNECTION = (
     "PRAGMA cache_size=-16384",
     f"PRAGMA journal_size_limit={RESTART_ABOVE}",
 )
+
+# A statement that puts many rows in keeps the pages it changes until it is done, to take them back if a row is refused;
+# by default in a file that is made for each group and written page by page.
+_WRITER = ("PRAGMA temp_store=MEMORY",)
 
 
 def sqlite_is_sound(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> bool:
@@ -79,8 +87,9 @@ class SqliteStore(Store):
         self.path = path
         self._lock = lock
         self._failed = False
-        self._writer = _engine(path, size=1, begin="BEGIN IMMEDIATE", pragmas=_EVERY_CONNECTION)
+        self._writer = _engine(path, size=1, begin="BEGIN IMMEDIATE", pragmas=(*_EVERY_CONNECTION, *_WRITER))
         self._readers = _engine(path, size=READERS, begin="BEGIN", pragmas=(*_EVERY_CONNECTION, "PRAGMA query_only=ON"))
+        self._kept: Connection | None = None
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
 
@@ -110,7 +119,7 @@ class SqliteStore(Store):
                 for _ in range(READERS):
                     connection = stack.enter_context(self._readers.begin())
                     connection.scalar(text("SELECT count(*) FROM sqlite_master"))
-        except DBAPIError as error:
+        except _ERRORS as error:
             raise (StoreFailed(_DAMAGED) if _is_damaged(error) else Unavailable()) from error
 
     async def write(self, work: Callable[[Connection], T], then: Callable[[T], None] = lambda result: None) -> T:
@@ -119,11 +128,13 @@ class SqliteStore(Store):
 
     def _write(self, work: Callable[[Connection], T], then: Callable[[T], None]) -> T:
         try:
-            with self._writer.begin() as connection:
+            connection = self._writing_connection()
+            with connection.begin():
                 result = work(connection)
-        except DatabaseError as error:
-            if isinstance(error, OperationalError) or _is_damaged(error):
-                raise self._meaning(error.orig) from error
+        except BaseException as error:
+            self._let_go()
+            if isinstance(error, _FAULTS) or _is_damaged(error):
+                raise self._meaning(_of_driver(error)) from error
             raise
         try:
             then(result)
@@ -131,6 +142,18 @@ class SqliteStore(Store):
             self._failed = True
             raise StoreFailed from error
         return result
+
+    def _writing_connection(self) -> Connection:
+        """Return the connection that is kept from group to group; taking it from the pool costs each group its part."""
+        if self._kept is None:
+            self._kept = self._writer.connect()
+        return self._kept
+
+    def _let_go(self) -> None:
+        """Give the writing connection back after an error: the pool makes it fit for use again, or opens another."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
 
     def _meaning(self, error: BaseException | None) -> OurError:
         """Return what a failed write of SQLite's means: full, or short of something, or the end."""
@@ -152,14 +175,14 @@ class SqliteStore(Store):
         try:
             with self._readers.begin() as connection:
                 return work(connection)
-        except DBAPIError as error:
+        except _ERRORS as error:
             if _is_damaged(error):
                 raise StoreFailed(_DAMAGED) from error
             raise Unavailable from error
 
     def is_fault(self, error: Exception) -> bool:
         """Tell whether the disk or the file is at fault."""
-        return isinstance(error, OperationalError)
+        return isinstance(error, _FAULTS)
 
     async def checkpoint(self) -> None:
         """Move what is committed from the write-ahead log into the database file, as far as readers allow."""
@@ -168,7 +191,7 @@ class SqliteStore(Store):
     def _checkpoint(self) -> None:
         mode = "RESTART" if self.log_size() > RESTART_ABOVE else "PASSIVE"
         # A checkpoint cannot run inside a transaction, hence past SQLAlchemy's own BEGIN.
-        connection = self._writer.raw_connection()
+        connection = self._writing_connection().connection
         try:
             connection.cursor().execute(f"PRAGMA wal_checkpoint({mode})")
         except sqlite3.Error as error:
@@ -176,8 +199,6 @@ class SqliteStore(Store):
             if isinstance(meaning, StoreFailed):
                 raise meaning from error
             # Where there is no room now, the log grows for a while; what is committed stands in it.
-        finally:
-            connection.close()
 
     def log_size(self) -> int:
         """Return the bytes of the write-ahead log's file."""
@@ -212,6 +233,7 @@ class SqliteStore(Store):
             return
         self._readers.dispose()
         # The last to close moves the write-ahead log into the file.
+        self._let_go()
         self._writer.dispose()
         self._lock.release()
 
@@ -244,12 +266,17 @@ def reading_only(path: Path) -> Iterator[Connection]:
     try:
         with engine.begin() as connection:
             yield connection
-    except (DBAPIError, sqlite3.Error) as error:
+    except _ERRORS as error:
         raise StoreFailed("The database cannot be read: it is damaged, or not one.") from error
 
 
-def _is_damaged(error: DBAPIError) -> bool:
-    return getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_OK) & _PRIMARY in _DAMAGED_CODES
+def _of_driver(error: BaseException) -> BaseException | None:
+    """Return what the driver raised, whether SQLAlchemy has wrapped it or not."""
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def _is_damaged(error: BaseException) -> bool:
+    return getattr(_of_driver(error), "sqlite_errorcode", sqlite3.SQLITE_OK) & _PRIMARY in _DAMAGED_CODES
 
 
 def _engine(path: Path, *, size: int, begin: str, pragmas: tuple[str, ...]) -> Engine:
@@ -272,6 +299,7 @@ def _engine(path: Path, *, size: int, begin: str, pragmas: tuple[str, ...]) -> E
 
     @event.listens_for(engine, "begin")
     def take_the_lock(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        # Past SQLAlchemy, see `hub.store.statements`.
+        connection.connection.cursor().execute(begin)
 
     return engine

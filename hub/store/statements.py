@@ -5,7 +5,8 @@ SQLAlchemy would look the compiled statement up and take each row's parameters a
 row costs the database.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
@@ -15,7 +16,6 @@ from sqlalchemy import (
     BindParameter,
     Column,
     Connection,
-    CursorResult,
     Delete,
     Dialect,
     Insert,
@@ -25,10 +25,29 @@ from sqlalchemy import (
     bindparam,
     insert,
 )
-from sqlalchemy import Row as Found
 
 Row = Mapping[str, object]
+Found = Sequence[tuple[Any, ...]]
+"""Rows as they are found: values in the order of the columns."""
 Wanted = Sequence[BindParameter[Any]]
+
+
+def _sqlite(connection: Connection) -> sqlite3.Connection | None:
+    """Return the driver's own connection, if it is SQLite's.
+
+    What SQLAlchemy puts around a statement costs more than most statements cost SQLite, which waits for no server.
+    Errors are `sqlite3.Error` then, not SQLAlchemy's.
+    """
+    driver = connection.connection.dbapi_connection
+    return driver if isinstance(driver, sqlite3.Connection) else None
+
+
+def _run(connection: Connection, sql: str, values: tuple[object, ...]) -> Found:
+    """Run one text; return the rows that it finds, if it is one that finds any."""
+    if (driver := _sqlite(connection)) is not None:
+        return driver.execute(sql, values).fetchall()
+    result = connection.exec_driver_sql(sql, values)
+    return result.all() if result.returns_rows else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +80,11 @@ class Many:
         if not rows:
             return
         sql, parameters = self._made.get(connection.dialect.name) or self._make(connection.dialect)
-        connection.exec_driver_sql(sql, [parameters(row) for row in rows])
+        values = [parameters(row) for row in rows]
+        if (driver := _sqlite(connection)) is not None:
+            driver.executemany(sql, values)
+        else:
+            connection.exec_driver_sql(sql, values)
 
     def _make(self, dialect: Dialect) -> tuple[str, Callable[[Row], Any]]:
         text = _Text.of(self._statement, dialect, for_executemany=True)
@@ -91,7 +114,7 @@ class Inserts:
                 some = rows[start : start + size]
                 start += size
                 values = tuple(chain.from_iterable(map(self._taking, some)))
-                connection.exec_driver_sql(self._text(connection.dialect, size), values)
+                _run(connection, self._text(connection.dialect, size), values)
 
     def _text(self, dialect: Dialect, size: int) -> str:
         text = self._made.get((dialect.name, size))
@@ -122,12 +145,12 @@ class Query:
         self._statement = statement
         self._made: dict[str, _Text] = {}
 
-    def run(self, connection: Connection, **values: object) -> Sequence[Found[*tuple[Any, ...]]]:
+    def run(self, connection: Connection, **values: object) -> Found:
         """Return the rows that it finds."""
         text = self._made.get(connection.dialect.name)
         if text is None:
             text = self._made[connection.dialect.name] = _Text.of(self._statement, connection.dialect)
-        return connection.exec_driver_sql(text.sql, text.parameters(values)).all()
+        return _run(connection, text.sql, text.parameters(values))
 
 
 class Among:
@@ -141,29 +164,17 @@ class Among:
         self._make = make
         self._made: dict[tuple[str, int], tuple[_Text, list[str]]] = {}
 
-    def run(
-        self, connection: Connection, values: Sequence[object], **others: object
-    ) -> Iterator[Found[*tuple[Any, ...]]]:
-        """Yield the rows that it finds for `values`, of which there may be none, and its `others` by their names."""
-        for result in self._results(connection, values, others):
-            yield from result
-
-    def change(self, connection: Connection, values: Sequence[object], **others: object) -> None:
-        """Run an update or delete for `values`, of which there may be none, and its `others` by their names."""
-        for _ in self._results(connection, values, others):
-            pass
-
-    def _results(
-        self, connection: Connection, values: Sequence[object], others: Row
-    ) -> Iterator[CursorResult[*tuple[Any, ...]]]:
-        most = self.SIZES[-1]
+    def run(self, connection: Connection, values: Sequence[object], **others: object) -> Found:
+        """Run it for `values`, of which there may be none, and its `others` by their names; return what it finds."""
+        most, found = self.SIZES[-1], list[tuple[Any, ...]]()
         for start in range(0, len(values), most):
             some = values[start : start + most]
             size = next(size for size in self.SIZES if size >= len(some))
             text, names = self._made.get((connection.dialect.name, size)) or self._text(connection.dialect, size)
             filled = [*some, *[some[-1]] * (size - len(some))]
             given = {**others, **dict(zip(names, filled, strict=True))}
-            yield connection.exec_driver_sql(text.sql, text.parameters(given))
+            found.extend(_run(connection, text.sql, text.parameters(given)))
+        return found
 
     def _text(self, dialect: Dialect, size: int) -> tuple[_Text, list[str]]:
         names = [f"value_{place}" for place in range(size)]

@@ -32,7 +32,7 @@ class Tree:
 
 
 # In one order, so that two processes never wait for each other.
-_TREES = Query(select(tree).order_by(tree.c.log).with_for_update())
+_TREES = Query(select(tree.c.log, tree.c.compact, tree.c.at).order_by(tree.c.log).with_for_update())
 _NEW_TREES = insert(tree)
 _SAVE_TREE = Many(
     update(tree)
@@ -67,7 +67,7 @@ def load_trees(connection: Connection) -> dict[Log, Tree]:
         rows = [{"log": log, "size": 0, "compact": empty, "root": EMPTY_ROOT, "at": 0} for log in Log]
         connection.execute(_NEW_TREES, rows)
         return {log: Tree(log, CompactRange(), 0) for log in Log}
-    return {Log(row.log): Tree(Log(row.log), CompactRange.decode(row.compact), row.at) for row in found}
+    return {Log(log): Tree(Log(log), CompactRange.decode(compact), at) for log, compact, at in found}
 
 
 def stored_heads(connection: Connection) -> dict[Log, tuple[int, bytes]]:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Statements whose text is made once: many rows, or many values, with few of them."""
 
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, bindparam, delete, event, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from hub.migrations import migrate
 from hub.store.sqlite import SqliteStore
@@ -13,6 +14,7 @@ from hub.store.statements import Among, Inserts, Query
 from hub.store.tables import nonce
 
 NEW = Inserts(nonce)
+NAMES = nonce.columns.keys()
 ALL = Query(select(nonce).order_by(nonce.c.expires))
 FOUND = Among(
     nonce.c.nonce, lambda wanted: select(nonce.c.expires).where(nonce.c.nonce.in_(wanted)).order_by(nonce.c.expires)
@@ -43,10 +45,13 @@ async def test_rows_go_in_whole_and_in_few_statements(store: SqliteStore, count:
     rows, statements = _rows(count), list[str]()
 
     def work(connection: Connection) -> list[dict[str, object]]:
-        event.listen(connection, "before_cursor_execute", lambda *told: statements.append(told[2]))
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.set_trace_callback(statements.append)
         NEW.run(connection, rows)
+        driver.set_trace_callback(None)
         assert len(statements) == count // 32 + (count % 32).bit_count()
-        return [row._asdict() for row in ALL.run(connection)]
+        return [dict(zip(NAMES, row, strict=True)) for row in ALL.run(connection)]
 
     assert await store.write(work) == rows
 
@@ -58,10 +63,10 @@ async def test_a_list_of_any_length_finds_and_changes_exactly_its_rows(store: Sq
 
     def work(connection: Connection) -> tuple[list[object], int]:
         NEW.run(connection, rows)
-        found = [row.expires for row in FOUND.run(connection, values)]
-        DROP.change(connection, values, device=b"another")
+        found = [expires for (expires,) in FOUND.run(connection, values)]
+        DROP.run(connection, values, device=b"another")
         assert len(ALL.run(connection)) == len(rows)
-        DROP.change(connection, values, device=b"device")
+        DROP.run(connection, values, device=b"device")
         return found, len(ALL.run(connection))
 
     found, left = await store.write(work)

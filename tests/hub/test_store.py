@@ -2,9 +2,10 @@
 """The database: made by migrations, written by one connection, locked against a second hub."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from hub.migrations import NEWEST, migrate, move, revision_of
+from hub.store import nonces
+from hub.store.nonces import NEW_NONCES
 from hub.store.sqlite import SqliteStore, sqlite_is_sound
 from hub.store.tables import metadata
 from protocol.errors import ConfigurationError, StoreBehind, StoreFailed, StoreFull, Unavailable
@@ -117,6 +120,43 @@ async def test_a_full_disk_is_told_as_such_and_reading_goes_on(store: SqliteStor
     assert await store.read(lambda connection: connection.scalar(text("SELECT count(*) FROM code"))) == 0
     await store.write(lambda connection: connection.execute(text("PRAGMA max_page_count = 100000")))
     await store.write(fill)
+
+
+async def test_rows_put_in_past_sqlalchemy_fail_and_fill_the_disk_like_any_others(store: SqliteStore) -> None:
+    await store.write(migrate)
+    await store.write(lambda connection: connection.execute(text("PRAGMA max_page_count = 60")))
+
+    def rows(first: int, size: int) -> Callable[[Connection], None]:
+        values = [{"device_id": bytes(size), "nonce": bytes([first + one]), "expires": 1} for one in range(40)]
+        return lambda connection: NEW_NONCES.run(connection, values)
+
+    with pytest.raises(StoreFull):
+        await store.write(rows(0, 10_000))
+    await store.write(rows(20, 1))
+    with pytest.raises(sqlite3.IntegrityError) as refused:
+        await store.write(rows(0, 1))
+    assert not store.is_fault(refused.value)
+    assert store.is_fault(sqlite3.OperationalError())
+    assert await store.read(lambda connection: len(nonces.stored(connection))) == 40
+    with pytest.raises(Unavailable):
+        await store.read(rows(0, 1))
+
+
+async def test_whatever_ends_a_transaction_the_next_one_is_a_whole_one(store: SqliteStore) -> None:
+    await store.write(migrate)
+
+    def ended_by(error: BaseException) -> Callable[[Connection], None]:
+        def work(connection: Connection) -> None:
+            NEW_NONCES.run(connection, [{"device_id": b"d", "nonce": b"n", "expires": 1}])
+            raise error
+
+        return work
+
+    for error in (MemoryError(), sqlite3.IntegrityError(), StoreBehind(), SystemExit()):
+        with pytest.raises(type(error)):
+            await store.write(ended_by(error))
+        assert await store.write(nonces.stored) == []
+        await store.checkpoint()
 
 
 async def test_a_checkpoint_moves_what_is_committed_into_the_file(store: SqliteStore) -> None:
