@@ -103,10 +103,11 @@ def check_row(common: Common, row: Row) -> None:
     """Raise `MalformedEnvelope` unless `row` can stand under `common` (ENV-4, ENV-6)."""
     if row.numbers[-1] >= len(common.section_lengths):
         raise MalformedEnvelope("A row names a section that does not exist.")
-    if common.klass.bare and row.blobs:
-        raise MalformedEnvelope("This class has no attachments.")
-    if row.blobs and len(row.numbers) == 1:
-        raise MalformedEnvelope("An attachment needs a section that lists it.")
+    if row.blobs:
+        if common.klass.bare:
+            raise MalformedEnvelope("This class has no attachments.")
+        if len(row.numbers) == 1:
+            raise MalformedEnvelope("An attachment needs a section that lists it.")
 
 
 def encode_envelope(

@@ -116,6 +116,11 @@ def encode_frame(frame: Frame) -> bytes:
     """Return a frame's bytes."""
     value: list[Value]
     match frame:
+        # What the hub says for each message comes first.
+        case Accepted(ref, receipt):
+            return cbor.encode_sound([5, ref, receipt])
+        case Deliver(items):
+            return cbor.encode_sound([7, [item.value() for item in items]])
         case Challenge(challenge):
             value = [1, challenge]
         case Hello(device_id, signature):
@@ -124,12 +129,8 @@ def encode_frame(frame: Frame) -> bytes:
             value = [3, server_time]
         case Submit(ref, envelope):
             value = [4, ref, envelope]
-        case Accepted(ref, receipt):
-            value = [5, ref, receipt]
         case Refused(ref, code, detail, retry_after):
             value = [6, ref, code, detail, retry_after]
-        case Deliver(items):
-            value = [7, [item.value() for item in items]]
         case Acknowledge(up_to):
             value = [8, up_to]
     return cbor.encode(value)
@@ -137,8 +138,14 @@ def encode_frame(frame: Frame) -> bytes:
 
 def parse_frame(data: bytes, *, limit: int = limits.MAX_FRAME) -> Frame:
     """Read a frame of at most `limit` bytes (a connector passes `MAX_INCOMING`), or raise `MalformedEnvelope`."""
-    kind, *rest = as_list(cbor.decode(data, limit=limit), least=2, most=5)
-    match [as_int(kind), *rest]:
+    fields = as_list(cbor.decode(data, limit=limit), least=2, most=5)
+    as_int(fields[0])  # a pattern takes True for 1
+    match fields:
+        # What the hub is told for each message comes first.
+        case [4, ref, envelope]:
+            return Submit(as_int(ref), as_bytes(envelope))
+        case [8, up_to]:
+            return Acknowledge(as_int(up_to))
         case [1, challenge]:
             return Challenge(as_bytes(challenge, size=CHALLENGE_SIZE))
         case [2, device_id, signature]:
@@ -148,8 +155,6 @@ def parse_frame(data: bytes, *, limit: int = limits.MAX_FRAME) -> Frame:
             )
         case [3, server_time]:
             return Welcome(as_int(server_time))
-        case [4, ref, envelope]:
-            return Submit(as_int(ref), as_bytes(envelope))
         case [5, ref, receipt]:
             return Accepted(as_int(ref), as_bytes(receipt, most=limits.MAX_RECEIPT))
         case [6, ref, code, detail, retry_after]:
@@ -161,8 +166,6 @@ def parse_frame(data: bytes, *, limit: int = limits.MAX_FRAME) -> Frame:
             )
         case [7, items]:
             return Deliver(_items(items))
-        case [8, up_to]:
-            return Acknowledge(as_int(up_to))
         case _:
             raise MalformedEnvelope("There is no such frame.")
 

@@ -37,7 +37,7 @@ class Detail:
 
     def encode(self) -> bytes:
         """Return the strict encoding."""
-        return cbor.encode(
+        return cbor.encode_sound(
             {
                 0: int(self.kind),
                 1: self.envelope_id,
@@ -90,7 +90,7 @@ class Leaf:
 
     def encode(self) -> bytes:
         """Return the strict encoding."""
-        return cbor.encode({0: 1, 1: self.at, 2: self.commitment, 3: self.entry_id})
+        return cbor.encode_sound({0: 1, 1: self.at, 2: self.commitment, 3: self.entry_id})
 
     @classmethod
     def parse(cls, data: bytes) -> "Leaf":
@@ -131,7 +131,7 @@ class ReceiptBody:
 
     def encode(self) -> bytes:
         """Return the strict encoding."""
-        return cbor.encode(
+        return cbor.encode_sound(
             {
                 0: int(self.kind),
                 1: self.origin,
@@ -184,7 +184,7 @@ def parse_receipt(raw: bytes) -> UnverifiedReceipt:
 
 def encode_signed(body_bytes: bytes, signature: bytes) -> bytes:
     """Return `[body, signature]`: the form of receipts and heads."""
-    return cbor.encode([body_bytes, signature])
+    return cbor.encode_sound([body_bytes, signature])
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,8 +211,11 @@ def _row_sections(value: Value) -> tuple[RowSection, ...]:
 
 
 def _row_blobs(value: Value) -> tuple[tuple[bytes, int], ...]:
+    items = as_list(value, most=limits.MAX_BLOBS)
+    if not items:
+        return ()
     blobs = []
-    for item in as_list(value, most=limits.MAX_BLOBS):
+    for item in items:
         blob, size = as_tuple(item, 2)
         blobs.append((as_bytes(blob, size=ID_SIZE), as_int(size, least=1)))
     if len({blob for blob, _ in blobs}) != len(blobs):

@@ -59,10 +59,10 @@ def encode_slice(
     `row_hashes` are those of all rows in order, the recipient's own (at `position`) included and left out on the wire;
     `section_hashes` are those of all sections, of which the ones in `sections` are left out.
     """
-    others: list[Value] = [value for index, value in enumerate(row_hashes) if index != position]
+    others: list[Value] = [*row_hashes[:position], *row_hashes[position + 1 :]]
     hidden: list[Value] = [value for index, value in enumerate(section_hashes) if index not in sections]
     own: list[Value] = [[number, sections[number]] for number in sorted(sections)]
-    return cbor.encode(
+    return cbor.encode_sound(
         {
             0: common,
             1: position,
