@@ -6,8 +6,7 @@ bounds are there for floods, not for bookkeeping, and a shared count would cost 
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from hub.config import LimitsSection
 from hub.service.buckets import Buckets
@@ -69,20 +68,21 @@ class Allowances:
         if not self._requests[agency]:
             del self._requests[agency]
 
-    @contextmanager
-    def submission(self, agency: str, size: int) -> Iterator[None]:
-        """Charge a submission of `size` bytes, and count it as long as it is in work.
+    def submission(self, agency: str, size: int) -> "Place":
+        """Charge a submission of `size` bytes; what is returned counts it as long as it is in work.
 
-        Raises TooManyRequests, and what `place` raises.
+        Raises TooManyRequests, and, once it is entered, what `take_place` raises.
         """
         self._submissions.take(agency)
         self._bytes.take(agency, size)
-        with self.place(agency, size):
-            yield
+        return self.place(agency, size)
 
-    @contextmanager
-    def place(self, agency: str, size: int) -> Iterator[None]:
-        """Count `size` bytes of `agency` that wait for the writer, as long as they do.
+    def place(self, agency: str, size: int) -> "Place":
+        """Return what counts `size` bytes of `agency` that wait for the writer, as long as they do."""
+        return Place(self, agency, size)
+
+    def take_place(self, agency: str, size: int) -> None:
+        """Count `size` bytes of `agency` that wait for the writer.
 
         Raises Unavailable once `agency` has as much in work as there is room left for all others: one agency can fill
         half of the writer's queue, two together two thirds, and however many do, the next one still finds room.
@@ -92,10 +92,10 @@ class Allowances:
         if too_many or (changes and weight + size > self._queue.bytes - self._weight_in_all):
             raise _busy("The hub is busy with other messages of this agency. Try again after the time in Retry-After.")
         self._count(agency, 1, size)
-        try:
-            yield
-        finally:
-            self._count(agency, -1, -size)
+
+    def give_place(self, agency: str, size: int) -> None:
+        """Count them no more."""
+        self._count(agency, -1, -size)
 
     def _count(self, agency: str, change: int, size: int) -> None:
         self._in_all += change
@@ -104,6 +104,25 @@ class Allowances:
         self._weights[agency] += size
         if not self._changes[agency]:
             del self._changes[agency], self._weights[agency]
+
+
+class Place:
+    """A block in which bytes of an agency count as waiting for the writer; every message passes one."""
+
+    __slots__ = ("_agency", "_allowances", "_size")
+
+    def __init__(self, allowances: Allowances, agency: str, size: int) -> None:
+        self._allowances = allowances
+        self._agency = agency
+        self._size = size
+
+    def __enter__(self) -> None:
+        self._allowances.take_place(self._agency, self._size)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._allowances.give_place(self._agency, self._size)
 
 
 def _busy(detail: str) -> Unavailable:
