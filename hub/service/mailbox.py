@@ -62,7 +62,7 @@ class Mailboxes:
         self._writer = writer
         self._receipts = receipts
         self._tally = tally
-        self._watchers: dict[KeyId, set[asyncio.Event]] = defaultdict(set)
+        self._watchers: dict[KeyId, dict[asyncio.Event, None]] = defaultdict(dict)
         # Beside other processes this one does not see every commit.
         self._tails = None if store.shared else Tails()
         self._heard = 0
@@ -76,9 +76,12 @@ class Mailboxes:
         self._heard = transaction.size(Log.AUDIT)
         if self._tails is not None and (transaction.purged or missed):
             self._tails.clear()
-        for device in transaction.delivered.keys() & self._watchers.keys():
+        # In the order of delivery, never in that of a set: who is woken first must not depend on chance.
+        for device, delivered in transaction.delivered.items():
+            if device not in self._watchers:
+                continue
             if self._tails is not None:
-                self._tails.extend(device, transaction.delivered[device], transaction.size_before(Log.AUDIT))
+                self._tails.extend(device, delivered, transaction.size_before(Log.AUDIT))
             for event in self._watchers[device]:
                 event.set()
 
@@ -96,11 +99,11 @@ class Mailboxes:
         if self._closing or len(watchers) >= MAX_WATCHERS:
             raise Unavailable
         event = asyncio.Event()
-        watchers.add(event)
+        watchers[event] = None
         try:
             yield event
         finally:
-            watchers.discard(event)
+            watchers.pop(event, None)
             if not watchers:
                 self._watchers.pop(device_id, None)
                 if self._tails is not None:
