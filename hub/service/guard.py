@@ -6,8 +6,10 @@ second hub started on a copy. If the hub went on from there it would sign a seco
 of changes is noted here, synced, before anything is signed; and at the start the database must contain
 everything that stands here.
 
-The file is text, one line for each noted head: a checksum, the log's origin, its size, its root, the time.
-Only the last line can be torn by a crash; a torn line was never followed by a signature.
+The file is text, one line for each noted head: a checksum, the log's origin, its size, its root, the time. While a
+hub runs, zeros follow, into which the next lines are written: a sync that has no new size to note takes half the time.
+Only the last line can be torn by a crash, since each is synced before the next one is written; a torn line was never
+followed by a signature.
 """
 
 import errno
@@ -26,6 +28,7 @@ COMPACT_ABOVE = 256 * 1024
 """Bytes after which the file is rewritten with the newest line of each log."""
 
 _FORMAT = "tc-guard-1"
+_ROOM = b"\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Guard:
     def read(self) -> None:
         """Read the file, if there is one; raises StoreBehind when it was altered."""
         try:
-            lines = self.path.read_bytes().splitlines(keepends=True)
+            lines = self.path.read_bytes().rstrip(_ROOM).splitlines(keepends=True)
         except FileNotFoundError:
             return
         except OSError:
@@ -104,27 +107,23 @@ class Guard:
     def append(self, heads: Sequence[GuardedHead]) -> None:
         """Note `heads`; when this returns they are on the disk (AUD-3).
 
-        Raises StoreFull when there is no room, and nothing is noted then: it may be tried again. After any other
-        OSError this guard must not be used any more.
+        Raises StoreFull when there is no room; what is not noted then may be tried again. After any other OSError this
+        guard must not be used any more.
         """
-        if not heads:
-            return
-        data = b"".join(head.line() for head in heads)
-        try:
-            whole = os.write(self._file, data) == len(data)
-        except OSError as error:
-            if not is_full(error):
-                raise
-            whole = False
-        if not whole:
+        for head in heads:
+            self._append(head)
+        if self._size > self._compact_above:
+            self._compact()
+
+    def _append(self, head: GuardedHead) -> None:
+        line = head.line()
+        if not _wrote(self._file, line, self._size):
             # What would come after half a line would make the file look altered.
             os.ftruncate(self._file, self._size)
             raise StoreFull
         _sync(self._file)
-        self._size += len(data)
-        self.heads.update((head.origin, head) for head in heads)
-        if self._size > self._compact_above:
-            self._compact()
+        self._size += len(line)
+        self.heads[head.origin] = head
 
     def _compact(self) -> None:
         """Make the file small again. What is noted is safe already, so want of room or descriptors puts it off."""
@@ -137,8 +136,10 @@ class Guard:
             self._compact_above = self._size + COMPACT_ABOVE // 4
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; the lines are all that is left of it."""
         if self._file >= 0:
+            with suppress(OSError):
+                os.ftruncate(self._file, self._size)
             os.close(self._file)
             self._file = -1
 
@@ -147,10 +148,14 @@ class Guard:
         draft = self.path.with_name(f".{self.path.name}.new")
         data = b"".join(head.line() for head in self.heads.values())
         draft.unlink(missing_ok=True)
-        file = os.open(draft, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            if os.write(file, data) != len(data):
+            if not _wrote(file, data, 0):
                 raise OSError(errno.ENOSPC, "the guard file was not written whole")
+            # Written, not only reserved: the first write to a reserved block would have to be noted too.
+            if not _wrote(file, _ROOM * COMPACT_ABOVE, len(data)):
+                # It grows line by line then.
+                os.ftruncate(file, len(data))
             os.fsync(file)
             draft.replace(self.path)
         except BaseException:
@@ -162,6 +167,16 @@ class Guard:
         self.close()
         self._file, self._size = file, len(data)
         sync_folder(self.path.parent)
+
+
+def _wrote(file: int, data: bytes, at: int) -> bool:
+    """Write `data` from byte `at` on; tell whether there was room for all of it."""
+    try:
+        return os.pwrite(file, data, at) == len(data)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        return False
 
 
 def _sync(file: int) -> None:

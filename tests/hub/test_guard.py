@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guard: a database that lost or changed anything is not served, whatever SQLite says of it."""
 
+import errno
+import os
 import random
 import shutil
 import sqlite3
@@ -65,6 +67,58 @@ def test_aud_4_a_torn_last_line_is_left_out_and_told(tmp_path: Path) -> None:
     restarted = opened(path)
     restarted.close()
     assert not read(path).torn
+
+
+def test_aud_4_a_line_of_which_any_part_did_not_reach_the_disk_is_torn(tmp_path: Path) -> None:
+    path = tmp_path / "hub.guard"
+    guard = opened(path)
+    guard.append([head(1)])
+    begin = len(head(1).line())
+    guard.append([head(2)])
+    end = begin + len(head(2).line())
+    whole = path.read_bytes()
+    guard.close()
+    assert whole[end:] == bytes(len(whole) - end)
+    for first in range(begin, end, 8):
+        for last in range(first + 8, end + 8, 8):
+            path.write_bytes(whole[:first] + bytes(last - first) + whole[last:])
+            torn = read(path)
+            assert torn.heads == {"hub.example/audit": head(1)}
+            # Of a line that is not there at all nothing shows.
+            assert torn.torn == (first > begin or last < end)
+
+
+def test_aud_3_each_line_is_synced_before_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "hub.guard"
+    guard = opened(path)
+
+    def failing(file: int) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", failing)
+    with pytest.raises(OSError, match="input/output"):
+        guard.append([head(1), head(7, "hub.example/directory")])
+    assert path.read_bytes().rstrip(b"\0") == head(1).line()
+    assert guard.heads == {}
+    guard.close()
+
+
+@pytest.mark.parametrize("most", [700, 1 << 20])
+def test_lines_go_into_room_that_is_made_ahead_or_where_there_is_none_behind_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    write = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, data, at: write(file, data[:most], at))
+    path = tmp_path / "hub.guard"
+    guard = opened(path)
+    room = path.stat().st_size
+    assert room == (guard_module.COMPACT_ABOVE if most > guard_module.COMPACT_ABOVE else 0)
+    for size in (1, 2, 3):
+        guard.append([head(size)])
+    lines = b"".join(head(size).line() for size in (1, 2, 3))
+    assert path.read_bytes() == lines.ljust(room, b"\0")
+    guard.close()
+    assert path.read_bytes() == lines
 
 
 @pytest.mark.parametrize("position", [0, 20, 40, 60])
