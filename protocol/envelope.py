@@ -90,7 +90,7 @@ def _check_agreement(
             raise MalformedEnvelope("A wrap does not have the size its row demands.")
     if tuple(map(len, sections)) != common.section_lengths:
         raise MalformedEnvelope("A section does not have the length that common gives.")
-    shown = set[int]()
+    shown: set[int] = set()
     for row in rows:
         check_row(common, row)
         shown.update(row.numbers)

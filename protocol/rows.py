@@ -45,6 +45,9 @@ _CLASSES = {int(klass): klass for klass in EnvelopeClass}
 _BARE = (EnvelopeClass.RECEIPT, EnvelopeClass.NOTICE)
 
 
+_SUITE = ((0, limits.PROTOCOL), (1, limits.SUITE))
+
+
 def as_desk(value: Value) -> DeskAddress:
     """Return `value` as a desk's address (ID-2), or raise `MalformedEnvelope`."""
     if type(value) is not str:
@@ -94,8 +97,9 @@ class Common:
         value = cbor.decode(data, limit=1_024)
         if not isinstance(value, dict):
             raise MalformedEnvelope
-        for key, known in ((0, limits.PROTOCOL), (1, limits.SUITE)):
-            if type(value.get(key)) is not int or value.get(key) != known:
+        for key, known in _SUITE:
+            said = value.get(key)
+            if type(said) is not int or said != known:
                 raise UnsupportedSuite
         fields = as_map(value, 9)
         klass = _CLASSES.get(as_int(fields[7]))
