@@ -86,6 +86,7 @@ class Transaction:
         self._followed = followed
         self._trees = trees.load_trees(connection)
         followed.check(connection, self._trees)
+        self._roots: dict[Log, tuple[int, bytes]] = {}
         self._sizes = {log: tree.state.size for log, tree in self._trees.items()}
         # A clock that is set back does not turn the log's time back; far back, it is wrong (AUD-7).
         self.now = max(clock_now, self._trees[Log.AUDIT].at)
@@ -111,7 +112,13 @@ class Transaction:
 
     def root(self, log: Log) -> bytes:
         """Return the root of `log`, with the leaves of this transaction."""
-        return self._trees[log].state.root
+        state = self._trees[log].state
+        size, root = self._roots.get(log, (-1, b""))
+        if size != state.size:
+            # Each envelope's leaf names the directory's root, which is some ten hashes.
+            root = state.root
+            self._roots[log] = state.size, root
+        return root
 
     def append(self, log: Log, leaf: bytes) -> int:
         """Append a leaf and return its index."""
@@ -123,8 +130,10 @@ class Transaction:
 
     def record(self, detail: Detail) -> Entry:
         """Append an audit leaf that commits to `detail` and names nobody (AUD-1)."""
-        salt, encoded = secrets.token_bytes(SALT_SIZE), detail.encode()
-        leaf = Leaf(self.now, commitment(salt, encoded), secrets.token_bytes(ID_SIZE)).encode()
+        # One call for both: each asks the system.
+        random, encoded = secrets.token_bytes(SALT_SIZE + ID_SIZE), detail.encode()
+        salt = random[:SALT_SIZE]
+        leaf = Leaf(self.now, commitment(salt, encoded), random[SALT_SIZE:]).encode()
         entry = Entry(self.append(Log.AUDIT, leaf), leaf, salt, encoded, known_kind=detail.kind)
         self._entries.append(entry)
         return entry

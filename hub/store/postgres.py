@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from hub.config import StoreSection
 from hub.store.engine import NAMED, ConnectionLost, News, Store
 from hub.store.lock import ProcessLock
+from hub.store.statements import TEXTS
 from keys.privatefile import read_private
 from protocol.errors import ConfigurationError, StoreFailed, StoreFull, Unavailable
 from protocol.settings import is_loopback
@@ -197,6 +198,7 @@ def _engine(section: StoreSection, *, size: int, isolation: Any, read_only: bool
     arguments: dict[str, Any] = {
         "timeout": CONNECT_S,
         "command_timeout": STATEMENT_S,
+        "prepared_statement_cache_size": TEXTS,
         "server_settings": _SESSION | ({"default_transaction_read_only": "on"} if read_only else {}),
         "ssl": False if url.host is None or is_loopback(url.host) else _tls(section),
     }

@@ -23,6 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from hub.store.engine import News, Store
 from hub.store.lock import ProcessLock
+from hub.store.statements import TEXTS
 from protocol import disk
 from protocol.errors import ConfigurationError, OurError, StoreFailed, StoreFull, Unavailable
 
@@ -285,7 +286,7 @@ def _engine(path: Path, *, size: int, begin: str, pragmas: tuple[str, ...]) -> E
         pool_size=size,
         max_overflow=0,
         hide_parameters=True,
-        connect_args={"check_same_thread": False},
+        connect_args={"check_same_thread": False, "cached_statements": TEXTS},
     )
 
     @event.listens_for(engine, "connect")

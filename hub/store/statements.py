@@ -26,6 +26,9 @@ from sqlalchemy import (
     insert,
 )
 
+TEXTS = 256
+"""How many texts a connection should keep prepared: more than there are here."""
+
 Row = Mapping[str, object]
 Found = Sequence[tuple[Any, ...]]
 """Rows as they are found: values in the order of the columns."""
@@ -98,8 +101,8 @@ class Inserts:
     Every row names every column of the table.
     """
 
-    SIZES = (32, 16, 8, 4, 2, 1)
-    """Numbers of rows for which there is a text."""
+    SIZES = (32, 24, 16, 12, 8, 6, 4, 3, 2, 1)
+    """Numbers of rows for which there is a text, so that two do for up to sixteen rows, and three for any rest."""
 
     def __init__(self, table: Table) -> None:
         self._table = table

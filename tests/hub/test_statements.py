@@ -40,7 +40,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     await opened.close()
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 31, 32, 33, 64, 100])
+@pytest.mark.parametrize("count", [*range(34), 64, 100])
 async def test_rows_go_in_whole_and_in_few_statements(store: SqliteStore, count: int) -> None:
     rows, statements = _rows(count), list[str]()
 
@@ -50,7 +50,7 @@ async def test_rows_go_in_whole_and_in_few_statements(store: SqliteStore, count:
         driver.set_trace_callback(statements.append)
         NEW.run(connection, rows)
         driver.set_trace_callback(None)
-        assert len(statements) == count // 32 + (count % 32).bit_count()
+        assert len(statements) <= count // 32 + (2 if count % 32 <= 16 else 3)
         return [dict(zip(NAMES, row, strict=True)) for row in ALL.run(connection)]
 
     assert await store.write(work) == rows
