@@ -98,7 +98,7 @@ class Many:
 class Inserts:
     """Rows put into a table, many with one statement: for each statement a thread gives up its turn, and waits for it.
 
-    Every row names every column of the table.
+    Every row names every column of the table. When one is refused, the transaction must not be committed.
     """
 
     SIZES = (32, 24, 16, 12, 8, 6, 4, 3, 2, 1)
@@ -128,7 +128,9 @@ class Inserts:
                 {column.name: bindparam(name, type_=column.type) for column, name in zip(columns, row, strict=True)}
                 for row in names
             ]
-            made = _Text.of(insert(self._table).values(rows), dialect)
+            # A refused row ends the whole transaction: SQLite need not note how to take back the rows before it alone.
+            statement = insert(self._table).prefix_with("OR FAIL", dialect="sqlite").values(rows)
+            made = _Text.of(statement, dialect)
             if made.names != list(chain.from_iterable(names)):
                 raise TypeError("the parameters of an insert are not in the order of its rows")
             text = self._made[dialect.name, size] = made.sql
