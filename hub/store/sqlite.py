@@ -183,7 +183,7 @@ class SqliteStore(Store):
 
     def is_fault(self, error: Exception) -> bool:
         """Tell whether the disk or the file is at fault."""
-        return isinstance(error, _FAULTS)
+        return isinstance(error, _FAULTS) or _is_damaged(error)
 
     async def checkpoint(self) -> None:
         """Move what is committed from the write-ahead log into the database file, as far as readers allow."""

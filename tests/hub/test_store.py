@@ -15,6 +15,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from hub.migrations import NEWEST, migrate, move, revision_of
 from hub.store import nonces
@@ -157,6 +158,38 @@ async def test_whatever_ends_a_transaction_the_next_one_is_a_whole_one(store: Sq
             await store.write(ended_by(error))
         assert await store.write(nonces.stored) == []
         await store.checkpoint()
+
+
+async def test_a_damaged_page_that_a_change_meets_is_a_fault_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "hub.db"
+    store = await SqliteStore.open(path)
+    await store.write(migrate)
+    root, size = await store.read(
+        lambda connection: (
+            connection.scalar(text("SELECT rootpage FROM sqlite_master WHERE name = 'code'")),
+            connection.scalar(text("PRAGMA page_size")),
+        )
+    )
+    await store.close()
+    with path.open("r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(b"\xff" * size)
+    store = await SqliteStore.open(path)
+    faults: list[bool] = []
+
+    def work(connection: Connection) -> None:
+        try:
+            connection.execute(text("INSERT INTO code VALUES (x'00', x'00', 1)"))
+        except DBAPIError as error:
+            faults.append(store.is_fault(error))
+            raise
+
+    try:
+        with pytest.raises(StoreFailed, match="damaged"):
+            await store.write(work)
+        assert faults == [True]
+    finally:
+        await store.close()
 
 
 async def test_a_checkpoint_moves_what_is_committed_into_the_file(store: SqliteStore) -> None:
