@@ -77,6 +77,29 @@ def write_private(path: Path, data: bytes) -> None:
         raise KeystoreError(f"{path} cannot be written. Check the folder's owner and free space.") from error
 
 
+def write_new_private(path: Path, data: bytes) -> None:
+    """Make the new file `path` that holds exactly `data`, with mode 0600, or none (KEY-3).
+
+    What is there already stays, a link is not followed. When this returns, a power cut cannot undo it. Raises
+    `Conflict` if anything is there, also if it came just now, and `KeystoreError` if the file cannot be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+    except FileExistsError as error:
+        raise Conflict("There is a file of that name already; it is never overwritten.") from error
+    except OSError as error:
+        raise KeystoreError(f"{path} cannot be written. Check the folder's owner and free space.") from error
+
+
 @contextmanager
 def new_private_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a file to be written that is `path`, mode 0600, once the block has ended well, and nothing if it has not.

@@ -16,7 +16,7 @@ from connectors.cli.acting import officer_named
 from connectors.cli.drafts import tell_draft
 from connectors.cli.failures import then
 from connectors.cli.local import AGENCY, KEY, connected
-from connectors.cli.outfile import must_be_writable, write_out
+from connectors.cli.outfile import REPLACE, must_be_writable, write_out
 from connectors.cli.threads import read_json, sections_of, tell
 from connectors.cli.voice import Voice, speaks
 from connectors.fhir.bundle import MAX_BUNDLE
@@ -37,6 +37,7 @@ _SHOWN = 20
 @click.option("--with", "more", type=click.Path(path_type=Path), help="A JSON file that adds to it: fields, sections.")
 @click.option("--to", metavar="DESK", help="The desk to refer to, where the bundle names none of ours.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the draft there, for us alone.")
+@REPLACE
 @click.option(
     "--quarantine",
     "aside",
@@ -61,6 +62,7 @@ def import_(
     more: Path | None,
     to: str | None,
     output: Path | None,
+    replace: bool,
     aside: Path | None,
     sends: bool,
     keeps: bool,
@@ -78,7 +80,7 @@ def import_(
     if (sends or keeps) and agency is None:
         raise InvalidInput("Say which agency it is of: --agency NAME.")
     if output:
-        must_be_writable(output)
+        must_be_writable(output, replace=replace)
     data = _read(file)
     imported = import_bundle(data, read_services(services) if services else {})
     for line in told(imported):
@@ -89,7 +91,7 @@ def import_(
     for place in missing:
         voice.say(f"missing: {place}")
     if output:
-        write_out(output, json.dumps(draft, ensure_ascii=False, indent=2).encode() + b"\n")
+        write_out(output, json.dumps(draft, ensure_ascii=False, indent=2).encode() + b"\n", replace=replace)
     if sends:
         tell(_send(draft, missing, str(agency), officer, key), str(agency), voice)
         return
@@ -104,15 +106,16 @@ def import_(
 @click.argument("thread")
 @AGENCY
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the bundle there, for us alone.")
+@REPLACE
 @speaks
-def export(thread: str, agency: str, output: Path | None, voice: Voice) -> None:
+def export(thread: str, agency: str, output: Path | None, replace: bool, voice: Voice) -> None:
     """Show how a referral stands, as a FHIR bundle.
 
     It holds what the thread's own view shows in codes, dates and desks; no words, no officer and no name.
     """
     thread_id = ThreadId(raw(Kind.THREAD, thread))
     if output:
-        must_be_writable(output)
+        must_be_writable(output, replace=replace)
 
     async def ask() -> dict[str, Any]:
         async with connected(home.find(agency)) as client:
@@ -121,7 +124,7 @@ def export(thread: str, agency: str, output: Path | None, voice: Voice) -> None:
     bundle = asyncio.run(ask())
     shown = json.dumps(bundle, ensure_ascii=False, indent=2)
     if output:
-        write_out(output, shown.encode() + b"\n")
+        write_out(output, shown.encode() + b"\n", replace=replace)
     voice.data(bundle, [f"the bundle is in {output}"] if output else shown.splitlines())
 
 
@@ -167,8 +170,9 @@ def _refuse(data: bytes, imported: Imported, aside: Path | None, voice: Voice) -
         voice.data(result, [])
     if aside:
         name = hashlib.sha256(data).hexdigest()[:32]
-        write_out(aside / f"{name}.json", data)
-        write_out(aside / f"{name}.reason.json", json.dumps(result, ensure_ascii=False, indent=2).encode() + b"\n")
+        write_out(aside / f"{name}.json", data, replace=True)  # the name is that of its content
+        reason = json.dumps(result, ensure_ascii=False, indent=2).encode() + b"\n"
+        write_out(aside / f"{name}.reason.json", reason, replace=True)
     first = imported.quarantined[0]
     raise FhirContradiction(f"{first.sentence} (At {first.path}.) Nothing was drafted.")
 

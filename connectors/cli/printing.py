@@ -10,7 +10,7 @@ import click
 from connectors import home
 from connectors.api_client import ApiClient
 from connectors.cli.local import AGENCY, connected
-from connectors.cli.outfile import must_be_writable, write_out
+from connectors.cli.outfile import REPLACE, must_be_writable, write_out
 from connectors.cli.voice import Voice, speaks
 from connectors.languages import LANGUAGES
 from protocol.address import DeskAddress, parse_desk
@@ -36,12 +36,21 @@ _OUT = click.option(
 @click.option("--message", metavar="MESSAGE", help="Only the step that this message is.")
 @_LANGUAGE
 @_OUT
+@REPLACE
 @speaks
-def thread(thread: str, agency: str, message: str | None, language: str | None, out: Path, voice: Voice) -> None:
+def thread(
+    thread: str, agency: str, message: str | None, language: str | None, out: Path, replace: bool, voice: Voice
+) -> None:
     """Print a whole referral or handover, or one step of it, as an HTML page."""
     thread_id = ThreadId(raw(Kind.THREAD, thread))
     step = None if message is None else MessageId(raw(Kind.MESSAGE, message))
-    _print(lambda client: client.print_thread(thread_id, language=language, message=step), agency, out, voice)
+    _print(
+        lambda client: client.print_thread(thread_id, language=language, message=step),
+        agency,
+        out,
+        voice,
+        replace=replace,
+    )
 
 
 @click.command("print")
@@ -49,11 +58,12 @@ def thread(thread: str, agency: str, message: str | None, language: str | None, 
 @AGENCY
 @_LANGUAGE
 @_OUT
+@REPLACE
 @speaks
-def case(case_: str, agency: str, language: str | None, out: Path, voice: Voice) -> None:
+def case(case_: str, agency: str, language: str | None, out: Path, replace: bool, voice: Voice) -> None:
     """Print a whole case, each thread and each message of it, as an HTML page."""
     case_id = CaseId(raw(Kind.CASE, case_))
-    _print(lambda client: client.print_case(case_id, language=language), agency, out, voice)
+    _print(lambda client: client.print_case(case_id, language=language), agency, out, voice, replace=replace)
 
 
 @click.command("print")
@@ -62,11 +72,20 @@ def case(case_: str, agency: str, language: str | None, out: Path, voice: Voice)
 @_SENDER
 @_LANGUAGE
 @_OUT
+@REPLACE
 @speaks
-def message(message: str, agency: str, sender: str | None, language: str | None, out: Path, voice: Voice) -> None:
+def message(
+    message: str, agency: str, sender: str | None, language: str | None, out: Path, replace: bool, voice: Voice
+) -> None:
     """Print a message that is no step of a life cycle, as an HTML page."""
     message_id, desk = MessageId(raw(Kind.MESSAGE, message)), _desk(sender)
-    _print(lambda client: client.print_message(message_id, language=language, sender=desk), agency, out, voice)
+    _print(
+        lambda client: client.print_message(message_id, language=language, sender=desk),
+        agency,
+        out,
+        voice,
+        replace=replace,
+    )
 
 
 @click.command("print")
@@ -75,24 +94,35 @@ def message(message: str, agency: str, sender: str | None, language: str | None,
 @_SENDER
 @_LANGUAGE
 @_OUT
+@REPLACE
 @speaks
-def handover(id_: str, agency: str, sender: str | None, language: str | None, out: Path, voice: Voice) -> None:
+def handover(
+    id_: str, agency: str, sender: str | None, language: str | None, out: Path, replace: bool, voice: Voice
+) -> None:
     """Print the package of a handover, as an HTML page."""
     message_id, desk = MessageId(raw(Kind.MESSAGE, id_)), _desk(sender)
-    _print(lambda client: client.print_handover(message_id, language=language, sender=desk), agency, out, voice)
+    _print(
+        lambda client: client.print_handover(message_id, language=language, sender=desk),
+        agency,
+        out,
+        voice,
+        replace=replace,
+    )
 
 
 def _desk(sender: str | None) -> DeskAddress | None:
     return None if sender is None else parse_desk(sender)
 
 
-def _print(ask: Callable[[ApiClient], Awaitable[bytes]], agency: str, out: Path, voice: Voice) -> None:
-    must_be_writable(out)
+def _print(
+    ask: Callable[[ApiClient], Awaitable[bytes]], agency: str, out: Path, voice: Voice, *, replace: bool
+) -> None:
+    must_be_writable(out, replace=replace)
 
     async def asked() -> bytes:
         async with connected(home.find(agency)) as client:
             return await ask(client)
 
     content = asyncio.run(asked())
-    write_out(out, content)
+    write_out(out, content, replace=replace)
     voice.data({"file": str(out), "bytes": len(content)}, [f"the print is in {out}"])

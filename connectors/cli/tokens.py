@@ -2,6 +2,7 @@
 """`throughcare token`: a token for each program of the agency, good for what it does and no more."""
 
 import asyncio
+import os
 import secrets
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from connectors import home
 from connectors.cli.local import AGENCY, KEY, connected
 from connectors.cli.outfile import must_be_writable, write_out
 from connectors.cli.voice import Voice, speaks, table
-from protocol.errors import InvalidInput
+from protocol.errors import Conflict, InvalidInput
 from protocol.http.fields import format_time
 from protocol.http.operation import Scope
 from protocol.http.tokens import MAX_DAYS, USUAL_DAYS, TokenItem, TokenList, TokenMade, TokenRequest
@@ -38,7 +39,7 @@ def make(
     agency: str, name: str, scopes: tuple[str, ...], days: int, output: Path, key: str | None, voice: Voice
 ) -> None:
     """Make a token for one program, good for the named scopes only."""
-    if output.exists():
+    if os.path.lexists(output):
         raise InvalidInput("The file for the token exists. Name a new one.")
     must_be_writable(output)
     try:
@@ -55,7 +56,7 @@ def make(
     made = asyncio.run(ask())
     try:
         write_out(output, made.secret.encode() + b"\n")
-    except InvalidInput:
+    except (InvalidInput, Conflict):
         asyncio.run(_revoked(made.id, agency))  # nobody has it, and nobody would know that it counts
         raise
     shown = made.model_dump(mode="json", exclude={"secret"})

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from keys.privatefile import read_private, remove_private, write_private
-from protocol.errors import KeystoreError
+from keys.privatefile import read_private, remove_private, write_new_private, write_private
+from protocol.errors import Conflict, KeystoreError
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no mode bits")
 
@@ -48,6 +48,31 @@ def test_key_3_a_write_that_fails_leaves_the_old_file_and_no_rest(
         write_private(path, b"new")
     assert read_private(path, 100) == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@posix
+def test_key_3_a_new_file_takes_the_place_of_nothing_and_leaves_no_rest_when_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "new"
+    before = os.umask(0)
+    try:
+        write_new_private(path, b"first")
+    finally:
+        os.umask(before)
+    assert (stat.S_IMODE(path.stat().st_mode), path.read_bytes()) == (0o600, b"first")
+    with pytest.raises(Conflict):
+        write_new_private(path, b"second")
+    assert path.read_bytes() == b"first"
+    path.unlink()
+
+    def disk_full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", disk_full)
+    with pytest.raises(KeystoreError, match="free space"):
+        write_new_private(path, b"third")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_file_an_oversized_one_and_a_folder_are_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from connectors.cli import main, outfile, threads, tokens
 from connectors.cli.moments import day
 from connectors.cli.threads import _words, read_json
 from protocol import ids
-from protocol.errors import InvalidInput
+from protocol.errors import Conflict, InvalidInput
 from protocol.http.threads import Relation
 from protocol.ids import Kind
 from tests.connectors.cases.test_thread_api import Served, csw, prison
@@ -130,6 +130,23 @@ def test_a_file_is_known_to_be_writable_before_anything_is_asked(tmp_path: Path)
     for path in (tmp_path, tmp_path / "no" / "new"):
         with pytest.raises(InvalidInput, match="cannot be written"):
             outfile.must_be_writable(path)
+
+
+def test_a_file_that_lies_there_is_left_as_it_is_also_one_that_comes_meanwhile(tmp_path: Path) -> None:
+    dangling = tmp_path / "dangling"
+    dangling.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "theirs").write_bytes(b"theirs")
+    for path in (dangling, tmp_path / "theirs"):
+        outfile.must_be_writable(path, replace=True)
+        with pytest.raises(Conflict, match="left as it is"):
+            outfile.must_be_writable(path)
+        with pytest.raises(Conflict, match="left as it is"):
+            outfile.write_out(path, b"ours")
+    assert (tmp_path / "theirs").read_bytes() == b"theirs"
+    assert not (tmp_path / "elsewhere").exists()
+    outfile.write_out(dangling, b"ours", replace=True)
+    assert (dangling.is_symlink(), dangling.read_bytes()) == (False, b"ours")
+    assert not (tmp_path / "elsewhere").exists()
 
 
 async def test_what_was_asked_for_and_the_appointment_are_seen_without_a_print(

@@ -264,6 +264,20 @@ async def test_the_command_writes_a_file_for_us_alone(
     typed = ["referral", "print", ids.text(Kind.THREAD, thread), "--agency", "gora-prison", "--language", "hr"]
     assert await asyncio.to_thread(main, [*typed, "--out", str(out)]) == 0
     assert '<html lang="hr">' in out.read_text(encoding="utf-8")
-    assert out.stat().st_mode & 0o077 == 0
+    assert out.stat().st_mode & 0o777 == 0o600
     assert await asyncio.to_thread(main, [*typed[:-1], "tlh", "--out", str(out)]) != 0
+    assert "There is a file" in capsys.readouterr().err
+    assert await asyncio.to_thread(main, [*typed[:-1], "tlh", "--out", str(tmp_path / "new.html")]) != 0
     assert "sr-Cyrl, sr-Latn" in capsys.readouterr().err
+    assert not (tmp_path / "new.html").exists()
+    # What lies there is somebody's; what a link names is not even touched when it is replaced.
+    notes, link = tmp_path / "notes", tmp_path / "link.html"
+    notes.write_text("ours", encoding="utf-8")
+    link.symlink_to(notes)
+    assert await asyncio.to_thread(main, [*typed, "--out", str(link)]) == 6
+    assert "or with --replace" in capsys.readouterr().err
+    assert link.is_symlink()
+    assert await asyncio.to_thread(main, [*typed, "--out", str(link), "--replace"]) == 0
+    assert (link.is_symlink(), link.stat().st_mode & 0o777) == (False, 0o600)
+    assert "<html" in link.read_text(encoding="utf-8")
+    assert notes.read_text(encoding="utf-8") == "ours"
