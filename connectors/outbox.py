@@ -14,7 +14,7 @@ from connectors.cases.threads import Threads
 from connectors.directory_sync import DirectorySync
 from connectors.hub_client import Outcome, Submitter
 from connectors.logs import Log
-from connectors.portion import Portion
+from connectors.portion import BROKEN, Portion
 from connectors.store import attempts, recipients
 from connectors.store.attempts import AttemptState, ReadyEnvelope
 from connectors.store.engine import Store, Transaction
@@ -95,7 +95,7 @@ class Outbox:
         """Send what is due in one batch and return how many envelopes were answered.
 
         Raises `HubUnreachable` and the like if the batch itself failed: nothing has changed then, and the very
-        same bytes go out again (CON-1), fewer at once (CON-15).
+        same bytes go out again (CON-1), fewer at once; one that was alone comes after the others (CON-15).
         """
         await self._drop_lapsed()
         if self._clock() < self._quiet_until:
@@ -108,8 +108,14 @@ class Outbox:
                 await self.replace_damaged(envelope.envelope_id)
         if not ready:
             return 0
-        with self._portion.tried():
-            outcomes = await link.submit([envelope.raw for envelope in ready])
+        try:
+            with self._portion.tried():
+                outcomes = await link.submit([envelope.raw for envelope in ready])
+        except BROKEN:
+            if len(ready) == 1:
+                async with self._store.write() as tx:
+                    await attempts.broke(tx, ready[0].envelope_id, self._clock())
+            raise
         answers = [self._judge(envelope, outcome) for envelope, outcome in zip(ready, outcomes, strict=True)]
         for envelope, answer in zip(ready, answers, strict=True):
             if isinstance(answer, ThroughcareError):

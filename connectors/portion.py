@@ -3,8 +3,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
-from protocol.errors import HubUnreachable
+from protocol.errors import HubUnreachable, UnexpectedAnswer
+
+BROKEN: Final = (HubUnreachable, UnexpectedAnswer)
+"""How a way that breaks shows itself: by silence, or by something in between that answers for the hub."""
 
 
 class Portion:
@@ -17,10 +21,10 @@ class Portion:
 
     @contextmanager
     def tried(self) -> Iterator[None]:
-        """Learn from what happens inside: `HubUnreachable` is the way that broke, and is raised on."""
+        """Learn from what happens inside; what says that the way broke is raised on."""
         try:
             yield
-        except HubUnreachable:
+        except BROKEN:
             self.size = max(1, self.size // 2)
             raise
         self.size = min(self._most, self.size * 2)

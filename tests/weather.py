@@ -37,6 +37,8 @@ class Weather:
     """How likely the connection is cut in the middle of a piece."""
     cut_after: int | None = None
     """Bytes from the hub after which a connection is cut, in the middle of whatever it is."""
+    cut_sending_after: int | None = None
+    """Bytes to the hub after which a connection is cut."""
     silent: bool = False
     """Connections are taken and kept, and nothing passes: half open, or a firewall that drops."""
     buffering: bool = False
@@ -157,7 +159,7 @@ class Relay:
         self, piece: bytes, source: asyncio.StreamReader, hub: asyncio.StreamWriter, back: asyncio.StreamWriter
     ) -> None:
         """Pass on what the connector says, beginning with `piece`, or answer it here."""
-        swallowing = False
+        swallowing, sent = False, 0
         while piece or not source.at_eof():
             passed, answer = self._meddle(piece)
             if passed is None and answer is None:
@@ -166,6 +168,10 @@ class Relay:
             if answer:
                 back.write(answer)
                 await back.drain()
+            sent += len(passed or b"")
+            if self.weather.cut_sending_after is not None and sent > self.weather.cut_sending_after:
+                self.cuts += 1
+                return
             if passed and not swallowing and not self.weather.silent:
                 await self._endure(passed)
                 hub.write(passed)

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, bindparam, func, insert, literal_column, null, select, update
+from sqlalchemy import ColumnElement, Row, Select, bindparam, func, insert, literal_column, null, select, update
 
 from connectors.store.engine import Transaction
 from connectors.store.tables import attempt, attempt_row, outgoing, recipient
 from protocol.address import DeskAddress
-from protocol.errors import KeystoreError
+from protocol.errors import HubUnreachable, KeystoreError
 from protocol.ids import EnvelopeId, KeyId, MessageId
 from protocol.rows import EnvelopeClass
 
@@ -73,6 +73,7 @@ _DUE: Final = (
     .order_by(attempt.c.next_try_at, _OLDER_FIRST)
     .limit(bindparam("most"))
 )
+_UNBROKEN: Final = _DUE.where(attempt.c.error.is_distinct_from(HubUnreachable.code))
 _TO_SEND: Final = select(attempt).where(attempt.c.envelope_id.in_(bindparam("which", expanding=True)))
 _BY_ID: Final = select(attempt).where(attempt.c.envelope_id == bindparam("which"))
 _BY_DIGEST: Final = select(attempt).where(attempt.c.digest == bindparam("of"))
@@ -80,6 +81,7 @@ _ROWS: Final = select(attempt_row).where(attempt_row.c.envelope_id == bindparam(
 _CHANGE: Final = update(attempt).where(attempt.c.envelope_id == bindparam("which"))
 _UPLOADED: Final = _CHANGE.where(attempt.c.state == AttemptState.UPLOADING).values(state=AttemptState.READY)
 _UPLOAD_AGAIN: Final = _CHANGE.where(attempt.c.state == AttemptState.READY).values(state=AttemptState.UPLOADING)
+_BROKE: Final = _CHANGE.where(attempt.c.state == AttemptState.READY).values(error=HubUnreachable.code)
 _ACCEPT: Final = _CHANGE.values(state=AttemptState.ACCEPTED, error=null(), sealed_bytes=null()).returning(
     attempt.c.message_id
 )
@@ -109,13 +111,19 @@ async def add(tx: Transaction, new: Attempt, raw: bytes, now: int) -> None:
 
 
 async def ready(tx: Transaction, now: int, *, limit: int, most_bytes: int) -> list[ReadyEnvelope]:
-    """Return up to `limit` envelopes to send now, oldest first, of at most `most_bytes` after the first."""
-    return await _due(tx, AttemptState.READY, now, limit=limit, most_bytes=most_bytes)
+    """Return up to `limit` envelopes to send now, oldest first, of at most `most_bytes` after the first.
+
+    Those with which the way broke come when no other is due, and among them the one first that waits longest (CON-15).
+    """
+    for asked in (_UNBROKEN, _DUE):
+        if found := await _due(tx, asked, AttemptState.READY, now, limit=limit, most_bytes=most_bytes):
+            return found
+    return []
 
 
 async def uploading(tx: Transaction, now: int) -> list[ReadyEnvelope]:
     """Return at most one envelope whose attachments are to be uploaded now."""
-    return await _due(tx, AttemptState.UPLOADING, now, limit=1, most_bytes=0)
+    return await _due(tx, _DUE, AttemptState.UPLOADING, now, limit=1, most_bytes=0)
 
 
 async def uploaded(tx: Transaction, envelope_id: EnvelopeId, now: int) -> None:
@@ -128,8 +136,10 @@ async def upload_again(tx: Transaction, envelope_id: EnvelopeId) -> None:
     await tx.connection.execute(_UPLOAD_AGAIN, {"which": envelope_id})
 
 
-async def _due(tx: Transaction, state: AttemptState, now: int, *, limit: int, most_bytes: int) -> list[ReadyEnvelope]:
-    waiting = await tx.connection.execute(_DUE, {"now_in": state, "now": now, "most": limit})
+async def _due(
+    tx: Transaction, asked: Select[Any], state: AttemptState, now: int, *, limit: int, most_bytes: int
+) -> list[ReadyEnvelope]:
+    waiting = await tx.connection.execute(asked, {"now_in": state, "now": now, "most": limit})
     fitting: list[EnvelopeId] = []
     total = 0
     for envelope_id, size in waiting:
@@ -166,6 +176,11 @@ async def postpone(tx: Transaction, envelope_id: EnvelopeId, *, tries: int, unti
     """Send the same bytes again at `until` (CON-2)."""
     values = {"tries": tries, "next_try_at": until, "error": error}
     await tx.connection.execute(_CHANGE, {"which": envelope_id, **values})
+
+
+async def broke(tx: Transaction, envelope_id: EnvelopeId, now: int) -> None:
+    """Note that the way broke while an envelope was sent alone: it stays due, and the others come first (CON-15)."""
+    await tx.connection.execute(_BROKE, {"which": envelope_id, "next_try_at": now})
 
 
 async def accept(tx: Transaction, envelope_id: EnvelopeId, receipt: bytes) -> MessageId | None:

@@ -4,6 +4,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,12 @@ from connectors.socket_link import SocketLink, open_socket
 from connectors.timing import system_clock
 from connectors.way_out import WayOut
 from protocol.errors import ClockSkewed, ConfigurationError, HubUnreachable, UnexpectedAnswer
-from protocol.http.handovers import Direction
+from protocol.http.handovers import Direction, MessageState
 from protocol.ids import MessageId
-from protocol.limits import MINUTE
+from protocol.limits import DAY, MINUTE, SECOND
 from tests.connectors.conftest import World
 from tests.connectors.running import WallClock, everything_opened, installed, running, until
-from tests.connectors.stations import Station
+from tests.connectors.stations import Station, package, person_section
 from tests.hub.running import RunningHub, TestClock
 from tests.programme import make_programme
 from tests.tlsnames import certificate
@@ -216,6 +217,45 @@ async def test_con_15_mail_comes_although_no_large_answer_ever_arrives_whole(wor
         else:
             cursor = items[-1].index + 1
     assert breaks
+
+
+async def test_con_15_what_never_gets_through_holds_up_nothing_and_fails_when_it_expires(
+    world: World, relay: Relay
+) -> None:
+    """The large one is the oldest, and alone larger than what any connection carries."""
+    clock, outbox = world.hub.clock, world.prison.parts.outbox
+    large = await world.prison.compose(world.probation.desk, content=package(*[person_section()] * 12))
+    small = [await world.prison.compose(world.probation.desk) for _ in range(3)]
+    while await world.prison.parts.sealer.step():
+        clock.advance(SECOND)
+    relay.weather = Weather(cut_sending_after=80_000)
+    link = PollingLink(HubClient(world.prison.session, relay.url, clock, world.prison.member.device), 0)
+
+    async def tried() -> None:
+        with suppress(HubUnreachable):
+            await outbox.step(link)
+        clock.advance(SECOND)
+
+    for _ in range(16):
+        await tried()
+    for one in small:
+        assert await world.prison.states(one.id) == {world.probation.desk: MessageState.ACCEPTED}
+    assert await world.prison.states(large.id) == {world.probation.desk: MessageState.QUEUED}
+    # It is tried on, and what is new comes before it all the same.
+    cuts, late = relay.cuts, await world.prison.compose(world.probation.desk)
+    await world.prison.parts.sealer.step()
+    await tried()
+    assert await world.prison.states(late.id) == {world.probation.desk: MessageState.ACCEPTED}
+    assert relay.cuts == cuts
+    await tried()
+    assert relay.cuts > cuts
+    clock.advance(400 * DAY)
+    await world.prison.look()
+    await world.prison.parts.sealer.step()
+    await tried()
+    (recipient,) = (await world.prison.view(large.id)).recipients
+    assert (recipient.state, recipient.error) == (MessageState.EXPIRED, "expired")
+    assert await outbox.next_due() is None
 
 
 @pytest.mark.full

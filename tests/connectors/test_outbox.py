@@ -5,7 +5,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -18,8 +18,10 @@ from protocol.errors import (
     MalformedEnvelope,
     RecipientUnavailable,
     StoreFull,
+    ThroughcareError,
     TooManyRequests,
     Unavailable,
+    UnexpectedAnswer,
 )
 from protocol.http.handovers import MessageState
 from protocol.ids import MessageId
@@ -33,18 +35,25 @@ from tests.programme import Programme
 ENVELOPES = "/v1/envelopes/batch"
 
 
+@dataclass
+class Raised:
+    """What becomes of a whole batch."""
+
+    error: ThroughcareError
+
+
 class ScriptedLink:
     """Answers each batch with what the test says, and remembers the bytes it was handed."""
 
-    def __init__(self, *answers: Outcome | HubUnreachable) -> None:
+    def __init__(self, *answers: Outcome | Raised) -> None:
         self.answers = list(answers)
         self.handed: list[list[bytes]] = []
 
     async def submit(self, envelopes: Sequence[bytes]) -> list[Outcome]:
         self.handed.append(list(envelopes))
         answer = self.answers.pop(0)
-        if isinstance(answer, HubUnreachable):
-            raise answer
+        if isinstance(answer, Raised):
+            raise answer.error
         return [answer for _ in envelopes]
 
 
@@ -72,7 +81,7 @@ async def test_con_1_the_sealed_bytes_are_stored_before_they_are_sent(world: Wor
     await world.prison.compose(world.probation.desk)
     await world.prison.parts.sealer.step()
     stored = await sealed_bytes(world.prison)
-    link = ScriptedLink(HubUnreachable())
+    link = ScriptedLink(Raised(HubUnreachable()))
     with pytest.raises(HubUnreachable):
         await world.prison.parts.outbox.step(link)
     assert link.handed == [stored]
@@ -81,7 +90,7 @@ async def test_con_1_the_sealed_bytes_are_stored_before_they_are_sent(world: Wor
 async def test_con_1_the_same_bytes_are_sent_until_a_receipt_comes(world: World) -> None:
     await world.prison.compose(world.probation.desk)
     await world.prison.parts.sealer.step()
-    link = ScriptedLink(HubUnreachable(), Unavailable(), StoreFull())
+    link = ScriptedLink(Raised(HubUnreachable()), Unavailable(), StoreFull())
     for _ in range(3):
         try:
             await world.prison.parts.outbox.step(link)
@@ -100,12 +109,32 @@ async def test_con_15_a_batch_that_never_arrives_whole_is_halved_until_it_does(w
         await world.prison.compose(world.probation.desk)
     while await world.prison.parts.sealer.step():
         pass
-    link = ScriptedLink(*[HubUnreachable()] * 6, *[Unavailable()] * 4)
+    link = ScriptedLink(*[Raised(HubUnreachable())] * 6, *[Unavailable()] * 4)
     for _ in range(10):
         with suppress(HubUnreachable):
             await world.prison.parts.outbox.step(link)
     # Of 64 at most: nine wait, and 32, 16, 8, 4, 2 and 1 are asked for; then it grows again.
     assert [len(handed) for handed in link.handed] == [9, 9, 9, 8, 4, 2, 1, 2, 4, 2]
+
+
+@pytest.mark.parametrize("broken", [HubUnreachable(), UnexpectedAnswer()], ids=["cut", "answered in between"])
+async def test_con_15_of_those_that_break_the_way_alone_the_one_is_next_that_waits_longest(
+    world: World, broken: ThroughcareError
+) -> None:
+    for _ in range(3):
+        await world.prison.compose(world.probation.desk)
+    while await world.prison.parts.sealer.step():
+        world.hub.clock.advance(SECOND)
+    link = ScriptedLink(*[Raised(broken)] * 15)
+    for _ in range(15):
+        with suppress(type(broken)):
+            await world.prison.parts.outbox.step(link)
+        world.hub.clock.advance(SECOND)
+    alone = [handed[0] for handed in link.handed if len(handed) == 1]
+    # 64, 32, 16, 8, 4 and 2 at once, and then one by one, around and around.
+    assert len(alone) == 9
+    assert len(set(alone[:3])) == 3
+    assert alone == alone[:3] * 3
 
 
 async def test_con_2_a_permanent_error_is_shown_at_once(world: World) -> None:
