@@ -139,9 +139,9 @@ class Messages:
         ]
         if not found:
             raise NotFound
-        if len(found) > 1:
+        if len({(one.item.sender, one.item.thread, one.item.kind, one.item.direction) for one in found}) > 1:
             raise Conflict("Several messages stand under this id. Say which: ?sender=DESK, or ?direction=.")
-        return found[0]
+        return found[0] if len(found) == 1 else _at_all_desks(found)
 
     async def under(self, message_id: MessageId) -> list[MessageView]:
         """Return all messages that stand under an id: whoever has seen it can send under it too (CON-9)."""
@@ -226,6 +226,21 @@ async def _sent_view(tx: Transaction, message: OutgoingMessage) -> MessageView:
             )
             for number, one in enumerate(stored_sections(message), start=1)
         ],
+    )
+
+
+def _at_all_desks(views: list[MessageView]) -> MessageView:
+    """Return one message of one sender that came for several of our desks; each got what its function may see."""
+    first, rest = views[0], views[1:]
+    if any(one.payload != first.payload for one in rest):
+        raise Conflict("Its sender sent several messages under this id, to several desks of ours. Ask which counts.")
+    sections = first.sections + [section for one in rest for section in one.sections if section not in first.sections]
+    desks = [desk for one in views for desk in one.item.recipients]
+    return first.model_copy(
+        update={
+            "item": first.item.model_copy(update={"recipients": desks}),
+            "sections": sorted(sections, key=lambda section: section.number),
+        }
     )
 
 

@@ -19,13 +19,13 @@ from connectors.dropfolder.files import Folders
 from connectors.dropfolder.settings import DropSection
 from connectors.feed import cloud_event
 from connectors.logs import Log
-from connectors.store import events, facts
+from connectors.store import events, facts, incoming
 from connectors.store.engine import Store, Transaction
 from connectors.store.events import EventRow
 from connectors.timing import Clock
 from connectors.tokens import Holder
 from protocol import cbor, ids
-from protocol.address import AgencyAddress
+from protocol.address import AgencyAddress, DeskAddress
 from protocol.errors import (
     ConfigurationError,
     Conflict,
@@ -37,6 +37,7 @@ from protocol.errors import (
     ThroughcareError,
     TooLarge,
 )
+from protocol.handover import PAYLOAD_TYPE
 from protocol.http import reading
 from protocol.http.call import Call, Handler
 from protocol.http.fhir import DRAFT_FROM_FHIR
@@ -52,6 +53,7 @@ from protocol.http.strictjson import Json, parse, render
 from protocol.http.thread_operations import GET_THREAD, MAKE_STEP, SEND_REFERRAL
 from protocol.http.threads import ThreadPath
 from protocol.ids import Kind, MessageId, ThreadId
+from protocol.kinds.catalogue import SENT_HERE
 from protocol.shapes import as_int
 
 TAKEN: Final[Mapping[str, Operation]] = {
@@ -72,6 +74,7 @@ _CALLER: Final = Holder("drop folder", frozenset({Scope.READ, Scope.SEND, Scope.
 _GIVEN_AT_ONCE: Final = 50
 _PLACE: Final = "drop out"
 _FIELDS: Final = frozenset({"operation", "thread", "version", "body"})
+_SHOWN_KINDS: Final = SENT_HERE | {PAYLOAD_TYPE}
 _NOT_SHOWN: Final = (NotFound, Conflict, KeystoreError, MalformedEnvelope)
 
 
@@ -194,11 +197,36 @@ class DropFolder:
         return {
             "event": cloud_event(self._agency, row).model_dump(mode="json"),
             "thread": await self._shown(GET_THREAD, ThreadPath(thread=row.thread)),
-            "message": None if row.message_id is None else await self._message(row.message_id),
+            "message": None,
+            **({} if row.message_id is None else await self._came(row.message_id, row.thread)),
         }
 
-    async def _message(self, message_id: MessageId) -> Json:
-        received = HandoverChoice(direction=MessageDirection.RECEIVED)
+    async def _came(self, message_id: MessageId, thread: ThreadId) -> dict[str, Json]:
+        """Return the message that an event tells of; where it may be one of several, all of them, and none is picked.
+
+        Senders choose ids, so others can send under one that they have seen (CON-9). A thread tells them apart, unless
+        they send in that one too.
+        """
+        async with self._store.read() as tx:
+            came = await incoming.under(tx, message_id)
+        there = [one for one in came if one.thread == thread and one.payload_type in _SHOWN_KINDS]
+        senders = list(dict.fromkeys(one.sender_desk for one in there))
+        if len(senders) < 2:
+            return {"message": await self._message(message_id, senders[0] if senders else None)}
+        several: list[Json] = [
+            {
+                "sender": one.sender_desk,
+                "recipient": one.recipient_desk,
+                "kind": one.payload_type,
+                "leaf_index": one.leaf_index,
+                "message": await self._message(message_id, one.sender_desk),
+            }
+            for one in there
+        ]
+        return {"message": None, "several": several}
+
+    async def _message(self, message_id: MessageId, sender: DeskAddress | None) -> Json:
+        received = HandoverChoice(sender=sender, direction=MessageDirection.RECEIVED)
         found = await self._shown(GET_MESSAGE, MessagePath(id=message_id), query_model=received)
         if found is not None:
             return found

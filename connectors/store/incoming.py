@@ -88,6 +88,17 @@ class ReceivedMessage:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Came:
+    """What is known of a message that came without opening what it holds; `leaf_index` is its place in the log."""
+
+    sender_desk: DeskAddress
+    recipient_desk: DeskAddress
+    thread: ThreadId
+    payload_type: str
+    leaf_index: int
+
+
 _SEEN: Final = select(replay.c.envelope_id).where(replay.c.envelope_id.in_(bindparam("which", expanding=True)))
 _MARK_SEEN: Final = (
     upsert(replay).on_conflict_do_nothing(index_elements=replay.primary_key).returning(replay.c.received_at)
@@ -108,6 +119,17 @@ _HELD: Final = select(incoming).where(
 _FIND: Final = (
     select(incoming)
     .where(incoming.c.message_id == bindparam("which"), incoming.c.payload_type == bindparam("type"))
+    .order_by(incoming.c.position)
+)
+_UNDER: Final = (
+    select(
+        incoming.c.sender_desk,
+        incoming.c.recipient_desk,
+        incoming.c.thread,
+        incoming.c.payload_type,
+        incoming.c.leaf_index,
+    )
+    .where(incoming.c.message_id == bindparam("which"))
     .order_by(incoming.c.position)
 )
 _IN_THREAD: Final = (
@@ -209,6 +231,11 @@ async def find(tx: Transaction, message_id: MessageId, payload_type: str) -> lis
     """Return the messages of that id and type, one for each of our desks and each sender that used the id."""
     rows = await tx.connection.execute(_FIND, {"which": message_id, "type": payload_type})
     return [_message(tx, row) for row in rows]
+
+
+async def under(tx: Transaction, message_id: MessageId) -> list[Came]:
+    """Return what came under an id, of whatever kind: senders choose ids, so it can be of several of them (CON-9)."""
+    return [Came(*row) for row in await tx.connection.execute(_UNDER, {"which": message_id})]
 
 
 async def in_thread(tx: Transaction, thread: ThreadId, payload_type: str) -> list[ReceivedMessage]:
