@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The calls on referrals, threads, drafts, cases and their prints, as a part of `ApiClient`."""
 
+from collections.abc import Callable
+
 from protocol import ids
 from protocol.address import DeskAddress
 from protocol.errors import MalformedRequest, UnexpectedAnswer
@@ -49,9 +51,16 @@ class ThreadCalls:
 
     _client: Client
 
-    async def refer(self, request: ReferralRequest, *, idempotency_key: str) -> StepQueued:
-        """Send a referral; when this returns it is stored durably at the connector."""
-        return await self._client.call(SEND_REFERRAL, StepQueued, body=request, idempotency_key=idempotency_key)
+    async def refer(
+        self, request: ReferralRequest, *, idempotency_key: str, on_replay: Callable[[], None] | None = None
+    ) -> StepQueued:
+        """Send a referral; when this returns it is stored durably at the connector.
+
+        `on_replay` is called if it was sent before under this key, and nothing was done now.
+        """
+        return await self._client.call(
+            SEND_REFERRAL, StepQueued, body=request, idempotency_key=idempotency_key, on_replay=on_replay
+        )
 
     async def threads(self, query: ThreadFilter) -> ThreadPage:
         """Return a page of referrals or handovers as they stand, the one that changed last first."""
@@ -196,11 +205,23 @@ class ThreadCalls:
             idempotency_key=idempotency_key,
         )
 
-    async def sub_refer(self, thread: ThreadId, request: SubReferralRequest, *, idempotency_key: str) -> StepQueued:
-        """Refer on some of the services that were accepted here of a referral."""
+    async def sub_refer(
+        self,
+        thread: ThreadId,
+        request: SubReferralRequest,
+        *,
+        idempotency_key: str,
+        on_replay: Callable[[], None] | None = None,
+    ) -> StepQueued:
+        """Refer on some of the services that were accepted here of a referral; `on_replay` as in `refer`."""
         path = {"thread": ids.text(Kind.THREAD, thread)}
         return await self._client.call(
-            SEND_SUB_REFERRAL, StepQueued, path=path, body=request, idempotency_key=idempotency_key
+            SEND_SUB_REFERRAL,
+            StepQueued,
+            path=path,
+            body=request,
+            idempotency_key=idempotency_key,
+            on_replay=on_replay,
         )
 
 

@@ -16,6 +16,7 @@ from connectors.cli.acting import officer_named
 from connectors.cli.drafts import tell_draft
 from connectors.cli.failures import then
 from connectors.cli.local import AGENCY, KEY, connected
+from connectors.cli.once import Once
 from connectors.cli.outfile import REPLACE, must_be_writable, write_out
 from connectors.cli.threads import read_json, sections_of, tell
 from connectors.cli.voice import Voice, speaks
@@ -93,7 +94,8 @@ def import_(
     if output:
         write_out(output, json.dumps(draft, ensure_ascii=False, indent=2).encode() + b"\n", replace=replace)
     if sends:
-        tell(_send(draft, missing, str(agency), officer, key), str(agency), voice)
+        queued, once = _send(draft, missing, str(agency), officer, key)
+        tell(queued, str(agency), voice, once)
         return
     if keeps:
         tell_draft(_keep(draft, str(agency), officer, key), str(agency), voice)
@@ -188,7 +190,7 @@ def _result(imported: Imported, draft: dict[str, Any] | None, missing: tuple[str
 
 def _send(
     draft: dict[str, Any], missing: tuple[str, ...], agency: str, officer: str | None, key: str | None
-) -> StepQueued:
+) -> tuple[StepQueued, Once]:
     if missing:
         again = then(
             InvalidInput(f"The draft lacks {', '.join(missing)}. Nothing was sent."),
@@ -197,11 +199,12 @@ def _send(
         raise again
     to, sections = parse_desk(draft["to"]), sections_of(draft)
 
-    async def ask() -> StepQueued:
+    async def ask() -> tuple[StepQueued, Once]:
         async with connected(home.find(agency)) as client:
             acting = await officer_named(client, officer, agency=agency)
             request = ReferralRequest(to=to, fields=draft["fields"], sections=sections, officer=acting)
-            return await client.refer(request, idempotency_key=key or secrets.token_urlsafe(24))
+            once = Once(key, "referral send", request)
+            return await client.refer(request, idempotency_key=once.key, on_replay=once.was_before), once
 
     return asyncio.run(ask())
 

@@ -12,6 +12,7 @@ from connectors.cli.acting import AS, officer_named
 from connectors.cli.failures import advising
 from connectors.cli.local import AGENCY, KEY, connected
 from connectors.cli.moments import day
+from connectors.cli.once import Once
 from connectors.cli.threads import read_json, sections_of, tell, thread_named
 from connectors.cli.voice import Voice, speaks
 from protocol.address import parse_desk
@@ -101,12 +102,13 @@ def sub_refer(
 ) -> None:
     """Refer on some of the services that were accepted here; the first requester stays responsible.
 
-    Nothing that came in sections goes along by itself: say in --input what the other agency is to know.
+    Nothing that came in sections goes along by itself: say in --input what the other agency is to know. Typed again on
+    the same day it is not sent twice, unless a --key says that it is another.
     """
     asked = read_json(file) if file else {}
     thread_id = thread_named(thread, agency)
 
-    async def ask() -> StepQueued:
+    async def ask() -> tuple[StepQueued, Once]:
         async with connected(home.find(agency)) as client:
             request = SubReferralRequest(
                 to=parse_desk(to),
@@ -115,9 +117,12 @@ def sub_refer(
                 sections=sections_of(asked),
                 officer=await officer_named(client, acting, agency=agency),
             )
-            return await client.sub_refer(thread_id, request, idempotency_key=key or secrets.token_urlsafe(24))
+            once = Once(key, f"sub-refer {thread_id.hex()}", request)
+            queued = await client.sub_refer(thread_id, request, idempotency_key=once.key, on_replay=once.was_before)
+            return queued, once
 
-    tell(asyncio.run(ask()), agency, voice)
+    queued, once = asyncio.run(ask())
+    tell(queued, agency, voice, once)
 
 
 def _said(answer_by: str | None) -> dict[str, str]:

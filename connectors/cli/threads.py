@@ -3,7 +3,6 @@
 
 import asyncio
 import json
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from connectors import home
 from connectors.cli.acting import officer_named
 from connectors.cli.failures import then
 from connectors.cli.local import AGENCY, CURSOR, KEY, LIMIT, connected
+from connectors.cli.once import Once
 from connectors.cli.shapes import FILLED_IN, example
 from connectors.cli.voice import Voice, speaks, table
 from protocol.address import parse_desk
@@ -77,13 +77,14 @@ def send(
 ) -> None:
     """Refer a person to another agency's desk.
 
-    With --residual-of the fields are those of the draft that the rest became, and --input may change some.
+    With --residual-of the fields are those of the draft that the rest became, and --input may change some. Typed again
+    on the same day it is not sent twice, unless a --key says that it is another.
     """
     if file is None and residual_of is None:
         raise InvalidInput("Say what to refer for: --input FILE, or --residual-of THREAD.")
     asked = read_json(file) if file else {}
 
-    async def ask() -> StepQueued:
+    async def ask() -> tuple[StepQueued, Once]:
         async with connected(home.find(agency)) as client:
             fields = asked.get("fields", {})
             if residual_of is not None:
@@ -94,10 +95,11 @@ def send(
                 sections=sections_of(asked),
                 officer=await officer_named(client, officer, agency=agency),
             )
-            return await client.refer(request, idempotency_key=key or secrets.token_urlsafe(24))
+            once = Once(key, "referral send", request)
+            return await client.refer(request, idempotency_key=once.key, on_replay=once.was_before), once
 
-    queued = asyncio.run(ask())
-    tell(queued, agency, voice)
+    queued, once = asyncio.run(ask())
+    tell(queued, agency, voice, once)
 
 
 @click.command("list")
@@ -228,10 +230,17 @@ def _words(value: Any) -> str:
     return said if said.isprintable() else json.dumps(said)
 
 
-def tell(queued: StepQueued, agency: str, voice: Voice) -> None:
-    """Print what was stored, and what to type to look at it."""
+def tell(queued: StepQueued, agency: str, voice: Voice, once: Once | None = None) -> None:
+    """Print what was stored, and what to type to look at it; of a command that may have been typed before, whether."""
     thread = text(Kind.THREAD, queued.thread)
-    voice.data(queued.model_dump(mode="json"), [f"{thread} is {queued.state}"])
+    before = once is not None and once.before
+    sent_before = {} if once is None else {"sent_before": before}
+    voice.data(
+        {**queued.model_dump(mode="json"), **sent_before},
+        [f"{thread} was sent before" if before else f"{thread} is {queued.state}"],
+    )
+    if once is not None:
+        once.tell(voice)
     for one in queued.open_sub_referrals:
         voice.warn(f"{text(Kind.THREAD, one)} is a sub-referral of it and is not over")
     voice.say(f"next:  throughcare referral show {thread} --agency {agency}")

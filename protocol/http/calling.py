@@ -163,14 +163,23 @@ class Client:
         path: Mapping[str, str] | None = None,
         idempotency_key: str = "",
         version: int | None = None,
+        on_replay: Callable[[], None] | None = None,
     ) -> ModelT:
         """Call an operation that answers with the model `answer`.
+
+        `on_replay` is called if the answer is one that was given before to the same `idempotency_key`.
 
         Raises the error that the server names, `UnexpectedAnswer` if it answers otherwise than its interface
         says, and `unreachable` if it does not answer.
         """
         content = await self.call_bytes(
-            operation, body=body, query=query, path=path, idempotency_key=idempotency_key, version=version
+            operation,
+            body=body,
+            query=query,
+            path=path,
+            idempotency_key=idempotency_key,
+            version=version,
+            on_replay=on_replay,
         )
         try:
             strictjson.parse(content)
@@ -187,6 +196,7 @@ class Client:
         path: Mapping[str, str] | None = None,
         idempotency_key: str = "",
         version: int | None = None,
+        on_replay: Callable[[], None] | None = None,
     ) -> bytes:
         """Call an operation and return the body of its answer, empty if it has none; raises as `call`."""
         content = body.model_dump_json().encode() if isinstance(body, BaseModel) else body or b""
@@ -202,7 +212,7 @@ class Client:
         if version is not None:
             headers["If-Match"] = f'"{version}"'
         try:
-            return await self._exchange(operation, request, headers)
+            return await self._exchange(operation, request, headers, on_replay=on_replay)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._not_reached(error) from None
 
@@ -282,10 +292,15 @@ class Client:
         request: Outgoing,
         headers: Mapping[str, str],
         pieces: AsyncIterator[bytes] | None = None,
+        *,
+        on_replay: Callable[[], None] | None = None,
     ) -> bytes:
         async with self._ask(operation, request, headers, pieces) as response:
             await self._check(operation, response)
-            return await _read(response, operation.answer_limit)
+            content = await _read(response, operation.answer_limit)
+            if on_replay is not None and response.headers.get("Idempotent-Replayed") == "true":
+                on_replay()
+            return content
 
     def _error(self, status: int, body: bytes, headers: Mapping[str, str]) -> ThroughcareError:
         if status < 400:

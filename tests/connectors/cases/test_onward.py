@@ -26,6 +26,7 @@ from protocol.http.onward import ForwardQueued, ForwardRequest, SubReferralReque
 from protocol.http.problems import InvalidFields
 from protocol.http.threads import StepQueued
 from protocol.ids import Kind, MessageId, ThreadId
+from protocol.limits import DAY
 from tests.connectors.cases.test_cases import about, only_with, probation, refer, step
 from tests.connectors.cases.test_referral import WORDS, settle
 from tests.connectors.cases.test_thread_api import Served, csw, prison
@@ -270,8 +271,14 @@ async def test_ref_11_a_sub_referral_serves_a_part_and_stands_with_its_parent(
 
 
 async def test_ref_11_who_ends_a_referral_hears_of_sub_referrals_that_are_not_over(
-    prison: Served, csw: Served, probation: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    prison: Served,
+    csw: Served,
+    probation: Served,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("connectors.cli.once.now_ms", lambda: 7 * DAY)
     thread = await refer(prison, csw)
     for event in ("acknowledge", "accept", "schedule", "attended"):
         await step(csw, thread, event, prison)
@@ -281,6 +288,9 @@ async def test_ref_11_who_ends_a_referral_hears_of_sub_referrals_that_are_not_ov
     parts = ["referral", "sub-refer", shown, "--to", probation.station.desk, "--service", "housing-advice"]
     assert await type_at(csw.station, csw.url, *parts, "--answer-by", "2026-12-20", "--input", words) == 0
     sub = capsys.readouterr().out.split()[0]
+    assert await type_at(csw.station, csw.url, *parts, "--answer-by", "2026-12-20", "--input", words) == 0
+    again = capsys.readouterr()
+    assert (again.out.split()[0], "sent already" in again.err) == (sub, True)
     await settle(csw.station, probation.station)
     assert await type_at(csw.station, csw.url, "referral", "show", shown) == 0
     assert f"sub-referral {sub} to {probation.station.desk} is delivered" in capsys.readouterr().out

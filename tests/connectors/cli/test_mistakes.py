@@ -18,11 +18,14 @@ from protocol import ids
 from protocol.errors import Conflict, InvalidInput
 from protocol.http.threads import Relation
 from protocol.ids import Kind
+from protocol.limits import DAY
+from tests.connectors.cases.test_referral import REQUEST, WORDS
 from tests.connectors.cases.test_thread_api import Served, csw, prison
 
 __all__ = ["csw", "prison"]
 
 Typed = Callable[..., Awaitable[tuple[int, str, str]]]
+_TODAY = "connectors.cli.once.now_ms"
 _WHERE = click.Context(click.Command("accept")), click.Option(["--start-by"])
 
 
@@ -161,6 +164,30 @@ async def test_what_was_asked_for_and_the_appointment_are_seen_without_a_print(
     assert f"answer by {payload['answer_by']}" in shown
     assert "occurred" not in shown
     assert "digest" not in shown, "a receipt says nothing of its own"
+
+
+async def test_a_referral_typed_twice_is_sent_once_and_another_is_said_by_a_key(
+    typed: Typed, csw: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "referral.json"
+    words = ["referral", "send", "--to", csw.station.desk, "--input", file, "--json"]
+    sections = [WORDS.model_dump(mode="json")]
+    file.write_text(json.dumps({"fields": REQUEST, "sections": sections}), encoding="utf-8")
+    monkeypatch.setattr(_TODAY, lambda: 7 * DAY)
+    first, second = [await typed(*words) for _ in range(2)]
+    assert (first[0], json.loads(first[1])["sent_before"], "already" in first[2]) == (0, False, False)
+    assert (second[0], json.loads(second[1])["sent_before"]) == (0, True)
+    assert json.loads(second[1])["thread"] == json.loads(first[1])["thread"]
+    assert "warning: it was sent already, and nothing was sent now" in second[2]
+    key = second[2].partition("the same command with ")[2].split()[:2]
+    others = [await typed(*words, *key), await typed(*words, *key)]
+    assert [json.loads(one[1])["sent_before"] for one in others] == [False, True]
+    assert "a --key that was never used" in others[1][2]
+    file.write_text(json.dumps({"fields": {**REQUEST, "interpreter": True}, "sections": sections}), encoding="utf-8")
+    changed = await typed(*words)
+    monkeypatch.setattr(_TODAY, lambda: 8 * DAY)
+    threads_ = {json.loads(one[1])["thread"] for one in (first, others[0], changed, await typed(*words))}
+    assert len(threads_) == 4
 
 
 async def test_a_message_of_an_unknown_kind_names_the_kinds_and_one_with_wrong_fields_their_form(
