@@ -41,6 +41,11 @@ class Delivery:
         self._clock = clock
         self._log = log
         self._receipt_life = receipt_life
+        self.released: dict[Line, None] = {}
+        """Lines whose gap has closed and which `release` is to be called for, in that order.
+
+        They stand in the store too; one that was noted and never stored does no harm.
+        """
 
     async def deliver(self, tx: Transaction, message: VerifiedMessage, raw: bytes, marks: tuple[str, ...]) -> None:
         """Take in a message that passed every check; a known message_id is answered again and does nothing else.
@@ -78,9 +83,15 @@ class Delivery:
         position = await sequences.position(tx, line)
         match place(position, _box(message)):
             case Placement.DELIVER:
+                waiting = await incoming.waiting(tx, line, message.seq)
+                if message.seq in waiting:
+                    # Its gap has closed, and its turn is still to come (SEQ-7).
+                    await self._displace(tx, line, position, message.seq, waiting[message.seq])
                 await incoming.add(tx, message, raw)
                 await self._effect(tx, message)
-                await self._release(tx, line, Position(message.seq, message.message_id))
+                await sequences.advance(tx, line, Position(message.seq, message.message_id))
+                if message.seq + 1 in waiting:
+                    self.released[line] = None
             case Placement.HOLD:
                 if await incoming.held(tx, line, message.seq) is not None:
                     raise SequenceError
@@ -89,16 +100,35 @@ class Delivery:
             case Placement.FORK:
                 raise SequenceError
 
-    async def _release(self, tx: Transaction, line: Line, position: Position) -> None:
-        """Advance `line` to `position` and on over every message that waited for it (SEQ-1)."""
-        while (waiting := await incoming.held(tx, line, position.seq + 1)) is not None:
+    async def release(self, tx: Transaction, line: Line, most: int) -> bool:
+        """Let at most `most` messages have their effect whose gap on `line` has closed; tell whether more may wait.
+
+        `line` advances with them, so that the next call, perhaps after a restart, goes on behind the last (SEQ-7).
+        """
+        begun = position = await sequences.position(tx, line)
+        while position.seq < begun.seq + most:
+            waiting = await incoming.held(tx, line, position.seq + 1)
+            if waiting is None:
+                break
             if place(position, _box(waiting)) is not Placement.DELIVER:
                 await self._expel(tx, waiting)
                 break
             await incoming.release(tx, waiting)
             await self._effect(tx, waiting)
             position = Position(waiting.seq, waiting.message_id)
-        await sequences.advance(tx, line, position)
+        if position != begun:
+            await sequences.advance(tx, line, position)
+        return position.seq == begun.seq + most
+
+    async def _displace(
+        self, tx: Transaction, line: Line, position: Position, seq: int, previous: MessageId | None
+    ) -> None:
+        """Expel what waits at `seq`, the next place, if it is on a fork; else raise: the newcomer is (SEQ-2)."""
+        if place(position, Box(seq, previous, b"")) is Placement.DELIVER:
+            raise SequenceError
+        held = await incoming.held(tx, line, seq)
+        if held is not None:
+            await self._expel(tx, held)
 
     async def _effect(self, tx: Transaction, message: ReceivedMessage) -> None:
         alert = alert_in(message.payload_type, message.payload) is not None

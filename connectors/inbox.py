@@ -25,6 +25,7 @@ from connectors.store import incoming, mailboxes, outgoing, quarantine
 from connectors.store.engine import Store, Transaction
 from connectors.store.quarantine import Quarantined
 from connectors.store.recipients import Plan
+from connectors.store.sequences import Line
 from connectors.timing import Clock
 from keys.directory import Directory
 from keys.opening import Peeked, VerifiedMessage, open_slice, peek
@@ -65,6 +66,8 @@ _REPORTED: Final = (
     InternalError,
 )
 """Faults that a fresh sealing by its sender may mend, and mistakes of ours: it comes again (SEQ-4, HTTP-10)."""
+RELEASED_AT_ONCE: Final = 50
+"""SEQ-7: messages that have their effect in one transaction when the gap before them has closed."""
 _LOCAL: Final = (OurError, KeystoreError, SQLAlchemyError, sqlite3.Error, OSError)
 """Faults of this installation: the item is left where it is and taken again."""
 
@@ -123,12 +126,17 @@ class Inbox:
         # Quarantined items are passed in memory only: nothing vouches for the place that they claim, and a lie
         # must not outlive the link that told it.
         self._passed = -1
+        self._looked = False
 
     async def reconnected(self) -> None:
-        """Begin a new link: what is known of the mailbox's places is what was verified and stored (HTTP-7)."""
+        """Begin a new link: what is known of the mailbox's places is what was verified and stored (HTTP-7).
+
+        What an end in the middle left held, although its gap has closed, has its effect now (SEQ-7).
+        """
         async with self._store.read() as tx:
             self._passed = await mailboxes.stored_up_to(tx, self._own.device_id)
         self._acknowledged = -1
+        await self._release()
 
     async def cursor(self) -> int:
         """Return the first leaf index that is not stored here yet."""
@@ -169,6 +177,35 @@ class Inbox:
             except Exception as error:  # noqa: BLE001 # one item that nobody foresaw must not block the mailbox
                 self._log.event("part-failed", part="inbox", code=type(error).__name__)
                 await self._quarantine(item, InternalError())
+        await self._release()
+
+    async def _release(self) -> None:
+        """Let have their effect what was held for gaps that have closed (SEQ-1); raises this installation's trouble."""
+        if not self._looked:
+            # Once: what this process leaves undone it remembers itself.
+            async with self._store.read() as tx:
+                self._delivery.released |= dict.fromkeys(await incoming.gap_closed(tx))
+            self._looked = True
+        for line in tuple(self._delivery.released):
+            # One that cannot be released stays held and is shown so, with those behind it, but none before it.
+            if not await self._release_line(line, RELEASED_AT_ONCE):
+                await self._release_line(line, 1)
+            self._delivery.released.pop(line, None)
+
+    async def _release_line(self, line: Line, most: int) -> bool:
+        """Release `line` in transactions of at most `most` messages; False if one of them failed for its content."""
+        more = True
+        try:
+            while more:
+                async with self._store.write() as tx:
+                    more = await self._delivery.release(tx, line, most)
+        except (KeystoreError, MalformedEnvelope) as error:
+            self._log.event("part-failed", part="inbox", code=error.code)
+        except _LOCAL:
+            raise
+        except Exception as error:  # noqa: BLE001 # what nobody foresaw must not block the mailbox
+            self._log.event("part-failed", part="inbox", code=type(error).__name__)
+        return not more
 
     async def _before(self, envelope_ids: Sequence[EnvelopeId]) -> _Before:
         async with self._store.read() as tx:

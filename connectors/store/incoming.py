@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Row, and_, bindparam, delete, exists, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.store.engine import Transaction
-from connectors.store.sequences import Line
-from connectors.store.tables import incoming, replay
+from connectors.store.sequences import MAIN, Direction, Line
+from connectors.store.tables import incoming, replay, sequence
 from protocol import cbor, limits
 from protocol.address import AgencyAddress, DeskAddress
 from protocol.errors import NotFound
@@ -109,12 +109,27 @@ _KNOWN: Final = select(incoming).where(
     incoming.c.recipient_desk == bindparam("recipient"),
 )
 _ADD: Final = insert(incoming)
-_HELD: Final = select(incoming).where(
+_ON_LINE: Final = and_(
     incoming.c.thread == bindparam("of"),
     incoming.c.sender_desk == bindparam("sender"),
     incoming.c.recipient_desk == bindparam("recipient"),
-    incoming.c.seq == bindparam("number"),
     incoming.c.state == IncomingState.HELD,
+)
+_HELD: Final = select(incoming).where(_ON_LINE, incoming.c.seq == bindparam("number"))
+_WAITING: Final = select(incoming.c.seq, incoming.c.previous).where(
+    _ON_LINE, incoming.c.seq.between(bindparam("number"), bindparam("number") + 1)
+)
+_GAP_CLOSED: Final = select(sequence.c.thread, sequence.c.sender_desk, sequence.c.recipient_desk).where(
+    sequence.c.direction == Direction.IN,
+    sequence.c.lane == MAIN,
+    # From the lines to the messages: there are fewer lines, and an index finds what may wait on each.
+    exists().where(
+        incoming.c.thread == sequence.c.thread,
+        incoming.c.sender_desk == sequence.c.sender_desk,
+        incoming.c.recipient_desk == sequence.c.recipient_desk,
+        incoming.c.seq == sequence.c.next_seq,
+        incoming.c.state == IncomingState.HELD,
+    ),
 )
 _FIND: Final = (
     select(incoming)
@@ -198,9 +213,20 @@ async def add(tx: Transaction, message: ReceivedMessage, raw_slice: bytes) -> No
 
 async def held(tx: Transaction, line: Line, seq: int) -> ReceivedMessage | None:
     """Return the message that waits at `seq` of `line`, or None."""
-    values = {"of": line.thread, "sender": line.sender, "recipient": line.recipient, "number": seq}
-    row = (await tx.connection.execute(_HELD, values)).one_or_none()
+    row = (await tx.connection.execute(_HELD, _at_seq(line, seq))).one_or_none()
     return None if row is None else _message(tx, row)
+
+
+async def waiting(tx: Transaction, line: Line, seq: int) -> dict[int, MessageId | None]:
+    """Return which of `seq` and the place after it messages of `line` wait at, each with the one that it follows."""
+    rows = await tx.connection.execute(_WAITING, _at_seq(line, seq))
+    return {row.seq: row.previous for row in rows}
+
+
+async def gap_closed(tx: Transaction) -> list[Line]:
+    """Return the lines on which a message is held although what came before it has had its effect."""
+    rows = await tx.connection.execute(_GAP_CLOSED)
+    return [Line(Direction.IN, row.thread, row.sender_desk, row.recipient_desk, MAIN) for row in rows]
 
 
 async def release(tx: Transaction, message: ReceivedMessage) -> None:
@@ -261,6 +287,10 @@ async def counts(tx: Transaction) -> dict[IncomingState, int]:
     )
     found = {IncomingState(state): number for state, number in rows}
     return {state: found.get(state, 0) for state in IncomingState}
+
+
+def _at_seq(line: Line, seq: int) -> dict[str, object]:
+    return {"of": line.thread, "sender": line.sender, "recipient": line.recipient, "number": seq}
 
 
 def _message(tx: Transaction, row: Row[Any]) -> ReceivedMessage:

@@ -1,16 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Order: gaps are held and shown, forks are refused, receipts wait for nothing."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import select, update
 
-from connectors.store import outgoing, recipients
+from connectors import inbox
+from connectors.delivery import Delivery
+from connectors.store import outgoing, recipients, tables
+from connectors.store.engine import Transaction
+from connectors.store.events import RECEIVED
+from connectors.store.sequences import Line
 from protocol.errors import NotFound
 from protocol.http.handovers import MessageState
 from protocol.ids import MessageId, ThreadId, new_id
 from tests.connectors.conftest import World
 from tests.connectors.hand import Hand, items_of
+from tests.connectors.stations import Station, open_station
+from tests.programme import Sealed
 
 
 async def test_seq_1_a_message_ahead_of_a_gap_is_held_shown_and_released_in_order(world: World) -> None:
@@ -77,6 +86,105 @@ async def test_seq_2_two_messages_that_wait_for_the_same_place_are_a_fork(world:
     await world.probation.collect()
     assert await world.probation.quarantined() == ["sequence-error"]
     assert (await world.probation.parts.overview.status()).counts.held == 1
+
+
+class Killed(BaseException):
+    """The end of a process in the middle of its work."""
+
+
+async def shown(station: Station, sent: Sequence[Sealed]) -> list[bool]:
+    """Return for each message whether it had its effect."""
+    return [(await station.view(one.message_id)).state is MessageState.RECEIVED for one in sent]
+
+
+async def told_in(tx: Transaction) -> list[MessageId]:
+    """Return which messages had their effect, in that order."""
+    asked = select(tables.event.c.message_id).where(tables.event.c.type == RECEIVED).order_by(tables.event.c.position)
+    return list(await tx.connection.scalars(asked))
+
+
+async def told(station: Station) -> list[MessageId]:
+    """Return the same of what is stored."""
+    async with station.parts.store.read() as tx:
+        return await told_in(tx)
+
+
+async def test_seq_7_what_was_held_is_released_in_portions_in_order_and_goes_on_after_a_kill(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "RELEASED_AT_ONCE", 4)
+    station, hand, thread = world.probation, Hand(world), ThreadId(new_id())
+    sent = [hand.seal(station.desk, thread=thread) for _ in range(12)]
+    await hand.submit(*sent[1:])
+    await station.collect()
+    assert await shown(station, sent[1:]) == [False] * 11
+    await hand.submit(sent[0])
+    portions = list[int]()
+    release = Delivery.release
+
+    async def killed_in_the_third(self: Delivery, tx: Transaction, line: Line, most: int) -> bool:
+        before = len(await told_in(tx))
+        more = await release(self, tx, line, most)
+        portions.append(len(await told_in(tx)) - before)
+        if len(portions) == 3:
+            raise Killed
+        return more
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Delivery, "release", killed_in_the_third)
+        with pytest.raises(Killed):
+            await station.collect()
+    assert portions == [4, 4, 3]
+    assert await shown(station, sent) == [True] * 9 + [False] * 3
+    again = open_station(station.folder, station.member, station.installation, world.hub.clock)
+    async with again as restarted:
+        assert (await restarted.parts.overview.status()).counts.held == 3
+        await restarted.parts.inbox.reconnected()
+        assert await told(restarted) == [one.message_id for one in sent]
+        assert await shown(restarted, sent) == [True] * 12
+        await restarted.turn()
+        assert await told(restarted) == [one.message_id for one in sent]
+        assert await restarted.quarantined() == []
+        assert (await restarted.parts.overview.status()).counts.held == 0
+
+
+@pytest.mark.parametrize("forked", [False, True], ids=["which is right", "which is on a fork"])
+async def test_seq_7_a_message_may_come_for_the_place_of_one_whose_turn_is_still_to_come(
+    world: World, forked: bool
+) -> None:
+    """A page brings it together with what closes the gap; another process may have left it so as well."""
+    station, hand, stranger, thread = world.probation, Hand(world), Hand(world), ThreadId(new_id())
+    first = hand.seal(station.desk, thread=thread)
+    if forked:
+        stranger.seal(station.desk, thread=thread)
+    else:
+        stranger.sender._last[thread, station.desk] = (1, first.message_id)
+    right, other = (one.seal(station.desk, thread=thread) for one in (hand, stranger))
+    held, late = (other, right) if forked else (right, other)
+    await hand.submit(held, first, late)
+    await station.collect()
+    assert await station.quarantined() == ["sequence-error"]
+    assert await told(station) == [first.message_id, right.message_id]
+    assert (await station.parts.overview.status()).counts.held == 0
+
+
+async def test_con_8_a_held_message_that_the_disk_has_damaged_holds_up_no_other_mail(world: World) -> None:
+    station, hand, thread = world.probation, Hand(world), ThreadId(new_id())
+    sent = [hand.seal(station.desk, thread=thread) for _ in range(4)]
+    other = Hand(world).seal(station.desk)
+    await hand.submit(*sent[1:])
+    await station.collect()
+    async with station.parts.store.write() as tx:
+        await tx.connection.execute(
+            update(tables.incoming)
+            .where(tables.incoming.c.message_id == sent[2].message_id)
+            .values(sealed=b"damaged by the disk")
+        )
+    await hand.submit(sent[0], other)
+    await station.collect()
+    assert await told(station) == [sent[0].message_id, other.message_id, sent[1].message_id]
+    assert "keystore-error" in station.logged.getvalue()
+    assert (await station.parts.overview.status()).counts.held == 2
 
 
 async def test_seq_3_receipts_never_wait_and_leave_no_gap(world: World) -> None:
