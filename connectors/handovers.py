@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from connectors.attachments import named
+from connectors.cases.bygone import bygone
 from connectors.cases.threads import Threads
 from connectors.composition import Composer, compose
 from connectors.directory_sync import DirectorySync
@@ -239,6 +240,7 @@ def _queued(message: OutgoingMessage, plans: dict[DeskAddress, Plan]) -> Handove
             )
             for desk, plan in plans.items()
         ],
+        in_the_past=list(bygone(message)),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from connectors.cases.alike import check_new
+from connectors.cases.bygone import bygone
 from connectors.cases.composing import Composing, Said
 from connectors.cases.lineage import ENDING, MOST, open_sub_referrals
 from connectors.cases.responsibility import implied
@@ -59,6 +60,8 @@ class Moved:
     replayed: bool = False
     still_open: tuple[ThreadId, ...] = ()
     """Sub-referrals of a thread that this move ends, which are not over (REF-11)."""
+    in_the_past: tuple[str, ...] = ()
+    """Fields whose date was over when it was written."""
 
     def view(self) -> StepQueued:
         """Return it as the local interface answers it."""
@@ -68,17 +71,19 @@ class Moved:
             state=self.state,
             version=self.version,
             open_sub_referrals=list(self.still_open),
+            in_the_past=list(self.in_the_past),
         )
 
     def encode(self) -> bytes:
         """Return the form that is stored under an Idempotency-Key."""
-        return cbor.encode([self.thread, self.message_id, self.state, self.version, list(self.still_open)])
+        known: list[cbor.Value] = [self.thread, self.message_id, self.state, self.version]
+        return cbor.encode([*known, list(self.still_open), list(self.in_the_past)])
 
     @classmethod
     def parse(cls, data: bytes) -> "Moved":
         """Read it again."""
-        thread, message_id, state, version, *more = as_list(cbor.decode(data, limit=4_096), most=5)
-        # What was stored before there were sub-referrals has four parts.
+        thread, message_id, state, version, *more = as_list(cbor.decode(data, limit=4_096), most=6)
+        # What was stored before there were sub-referrals has four parts, and before what is in the past was told, five.
         still_open = as_list(more[0], most=MOST) if more else []
         return cls(
             ThreadId(as_bytes(thread)),
@@ -87,6 +92,7 @@ class Moved:
             as_int(version),
             replayed=True,
             still_open=tuple(ThreadId(as_bytes(one)) for one in still_open),
+            in_the_past=tuple(as_text(one, most=64) for one in as_list(more[1], most=16)) if more[1:] else (),
         )
 
 
@@ -212,7 +218,7 @@ class Moving:
         await outgoing.add(tx, message, self._composing.plans(message, [to], copies))
         await self._threads.composed(tx, message, to, [to, *copies])
         row = await threads.load(tx, message.thread)
-        return Moved(row.thread, message.message_id, row.state, row.version)
+        return Moved(row.thread, message.message_id, row.state, row.version, in_the_past=bygone(message))
 
     async def _before(self, tx: Transaction, operation: str, key: str, body: bytes) -> Moved | None:
         found = await requests.answer(tx, requests.request_key(operation, key), body)

@@ -24,6 +24,7 @@ from connectors.cli.connector import not_read
 from connectors.cli.failures import then
 from connectors.cli.handover import kept_back
 from connectors.cli.local import AGENCY, connected
+from connectors.cli.threads import tell_past
 from connectors.cli.voice import Voice, speaks
 from connectors.enrolment.visit import now_ms
 from protocol.address import DeskAddress, agency_of, domain_of, parse_desk
@@ -105,6 +106,7 @@ def send(
     queued, view = asyncio.run(_send(profile, request, files, wait))
     shown = {**queued.model_dump(mode="json"), "state": view.state.value, "not_understood": not_understood}
     voice.data(shown, describe(queued, view))
+    tell_past(queued.in_the_past, voice)
     voice.say(f"next:  throughcare handover show {text(Kind.MESSAGE, queued.id)} --agency {profile.name}")
 
 

@@ -3,7 +3,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -241,9 +241,16 @@ def tell(queued: StepQueued, agency: str, voice: Voice, once: Once | None = None
     )
     if once is not None:
         once.tell(voice)
+    tell_past(queued.in_the_past, voice)
     for one in queued.open_sub_referrals:
         voice.warn(f"{text(Kind.THREAD, one)} is a sub-referral of it and is not over")
     voice.say(f"next:  throughcare referral show {thread} --agency {agency}")
+
+
+def tell_past(fields: Sequence[str], voice: Voice) -> None:
+    """Warn of dates that were over when they were written; what they stand in was sent all the same."""
+    for name in fields:
+        voice.warn(f"{name} lies in the past; it was sent all the same")
 
 
 def read_json(file: Path) -> dict[str, Any]:

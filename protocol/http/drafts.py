@@ -221,7 +221,14 @@ SEND_DRAFT = Operation(
     ),
     example=Example(
         path={"draft": DRAFT},
-        response={"thread": THREAD, "message": MESSAGE, "state": "sent", "version": 1, "open_sub_referrals": []},
+        response={
+            "thread": THREAD,
+            "message": MESSAGE,
+            "state": "sent",
+            "version": 1,
+            "open_sub_referrals": [],
+            "in_the_past": [],
+        },
     ),
 )
 DELETE_DRAFT = Operation(

@@ -123,6 +123,8 @@ class HandoverQueued(ResponseModel):
     thread: ThreadIdText
     state: MessageState
     recipients: list[RecipientPlan]
+    in_the_past: list[Code] = Field(default_factory=list)
+    """Fields of its terms whose date was over when this was written, such as `answer_by`: it was sent all the same."""
 
 
 class Page(QueryModel):

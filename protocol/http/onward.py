@@ -147,6 +147,13 @@ SEND_SUB_REFERRAL = Operation(
     example=Example(
         path={"thread": THREAD},
         request={"to": REKA, "services": ["housing-advice"], "fields": {"answer_by": "2026-12-20"}},
-        response={"thread": _NEW, "message": MESSAGE, "state": "sent", "version": 1, "open_sub_referrals": []},
+        response={
+            "thread": _NEW,
+            "message": MESSAGE,
+            "state": "sent",
+            "version": 1,
+            "open_sub_referrals": [],
+            "in_the_past": [],
+        },
     ),
 )

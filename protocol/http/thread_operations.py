@@ -45,7 +45,14 @@ _ITEM = {
     "similar_more": False,
     "version": 2,
 }
-_QUEUED = {"thread": THREAD, "message": MESSAGE, "state": "sent", "version": 1, "open_sub_referrals": []}
+_QUEUED = {
+    "thread": THREAD,
+    "message": MESSAGE,
+    "state": "sent",
+    "version": 1,
+    "open_sub_referrals": [],
+    "in_the_past": [],
+}
 
 SEND_REFERRAL = Operation(
     id="sendReferral",

@@ -61,6 +61,8 @@ class StepQueued(ResponseModel):
     version: int
     open_sub_referrals: list[ThreadIdText]
     """Sub-referrals of a referral that ends with this step, which are not over (REF-11): see to them."""
+    in_the_past: list[Code] = Field(default_factory=list)
+    """Fields whose date or time was over when this was written, such as `release_on`: it was sent all the same."""
 
 
 class ThreadPath(QueryModel):
