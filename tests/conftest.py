@@ -46,6 +46,21 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give all workers of a run the same folder for the one PostgreSQL server."""
     worker = getattr(config, "workerinput", None)
     config.stash[_FOLDER] = Path(worker["postgres"]) if worker else postgres.new_folder()
+    if worker is None and "full" in config.option.markexpr:
+        config.pluginmanager.register(_SaidAtOnce(config))
+
+
+class _SaidAtOnce:
+    """Says what failed when it fails: nobody should have to wait for the end of an hour to begin with it."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._plugins = config.pluginmanager
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Print the failure; it comes again at the end, with all others."""
+        reporter = self._plugins.get_plugin("terminalreporter")
+        if report.failed and reporter is not None:
+            reporter.write_line(f"\n{report.nodeid}\n{report.longreprtext}", red=True)
 
 
 @pytest.hookimpl(optionalhook=True)
