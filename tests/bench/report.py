@@ -92,7 +92,7 @@ class Report:
         self._line(_RULE)
         counts = f"{kept} targets kept ({dreamt} at the moonshot), {len(broken)} not kept, {unknown} not measured"
         self._line(f"{counts}; {seconds / 60:.1f} minutes")
-        if failed := [str(one.target.number) for one in broken if one.target.gated]:
+        if failed := [str(one.target.number) for one in results if one.breaks_gate]:
             self._line(self._paint("✗", f"Gated and not kept: {', '.join(failed)}"))
 
     def _judged(self, part: Part, value: float, moonshot: str) -> str:

@@ -167,6 +167,13 @@ def test_wrong_usage_is_told(words: list[str], capsys: pytest.CaptureFixture[str
     assert "usage: ./run bench" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("rate", "syncs", "breaks"), [(9.0, 0.05, False), (4.0, 0.05, False), (9.0, 0.5, True)])
+def test_what_moves_with_the_disk_is_told_and_does_not_gate(rate: float, syncs: float, breaks: bool) -> None:
+    result = Result(TARGETS[9], {"messages/s": rate, "syncs per message": syncs})
+    assert result.ok is (rate >= 6 and syncs <= 0.1)
+    assert result.breaks_gate is breaks
+
+
 @pytest.mark.parametrize(("kept", "code"), [(True, 0), (False, 1)])
 def test_a_gated_target_that_is_not_kept_ends_with_1(
     kept: bool, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
