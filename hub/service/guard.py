@@ -172,7 +172,8 @@ class Guard:
 def _wrote(file: int, data: bytes, at: int) -> bool:
     """Write `data` from byte `at` on; tell whether there was room for all of it."""
     try:
-        return os.pwrite(file, data, at) == len(data)
+        os.lseek(file, at, os.SEEK_SET)  # and not pwrite, which Windows lacks
+        return os.write(file, data) == len(data)
     except OSError as error:
         if not is_full(error):
             raise

@@ -60,15 +60,15 @@ class FullDisk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.full = False
-        write = os.pwrite
+        write = os.write
 
-        def limited(file: int, data: bytes, at: int) -> int:
+        def limited(file: int, data: bytes) -> int:
             if self.full:
-                write(file, data[: len(data) // 2], at)
+                write(file, data[: len(data) // 2])
                 raise OSError(errno.ENOSPC, "no space left on device")
-            return write(file, data, at)
+            return write(file, data)
 
-        monkeypatch.setattr(os, "pwrite", limited)
+        monkeypatch.setattr(os, "write", limited)
 
 
 async def test_http_17_without_room_for_the_guard_nothing_is_answered_and_all_goes_on_afterwards(
