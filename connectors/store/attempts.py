@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, func, insert, literal_column, null, select, update
+from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, func, insert, literal_column, null, select, update
 
 from connectors.store.engine import Transaction
+from connectors.store.recipients import OPEN_STATES, RecipientState
 from connectors.store.tables import attempt, attempt_row, outgoing, recipient
 from protocol.address import DeskAddress
 from protocol.errors import HubUnreachable, KeystoreError
@@ -73,7 +74,23 @@ _DUE: Final = (
     .order_by(attempt.c.next_try_at, _OLDER_FIRST)
     .limit(bindparam("most"))
 )
-_UNBROKEN: Final = _DUE.where(attempt.c.error.is_distinct_from(HubUnreachable.code))
+_EARLIER: Final = outgoing.alias("earlier")
+_BARE: Final = tuple(int(klass) for klass in EnvelopeClass if klass.bare)
+_IN_TURN: Final = ~exists().where(
+    outgoing.c.message_id == attempt.c.message_id,
+    outgoing.c.klass.not_in(_BARE),
+    _EARLIER.c.thread == outgoing.c.thread,
+    _EARLIER.c.position < outgoing.c.position,
+    _EARLIER.c.klass.not_in(_BARE),
+    attempt_row.c.envelope_id == attempt.c.envelope_id,
+    recipient.c.message_id == _EARLIER.c.message_id,
+    recipient.c.desk == attempt_row.c.desk,
+    # Not `in OPEN_STATES`, for which SQLite would walk through all that waits, for each of them.
+    recipient.c.state.not_in([state for state in RecipientState if state not in OPEN_STATES]),
+)
+"""The hub has all that was said before in the thread to one of its desks (SEQ-8)."""
+_SENDABLE: Final = _DUE.where(_IN_TURN)
+_UNBROKEN: Final = _SENDABLE.where(attempt.c.error.is_distinct_from(HubUnreachable.code))
 _TO_SEND: Final = select(attempt).where(attempt.c.envelope_id.in_(bindparam("which", expanding=True)))
 _BY_ID: Final = select(attempt).where(attempt.c.envelope_id == bindparam("which"))
 _BY_DIGEST: Final = select(attempt).where(attempt.c.digest == bindparam("of"))
@@ -89,7 +106,12 @@ _CLOSE: Final = _CHANGE.values(sealed_bytes=null())
 _LAPSED: Final = select(attempt.c.envelope_id).where(
     attempt.c.state.in_(_UNSENT), attempt.c.expires <= bindparam("now")
 )
-_NEXT_SENDING: Final = select(func.min(attempt.c.next_try_at)).where(attempt.c.state == AttemptState.READY)
+_NEXT_SENDING: Final = (
+    select(attempt.c.next_try_at)
+    .where(attempt.c.state == AttemptState.READY, _IN_TURN)
+    .order_by(attempt.c.next_try_at)
+    .limit(1)
+)
 _RECEIPT_OF: Final = select(attempt.c.sealed_receipt).where(attempt.c.envelope_id == bindparam("which"))
 
 
@@ -113,9 +135,10 @@ async def add(tx: Transaction, new: Attempt, raw: bytes, now: int) -> None:
 async def ready(tx: Transaction, now: int, *, limit: int, most_bytes: int) -> list[ReadyEnvelope]:
     """Return up to `limit` envelopes to send now, oldest first, of at most `most_bytes` after the first.
 
-    Those with which the way broke come when no other is due, and among them the one first that waits longest (CON-15).
+    Of what was said to a desk in one thread only the oldest, until the hub has it (SEQ-8). Those with which the way
+    broke come when no other is due, and among them the one first that waits longest (CON-15).
     """
-    for asked in (_UNBROKEN, _DUE):
+    for asked in (_UNBROKEN, _SENDABLE):
         if found := await _due(tx, asked, AttemptState.READY, now, limit=limit, most_bytes=most_bytes):
             return found
     return []
