@@ -10,10 +10,28 @@ from connectors.store.outgoing import OutgoingMessage
 from protocol.limits import SECOND
 
 _AHEAD: Final = frozenset(
-    {"acknowledge_by", "answer_by", "due", "expected_on", "first_appointment", "release_on", "review_on", "start_by"}
+    {
+        "acknowledge_by",
+        "answer_by",
+        "due",
+        "expected_on",
+        "first_appointment",
+        "meets_at",
+        "next_appointment",
+        "release_on",
+        "retain_until",
+        "review_on",
+        "start_by",
+    }
 )
 """Fields that say what is still to come, in whatever kind they stand."""
-_AHEAD_IN: Final = {"referral.schedule": frozenset({"appointment"})}
+_AHEAD_IN: Final = {
+    "appointment.changed": frozenset({"appointment"}),
+    "appointment.scheduled": frozenset({"appointment"}),
+    "override.invoked": frozenset({"until"}),
+    "referral.schedule": frozenset({"appointment"}),
+    "release.date-changed": frozenset({"becomes"}),
+}
 """Those that do so in one kind; in others the same field says what was."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from connectors.cases import answering
+from connectors.cases.bygone import bygone
 from connectors.cases.composing import Composing, Said
 from connectors.cases.forms import stored_sections
 from connectors.cases.register import Register
@@ -89,7 +90,7 @@ class Messages:
             if await self._releasing.follow(tx, message, said):
                 # A step all the same, and nothing of it is kept for whom it is refused to.
                 check_scope(call.caller, Scope.MOVE)
-            answer = MessageQueued(id=message.message_id, thread=thread)
+            answer = MessageQueued(id=message.message_id, thread=thread, in_the_past=list(bygone(message)))
             await requests.keep(tx, key, call.raw, answer.model_dump_json().encode(), self._clock())
         self._wake()
         return Answer(answer)

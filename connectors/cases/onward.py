@@ -134,6 +134,7 @@ class Onward:
             new_thread=following,
             new_message=new.message_id,
             withheld=list(dict.fromkeys(category for category, _ in desk.plan.withheld)),
+            in_the_past=list(new.in_the_past),
         )
 
     def _check_covered(self, sections: Sequence[PackageSection], asked: ForwardRequest) -> None:

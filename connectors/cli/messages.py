@@ -12,7 +12,7 @@ from connectors import home
 from connectors.cli.acting import AS, officer_named
 from connectors.cli.local import AGENCY, CURSOR, KEY, LIMIT, connected
 from connectors.cli.shapes import example
-from connectors.cli.threads import read_json, sections_of
+from connectors.cli.threads import read_json, sections_of, tell_past
 from connectors.cli.voice import Voice, speaks, table
 from protocol.address import parse_desk
 from protocol.errors import InvalidInput
@@ -176,4 +176,5 @@ def _lines(view: MessageView) -> Iterator[str]:
 def _tell(queued: MessageQueued, agency: str, voice: Voice) -> None:
     message = text(Kind.MESSAGE, queued.id)
     voice.data(queued.model_dump(mode="json"), [f"{message} is queued"])
+    tell_past(queued.in_the_past, voice)
     voice.say(f"next:  throughcare message show {message} --agency {agency}")

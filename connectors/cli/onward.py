@@ -13,7 +13,7 @@ from connectors.cli.failures import advising
 from connectors.cli.local import AGENCY, KEY, connected
 from connectors.cli.moments import day
 from connectors.cli.once import Once
-from connectors.cli.threads import read_json, sections_of, tell, thread_named
+from connectors.cli.threads import read_json, sections_of, tell, tell_past, thread_named
 from connectors.cli.voice import Voice, speaks
 from protocol.address import parse_desk
 from protocol.errors import NotCovered
@@ -76,6 +76,7 @@ def approve_forward(
     )
     for category in queued.withheld:
         voice.warn(f"the desk may never see {category}; it does not go along")
+    tell_past(queued.in_the_past, voice)
     voice.say(f"next:  throughcare referral show {new} --agency {agency}")
 
 

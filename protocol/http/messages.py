@@ -57,6 +57,8 @@ class MessageQueued(ResponseModel):
 
     id: MessageIdText
     thread: ThreadIdText
+    in_the_past: list[Code] = Field(default_factory=list)
+    """Fields whose date was over when it was written; it is sent all the same."""
 
 
 class MessagePath(QueryModel):
@@ -149,7 +151,7 @@ SEND_MESSAGE = Operation(
             "to": [REKA],
             "fields": {"area": "invented-municipality", "week": "2027-W03"},
         },
-        response={"id": MESSAGE, "thread": THREAD},
+        response={"id": MESSAGE, "thread": THREAD, "in_the_past": []},
     ),
 )
 LIST_MESSAGES = Operation(

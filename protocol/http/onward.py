@@ -52,6 +52,8 @@ class ForwardQueued(ResponseModel):
     new_message: MessageIdText
     withheld: list[Code]
     """Categories of which the new agency's desk may never see anything."""
+    in_the_past: list[Code] = Field(default_factory=list)
+    """Fields of the new referral whose date was over when it was written; it is sent all the same."""
 
 
 class SubReferralRequest(RequestModel):
@@ -113,6 +115,7 @@ FORWARD_REFERRAL = Operation(
             "new_thread": _NEW,
             "new_message": "msg_" + "b" * 25 + "a",
             "withheld": [],
+            "in_the_past": [],
         },
     ),
 )

@@ -3,24 +3,32 @@
 
 import json
 import secrets
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+from pydantic import JsonValue
 
+from connectors.cases.bygone import _AHEAD, _AHEAD_IN
 from connectors.cases.moving import Moved
 from protocol import cbor, ids
 from protocol.handover import Trigger
 from protocol.http.handovers import HandoverRequest
+from protocol.http.messages import MessageRequest
 from protocol.ids import Kind, ThreadId
+from protocol.kinds.catalogue import KINDS
 from protocol.limits import DAY, SECOND
+from tests.connectors.cases.test_cases import probation
+from tests.connectors.cases.test_onward import proposed
 from tests.connectors.cases.test_referral import REQUEST, WORDS, do, refer, row, settle
 from tests.connectors.cases.test_thread_api import Served, csw, prison
 from tests.connectors.conftest import World
 from tests.connectors.stations import Station, package
 from tests.connectors.typing import type_at
 
-__all__ = ["csw", "prison"]
+__all__ = ["csw", "prison", "probation"]
 
 
 def today(station: Station) -> date:
@@ -61,6 +69,55 @@ async def test_a_handover_names_those_of_its_terms_and_the_same_answer_comes_aga
     for _ in range(2):
         queued = await world.prison.parts.handovers.send(asked, key=key, body=b"the same")
         assert sorted(queued.answer.in_the_past) == ["answer_by", "expected_on"]
+
+
+async def test_ref_10_a_forward_names_those_of_the_new_referral(
+    prison: Served, csw: Served, probation: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    yesterday = (today(prison.station) - timedelta(days=1)).isoformat()
+    thread = await proposed(prison, csw)
+    key = secrets.token_hex(12)
+    words = ["referral", "approve-forward", ids.text(Kind.THREAD, thread), "--to", probation.station.desk]
+    assert await type_at(prison.station, prison.url, *words, "--answer-by", yesterday, "--key", key, "--json") == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["in_the_past"] == ["answer_by"]
+    assert "warning: answer_by lies in the past; it was sent all the same" in told.err
+
+
+async def test_a_message_names_what_it_says_of_the_future_and_not_of_the_past(
+    prison: Served, csw: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = prison.station.parts.sealer._clock()
+    cases: list[tuple[str, dict[str, JsonValue], list[str]]] = [
+        ("appointment.changed", {"was": now - DAY, "appointment": now - DAY}, ["appointment"]),
+        ("appointment.changed", {"was": now - DAY, "appointment": now + DAY}, []),
+        ("appointment.cancelled", {"appointment": now - DAY}, []),
+        ("case.meeting-call", {"meets_at": now - DAY}, ["meets_at"]),
+    ]
+    for kind, fields, past in cases:
+        request = MessageRequest(kind=kind, to=[csw.station.desk], fields=fields)
+        assert (await prison.client.send_message(request, idempotency_key=secrets.token_hex(12))).in_the_past == past
+    file = tmp_path / "call.json"
+    file.write_text(json.dumps({"fields": {"meets_at": now - DAY}}), encoding="utf-8")
+    words: list[str | Path] = ["message", "send", "case.meeting-call", "--to", csw.station.desk, "--input", file]
+    assert await type_at(prison.station, prison.url, *words) == 0
+    assert "warning: meets_at lies in the past; it was sent all the same" in capsys.readouterr().err
+
+
+def test_every_field_that_looks_ahead_is_one_of_a_kind_that_is_sent() -> None:
+    """A field that is renamed or misspelt would be looked for in vain."""
+    known = {name for kind in KINDS.values() for name in _names(kind.payload)}
+    assert known >= _AHEAD
+    for name, fields in _AHEAD_IN.items():
+        assert set(_names(KINDS[name].payload)) >= fields
+
+
+def _names(payload: Any) -> Iterator[str]:
+    for name, field in payload.model_fields.items():
+        yield name
+        if name in ("terms", "trigger"):
+            inside = [one for one in get_args(field.annotation) or [field.annotation] if hasattr(one, "model_fields")]
+            yield from (deeper for one in inside for deeper in _names(one))
 
 
 async def test_the_command_warns_and_exits_well(
