@@ -95,7 +95,7 @@ def write_new_private(path: Path, data: bytes) -> None:
             raise
         sync_folder(path.parent)
     except FileExistsError as error:
-        raise Conflict("There is a file of that name already; it is never overwritten.") from error
+        raise _taken() from error
     except OSError as error:
         raise KeystoreError(f"{path} cannot be written. Check the folder's owner and free space.") from error
 
@@ -104,20 +104,37 @@ def write_new_private(path: Path, data: bytes) -> None:
 def new_private_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a file to be written that is `path`, mode 0600, once the block has ended well, and nothing if it has not.
 
-    Raises `Conflict` if there is a file of that name.
+    Raises `Conflict` if anything is at `path`, a link too, before the block or by the time that it has ended.
     """
-    if path.exists():
-        raise Conflict("There is a file of that name already; it is never overwritten.")
+    if os.path.lexists(path):
+        raise _taken()
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(path)
+        _claim(path)
+        try:
+            draft.replace(path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
         sync_folder(path.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _claim(path: Path) -> None:
+    """Make the name ours by an empty file, which the whole one replaces at once: nothing that lies there is lost."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        raise _taken() from None
+
+
+def _taken() -> Conflict:
+    return Conflict("There is a file of that name already; it is never overwritten.")
 
 
 def remove_private(path: Path) -> None:

@@ -11,13 +11,13 @@ import click
 from connectors.authority import approval, invitation
 from connectors.authority.office import Office, create_office, open_office, read_hub_facts
 from connectors.cli.failures import advising, then
+from connectors.cli.outfile import must_be_writable, write_out
 from connectors.cli.passphrase import read_passphrase
 from connectors.cli.voice import Voice, speaks
 from connectors.enrolment.passphrases import passphrase_in
 from connectors.enrolment.pins import Pins, check_hub, verified_head
 from connectors.enrolment.visit import now_ms, visiting
 from connectors.hub_client import HubClient
-from keys.privatefile import write_private
 from keys.signing import HybridSigner
 from protocol.enrolment import EnrolmentCode
 from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused, InvalidInput, KeystoreError, NotFound
@@ -127,7 +127,7 @@ async def _publish(office: Office) -> dict[str, Any]:
 @click.option("--kind", required=True, help="What it is: prison, probation, csw, …")
 @click.option("--desk", "desks", required=True, multiple=True, help="A desk and its function: intake=probation-intake.")
 @click.option("--days", default=14, show_default=True, help="For how many days the code can be used.")
-@click.option("--replace", is_flag=True, help="Make a new code in place of one that is out.")
+@click.option("--replace", is_flag=True, help="Make a new code in place of one that is out, and of its file.")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write the code.  [default: AGENCY.code]"
 )
@@ -156,6 +156,9 @@ def invite(
     if office.code_file(agency).exists() and not replace:
         error = Conflict("A code is out for that agency already. Use --replace to make a new one in its place.")
         raise then(error, f"throughcare authority pending {folder}   (shows whether it was used)")
+    target = out or Path(f"{agency}.code")
+    # Before the hub knows of a code that could be written nowhere.
+    must_be_writable(target, replace=replace)
     signer = open_approver(office, approver, key_file, passphrase_file)
 
     async def register() -> EnrolmentCode:
@@ -176,8 +179,7 @@ def invite(
     with advising({EnrolmentRefused: _other_root(office)}):
         code = asyncio.run(register())
     invitation.keep_code(office, code, replace=replace)
-    target = out or Path(f"{agency}.code")
-    write_private(target, code.text().encode() + b"\n")
+    write_out(target, code.text().encode() + b"\n", replace=replace)
     voice.data(
         {"agency": code.terms.agency, "code_id": text(Kind.CODE, code.code_id), "code_file": str(target)},
         [f"{code.terms.agency}: the code is in {target}"],

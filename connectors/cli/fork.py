@@ -12,6 +12,7 @@ import click
 from connectors import fork
 from connectors.app import read_passphrase
 from connectors.cli.failures import then
+from connectors.cli.outfile import REPLACE, must_be_writable, write_out
 from connectors.cli.voice import Voice, speaks
 from connectors.config import load
 from connectors.installation import open_installation, read_enrolment
@@ -19,7 +20,6 @@ from connectors.logs import Log
 from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store
 from connectors.store.lock import InstallationLock
 from connectors.vault import Vault
-from keys.privatefile import write_private
 from protocol.errors import Forbidden, NotFound
 from protocol.http.fields import format_time
 from protocol.receipts import parse_head
@@ -36,12 +36,14 @@ CONFIG = click.option(
 @click.command()
 @click.argument("target", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
 @CONFIG
+@REPLACE
 @speaks
-def evidence(target: Path, config_file: Path, voice: Voice) -> None:
+def evidence(target: Path, config_file: Path, replace: bool, voice: Voice) -> None:
     """Write the signed head by which the hub contradicted itself to a file."""
+    must_be_writable(target, replace=replace)
     raw = asyncio.run(_evidence(config_file))
     head = parse_head(raw).head
-    write_private(target, raw)
+    write_out(target, raw, replace=replace)
     voice.data(
         {"file": str(target), "origin": head.origin, "size": head.size, "root": head.root.hex(), "at": head.at},
         [f"{target}: {head.origin} of {head.size} statements, root {head.root.hex()}, {format_time(head.at)}"],

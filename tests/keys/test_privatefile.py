@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from keys.privatefile import read_private, remove_private, write_new_private, write_private
+from keys.privatefile import new_private_file, read_private, remove_private, write_new_private, write_private
 from protocol.errors import Conflict, KeystoreError
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no mode bits")
@@ -73,6 +73,24 @@ def test_key_3_a_new_file_takes_the_place_of_nothing_and_leaves_no_rest_when_it_
     with pytest.raises(KeystoreError, match="free space"):
         write_new_private(path, b"third")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_key_3_a_large_new_file_takes_the_place_of_nothing_also_of_what_comes_meanwhile(tmp_path: Path) -> None:
+    path = tmp_path / "new"
+    with pytest.raises(Conflict), new_private_file(path):
+        path.write_bytes(b"theirs")
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"theirs", [path])
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Conflict), new_private_file(path):
+        pytest.fail("a link lies there")
+    path.unlink()
+    with pytest.raises(ZeroDivisionError), new_private_file(path):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+    with new_private_file(path) as file:
+        file.write(b"ours")
+    assert (read_private(path, 100), list(tmp_path.iterdir())) == (b"ours", [path])
 
 
 def test_a_missing_file_an_oversized_one_and_a_folder_are_refused(tmp_path: Path) -> None:

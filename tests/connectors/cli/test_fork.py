@@ -48,6 +48,12 @@ def test_dir_10_the_evidence_is_written_and_dismissed_by_the_agencys_name(
     assert main(["directory", "evidence", str(target), "--config", str(config), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["root"] == _HEAD.root.hex()
     assert target.read_bytes() == raw
+    target.write_bytes(b"something else")
+    assert main(["directory", "evidence", str(target), "--config", str(config)]) == 6
+    assert target.read_bytes() == b"something else"
+    assert main(["directory", "evidence", str(target), "--config", str(config), "--replace", "--quiet"]) == 0
+    assert target.read_bytes() == raw
+    capsys.readouterr()
     assert main(["directory", "dismiss", "reka-probation", "--config", str(config)]) == 4
     assert main(["directory", "dismiss", "gora-prison", "--config", str(config)]) == 0
     assert "fork-dismissed" in capsys.readouterr().err
