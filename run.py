@@ -34,6 +34,7 @@ STAMP = VENV / "throughcare-installed.json"
 MEMORY = Path("/dev/shm")  # noqa: S108 - what lies there is in a folder of the run's own
 ROOM = {False: 4 << 30, True: 16 << 30}
 
+ON_WINDOWS = ["--platform=win32", "--cache-dir=.mypy_cache/windows", "protocol", "keys", "hub", "connectors"]
 USAGE_ERROR = 2
 CANNOT_INSTALL = 3
 
@@ -120,6 +121,7 @@ def check(arguments: list[str]) -> int:
     python = str(PYTHON)
     steps: dict[str, list[str]] = {
         "types": [python, "-m", "mypy"],
+        "types on Windows": [python, "-m", "mypy", *ON_WINDOWS],
         "format": [python, "-m", "ruff", "format", "--check", "."],
         "lint": [python, "-m", "ruff", "check", "."],
         "import contracts": [str(BIN / "lint-imports")],
@@ -154,11 +156,9 @@ def lock(arguments: list[str]) -> int:
         make_venv(locked_state())
         pip_install("installer")
     uv = find_uv() or give_up("The locks need uv, which does not run on this platform.")
-    command = [uv, "lock", "--quiet", *arguments]
-    if subprocess.run(command, cwd=ROOT, env=uv_environment(), check=False).returncode != 0:
+    if subprocess.run([uv, "lock", "--quiet", *arguments], cwd=ROOT, env=uv_environment(), check=False).returncode != 0:
         return 1
-    write = arguments != ["--check"]
-    stale = [name for name in REQUIREMENT_SETS if not export_requirements(uv, name, write=write)]
+    stale = [name for name in REQUIREMENT_SETS if not export_requirements(uv, name, write=arguments != ["--check"])]
     for name in stale:
         say(f"requirements/{name}.txt does not follow uv.lock. Type: ./run lock")
     return 1 if stale else 0

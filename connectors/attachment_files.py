@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from keys.blobopening import BlobOpener
+from keys.privatefile import sync_folder
 from protocol.errors import CannotOpen, KeystoreError
 from protocol.sections import Attachment
 
@@ -47,11 +48,7 @@ class AttachmentFiles:
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(self._folder / name)
-        descriptor = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(self._folder)
 
     def finished(self) -> Iterator[tuple[str, Path]]:
         """Yield the name and path of every finished file, for a backup."""

@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from datetime import date, time
 from typing import TYPE_CHECKING, Final
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, model_validator
 
@@ -58,7 +58,7 @@ class CalendarSection(Section):
             raise ValueError("calendar.opens, last_arrival and closes must be in this order")
         try:
             ZoneInfo(self.zone)
-        except (OSError, ValueError):
+        except (OSError, ValueError, ZoneInfoNotFoundError):
             raise ValueError("calendar.zone is a name such as Europe/Belgrade") from None
         if self.country:
             _public(self.country, self.subdivision)

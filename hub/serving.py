@@ -32,9 +32,10 @@ LISTENER_STOP_S = 1.0
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
     """Return the event loop that a hub's process serves on: uvloop, or asyncio's own on Windows (docs/adr/0017)."""
-    if sys.platform == "win32":
+    if sys.platform != "win32":
+        return uvloop.new_event_loop()
+    else:  # noqa: RET505 - so that the types are checked for either system
         return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
 
 
 @dataclass(frozen=True, slots=True)

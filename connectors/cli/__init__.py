@@ -13,10 +13,13 @@ import sys
 import click
 
 from connectors.cli.tree import ROOT
+from connectors.cli.voice import speak_utf8
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `throughcare` with `arguments` (the process's own by default) and return the exit code."""
+    if sys.platform == "win32":
+        speak_utf8(sys.stdin, sys.stdout, sys.stderr)
     try:
         result = ROOT.main(args=arguments, prog_name="throughcare", standalone_mode=False)
     except click.ClickException as error:

@@ -2,13 +2,14 @@
 """How commands speak: data on standard output, talk on standard error, JSON when asked."""
 
 import functools
+import io
 import json
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import click
 
@@ -22,6 +23,13 @@ def pasteable(text: str) -> str:
     """Return `text` with its commands as the user can type them: started by `./run`, nothing is on the PATH."""
     program = os.environ.get(PROGRAM)
     return text if not program else _COMMAND.sub(lambda _: program, text)
+
+
+def speak_utf8(*streams: TextIO | None) -> None:
+    """Have text read and written as UTF-8: what Windows takes for pipes and files has no ✓ and not every name."""
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)

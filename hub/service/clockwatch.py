@@ -6,6 +6,7 @@ would purge every envelope and refuse all others for that year. So the clock is 
 passed since the start by a counter that nobody sets. A hub that was switched off for weeks starts normally.
 """
 
+import sys
 import time
 from collections.abc import Callable
 
@@ -16,10 +17,10 @@ Clock = Callable[[], int]
 
 def machine_time() -> int:
     """Return ms since some moment in the past, which go on while the machine sleeps and which nobody can set."""
-    if hasattr(time, "clock_gettime_ns"):
-        counter = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-        return time.clock_gettime_ns(counter) // 1_000_000
-    return time.monotonic_ns() // 1_000_000
+    if sys.platform == "win32":
+        return time.monotonic_ns() // 1_000_000
+    counter: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime_ns(counter) // 1_000_000
 
 
 class ClockWatch:

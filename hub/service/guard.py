@@ -29,6 +29,10 @@ COMPACT_ABOVE = 256 * 1024
 
 _FORMAT = "tc-guard-1"
 _ROOM = b"\0"
+_WRITING = os.O_WRONLY | getattr(os, "O_BINARY", 0)
+"""Without the latter Windows writes two bytes for the end of a line, and every line looks altered."""
+_MOVES_OPEN_FILES = os.name == "posix"
+"""Whether a file that is open can be given another name, or be replaced; Windows refuses both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,7 @@ class Guard:
         draft = self.path.with_name(f".{self.path.name}.new")
         data = b"".join(head.line() for head in self.heads.values())
         draft.unlink(missing_ok=True)
-        file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        file = os.open(draft, _WRITING | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             if not _wrote(file, data, 0):
                 raise OSError(errno.ENOSPC, "the guard file was not written whole")
@@ -157,14 +161,19 @@ class Guard:
                 # It grows line by line then.
                 os.ftruncate(file, len(data))
             os.fsync(file)
-            draft.replace(self.path)
+            if _MOVES_OPEN_FILES:
+                draft.replace(self.path)
         except BaseException:
             os.close(file)
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
             raise
-        # From here on the draft is the file, by the same descriptor; one that is short cannot be in the way.
         self.close()
+        if not _MOVES_OPEN_FILES:
+            os.close(file)
+            draft.replace(self.path)
+            file = os.open(self.path, _WRITING)
+        # Elsewhere the draft is the file by the same descriptor; one that is short cannot be in the way.
         self._file, self._size = file, len(data)
         sync_folder(self.path.parent)
 

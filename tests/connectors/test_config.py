@@ -55,6 +55,13 @@ def test_a_url_with_a_password_is_refused_without_repeating_it(tmp_path: Path) -
     assert "pencil" not in str(refusal.value)
 
 
+def test_a_time_zone_that_there_is_not_is_refused_with_an_example(tmp_path: Path) -> None:
+    load(write(tmp_path, MINIMAL + '[calendar]\nzone = "Europe/Sarajevo"\n'), {})
+    for zone in ("Nowhere/City", "../../etc/passwd", ""):
+        with pytest.raises(ConfigurationError, match="Europe/Belgrade"):
+            load(write(tmp_path, MINIMAL + f'[calendar]\nzone = "{zone}"\n'), {})
+
+
 def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
     loaded = load(write(tmp_path, MINIMAL + "port = 1\n"), {"THROUGHCARE_CONNECTOR__PORT": "0"})
     assert loaded.settings.connector.port == 0

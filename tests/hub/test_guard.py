@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from hub.service import guard as guard_module
 from hub.service.guard import Guard, GuardedHead
 from hub.service.logcheck import check_everything
 from hub.service.signingkeys import SigningKeys
-from protocol.errors import StoreBehind
+from protocol.errors import StoreBehind, StoreFailed
 from protocol.limits import MINUTE
 from tests.hub.running import KEYS, RunningHub, TestClock
 from tests.programme import Programme, make_programme
@@ -149,6 +150,33 @@ def test_the_guard_is_rewritten_before_it_grows_large(tmp_path: Path, monkeypatc
     for size in range(1, 60):
         guard.append([head(size)])
         assert path.stat().st_size < 1_400
+        assert read(path).heads == {"hub.example/audit": head(size)}
+    guard.close()
+    assert [one.name for one in tmp_path.iterdir()] == ["hub.guard"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which files a process has open")
+def test_where_open_files_cannot_be_replaced_the_guard_closes_them_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Path.replace
+
+    def as_on_windows(self: Path, target: Path) -> Path:
+        held = {os.path.realpath(one) for one in sorted(Path("/proc/self/fd").iterdir())}
+        if {str(self.resolve()), str(target.resolve())} & held:
+            raise PermissionError(errno.EACCES, "the file is open")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", as_on_windows)
+    with pytest.raises(StoreFailed):
+        opened(tmp_path / "refused.guard")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(guard_module, "_MOVES_OPEN_FILES", False)
+    monkeypatch.setattr(guard_module, "COMPACT_ABOVE", 1_000)
+    path = tmp_path / "hub.guard"
+    guard = opened(path)
+    for size in range(1, 60):
+        guard.append([head(size)])
         assert read(path).heads == {"hub.example/audit": head(size)}
     guard.close()
     assert [one.name for one in tmp_path.iterdir()] == ["hub.guard"]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is to be typed next fits the place where a command failed, and can be pasted however it was started."""
 
+import io
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from connectors import home
 from connectors.authority.office import Office
 from connectors.cli import failures, main
 from connectors.cli.connector import lines as told_status
-from connectors.cli.voice import PROGRAM, pasteable
+from connectors.cli.voice import PROGRAM, pasteable, speak_utf8
 from connectors.enrolment.passphrases import passphrase_path
 from protocol import errors
 from protocol.enrolment import EnrolmentCode
@@ -49,6 +50,17 @@ def test_commands_can_be_pasted_when_nothing_is_on_the_path(monkeypatch: pytest.
     )
 
 
+def test_names_and_signs_are_written_where_the_system_has_no_letters_for_them() -> None:
+    kept = io.BytesIO()
+    narrow = io.TextIOWrapper(kept, encoding="cp1252")
+    with pytest.raises(UnicodeEncodeError):
+        narrow.write("Ђорђе")
+    speak_utf8(narrow, None, io.StringIO())
+    narrow.write("✓ Ђорђе")
+    narrow.flush()
+    assert kept.getvalue().decode() == "✓ Ђорђе"
+
+
 def test_a_missing_configuration_leads_to_an_example(tmp_path: Path, capsys: Capture) -> None:
     for verb in (["check"], ["show"], ["explain", "connector.hub_url"]):
         status, step = told(capsys, "config", *verb, tmp_path / "absent.toml")
@@ -78,6 +90,9 @@ def test_an_agency_without_a_code_and_a_code_that_is_out_lead_to_the_office(
     invite = ("--name", "Reka", "--kind", "probation", "--desk", "intake=probation-intake")
     status, step = told(capsys, "authority", "invite", folder, "--agency", "reka-probation", *invite, *own)
     assert (status, step.split("   ")[0]) == (6, f"throughcare authority pending {folder}")
+    (theirs := folder.parent / "theirs").write_bytes(b"theirs")
+    status, step = told(capsys, "authority", "invite", folder, "--agency", "other", *invite, *own, "--out", theirs)
+    assert (status, "--replace" in step, theirs.read_bytes()) == (6, True, b"theirs")
     other = ("--approver", 9, "--passphrase-file", secret)
     status, step = told(capsys, "authority", "invite", folder, "--agency", "other", *invite, *other)
     assert (status, step) == (5, "the same command with --approver 1 to 3")
