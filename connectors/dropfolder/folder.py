@@ -211,8 +211,11 @@ class DropFolder:
             came = await incoming.under(tx, message_id)
         there = [one for one in came if one.thread == thread and one.payload_type in _SHOWN_KINDS]
         senders = list(dict.fromkeys(one.sender_desk for one in there))
-        if len(senders) < 2:
-            return {"message": await self._message(message_id, senders[0] if senders else None)}
+        if not senders:
+            # A move, which the thread shows; what others send elsewhere under its id must not stand in its place.
+            return {}
+        if len(senders) == 1:
+            return {"message": await self._message(message_id, senders[0])}
         several: list[Json] = [
             {
                 "sender": one.sender_desk,
@@ -225,7 +228,7 @@ class DropFolder:
         ]
         return {"message": None, "several": several}
 
-    async def _message(self, message_id: MessageId, sender: DeskAddress | None) -> Json:
+    async def _message(self, message_id: MessageId, sender: DeskAddress) -> Json:
         received = HandoverChoice(sender=sender, direction=MessageDirection.RECEIVED)
         found = await self._shown(GET_MESSAGE, MessagePath(id=message_id), query_model=received)
         if found is not None:

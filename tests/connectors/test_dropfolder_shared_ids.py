@@ -16,7 +16,7 @@ from protocol.clearance import DeskFunction
 from protocol.errors import Conflict
 from protocol.ids import Kind, MessageId, ThreadId
 from protocol.kinds.catalogue import KINDS
-from tests.connectors.cases.test_referral import settle
+from tests.connectors.cases.test_referral import refer, settle
 from tests.connectors.conftest import World
 from tests.connectors.stations import Station, person_section, risk_section, station
 from tests.connectors.test_dropfolder import Dropped, given
@@ -71,6 +71,21 @@ async def test_con_9_drp_3_where_others_send_under_an_id_no_message_is_left_out_
         assert {(each["recipient"], each["kind"]) for each in one["several"]} == {(world.social_work.desk, KIND)}
         places = [each["leaf_index"] for each in one["several"]]
         assert places == sorted(set(places))
+
+
+async def test_con_9_drp_3_what_is_sent_elsewhere_under_the_id_of_a_move_is_never_given_out_as_that_move(
+    world: World, tmp_path: Path
+) -> None:
+    prison, csw = world.prison, world.social_work
+    dropped = await opened(csw, tmp_path / "csw")
+    referred = await refer(prison, csw)
+    await settle(prison, csw)
+    await forged(world.probation, csw, referred.message_id, ThreadId(ids.new_id()))
+    told = [one for one in await given(dropped) if one["event"]["data"]["message"]]
+    moved = [one for one in told if one["thread"] is not None]
+    assert moved
+    assert [one["message"] for one in moved] == [None] * len(moved)
+    assert [one["message"]["item"]["sender"] for one in told if one["thread"] is None] == [world.probation.desk]
 
 
 async def test_drp_3_a_message_for_two_desks_of_ours_is_one_and_is_given_out_whole(
