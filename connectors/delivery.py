@@ -7,6 +7,7 @@ that a crash leaves either all of it or nothing (CON-3).
 
 from collections import Counter
 from dataclasses import replace
+from typing import Final
 
 from connectors.cases.threads import Threads
 from connectors.logs import Log
@@ -20,12 +21,16 @@ from connectors.store.recipients import Plan
 from connectors.store.sequences import Direction, Line
 from connectors.timing import Clock
 from keys.opening import VerifiedMessage
-from protocol.errors import CannotOpen, KeystoreError, MalformedEnvelope, SequenceError
+from protocol.errors import CannotOpen, KeystoreError, MalformedEnvelope, SequenceError, TooManyHeld
 from protocol.ids import MessageId
 from protocol.kinds.alerting import alert_in
 from protocol.rows import Box, EnvelopeClass
 from protocol.sections import Actor
 from protocol.sequence import Placement, Position, place
+
+MOST_HELD: Final = 1_000
+MOST_HELD_BYTES: Final = 64 << 20
+"""SEQ-9: what one agency may have waiting here for earlier messages, whatever threads and desks it is spread over."""
 
 
 class Delivery:
@@ -52,6 +57,7 @@ class Delivery:
 
         A message whose attachments are still to be fetched is answered when they are here (ATT-7).
         Raises `SequenceError` for a fork (SEQ-2) or for a known message_id that carries something else (SEQ-5),
+        `TooManyHeld` if it would have to wait and too much does (SEQ-9),
         `CannotOpen` if what is stored under it is damaged, and what `Resealing.report` raises.
         """
         received = _received(message, marks, self._clock())
@@ -93,8 +99,11 @@ class Delivery:
                 if message.seq + 1 in waiting:
                     self.released[line] = None
             case Placement.HOLD:
-                if await incoming.held(tx, line, message.seq) is not None:
+                if message.seq in await incoming.waiting(tx, line, message.seq):
                     raise SequenceError
+                messages, size = await incoming.held_of(tx, message.agency)
+                if messages >= MOST_HELD or size + len(raw) > MOST_HELD_BYTES:
+                    raise TooManyHeld
                 await incoming.add(tx, replace(message, state=IncomingState.HELD), raw)
                 self._log.event("message-held")
             case Placement.FORK:

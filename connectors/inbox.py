@@ -131,11 +131,13 @@ class Inbox:
     async def reconnected(self) -> None:
         """Begin a new link: what is known of the mailbox's places is what was verified and stored (HTTP-7).
 
-        What an end in the middle left held, although its gap has closed, has its effect now (SEQ-7).
+        What is held although its gap has closed has its effect now, whether an end in the middle left it so or it
+        could not be released before (SEQ-7).
         """
         async with self._store.read() as tx:
             self._passed = await mailboxes.stored_up_to(tx, self._own.device_id)
         self._acknowledged = -1
+        self._looked = False
         await self._release()
 
     async def cursor(self) -> int:
@@ -182,7 +184,7 @@ class Inbox:
     async def _release(self) -> None:
         """Let have their effect what was held for gaps that have closed (SEQ-1); raises this installation's trouble."""
         if not self._looked:
-            # Once: what this process leaves undone it remembers itself.
+            # Once for each link: what is left undone meanwhile is remembered, and what failed may go another time.
             async with self._store.read() as tx:
                 self._delivery.released |= dict.fromkeys(await incoming.gap_closed(tx))
             self._looked = True

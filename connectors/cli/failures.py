@@ -69,6 +69,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     errors.IdempotencyKeyReused: CONFLICT,
     errors.Replayed: CONFLICT,
     errors.SequenceError: CONFLICT,
+    errors.TooManyHeld: UNREACHABLE,
     errors.TooManyRequests: UNREACHABLE,
     errors.OurError: UNREACHABLE,
     errors.InternalError: FAILED,

@@ -9,7 +9,7 @@ from connectors.directory_sync import Freshness, Standing
 from connectors.installation import Installation
 from connectors.logs import Log
 from connectors.parts import make_parts
-from connectors.store import quarantine, recipients, webhooks
+from connectors.store import incoming, quarantine, recipients, webhooks
 from connectors.store.damage import damaged
 from connectors.store.engine import DATABASE_FILE, Store
 from connectors.store.webhooks import DeliveryState
@@ -52,6 +52,7 @@ async def examine_standing(settings: ConnectorSection, installation: Installatio
         async with store.read() as tx:
             found.append(_outbox(await recipients.oldest_open(tx), now))
             found.append(_quarantine(await quarantine.count(tx)))
+            found += _held(len(await incoming.gap_closed(tx)))
             found.append(_messages(await damaged(tx)))
             found.append(_webhooks(await webhooks.counts(tx), await webhooks.disabled(tx)))
         return found
@@ -121,6 +122,15 @@ def _quarantine(count: int) -> Finding:
         return fine("quarantine", "Nothing was refused.")
     fix = "throughcare quarantine list --agency NAME names the reasons; the senders were told."
     return warning("quarantine", f"{count} item{'s' if count > 1 else ''} came and could not be taken in.", fix)
+
+
+def _held(lines: int) -> list[Finding]:
+    """Judge what should have had its effect; their senders know only that it was opened (SEQ-7)."""
+    if lines == 0:
+        return []
+    fix = "Let the connector run. If it stays so: its log says `part-failed` of part `inbox`; tell the sender, and us."
+    threads = "one thread" if lines == 1 else f"{lines} threads"
+    return [warning("held", f"In {threads} a message is held although none before it is missing.", fix)]
 
 
 def _webhooks(unconfirmed: Mapping[DeliveryState, int], known: Mapping[str, int | None]) -> Finding:

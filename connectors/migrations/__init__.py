@@ -3,5 +3,5 @@
 
 from typing import Final
 
-NEWEST: Final = "0015"
+NEWEST: Final = "0016"
 """The revision that this program works with."""

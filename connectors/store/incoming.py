@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import Row, and_, bindparam, delete, exists, func, insert, literal_column, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.store.engine import Transaction
@@ -115,6 +115,13 @@ _ON_LINE: Final = and_(
     incoming.c.recipient_desk == bindparam("recipient"),
     incoming.c.state == IncomingState.HELD,
 )
+_HELD_OF: Final = select(
+    func.count().label("messages"), func.coalesce(func.sum(func.length(incoming.c.sealed_slice)), 0).label("size")
+).where(
+    # As the index has it, which a parameter would not let SQLite see.
+    incoming.c.state == literal_column("'held'"),
+    incoming.c.sender_desk.endswith(bindparam("of")),
+)
 _HELD: Final = select(incoming).where(_ON_LINE, incoming.c.seq == bindparam("number"))
 _WAITING: Final = select(incoming.c.seq, incoming.c.previous).where(
     _ON_LINE, incoming.c.seq.between(bindparam("number"), bindparam("number") + 1)
@@ -215,6 +222,12 @@ async def held(tx: Transaction, line: Line, seq: int) -> ReceivedMessage | None:
     """Return the message that waits at `seq` of `line`, or None."""
     row = (await tx.connection.execute(_HELD, _at_seq(line, seq))).one_or_none()
     return None if row is None else _message(tx, row)
+
+
+async def held_of(tx: Transaction, agency: AgencyAddress) -> tuple[int, int]:
+    """Return how many messages of `agency` wait for earlier ones, and how many bytes their slices have."""
+    row = (await tx.connection.execute(_HELD_OF, {"of": f".{agency}"})).one()
+    return row.messages, row.size
 
 
 async def waiting(tx: Transaction, line: Line, seq: int) -> dict[int, MessageId | None]:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata: Final = MetaData(
@@ -145,6 +146,7 @@ incoming: Final = Table(
     Column("sealed_slice", LargeBinary, nullable=False),
     UniqueConstraint("message_id", "sender_desk", "recipient_desk"),
     Index("ix_incoming_thread", "thread", "sender_desk", "recipient_desk", "seq"),
+    Index("ix_incoming_held", "sender_desk", sqlite_where=text("state = 'held'")),
     sqlite_autoincrement=True,
 )
 """Verified messages of others; the unique constraint is what gives each one effect (ENV-19)."""

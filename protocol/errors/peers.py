@@ -70,6 +70,13 @@ class SequenceError(EnvelopeError):
     default = "The message does not continue its thread; the gap or fork is shown and delivery is held."
 
 
+class TooManyHeld(EnvelopeError):
+    code = "too-many-held"
+    status = 429
+    title = "Too much waits for gaps"
+    default = "Too many messages of its agency wait for earlier ones. It counts once it is sealed anew and those came."
+
+
 class ConsentDenied(EnvelopeError):
     code = "consent-denied"
     status = 403

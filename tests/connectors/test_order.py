@@ -6,18 +6,23 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.dialects import sqlite
 
-from connectors import inbox
+from connectors import delivery, inbox
+from connectors.cases.threads import Threads
 from connectors.delivery import Delivery
-from connectors.store import outgoing, recipients, tables
+from connectors.doctor.standing import examine_standing
+from connectors.store import incoming, outgoing, recipients, tables
 from connectors.store.engine import Transaction
 from connectors.store.events import RECEIVED
+from connectors.store.incoming import ReceivedMessage
 from connectors.store.sequences import Line
+from protocol.address import agency_of
 from protocol.errors import NotFound
 from protocol.http.handovers import MessageState
 from protocol.ids import MessageId, ThreadId, new_id
 from tests.connectors.conftest import World
-from tests.connectors.hand import Hand, items_of
+from tests.connectors.hand import Hand, count, items_of
 from tests.connectors.stations import Station, open_station
 from tests.programme import Sealed
 
@@ -166,6 +171,79 @@ async def test_seq_7_a_message_may_come_for_the_place_of_one_whose_turn_is_still
     assert await station.quarantined() == ["sequence-error"]
     assert await told(station) == [first.message_id, right.message_id]
     assert (await station.parts.overview.status()).counts.held == 0
+
+
+@pytest.mark.parametrize("bound", ["MOST_HELD", "MOST_HELD_BYTES"])
+async def test_seq_9_what_one_agency_may_have_waiting_for_gaps_is_bounded_and_no_other_is_kept_out_by_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    station, hand, other = world.probation, Hand(world), Hand(world)
+    other.sender, other.client = world.hub.programme.sender("polje-csw"), world.hub.device(world.social_work.member)
+    threads = [ThreadId(new_id()) for _ in range(4)]
+    sent = [[hand.seal(station.desk, thread=thread) for _ in range(2)] for thread in threads]
+    thread = ThreadId(new_id())
+    ahead = [other.seal(station.desk, thread=thread) for _ in range(2)][1]
+    for _, second in sent[:2]:
+        await hand.submit(second)
+    await station.collect()
+    async with station.parts.store.read() as tx:
+        messages, size = await incoming.held_of(tx, agency_of(world.prison.desk))
+        assert await incoming.held_of(tx, agency_of(world.social_work.desk)) == (0, 0)
+    assert messages == 2
+    assert size > 2 * 8_192
+    monkeypatch.setattr(delivery, bound, 2 if bound == "MOST_HELD" else size + size // 4)
+    await hand.submit(sent[2][1])
+    await other.submit(ahead)
+    await station.collect()
+    assert await station.quarantined() == ["too-many-held"]
+    assert await count(station, "outgoing") == 3, "nobody is told that it was opened, or that it never can be"
+    assert (await station.view(ahead.message_id)).state is MessageState.HELD
+    with pytest.raises(NotFound):
+        await station.view(sent[2][1].message_id)
+    await hand.submit(sent[2][0], sent[0][0])
+    await station.collect()
+    await hand.submit(sent[3][1])
+    await station.collect()
+    assert await shown(station, [sent[2][0], *sent[0], sent[3][1]]) == [True, True, True, False]
+    assert await station.quarantined() == ["too-many-held"]
+
+
+async def test_seq_9_what_waits_is_counted_without_walking_through_all_that_ever_came(world: World) -> None:
+    asked = str(incoming._HELD_OF.compile(dialect=sqlite.dialect()))
+    async with world.probation.parts.store.read() as tx:
+        plan = await tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}", (0, ".agency@hub.example"))
+        assert [row.detail for row in plan] == ["SCAN incoming USING INDEX ix_incoming_held"]
+
+
+async def test_seq_7_what_failed_when_its_gap_closed_is_named_by_the_doctor_and_tried_again_with_the_next_link(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    station, hand, thread = world.probation, Hand(world), ThreadId(new_id())
+    sent = [hand.seal(station.desk, thread=thread) for _ in range(4)]
+    await hand.submit(*sent[1:])
+    await station.collect()
+    await hand.submit(sent[0])
+    received = Threads.received
+
+    async def failing(self: Threads, tx: Transaction, message: ReceivedMessage) -> None:
+        if message.message_id == sent[2].message_id:
+            raise RuntimeError
+        await received(self, tx, message)
+
+    async def named() -> list[str]:
+        found = await examine_standing(station.settings, station.installation, world.hub.clock)
+        return [one.found for one in found if one.check == "held"]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Threads, "received", failing)
+        await station.collect()
+        await station.parts.inbox.reconnected()
+    assert await shown(station, sent) == [True, True, False, False]
+    assert await named() == ["In one thread a message is held although none before it is missing."]
+    assert "RuntimeError" in station.logged.getvalue()
+    await station.parts.inbox.reconnected()
+    assert await told(station) == [one.message_id for one in sent]
+    assert await named() == []
 
 
 async def test_con_8_a_held_message_that_the_disk_has_damaged_holds_up_no_other_mail(world: World) -> None:
