@@ -101,7 +101,9 @@ class Api:
     async def store_attachment(self, call: Call[str]) -> Answer:
         """Seal and store an attachment as it comes."""
         what = call.query(AttachmentToStore)
-        stored = await self._attachments.add(call.pieces, name=what.name, media_type=what.media_type, place=what.place)
+        stored = await self._attachments.add(
+            call.pieces, name=what.name, media_type=what.media_type, place=what.place, key=call.idempotency_key
+        )
         return Answer(stored)
 
     async def read_attachment(self, call: Call[str]) -> Answer:

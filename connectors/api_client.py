@@ -9,7 +9,7 @@ Errors are those of `protocol.errors`, by the code that the connector answered w
 answer is `ConnectorUnreachable`. Calling `send` again with the same key and request is always safe.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
@@ -85,13 +85,17 @@ class ApiClient(ThreadCalls):
         async with new_session() as session:
             yield cls(session, base, token)
 
-    async def send(self, request: HandoverRequest, *, idempotency_key: str) -> HandoverQueued:
+    async def send(
+        self, request: HandoverRequest, *, idempotency_key: str, on_replay: Callable[[], None] | None = None
+    ) -> HandoverQueued:
         """Send a handover; when this returns it is stored durably at the connector (CON-1).
 
         `idempotency_key` is 16 to 255 visible ASCII characters; the same key and request again have no second
-        effect and get the same answer.
+        effect and get the same answer, of which `on_replay` is told.
         """
-        return await self._client.call(SEND_HANDOVER, HandoverQueued, body=request, idempotency_key=idempotency_key)
+        return await self._client.call(
+            SEND_HANDOVER, HandoverQueued, body=request, idempotency_key=idempotency_key, on_replay=on_replay
+        )
 
     async def handovers(
         self,
@@ -134,11 +138,16 @@ class ApiClient(ThreadCalls):
         )
 
     async def store_attachment(
-        self, pieces: AsyncIterator[bytes], *, name: str, media_type: str, place: int
+        self, pieces: AsyncIterator[bytes], *, name: str, media_type: str, place: int, idempotency_key: str = ""
     ) -> AttachmentStored:
-        """Store an attachment of at most 1 GiB; a handover names it by its id, at `place` of its section from 0."""
+        """Store an attachment of at most 1 GiB; a handover names it by its id, at `place` of its section from 0.
+
+        The same again under the same `idempotency_key` is the attachment that it was before.
+        """
         query: dict[str, str | int] = {"name": name, "media_type": media_type, "place": place}
-        return await self._client.send_pieces(STORE_ATTACHMENT, AttachmentStored, pieces, query=query)
+        return await self._client.send_pieces(
+            STORE_ATTACHMENT, AttachmentStored, pieces, query=query, idempotency_key=idempotency_key
+        )
 
     def attachment(self, message_id: MessageId, section: int, place: int) -> AsyncIterator[bytes]:
         """Return an attachment that came, in pieces that count only when the iteration has ended by itself (ATT-2)."""

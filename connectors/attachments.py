@@ -2,12 +2,13 @@
 """Attachments as the local interface offers them: stored before a handover names them, given out once checked."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from connectors.attachment_files import PIECE, AttachmentFiles
-from connectors.store import attachments, incoming
+from connectors.store import attachments, incoming, requests
 from connectors.store.attachments import HERE, Expected, out_file
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import IncomingState
@@ -21,6 +22,7 @@ from protocol.ids import BlobId, MessageId
 from protocol.limits import DAY
 from protocol.sections import Attachment
 
+OPERATION: Final = "storeAttachment"
 UNNAMED_FOR: Final = 7 * DAY
 """How long an attachment waits for a handover that names it."""
 
@@ -42,30 +44,47 @@ class Attachments:
         self._clock = clock
         self._storing = set[str]()
 
-    async def add(self, pieces: AsyncIterator[bytes], *, name: str, media_type: str, place: int) -> AttachmentStored:
+    async def add(
+        self, pieces: AsyncIterator[bytes], *, name: str, media_type: str, place: int, key: str = ""
+    ) -> AttachmentStored:
         """Seal what `pieces` give into a file, in constant memory, and store its key; nothing is left of a failure.
 
-        `place` is the one that it will have in its section, from 0 (ATT-2). Raises `TooLarge`.
+        `place` is the one that it will have in its section, from 0 (ATT-2). With an idempotency `key` the same again
+        is the attachment that it was before. Raises `TooLarge`, and `IdempotencyKeyReused` for other bytes.
         """
         blob_id = BlobId(ids.new_id())
         file, sealer = out_file(blob_id), BlobSealer(blob_id, place)
+        said = hashlib.sha256(f"{name}\0{media_type}\0{place}\0".encode())
         self._storing.add(file)
         try:
             async for piece in pieces:
+                if key:
+                    await asyncio.to_thread(said.update, piece)
                 await asyncio.to_thread(lambda data: self._files.append(file, sealer.update(data)), piece)
             rest = sealer.finish()
             while (end := await asyncio.to_thread(next, rest, None)) is not None:
                 await asyncio.to_thread(self._files.append, file, end)
             await asyncio.to_thread(self._files.finish, file)
             entry = sealer.entry(media_type, name)
+            stored = AttachmentStored(id=blob_id, size=entry.plaintext_size)
             async with self._store.write() as tx:
-                await attachments.add_own(tx, entry, place, self._clock())
+                before = await requests.answer(tx, requests.request_key(OPERATION, key), said.digest()) if key else None
+                if before is None:
+                    await attachments.add_own(tx, entry, place, self._clock())
+                    if key:
+                        answer = stored.model_dump_json().encode()
+                        await requests.keep(
+                            tx, requests.request_key(OPERATION, key), said.digest(), answer, self._clock()
+                        )
+            if before is not None:
+                self._files.discard(file)
+                return AttachmentStored.model_validate_json(before)
         except BaseException:
             self._files.discard(file)
             raise
         finally:
             self._storing.discard(file)
-        return AttachmentStored(id=blob_id, size=entry.plaintext_size)
+        return stored
 
     async def open(
         self, message_id: MessageId, section: int, place: int, *, sender: DeskAddress | None = None

@@ -6,6 +6,7 @@ lies: only letters, digits and a few signs of its name are kept, behind the sect
 """
 
 import asyncio
+import hashlib
 import mimetypes
 import os
 from collections import Counter
@@ -52,13 +53,32 @@ def attached(given: Sequence[str], package: HandoverPackage) -> list[tuple[Path,
     return found
 
 
-async def store(client: ApiClient, files: Sequence[tuple[Path, int]]) -> list[NamedAttachment]:
-    """Bring the files to the connector and return how the handover names them."""
-    places, named = Counter[int](), []
+def digests(files: Sequence[tuple[Path, int]]) -> list[bytes]:
+    """Return a hash of each file's content, name and section, by which it is known again."""
+    found = []
     for path, section in files:
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").digest()
+        found.append(hashlib.sha256(f"{section}\0{path.name}\0".encode() + content).digest())
+    return found
+
+
+async def store(
+    client: ApiClient, files: Sequence[tuple[Path, int]], known: Sequence[bytes], key: str
+) -> list[NamedAttachment]:
+    """Bring the files to the connector and return how the handover under `key` names them, every time alike.
+
+    `known` are their digests.
+    """
+    places, named = Counter[int](), []
+    for number, ((path, section), digest) in enumerate(zip(files, known, strict=True)):
         media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         stored = await client.store_attachment(
-            _pieces(path), name=path.name[-MAX_NAME:], media_type=media_type.lower(), place=places[section]
+            _pieces(path),
+            name=path.name[-MAX_NAME:],
+            media_type=media_type.lower(),
+            place=places[section],
+            idempotency_key=hashlib.sha256(f"{key}\0{number}\0".encode() + digest).hexdigest(),
         )
         places[section] += 1
         named.append(NamedAttachment(id=stored.id, section=section))

@@ -6,7 +6,6 @@ section ends the command with an error and nothing sent.
 """
 
 import asyncio
-import secrets
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,11 +18,12 @@ from connectors import home
 from connectors.adapters import Mapped, find_mapping, load_mapping, read_export, transform
 from connectors.api_client import ApiClient
 from connectors.cli.acting import officer_named
-from connectors.cli.attachments import attached, store
+from connectors.cli.attachments import attached, digests, store
 from connectors.cli.connector import not_read
 from connectors.cli.failures import then
 from connectors.cli.handover import kept_back
-from connectors.cli.local import AGENCY, connected
+from connectors.cli.local import AGENCY, KEY, connected
+from connectors.cli.once import Once
 from connectors.cli.threads import tell_past
 from connectors.cli.voice import Voice, speaks
 from connectors.enrolment.visit import now_ms
@@ -67,6 +67,7 @@ _UNDER_WAY = (MessageState.QUEUED,)
     "--wait", default=5.0, show_default=True, help="Seconds to wait for the hub's receipt; sending goes on anyway."
 )
 @click.option("--check-only", is_flag=True, help="Map and show what was not understood; send nothing.")
+@KEY
 @speaks
 def send(
     agency: str,
@@ -77,9 +78,13 @@ def send(
     officer: str | None,
     wait: float,
     check_only: bool,
+    key: str | None,
     voice: Voice,
 ) -> None:
-    """Map an export and send it, sealed, to one or more desks."""
+    """Map an export and send it, sealed, to one or more desks.
+
+    Typed again on the same day it is not sent twice, unless a --key says that it is another.
+    """
     profile = home.find(agency)
     to = [full_address(desk, profile) for desk in desks]
     acting = asyncio.run(_acting(profile, officer))
@@ -103,9 +108,12 @@ def send(
         not_understood=places(mapped),
         officer=acting,
     )
-    queued, view = asyncio.run(_send(profile, request, files, wait))
+    known = digests(files)
+    once = Once(key, f"handover send {b''.join(known).hex()}", request)
+    queued, view = asyncio.run(_send(profile, request, files, known, once, wait))
     shown = {**queued.model_dump(mode="json"), "state": view.state.value, "not_understood": not_understood}
-    voice.data(shown, describe(queued, view))
+    voice.data({**shown, "sent_before": once.before}, describe(queued, view))
+    once.tell(voice)
     tell_past(queued.in_the_past, voice)
     voice.say(f"next:  throughcare handover show {text(Kind.MESSAGE, queued.id)} --agency {profile.name}")
 
@@ -139,11 +147,16 @@ async def _planned(
 
 
 async def _send(
-    profile: home.Profile, request: HandoverRequest, files: Sequence[tuple[Path, int]], wait_s: float
+    profile: home.Profile,
+    request: HandoverRequest,
+    files: Sequence[tuple[Path, int]],
+    known: Sequence[bytes],
+    once: Once,
+    wait_s: float,
 ) -> tuple[HandoverQueued, HandoverView]:
     async with connected(profile) as client:
-        request = request.model_copy(update={"attachments": await store(client, files)})
-        queued = await client.send(request, idempotency_key=secrets.token_urlsafe(24))
+        request = request.model_copy(update={"attachments": await store(client, files, known, once.key)})
+        queued = await client.send(request, idempotency_key=once.key, on_replay=once.was_before)
         return queued, await _settled(client, queued, wait_s)
 
 

@@ -41,6 +41,8 @@ def send(
 ) -> None:
     """Send a message of a kind, such as contact.area-notice.
 
+    Like a letter it is sent each time that it is typed; with the same --key it is sent once.
+
     Where a field is missing or wrong, it is shown how the fields of that kind are written.
     """
     asked = read_json(file) if file else {}

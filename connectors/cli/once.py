@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is typed twice on one day is sent once: without `--key` a command is known again by what it asks for.
 
-A referral of somebody whom no number names yet cannot be told from a second one by its thread (REF-8), and people type
-a command again when they did not see what became of it. The day is that of UTC.
+A referral of somebody whom no number names yet cannot be told from a second one by its thread (REF-8), a second
+handover asks for the lead once more, and people type a command again when they did not see what became of it. The day
+is that of UTC. A message (`message send`) is not of these: one that is written again is meant to come again.
 """
 
 import hashlib

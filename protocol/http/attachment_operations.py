@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operations on attachments of a connector's local interface: storing one to send, reading one that came."""
 
-from protocol.errors import CannotOpen, Conflict, NotFound, StoreFull
+from protocol.errors import CannotOpen, Conflict, IdempotencyKeyReused, NotFound, StoreFull
 from protocol.http.examples import MESSAGE
 from protocol.http.handovers import AttachmentChoice, AttachmentPath, AttachmentStored, AttachmentToStore
 from protocol.http.operation import Auth, Example, Media, Method, Operation, Scope
@@ -12,16 +12,18 @@ STORE_ATTACHMENT = Operation(
     method=Method.POST,
     path="/v1/attachments",
     summary="Store an attachment of at most 1 GiB for a handover to name within seven days; sealed as it comes.",
+    description="With an `Idempotency-Key` the same bytes again are the attachment that they were before.",
     auth=Auth.TOKEN,
     scope=Scope.SEND,
     query=AttachmentToStore,
     request=Media.BYTES,
     response=AttachmentStored,
     status=201,
+    key_if_wanted=True,
     streamed=True,
     limit=MAX_BLOB,
     timeout_s=300,
-    errors=(StoreFull,),
+    errors=(IdempotencyKeyReused, StoreFull),
     example=Example(
         query={"name": "scan.pdf", "media_type": "application/pdf", "place": "0"},
         request="the attachment's bytes",

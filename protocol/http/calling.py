@@ -230,6 +230,7 @@ class Client:
         pieces: AsyncIterator[bytes],
         *,
         query: Mapping[str, str | int] | None = None,
+        idempotency_key: str = "",
     ) -> ModelT:
         """Call an operation with a body that is never held whole; raises as `call`.
 
@@ -238,6 +239,8 @@ class Client:
         url = self._base + operation.path + ("?" + urlencode(query, quote_via=quote) if query else "")
         request = Outgoing(operation.method.value, url, _media(operation.request), b"")
         headers = {"Content-Type": _media(operation.request) or "", **self._authorize(request)}
+        if idempotency_key:
+            headers["Idempotency-Key"] = idempotency_key
         try:
             return answer.model_validate_json(await self._exchange(operation, request, headers, pieces))
         except ValidationError:

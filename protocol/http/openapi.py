@@ -180,11 +180,11 @@ def _parameters(operation: Operation) -> Iterable[Schema]:
             "description": "The ETag of the state that was seen.",
             "schema": {"type": "string", "pattern": '^"[0-9]{1,15}"$'},
         }
-    if operation.idempotency_key:
+    if operation.idempotency_key or operation.key_if_wanted:
         yield {
             "name": "Idempotency-Key",
             "in": "header",
-            "required": True,
+            "required": operation.idempotency_key,
             "description": "The same key with the same body has one effect, for seven days.",
             "schema": {"type": "string", "minLength": 16, "maxLength": 255, "pattern": "^[!-~]+$"},
         }

@@ -101,8 +101,9 @@ class Operation:
     At most `limit` bytes of a request body are read, and at most `answer_limit` of an answer, which a caller
     awaits for `timeout_s` seconds. `created` is where to find what the operation made, with fields of the answer in
     braces (`Location`); `following` names the answer's field that holds the place of the next page, and the query
-    parameter that takes it (`Link`, rel="next"). `if_match` makes the caller say which state it saw. `socket`
-    marks a websocket. A `streamed` body, in either direction, is never held whole: its media type is `Media.BYTES`.
+    parameter that takes it (`Link`, rel="next"). `idempotency_key` makes the caller name what it asks for, and
+    `key_if_wanted` lets it. `if_match` makes the caller say which state it saw. `socket` marks a websocket. A
+    `streamed` body, in either direction, is never held whole: its media type is `Media.BYTES`.
     """
 
     id: str
@@ -119,6 +120,7 @@ class Operation:
     status: int = 200
     errors: tuple[type[ThroughcareError], ...] = ()
     idempotency_key: bool = False
+    key_if_wanted: bool = False
     if_match: bool = False
     limit: int = JSON_LIMIT
     answer_limit: int = 4 << 20
@@ -148,7 +150,7 @@ class Operation:
             found |= {TooLarge, UnsupportedMediaType}
         if isinstance(self.request, type) or self.query is not None:
             found.add(InvalidInput)
-        if self.idempotency_key:
+        if self.idempotency_key or self.key_if_wanted:
             found.add(IdempotencyKeyMissing)
         if self.if_match:
             found |= {PreconditionFailed, PreconditionRequired}

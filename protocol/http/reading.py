@@ -196,10 +196,10 @@ def read_path(request: web.Request, operation: Operation) -> BaseModel | None:
 
 
 def read_idempotency_key(request: web.Request, operation: Operation) -> str:
-    """Return the `Idempotency-Key`, or nothing where the operation wants none."""
-    if not operation.idempotency_key:
-        return ""
+    """Return the `Idempotency-Key`, or nothing where the operation wants none, or it may be left out and was."""
     values = request.headers.getall("Idempotency-Key", [])
+    if not operation.idempotency_key and not (operation.key_if_wanted and values):
+        return ""
     if len(values) != 1 or not _IDEMPOTENCY_KEY.fullmatch(values[0]):
         raise IdempotencyKeyMissing
     return values[0]

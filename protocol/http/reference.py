@@ -71,6 +71,8 @@ def _operation(operation: Operation) -> str:
         parts.append("<p>Needs the header <code>If-Match</code> with the ETag that was seen.</p>")
     if operation.idempotency_key:
         parts.append("<p>Needs the header <code>Idempotency-Key</code>.</p>")
+    if operation.key_if_wanted:
+        parts.append("<p>Takes the header <code>Idempotency-Key</code>.</p>")
     parts.append(_body("Request", operation.request, operation.example.request))
     parts.append(_body(f"Answer {operation.status}", operation.response, operation.example.response))
     links = ", ".join(

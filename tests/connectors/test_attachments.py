@@ -16,7 +16,7 @@ from connectors.attachments import UNNAMED_FOR
 from connectors.hub_client import BlobLink
 from connectors.logs import Log
 from hub.config import BLOBS_NAME
-from protocol.errors import CannotOpen, Conflict, HubUnreachable, InvalidInput, NotFound
+from protocol.errors import CannotOpen, Conflict, HubUnreachable, IdempotencyKeyReused, InvalidInput, NotFound
 from protocol.http import blobs
 from protocol.http.handovers import HandoverRequest, MessageState, NamedAttachment
 from protocol.http.running import Runner, listen
@@ -288,6 +288,22 @@ async def test_a_handover_names_attachments_that_are_there_once_in_order_for_sec
     await send(world, (one, 1), (two, 1))
     with pytest.raises(Conflict):
         await send(world, (one, 1))
+
+
+async def test_the_same_under_one_key_is_the_attachment_that_it_was_before(world: World) -> None:
+    async def add(data: bytes, name: str, key: str) -> BlobId:
+        stored = await world.prison.parts.attachments.add(
+            pieces(data), name=name, media_type="application/pdf", place=0, key=key
+        )
+        return stored.id
+
+    first = await add(SCAN, "scan.pdf", "k" * 16)
+    assert await add(SCAN, "scan.pdf", "k" * 16) == first
+    for data, name in ((SCAN + b"!", "scan.pdf"), (SCAN, "other.pdf")):
+        with pytest.raises(IdempotencyKeyReused):
+            await add(data, name, "k" * 16)
+    assert len(files(world.prison)) == 1, "nothing is left of what was not stored"
+    assert len({first, await add(SCAN, "scan.pdf", "l" * 16), await add(SCAN, "scan.pdf", "")}) == 3
 
 
 async def test_what_is_never_named_is_deleted_and_what_is_being_stored_is_not(world: World) -> None:

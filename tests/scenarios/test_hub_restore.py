@@ -3,6 +3,7 @@
 
 import asyncio
 import json
+import secrets
 import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -56,7 +57,9 @@ class Drill:
     async def send(self, *to: str) -> str:
         desks = [part for desk in to for part in ("--to", desk)]
         arguments: list[str | Path] = ["--mapping", DEMO / "mapping.toml", "--input", DEMO / "export", "--json"]
-        told = await self.type("handover", "send", "--agency", GORA.name, *arguments, *desks)
+        told = await self.type(
+            "handover", "send", "--agency", GORA.name, "--key", secrets.token_hex(12), *arguments, *desks
+        )
         return str(json.loads(told)["id"])
 
     async def states(self, message: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -55,7 +56,7 @@ def type_(capsys: pytest.CaptureFixture[str], sandbox: Running) -> Typist:
 def sent(type_: Typist, export: Path, mapping: str | Path = "resettlement", *more: str) -> Spoken:
     return type_(
         "handover", "send", "--agency", "gora-prison", "--mapping", mapping, "--input", export,
-        "--to", REKA, "--to", POLJE, "--wait", "20", "--json", *more,
+        "--to", REKA, "--to", POLJE, "--wait", "20", "--json", "--key", secrets.token_hex(12), *more,
     )  # fmt: skip
 
 

@@ -166,6 +166,47 @@ async def test_what_was_asked_for_and_the_appointment_are_seen_without_a_print(
     assert "digest" not in shown, "a receipt says nothing of its own"
 
 
+async def test_a_handover_typed_twice_is_sent_once_with_its_files_and_another_is_said_by_a_key(
+    typed: Typed, prison: Served, csw: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = tmp_path / "scan.pdf"
+    scan.write_bytes(b"a scan" * 1_000)
+    demo = Path(home.__file__).parent / "demo"
+    words: list[str | Path] = ["handover", "send", "--mapping", demo / "mapping.toml", "--input", demo / "export"]
+    words += ["--to", csw.station.desk, "--wait", "0", "--json"]
+    attached = ["--attach", f"{scan}:identity"]
+    monkeypatch.setattr(_TODAY, lambda: 7 * DAY)
+    first, second = [await typed(*words, *attached) for _ in range(2)]
+    assert (first[0], json.loads(first[1])["sent_before"], "already" in first[2]) == (0, False, False)
+    assert (second[0], json.loads(second[1])["sent_before"]) == (0, True)
+    assert "warning: it was sent already, and nothing was sent now" in second[2]
+    assert json.loads(second[1])["id"] == json.loads(first[1])["id"]
+    assert len(list((prison.station.folder / "attachments").iterdir())) == 1, "a second copy of the file is not kept"
+    key = second[2].partition("the same command with ")[2].split()[:2]
+    others = [await typed(*words, *attached, *key), await typed(*words)]
+    scan.write_bytes(b"another" * 1_000)
+    others.append(await typed(*words, *attached))
+    monkeypatch.setattr(_TODAY, lambda: 8 * DAY)
+    others.append(await typed(*words, *attached))
+    assert [json.loads(one[1])["sent_before"] for one in others] == [False] * 4
+    assert len({json.loads(one[1])["id"] for one in (first, *others)}) == 5
+    assert (await typed(*words, *attached, *key))[0] == 6, "the key was for another file"
+
+
+async def test_a_message_is_sent_each_time_that_it_is_typed_unless_a_key_says_that_it_is_the_same(
+    typed: Typed, csw: Served, tmp_path: Path
+) -> None:
+    file = tmp_path / "notice.json"
+    file.write_text(json.dumps({"fields": {"area": "invented", "week": "2027-W03"}}), encoding="utf-8")
+    words = ["message", "send", "contact.area-notice", "--to", csw.station.desk, "--input", file, "--json"]
+    key = ["--key", "our-notice-of-week-3"]
+    told = [await typed(*words), await typed(*words), await typed(*words, *key), await typed(*words, *key)]
+    assert [status for status, _, _ in told] == [0, 0, 0, 0]
+    first, second, third, fourth = [json.loads(out)["id"] for _, out, _ in told]
+    assert len({first, second, third}) == 3
+    assert fourth == third
+
+
 async def test_a_referral_typed_twice_is_sent_once_and_another_is_said_by_a_key(
     typed: Typed, csw: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,6 +90,7 @@ SEND_BYTES = Operation(
     auth=Auth.NONE,
     request=Media.CBOR,
     response=Media.CBOR,
+    key_if_wanted=True,
     limit=64 * 1024,
 )
 DELETE_ALL = Operation(
@@ -147,6 +148,7 @@ class Shop:
         return Answer(Things(names=[call.path(CodePath).code_id.hex()]))
 
     async def send_bytes(self, call: Call[str]) -> Answer:
+        self.keys.append(call.idempotency_key)
         return Answer(call.raw[::-1])
 
     async def delete_all(self, call: Call[str]) -> Answer:

@@ -82,6 +82,18 @@ async def test_an_operation_that_creates_wants_an_idempotency_key(
 
 
 @pytest.mark.parametrize(
+    ("key", "status"), [(None, 200), ("k" * 16, 200), ("short", 400), ("with spaces in it 123", 400)]
+)
+async def test_where_an_idempotency_key_may_be_left_out_one_that_is_given_has_the_form_of_one(
+    session: aiohttp.ClientSession, base: str, shop: Shop, key: str | None, status: int
+) -> None:
+    headers = {"Content-Type": "application/cbor"} | ({"Idempotency-Key": key} if key else {})
+    async with session.post(base + "/v1/bytes", data=b"abc", headers=headers) as response:
+        assert response.status == status
+    assert shop.keys == ([key or ""] if status == 200 else [])
+
+
+@pytest.mark.parametrize(
     "headers",
     [
         {"Content-Type": "text/plain"},
