@@ -7,7 +7,8 @@ is known, and the mailbox goes on (HTTP-10).
 """
 
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -217,7 +218,8 @@ class Inbox:
     async def _take(self, item: Item, peeked: Peeked | None, before: _Before) -> None:
         if item.kind is ItemKind.NOTICE:
             async with self._store.write() as tx:
-                index = await self._resealing.notice(tx, item.data)
+                with _damage_told():
+                    index = await self._resealing.notice(tx, item.data)
                 _check_index(item, index)
                 await mailboxes.stored(tx, self._own.device_id, item.index)
             return
@@ -234,7 +236,8 @@ class Inbox:
                 if item.index <= await mailboxes.stored_up_to(tx, self._own.device_id):
                     return
                 raise Replayed
-            await self._delivery.deliver(tx, message, item.data, self._marks(message, item.data))
+            with _damage_told():
+                await self._delivery.deliver(tx, message, item.data, self._marks(message, item.data))
             await mailboxes.stored(tx, self._own.device_id, item.index)
         before.seen.add(message.envelope_id)
         before.stored = max(before.stored, item.index)
@@ -338,6 +341,15 @@ class Inbox:
             deadline=now + self._receipt_life,
         )
         await outgoing.add(tx, message, {sent.sender_desk: Plan()})
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    """Tell damage of what is stored of an item's thread as the item's: it holds up this one, and no other (CON-8)."""
+    try:
+        yield
+    except KeystoreError:
+        raise CannotOpen from None
 
 
 def _check_index(item: Item, index: int) -> None:

@@ -5,14 +5,17 @@ import pytest
 from sqlalchemy import Table, update
 
 from connectors.doctor.standing import examine_standing
-from connectors.store import tables, threadtables
+from connectors.store import recipients, tables, threadtables
+from connectors.store.recipients import RecipientState
 from protocol.diagnosis import exit_code
 from protocol.errors import KeystoreError
 from protocol.http.handovers import HandoverFilter, MessageState
 from protocol.ids import Kind, MessageId, text
+from tests.connectors.cases.test_referral import do, refer, row, settle
 from tests.connectors.conftest import World
 from tests.connectors.hand import only_recipient
 from tests.connectors.stations import Station
+from tests.connectors.test_resealing import pass_time
 from tests.hub.running import RunningHub
 
 
@@ -103,6 +106,36 @@ async def test_http_10_a_message_that_comes_again_over_a_damaged_one_does_not_bl
     await world.probation.collect()
     assert await world.probation.quarantined() == ["cannot-open"]
     assert (await listed(world.probation))[after] is MessageState.RECEIVED
+
+
+async def test_con_8_a_message_in_a_thread_that_the_disk_has_damaged_holds_up_no_other_mail(world: World) -> None:
+    prison, csw = world.prison, world.social_work
+    referred = await refer(prison, csw)
+    await settle(prison, csw)
+    await spoil(csw, threadtables.move, referred.message_id)
+    withdrawn = await do(prison, referred.thread, "withdraw")
+    await prison.seal_and_send()
+    other = await world.probation.send(csw.desk)
+    await csw.turn()
+    assert await csw.quarantined() == ["cannot-open"]
+    assert (await listed(csw))[other] is MessageState.RECEIVED
+    for _ in range(4):
+        await prison.turn()
+        await csw.turn()
+    async with prison.parts.store.read() as tx:
+        (told_of,) = await recipients.of(tx, withdrawn.message_id)
+    assert (told_of.state, told_of.error) == (RecipientState.FAILED, "cannot-open"), "and its sender is told"
+
+
+async def test_con_8_a_notice_of_a_message_that_the_disk_has_damaged_holds_up_no_other_mail(world: World) -> None:
+    sent = await world.prison.send(world.probation.desk)
+    await pass_time(world, 31, world.prison, world.social_work)
+    await spoil(world.prison, tables.outgoing, sent)
+    other = await refer(world.social_work, world.prison)
+    await world.social_work.seal_and_send()
+    await world.prison.collect()
+    assert await world.prison.quarantined() == ["cannot-open"]
+    assert (await row(world.prison, other.thread)).begun_by == other.message_id
 
 
 async def test_the_doctor_says_so_where_every_message_can_be_read(world: World, hub: RunningHub) -> None:
