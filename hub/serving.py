@@ -119,7 +119,8 @@ async def _listen(
 def _tell(log: Log, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Log what went wrong outside of any request, such as a connection that cannot be taken for want of descriptors.
 
-    The event loop would write a traceback, which may hold input; it waits a second before it takes connections again.
+    The event loop would write a traceback, which may hold input. asyncio's tells here of a connection that it cannot
+    take, uvloop's does not (`hub.jobs.housekeeping`).
     """
     error = context.get("exception")
     short = isinstance(error, MemoryError) or (isinstance(error, OSError) and is_short(error))
