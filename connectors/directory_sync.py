@@ -137,9 +137,6 @@ class DirectorySync:
         ):
             raise DirectoryInconsistent("The stored directory is not complete. Restore the newest copy of the store.")
 
-    def _vouched_for(self, head: Head) -> bool:
-        return (head.size, head.root) == (self._directory.size, self._directory.root)
-
     async def _replayed(self, raws: list[bytes]) -> Directory:
         directory = self._empty()
         for index, raw in enumerate(raws):

@@ -172,7 +172,6 @@ def _address_form(parse: Callable[[str], str]) -> TextForm:
 
 
 Base64UrlBytes = Annotated[bytes, base64url(maximum=1 << 20)]
-Bytes16 = Annotated[bytes, base64url(minimum=16, maximum=16)]
 Bytes32 = Annotated[bytes, base64url(minimum=32, maximum=32)]
 Time = Annotated[int, TextForm(int, parse_time, format_time, {"format": "date-time"})]
 EnvelopeIdText = Annotated[EnvelopeId, _id_form(Kind.ENVELOPE)]

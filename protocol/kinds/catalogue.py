@@ -6,7 +6,6 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from protocol.content import Content, decode_content
-from protocol.errors import MalformedEnvelope
 from protocol.kinds.base import MAX_PAYLOAD, MessageKind, registry
 from protocol.kinds.community import COMMUNITY_KINDS
 from protocol.kinds.handover import HANDOVER_KINDS
@@ -21,14 +20,6 @@ SENT_HERE: Final = frozenset(kind.name for kind in KINDS.values() if kind.machin
 """Kinds that are sent as they are; steps of a life cycle are made, and notices about threads make themselves."""
 
 _ADAPTERS: dict[str, TypeAdapter[Content]] = {name: TypeAdapter(kind.payload) for name, kind in KINDS.items()}
-
-
-def kind_of(name: str, version: int) -> MessageKind:
-    """Return the kind of a payload type and version, or raise MalformedEnvelope for one that is not known here."""
-    kind = KINDS.get(name)
-    if kind is None or kind.version != version:
-        raise MalformedEnvelope("This connector does not know messages of this type and version.")
-    return kind
 
 
 _BY_EVENT = {(kind.machine.name, kind.event): kind for kind in KINDS.values() if kind.machine is not None}

@@ -15,7 +15,7 @@ from protocol.content import Content, TextForm, category_of, encode_payload, hel
 from protocol.errors import MalformedEnvelope
 from protocol.holding import POLICY, SAME_AS_SECTION, STATE, Access, Retention
 from protocol.kinds.base import MessageKind, Payload, registry
-from protocol.kinds.catalogue import KINDS, decode_payload, kind_of
+from protocol.kinds.catalogue import KINDS, decode_payload
 from protocol.kinds.handover import HANDOVER_KINDS
 from protocol.kinds.referral.table import REFERRAL_KINDS
 from protocol.lifecycle.handover import HANDOVER
@@ -60,13 +60,7 @@ def test_env_12_no_field_of_section_0_takes_free_text(kind: MessageKind) -> None
 def test_kind_1_a_kind_says_its_own_name_and_version(kind: MessageKind) -> None:
     assert kind.payload.model_fields["kind"].default == kind.name
     assert kind.payload.model_fields["version"].default == kind.version
-    assert kind_of(kind.name, kind.version) is kind
-
-
-@pytest.mark.parametrize(("name", "version"), [("referral.request", 2), ("referral.nothing", 1), ("", 0)])
-def test_kind_1_a_type_or_version_that_is_not_known_is_refused(name: str, version: int) -> None:
-    with pytest.raises(MalformedEnvelope):
-        kind_of(name, version)
+    assert KINDS[kind.name] is kind
 
 
 def test_kind_1_a_type_stands_once() -> None:
@@ -114,7 +108,7 @@ def bytes_of(fields: dict[str, object]) -> bytes:
 
 
 def test_cnt_1_a_request_is_read_as_it_was_written() -> None:
-    kind = kind_of("referral.request", 1)
+    kind = KINDS["referral.request"]
     payload = decode_payload(kind, bytes_of(REQUEST))
     assert encode_payload(payload) == bytes_of(REQUEST)
     assert isinstance(payload, Payload)
@@ -143,7 +137,7 @@ def test_cnt_1_a_request_is_read_as_it_was_written() -> None:
 )
 def test_cnt_1_what_a_request_may_not_hold_is_refused_and_never_repeated(change: dict[str, object]) -> None:
     with pytest.raises(MalformedEnvelope) as caught:
-        decode_payload(kind_of("referral.request", 1), bytes_of({**REQUEST, **change}))
+        decode_payload(KINDS["referral.request"], bytes_of({**REQUEST, **change}))
     assert "Words with" not in caught.value.detail
     assert "Ana" not in caught.value.detail
 
