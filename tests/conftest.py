@@ -69,6 +69,23 @@ def pytest_configure_node(node: object) -> None:
     node.workerinput["postgres"] = str(node.config.stash[_FOLDER])  # type: ignore[attr-defined] # xdist's node
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let every worker begin with its share of the long tests: the short ones then fill what time is left."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    long = [item for item in items if item.get_closest_marker("full")]
+    short = [item for item in items if not item.get_closest_marker("full")]
+    share = -(-len(items) // workers)
+    begin = 0
+    dealt = list[pytest.Item]()
+    for worker in range(workers):
+        mine = long[worker::workers]
+        end = begin + max(0, share - len(mine))
+        dealt += [*mine, *short[begin:end]]
+        begin = end
+    items[:] = [*dealt, *short[begin:]]
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
     """Look for no garbage among what is loaded to stay, neither while it becomes more nor ever after."""
