@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from tests import postgres
 from tests.hub.begun import Beginnings
 from tests.passphrases import quick_passphrases, remembered_passphrases
+from tests.statements import compiled_once
 
 settings.register_profile(
     "throughcare",
@@ -115,6 +116,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             for name, value in getattr(finished, "user_properties", ()):
                 if name == "figure":
                     terminalreporter.write_line(str(value))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def statements_compiled_once() -> Iterator[None]:
+    """Let a statement be compiled for the first database that a test opens, and for no other."""
+    with compiled_once():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,6 +10,7 @@ from collections import Counter
 from tests.simulation.faults import POINTS
 from tests.simulation.story import tell
 from tests.simulation.world import found, scratch
+from tests.statements import compiled_once
 
 
 def main() -> int:
@@ -19,7 +20,7 @@ def main() -> int:
     parser.add_argument("--history", action="store_true", help="print what happened, also when all went well")
     options = parser.parse_args()
     counts, failures = Counter[str](), 0
-    with scratch() as folder:
+    with compiled_once(), scratch() as folder:
         founding = found(folder)
         for asked in options.seeds:
             first, _, last = asked.partition("-")
