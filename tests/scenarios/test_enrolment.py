@@ -168,7 +168,7 @@ def test_enr_3_an_agency_that_enrols_anew_waits_for_its_approvers(town: Town, ty
     for number in (1, 2):
         assert approve(town, type_, "again", number, words)[0] == 0
     assert enrol(type_, tmp_path / "old")[0] == 0
-    status, _, talk = enrol(type_, tmp_path / "new", invited(town, type_, "again"))
+    status, _, talk = enrol(type_, tmp_path / "new", invited(town, type_, "again", "--replace"))
     assert status == 7, talk
     assert enrol(type_, tmp_path / "new")[0] == 7, "the old certificate is no reason for an alarm"
     for number in (1, 2):
