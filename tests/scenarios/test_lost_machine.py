@@ -34,7 +34,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
 
 def enrolled(town: Town, type_: Typist, folder: Path, agency: str) -> None:
     """Enrol an agency in `folder`, with words compared and two approvers."""
-    words = words_in(enrol(type_, folder, invited(town, type_, agency))[2])
+    words = words_in(enrol(type_, folder, invited(town, type_, agency, "--replace"))[2])
     for number in (1, 2):
         assert approve(town, type_, agency, number, words)[0] == 0
     assert enrol(type_, folder)[0] == 0
