@@ -233,7 +233,7 @@ async def _sent_view(tx: Transaction, message: OutgoingMessage) -> MessageView:
 def _at_all_desks(views: list[MessageView]) -> MessageView:
     """Return one message of one sender that came for several of our desks; each got what its function may see."""
     first, rest = views[0], views[1:]
-    if any(one.payload != first.payload for one in rest):
+    if any((one.payload, one.signer) != (first.payload, first.signer) for one in rest):
         raise Conflict("Its sender sent several messages under this id, to several desks of ours. Ask which counts.")
     sections = first.sections + [section for one in rest for section in one.sections if section not in first.sections]
     desks = [desk for one in views for desk in one.item.recipients]

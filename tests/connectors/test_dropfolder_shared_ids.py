@@ -114,5 +114,7 @@ async def test_drp_3_a_message_for_two_desks_of_ours_is_one_and_is_given_out_who
         messages = both.parts.thread_api._messages
         assert len((await messages.show(message_id, sender=world.prison.desk)).item.recipients) == 2
         first, second = await messages.under(message_id)
-        with pytest.raises(Conflict, match="several desks of ours"):
-            _at_all_desks([first, second.model_copy(update={"payload": {}})])
+        others: list[dict[str, Any]] = [{"payload": {}}, {"signer": "somebody else"}]
+        for other in others:
+            with pytest.raises(Conflict, match="several desks of ours"):
+                _at_all_desks([first, second.model_copy(update=other)])
