@@ -63,16 +63,17 @@ def init(
 ) -> None:
     """Make the keys and first statements of a programme."""
     where = passphrases or folder / "passphrases"
-    office = create_office(
-        folder,
-        programme=programme,
-        jurisdiction=jurisdiction,
-        domain=domain,
-        root_persons=root_persons,
-        approvers=approvers,
-        passphrase_of=lambda name: passphrase_in(where, name),
-        now=now_ms(),
-    )
+    with advising({Conflict: f"throughcare authority show {folder}   (or the same command with a new folder)"}):
+        office = create_office(
+            folder,
+            programme=programme,
+            jurisdiction=jurisdiction,
+            domain=domain,
+            root_persons=root_persons,
+            approvers=approvers,
+            passphrase_of=lambda name: passphrase_in(where, name),
+            now=now_ms(),
+        )
     voice.data(facts(office), describe(office))
     voice.say(
         f"Each key in {folder / 'keys'} and its passphrase in {where} belong to one person: take them away.\n"

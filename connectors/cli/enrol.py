@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from connectors.cli.failures import then
+from connectors.cli.failures import advising, then
 from connectors.cli.passphrase import read_passphrase
 from connectors.cli.voice import Voice, speaks
 from connectors.cli.way_out import goes_out
@@ -19,8 +19,8 @@ from connectors.installation import Enrolment
 from connectors.way_out import WayOut
 from keys.privatefile import read_private
 from keys.sealedfile import CONNECTOR, SMALL
-from protocol.enrolment import parse_code
-from protocol.errors import ConfigurationError, Unavailable
+from protocol.enrolment import EnrolmentCode, parse_code
+from protocol.errors import ConfigurationError, Conflict, Unavailable
 from protocol.ids import Kind, text
 from protocol.settings import Profile
 
@@ -66,16 +66,21 @@ def enrol(
     passphrase = read_passphrase(passphrase_file, "the keystore")
     if application.is_begun(data_dir):
         applied = application.resume(data_dir, passphrase)
+        # The file may be gone by now, and is not needed; another code is never passed over in silence.
+        if code_file is not None and code_file.exists() and _code_in(code_file).code_id != applied.code.code_id:
+            raise then(
+                Conflict("In this folder an application is under way with another code. Nothing was sent."),
+                "the same command with a new folder as --data-dir   (or without --code-file, to go on with that one)",
+            )
     elif code_file is None:
         raise then(
             ConfigurationError("No application is under way in this folder."), "throughcare enrol --code-file FILE …"
         )
     else:
-        code = parse_code(
-            read_private(code_file, _MAX_CODE_FILE, "code file", ConfigurationError).decode("ascii", errors="replace")
-        )
+        code = _code_in(code_file)
         params = SMALL if demo else CONNECTOR
-        applied = application.begin(code, data_dir, passphrase, params)
+        with advising({Conflict: "the same command with a new folder as --data-dir"}):
+            applied = application.begin(code, data_dir, passphrase, params)
     enrolment = asyncio.run(_enrol(applied, officers, wait, way_out, voice))
     config = write_configuration(
         data_dir,
@@ -99,6 +104,12 @@ def enrol(
         ],
     )
     voice.say(f"next:  throughcare connector run --config {config}")
+
+
+def _code_in(file: Path) -> EnrolmentCode:
+    with advising({ConfigurationError: "the same command once the code file is there, readable by its owner only"}):
+        raw = read_private(file, _MAX_CODE_FILE, "code file", ConfigurationError)
+    return parse_code(raw.decode("ascii", errors="replace"))
 
 
 async def _enrol(

@@ -14,7 +14,7 @@ from connectors.access import read_token
 from connectors.api_client import ApiClient, ConnectorUnreachable
 from connectors.cli.failures import advising, then
 from connectors.home import Profile
-from protocol.errors import ConfigurationError, IllegalTransition, NotFound, Unavailable
+from protocol.errors import ConfigurationError, IllegalTransition, NotFound, RecipientUnavailable, Unavailable
 
 
 def _named(context: click.Context, option: click.Parameter, name: str | None) -> str | None:
@@ -92,7 +92,7 @@ def _check_token(profile: Profile) -> None:
 
 def _where_to_look(group: str, given: Mapping[str, Any], agency: str) -> dict[type[Exception], str]:
     """Return what a command of `group` should be followed by where what it names is not there, or not so any more."""
-    steps: dict[type[Exception], str] = {}
+    steps: dict[type[Exception], str] = {RecipientUnavailable: f"throughcare directory list --agency {agency}"}
     if group in _LISTED:
         steps[NotFound] = f"throughcare {_LISTED[group]} list --agency {agency}"
     if group in ("referral", "handover") and isinstance(thread := given.get("thread"), str):

@@ -259,7 +259,8 @@ def read_json(file: Path) -> dict[str, Any]:
         with file.open("rb") as opened:
             found = json.loads(opened.read(_MOST))
     except OSError:
-        raise InvalidInput("The file cannot be read. Check its path, and that you may read it.") from None
+        error = InvalidInput("The file cannot be read. Check its path, and that you may read it.")
+        raise then(error, "the same command with the path of a file that is there") from None
     except json.JSONDecodeError as error:
         raise InvalidInput(f"The file is not JSON from line {error.lineno}, column {error.colno} on.") from None
     except (ValueError, RecursionError):

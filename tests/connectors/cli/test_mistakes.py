@@ -65,7 +65,7 @@ async def test_a_file_in_a_folder_that_is_not_there_is_no_matter_of_keys_and_mak
 
 
 async def test_what_is_not_there_leads_to_the_list_of_its_kind_and_a_late_step_to_what_is_possible(
-    typed: Typed, prison: Served, csw: Served
+    typed: Typed, prison: Served, csw: Served, tmp_path: Path
 ) -> None:
     for words, listed in (
         (["referral", "show", "thr_" + "a" * 26], "referral list"),
@@ -75,6 +75,14 @@ async def test_what_is_not_there_leads_to_the_list_of_its_kind_and_a_late_step_t
     ):
         status, _, told = await typed(*words)
         assert (status, told.rpartition("next:  ")[2].strip()) == (5, f"throughcare {listed} --agency gora-prison")
+    sending = ("referral", "send", "--input")
+    status, _, told = await typed(*sending, tmp_path / "absent.json", "--to", csw.station.desk)
+    assert (status, "next:  the same command with the path of a file that is there" in told) == (2, True)
+    (asked := tmp_path / "asked.json").write_text(
+        json.dumps({"fields": REQUEST, "sections": [WORDS.model_dump(mode="json")]})
+    )
+    status, _, told = await typed(*sending, asked, "--to", "intake.nobody@hub.example")
+    assert (status, "next:  throughcare directory list --agency gora-prison" in told) == (7, True)
     thread = ids.text(Kind.THREAD, (await prison.refer(csw.station)).thread)
     status, _, told = await typed("referral", "close", thread, "--changed", "better")
     assert (status, f"next:  throughcare referral show {thread} --agency gora-prison" in told) == (6, True)

@@ -3,6 +3,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from connectors.authority.office import Office
 from connectors.cli import failures, main
 from connectors.cli.connector import lines as told_status
 from connectors.cli.voice import PROGRAM, pasteable, speak_utf8
+from connectors.enrolment import application
 from connectors.enrolment.passphrases import passphrase_path
+from connectors.installation import ENROLMENT_FILE
+from keys.sealedfile import SMALL
 from protocol import errors
 from protocol.enrolment import EnrolmentCode
 from protocol.http.standing import GET_STATUS, Status
@@ -77,6 +81,33 @@ def test_a_folder_without_an_authority_is_answered_with_its_command(tmp_path: Pa
     status, step = told(capsys, "authority", "show", tmp_path)
     assert status == 3
     assert "throughcare authority init" in step
+
+
+def test_a_folder_that_has_an_authority_already_leads_to_it(office: Office, capsys: Capture) -> None:
+    names = ("--domain", "hub.example", "--programme", "P", "--jurisdiction", "J")
+    status, step = told(capsys, "authority", "init", office.folder, *names)
+    assert (status, step.split("   ")[0]) == (6, f"throughcare authority show {office.folder}")
+
+
+def test_a_code_is_asked_for_where_it_cannot_be_read_and_another_one_is_not_passed_over(
+    code: EnrolmentCode, tmp_path: Path, capsys: Capture
+) -> None:
+    (secret := tmp_path / "secret").write_text("p\n")
+    (file := tmp_path / "reka.code").write_text(code.text())
+    secret.chmod(0o600)
+    file.chmod(0o644)
+    folder = tmp_path / "agency"
+    enrol = ("enrol", "--data-dir", folder, "--passphrase-file", secret, "--demo", "--code-file", file)
+    status, step = told(capsys, *enrol)
+    assert (status, "the code file" in step, folder.exists()) == (3, True, False)
+    application.begin(replace(code, secret=bytes(16)), folder, b"p", SMALL)
+    before = (folder / application.APPLICATION_FILE).read_bytes()
+    file.chmod(0o600)
+    status, step = told(capsys, *enrol)
+    assert (status, "a new folder as --data-dir" in step, "without --code-file" in step) == (6, True, True)
+    assert (folder / application.APPLICATION_FILE).read_bytes() == before
+    (folder / application.APPLICATION_FILE).rename(folder / ENROLMENT_FILE)
+    assert told(capsys, *enrol) == (6, "the same command with a new folder as --data-dir")
 
 
 def test_an_agency_without_a_code_and_a_code_that_is_out_lead_to_the_office(
