@@ -20,7 +20,7 @@ from connectors.way_out import WayOut
 from keys.privatefile import read_private
 from keys.sealedfile import CONNECTOR, SMALL
 from protocol.enrolment import EnrolmentCode, parse_code
-from protocol.errors import ConfigurationError, Conflict, Unavailable
+from protocol.errors import ConfigurationError, Conflict, HubUnreachable, Unavailable
 from protocol.ids import Kind, text
 from protocol.settings import Profile
 
@@ -81,7 +81,9 @@ def enrol(
         params = SMALL if demo else CONNECTOR
         with advising({Conflict: "the same command with a new folder as --data-dir"}):
             applied = application.begin(code, data_dir, passphrase, params)
-    enrolment = asyncio.run(_enrol(applied, officers, wait, way_out, voice))
+    again = "the same command again, once this machine reaches the hub; the keys that were made are kept"
+    with advising({HubUnreachable: again}):
+        enrolment = asyncio.run(_enrol(applied, officers, wait, way_out, voice))
     config = write_configuration(
         data_dir,
         passphrase_file if passphrase_file and str(passphrase_file) != "-" else data_dir / "passphrase",

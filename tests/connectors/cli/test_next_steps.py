@@ -106,6 +106,10 @@ def test_a_code_is_asked_for_where_it_cannot_be_read_and_another_one_is_not_pass
     status, step = told(capsys, *enrol)
     assert (status, "a new folder as --data-dir" in step, "without --code-file" in step) == (6, True, True)
     assert (folder / application.APPLICATION_FILE).read_bytes() == before
+    (away := tmp_path / "away.code").write_text(replace(code, hub_url="http://localhost:9").text())
+    away.chmod(0o600)
+    status, step = told(capsys, *enrol[:2], tmp_path / "other", *enrol[3:-1], away)
+    assert (status, "once this machine reaches the hub" in step) == (7, True)
     (folder / application.APPLICATION_FILE).rename(folder / ENROLMENT_FILE)
     assert told(capsys, *enrol) == (6, "the same command with a new folder as --data-dir")
 
