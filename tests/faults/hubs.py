@@ -22,6 +22,7 @@ from tests.hub.process import HubProcess, OwnHub, prepare
 from tests.hub.running import on_postgres
 from tests.programme import Programme
 
+LAST_WORDS = 4_000
 ORIGIN = "hub.example/audit"
 
 UNLIMITED = ("[limits]", "submissions_per_minute = 1000000", "megabytes_per_minute = 1000000")
@@ -152,7 +153,7 @@ class Site:
             origin=ORIGIN,
             audit_key=open_keys(settings[0]).audit.public,
         )
-        assert found == []
+        assert not found, "; ".join(found)
         for one in settings:
             assert (await check_everything(one))[ORIGIN] == len(self.history.sent)
 
@@ -183,4 +184,9 @@ async def site(folder: Path, database: str | None, *, count: int = 1, real: bool
                 await hub.start()
         history = stack.enter_context(History(folder / "history"))
         balancer = await stack.enter_async_context(Balancer(hubs))
-        yield Site(programme, hubs, configs, balancer.url, history, database)
+        try:
+            yield Site(programme, hubs, configs, balancer.url, history, database)
+        except BaseException as error:
+            for hub in hubs:
+                error.add_note(f"The last words of {hub.config.name}'s hub:\n{hub.said[-LAST_WORDS:]}")
+            raise
