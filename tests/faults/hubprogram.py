@@ -92,7 +92,7 @@ class HubProgram(OwnHub):
         """Wait until it is gone; return its exit code, or minus the number of the signal that ended it."""
         async with asyncio.timeout(60):
             code = await self._process.wait()
-        self.pid = 0
+        self.pid, self.url = 0, ""
         return code
 
     async def is_gone(self) -> bool:

@@ -69,6 +69,9 @@ class Balancer:
         self._turn += 1
         for place in range(len(self._hubs)):
             hub = self._hubs[(self._turn + place) % len(self._hubs)]
+            if not hub.url:
+                # Its last port may be another hub's by now, whose programme has the same keys.
+                continue
             with suppress(OSError):
                 return await asyncio.open_connection("127.0.0.1", int(hub.url.rpartition(":")[2]))
         return None

@@ -149,5 +149,5 @@ class HubProcess(OwnHub):
     async def ended(self) -> int:
         """Wait until the hub is gone and return how it ended: 0, or minus the signal's number."""
         code: int = (await self._told())["ended"]
-        self.pid = 0
+        self.pid, self.url = 0, ""
         return code
