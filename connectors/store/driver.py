@@ -2,12 +2,11 @@
 """SQLite in a thread of its own, visited once for each statement.
 
 aiosqlite goes to its thread four times for one statement: to make a cursor, to execute, to fetch, to close. A
-connector runs some fifty statements for each message, and a visit costs more than most of them do. For the same
-reason a transaction begins with its first statement, in the same visit, and one without any never does.
+connector runs some fifty statements for each message, and a visit costs more than most of them do.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +19,7 @@ _CHUNK: Final = 64
 class Cursor:
     """What SQLAlchemy asks of a cursor whose methods are awaited; rows are fetched where the statement runs."""
 
-    def __init__(self, visit: Callable[..., Any], connection: "_Connection") -> None:
+    def __init__(self, visit: Callable[..., Any], connection: sqlite3.Connection) -> None:
         """`visit` runs a function in the connection's thread and returns what it returns."""
         self._visit = visit
         self._connection = connection
@@ -50,7 +49,7 @@ class Cursor:
         """Close; the thread keeps nothing open between two visits."""
 
     def _run(self, method: Callable[..., Any], statement: str, parameters: Any) -> None:
-        cursor = self._connection.in_a_transaction().cursor()
+        cursor = self._connection.cursor()
         try:
             method(cursor, statement, parameters)
             self._rows = cursor.fetchall() if cursor.description else []
@@ -60,60 +59,21 @@ class Cursor:
 
 
 class _Connection(aiosqlite.Connection):
-    def __init__(self, path: Path, begin: str, pragmas: Sequence[str]) -> None:
-        super().__init__(lambda: _open(path, pragmas), _CHUNK)
+    def __init__(self, path: Path) -> None:
+        super().__init__(lambda: sqlite3.connect(path, check_same_thread=False), _CHUNK)
         # As SQLAlchemy does for a connection that it makes: a connection that was never closed does not keep the
         # program from ending.
         self._thread.daemon = True
-        self._begin = begin
-        self._begun = False
 
     def cursor(self) -> Cursor:  # type: ignore[override]  # SQLAlchemy enters a cursor itself, aiosqlite's awaits one
-        return Cursor(self._execute, self)
-
-    def in_a_transaction(self) -> sqlite3.Connection:
-        """Return the connection for the next statement, after beginning if it is the first; in the thread."""
-        if not self._begun:
-            self._conn.execute(self._begin)
-            self._begun = True
-        self._check_not_ended()
-        return self._conn
-
-    async def commit(self) -> None:
-        """Commit what has begun; nothing is left of it if that fails, since SQLAlchemy does not roll back then."""
-        if not self._begun:
-            return
-        self._begun = False
-        self._check_not_ended()
-        try:
-            await super().commit()
-        except sqlite3.Error:
-            await self.rollback()
-            raise
+        return Cursor(self._execute, self._conn)
 
     async def rollback(self) -> None:
         """Roll back if there is something: a pool asks for it also after each commit."""
-        self._begun = False
         if self.in_transaction:
             await super().rollback()
 
-    def _check_not_ended(self) -> None:
-        """Refuse to go on with, or to commit, what SQLite itself has rolled back, as it may when a disk fails."""
-        if not self.in_transaction:
-            raise sqlite3.OperationalError("the transaction was rolled back")
 
-
-def _open(path: Path, pragmas: Sequence[str]) -> sqlite3.Connection:
-    # The sqlite3 module must not begin transactions on its own, of a kind that it chooses.
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    for pragma in pragmas:
-        connection.execute(f"PRAGMA {pragma}")
-    return connection
-
-
-async def connect(path: Path, begin: str, pragmas: Sequence[str] = ()) -> aiosqlite.Connection:
-    """Return an open connection to the database at `path`, for SQLAlchemy's `async_creator`.
-
-    `begin` is the statement that its transactions begin with, `pragmas` are set at once.
-    """
-    return await _Connection(path, begin, pragmas)
+async def connect(path: Path) -> aiosqlite.Connection:
+    """Return an open connection to the database at `path`, for SQLAlchemy's `async_creator`."""
+    return await _Connection(path)

@@ -13,9 +13,9 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import URL, create_engine
+from sqlalchemy import URL, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -30,7 +30,7 @@ from protocol.errors import StoreFailed, StoreFull, Unavailable
 DATABASE_FILE: Final = "connector.db"
 LOCK_FILE: Final = "connector.lock"
 
-_PRAGMAS: Final = ("busy_timeout=10000", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
+_BUSY_MS: Final = 10_000
 _PRIMARY: Final = 0xFF
 """SQLite's extended result codes have the primary one in their lowest byte."""
 _MAYBE_FULL: Final = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
@@ -66,11 +66,11 @@ class Store:
             await asyncio.to_thread(_prepare, path)
         except (sqlite3.DatabaseError, DatabaseError) as error:
             raise _cannot_open(error) from error
-        url = URL.create("sqlite+aiosqlite", database=str(path))
-        write = partial(driver.connect, path, "BEGIN IMMEDIATE", _PRAGMAS)
-        read = partial(driver.connect, path, "BEGIN", (*_PRAGMAS, "query_only=ON"))
-        writer = create_async_engine(url, async_creator=write, pool_size=1, max_overflow=0)
-        readers = create_async_engine(url, async_creator=read, pool_size=4, max_overflow=4)
+        url, way = URL.create("sqlite+aiosqlite", database=str(path)), partial(driver.connect, path)
+        writer = create_async_engine(url, async_creator=way, pool_size=1, max_overflow=0)
+        readers = create_async_engine(url, async_creator=way, pool_size=4, max_overflow=4)
+        _configure(writer, "BEGIN IMMEDIATE", query_only=False)
+        _configure(readers, "BEGIN", query_only=True)
         return cls(path, writer, readers, vault)
 
     @asynccontextmanager
@@ -168,3 +168,24 @@ def _revision(connection: sqlite3.Connection) -> str | None:
         return None
     found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     return str(found[0]) if found else None
+
+
+def _configure(engine: AsyncEngine, begin: str, *, query_only: bool) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def on_connect(connection: Any, _: object) -> None:  # SQLAlchemy's adapted driver connection has no public type
+        # The driver must not begin transactions of its own: `begin` below says which kind.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (
+            f"busy_timeout={_BUSY_MS}",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+            f"query_only={int(query_only)}",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def on_begin(connection: Any) -> None:  # as above
+        connection.exec_driver_sql(begin)

@@ -12,23 +12,17 @@ import aiosqlite
 import pytest
 from sqlalchemy import Integer, Text, column, insert, literal, select, table, text, update
 from sqlalchemy.exc import IntegrityError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from connectors.store import driver
 
 NOTES = table("note", column("id", Integer), column("words", Text))
 
 
-def engine_on(folder: Path) -> AsyncEngine:
-    """Return an engine on a database in `folder`."""
-    way = partial(driver.connect, folder / "notes.db", "BEGIN IMMEDIATE", ["foreign_keys=ON"])
-    return create_async_engine("sqlite+aiosqlite://", async_creator=way)
-
-
 @pytest.fixture
 async def connection(tmp_path: Path) -> AsyncIterator[AsyncConnection]:
     """An engine of its own on an empty database."""
-    engine = engine_on(tmp_path)
+    engine = create_async_engine("sqlite+aiosqlite://", async_creator=partial(driver.connect, tmp_path / "notes.db"))
     async with engine.begin() as opened:
         await opened.execute(text("CREATE TABLE note (id INTEGER PRIMARY KEY, words TEXT UNIQUE)"))
         yield opened
@@ -51,40 +45,8 @@ async def test_a_statement_takes_one_visit(connection: AsyncConnection, monkeypa
     assert len(visits) == 2
 
 
-async def test_a_transaction_begins_with_its_first_statement_as_it_was_told(tmp_path: Path) -> None:
-    engine = engine_on(tmp_path)
-    async with engine.begin() as first:
-        await first.execute(text("CREATE TABLE note (id INTEGER PRIMARY KEY, words TEXT UNIQUE)"))
-    other = sqlite3.connect(tmp_path / "notes.db", isolation_level=None, timeout=0)
-    async with engine.begin() as second:
-        other.execute("BEGIN IMMEDIATE")
-        other.execute("ROLLBACK")
-        assert (await second.execute(text("PRAGMA foreign_keys"))).scalar_one() == 1
-        with pytest.raises(sqlite3.OperationalError, match="locked"):
-            other.execute("BEGIN IMMEDIATE")
-    other.execute("BEGIN IMMEDIATE")
-    other.close()
-    await engine.dispose()
-
-
-async def test_what_sqlite_has_rolled_back_is_neither_gone_on_with_nor_committed(tmp_path: Path) -> None:
-    engine = engine_on(tmp_path)
-    async with engine.begin() as first:
-        await first.execute(text("CREATE TABLE note (id INTEGER PRIMARY KEY, words TEXT UNIQUE)"))
-    async with engine.connect() as second:
-        await second.execute(insert(NOTES).values(id=1, words="one"))
-        await second.execute(text("ROLLBACK"))  # as SQLite does by itself when a disk fails
-        with pytest.raises(OperationalError, match="rolled back"):
-            await second.execute(insert(NOTES).values(id=2, words="two"))
-        with pytest.raises(OperationalError, match="rolled back"):
-            await second.commit()
-    async with engine.begin() as third:
-        assert not (await third.execute(select(NOTES))).all()
-    await engine.dispose()
-
-
 async def test_nothing_is_rolled_back_after_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = engine_on(tmp_path)
+    engine = create_async_engine("sqlite+aiosqlite://", async_creator=partial(driver.connect, tmp_path / "notes.db"))
     async with engine.begin() as first:
         await first.execute(text("CREATE TABLE note (id INTEGER PRIMARY KEY, words TEXT UNIQUE)"))
     asked = list[Any]()
@@ -128,7 +90,7 @@ async def test_what_sqlite_says_comes_through(connection: AsyncConnection) -> No
 
 async def test_no_thread_is_left_after_closing(tmp_path: Path) -> None:
     before = set(threading.enumerate())
-    connection = await driver.connect(tmp_path / "notes.db", "BEGIN")
+    connection = await driver.connect(tmp_path / "notes.db")
     (own,) = set(threading.enumerate()) - before
     assert own.daemon
     await connection.close()

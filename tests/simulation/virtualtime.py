@@ -10,7 +10,7 @@ import asyncio
 import queue
 import selectors
 import threading
-from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -118,8 +118,8 @@ class _AtOnce(queue.SimpleQueue[Any]):
 class _Connection(driver._Connection):
     """A connection of a connector's store without its thread."""
 
-    def __init__(self, path: Path, begin: str, pragmas: Sequence[str]) -> None:
-        super().__init__(path, begin, pragmas)
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
         self._tx = _AtOnce()
 
     def __await__(self) -> Generator[Any, None, Connection]:
