@@ -9,6 +9,7 @@ and the modules beside this one). When a seed fails, its number and its history 
     .venv/bin/python -m tests.simulation 17 --history   the same, with its whole history
 """
 
+import gc
 import subprocess
 import sys
 import threading
@@ -35,6 +36,12 @@ FIRST = 1_000
 def founding() -> Iterator[Founding]:
     with scratch() as folder:
         yield found(folder)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_of_others() -> None:
+    """End what other tests left: an open database of aiosqlite, once collected, speaks to the loop from its thread."""
+    gc.collect()
 
 
 def check(outcome: Outcome) -> None:
