@@ -73,9 +73,9 @@ def approve(
 
     `spoken` are the words that the agency read out. Returns the statement and how many signatures it still
     lacks; with none lacking it is ready to be published. What another approver began is checked like a
-    stranger's (ENR-7); one begun over 5 days ago is begun anew. Raises `EnrolmentRefused` if the words differ
-    (nothing is signed, ENR-4) or the begun statement is not what this office makes, and `Conflict` if this
-    approver has signed before (ENR-5).
+    stranger's (ENR-7); one begun over 5 days ago is begun anew, and one that enough have signed is returned as it
+    is. Raises `EnrolmentRefused` if the words differ (nothing is signed, ENR-4) or the begun statement is not what
+    this office makes, and `Conflict` if this approver has signed before and others must (ENR-5).
     """
     if tuple(spoken.lower().replace(",", " ").split()) != checked.words:
         raise EnrolmentRefused(
@@ -96,12 +96,19 @@ def sign_in_turn(
     begun = _begun(office, path, subject, now)
     if begun is None:
         raw = sign_statement(_body(subject, now), [approver])
+    elif _lacking(office, begun) == 0:
+        # Enough have signed, and it may never have been published: whoever signed last must be able to try again.
+        raw = begun
     elif approver.public.key_id in {one.signer for one in parse_statement(begun).signatures}:
         raise Conflict("This approver has signed already; another approver must sign too.")
     else:
         raw = cosign(begun, approver)
     write_private(path, raw)
-    return raw, max(0, office.facts.threshold - len(parse_statement(raw).signatures))
+    return raw, _lacking(office, raw)
+
+
+def _lacking(office: Office, raw: bytes) -> int:
+    return max(0, office.facts.threshold - len(parse_statement(raw).signatures))
 
 
 def _body(subject: Agency | Restoration, now: int) -> Body:
