@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from keys.blobopening import BlobOpener
+from keys.folderowner import make_folder, open_made
 from keys.privatefile import sync_folder
 from protocol.errors import CannotOpen, KeystoreError
 from protocol.sections import Attachment
@@ -30,8 +31,8 @@ class AttachmentFiles:
 
     def append(self, name: str, data: bytes) -> None:
         """Append to an unfinished file, made with mode 0600 at the first time."""
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(self._part(name), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        make_folder(self._folder, exist_ok=True)
+        descriptor = open_made(self._part(name), os.O_WRONLY | os.O_APPEND)
         with os.fdopen(descriptor, "ab") as file:
             file.write(data)
 
@@ -59,7 +60,7 @@ class AttachmentFiles:
         """Return where a finished file of that name belongs; `KeystoreError` for a name that none of ours has."""
         if _NAME.fullmatch(name) is None:
             raise KeystoreError("The backup names a file that no connector has.")
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        make_folder(self._folder, exist_ok=True)
         return self._folder / name
 
     def discard(self, name: str) -> None:

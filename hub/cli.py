@@ -60,11 +60,12 @@ def init(path: Path) -> None:
     """Make the data directory and the hub's signing keys, and write hub-public.json for the authority."""
     with _told():
         from hub.service.signingkeys import create_keys, write_public
+        from keys.folderowner import make_folder
         from keys.selftest import self_test
 
         settings = _settings(path)
         self_test()
-        settings.hub.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(settings.hub.data_dir, parents=True, exist_ok=True)
         public = write_public(settings, create_keys(settings))
         click.echo(str(public))
         click.echo("Give this file to your authority, and set hub.root_fingerprint as it is read to you.", err=True)

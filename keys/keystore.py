@@ -11,6 +11,7 @@ Whoever can put back an old index *and* the deleted file, and knows the passphra
 backups of a keystore's folder defeat the destruction of prekeys and are not to be made.
 """
 
+import os
 import re
 import secrets
 import sys
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keys import xchacha
+from keys.folderowner import make_folder, open_made
 from keys.privatefile import read_private, remove_private, write_private
 from keys.sealedfile import CONNECTOR, MAX_FILE_SIZE, KdfParams, PassphraseKey
 from keys.secret import Secret
@@ -69,7 +71,7 @@ class Keystore(Secret):
         """
         store = cls(folder, PassphraseKey.create(passphrase, params))
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(folder, parents=True, exist_ok=True)
         except OSError as error:
             raise KeystoreError("The keystore's folder cannot be made. Check who owns its parent.") from error
         with store._locked():
@@ -153,7 +155,7 @@ class Keystore(Secret):
     def _locked(self) -> Iterator[None]:
         """Keep the other processes of this installation from changing the index meanwhile."""
         try:
-            file = (self._folder / "lock").open("ab")
+            file = os.fdopen(open_made(self._folder / "lock", os.O_WRONLY | os.O_APPEND), "ab")
         except OSError as error:
             raise KeystoreError("The keystore's folder cannot be written. Check who owns it.") from error
         with file as lock:

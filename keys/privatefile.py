@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that hold secrets: written whole or not at all, readable by their owner only (KEY-3)."""
+"""Files that hold secrets: written whole or not at all, readable by their owner only (KEY-3).
+
+What root writes belongs to whoever owns the folder (`keys.folderowner`).
+"""
 
 import os
 import secrets
@@ -9,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from keys.folderowner import open_made
 from protocol.errors import ConfigurationError, Conflict, KeystoreError
 
 _READABLE_BY_OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -64,7 +68,7 @@ def write_private(path: Path, data: bytes) -> None:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         try:
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            descriptor = open_made(draft, os.O_WRONLY | os.O_EXCL)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
                 file.flush()
@@ -84,7 +88,7 @@ def write_new_private(path: Path, data: bytes) -> None:
     `Conflict` if anything is there, also if it came just now, and `KeystoreError` if the file cannot be written.
     """
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = open_made(path, os.O_WRONLY | os.O_EXCL)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
@@ -110,7 +114,7 @@ def new_private_file(path: Path) -> Iterator[BinaryIO]:
         raise _taken()
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with os.fdopen(open_made(draft, os.O_WRONLY | os.O_EXCL), "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

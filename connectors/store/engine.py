@@ -24,6 +24,7 @@ import connectors.migrations
 from connectors.migrations import NEWEST
 from connectors.store import driver
 from connectors.vault import Vault
+from keys.folderowner import make_folder, open_made
 from protocol.disk import has_room
 from protocol.errors import StoreFailed, StoreFull, Unavailable
 
@@ -149,9 +150,9 @@ def migrate(path: Path, revision: str = "head") -> None:
 
 
 def _prepare(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent, parents=True, exist_ok=True)
     # Made here, so that no moment exists in which others could open it.
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    os.close(open_made(path, os.O_RDWR))
     connection = sqlite3.connect(path)
     try:
         connection.execute("PRAGMA journal_mode=WAL")

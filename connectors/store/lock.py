@@ -5,10 +5,12 @@ Other processes (commands, backups) may open the store beside it; what must hold
 replay cache above all, is held by the store's constraints and not by this lock.
 """
 
+import os
 import sqlite3
 from pathlib import Path
 from types import TracebackType
 
+from keys.folderowner import open_made
 from protocol.errors import Conflict
 
 
@@ -22,6 +24,7 @@ class InstallationLock:
 
     def acquire(self) -> None:
         """Take the lock, or raise `Conflict` at once if another process has it."""
+        os.close(open_made(self._path, os.O_RDWR))
         connection = sqlite3.connect(self._path, isolation_level=None, timeout=0)
         try:
             self._path.chmod(0o600)

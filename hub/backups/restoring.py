@@ -5,6 +5,7 @@ This is the one place of the hub that may import what opens backups. It opens a 
 and runs when an operator types the command: the hub that serves works without it (docs/adr/0013).
 """
 
+import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,7 @@ from hub.store.opening import open_store
 from hub.store.restorations import Restored
 from hub.store.trees import Log
 from keys.backupopening import open_backup_key, read_backup
+from keys.folderowner import make_folder, open_made
 from keys.privatefile import remove_private, write_private
 from keys.xwing import XWingSecret
 from protocol.errors import ConfigurationError, KeystoreError, MalformedEnvelope, StoreBehind
@@ -206,7 +208,7 @@ def _place_keys(facts: Facts, settings: HubSettings) -> tuple[SigningKeys, bool]
 @contextmanager
 def _draft(folder: Path) -> Iterator[Path]:
     draft = folder / f".restoring-{secrets.token_hex(8)}"
-    draft.mkdir(mode=0o700, parents=True)
+    make_folder(draft)
     try:
         yield draft
     finally:
@@ -270,9 +272,8 @@ def _put_chunk(connection: Connection, files: BlobFiles | None, chunk: Chunk) ->
         blobs.put_chunk(connection, chunk.key, chunk.place, chunk.data)
         return
     path = files.path(chunk.key)
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    path.touch(mode=0o600)
-    with path.open("ab") as file:
+    make_folder(path.parent, exist_ok=True)
+    with os.fdopen(open_made(path, os.O_WRONLY | os.O_APPEND), "ab") as file:
         file.write(chunk.data)
 
 

@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from keys.folderowner import open_made
 from keys.privatefile import sync_folder
 from protocol.disk import is_full, is_short
 from protocol.errors import StoreBehind, StoreFailed, StoreFull
@@ -152,7 +153,7 @@ class Guard:
         draft = self.path.with_name(f".{self.path.name}.new")
         data = b"".join(head.line() for head in self.heads.values())
         draft.unlink(missing_ok=True)
-        file = os.open(draft, _WRITING | os.O_CREAT | os.O_EXCL, 0o600)
+        file = open_made(draft, _WRITING | os.O_EXCL)
         try:
             if not _wrote(file, data, 0):
                 raise OSError(errno.ENOSPC, "the guard file was not written whole")

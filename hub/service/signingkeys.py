@@ -6,11 +6,13 @@ hub that does. What others pin of them stands in `hub-public.json`.
 """
 
 import json
+import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from hub.config import DATABASE_NAME, GUARD_NAME, HubSettings
+from keys.folderowner import open_made
 from keys.passphrasefile import read_passphrase_file
 from keys.privatefile import read_private, write_private
 from keys.sealedfile import SMALL, open_file, seal_file
@@ -88,7 +90,8 @@ def write_public(settings: HubSettings, keys: SigningKeys, url: str | None = Non
     """Write `hub-public.json` into the data directory and return its path."""
     path = settings.hub.data_dir / PUBLIC_NAME
     draft = path.with_name(f".{path.name}.new")
-    draft.write_text(json.dumps(public_document(settings, keys, url), indent=2) + "\n", encoding="utf-8")
+    with os.fdopen(open_made(draft, os.O_WRONLY | os.O_TRUNC, 0o644), "w", encoding="utf-8") as file:
+        file.write(json.dumps(public_document(settings, keys, url), indent=2) + "\n")
     # In one step, since the authority's program may be reading it.
     draft.replace(path)
     return path

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from hub.store.blobs import BlobKey
+from keys.folderowner import make_folder, open_made
 from keys.privatefile import sync_folder
 from protocol.disk import is_full, is_short
 from protocol.errors import NotFound, StoreFailed, StoreFull, Unavailable
@@ -59,8 +60,8 @@ class BlobFiles(BlobBytes):
     def _write(self, key: BlobKey, offset: int, data: bytes) -> None:
         path = self.path(key)
         if offset == 0:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
+            make_folder(self._folder, exist_ok=True)
+        with os.fdopen(open_made(path, os.O_RDWR), "r+b", buffering=0) as file:
             file.seek(offset)
             view = memoryview(data)
             while view:

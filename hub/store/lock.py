@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """One hub process per SQLite file: two writers would sign two histories, and old SQLite versions break on them."""
 
-import os
 import sys
 from pathlib import Path
 from typing import BinaryIO
 
+from keys.folderowner import open_made
 from protocol.errors import ConfigurationError
 
 if sys.platform == "win32":  # pragma: no cover - run on Windows only
@@ -25,7 +25,7 @@ class ProcessLock:
 
     def __init__(self, path: Path) -> None:
         """Take the lock; raises ConfigurationError when another process has it."""
-        self._file = open(path, "a+b", opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: SIM115 - held open
+        self._file = open(path, "a+b", opener=lambda _, flags: open_made(path, flags))  # noqa: SIM115 - held open
         try:
             _lock(self._file)
         except OSError:

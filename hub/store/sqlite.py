@@ -24,6 +24,7 @@ from sqlalchemy.pool import NullPool
 from hub.store.engine import News, Store
 from hub.store.lock import ProcessLock
 from hub.store.statements import TEXTS
+from keys.folderowner import open_made
 from protocol import disk
 from protocol.errors import ConfigurationError, OurError, StoreFailed, StoreFull, Unavailable
 
@@ -104,7 +105,7 @@ class SqliteStore(Store):
             raise ConfigurationError(f"There is no folder {path.parent}. Make it with `throughcare-hub init`.")
         lock = ProcessLock(path.with_suffix(".lock"))
         # The file is made here so that nobody else can ever read it.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        os.close(open_made(path, os.O_RDWR))
         store = cls(path, lock)
         try:
             await store._in_thread(store._reading, store._open_readers)

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What root types beside a hub or a connector leaves nothing that the service's own user cannot read."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from connectors.backup import make_backup as back_up_connector
+from connectors.installation import AGENCY_ED25519, AGENCY_MLDSA65, open_installation
+from hub.backups.making import make_backup
+from hub.backups.restoring import Evidence, restore_in_place
+from hub.config import GUARD_NAME
+from hub.service.signingkeys import PUBLIC_NAME
+from keys.backuprecord import RECORD_NAME
+from keys.folderowner import make_folder, open_made
+from protocol.limits import MINUTE
+from tests.connectors.running import installed, running
+from tests.connectors.stations import PASSPHRASE
+from tests.hub.backups import OFFLINE, agreed, passphrase_in, restore_at, resume_at
+from tests.hub.loss import LATER, Loss
+from tests.hub.running import RunningHub, TestClock, make_settings
+from tests.programme import make_programme
+
+SERVICE = 61_234
+"""A user that exists nowhere, as a unit with `DynamicUser=` has one."""
+
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root makes files for somebody else"),
+    pytest.mark.usefixtures("quick_keys"),
+]
+
+
+def hand_over(folder: Path) -> None:
+    """Give a folder and all that is in it to the service, as systemd does before the first start."""
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, SERVICE, SERVICE)
+
+
+def of_others(folder: Path) -> list[str]:
+    """Return what in `folder` the service does not own, or could not read if it did."""
+    found = [(path.relative_to(folder), path.lstat()) for path in (folder, *folder.rglob("*"))]
+    return [
+        str(name)
+        for name, status in found
+        if (status.st_uid, status.st_gid) != (SERVICE, SERVICE) or not status.st_mode & stat.S_IRUSR
+    ]
+
+
+async def test_what_root_restores_resumes_and_backs_up_belongs_to_the_hubs_user(tmp_path: Path) -> None:
+    loss = Loss(tmp_path, make_programme())
+    await loss.happen()
+    passphrase_in(loss.new)
+    hand_over(loss.new)
+    await restore_at(loss.new, loss.programme, loss.file, now=LATER)
+    assert of_others(loss.new) == []
+    await loss.resume()
+    settings = make_settings(loss.new, loss.programme)
+    await make_backup(settings, tmp_path / "next.backup", OFFLINE.public, LATER + MINUTE)
+    assert {GUARD_NAME, RECORD_NAME, PUBLIC_NAME} <= {path.name for path in loss.new.iterdir()}
+    assert of_others(loss.new) == []
+
+
+async def test_what_root_restores_in_place_or_runs_belongs_to_the_hubs_user(tmp_path: Path) -> None:
+    loss = Loss(tmp_path, make_programme())
+    await loss.happen()
+    hand_over(loss.old)
+    for name in (GUARD_NAME, "hub.lock"):
+        (loss.old / name).unlink()
+    standing = await restore_in_place(make_settings(loss.old, loss.programme), Evidence(), LATER, agreed)
+    assert not standing.certain
+    await resume_at(loss.old, loss.programme, now=LATER)
+    async with RunningHub(loss.old, loss.programme, TestClock(LATER)) as hub:
+        assert of_others(loss.old) == []
+    assert hub.folder == loss.old
+    assert of_others(loss.old) == []
+
+
+async def test_what_root_runs_and_backs_up_belongs_to_the_connectors_user(tmp_path: Path) -> None:
+    folder, member = installed(tmp_path, make_programme(), "reka-probation", "http://localhost:9")
+    hand_over(folder)
+    async with running(folder, member):
+        assert of_others(folder) == []
+    assert (folder / "connector.lock").exists()
+    installation = open_installation(folder, PASSPHRASE)
+    for name, secret in zip((AGENCY_ED25519, AGENCY_MLDSA65), member.identity.seeds, strict=True):
+        installation.keystore.put(name, name, secret)
+    back_up_connector(folder, installation, tmp_path / "backup", OFFLINE.public, LATER)
+    assert (folder / RECORD_NAME).exists()
+    assert of_others(folder) == []
+
+
+def test_only_what_is_new_is_given_away(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "there").write_bytes(b"of root")
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"of root too")
+    (folder / "link").symlink_to(outside)
+    os.chown(folder, SERVICE, SERVICE)
+    for name in ("there", "link", "new"):
+        os.close(open_made(folder / name, os.O_RDWR))
+    make_folder(folder / "one" / "two", parents=True)
+    make_folder(folder / "one", exist_ok=True)
+    owners = {path.name: path.stat().st_uid for path in (outside, *folder.rglob("*"))}
+    assert owners == {"outside": 0, "there": 0, "link": 0, "new": SERVICE, "one": SERVICE, "two": SERVICE}
+    with pytest.raises(FileExistsError):
+        open_made(folder / "new", os.O_WRONLY | os.O_EXCL)
