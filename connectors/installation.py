@@ -23,6 +23,8 @@ from protocol.sections import Actor, ActorKind
 
 ENROLMENT_FILE: Final = "enrolment.json"
 KEYSTORE_FOLDER: Final = "keystore"
+RESTORATION_FILE: Final = "restoration.json"
+"""Stands for an enrolment whose device a restore has still to publish."""
 
 # Names in the keystore; each name is also the purpose.
 DEVICE_ED25519: Final = "device-ed25519"
@@ -129,6 +131,15 @@ def agency_signer(keystore: Keystore) -> HybridSigner:
     )
 
 
+def device_signer(keystore: Keystore) -> DeviceSigner:
+    """Return the keys of this installation's device; `KeystoreError` if they are not here."""
+    return DeviceSigner.from_seeds(
+        keystore.get(DEVICE_ED25519, DEVICE_ED25519),
+        keystore.get(DEVICE_MLDSA65, DEVICE_MLDSA65),
+        keystore.get(DEVICE_TRANSPORT, DEVICE_TRANSPORT),
+    )
+
+
 def write_enrolment(data_dir: Path, enrolment: Enrolment) -> None:
     """Write `enrolment.json` into `data_dir`, whole or not at all, mode 0600."""
     write_private(data_dir / ENROLMENT_FILE, enrolment.model_dump_json(indent=2).encode() + b"\n")
@@ -142,6 +153,8 @@ def read_enrolment(data_dir: Path) -> Enrolment:
     """
     path = data_dir / ENROLMENT_FILE
     if not path.exists():
+        if (data_dir / RESTORATION_FILE).exists():
+            raise ConfigurationError("A restore is under way in this folder. Type `throughcare restore` again.")
         raise ConfigurationError("This folder holds no enrolment. Type `throughcare enrol` first.")
     try:
         enrolment = Enrolment.model_validate_json(read_private(path, _MAX_FILE, "file"))
@@ -162,11 +175,7 @@ def open_installation(data_dir: Path, passphrase: bytes) -> Installation:
     """
     enrolment = read_enrolment(data_dir)
     keystore = Keystore.open(data_dir / KEYSTORE_FOLDER, passphrase)
-    device = DeviceSigner.from_seeds(
-        keystore.get(DEVICE_ED25519, DEVICE_ED25519),
-        keystore.get(DEVICE_MLDSA65, DEVICE_MLDSA65),
-        keystore.get(DEVICE_TRANSPORT, DEVICE_TRANSPORT),
-    )
+    device = device_signer(keystore)
     if device.key_id != enrolment.device_key_id:
         raise ConfigurationError("enrolment.json and the keystore belong to different devices.")
     return Installation(enrolment, device, keystore, keystore.get(STORAGE, STORAGE))

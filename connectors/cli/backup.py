@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from connectors.cli.failures import advising
 from connectors.cli.passphrase import read_passphrase
 from connectors.cli.voice import Voice, speaks
 from connectors.cli.way_out import goes_out
@@ -18,6 +19,7 @@ from connectors.way_out import WayOut
 from keys.backupfile import read_backup_public
 from keys.backupopening import make_backup_key, open_backup_key
 from keys.sealedfile import CONNECTOR, SMALL
+from protocol.errors import Conflict, EnrolmentRefused, KeystoreError, OurError
 from protocol.http.fields import format_time
 from protocol.settings import Profile
 
@@ -56,6 +58,16 @@ def backup(target: Path, config_file: Path, public_key: Path, voice: Voice) -> N
     voice.data({"file": str(target), "bytes": size}, [f"{target}: {size} bytes"])
 
 
+def _restore_steps(data_dir: Path) -> dict[type[Exception], str]:
+    """Return what to type after what can stop a restore; what it made so far is kept or gone, as is right."""
+    return {
+        KeystoreError: "check --key, both passphrases and FILE, then the same command again",
+        OurError: "the same command again, once that is mended; if a device was made already, it goes on with that one",
+        EnrolmentRefused: "the same command with the URL of the hub that the agency was enrolled at, as --hub-url",
+        Conflict: f"the same command with another folder as --data-dir   (or look what is in {data_dir})",
+    }
+
+
 @click.command()
 @click.argument("source", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option("--key", "key_file", required=True, type=FILE, help="The backup.key that was kept offline.")
@@ -80,22 +92,28 @@ def restore(
     voice: Voice,
 ) -> None:
     """Give an agency whose machine is lost a new device from a backup."""
-    from connectors.backup import new_folder, open_backup
-    from connectors.backup import restore as restore_into
+    from connectors.backup import Opened, open_backup
+    from connectors.restoring import Restoration, finish, restoring_into
+    from connectors.restoring import restore as restore_into
 
-    secret = open_backup_key(key_file, read_passphrase(key_passphrase_file, "the backup key"))
-    passphrase = read_passphrase(passphrase_file, "the new keystore")
-    with new_folder(data_dir) as folder:
-        opened = open_backup(source, secret, folder)
+    profile = Profile.DEMO if demo else Profile.PRODUCTION
+    if hub_url is not None:
+        check_hub_url(profile, hub_url)
+    with advising(_restore_steps(data_dir)), restoring_into(data_dir, source) as place:
+        found: Opened | Restoration
+        if place.begun is None:
+            secret = open_backup_key(key_file, read_passphrase(key_passphrase_file, "the backup key"))
+            passphrase = read_passphrase(passphrase_file, "the new keystore")
+            found = open_backup(source, secret, place.draft)
+        else:
+            passphrase = read_passphrase(passphrase_file, "the new keystore")
+            found = place.begun
 
-        if hub_url is not None:
-            check_hub_url(Profile.DEMO if demo else Profile.PRODUCTION, hub_url)
-
-        async def publish() -> Enrolment:
-            async with visiting(hub_url or opened.enrolment.hub_url, way_out) as hub:
+        async def publish(source: Opened | Restoration) -> Enrolment:
+            async with visiting(hub_url or source.enrolment.hub_url, way_out) as hub:
                 return await restore_into(
-                    opened,
-                    folder,
+                    place,
+                    source,
                     hub,
                     passphrase,
                     now_ms(),
@@ -104,14 +122,15 @@ def restore(
                     params=SMALL if demo else CONNECTOR,
                 )
 
-        enrolment = asyncio.run(publish())
-    config = write_configuration(
-        data_dir,
-        passphrase_file if passphrase_file and str(passphrase_file) != "-" else data_dir / "passphrase",
-        profile=Profile.DEMO if demo else Profile.PRODUCTION,
-        way_out=way_out,
-    )
-    made = format_time(opened.made_at)
+        enrolment = asyncio.run(publish(found))
+        config = write_configuration(
+            data_dir,
+            passphrase_file if passphrase_file and str(passphrase_file) != "-" else data_dir / "passphrase",
+            profile=profile,
+            way_out=way_out,
+        )
+        finish(place, enrolment)
+    made = format_time(found.made_at)
     voice.data(
         {"agency": enrolment.agency, "device": enrolment.device_key_id.hex(), "backup_made_at": made},
         [f"{enrolment.agency} has a new device; its cases are as of {made}."],
@@ -119,5 +138,8 @@ def restore(
     voice.say(
         "Never start the old machine's connector again. What was under way comes by itself, sealed anew. What was\n"
         f"opened on the old machine after {made} is not in the backup: ask its senders to send it again.\n"
+        f"What was set in the old connector.toml ([webhooks], [drop] …) is not in the backup either: put it into\n"
+        f"{config}\n"
+        "before the first start, or what a webhook has not confirmed is forgotten.\n"
         f"next:  throughcare connector run --config {config}"
     )

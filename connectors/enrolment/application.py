@@ -153,7 +153,8 @@ def begin(code: EnrolmentCode, data_dir: Path, passphrase: bytes, params: KdfPar
 
     Raises `Conflict` if the folder holds an enrolment or an application already.
     """
-    if (data_dir / places.ENROLMENT_FILE).exists() or is_begun(data_dir):
+    taken = (places.ENROLMENT_FILE, places.RESTORATION_FILE)
+    if any((data_dir / name).exists() for name in taken) or is_begun(data_dir):
         raise Conflict("This folder holds an enrolment already; its keys are never overwritten.")
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     keystore = Keystore.create(data_dir / places.KEYSTORE_FOLDER, passphrase, params)
@@ -173,7 +174,7 @@ def resume(data_dir: Path, passphrase: bytes) -> Application:
     saved = _read(data_dir)
     keystore = Keystore.open(data_dir / places.KEYSTORE_FOLDER, passphrase)
     agency = places.agency_signer(keystore)
-    device = DeviceSigner.from_seeds(*(keystore.get(name, name) for name in _DEVICE_NAMES))
+    device = places.device_signer(keystore)
     return Application(data_dir, parse_code(saved.code), saved.request, keystore, agency, device)
 
 

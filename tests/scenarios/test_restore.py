@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drill: an agency's machine is lost, and the agency goes on from a backup with a new device, command by command."""
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,7 +14,6 @@ from connectors.installation import (
     DEVICE_MLDSA65,
     DEVICE_TRANSPORT,
     PREKEY_PREFIX,
-    Installation,
     open_installation,
     read_enrolment,
 )
@@ -24,70 +22,17 @@ from keys.backupopening import open_backup_key, read_backup
 from keys.backuprecord import newest_backup
 from protocol.errors import Revoked
 from protocol.http.handovers import MessageState
-from tests.connectors.stations import PASSPHRASE, install, open_station, package, person_section, station
-from tests.hub.running import RunningHub, TestClock
-from tests.programme import Programme, make_programme
+from tests.connectors.stations import PASSPHRASE, open_station, package, person_section, station
+from tests.scenarios.drills import Drill, opened_drill
 from tests.scenarios.running import Typist
 
 pytestmark = pytest.mark.usefixtures("quick_keys")
 
 
-class WallClock(TestClock):
-    """The machine's clock: the programs go by it."""
-
-    def __call__(self) -> int:
-        return system_clock()
-
-
-class Drill:
-    """A hub, a prison that stays, and a probation office whose machine gets lost."""
-
-    def __init__(self, folder: Path, programme: Programme, hub: RunningHub, type_: Typist) -> None:
-        self.folder = folder
-        self.hub = hub
-        self.prison = programme.members["gora-prison"]
-        self.social_work = programme.members["polje-csw"]
-        self.office = programme.members["reka-probation"]
-        self.old, self.new = folder / "office", folder / "office-again"
-        self.backup = folder / "office.backup"
-        self.passphrase = folder / "passphrase"
-        self._type = type_
-        self.passphrase.touch(mode=0o600)
-        self.passphrase.write_bytes(PASSPHRASE)
-        self.installation = self._installed(programme)
-
-    def _installed(self, programme: Programme) -> Installation:
-        installation = install(self.old, self.office, programme, self.hub.url)
-        for name, seed in zip((AGENCY_ED25519, AGENCY_MLDSA65), self.office.identity.seeds, strict=True):
-            installation.keystore.put(name, name, seed)
-        (self.old / "connector.toml").write_text(
-            f'[connector]\ndata_dir = "."\npassphrase_file = "{self.passphrase}"\nprofile = "demo"\n'
-        )
-        return installation
-
-    async def type(self, *arguments: str | Path, code: int = 0) -> str:
-        spoken = await asyncio.to_thread(self._type, *arguments)
-        assert spoken.code == code, spoken.err
-        return spoken.out + spoken.err
-
-    async def make_key_and_backup(self) -> None:
-        await self.type("backup-key", self.folder / "offline", "--passphrase-file", self.passphrase, "--demo")
-        public = self.folder / "offline" / "backup.pub"
-        await self.type("backup", self.backup, "--config", self.old / "connector.toml", "--public-key", public)
-
-    async def restore(self, *more: str, code: int = 0) -> str:
-        return await self.type(
-            "restore", self.backup, "--key", self.folder / "offline" / "backup.key", "--key-passphrase-file",
-            self.passphrase, "--data-dir", self.new, "--passphrase-file", self.passphrase, "--demo", *more, code=code,
-        )  # fmt: skip
-
-
 @pytest.fixture
 async def drill(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Drill]:
-    programme = make_programme(now=system_clock())
-    (tmp_path / "hub").mkdir()
-    async with RunningHub(tmp_path / "hub", programme, WallClock()) as hub:
-        yield Drill(tmp_path, programme, hub, Typist(capsys))
+    async with opened_drill(tmp_path, Typist(capsys)) as made:
+        yield made
 
 
 async def test_seq_4_bak_3_a_lost_machine_is_replaced_and_all_that_was_under_way_arrives(drill: Drill) -> None:
@@ -107,7 +52,9 @@ async def test_seq_4_bak_3_a_lost_machine_is_replaced_and_all_that_was_under_way
         desk = office.desk
         waiting = [await prison.send(desk) for _ in range(3)]
         shutil.rmtree(drill.old)
-        assert "has a new device" in await drill.restore()
+        said = await drill.restore()
+        assert "has a new device" in said
+        assert f"put it into\n{drill.new / 'connector.toml'}\nbefore the first start" in said
 
         installation = open_installation(drill.new, PASSPHRASE)
         assert installation.device.key_id != drill.installation.device.key_id
@@ -131,9 +78,7 @@ async def test_seq_4_bak_3_a_lost_machine_is_replaced_and_all_that_was_under_way
 
 
 async def test_bak_3_a_backup_holds_no_key_of_the_device_and_no_seed_of_a_prekey(drill: Drill) -> None:
-    async with open_station(drill.old, drill.office, drill.installation, system_clock) as office:
-        await office.look()
-        await drill.make_key_and_backup()
+    await drill.run_and_back_up()
     secret = open_backup_key(drill.folder / "offline" / "backup.key", PASSPHRASE)
     with drill.backup.open("rb") as file:
         plain = b"".join(read_backup(file, secret, "connector"))
@@ -151,15 +96,14 @@ async def test_bak_3_a_backup_holds_no_key_of_the_device_and_no_seed_of_a_prekey
 
 
 async def test_bak_2_a_refused_restore_leaves_nothing_and_takes_no_desk(drill: Drill) -> None:
-    async with open_station(drill.old, drill.office, drill.installation, system_clock) as office:
-        await office.look()
-        await drill.make_key_and_backup()
+    await drill.run_and_back_up()
     size = drill.hub.hub.directory.directory.size
     whole = drill.backup.read_bytes()
     drill.backup.write_bytes(whole[:-1])
     assert "cannot be opened" in await drill.restore(code=8)
     drill.backup.write_bytes(whole)
     assert "hub-unreachable" in await drill.restore("--hub-url", "http://localhost:1", code=7)
+    assert not drill.new.exists()
     drill.new.mkdir()
     (drill.new / "something").touch()
     assert "something in that folder" in await drill.restore(code=6)
@@ -173,9 +117,7 @@ async def test_bak_2_a_refused_restore_leaves_nothing_and_takes_no_desk(drill: D
 
 
 async def test_dir_2_a_stolen_machine_is_revoked_once_and_a_restore_can_be_done_again(drill: Drill) -> None:
-    async with open_station(drill.old, drill.office, drill.installation, system_clock) as office:
-        await office.look()
-        await drill.make_key_and_backup()
+    await drill.run_and_back_up()
     await drill.restore("--revoke")
     directory = drill.hub.hub.directory.directory
     with pytest.raises(Revoked):

@@ -15,7 +15,7 @@ from pathlib import Path
 import aiohttp
 from sqlalchemy.exc import OperationalError
 
-from connectors.backup import make_backup, new_folder, open_backup, restore
+from connectors.backup import make_backup, open_backup
 from connectors.config import ConnectorSection
 from connectors.hub_client import HubClient
 from connectors.installation import (
@@ -26,11 +26,11 @@ from connectors.installation import (
     STORAGE,
     Installation,
     read_enrolment,
-    write_enrolment,
 )
 from connectors.logs import Log
 from connectors.loops import Loops
 from connectors.parts import Parts, make_parts
+from connectors.restoring import finish, restore, restoring_into
 from connectors.store.attachments import HERE
 from connectors.store.engine import DATABASE_FILE, Store, Transaction
 from connectors.vault import Vault
@@ -129,7 +129,8 @@ class AgencyMachine:
         self.backup: Path | None = None
         self.backed_up_at = 0
         self.in_backup: set[tuple[bytes, str]] = set()
-        self._to_restore = False
+        self._new_folder: Path | None = None
+        """Where the backup is to be restored to, until that is done."""
         self.lost: set[tuple[bytes, str]] = set()
         """(message_id, sender) of what came, or was whole, only after the last backup of a machine that was lost."""
         self.lost_own_after: list[tuple[int, int]] = []
@@ -246,8 +247,8 @@ class AgencyMachine:
         if self._nature.now() < self.away_until:
             return
         await self.buried()
-        if self._to_restore:
-            await self._restore()
+        if self._new_folder is not None:
+            await self._restore(self._new_folder)
         elif self.life is None:
             await self.start()
 
@@ -276,7 +277,7 @@ class AgencyMachine:
             self._end()
         await self.buried()
         self._mourn()
-        self._to_restore = True
+        self._new_folder = self.disk.replace(secrets.token_hex(8))
 
     def _mourn(self) -> None:
         """Note what the machine had taken in since its backup: it was acknowledged, and is gone with the machine."""
@@ -284,27 +285,25 @@ class AgencyMachine:
         self.lost_own_after.append((self.backed_up_at, self._nature.now()))
         self.taken.clear()
 
-    async def _restore(self) -> None:
+    async def _restore(self, target: Path) -> None:
         assert self.backup is not None
         if self._network.serve is None:
             return
         living = object()
         self._living = living
-        target = self.disk.replace(secrets.token_hex(8))
         hub_session = self._session(living)
         try:
-            with new_folder(target) as draft:
-                opened = open_backup(self.backup, OFFLINE, draft)
+            with restoring_into(target, self.backup) as place:
+                source = place.begun or open_backup(self.backup, OFFLINE, place.draft)
                 hub = HubClient(hub_session, URL, self.clock)
-                enrolment = await restore(opened, draft, hub, PASSPHRASE, self.clock(), revoke=True, params=SMALL)
-                write_enrolment(draft, enrolment)
+                finish(place, await restore(place, source, hub, PASSPHRASE, self.clock(), revoke=True, params=SMALL))
         except ThroughcareError as error:
             self.note(f"cannot be restored yet: {error.code}")
             return
         finally:
             await hub_session.close()
         self._passphrase_key = Keystore.open(target / KEYSTORE_FOLDER, PASSPHRASE)._passphrase_key
-        self._to_restore = False
+        self._new_folder = None
         self.note("is restored on a new machine")
         await self.start()
 
