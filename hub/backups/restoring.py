@@ -10,7 +10,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -25,7 +25,7 @@ from hub.service.logcheck import check_log, origins_in
 from hub.service.replaying import replay
 from hub.service.restorerequest import REQUEST_NAME
 from hub.service.signingkeys import SEALED_NAME, SigningKeys, open_keys, write_public
-from hub.store import blobs, copying, restorations, trees
+from hub.store import blobs, contents, copying, restorations, trees
 from hub.store.blobfiles import BlobFiles
 from hub.store.blobs import BlobKey
 from hub.store.logkeys import hold_to_keys
@@ -34,11 +34,15 @@ from hub.store.restorations import Restored
 from hub.store.trees import Log
 from keys.backupopening import open_backup_key, read_backup
 from keys.folderowner import make_folder, open_made
-from keys.privatefile import remove_private, write_private
+from keys.privatefile import remove_private, sync_folder, write_private
 from keys.xwing import XWingSecret
 from protocol.errors import ConfigurationError, KeystoreError, MalformedEnvelope, StoreBehind
 from protocol.http.restoring import KeptLog, RestoreRequest
+from protocol.ids import BlobId, KeyId
 from protocol.limits import SIGNATURE_WINDOW
+
+_BESIDE = ("-wal", "-shm", "-journal")
+"""Ends of the names of files that SQLite takes for parts of the database beside them, whatever that is."""
 
 
 def open_key(path: Path, passphrase: bytes) -> XWingSecret:
@@ -167,6 +171,7 @@ def _conclude(standing: Standing, settings: HubSettings, first: Callable[[], obj
         )
         write_private(folder / REQUEST_NAME, request.model_dump_json(indent=2).encode() + b"\n")
         first()
+        sync_folder(folder)
         return
     first()
     guard = Guard(folder / GUARD_NAME)
@@ -182,11 +187,11 @@ def _kept(standing: Standing, log: Log) -> KeptLog:
 def _check_place(folder: Path, settings: HubSettings) -> None:
     if not folder.is_dir():
         raise ConfigurationError(f"There is no folder {folder}. Make it, mode 0700, and type the command again.")
-    for name in (DATABASE_NAME, BLOBS_NAME):
+    for name in (DATABASE_NAME, *(DATABASE_NAME + end for end in _BESIDE), BLOBS_NAME):
         if settings.store.url is None and (folder / name).exists():
             raise ConfigurationError(
-                f"There is a {name} in {folder}. A backup is restored into a folder without one; move the old one "
-                "away, and leave the guard file where it is."
+                f"There is a {name} in {folder}. A backup is restored into a folder without one; move {DATABASE_NAME}* "
+                f"and {BLOBS_NAME} away, and leave the guard file where it is."
             )
 
 
@@ -241,7 +246,8 @@ async def _fill(
             move(connection, facts.revision)
             _copy(connection, reader, files)
         migrate(connection)
-        found = _verified(connection, facts, settings)
+        attachments = _sound_attachments(connection, files)
+        found = replace(_verified(connection, facts, settings), attachments=attachments[0], left_out=attachments[1])
         decide(connection, found)
         return found
 
@@ -254,17 +260,31 @@ async def _fill(
 
 
 def _copy(connection: Connection, reader: Reader, files: BlobFiles | None) -> None:
-    here: dict[BlobKey, int] = {}
     for part in reader.contents():
         if isinstance(part, Rows):
             copying.put(connection, part.table, part.columns, part.values)
         else:
             _put_chunk(connection, files, part)
-            here[part.key] = here.get(part.key, 0) + len(part.data)
-    for key, received in blobs.received(connection):
-        if here.get(key, 0) != received:
-            # Collected while the backup was made: nobody waits for it any more.
+
+
+def _sound_attachments(connection: Connection, files: BlobFiles | None) -> tuple[int, int]:
+    """Compare attachments with their rows, and delete the rows of those that are not right; return both numbers.
+
+    One that was collected while the backup was made has a row and no bytes: nobody waits for it any more. A damaged one
+    is of use to nobody; the message that names it is delivered all the same, and its recipient asks for it in vain.
+    """
+    sound = left_out = 0
+    for row in contents.all_blobs(connection):
+        key = BlobKey(KeyId(row.sender_device), BlobId(row.blob_id))
+        size, found = blobs.chunks_state(connection, key) if files is None else files.settle(key)
+        if size == row.received and (not row.complete or found == row.sha256):
+            sound += 1
+        else:
             blobs.forget(connection, key)
+            left_out += 1
+    if files is not None:
+        files.settle_folder()
+    return sound, left_out
 
 
 def _put_chunk(connection: Connection, files: BlobFiles | None, chunk: Chunk) -> None:

@@ -34,6 +34,10 @@ class Found:
     facts: Facts
     heads: dict[Log, GuardedHead]
     directory: Directory
+    attachments: int = 0
+    """How many attachments are here, each with the bytes and the hash that its row says."""
+    left_out: int = 0
+    """How many rows of attachments were deleted, since their bytes were not in the backup or not right."""
 
     @property
     def origins(self) -> dict[Log, str]:

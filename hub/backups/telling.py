@@ -20,6 +20,10 @@ def verified(found: Found) -> Iterator[str]:
     yield f"backup of    {found.facts.domain}, as of {format_time(found.facts.made_at)}"
     for log, head in found.heads.items():
         yield f"{_NAMES[log]:<12} {leaves(head.size)}, all sound"
+    if found.attachments or found.left_out:
+        yield f"attachments  {found.attachments}, all sound"
+    if found.left_out:
+        yield f"left out     attachments: {found.left_out}, collected while the backup was made or damaged at the hub"
 
 
 def transcript(standing: Standing) -> Iterator[str]:

@@ -131,6 +131,7 @@ class DirectoryLog:
             if len(stored) < _PAGE:
                 break
         if grown:
+            self._writer.expect(Log.DIRECTORY, self.directory.size)
             await self._tell()
 
     async def append(self, raw: bytes) -> int:

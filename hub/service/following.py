@@ -22,10 +22,15 @@ class Followed:
 
     def __init__(self) -> None:
         self._states: dict[Log, CompactRange] = {log: CompactRange() for log in Log}
+        self._least = dict.fromkeys(Log, 0)
 
     def start(self, connection: Connection) -> None:
         """Take over what is stored, after it was compared with the guard (AUD-4)."""
         self._states.update(trees.stored_states(connection))
+
+    def expect(self, log: Log, size: int) -> None:
+        """Note that `log` has `size` leaves, which this process may show to others before it has hashed them itself."""
+        self._least[log] = max(self._least[log], size)
 
     def check(self, connection: Connection, stored: Mapping[Log, Tree]) -> None:
         """Compare the locked trees with those known here, and take in what other processes appended.
@@ -39,7 +44,7 @@ class Followed:
                 for hashed in trees.hashes_from(connection, log, known.size):
                     known.append(hashed)
             # Equal states are equal trees, and comparing them costs less than two roots.
-            if known.encode() != tree.state.encode():
+            if known.encode() != tree.state.encode() or tree.state.size < self._least[log]:
                 raise StoreBehind(_OTHER)
             self._states[log] = known
 

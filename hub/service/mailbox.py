@@ -76,6 +76,9 @@ class Mailboxes:
         self._heard = transaction.size(Log.AUDIT)
         if self._tails is not None and (transaction.purged or missed):
             self._tails.clear()
+        if self._tails is not None and missed:
+            # Whom it was for is not known.
+            self._wake_all()
         # In the order of delivery, never in that of a set: who is woken first must not depend on chance.
         for device, delivered in transaction.delivered.items():
             if device not in self._watchers:
@@ -112,6 +115,9 @@ class Mailboxes:
     def close(self) -> None:
         """Send everybody who waits away with what there is."""
         self._closing = True
+        self._wake_all()
+
+    def _wake_all(self) -> None:
         for watchers in self._watchers.values():
             for event in watchers:
                 event.set()

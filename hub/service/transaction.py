@@ -176,10 +176,11 @@ class Transaction:
 
     def news(self) -> News | None:
         """Return what other processes should hear of, or None."""
-        directory = self.size(Log.DIRECTORY) != self._sizes[Log.DIRECTORY]
+        directory, before = self.size(Log.DIRECTORY) != self._sizes[Log.DIRECTORY], self._sizes[Log.AUDIT]
         if not (self.delivered or directory):
             return None
-        return News(frozenset(device[:NAMED] for device in self.delivered), self.size(Log.AUDIT), directory)
+        named = frozenset(device[:NAMED] for device in self.delivered)
+        return News(named, self.size(Log.AUDIT), directory, before=before)
 
     def committed(self) -> None:
         """Note that it is committed."""

@@ -28,6 +28,7 @@ from hub.service.transaction import Change, Finish, Transaction
 from hub.store import trees
 from hub.store.engine import ConnectionLost, Store
 from protocol.errors import InternalError, StoreBehind, StoreFull, ThroughcareError, Unavailable
+from protocol.limits import CLOCK_SKEW
 
 T = TypeVar("T")
 
@@ -98,6 +99,8 @@ class Writer:
         `reach` is told each step of a group by name; tests kill the process there.
         """
         self.counters = Counters()
+        self.log_time = 0
+        """The newest time in the logs, ms UTC, which never goes back; set once at the start, and kept up here."""
         self._store = store
         self._guard = guard
         self._origins = origins
@@ -144,8 +147,11 @@ class Writer:
 
     @property
     def clock_is_sound(self) -> bool:
-        """Whether the clock has moved as time has since the start; if not, nothing is written (AUD-7)."""
-        return self._watch.is_sound()
+        """Whether the clock has moved as time has since the start, and is not behind the logs (AUD-7).
+
+        If not, nothing is written and nothing signed.
+        """
+        return self._watch.is_sound() and self.log_time <= self._clock() + CLOCK_SKEW
 
     def is_guarded(self, size: int) -> bool:
         """Tell whether the first `size` audit leaves are guarded, so that a receipt may name them (AUD-3).
@@ -154,6 +160,10 @@ class Writer:
         another one has committed is its to guard, and this one notes it with its own next group.
         """
         return self._store.shared or size <= self._guard.size_of(self._origins[trees.Log.AUDIT])
+
+    def expect(self, log: trees.Log, size: int) -> None:
+        """Note that another process has committed `size` leaves of `log`: a database with fewer is another (AUD-8)."""
+        self._followed.expect(log, size)
 
     async def settle(self) -> None:
         """Wait until everything that is committed now is guarded."""
@@ -336,6 +346,7 @@ class Writer:
         self._reach("after-sign")
         self.counters.groups += 1
         self.counters.changes += len(group)
+        self.log_time = max(self.log_time, transaction.now)
         committed, self._unguarded = self._unguarded, []
         for one in committed:
             for listener in self._listeners:

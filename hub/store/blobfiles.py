@@ -97,6 +97,20 @@ class BlobFiles(BlobBytes):
             return b""
         return found.digest()
 
+    def settle(self, key: BlobKey) -> tuple[int, bytes]:
+        """Make what was written durable, and return its size and its SHA-256: 0 and that of nothing for no file."""
+        try:
+            with self.path(key).open("rb") as file:
+                os.fsync(file.fileno())
+                return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").digest()
+        except FileNotFoundError:
+            return 0, hashlib.sha256().digest()
+
+    def settle_folder(self) -> None:
+        """Make the files' names durable."""
+        if self._folder.is_dir():
+            sync_folder(self._folder)
+
     async def delete(self, keys: Iterable[BlobKey]) -> None:
         """Unlink the files."""
         await self._do(self._delete, list(keys))

@@ -186,11 +186,18 @@ def chunk(connection: Connection, key: BlobKey, place: int) -> bytes | None:
 
 def chunks_digest(connection: Connection, key: BlobKey) -> bytes:
     """Return the SHA-256 of all chunks of a blob, in order."""
-    found = hashlib.sha256()
+    return chunks_state(connection, key)[1]
+
+
+def chunks_state(connection: Connection, key: BlobKey) -> tuple[int, bytes]:
+    """Return how many bytes all chunks of a blob have, and their SHA-256, in order."""
+    size, found = 0, hashlib.sha256()
     places = connection.scalars(select(blob_chunk.c.place).where(*_chunks_of(key)).order_by(blob_chunk.c.place)).all()
     for place in places:
-        found.update(chunk(connection, key, place) or b"")
-    return found.digest()
+        data = chunk(connection, key, place) or b""
+        size += len(data)
+        found.update(data)
+    return size, found.digest()
 
 
 def with_chunks(connection: Connection) -> set[BlobKey]:

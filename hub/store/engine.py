@@ -34,6 +34,8 @@ class News:
     """The beginnings of the key ids of devices that have something new, or None when it could be any of them."""
     size: int
     """How many leaves the audit log had then."""
+    before: int = field(kw_only=True)
+    """How many it had before that commit."""
     directory: bool
     """Whether the directory grew."""
 

@@ -66,7 +66,9 @@ _DRIVER = (
 _ALONE = text("SELECT pg_advisory_xact_lock(:lock)")
 _LOCK = 0x7463_0001
 _TELL = text("SELECT pg_notify(:channel, :news)")
-_ANYTHING = News(None, size=0, directory=True)
+_ANYTHING = News(None, size=0, directory=True, before=0)
+PROBE_S = 30.0
+"""Seconds after which it is looked whether the connection that listens still leads anywhere."""
 _MOST_DEVICES = 400
 """A notification holds 8,000 bytes."""
 
@@ -152,12 +154,18 @@ class PostgresStore(Store):
     async def listen(self, hear: Callable[[News], None]) -> None:
         """Listen on a connection of its own until that is lost."""
         with suppress(*_DRIVER, DBAPIError, ConfigurationError):
-            async with self._listening(hear) as ended:
+            async with self._listening(hear) as (driver, ended):
                 hear(_ANYTHING)
-                await ended.wait()
+                while not ended.is_set():
+                    try:
+                        async with asyncio.timeout(PROBE_S):
+                            await ended.wait()
+                    except TimeoutError:
+                        # What stands between may have forgotten a connection on which nothing was said for long.
+                        await driver.fetchval("SELECT 1", timeout=STATEMENT_S)
 
     @asynccontextmanager
-    async def _listening(self, hear: Callable[[News], None]) -> AsyncIterator[asyncio.Event]:
+    async def _listening(self, hear: Callable[[News], None]) -> AsyncIterator[tuple[Any, asyncio.Event]]:
         ended = asyncio.Event()
 
         def heard(_connection: object, _pid: int, _channel: str, payload: object) -> None:
@@ -170,7 +178,7 @@ class PostgresStore(Store):
             driver.add_termination_listener(lambda _connection: ended.set())
             await driver.add_listener(CHANNEL, heard)
             try:
-                yield ended
+                yield driver, ended
             finally:
                 # It must not be used for anything else, nor told to anybody any more.
                 await connection.invalidate()
@@ -282,20 +290,20 @@ async def _driver_of(connection: AsyncConnection) -> Any:
 
 
 def _written(name: str, news: News) -> str:
-    """Return a notification's text: sender, whether the directory grew, size, beginnings of key ids."""
+    """Return a notification's text: sender, whether the directory grew, both sizes, beginnings of key ids."""
     devices = "*"
     if news.devices is not None and len(news.devices) <= _MOST_DEVICES:
         devices = base64.b64encode(b"".join(sorted(news.devices))).decode()
-    return f"{name} {int(news.directory)} {news.size} {devices}"
+    return f"{name} {int(news.directory)} {news.before} {news.size} {devices}"
 
 
 def _read(own: str, payload: str) -> News | None:
     """Return the news of another process, or None for one's own; what cannot be read could mean anything."""
     try:
-        name, directory, size, devices = payload.split(" ")
+        name, directory, before, size, devices = payload.split(" ")
         joined = base64.b64decode(devices.removesuffix("*"), validate=True)
         named = frozenset(joined[at : at + NAMED] for at in range(0, len(joined), NAMED))
-        news = News(None if devices == "*" else named, int(size), directory == "1")
+        news = News(None if devices == "*" else named, int(size), directory == "1", before=int(before))
     except (ValueError, binascii.Error):
         return _ANYTHING
     return None if name == own else news

@@ -60,11 +60,12 @@ _DAMAGED_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _PRIMARY = 0xFF
 """SQLite's extended result codes have the primary one in their lowest byte."""
 
+_PATIENCE = "PRAGMA busy_timeout=10000"
 _EVERY_CONNECTION = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
-    "PRAGMA busy_timeout=10000",
+    _PATIENCE,
     "PRAGMA wal_autocheckpoint=0",
     "PRAGMA cache_size=-16384",
     f"PRAGMA journal_size_limit={RESTART_ABOVE}",
@@ -195,7 +196,11 @@ class SqliteStore(Store):
         # A checkpoint cannot run inside a transaction, hence past SQLAlchemy's own BEGIN.
         connection = self._writing_connection().connection
         try:
-            connection.cursor().execute(f"PRAGMA wal_checkpoint({mode})")
+            cursor = connection.cursor()
+            # A backup reads one state for as long as it takes, and a restart of the log would wait for it each time.
+            cursor.execute("PRAGMA busy_timeout=50")
+            cursor.execute(f"PRAGMA wal_checkpoint({mode})")
+            cursor.execute(_PATIENCE)
         except sqlite3.Error as error:
             meaning = self._meaning(error)
             if isinstance(meaning, StoreFailed):

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import Connection, delete
 
+from hub.backups import telling
 from hub.backups.restoring import verify
 from hub.cli import main
 from hub.service.guard import Guard
@@ -213,6 +214,32 @@ async def test_att_6_an_attachment_collected_while_the_backup_was_made_is_left_o
     async with RunningHub(folder, stopped.hub.programme, TestClock(NOW + MINUTE)) as hub:
         assert await hub.hub.store.read(stored_blobs.received) == []
         assert len(await hub.device(stopped.office).items()) == 3
+
+
+@pytest.mark.parametrize("rot", ["a byte", "cut"])
+async def test_bak_4_a_damaged_attachment_is_not_brought_back_as_whole(stopped: Filled, rot: str) -> None:
+    (path,) = (stopped.hub.folder / "blobs").iterdir()
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] if rot == "cut" else data[:-1] + bytes([data[-1] ^ 1]))
+    target = stopped.folder / "later.backup"
+    await back_up(stopped.hub, target)
+    found = await verify(target, OFFLINE, stopped.hub.settings)
+    assert (found.attachments, found.left_out) == (0, 1)
+    assert any("left out" in line for line in telling.verified(found))
+    found = await verify(stopped.file, OFFLINE, stopped.hub.settings)
+    assert (found.attachments, found.left_out) == (1, 0)
+
+
+async def test_bak_4_a_log_that_lies_beside_is_never_mixed_into_the_restored_database(stopped: Filled) -> None:
+    """A hub that was killed leaves one, and SQLite would take it for the restored file's own."""
+    folder = stopped.folder / "new"
+    folder.mkdir(mode=0o700)
+    for end in ("-wal", "-shm", "-journal"):
+        left = folder / f"hub.db{end}"
+        left.write_bytes(b"of another database")
+        with pytest.raises(ConfigurationError, match=r"move hub\.db\* "):
+            await restore_at(folder, stopped.hub.programme, stopped.file, stopped.hub.folder / "hub.guard")
+        left.unlink()
 
 
 async def test_bak_6_what_was_signed_before_the_restore_is_not_accepted_again(stopped: Filled) -> None:

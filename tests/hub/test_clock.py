@@ -88,7 +88,10 @@ async def test_aud_7_a_hub_that_starts_with_a_clock_behind_its_log_waits(tmp_pat
         with pytest.raises(Unavailable):
             await hub.device(prison).submit(sender.seal(probation.desk, now=hub.clock.now).data)
         assert not await is_ready(hub)
+        with pytest.raises(Unavailable):
+            await hub.hub.directory.head()
         hub.clock.advance(2 * MINUTE)
+        assert await hub.hub.directory.head()
         assert await is_ready(hub)
         await hub.device(prison).submit(sender.seal(probation.desk, now=hub.clock.now).data)
 

@@ -338,3 +338,20 @@ async def test_env_15_a_slice_holds_nothing_of_another_recipient_but_hashes(hub:
     for foreign in (probation.desk.encode(), probation.device_id, parse_slice(other.data).wrap):
         assert foreign not in item.data
     assert parse_slice(item.data).sections.keys() == {0}
+
+
+async def test_http_7_what_was_committed_without_a_word_is_found_with_the_next_commit(hub: RunningHub) -> None:
+    """As when memory runs out between a commit and its answers: whoever waits for it looks again."""
+    prison, probation, csw = hub.programme.members.values()
+    waiting = asyncio.create_task(hub.device(probation).read(0, wait=20))
+    await eventually(lambda: bool(hub.hub.mailboxes._watchers))
+    listeners, hub.hub.writer._listeners = hub.hub.writer._listeners, []
+    await hub.device(prison).submit(hub.programme.sender("gora-prison").seal(probation.desk).data)
+    hub.hub.writer._listeners = listeners
+    await hub.device(prison).submit(hub.programme.sender("gora-prison").seal(csw.desk).data)
+    if hub.hub.store.shared:
+        # Beside other processes it is the look at the database that finds it.
+        hub.hub.neighbours._hearing = True
+        await hub.hub.neighbours.look()
+    _, items = await waiting
+    assert len(items) == 1

@@ -32,10 +32,18 @@ from protocol.http import hub as api
 from protocol.http.signatures import sign_request
 from protocol.limits import BLOB_CHUNK
 from protocol.receipts import parse_head
+from tests.faults.proxy import Proxy
 from tests.hub.blobs import announce, collect, make_blob, read_chunk, seal_with, send_chunk
 from tests.hub.running import KEYS, RunningHub, eventually, make_settings, on_postgres
 from tests.postgres import execute
 from tests.programme import Programme
+
+TABLES = ("tree", "leaf", "detail", "envelope", "section", "delivery")
+KEEP = [f"CREATE TABLE kept_{name} AS TABLE {name}" for name in TABLES]
+PUT_BACK = [
+    *(f"DELETE FROM {name}" for name in reversed(TABLES)),  # noqa: S608 - our own names
+    *(f"INSERT INTO {name} TABLE kept_{name}" for name in TABLES),
+]
 
 
 class Pair:
@@ -201,6 +209,64 @@ async def test_http_7_whoever_waits_at_one_process_is_told_of_what_the_other_acc
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def test_http_7_what_was_missed_is_found_though_this_process_commits_meanwhile(pair: Pair) -> None:
+    """A notification that never comes, or the lost answer to a commit of its own, must keep nobody waiting."""
+    prison, probation, _ = pair.programme.members.values()
+    sender = pair.programme.sender("gora-prison")
+    neighbours = pair.second.hub.neighbours
+    neighbours._hearing = True
+    waiting = asyncio.create_task(pair.second.device(probation).read(0, wait=20))
+    await eventually(lambda: len(pair.second.hub.mailboxes._watchers) == 1)
+    await pair.first.device(prison).submit(sender.seal(probation.desk).data)
+    await pair.second.device(prison).submit(sender.seal(pair.programme.members["polje-csw"].desk).data)
+    neighbours.hear(News(frozenset(), 3, directory=False, before=2))
+    await neighbours.look()
+    _, items = await waiting
+    assert len(items) == 1
+    # What was heard of and what this process did itself is no gap, in whatever order it is told of.
+    for before, size in ((4, 5), (2, 3), (3, 4)):
+        neighbours.hear(News(frozenset(), size, directory=False, before=before))
+    assert (neighbours._seen, neighbours._beyond) == (5, [])
+
+
+async def test_aud_8_a_process_that_only_listened_stops_when_the_database_went_back(pair: Pair) -> None:
+    """It has shown receipts of a leaf that is gone, and must not sign another in its place."""
+    prison, probation, _ = pair.programme.members.values()
+    sender = pair.programme.sender("gora-prison")
+    await pair.first.device(prison).submit(sender.seal(probation.desk).data)
+    await execute(pair.url, *KEEP)
+    await pair.first.device(prison).submit(sender.seal(probation.desk).data)
+    await pair.second.hub.neighbours.look()
+    await execute(pair.url, *PUT_BACK)
+    with pytest.raises(Unavailable):
+        await pair.second.hub.neighbours.look()
+    writing = pair.second.hub.writing
+    assert writing is not None
+    with pytest.raises(StoreBehind):
+        await writing
+
+
+async def test_http_7_a_connection_that_listens_and_leads_nowhere_is_noticed(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Something between hub and server has forgotten it, and neither end is told."""
+    monkeypatch.setattr(engine, "PROBE_S", 0.02)
+    monkeypatch.setattr(engine, "STATEMENT_S", 0.2)
+    async with Proxy(pair.url) as proxy:
+        settings = make_settings(pair.second.folder, pair.programme, *on_postgres(proxy.url))
+        store = await engine.PostgresStore.open(None, settings.store)
+        heard = list[News]()
+        listening = asyncio.create_task(store.listen(heard.append))
+        await eventually(lambda: bool(heard))
+        await asyncio.sleep(0.1)
+        assert not listening.done()
+        proxy.flowing.clear()
+        async with asyncio.timeout(20):
+            await listening
+        proxy.flowing.set()
+        await store.close()
+
+
 async def test_a_lease_is_one_process_s_until_its_end(pair: Pair) -> None:
     first, second = (hub.hub.housekeeping._lease for hub in (pair.first, pair.second))
     assert await first.held()
@@ -221,14 +287,6 @@ async def test_http_11_what_expires_is_told_once_however_many_processes_look(pai
     found = await asyncio.gather(pair.first.hub.expiry.expire(), pair.second.hub.expiry.expire())
     assert sum(found) == 1
     assert await pair.first.leaves() == 2
-
-
-TABLES = ("tree", "leaf", "detail", "envelope", "section", "delivery")
-KEEP = [f"CREATE TABLE kept_{name} AS TABLE {name}" for name in TABLES]
-PUT_BACK = [
-    *(f"DELETE FROM {name}" for name in reversed(TABLES)),  # noqa: S608 - our own names
-    *(f"INSERT INTO {name} TABLE kept_{name}" for name in TABLES),
-]
 
 
 @pytest.mark.parametrize("others", [0, 1, 2], ids=["older", "as-long", "longer"])
@@ -326,15 +384,15 @@ async def test_a_server_that_is_not_there_is_said_so(tmp_path: Path, programme: 
 
 
 def test_notifications_hold_few_bytes_and_nothing_unread_is_missed() -> None:
-    few = News(frozenset({b"8 bytes."}), 7, directory=False)
+    few = News(frozenset({b"8 bytes."}), 7, directory=False, before=5)
     assert engine._read("b", engine._written("a", few)) == few
     assert engine._read("a", engine._written("a", few)) is None
-    many = News(frozenset(number.to_bytes(8, "big") for number in range(401)), 9, directory=True)
-    assert engine._read("b", engine._written("a", many)) == News(None, 9, directory=True)
-    most = News(frozenset(number.to_bytes(8, "big") for number in range(400)), 2**40, directory=True)
+    many = News(frozenset(number.to_bytes(8, "big") for number in range(401)), 9, directory=True, before=8)
+    assert engine._read("b", engine._written("a", many)) == News(None, 9, directory=True, before=8)
+    most = News(frozenset(number.to_bytes(8, "big") for number in range(400)), 2**40, directory=True, before=2**40 - 1)
     assert len(engine._written("a" * 8, most)) < 8_000
-    for strange in ("", "x y", "a 1 2 ***", "a 1 many *"):
-        assert engine._read("b", strange) == News(None, 0, directory=True)
+    for strange in ("", "x y", "a 1 2 ***", "a 1 2 *", "a 1 2 many *"):
+        assert engine._read("b", strange) == News(None, 0, directory=True, before=0)
 
 
 async def test_att_3_an_upload_goes_on_at_another_process(pair: Pair) -> None:

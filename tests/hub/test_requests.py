@@ -17,6 +17,7 @@ from yarl import URL
 from hub.service.nonces import StoreNonce
 from hub.service.tally import IN
 from hub.service.transaction import Change
+from hub.store.nonces import stored as stored_nonces
 from keys.signing import DeviceSigner
 from protocol.errors import (
     NotAuthenticated,
@@ -30,7 +31,7 @@ from protocol.http.calling import Outgoing
 from protocol.http.signatures import sign_request
 from protocol.ids import Kind
 from protocol.ids import text as id_text
-from protocol.limits import DAY, MAX_ENVELOPE, SECOND
+from protocol.limits import DAY, MAX_ENVELOPE, MINUTE, SECOND
 from tests.hub.running import DeviceClient, RunningHub, TestClock, eventually
 from tests.keys.world import device_of
 from tests.programme import Programme, make_programme
@@ -151,6 +152,20 @@ async def test_http_2_a_nonce_counts_once_also_after_a_restart(tmp_path: Path) -
         hub.clock.advance(61 * SECOND)
         await hub.hub.nonces.prune()
         assert not hub.hub.nonces._used
+
+
+async def test_http_2_a_nonce_outlives_a_clock_that_is_set_back_behind_the_log(
+    tmp_path: Path, programme: Programme
+) -> None:
+    prison, probation, _ = programme.members.values()
+    async with RunningHub(tmp_path, programme, elapsed=TestClock(7)) as hub:
+        hub.clock.advance(9 * MINUTE)
+        sealed = programme.sender("gora-prison").seal(probation.desk, now=hub.clock.now)
+        await hub.device(prison).submit(sealed.data)
+        hub.clock.advance(-9 * MINUTE)
+        assert (await get(hub, signature(hub, probation.device)))[0] == 200
+        await hub.hub.nonces.prune()
+        assert probation.device_id in {device for device, _, _ in await hub.hub.store.read(stored_nonces)}
 
 
 async def test_http_2_nothing_is_answered_before_the_nonce_is_stored(

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from hub.migrations import NEWEST, migrate, move, revision_of
 from hub.store import nonces
+from hub.store import sqlite as sqlite_module
 from hub.store.nonces import NEW_NONCES
 from hub.store.sqlite import SqliteStore, sqlite_is_sound
 from hub.store.tables import metadata
@@ -197,6 +199,21 @@ async def test_a_checkpoint_moves_what_is_committed_into_the_file(store: SqliteS
     before = store.path.stat().st_size
     await store.checkpoint()
     assert store.path.stat().st_size > before
+
+
+async def test_a_checkpoint_does_not_wait_for_a_backup_that_reads(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log that is long is begun anew, for which SQLite waits until nobody reads it."""
+    monkeypatch.setattr(sqlite_module, "RESTART_ABOVE", 0)
+    await store.write(migrate)
+    with closing(sqlite3.connect(store.path)) as backup:
+        backup.execute("BEGIN")
+        backup.execute("SELECT * FROM code").fetchall()
+        await store.write(lambda connection: connection.execute(text("INSERT INTO code VALUES (x'00', x'00', 1)")))
+        async with asyncio.timeout(8):
+            await store.checkpoint()
+    assert await store.write(lambda connection: connection.scalar(text("PRAGMA busy_timeout"))) == 10_000
 
 
 async def test_nobody_else_can_read_the_files(store: SqliteStore) -> None:
