@@ -4,7 +4,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -16,7 +16,7 @@ from hub.jobs.housekeeping import Housekeeping
 from hub.logs import Event, Log, where
 from hub.migrations import migrate
 from hub.service.allowances import Allowances
-from hub.service.blobrows import BlobRows
+from hub.service.blobrows import BlobRows, Place
 from hub.service.blobs import Blobs
 from hub.service.buckets import Buckets
 from hub.service.certificates import Certificates
@@ -26,6 +26,7 @@ from hub.service.enrolment import Enrolments
 from hub.service.expiry import Expiry
 from hub.service.following import Followed
 from hub.service.guard import Guard, GuardedHead
+from hub.service.holdings import Holdings
 from hub.service.leases import Lease
 from hub.service.logcheck import check_logs, origins_of
 from hub.service.mailbox import Mailboxes
@@ -58,7 +59,6 @@ from keys.selftest import self_test
 from protocol.errors import StoreBehind, StoreFailed
 from protocol.http.hub import HUB_OPERATIONS, LogIdentity
 from protocol.http.serving import LOCAL_HOSTS, Exchange, Serving, bind_all
-from protocol.ids import KeyId
 from protocol.settings import is_loopback
 
 STOP_S = 2.5
@@ -97,11 +97,13 @@ class Hub:
         self.nonces = Nonces(store, writer, clock)
         allowances = Allowances(settings.limits, _queue(settings), elapsed)
         waiting = Waiting(store, self.directory, settings.limits, elapsed)
-        self.submissions = Submissions(store, writer, self.directory, receipts, clock, tally, allowances, waiting)
+        holdings = Holdings(store, settings.limits, settings.store.attachment_gigabytes << 30, elapsed)
+        self.submissions = Submissions(
+            store, writer, self.directory, receipts, clock, tally, allowances, waiting, holdings
+        )
         self.mailboxes = Mailboxes(store, writer, receipts, tally, lambda: replay.audit_starts)
         files = self._rows(allowances) if store.shared else BlobFiles(settings.hub.data_dir / BLOBS_NAME)
-        quota = settings.store.attachment_gigabytes << 30
-        self.blobs = Blobs(store, writer, self.directory, files, quota, clock)
+        self.blobs = Blobs(store, writer, self.directory, files, holdings, self._place(allowances), clock)
         self.expiry = Expiry(store, writer, clock)
         scheme = "https" if _is_encrypted(settings) else "http"
         authenticator = Authenticator(self.directory, self.nonces, clock, scheme)
@@ -233,10 +235,10 @@ class Hub:
         return app
 
     def _rows(self, allowances: Allowances) -> BlobRows:
-        def place(device: KeyId, size: int) -> AbstractContextManager[None]:
-            return allowances.place(self.directory.agency_of(device), size)
+        return BlobRows(self.store, self.writer, self._place(allowances))
 
-        return BlobRows(self.store, self.writer, place)
+    def _place(self, allowances: Allowances) -> Place:
+        return lambda device, size: allowances.place(self.directory.agency_of(device), size)
 
     def watch_health(self, health: Health, settings: HubSettings) -> None:
         """Give the admin listener something to ask."""

@@ -170,6 +170,15 @@ class LimitsSection(Section):
     waiting_megabytes_per_recipient: int = Field(
         2_048, ge=64, le=10_000_000, description="Megabytes of one agency's messages for one recipient's device."
     )
+    waiting_attachments: int = Field(
+        50_000, ge=16, le=10_000_000, description="Attachments that one agency may have waiting at the hub."
+    )
+    waiting_attachment_readers: int = Field(
+        200_000,
+        ge=16,
+        le=100_000_000,
+        description="Recipients for whom attachments of one agency may wait, each counted once for each attachment.",
+    )
     connections_per_address: int = Field(
         1_024, ge=16, le=100_000, description="Connections of one address at the same time; behind a proxy, its task."
     )

@@ -8,6 +8,8 @@ from protocol.padding import ciphertext_size, padded_size
 
 MAX_CIPHERTEXT = ciphertext_size(padded_size(MAX_BLOB))
 """Bytes of the largest attachment's ciphertext."""
+MIN_CIPHERTEXT = ciphertext_size(padded_size(0))
+"""Bytes of the smallest one's."""
 
 
 def blob_context(blob_id: bytes, index: int) -> bytes:

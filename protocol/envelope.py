@@ -91,12 +91,23 @@ def _check_agreement(
     if tuple(map(len, sections)) != common.section_lengths:
         raise MalformedEnvelope("A section does not have the length that common gives.")
     shown: set[int] = set()
+    named = [row.blobs for row in rows if row.blobs]
     for row in rows:
         check_row(common, row)
         shown.update(row.numbers)
     # No row shows one that does not exist.
     if len(shown) != len(sections):
         raise MalformedEnvelope("A section is in no row.")
+    if named:
+        _check_blobs(named)
+
+
+def _check_blobs(named: Sequence[tuple[tuple[bytes, int], ...]]) -> None:
+    """Raise `MalformedEnvelope` unless the attachments of all rows are within what a hub takes at once (ATT-8)."""
+    if sum(map(len, named)) > limits.MAX_BLOB_READERS:
+        raise MalformedEnvelope("The rows name attachments over 6,400 times. Send fewer, or to fewer desks at once.")
+    if len({blob for blobs in named for blob, _ in blobs}) > limits.MAX_BLOBS:
+        raise MalformedEnvelope("An envelope has at most 64 attachments. Send the others in a further message.")
 
 
 def check_row(common: Common, row: Row) -> None:

@@ -18,6 +18,9 @@ MAX_ROWS = 1_000
 MAX_SECTIONS = 32
 """ENV-2."""
 MAX_BLOBS = 64
+"""ATT-1: attachments of one section; ATT-8: of one envelope."""
+MAX_BLOB_READERS = 100 * MAX_BLOBS
+"""ATT-8: how often the rows of one envelope may name an attachment: all that a request can ask for."""
 MAX_BLOB = 1 << 30
 """Bytes of one attachment's plaintext."""
 BLOB_CHUNK = 1 << 20

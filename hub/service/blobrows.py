@@ -15,6 +15,9 @@ from protocol.errors import Conflict, NotFound
 from protocol.ids import KeyId
 from protocol.limits import BLOB_CHUNK
 
+Place = Callable[[KeyId, int], AbstractContextManager[None]]
+"""Surrounds what waits for the writer, by device and bytes, and raises to refuse it (HTTP-15)."""
+
 
 class StoreChunk(Change[None]):
     """Store the chunk that an upload has come to."""
@@ -39,10 +42,7 @@ class StoreChunk(Change[None]):
 class BlobRows(BlobBytes):
     """Rows that go with the row of their blob, in one transaction; nothing is ever left behind."""
 
-    def __init__(
-        self, store: Store, writer: Writer, place: Callable[[KeyId, int], AbstractContextManager[None]]
-    ) -> None:
-        """`place` surrounds what waits for the writer, by device and bytes, and raises to refuse it (HTTP-15)."""
+    def __init__(self, store: Store, writer: Writer, place: Place) -> None:
         self._store = store
         self._writer = writer
         self._place = place

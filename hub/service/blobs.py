@@ -7,10 +7,14 @@ crash leaves behind is a file too much, which the next start removes, and never 
 
 import asyncio
 import hmac
+from dataclasses import dataclass
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
+from hub.service.blobrows import Place
 from hub.service.clockwatch import Clock
 from hub.service.directory import DirectoryLog
+from hub.service.holdings import Holding, Holdings, Share
 from hub.service.transaction import Change, Finish, Transaction
 from hub.service.writer import Writer
 from hub.store import blobs
@@ -18,36 +22,35 @@ from hub.store.blobfiles import BlobBytes
 from hub.store.blobs import BlobKey, StoredBlob
 from hub.store.engine import Store
 from protocol.blobs import chunk_size
-from protocol.errors import Conflict, InvalidInput, NotFound, QuotaReached
+from protocol.errors import Conflict, InvalidInput, NotFound
 from protocol.ids import BlobId, EnvelopeId, KeyId
 from protocol.limits import BLOB_UNCLAIMED
 
+T = TypeVar("T")
+
 AT_ONCE = 100
+"""Blobs deleted by one change."""
+BYTES_AT_ONCE = 256 << 20
+"""Bytes of them: where they are rows of the database, deleting them takes as long as they are large."""
+CLAIMS_AT_ONCE = 500
+"""Rows deleted by one change that say who may read a blob; others get their turn between."""
 
 
 class Announce(Change[StoredBlob]):
     """Make room for a blob, or say how far it has come (ATT-3)."""
 
-    def __init__(self, key: BlobKey, agency: str, size: int, sha256: bytes, quota: int) -> None:
+    def __init__(self, key: BlobKey, agency: str, size: int, sha256: bytes) -> None:
         self._key = key
         self._agency = agency
-        self._size = size
-        self._sha256 = sha256
-        self._quota = quota
+        self._new = StoredBlob(size, sha256, 0, complete=False)
 
     def apply(self, transaction: Transaction) -> Finish[StoredBlob]:
-        """Find the blob or add it, within the agency's quota (ATT-6)."""
-        connection = transaction.connection
+        """Add the blob, unless somebody was faster."""
+        connection, new = transaction.connection, self._new
         known = blobs.find(connection, self._key)
         if known is None:
-            if blobs.agency_bytes(connection, self._agency) + self._size > self._quota:
-                raise QuotaReached
-            expires = transaction.now + BLOB_UNCLAIMED
-            blobs.add(connection, self._key, self._agency, self._size, self._sha256, expires)
-            known = StoredBlob(self._size, self._sha256, 0, complete=False)
-        elif (known.size, known.sha256) != (self._size, self._sha256):
-            raise Conflict("This attachment was announced with another size or hash; use a fresh id.")
-        return lambda: known
+            blobs.add(connection, self._key, self._agency, new.size, new.sha256, transaction.now + BLOB_UNCLAIMED)
+        return lambda: known or new
 
 
 class Advance(Change[None]):
@@ -78,40 +81,76 @@ class Collect(Change[BlobKey | None]):
         return lambda: gone
 
 
-class DropExpired(Change[list[BlobKey]]):
-    """Delete the rows of blobs past their time, at most 100 at once (ATT-6)."""
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What was deleted for its time: how many rows that say who may read a blob, and which blobs."""
 
-    def apply(self, transaction: Transaction) -> Finish[list[BlobKey]]:
-        """Delete them; the answer is which."""
-        gone = blobs.expired(transaction.connection, transaction.now, AT_ONCE)
-        return lambda: gone
+    claims: int
+    blobs: list[BlobKey]
+
+
+class DropExpired(Change[Dropped]):
+    """Delete what is past its time, a portion at once: who may read a blob, and then blobs that nobody may (ATT-6)."""
+
+    def apply(self, transaction: Transaction) -> Finish[Dropped]:
+        """Delete them; nothing in the answer means that nothing is left."""
+        connection, now = transaction.connection, transaction.now
+        claims = blobs.drop_claims(connection, now, CLAIMS_AT_ONCE)
+        # Not before the last of them has gone: whether a blob has none is asked of each.
+        gone = blobs.expired(connection, now, AT_ONCE, BYTES_AT_ONCE) if claims < CLAIMS_AT_ONCE else []
+        return lambda: Dropped(claims, gone)
 
 
 class Blobs:
     """All attachments at this hub; each method takes the device that asks and shows it nothing else."""
 
     def __init__(
-        self, store: Store, writer: Writer, log: DirectoryLog, files: BlobBytes, quota: int, clock: Clock
+        self,
+        store: Store,
+        writer: Writer,
+        log: DirectoryLog,
+        files: BlobBytes,
+        holdings: Holdings,
+        place: Place,
+        clock: Clock,
     ) -> None:
-        """`quota` is the bytes that one agency may have waiting."""
+        """`holdings` bounds what one agency may have waiting, `place` what of it may wait for the writer."""
         self._store = store
         self._writer = writer
         self._log = log
         self._files = files
-        self._quota = quota
+        self._holdings = holdings
+        self._place = place
         self._clock = clock
         self._locks: WeakValueDictionary[BlobKey, asyncio.Lock] = WeakValueDictionary()
 
     async def announce(self, device_id: KeyId, blob_id: BlobId, size: int, sha256: bytes) -> StoredBlob:
         """Return how far the blob has come, after making room for a new one.
 
-        Raises Conflict for another size or hash under the same id, and QuotaReached.
+        Raises Conflict for another size or hash under the same id, QuotaReached, and Unavailable.
         """
         entry = self._log.directory.device(device_id)
         if entry is None:
             raise NotFound
         key = BlobKey(device_id, blob_id)
-        return await self._writer.write(Announce(key, entry.agency, size, sha256, self._quota))
+        known = await self._store.read(lambda connection: blobs.find(connection, key))
+        if known is None:
+            known = await self._make_room(key, entry.agency, size, sha256)
+        if (known.size, known.sha256) != (size, sha256):
+            raise Conflict("This attachment was announced with another size or hash; use a fresh id.")
+        return known
+
+    async def _make_room(self, key: BlobKey, agency: str, size: int, sha256: bytes) -> StoredBlob:
+        change, share = Announce(key, agency, size, sha256), Share(self._holdings, agency, Holding(1, size))
+        stored = False
+        try:
+            with self._place(key.sender_device, change.weight):
+                await share.take()
+                known = await self._writer.write(change)
+            stored = True
+        finally:
+            share.settle(stored=stored)
+        return known
 
     async def upload(self, device_id: KeyId, blob_id: BlobId, offset: int, data: bytes) -> StoredBlob:
         """Take the chunk at `offset` and return how far the blob has come, durably.
@@ -135,9 +174,9 @@ class Blobs:
             await self._files.write(key, offset, data)
             complete = received == known.size
             if complete and not hmac.compare_digest(await self._files.digest(key, received), known.sha256):
-                await self._writer.write(Advance(key, 0))
+                await self._write(key.sender_device, Advance(key, 0))
                 raise InvalidInput("The attachment does not have the announced hash. Upload it anew.")
-            await self._writer.write(Advance(key, received, complete=complete))
+            await self._write(key.sender_device, Advance(key, received, complete=complete))
             return StoredBlob(known.size, known.sha256, received, complete)
 
     async def read(self, device_id: KeyId, envelope_id: EnvelopeId, blob_id: BlobId, offset: int) -> bytes:
@@ -156,18 +195,25 @@ class Blobs:
 
     async def collect(self, device_id: KeyId, envelope_id: EnvelopeId, blob_id: BlobId) -> None:
         """Note that `device_id` has stored a blob; what is not its own is passed over without a word (HTTP-4)."""
-        gone = await self._writer.write(Collect(device_id, envelope_id, blob_id))
+        gone = await self._write(device_id, Collect(device_id, envelope_id, blob_id))
         if gone is not None:
             await self._delete(gone)
 
     async def expire(self) -> int:
         """Delete all blobs past their time; returns how many."""
         total = 0
-        while gone := await self._writer.write(DropExpired()):
-            for key in gone:
+        while True:
+            dropped = await self._writer.write(DropExpired())
+            if not (dropped.claims or dropped.blobs):
+                return total
+            for key in dropped.blobs:
                 await self._delete(key)
-            total += len(gone)
-        return total
+            total += len(dropped.blobs)
+
+    async def _write(self, device_id: KeyId, change: Change[T]) -> T:
+        """Have a change of `device_id` committed, counted as waiting for the writer meanwhile (HTTP-15)."""
+        with self._place(device_id, change.weight):
+            return await self._writer.write(change)
 
     async def _delete(self, key: BlobKey) -> None:
         """Delete a blob's bytes, unless it was announced anew since its row went."""

@@ -2,11 +2,13 @@
 """Accepting envelopes: what a hub can check without opening anything, then one durable entry (ENV, HTTP-5)."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 
 from hub.service.allowances import Allowances
 from hub.service.clockwatch import Clock
 from hub.service.directory import DirectoryLog
+from hub.service.holdings import Holding, Holdings, Share
 from hub.service.receipts import Receipts
 from hub.service.tally import IN, Tally
 from hub.service.transaction import Change, Delivered, Finish, Transaction
@@ -37,6 +39,13 @@ from protocol.rows import Row
 SLICE_FIXED = 4_096
 """About the bytes of a slice without its sections and the hashes of the rest."""
 HASH_ON_WIRE = HASH + 2
+READER_WEIGHT = 256
+"""Bytes that each attachment in a row counts for: the writer stores who may read it."""
+
+
+def readers_of(envelope: UnverifiedEnvelope) -> int:
+    """Return how often the rows of `envelope` name an attachment."""
+    return sum([len(row.blobs) for row in envelope.rows])
 
 
 def size_of_slice(row: Row, rows: int, lengths: Sequence[int]) -> int:
@@ -62,7 +71,7 @@ class AcceptEnvelope(Change[bytes]):
         """It was checked against the first `directory_size` statements and holds until `valid_until`, ms UTC."""
         self.envelope = envelope
         self.envelope_id = envelope.common.envelope_id
-        self.weight = len(envelope.raw)
+        self.weight = len(envelope.raw) + READER_WEIGHT * readers_of(envelope)
         self._directory_size = directory_size
         self._valid_until = valid_until
         self._receipts = receipts
@@ -172,6 +181,7 @@ class Submissions:
         tally: Tally,
         allowances: Allowances,
         waiting: Waiting,
+        holdings: Holdings,
     ) -> None:
         self._store = store
         self._writer = writer
@@ -181,6 +191,7 @@ class Submissions:
         self._tally = tally
         self._allowances = allowances
         self._waiting = waiting
+        self._holdings = holdings
 
     async def submit(self, device_id: KeyId, data: bytes) -> bytes:
         """Accept the envelope `data` from an authenticated device and return its receipt, durable (HTTP-5).
@@ -205,20 +216,25 @@ class Submissions:
         count, lengths = len(envelope.rows), envelope.common.section_lengths
         sizes = {row.device_id: size_of_slice(row, count, lengths) for row in envelope.rows}
         room = Room(self._waiting, agency, sizes)
+        readers = readers_of(envelope)
+        share = Share(self._holdings, agency, Holding(readers=readers))
         accepted = False
         try:
-            receipt = await self._write(envelope, room)
+            with self._allowances.place(agency, READER_WEIGHT * readers) if readers else nullcontext():
+                receipt = await self._write(envelope, room, share)
             accepted = True
         finally:
             room.settle(accepted=accepted)
+            share.settle(stored=accepted)
         return receipt
 
-    async def _write(self, envelope: UnverifiedEnvelope, room: Room) -> bytes:
+    async def _write(self, envelope: UnverifiedEnvelope, room: Room, share: Share) -> bytes:
         while True:
             size = self._log.directory.size
             try:
                 valid_until = self._check(envelope)
                 await room.take()
+                await share.take()
             except ThroughcareError:
                 # What was accepted once stays accepted, however time and directory have moved on (HTTP-5). Whether it
                 # was is asked for only here: while the checks pass, the writer sees it anyway.

@@ -10,8 +10,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import islice
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, func, insert, select, tuple_, update
 
+from hub.store.statements import Among, Inserts
 from hub.store.tables import blob, blob_chunk, blob_row, envelope
 from protocol.envelope import UnverifiedEnvelope
 from protocol.ids import BlobId, EnvelopeId, KeyId
@@ -38,6 +39,19 @@ class StoredBlob:
     complete: bool
 
 
+NEW_CLAIMS = Inserts(blob_row)
+_KEEP = Among(
+    blob.c.blob_id,
+    lambda wanted: (
+        update(blob)
+        .where(
+            blob.c.sender_device == bindparam("sender"),
+            blob.c.blob_id.in_(wanted),
+            blob.c.expires < bindparam("until"),
+        )
+        .values(expires=bindparam("until"))
+    ),
+)
 _IS_CLAIMED = exists().where(blob_row.c.sender_device == blob.c.sender_device, blob_row.c.blob_id == blob.c.blob_id)
 
 
@@ -69,10 +83,14 @@ def advance(connection: Connection, key: BlobKey, received: int, expires: int, *
     return bool(connection.execute(update(blob).where(_is(key), blob.c.complete == 0).values(values)).rowcount)
 
 
-def agency_bytes(connection: Connection, agency: str) -> int:
-    """Return the bytes of all blobs of `agency`, counted as large as they will be."""
-    total: int = connection.scalar(select(func.coalesce(func.sum(blob.c.size), 0)).where(blob.c.agency == agency)) or 0
-    return total
+def held(connection: Connection, agency: str) -> tuple[int, int, int]:
+    """Return how many blobs of `agency` are here, their bytes once they are whole, and who may still read them."""
+    count, size = connection.execute(
+        select(func.count(), func.coalesce(func.sum(blob.c.size), 0)).where(blob.c.agency == agency)
+    ).one()
+    senders = select(blob.c.sender_device).where(blob.c.agency == agency)
+    readers = connection.scalar(select(func.count()).where(blob_row.c.sender_device.in_(senders)))
+    return count, int(size), readers or 0
 
 
 def all_complete(connection: Connection, sender: KeyId, named: Collection[tuple[bytes, int]]) -> bool:
@@ -92,20 +110,13 @@ def all_complete(connection: Connection, sender: KeyId, named: Collection[tuple[
 def claim(connection: Connection, accepted: UnverifiedEnvelope, index: int) -> None:
     """Let the recipients of an envelope that is accepted at leaf `index` read what their rows name (ATT-5)."""
     sender, expires = accepted.common.device_id, accepted.common.expires
-    rows = [
+    rows: list[dict[str, object]] = [
         {"device_id": row.device_id, "idx": index, "blob_id": one, "sender_device": sender, "expires": expires}
         for row in accepted.rows
         for one, _ in row.blobs
     ]
-    if not rows:
-        return
-    connection.execute(insert(blob_row), rows)
-    for blob_id in {row["blob_id"] for row in rows}:
-        connection.execute(
-            update(blob)
-            .where(blob.c.sender_device == sender, blob.c.blob_id == blob_id, blob.c.expires < expires)
-            .values(expires=expires)
-        )
+    NEW_CLAIMS.run(connection, rows)
+    _KEEP.run(connection, list({row["blob_id"] for row in rows}), sender=sender, until=expires)
 
 
 def readable(
@@ -139,13 +150,29 @@ def collect(connection: Connection, device: KeyId, envelope_id: EnvelopeId, blob
     return key if gone else None
 
 
-def expired(connection: Connection, now: int, most: int) -> list[BlobKey]:
-    """Delete at most `most` blobs past their time, with the claims on them; return which (ATT-6)."""
-    connection.execute(delete(blob_row).where(blob_row.c.expires <= now))
+def drop_claims(connection: Connection, now: int, most: int) -> int:
+    """Delete at most `most` claims past their time; return how many that were."""
+    which = tuple_(blob_row.c.device_id, blob_row.c.idx, blob_row.c.blob_id)
+    over = select(blob_row.c.device_id, blob_row.c.idx, blob_row.c.blob_id).where(blob_row.c.expires <= now)
+    return connection.execute(delete(blob_row).where(which.in_(over.limit(most)))).rowcount
+
+
+def expired(connection: Connection, now: int, most: int, most_bytes: int) -> list[BlobKey]:
+    """Delete at most `most` blobs past their time that nobody claims, and `most_bytes` of them; return which (ATT-6).
+
+    A first one goes whatever its size.
+    """
     rows = connection.execute(
-        select(blob.c.sender_device, blob.c.blob_id).where(blob.c.expires <= now, ~_IS_CLAIMED).limit(most)
+        select(blob.c.sender_device, blob.c.blob_id, blob.c.received)
+        .where(blob.c.expires <= now, ~_IS_CLAIMED)
+        .limit(most)
     ).all()
-    keys = [BlobKey(KeyId(row.sender_device), BlobId(row.blob_id)) for row in rows]
+    keys, size = list[BlobKey](), 0
+    for row in rows:
+        size += row.received
+        if keys and size > most_bytes:
+            break
+        keys.append(BlobKey(KeyId(row.sender_device), BlobId(row.blob_id)))
     for key in keys:
         connection.execute(delete(blob).where(_is(key)))
     return keys

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from protocol.blobs import MAX_CIPHERTEXT
+from protocol.blobs import MAX_CIPHERTEXT, MIN_CIPHERTEXT
 from protocol.errors import Conflict, InvalidInput, NotFound, QuotaReached, Revoked, StoreFull
 from protocol.http.fields import BlobIdText, Bytes32, EnvelopeIdText, QueryModel, RequestModel, ResponseModel
 from protocol.http.operation import Auth, Example, Media, Method, Operation
@@ -16,7 +16,7 @@ class BlobAnnouncement(RequestModel):
     """The ciphertext of an attachment that is about to be uploaded."""
 
     blob_id: BlobIdText
-    size: Annotated[int, Field(ge=1, le=MAX_CIPHERTEXT)]
+    size: Annotated[int, Field(ge=MIN_CIPHERTEXT, le=MAX_CIPHERTEXT)]
     sha256: Bytes32
 
 

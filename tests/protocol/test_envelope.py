@@ -152,6 +152,24 @@ def test_att_1_a_blob_stands_once_and_only_beside_a_section() -> None:
     malformed(envelope(common(), [row(), row(1, (0,), blobs=(blob,))]))
 
 
+def test_att_8_an_envelope_has_at_most_64_attachments_however_many_rows_name_them() -> None:
+    """A hub writes a row for each that may read one: what it takes at once is bounded."""
+
+    def blobs(start: int, count: int) -> tuple[tuple[bytes, int], ...]:
+        return tuple((number.to_bytes(16, "big"), 5) for number in range(start, start + count))
+
+    parse_envelope(envelope(common(), [row(blobs=blobs(0, 64)), row(1, blobs=blobs(0, 64))]))
+    parse_envelope(envelope(common(), [row(blobs=blobs(0, 32)), row(1, blobs=blobs(32, 32))]))
+    malformed(envelope(common(), [row(blobs=blobs(0, 64)), row(1, blobs=blobs(64, 1))]))
+
+
+def test_att_8_the_rows_name_attachments_at_most_6400_times() -> None:
+    blobs = tuple((number.to_bytes(16, "big"), 5) for number in range(64))
+    crowd = [row(number, blobs=blobs) for number in range(100)]
+    parse_envelope(envelope(common(), crowd))
+    malformed(envelope(common(), [*crowd, row(100, blobs=blobs[:1])]))
+
+
 @pytest.mark.parametrize(("created", "expires"), [(2_000, 1_000), (1_000, 1_000), (1_000, 1_001 + limits.MAX_LIFE)])
 def test_env_7_an_envelope_expires_after_it_was_made_within_a_year(created: int, expires: int) -> None:
     """Attack 39, the part that needs no clock."""
