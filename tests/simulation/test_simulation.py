@@ -15,9 +15,11 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from connectors.store import driver
 from tests.hub.process import ROOT, environment
 from tests.simulation.faults import POINTS
 from tests.simulation.story import Outcome, tell
@@ -61,6 +63,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def test_promises_1_3_4_6_9_10_hold_whatever_fails_in_a_seed(founding: Founding, seed: int) -> None:
     check(tell(seed, founding))
+
+
+def test_a_machine_that_loses_its_power_while_it_opens_its_database_is_not_to_be_blamed(tmp_path: Path) -> None:
+    """A warning of what was not closed would fail this test, or any other that runs when it is collected."""
+
+    async def main(_: VirtualLoop) -> None:
+        _left = await driver.connect(tmp_path / "store.db")
+
+    run(main)
+    gc.collect()
 
 
 def test_a_thread_beside_the_loop_is_noticed() -> None:

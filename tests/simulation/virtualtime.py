@@ -125,6 +125,11 @@ class _Connection(driver._Connection):
     def __await__(self) -> Generator[Any, None, Connection]:
         return self._connect().__await__()
 
+    def __del__(self) -> None:
+        # A machine that lost its power in the middle of opening its database closes nothing, and is not to be blamed.
+        if self._connection is not None:
+            self._connection.close()
+
 
 @contextmanager
 def _without_threads() -> Iterator[None]:
