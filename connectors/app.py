@@ -29,7 +29,7 @@ from connectors.way_out import WayOut
 from keys.passphrasefile import read_passphrase_file
 from keys.selftest import self_test
 from protocol.errors import ConfigurationError
-from protocol.http.running import Runner, listen
+from protocol.http.running import Runner, cannot_listen, listen
 from protocol.http.skipping import SkippingClock
 from protocol.http.supervised import NOBODY, Supervisor
 
@@ -134,4 +134,4 @@ async def _listen(runner: Runner, settings: ConnectorSection) -> int:
     try:
         return await listen(runner, settings.host, settings.port)
     except OSError as error:
-        raise ConfigurationError("connector.port is taken by another program. Choose another, or 0.") from error
+        raise cannot_listen(error, "connector.host", "connector.port") from error

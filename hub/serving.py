@@ -18,8 +18,7 @@ from hub.service.signingkeys import open_keys, write_public
 from hub.web.admin import Health, admin_application
 from hub.web.tls import tls_context
 from protocol.disk import is_short
-from protocol.errors import ConfigurationError
-from protocol.http.running import Runner, Site
+from protocol.http.running import Runner, cannot_listen, listen
 from protocol.http.skipping import SkippingClock
 from protocol.http.supervised import NOBODY, Supervisor
 
@@ -28,6 +27,9 @@ if sys.platform != "win32":
 
 LISTENER_STOP_S = 1.0
 """Seconds that requests in work have to be answered when the hub stops."""
+_PUBLIC = "hub.host", "hub.port"
+_ADMIN = "hub.admin_host", "hub.admin_port"
+"""What sets where each listener is."""
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -59,7 +61,7 @@ async def run(
     """Serve until `stop` is set or the disk fails; then end within five seconds, losing nothing that was answered.
 
     `ready` is told the URLs once everything answers; `supervisor` too, and then that the hub lives. Raises what
-    `Hub.open` raises, ConfigurationError for a port that is taken, and StoreFailed when the writer had to stop.
+    `Hub.open` raises, ConfigurationError where it cannot listen, and StoreFailed when the writer had to stop.
     """
     asyncio.get_running_loop().set_exception_handler(partial(_tell, log))
     elapsed: Clock = machine_time
@@ -67,12 +69,13 @@ async def run(
         # Both, or the hub would find that its clock cannot be right (AUD-7).
         clock = SkippingClock(settings.hub.clock_file, clock)
         elapsed = SkippingClock(settings.hub.clock_file, elapsed)
+    section = settings.hub
     keys = open_keys(settings)
     health = Health()
     log.info(Event.STARTING)
     async with AsyncExitStack() as stack:
         admin = Runner(admin_application(health), clock=clock, shutdown_s=LISTENER_STOP_S)
-        admin_port = await _listen(stack, admin, settings.hub.admin_host, settings.hub.admin_port)
+        admin_port = await _listen(stack, admin, (section.admin_host, section.admin_port), _ADMIN)
         hub = await Hub.open(settings, keys, log=log, clock=clock, elapsed=elapsed, reach=reach)
         stack.push_async_callback(hub.close)
         tls = tls_context(settings)
@@ -84,7 +87,7 @@ async def run(
             # A proxy opens all of them, and bounds its own callers.
             per_address=None if settings.hub.behind_proxy else settings.limits.connections_per_address,
         )
-        port = await _listen(stack, runner, settings.hub.host, settings.hub.port, tls)
+        port = await _listen(stack, runner, (section.host, section.port), _PUBLIC, tls)
         # The last to be pushed is the first to be called: who waits is let go before the listeners close.
         stack.callback(hub.release)
         url = settings.hub.public_url or f"{'https' if tls else 'http'}://localhost:{port}"
@@ -105,15 +108,17 @@ async def run(
 
 
 async def _listen(
-    stack: AsyncExitStack, runner: Runner, host: str, port: int, tls: ssl.SSLContext | None = None
+    stack: AsyncExitStack,
+    runner: Runner,
+    where: tuple[str, int],
+    keys: tuple[str, str],
+    tls: ssl.SSLContext | None = None,
 ) -> int:
-    await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:
-        await Site(runner, host, port, ssl_context=tls).start()
-    except OSError:
-        raise ConfigurationError(f"Port {port} cannot be listened on; another program has it. Set another.") from None
-    return int(runner.addresses[0][1])
+        return await listen(runner, *where, tls)
+    except OSError as error:
+        raise cannot_listen(error, *keys) from None
 
 
 def _tell(log: Log, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

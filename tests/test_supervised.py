@@ -4,22 +4,27 @@
 import asyncio
 import io
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from connectors import app
+from connectors.config import load as load_connector_settings
 from connectors.logs import Log
 from connectors.timing import system_clock
+from hub.config import load_settings as load_hub_settings
 from keys.passphrasefile import read_passphrase_file
 from protocol.errors import ConfigurationError
 from protocol.http.supervised import NOBODY, Supervisor
+from protocol.settings import Loaded, Origin
 from tests.connectors.running import installed, settings_of
 from tests.hub.process import ROOT, environment, prepare
 from tests.programme import make_programme
@@ -146,18 +151,44 @@ def test_an_abstract_address_is_reached_and_one_that_is_gone_does_no_harm() -> N
     Supervisor(f"@{name}").stopping()
 
 
-def directives(unit: Path) -> dict[str, list[str]]:
+OFFERED = re.compile(r"^# ([A-Z][A-Za-z]+=.*)$", re.MULTILINE)
+"""A line of a unit that its administrator may want, and takes the # away of."""
+SECRET = re.compile(r"(passphrase|password|credentials|secret|key)_file$")
+LOADS: dict[str, Callable[[Path, Mapping[str, str]], Loaded[Any]]] = {
+    "throughcare-hub": load_hub_settings,
+    "throughcare-connector": load_connector_settings,
+}
+NEEDED = {
+    "throughcare-hub": '[hub]\ndomain = "hub.example"\ndata_dir = "data"\npublic_url = "https://hub.example"\n'
+    '[tls]\ncertificate_file = "hub.pem"\n',
+    "throughcare-connector": '[connector]\ndata_dir = "."\n',
+}
+"""What of a configuration no unit says."""
+
+
+def directives(unit: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for line in unit.read_text(encoding="utf-8").splitlines():
+    for line in unit.splitlines():
         if line and line[0] not in "#[":
             name, _, value = line.partition("=")
             found.setdefault(name, []).append(value)
     return found
 
 
+def accepted(text: str, name: str, folder: Path) -> None:
+    """Have systemd judge a unit, where there is one; the program is not installed where the unit says."""
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        return
+    copy = folder / f"{name}.service"
+    copy.write_text(re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={sys.executable}", text), encoding="utf-8")
+    verified = subprocess.run([analyze, "verify", copy], capture_output=True, text=True, check=False)
+    assert (verified.returncode, verified.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("name", ["throughcare-hub", "throughcare-connector"])
 def test_the_units_shut_the_programs_in_and_are_accepted_by_systemd(tmp_path: Path, name: str) -> None:
-    unit = UNITS / f"{name}.service"
+    unit = (UNITS / f"{name}.service").read_text(encoding="utf-8")
     found = directives(unit)
     assert {key: found[key] for key in MUST} == {key: [value] for key, value in MUST.items()}
     assert found["LoadCredential"][0].startswith("passphrase:/etc/throughcare/")
@@ -166,13 +197,31 @@ def test_the_units_shut_the_programs_in_and_are_accepted_by_systemd(tmp_path: Pa
     program, *arguments = found["ExecStart"][0].split()
     done = subprocess.run([Path(sys.executable).parent / Path(program).name, *arguments[:-2], "--help"], check=True)
     assert done.returncode == 0
-    analyze = shutil.which("systemd-analyze")
-    if analyze is None:
-        return
-    copy = tmp_path / unit.name
-    copy.write_text(unit.read_text(encoding="utf-8").replace(program, sys.executable), encoding="utf-8")
-    verified = subprocess.run([analyze, "verify", copy], capture_output=True, text=True, check=False)
-    assert (verified.returncode, verified.stderr) == (0, "")
+    accepted(unit, name, tmp_path)
+
+
+@pytest.mark.parametrize("name", LOADS)
+def test_what_the_units_offer_is_accepted_by_systemd_and_by_the_programs(tmp_path: Path, name: str) -> None:
+    """Each secret that only root reads has a line that hands it over, and one that says where it then lies."""
+    text = (UNITS / f"{name}.service").read_text(encoding="utf-8")
+    whole = OFFERED.sub(r"\1", text)
+    assert whole != text
+    accepted(whole, name, tmp_path)
+    found = directives(whole)
+    variables = dict(value.split("=", 1) for value in found["Environment"])
+    handed_over = {value.partition(":")[0] for value in found["LoadCredential"]}
+    assert {Path(value).name for value in variables.values() if value.startswith("%d/")} == handed_over
+    config = tmp_path / "config.toml"
+    config.write_text(NEEDED[name], encoding="utf-8")
+    loaded = LOADS[name](config, {key: value.replace("%d", str(tmp_path)) for key, value in variables.items()})
+    secret = {
+        f"{section}.{key}"
+        for section, model in type(loaded.settings).model_fields.items()
+        for key in getattr(model.annotation, "model_fields", {})
+        if SECRET.search(key)
+    }
+    given = {key for key, origin in loaded.origins.items() if origin is Origin.ENVIRONMENT}
+    assert secret == {key for key in given if key.endswith("_file")}
 
 
 def test_key_3_a_credential_of_systemd_may_show_its_acls_mask_and_nothing_more(

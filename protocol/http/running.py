@@ -7,6 +7,8 @@ send a whole request head in time is closed.
 """
 
 import asyncio
+import errno
+import os
 import socket
 import ssl
 from collections import Counter
@@ -17,7 +19,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from protocol.errors import InternalError, MalformedRequest
+from protocol.errors import ConfigurationError, InternalError, MalformedRequest
 from protocol.http.addresses import network_of
 from protocol.http.serving import (
     COMMON_HEADERS,
@@ -207,3 +209,18 @@ async def listen(runner: Runner, host: str, port: int, tls: ssl.SSLContext | Non
     await runner.setup()
     await Site(runner, host, port, ssl_context=tls).start()
     return int(runner.addresses[0][1])
+
+
+def cannot_listen(error: OSError, host_key: str, port_key: str) -> ConfigurationError:
+    """Return what a listener that failed to start means for whoever set these two keys of the configuration."""
+    if error.errno == errno.EADDRINUSE:
+        return ConfigurationError(f"Another program listens on {port_key} already. Stop it, or set another port.")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return ConfigurationError(
+            f"This user may not listen on {port_key}; ports below 1024 need a right of their own. Set a higher port, "
+            "or give the right: the unit in docs/systemd shows how."
+        )
+    # asyncio gives no number at all where none of a name's addresses is this machine's.
+    if isinstance(error, socket.gaierror) or error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, None):
+        return ConfigurationError(f"{host_key} is no address of this machine. Set one that it has.")
+    return ConfigurationError(f"{port_key} cannot be listened on: {os.strerror(error.errno)}.")
