@@ -239,10 +239,10 @@ def give_up(text: str) -> NoReturn:
 
 # The environment
 
-# What each set holds, as options of uv. `dev` includes `runtime`; an installation chooses FHIR with the extra.
+# What each set holds, as options of uv. `dev` includes `runtime`; that has the optional parts that do something.
 REQUIREMENT_SETS = {
     "installer": ["--only-group", "installer"],
-    "runtime": ["--no-dev", "--extra", "fhir"],
+    "runtime": ["--no-dev", "--extra", "fhir", "--extra", "postgres"],
     "dev": ["--group", "dev"],
 }
 

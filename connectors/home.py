@@ -19,6 +19,12 @@ from protocol.errors import ConfigurationError, NotFound
 
 VARIABLE = "THROUGHCARE_HOME"
 _ANSWERS_WITHIN_S = 1.0
+_UNIT_HOME = "/var/lib/throughcare/home"
+"""Where the unit in docs/systemd has its connector's profile."""
+_NONE_HERE = (
+    f"start the connector; if systemd runs it, the same command as root with {VARIABLE}={_UNIT_HOME}; to try it, "
+    "throughcare sandbox   (in another terminal)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +106,17 @@ def _living(path: Path, *, other_than: Profile) -> Profile | None:
 
 
 def profiles(folder: Path | None = None) -> list[Profile]:
-    """Return the profiles of this machine by name; `ConfigurationError` names a file that cannot be read."""
-    return [_read(path) for path in sorted(_folder(folder).glob("[!.]*.json"))]
+    """Return the profiles of this machine by name; `ConfigurationError` names what cannot be read."""
+    where = _folder(folder)
+    try:
+        paths = sorted(where.iterdir())
+    except PermissionError:
+        error = ConfigurationError(f"The profiles in {where} are for the connector's user only.")
+        error.add_note("next: the same command as that user; as root, where the connector runs under systemd")
+        raise error from None
+    except OSError:
+        return []
+    return [_read(path) for path in paths if path.suffix == ".json" and not path.name.startswith(".")]
 
 
 def find(name: str, folder: Path | None = None) -> Profile:
@@ -117,16 +132,20 @@ def find(name: str, folder: Path | None = None) -> Profile:
     raise _unknown(profile.name for profile in known)
 
 
+def none_here() -> NotFound:
+    """Return the error for a machine, or a user of it, that no connector has written a profile for."""
+    error = NotFound(f"No connector is known here (looked in {_folder(None)}).")
+    error.add_note(f"next: {_NONE_HERE}")
+    return error
+
+
 def _unknown(names: Iterable[str]) -> NotFound:
     listed = ", ".join(names)
-    error = NotFound(
-        f"No connector of that name is known here. Known: {listed}."
-        if listed
-        else f"No connector is known here (looked in {_folder(None)})."
-    )
-    next_step = "the same command with a known name" if listed else "throughcare sandbox   (in another terminal)"
-    error.add_note(f"next: {next_step}")
-    return error
+    if listed:
+        error = NotFound(f"No connector of that name is known here. Known: {listed}.")
+        error.add_note("next: the same command with a known name")
+        return error
+    return none_here()
 
 
 def _folder(folder: Path | None) -> Path:

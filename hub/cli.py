@@ -117,7 +117,7 @@ def check(path: Path) -> None:
     with _told():
         import asyncio
 
-        from hub.config import pinned_root
+        from hub.config import doubts, pinned_root
         from hub.service.logcheck import check_everything
         from hub.service.signingkeys import open_keys
         from hub.store.trees import Log
@@ -132,6 +132,8 @@ def check(path: Path) -> None:
         for log, size in found.items():
             click.echo(f"{log}: {size} leaves, and all that belongs to them, sound")
         pinned_root(settings)  # last, so that a hub without it is told of what is damaged too
+        for doubt in doubts(settings):
+            click.echo(f"warning: {doubt}", err=True)
         click.echo("Everything is in order.")
         click.echo(f"next:  throughcare-hub run --config {path}", err=True)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hub's configuration: what can be set, what it means, and what the production profile refuses."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -28,6 +28,7 @@ BLOBS_NAME = "blobs"
 OTHER_PROGRAMS = ("connector", "calendar", "webhooks", "drop", "fhir", "ui", "matrix")
 """Sections of one shared file that other programs read."""
 
+_HTTPS = 443
 _LEAST_RETENTION_DAYS = MAX_LIFE // 86_400_000 + 34
 """A replay must be known as such for the whole life of an envelope, and a month longer."""
 
@@ -69,14 +70,24 @@ class HubSection(Section):
         "without it, and accepts no other directory.",
         examples=["00" * HASH],
     )
-    host: str = Field("127.0.0.1", description="The address on which connectors are served.")
-    port: int = Field(8440, ge=0, le=65_535, description="The port for connectors; 0 takes a free one.")
+    host: str = Field(
+        "127.0.0.1",
+        description="The address on which connectors are served. A hub with a certificate of its own needs one that "
+        "others reach, such as 0.0.0.0 for every IPv4 address of the machine.",
+    )
+    port: int = Field(
+        8440,
+        ge=0,
+        le=65_535,
+        description="The port for connectors; 0 takes a free one. Without a proxy the one in public_url, 443 if it "
+        "names none.",
+    )
     admin_host: str = Field("127.0.0.1", description="The address for health checks and metrics. Never public.")
     admin_port: int = Field(8441, ge=0, le=65_535, description="The port for health checks and metrics.")
     public_url: Annotated[str, AfterValidator(_url)] | None = Field(
         None,
-        description="The URL by which connectors reach the hub, where a proxy stands in front. They sign it with "
-        "every request. Without it, http(s)://localhost and the port.",
+        description="The URL by which connectors reach the hub, as they see it: they sign it with every request. In "
+        "production it must be set; a demo does with http://localhost and the port.",
         examples=["https://hub.example"],
     )
     behind_proxy: bool = Field(
@@ -252,6 +263,24 @@ def check(settings: HubSettings) -> None:
         )
     if hub.public_url is None or not hub.public_url.startswith("https://"):
         raise ConfigurationError("In production hub.public_url must be set, and begin with https://.")
+
+
+def doubts(settings: HubSettings) -> Iterator[str]:
+    """Yield what is permitted and most likely not meant; with what to set instead, as a second sentence."""
+    hub = settings.hub
+    if hub.profile is Profile.DEMO or hub.behind_proxy or hub.public_url is None:
+        return
+    port = urlsplit(hub.public_url).port or _HTTPS
+    if is_loopback(hub.host):
+        yield (
+            "The hub has a certificate of its own, and only this machine reaches it. Set hub.host to 0.0.0.0 or to one "
+            "address of this machine, and hub.port to that in hub.public_url; or hub.behind_proxy, if a proxy ends TLS."
+        )
+    elif port != hub.port:
+        yield (
+            f"Connectors call port {port} by hub.public_url, and the hub listens on {hub.port}. Set hub.port, or have "
+            "the one passed on to the other."
+        )
 
 
 def pinned_root(settings: HubSettings) -> bytes:

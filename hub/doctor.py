@@ -15,7 +15,7 @@ import aiohttp
 from cryptography import x509
 from sqlalchemy import Connection
 
-from hub.config import DATABASE_NAME, GUARD_NAME, HubSettings, pinned_root
+from hub.config import DATABASE_NAME, GUARD_NAME, HubSettings, doubts, pinned_root
 from hub.migrations import NEWEST, revision_of
 from hub.service.damage import GO_BACK, NEXT
 from hub.service.guard import Guard
@@ -53,7 +53,7 @@ _RUN = "throughcare-hub run --config FILE"
 async def examine(settings: HubSettings, clock: Callable[[], int]) -> list[Finding]:
     """Look at one hub; `clock` gives ms UTC."""
     folder = settings.hub.data_dir
-    found = [_root(settings), *_secrets(settings), _tls(settings)]
+    found = [_root(settings), *_doubts(settings), *_secrets(settings), _tls(settings)]
     if folder.is_dir():
         found.append(_disk(folder))
         found += await _store(settings, clock())
@@ -71,6 +71,12 @@ def _root(settings: HubSettings) -> Finding:
     if settings.hub.profile is Profile.DEMO:
         return warning("configuration", "The profile is demo.", "Set hub.profile = production for real work.")
     return fine("configuration", "The file is valid; the profile is production.")
+
+
+def _doubts(settings: HubSettings) -> Iterator[Finding]:
+    for doubt in doubts(settings):
+        found, _, fix = doubt.partition(". ")
+        yield warning("address", f"{found}.", fix)
 
 
 def _secrets(settings: HubSettings) -> Iterator[Finding]:
@@ -188,7 +194,7 @@ def _migration(revision: str) -> Finding:
     if revision > NEWEST:
         fix = "Install that version or a newer one."
         return fault("store", "The database was made by a newer version of Throughcare.", fix)
-    fix = "Copy the data folder, then start the hub: it brings the database up to date."
+    fix = "Make sure of a backup that the version before made, then start the hub: it brings the database up to date."
     return warning("store", "The database is of an older version of Throughcare.", fix)
 
 

@@ -23,10 +23,15 @@ from protocol.errors import (
 
 _DOCTOR = "throughcare-hub doctor --config FILE"
 FAILED = 1
+_NEXT = "next: "
+"""How a note begins by which the place that raised an error says what to do about it."""
 _TOLD: dict[type[ThroughcareError], tuple[int, str]] = {
     ConfigurationError: (3, f"mend what is named, then {_DOCTOR}"),
     Conflict: (6, "choose another name or an empty folder, then the same command again"),
-    SelfTestFailed: (8, "./run check   (it installs the locked versions)"),
+    SelfTestFailed: (
+        8,
+        "pip install --require-hashes -r requirements/runtime.txt   (in a clone), then the same command again",
+    ),
     KeystoreError: (8, "check hub.passphrase_file, then the same command again"),
     StoreBehind: (8, _DOCTOR),
     StoreFailed: (8, _DOCTOR),
@@ -40,6 +45,8 @@ def report(error: Exception) -> int:
     code, step = FAILED, _DOCTOR
     if isinstance(error, ThroughcareError):
         code, step = next((_TOLD[kind] for kind in type(error).__mro__ if kind in _TOLD), (FAILED, _DOCTOR))
+        said = [note for note in getattr(error, "__notes__", ()) if note.startswith(_NEXT)]
+        step = said[0].removeprefix(_NEXT) if said else step
         told, why = f"{error.title} ({error.code})", error.detail
     elif isinstance(error, OSError) and error.strerror:
         step = system_advice(error.errno) or _DOCTOR

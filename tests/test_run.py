@@ -3,13 +3,16 @@
 
 import json
 import os
+import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import run
 
+OPERATIONS = run.ROOT / "docs" / "operations.md"
 REPORT = '<testsuites><testsuite tests="12" failures="2" errors="1" skipped="3"/></testsuites>'
 
 
@@ -98,6 +101,24 @@ def test_run_works_from_any_directory(tmp_path: Path) -> None:
     assert done.stdout == run.HELP
 
 
-def test_what_runs_from_the_folder_can_read_fhir_as_the_readme_shows() -> None:
+def test_what_runs_from_the_folder_can_read_fhir_as_the_readme_shows_and_use_postgresql() -> None:
     locked = (run.REQUIREMENTS / "runtime.txt").read_text(encoding="utf-8")
     assert "\nfhir-resources==" in locked
+    assert "\nasyncpg==" in locked
+
+
+def test_a_machine_of_its_own_is_given_the_locked_versions_by_the_commands_in_the_documents() -> None:
+    text = OPERATIONS.read_text(encoding="utf-8")
+    typed = [line.split() for line in text.splitlines() if line.startswith("    /opt/throughcare/bin/pip ")]
+    steps = [words[2:] for words in typed]
+    build = next(iter(tomllib.loads((run.ROOT / "pyproject.toml").read_text())["build-system"]["requires"]))
+    assert steps[:3] == steps[3:], "an update types the same commands once more"
+    first, second, last = steps[:3]
+    assert [one[:2] for one in (first, second)] == [["--require-hashes", "-r"]] * 2
+    assert [run.ROOT / one[2] for one in (first, second)] == [
+        run.REQUIREMENTS / "installer.txt",
+        run.REQUIREMENTS / "runtime.txt",
+    ]
+    # What builds the package is there before it is built, and nothing else is fetched for that.
+    assert f"\n{re.split('[<>=]', build)[0]}==" in (run.ROOT / first[2]).read_text(encoding="utf-8")
+    assert last == ["--no-deps", "--no-build-isolation", "."]

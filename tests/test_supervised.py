@@ -18,9 +18,11 @@ import pytest
 
 from connectors import app
 from connectors.config import load as load_connector_settings
+from connectors.enrolment.configuration import CONFIG_FILE
 from connectors.logs import Log
 from connectors.timing import system_clock
 from hub.config import load_settings as load_hub_settings
+from hub.service.signingkeys import CREDENTIAL_NAME, create_keys, open_keys
 from keys.passphrasefile import read_passphrase_file
 from protocol.errors import ConfigurationError
 from protocol.http.supervised import NOBODY, Supervisor
@@ -222,6 +224,54 @@ def test_what_the_units_offer_is_accepted_by_systemd_and_by_the_programs(tmp_pat
     }
     given = {key for key, origin in loaded.origins.items() if origin is Origin.ENVIRONMENT}
     assert secret == {key for key in given if key.endswith("_file")}
+
+
+def test_the_documents_lead_to_what_the_units_read(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    for name in LOADS:
+        unit = (UNITS / f"{name}.service").read_text(encoding="utf-8")
+        assert f"    cp docs/systemd/{name}.service /etc/systemd/system/\n    systemctl enable --now {name}\n" in text
+        sections = re.search(r"docs/operations\.md, sections? ([\d and]+)\.", unit)
+        assert sections is not None
+        assert all("**Under systemd**" in _section(text, number) for number in sections[1].split(" and "))
+        passphrase = directives(unit)["LoadCredential"][0].partition(":")[2]
+        assert passphrase in text
+    config = directives((UNITS / "throughcare-hub.service").read_text())["ExecStart"][0].split()[-1]
+    assert f"throughcare-hub init --config {config}\n" in text
+    # Enrolment and restore write the connector's configuration into the folder that is the unit's.
+    found = directives((UNITS / "throughcare-connector.service").read_text())
+    state = found["StateDirectory"][0]
+    assert found["ExecStart"][0].split()[-1] == f"%S/{state}/{CONFIG_FILE}"
+    assert text.count(f" --data-dir /var/lib/{state} \\\n") == 2
+    assert f"THROUGHCARE_HOME={found['Environment'][-1].partition('=%S')[2]}".replace("=/", "=/var/lib/") in text
+
+
+def _section(text: str, number: str) -> str:
+    return text.partition(f"\n## {number}. ")[2].partition("\n## ")[0]
+
+
+def test_signing_keys_are_handed_over_as_the_documents_say(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    load = re.search(r"(?m)^    (LoadCredentialEncrypted=throughcare-hub-keys:(\S+))\n    (Environment=\S+)$", text)
+    assert load is not None
+    assert f"systemd-creds encrypt --name={CREDENTIAL_NAME} /dev/shm/hub-keys/{CREDENTIAL_NAME} {load[2]}\n" in text
+    unit = (UNITS / "throughcare-hub.service").read_text(encoding="utf-8")
+    passphrase = re.search(r"^LoadCredential=passphrase:.*\nEnvironment=.*PASSPHRASE_FILE=.*$", unit, re.MULTILINE)
+    assert passphrase is not None
+    instead = unit.replace(passphrase[0], f"{load[1]}\n{load[3]}")
+    accepted(instead, "throughcare-hub", tmp_path)
+    keys = tmp_path / "credentials"
+    keys.mkdir()
+    config = tmp_path / "hub.toml"
+    behind_proxy = NEEDED["throughcare-hub"].partition("[tls]")[0] + "behind_proxy = true\n"
+    config.write_text(behind_proxy + f'credentials_directory = "{keys}"\n')
+    by_hand = load_hub_settings(config, {}).settings
+    by_hand.hub.data_dir.mkdir()
+    made = create_keys(by_hand)
+    (keys / CREDENTIAL_NAME).rename(tmp_path / CREDENTIAL_NAME)
+    variables = dict(value.replace("%d", str(tmp_path)).split("=", 1) for value in directives(instead)["Environment"])
+    under_systemd = load_hub_settings(config, {**variables, "THROUGHCARE_HUB__DATA_DIR": str(tmp_path / "data")})
+    assert open_keys(under_systemd.settings).audit.public == made.audit.public
 
 
 def test_key_3_a_credential_of_systemd_may_show_its_acls_mask_and_nothing_more(

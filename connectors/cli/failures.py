@@ -82,6 +82,8 @@ EXIT_CODES: dict[type[Exception], int] = {
     errors.DirectoryInconsistent: DAMAGED,
 }
 
+LOCKED_VERSIONS = "pip install --require-hashes -r requirements/runtime.txt   (in a clone)"
+
 # What to type next where the place that raised the error did not say it (with `then`).
 NEXT_STEPS: dict[type[Exception], str] = {
     errors.ThroughcareError: "throughcare --help",
@@ -90,10 +92,10 @@ NEXT_STEPS: dict[type[Exception], str] = {
     errors.MappingInvalid: "mend the place that is named, then the same command again",
     errors.FhirUnreadable: "mend or fetch the file again, then the same command again",
     errors.FhirContradiction: "ask who sent the bundle to mend the Task that is named; docs/fhir.md lists the reasons",
-    errors.ExtraMissing: "pip install 'throughcare[fhir]', then the same command again",
+    errors.ExtraMissing: f"{LOCKED_VERSIONS}, then the same command again",
     errors.ExportUnreadable: "mend or fetch the file again, then the same command again",
     errors.PackageIncomplete: "complete the export or the mapping, then the same command again",
-    errors.SelfTestFailed: "./run check   (it installs the locked versions)",
+    errors.SelfTestFailed: LOCKED_VERSIONS,
     errors.NotAuthenticated: "throughcare connector status --agency NAME",
     errors.EnrolmentRefused: "ask your authority for a new code, then throughcare enrol --code-file FILE …",
     errors.UnknownLanguage: "the same command with --language and one of these",

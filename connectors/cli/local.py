@@ -22,9 +22,10 @@ def _named(context: click.Context, option: click.Parameter, name: str | None) ->
     if name is not None or context.resilient_parsing:
         return name
     known = [profile.name for profile in home.profiles()]
+    if not known:
+        raise home.none_here()
     if len(known) != 1:
-        told = f"Known here: {', '.join(known)}." if known else "No connector has run here."
-        raise click.MissingParameter(told, context, option)
+        raise click.MissingParameter(f"Known here: {', '.join(known)}.", context, option)
     return known[0]
 
 

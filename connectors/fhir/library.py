@@ -26,9 +26,7 @@ def models() -> Mapping[str, type[BaseModel]]:
     try:
         return {name: _model(name) for name in CHECKED}
     except ImportError:
-        raise ExtraMissing(
-            "Reading FHIR needs the extra `fhir`, which is not installed: pip install 'throughcare[fhir]'."
-        ) from None
+        raise ExtraMissing("Reading FHIR needs the extra `fhir`, which is not installed.") from None
 
 
 def _model(name: str) -> type[BaseModel]:

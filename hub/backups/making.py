@@ -59,7 +59,10 @@ async def make_backup(settings: HubSettings, target: Path, public: bytes, now: i
 
         def copy(connection: Connection) -> Facts:
             if revision_of(connection) != NEWEST:
-                raise ConfigurationError("The database is of another version of Throughcare. Run the hub once before.")
+                raise ConfigurationError(
+                    "The database is of another version of Throughcare. That version makes a backup of it, and this "
+                    "one once the hub has run."
+                )
             heads = check_logs(connection, origins_in(connection, settings.hub.domain), guard.heads)
             facts = Facts(now, settings.hub.domain, NEWEST, tuple(heads.values()), keys)
             writer.write(framed(facts.encode()))

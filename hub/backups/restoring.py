@@ -8,6 +8,7 @@ and runs when an operator types the command: the hub that serves works without i
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -43,23 +44,38 @@ from protocol.limits import SIGNATURE_WINDOW
 
 _BESIDE = ("-wal", "-shm", "-journal")
 """Ends of the names of files that SQLite takes for parts of the database beside them, whatever that is."""
+_CHECK_KEY = "next: check the backup FILE, the file of --key and its passphrase, then the same command again"
+
+
+@contextmanager
+def _of_the_backup() -> Iterator[None]:
+    """Say what to check when a key does not open here: it is the offline one, and not a key of the hub's own."""
+    try:
+        yield
+    except KeystoreError as error:
+        error.add_note(_CHECK_KEY)
+        raise
 
 
 def open_key(path: Path, passphrase: bytes) -> XWingSecret:
     """Return the offline key in `path`; raises KeystoreError for a wrong passphrase or a damaged file."""
-    return open_backup_key(path, passphrase)
+    with _of_the_backup():
+        return open_backup_key(path, passphrase)
 
 
 def facts_of(source: Path, secret: XWingSecret) -> Facts:
     """Return what a backup says of itself at its beginning; raises KeystoreError if it does not open."""
-    with source.open("rb") as file:
+    with _of_the_backup(), source.open("rb") as file:
         return Reader(read_backup(file, secret, PURPOSE)).facts()
 
 
 async def verify(source: Path, secret: XWingSecret, settings: HubSettings) -> Found:
-    """Restore a backup into a folder that is deleted at once, with every check; raises what `restore` does."""
-    with _draft(settings.hub.data_dir) as folder:
-        return await _fill(source, secret, settings, StoreSection(), folder, lambda connection, found: None)
+    """Restore a backup into a temporary folder, with every check; raises what `restore` does.
+
+    The data folder is neither needed nor touched: the machine with the offline key need not be a hub's.
+    """
+    with _of_the_backup(), tempfile.TemporaryDirectory(prefix="throughcare-", ignore_cleanup_errors=True) as folder:
+        return await _fill(source, secret, settings, StoreSection(), Path(folder), lambda connection, found: None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +110,8 @@ async def restore(
 
     try:
         with _draft(folder) as draft:
-            await _fill(source, secret, settings, settings.store, draft, decide)
+            with _of_the_backup():
+                await _fill(source, secret, settings, settings.store, draft, decide)
             if settings.store.url is None:
                 if (draft / BLOBS_NAME).exists():
                     (draft / BLOBS_NAME).replace(folder / BLOBS_NAME)

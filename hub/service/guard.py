@@ -93,7 +93,10 @@ class Guard:
                 self.torn = True
                 return
             if head is None or head.size < self.heads.get(head.origin, head).size:
-                raise StoreBehind("The guard file was altered. Put back the newest copy of database and guard.")
+                raise StoreBehind(
+                    "The guard file was altered. Move it out of the data folder, then `throughcare-hub restore` goes "
+                    "on from the newest backup, or from what is left (`--in-place`)."
+                )
             self.heads[head.origin] = head
 
     def start(self, heads: Iterable[GuardedHead]) -> None:

@@ -21,8 +21,8 @@ def hold_to_keys(connection: Connection, keys: Mapping[Log, bytes]) -> None:
     for log, key in keys.items():
         if known.get(log, key) != key:
             raise StoreBehind(
-                "The signing keys are not those that this database's logs were signed with. Put back the keys, or the "
-                "database, from the newest copy of the data directory."
+                "The signing keys are not those that this database's logs were signed with. Put back this hub's own "
+                "keys, or restore its newest backup, which holds them (`throughcare-hub restore`)."
             )
     if new := [{"log": log, "key": key} for log, key in keys.items() if log not in known]:
         connection.execute(insert(log_key), new)

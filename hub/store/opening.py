@@ -52,6 +52,7 @@ async def _open_postgres(folder: Path | None, section: StoreSection) -> Store:
         from hub.store.postgres import PostgresStore  # noqa: PLC0415
     except ImportError:
         raise ConfigurationError(
-            "store.url needs the optional part for PostgreSQL. Install throughcare[postgres]."
+            "store.url needs the extra `postgres`, which is not installed. The locked versions bring it: "
+            "`pip install --require-hashes -r requirements/runtime.txt` in a clone."
         ) from None
     return await PostgresStore.open(folder, section)

@@ -218,7 +218,7 @@ def cannot_listen(error: OSError, host_key: str, port_key: str) -> Configuration
     if error.errno in (errno.EACCES, errno.EPERM):
         return ConfigurationError(
             f"This user may not listen on {port_key}; ports below 1024 need a right of their own. Set a higher port, "
-            "or give the right: the unit in docs/systemd shows how."
+            "or give the right (CAP_NET_BIND_SERVICE)."
         )
     # asyncio gives no number at all where none of a name's addresses is this machine's.
     if isinstance(error, socket.gaierror) or error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, None):

@@ -280,10 +280,30 @@ def test_bak_5_an_operator_reads_what_will_happen_and_types_the_domain(stopped: 
     piped = subprocess.run(program, input=b"invented\n", capture_output=True, check=False)
     assert piped.returncode == 8
     assert piped.stderr.startswith(b"Passphrase of the backup key: \nerror: Keystore cannot be opened")
+    assert b"next:  check the backup FILE, the file of --key and its passphrase, then" in piped.stderr
     common += ["--key-passphrase-file", str(folder / "passphrase")]
+    # The machine with the offline key need not be a hub's, and is left as it was.
+    config.write_text(settings_text(stopped.folder / "nowhere", stopped.hub.programme))
     checked = run(main, ["restore", *common, "--verify"])
     assert checked.exit_code == 0, checked.output
     assert "audit log    3 leaves, all sound" in checked.output
+    assert not (stopped.folder / "nowhere").exists()
+    config.write_text(settings_text(folder, stopped.hub.programme))
+    damaged = stopped.folder / "damaged.backup"
+    damaged.write_bytes(target.read_bytes()[:-1])
+    for more in (["--verify"], ["--agree", "hub.example"]):
+        refused = run(main, ["restore", str(damaged), *common[1:], *more])
+        assert (refused.exit_code, "next:  check the backup FILE," in refused.output) == (8, True)
+    (folder / "other").touch(mode=0o600)
+    (folder / "other").write_text("other")
+    wrong_keys = run(
+        main,
+        ["restore", *common],
+        env={"THROUGHCARE_HUB__PASSPHRASE_FILE": str(folder / "other")},
+        input="hub.example\n",
+    )
+    assert (wrong_keys.exit_code, "next:  check hub.passphrase_file" in wrong_keys.output) == (8, True)
+    (folder / "other").unlink()
     common += ["--guard", str(stopped.hub.folder / "hub.guard")]
     wrong = run(main, ["restore", *common], input="hub.exmple\n")
     assert wrong.exit_code == 3

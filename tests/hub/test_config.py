@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hub.app import Hub
-from hub.config import HubSettings, check, load_settings, pinned_root
+from hub.config import HubSettings, check, doubts, load_settings, pinned_root
 from hub.logs import make_log
 from hub.service.signingkeys import SEALED_NAME, create_keys, open_keys, public_document, write_public
 from protocol.errors import ConfigurationError, KeystoreError
@@ -49,6 +49,27 @@ def test_a_production_hub_behind_a_proxy_of_its_machine_is_accepted() -> None:
 def test_what_is_unsafe_in_production_is_refused_with_what_to_do(old: str, new: str, hint: str) -> None:
     with pytest.raises(ConfigurationError, match=hint):
         check(settings(PRODUCTION.replace(old, new)))
+
+
+OWN = PRODUCTION.replace("behind_proxy = true", "{}") + '[tls]\ncertificate_file = "c"\nkey_file = "k"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (PRODUCTION, None),
+        (OWN.format('host = "0.0.0.0"\nport = 443'), None),
+        (OWN.format('host = "::"').replace("https://hub.example", "https://hub.example:8440"), None),
+        (OWN.format("behind_proxy = true"), None),
+        (OWN.format(""), "only this machine reaches it. Set hub.host"),
+        (OWN.format('host = "0.0.0.0"'), "call port 443 by hub.public_url, and the hub listens on 8440"),
+    ],
+)
+def test_a_hub_with_a_certificate_of_its_own_that_nobody_reaches_is_told_of(text: str, hint: str | None) -> None:
+    found = settings(text)
+    check(found)
+    told = " ".join(doubts(found))
+    assert hint in told if hint else told == ""
 
 
 @pytest.mark.parametrize("value", ["", "zz" * 32, "00" * 31, "AB" * 32])

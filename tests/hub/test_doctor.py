@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The doctor names each fault of a hub, and what mends it; it changes nothing, and works beside a running hub."""
 
+import asyncio
 import json
 import sqlite3
 from contextlib import closing
@@ -9,13 +10,19 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from hub.backups.making import make_backup
 from hub.cli import main
 from hub.config import DATABASE_NAME, GUARD_NAME
 from hub.doctor import examine
+from hub.migrations import move
 from hub.service.signingkeys import create_keys
+from hub.store.opening import open_store
 from protocol.diagnosis import Condition, Finding
+from protocol.errors import ConfigurationError
 from protocol.limits import DAY, HOUR
-from tests.hub.running import RunningHub, TestClock, make_settings, on_postgres
+from protocol.settings import Profile
+from tests.hub.backups import OFFLINE
+from tests.hub.running import RunningHub, TestClock, make_settings, on_postgres, settings_text
 from tests.programme import Programme, make_programme
 from tests.tlsnames import certificate
 from tests.weather import Relay, Weather
@@ -65,6 +72,43 @@ async def test_a_sound_hub_has_no_fault_running_or_not(folder: Path, programme: 
     before = (folder / DATABASE_NAME).read_bytes(), (folder / GUARD_NAME).read_bytes()
     assert faults(await looked_at(folder, programme)) == set()
     assert ((folder / DATABASE_NAME).read_bytes(), (folder / GUARD_NAME).read_bytes()) == before
+
+
+async def test_before_an_update_the_doctor_asks_for_a_backup_and_no_copy(folder: Path, programme: Programme) -> None:
+    async with RunningHub(folder, programme):
+        pass
+    store = await open_store(folder, make_settings(folder, programme).store)
+    await store.write(lambda connection: move(connection, "0006"))
+    await store.close()
+    found = await looked_at(folder, programme)
+    assert (found["store"].condition, found["store"].found) == (
+        Condition.WARNING,
+        "The database is of an older version of Throughcare.",
+    )
+    assert (found["store"].fix or "").startswith("Make sure of a backup that the version before made")
+    with pytest.raises(ConfigurationError, match="That version makes a backup of it"):
+        await make_backup(make_settings(folder, programme), folder / "backup", OFFLINE.public, programme.now)
+    assert not (folder / "backup").exists()
+
+
+async def test_what_is_most_likely_not_meant_is_a_warning_of_doctor_and_check(
+    folder: Path, programme: Programme
+) -> None:
+    chain, key = certificate(folder, "hub.example", 90)
+    own = ('public_url = "https://hub.example"', "[tls]", f'certificate_file = "{chain}"', f'key_file = "{key}"')
+    demo = make_settings(folder, programme, *own)
+    assert "address" not in {finding.check for finding in await examine(demo, TestClock(programme.now))}
+    production = demo.model_copy(update={"hub": demo.hub.model_copy(update={"profile": Profile.PRODUCTION})})
+    found = {finding.check: finding for finding in await examine(production, TestClock(programme.now))}
+    assert found["address"].condition is Condition.WARNING
+    assert found["address"].found == "The hub has a certificate of its own, and only this machine reaches it."
+    (folder / "signing-keys.sealed").unlink()
+    create_keys(production)
+    config = folder / "hub.toml"
+    config.write_text(settings_text(folder, programme, *own).replace('profile = "demo"\n', ""))
+    checked = await asyncio.to_thread(CliRunner().invoke, main, ["check", "--config", str(config)])
+    assert checked.exit_code == 0, checked.output
+    assert "warning: The hub has a certificate of its own, and only this machine reaches it." in checked.stderr
 
 
 async def test_aud_4_a_database_behind_its_guard_is_a_fault(folder: Path, programme: Programme) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How `--agency NAME` finds a connector."""
 
+import os
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from connectors import home
+from connectors.cli.failures import next_step
 from connectors.cli.local import AGENCY
 from protocol.errors import ConfigurationError, NotFound
 
@@ -46,6 +48,34 @@ def test_an_unknown_agency_is_answered_with_the_names_that_are_known() -> None:
 def test_without_any_connector_the_answer_tells_where_it_looked(folder: Path) -> None:
     with pytest.raises(NotFound, match=str(folder)):
         home.find("reka-probation")
+
+
+def test_without_any_connector_production_is_not_sent_to_a_sandbox_alone() -> None:
+    unit = (Path(__file__).parents[3] / "docs" / "systemd" / "throughcare-connector.service").read_text()
+    assert "\nEnvironment=THROUGHCARE_HOME=%S/throughcare/home\n" in unit
+    with pytest.raises(NotFound) as caught:
+        home.find("reka-probation")
+    assert next_step(caught.value) == (
+        "start the connector; if systemd runs it, the same command as root with THROUGHCARE_HOME="
+        "/var/lib/throughcare/home; to try it, throughcare sandbox   (in another terminal)"
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no mode bits")
+def test_profiles_of_another_user_are_not_taken_for_none(folder: Path) -> None:
+    home.register(REKA)
+    (folder / "profiles").chmod(0)
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(61_234)
+    try:
+        with pytest.raises(ConfigurationError, match="for the connector's user only") as caught:
+            home.find("reka-probation")
+    finally:
+        os.seteuid(before)
+        (folder / "profiles").chmod(0o700)
+    assert next_step(caught.value).startswith("the same command as that user; as root")
+    assert home.profiles() == [REKA]
 
 
 def test_the_newest_connector_of_an_agency_takes_its_name() -> None:
@@ -114,7 +144,9 @@ def test_the_only_connector_of_a_machine_need_not_be_named_and_of_two_one_must()
     def ask(agency: str) -> None:
         click.echo(agency)
 
-    assert CliRunner().invoke(ask).exit_code == 2, "there is none"
+    none = CliRunner().invoke(ask).exception
+    assert isinstance(none, NotFound)
+    assert next_step(none).startswith("start the connector"), "said as for one that is named and not there"
     home.register(REKA)
     assert CliRunner().invoke(ask).stdout == "reka-probation\n"
     assert CliRunner().invoke(ask, ["--agency", "gora-prison"]).stdout == "gora-prison\n"
