@@ -44,7 +44,7 @@ from hub.store import envelopes, restorations, trees
 from hub.store.blobfiles import BlobFiles
 from hub.store.engine import Store
 from hub.store.logkeys import hold_to_keys
-from hub.store.opening import open_store
+from hub.store.opening import open_store, server_time
 from hub.store.sqlite import sqlite_is_sound
 from hub.web.admin import Health, disk_check
 from hub.web.authentication import Authenticator
@@ -56,9 +56,10 @@ from hub.web.strangers import Strangers
 from hub.web.tls import certificate_end
 from keys.directory import Directory
 from keys.selftest import self_test
-from protocol.errors import StoreBehind, StoreFailed
+from protocol.errors import ConfigurationError, StoreBehind, StoreFailed
 from protocol.http.hub import HUB_OPERATIONS, LogIdentity
 from protocol.http.serving import LOCAL_HOSTS, Exchange, Serving, bind_all
+from protocol.limits import CLOCK_SKEW
 from protocol.settings import is_loopback
 
 STOP_S = 2.5
@@ -183,6 +184,8 @@ class Hub:
         store = await open_store(folder, settings.store)
         guard = Guard(folder / GUARD_NAME)
         try:
+            if store.shared and clock is system_clock:
+                await _same_time(store, clock)
             if await store.write(partial(_prepare, store)):
                 log.info(Event.MIGRATED)
             await store.write(partial(_hold_to_keys, store, keys))
@@ -323,6 +326,15 @@ class Hub:
     async def _clock_is_sound(self) -> bool:
         """Tell whether the clock can be right (AUD-7)."""
         return self.writer.clock_is_sound
+
+
+async def _same_time(store: Store, clock: Clock) -> None:
+    """Refuse to start a process whose clock would stop all others on its database: the logs' time never goes back."""
+    if abs(await store.read(server_time) - clock()) > CLOCK_SKEW:
+        raise ConfigurationError(
+            "The clocks of this machine and of the PostgreSQL server differ by over 10 minutes. Set both (NTP), then "
+            "start the hub."
+        )
 
 
 def _prepare(store: Store, connection: Connection) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from hub.config import DATABASE_NAME, StoreSection
 from hub.store.engine import Store
@@ -14,6 +14,13 @@ from hub.store.sqlite import SqliteStore, reading_only
 from protocol.errors import ConfigurationError
 
 T = TypeVar("T")
+
+_TIME = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+
+
+def server_time(connection: Connection) -> int:
+    """Return what the PostgreSQL server's clock says now, in ms UTC."""
+    return int(connection.scalar(_TIME) or 0)
 
 
 async def open_store(folder: Path, section: StoreSection) -> Store:

@@ -2,16 +2,21 @@
 """What one hub process hears of another on the same database, and what it finds that nobody said."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
+from hub import app
+from hub.logs import make_log
 from hub.store import postgres as engine
 from hub.store.engine import News
-from protocol.errors import StoreBehind, Unavailable
+from protocol.errors import ConfigurationError, StoreBehind, Unavailable
+from protocol.limits import DAY, MINUTE
 from tests.faults.proxy import Proxy
 from tests.hub.pairs import KEEP, PUT_BACK, Pair, pair
-from tests.hub.running import eventually, make_settings, on_postgres
+from tests.hub.running import KEYS, eventually, make_settings, on_postgres
 from tests.postgres import execute
+from tests.programme import Programme
 
 __all__ = ["pair"]
 
@@ -94,3 +99,18 @@ async def test_http_7_a_connection_that_listens_and_leads_nowhere_is_noticed(
             await listening
         proxy.flowing.set()
         await store.close()
+
+
+async def test_aud_7_a_process_with_another_day_than_the_server_does_not_start(
+    tmp_path: Path, postgres_url: str, programme: Programme, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would take the logs' time along, and every process that is right would have to wait for that day."""
+    settings = make_settings(tmp_path, programme, *on_postgres(postgres_url))
+    right = app.system_clock
+    for wrong in (11 * MINUTE, -DAY):
+        monkeypatch.setattr(app, "system_clock", lambda ahead=wrong: right() + ahead)
+        with pytest.raises(ConfigurationError, match="differ by over 10 minutes"):
+            await app.Hub.open(settings, KEYS, log=make_log("error", "json"), clock=app.system_clock)
+    monkeypatch.undo()
+    hub = await app.Hub.open(settings, KEYS, log=make_log("error", "json"), rounds=False)
+    await hub.close()
