@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every operation of a hub as a typed call, signed by the device where the hub asks for it (HTTP-1)."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol, TypeAlias
 
 import aiohttp
@@ -9,7 +10,7 @@ import aiohttp
 from connectors.portion import Portion
 from connectors.timing import Clock
 from keys.signing import DeviceSigner
-from protocol.errors import CODES, MalformedEnvelope, ThroughcareError, UnexpectedAnswer
+from protocol.errors import CODES, MalformedEnvelope, ThroughcareError, TooManyRequests, UnexpectedAnswer
 from protocol.frames import Accepted, Item, Refused, encode_batch, parse_page, parse_results
 from protocol.http import blobs
 from protocol.http import hub as operations
@@ -20,6 +21,10 @@ from protocol.sections import Attachment
 
 MOST_ITEMS: Final = 50
 """Items that one poll asks for."""
+_PAGE_WAITS: Final = 20
+"""Times that the same page of the directory is asked for again after a wait."""
+_PAGE_WAIT_S: Final = 60
+"""Seconds after which it is better to give up, and to look again later."""
 
 Outcome: TypeAlias = bytes | ThroughcareError
 """What became of one submitted envelope: the hub's receipt, or why it was refused."""
@@ -53,9 +58,19 @@ class HubClient:
     """Calls a hub. Make one for each session; `device` is None for what needs no device, such as enrolment."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, base: str, clock: Clock, device: DeviceSigner | None = None
+        self,
+        session: aiohttp.ClientSession,
+        base: str,
+        clock: Clock,
+        device: DeviceSigner | None = None,
+        *,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`base` is the hub's URL exactly as the hub knows itself: it is signed with every request."""
+        """`base` is the hub's URL exactly as the hub knows itself: it is signed with every request.
+
+        `pause` waits so many seconds.
+        """
+        self._pause = pause
         authorize = anonymous if device is None else signed(device.key_id, device.transport.sign_raw, clock)
         self._open = Client(session, base, clock=clock)
         self._signed = Client(session, base, authorize, clock=clock)
@@ -69,7 +84,22 @@ class HubClient:
         return (await self._open.call(operations.GET_DIRECTORY_HEAD, operations.DirectoryHead)).head
 
     async def directory_statements(self, from_index: int) -> list[bytes]:
-        """Return a page of statements from `from_index` on, unverified; an empty one at the end."""
+        """Return a page of statements from `from_index` on, unverified; an empty one at the end.
+
+        Waits as long as the hub says, where this address has asked for too much (HTTP-14): other connectors may share
+        it, and whoever gives up half-way through a long directory begins anew.
+        """
+        for _ in range(_PAGE_WAITS):
+            try:
+                return await self._statements(from_index)
+            except TooManyRequests as busy:
+                wait = busy.retry_after or 1
+                if wait > _PAGE_WAIT_S:
+                    raise
+                await self._pause(wait)
+        return await self._statements(from_index)
+
+    async def _statements(self, from_index: int) -> list[bytes]:
         answer = await self._open.call(
             operations.LIST_DIRECTORY_STATEMENTS, operations.StatementPage, query={"from_index": from_index}
         )

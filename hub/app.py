@@ -52,7 +52,7 @@ from hub.web.blobs import BlobHandlers
 from hub.web.connections import Connections, Parts
 from hub.web.handlers import Handlers, Identity
 from hub.web.metrics import Metrics, Sources, Stored
-from hub.web.strangers import Strangers
+from hub.web.strangers import Strangers, weigh
 from hub.web.tls import certificate_end
 from keys.directory import Directory
 from keys.selftest import self_test
@@ -145,7 +145,9 @@ class Hub:
         self._authenticator = authenticator
         knocks = Buckets("requests", settings.limits.stranger_requests_per_minute, elapsed)
         strangers = Strangers(knocks, allowances, settings.hub.proxy_header if settings.hub.behind_proxy else None)
-        self._serving = Serving(clock=clock, hosts=_hosts(settings), observe=self.observe, admit=strangers.visit)
+        self._serving = Serving(
+            clock=clock, hosts=_hosts(settings), observe=self.observe, admit=strangers.visit, weigh=weigh
+        )
         self.housekeeping = Housekeeping(
             self.expiry,
             self.nonces,

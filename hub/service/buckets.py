@@ -40,14 +40,23 @@ class Buckets:
     def take(self, key: str, amount: int = 1) -> None:
         """Take `amount` from the bucket of `key`, or raise TooManyRequests, which says when it will be there."""
         now = self._elapsed()
+        key, full_at = self._after(key, amount, now)
+        if full_at > now + MINUTE:
+            raise self._refusal(full_at - now - MINUTE)
+        self._full_at[key] = full_at
+
+    def charge(self, key: str, amount: int) -> None:
+        """Take `amount` that is used already, more than there is if need be: the next one who takes waits for it."""
+        key, full_at = self._after(key, amount, self._elapsed())
+        self._full_at[key] = full_at
+
+    def _after(self, key: str, amount: int, now: int) -> tuple[str, float]:
+        """Return whose bucket counts for `key`, and when it would be full after `amount` is taken."""
         full_at = self._full_at.get(key)
         if full_at is None:
             key = self._place_for(key, now)
             full_at = self._full_at.get(key, now)
-        full_at = max(full_at, now) + amount * MINUTE / self._quota
-        if full_at > now + MINUTE:
-            raise self._refusal(full_at - now - MINUTE)
-        self._full_at[key] = full_at
+        return key, max(full_at, now) + amount * MINUTE / self._quota
 
     def give(self, key: str, amount: int = 1) -> None:
         """Put `amount` back."""

@@ -23,6 +23,8 @@ COSTS = {"submitStatement": 2, "registerCode": 10, "redeemCode": 10}
 """What counts for several requests, since its own signatures are checked."""
 PLACES = {"listDirectoryStatements": 8}
 """What holds several places, since its answer is large."""
+ANSWER_UNIT = 128 << 10
+"""Bytes of an answer that count for one more request: a page of the directory may have 5 MiB."""
 
 
 class Visit:
@@ -60,6 +62,11 @@ class Visit:
         allowances.request(agency, self._operation.id)
         self._strangers.give_back(self._address, COSTS.get(self._operation.id, 1))
 
+    def answer(self, size: int) -> None:
+        """Charge whoever asked for an answer of `size` bytes."""
+        if self._agency is None:
+            self._strangers.owe(self._address, size // ANSWER_UNIT)
+
     def charge(self, size: int) -> None:
         """Charge the agency for a body of `size` bytes; raises TooManyRequests."""
         if self._agency is not None:
@@ -68,6 +75,11 @@ class Visit:
 
 VISIT = web.RequestKey("visit", Visit)
 """Where whoever finds out who calls says so."""
+
+
+def weigh(request: web.Request, size: int) -> None:
+    """Charge for an answer of `size` bytes."""
+    request[VISIT].answer(size)
 
 
 class Strangers:
@@ -101,6 +113,11 @@ class Strangers:
             raise busy
         self._requests.take(address, cost)
         self._held[address] += places
+
+    def owe(self, address: str, cost: int) -> None:
+        """Charge an address for work that is done: its next request waits for what it has used too much of."""
+        if cost:
+            self._requests.charge(address, cost)
 
     def leave(self, address: str, places: int) -> None:
         """Give places back."""

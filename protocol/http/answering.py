@@ -42,14 +42,14 @@ def response_to(
 
 def _places(operation: Operation, body: BaseModel, request: web.Request) -> Iterator[tuple[str, str]]:
     """Yield where to find what was made, and the page that follows this one."""
-    if operation.created or operation.following:
-        values = body.model_dump(mode="json")
-        if operation.created:
-            yield "Location", operation.created.format_map(values)
-        if operation.following:
-            name, parameter = operation.following
-            if values[name] is not None:
-                yield "Link", f'<{request.rel_url.update_query({parameter: str(values[name])})}>; rel="next"'
+    if operation.created:
+        yield "Location", operation.created.format_map(body.model_dump(mode="json"))
+    if operation.following:
+        # The one value, and not all of a page that may have some MiB.
+        name, parameter = operation.following
+        following = body.model_dump(mode="json", include={name})[name]
+        if following is not None:
+            yield "Link", f'<{request.rel_url.update_query({parameter: str(following)})}>; rel="next"'
 
 
 def _streamed(operation: Operation, headers: Mapping[str, str], kind: str, length: int) -> web.StreamResponse:

@@ -68,6 +68,8 @@ class TextForm:
     parse: Callable[[str], Any]
     render: Callable[[Any], str]
     schema: Mapping[str, Any]
+    fits: Callable[[Any], bool] | None = None
+    """Tells whether a Python value can be written as a right text, where that needs no text to be made of it."""
 
     def _from_text(self, text: str) -> Any:
         try:
@@ -81,7 +83,11 @@ class TextForm:
             return self._from_text(value)
         if not isinstance(value, self.inside) or isinstance(value, bool):
             raise PydanticCustomError("wrong_type", "not of the type of this field")
-        return self._from_text(self.render(value))
+        if self.fits is None:
+            return self._from_text(self.render(value))
+        if not self.fits(value):
+            raise PydanticCustomError("wrong_form", "not written in the form of this field")
+        return value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         text = core_schema.no_info_after_validator_function(self._from_text, core_schema.str_schema(strict=True))
@@ -115,9 +121,12 @@ def decode_base64url(text: str) -> bytes:
 def base64url(*, minimum: int = 0, maximum: int) -> TextForm:
     """Return the annotation of a bytes field of `minimum` to `maximum` bytes, base64url in JSON."""
 
+    def fits(data: bytes) -> bool:
+        return minimum <= len(data) <= maximum
+
     def parse(text: str) -> bytes:
         data = decode_base64url(text)
-        if not minimum <= len(data) <= maximum:
+        if not fits(data):
             raise InvalidInput("The bytes are too short or too long for this field.")
         return data
 
@@ -131,6 +140,7 @@ def base64url(*, minimum: int = 0, maximum: int) -> TextForm:
             "minLength": -(-minimum * 8 // 6),
             "maxLength": -(-maximum * 8 // 6),
         },
+        fits,
     )
 
 

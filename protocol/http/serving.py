@@ -45,6 +45,8 @@ error of the operation."""
 SocketHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Admit = Callable[[web.Request, Operation], AbstractContextManager[None]]
 """Surrounds the work on a request, before anything of it is read; raises to refuse it."""
+Weigh = Callable[[web.Request, int], None]
+"""Is told how many bytes an answer has, before it is sent; raises to refuse it."""
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """The names by which a connector's local interface may be called (CON-6)."""
@@ -93,14 +95,18 @@ def admit_all(_request: web.Request, _operation: Operation) -> AbstractContextMa
     return nullcontext()
 
 
+def weigh_nothing(_request: web.Request, _size: int) -> None:
+    """Count nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
     """How a server answers, apart from its operations.
 
     `clock` gives ms UTC. `hosts` are the host names answered to, without port; None for every name, behind a proxy.
     With `refuse_foreign_pages` a request made by another site's web page changes nothing. `observe` is told of every
-    exchange when it is over. `admit` surrounds the work on each. A body's first byte may take `body_s` seconds, and so
-    may each piece of an answer.
+    exchange when it is over. `admit` surrounds the work on each, and `weigh` is told how large its answer is. A body's
+    first byte may take `body_s` seconds, and so may each piece of an answer.
     """
 
     clock: Clock
@@ -108,6 +114,7 @@ class Serving:
     refuse_foreign_pages: bool = False
     observe: Observe = unobserved
     admit: Admit = admit_all
+    weigh: Weigh = weigh_nothing
     body_s: float = 15.0
 
 
@@ -195,6 +202,7 @@ def _route(
         answer = await handler(call)
         await exchange.settle()
         response, pieces = response_to(request, operation, answer)
+        serving.weigh(request, response.content_length or 0)
         if pieces is not None:
             exchange.started = True
             await send(request, response, pieces, serving.body_s)
