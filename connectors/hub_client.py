@@ -72,6 +72,7 @@ class HubClient:
         """
         self._pause = pause
         authorize = anonymous if device is None else signed(device.key_id, device.transport.sign_raw, clock)
+        self.clock = clock
         self._open = Client(session, base, clock=clock)
         self._signed = Client(session, base, authorize, clock=clock)
 

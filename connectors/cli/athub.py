@@ -16,11 +16,12 @@ from connectors.enrolment.pins import Pins, check_hub, replay
 from connectors.hub_client import HubClient
 from connectors.installation import Installation, agency_signer, open_installation
 from connectors.parts import hub_url
-from connectors.timing import system_clock
+from connectors.timing import Clock, system_clock
 from connectors.way_out import WayOut
 from keys.directory import Directory
 from keys.signing import HybridSigner
-from protocol.errors import Revoked, UntrustedKey
+from protocol.errors import EnrolmentRefused, HubUnreachable, Revoked, UntrustedKey
+from protocol.http.skipping import SkippingClock
 
 CONFIG = click.option(
     "--config",
@@ -39,6 +40,7 @@ class AtHub:
     agency: HybridSigner = field(repr=False)
     hub: HubClient = field(repr=False)
     directory: Directory = field(repr=False)
+    clock: Clock = field(repr=False)
 
 
 @asynccontextmanager
@@ -52,11 +54,16 @@ async def at_hub(config_file: Path) -> AsyncIterator[AtHub]:
     installation = open_installation(section.data_dir, read_passphrase(section))
     agency = agency_signer(installation.keystore)
     pins = Pins.kept(installation.enrolment)
-    steps: dict[type[Exception], str] = dict.fromkeys(
-        (Revoked, UntrustedKey), f"throughcare doctor --config {config_file}"
-    )
+    clock = system_clock if section.clock_file is None else SkippingClock(section.clock_file, system_clock)
+    doctor = f"throughcare doctor --config {config_file}"
+    steps: dict[type[Exception], str] = {
+        Revoked: doctor,
+        UntrustedKey: doctor,
+        HubUnreachable: f"{doctor}   (shows where the way to the hub ends)",
+        EnrolmentRefused: f"mend connector.hub_url, if {config_file} sets it; {doctor}",
+    }
     with advising(steps):
         async with WayOut.of(section).session() as session:
-            hub = HubClient(session, hub_url(section, installation.enrolment), system_clock)
+            hub = HubClient(session, hub_url(section, installation.enrolment), clock)
             await check_hub(hub, pins)
-            yield AtHub(installation, agency, hub, await replay(hub, pins))
+            yield AtHub(installation, agency, hub, await replay(hub, pins), clock)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from connectors.cli.failures import advising
-from connectors.cli.passphrase import read_passphrase
+from connectors.cli.passphrase import configured, read_passphrase, tell_if_missing
 from connectors.cli.voice import Voice, speaks
 from connectors.cli.way_out import goes_out
 from connectors.config import check_hub_url, load
@@ -125,7 +125,7 @@ def restore(
         enrolment = asyncio.run(publish(found))
         config = write_configuration(
             data_dir,
-            passphrase_file if passphrase_file and str(passphrase_file) != "-" else data_dir / "passphrase",
+            configured(passphrase_file, data_dir),
             profile=profile,
             way_out=way_out,
         )
@@ -140,6 +140,7 @@ def restore(
         f"opened on the old machine after {made} is not in the backup: ask its senders to send it again.\n"
         f"What was set in the old connector.toml ([webhooks], [drop] …) is not in the backup either: put it into\n"
         f"{config}\n"
-        "before the first start, or what a webhook has not confirmed is forgotten.\n"
-        f"next:  throughcare connector run --config {config}"
+        "before the first start, or what a webhook has not confirmed is forgotten."
     )
+    tell_if_missing(configured(passphrase_file, data_dir), config, voice)
+    voice.say(f"next:  throughcare connector run --config {config}")

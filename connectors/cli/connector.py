@@ -12,7 +12,7 @@ from typing import Final
 import click
 
 from connectors import home
-from connectors.cli.failures import advising
+from connectors.cli.failures import WHY_NOT_REACHED, advising
 from connectors.cli.local import AGENCY, connected
 from connectors.cli.signals import run_until_signalled
 from connectors.cli.voice import Voice, speaks
@@ -25,15 +25,6 @@ from protocol.ids import Kind, text
 from protocol.limits import DAY
 from protocol.ownership import check_ownership
 from protocol.starting import starting
-
-_WHY_NOT_REACHED: Final = {
-    "refused": "nothing listens at the hub's address (connection refused)",
-    "certificate": "the hub's certificate is not trusted here (connector.ca_file)",
-    "proxy": "the proxy does not let it through (connector.proxy)",
-    "name": "the hub's name is not found (DNS)",
-    "timeout": "the hub did not answer in time",
-    "other": "the network failed on the way",
-}
 
 _SOON_DAYS: Final = 14
 """Days before the end of the certificate in which `status` warns."""
@@ -112,7 +103,7 @@ def not_read(found: Status) -> str:
     """Say why the directory is empty still: nothing can be said of desks before it was read."""
     hub, refused = found.hub, found.directory.error
     if hub.reason:
-        why = _WHY_NOT_REACHED.get(hub.reason, hub.reason)
+        why = WHY_NOT_REACHED.get(hub.reason, hub.reason)
     else:
         why = hub.error or refused or "the hub has not answered yet"
     return f"was not read yet, because: {why}"
@@ -134,7 +125,7 @@ def lines(found: Status) -> Iterator[str]:
         yield f"            its certificate ends {format_time(found.certificate_ends)}{word}"
     yield f"hub         {'connected' if hub.connected else 'not connected'}, last heard from {seen}"
     if hub.error:
-        why = f": {_WHY_NOT_REACHED.get(hub.reason, hub.reason)}" if hub.reason else ""
+        why = f": {WHY_NOT_REACHED.get(hub.reason, hub.reason)}" if hub.reason else ""
         yield f"            last error {hub.error}{why}"
     if directory.size:
         yield f"directory   {directory.size} statements, {directory.state}"

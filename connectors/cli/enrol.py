@@ -8,24 +8,33 @@ from pathlib import Path
 import click
 
 from connectors.cli.failures import advising, then
-from connectors.cli.passphrase import read_passphrase
+from connectors.cli.passphrase import configured, read_passphrase, tell_if_missing
 from connectors.cli.voice import Voice, speaks
 from connectors.cli.way_out import goes_out
 from connectors.enrolment import application
 from connectors.enrolment.application import Application
 from connectors.enrolment.configuration import write_configuration
 from connectors.enrolment.visit import now_ms, visiting
-from connectors.installation import Enrolment
+from connectors.installation import ENROLMENT_FILE, Enrolment
 from connectors.way_out import WayOut
 from keys.privatefile import read_private
 from keys.sealedfile import CONNECTOR, SMALL
 from protocol.enrolment import EnrolmentCode, parse_code
-from protocol.errors import ConfigurationError, Conflict, HubUnreachable, Unavailable
+from protocol.errors import (
+    ClockSkewed,
+    ConfigurationError,
+    Conflict,
+    EnrolmentRefused,
+    HubUnreachable,
+    Unavailable,
+)
+from protocol.http.fields import format_time
 from protocol.ids import Kind, text
 from protocol.settings import Profile
 
 _MAX_CODE_FILE = 16 * 1024
 _LOOK_EVERY_S = 2
+_SET_CLOCK = "set this machine's clock, then the same command again; the keys that were made are kept"
 
 
 @click.command()
@@ -70,7 +79,7 @@ def enrol(
         if code_file is not None and code_file.exists() and _code_in(code_file).code_id != applied.code.code_id:
             raise then(
                 Conflict("In this folder an application is under way with another code. Nothing was sent."),
-                "the same command with a new folder as --data-dir   (or without --code-file, to go on with that one)",
+                f"without --code-file, to go on with that one; else {_anew(data_dir)}",
             )
     elif code_file is None:
         raise then(
@@ -78,15 +87,18 @@ def enrol(
         )
     else:
         code = _code_in(code_file)
+        if not (data_dir / ENROLMENT_FILE).exists():
+            _check_end(code)
         params = SMALL if demo else CONNECTOR
         with advising({Conflict: "the same command with a new folder as --data-dir"}):
             applied = application.begin(code, data_dir, passphrase, params)
     again = "the same command again, once this machine reaches the hub; the keys that were made are kept"
-    with advising({HubUnreachable: again}):
+    refused = f"ask your authority, on a number you know; with a new code of it: {_anew(data_dir)}"
+    with advising({HubUnreachable: again, ClockSkewed: _SET_CLOCK, EnrolmentRefused: refused}):
         enrolment = asyncio.run(_enrol(applied, officers, wait, way_out, voice))
     config = write_configuration(
         data_dir,
-        passphrase_file if passphrase_file and str(passphrase_file) != "-" else data_dir / "passphrase",
+        configured(passphrase_file, data_dir),
         profile=Profile.DEMO if demo else Profile.PRODUCTION,
         way_out=way_out,
     )
@@ -105,7 +117,26 @@ def enrol(
             *(f"    officer {text(Kind.OFFICER, one.officer_id)}  {one.name}" for one in enrolment.actors),
         ],
     )
+    tell_if_missing(configured(passphrase_file, data_dir), config, voice)
     voice.say(f"next:  throughcare connector run --config {config}")
+
+
+def _anew(data_dir: Path) -> str:
+    """Return how to begin with another code, where the folder holds what the old one was for."""
+    return (
+        f"the same command with a new folder as --data-dir   (or, if no approver has signed what {data_dir} asked for, "
+        "after that folder was deleted)"
+    )
+
+
+def _check_end(code: EnrolmentCode) -> None:
+    """Raise `EnrolmentRefused` for a code that has ended, before any keys are made for it."""
+    now = now_ms()
+    if code.terms.expires <= now:
+        raise EnrolmentRefused(
+            f"The code ended at {format_time(code.terms.expires)}; this machine's clock says {format_time(now)}. "
+            "Nothing was made."
+        )
 
 
 def _code_in(file: Path) -> EnrolmentCode:

@@ -19,7 +19,7 @@ import re
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import click
 
@@ -84,6 +84,21 @@ EXIT_CODES: dict[type[Exception], int] = {
 
 LOCKED_VERSIONS = "pip install --require-hashes -r requirements/runtime.txt   (in a clone)"
 
+WHY_NOT_REACHED: Final = {
+    "refused": "nothing listens at the hub's address (connection refused)",
+    "certificate": "the hub's certificate is not trusted here (--ca-file, connector.ca_file)",
+    "proxy": "the proxy does not let it through (--proxy, connector.proxy)",
+    "name": "the hub's name is not found (DNS)",
+    "timeout": "the hub did not answer in time",
+    "other": "the network failed on the way",
+}
+"""For people, what an error's `reason` means."""
+
+_IN_BETWEEN: Final = (
+    "look for a login page or a proxy between this machine and the hub (--proxy, connector.proxy), then the same "
+    "command again"
+)
+
 # What to type next where the place that raised the error did not say it (with `then`).
 NEXT_STEPS: dict[type[Exception], str] = {
     errors.ThroughcareError: "throughcare --help",
@@ -108,6 +123,11 @@ NEXT_STEPS: dict[type[Exception], str] = {
     errors.DirectoryStale: "throughcare connector status --agency NAME",
     errors.TooManyRequests: "the same command again in a minute",
     errors.OurError: "the same command again in a moment; throughcare connector status --agency NAME",
+    errors.HubUnreachable: "mend the way to the hub, then the same command again",
+    errors.UnexpectedAnswer: _IN_BETWEEN,
+    errors.MisdirectedRequest: _IN_BETWEEN,
+    errors.ClockSkewed: "set this machine's clock, then the same command again",
+    errors.DirectoryError: "throughcare doctor --config FILE   (if it finds nothing, call your authority)",
     errors.KeystoreError: "check the passphrase file, then the same command again",
     errors.StoreFailed: "throughcare doctor --config FILE   (then restore the newest backup)",
     errors.StoreBehind: "restore the newest copy of the data directory",
@@ -174,6 +194,8 @@ def report(error: Exception) -> int:
             # Whoever types a command says fields, not a body that has some.
             named = field.pointer.removeprefix("/fields/").removeprefix("/")
             click.echo(f"field: {named or 'what was sent'} {_FIELD_IS[field.code]}", err=True)
+    if isinstance(error, errors.HubUnreachable) and error.reason in WHY_NOT_REACHED:
+        click.echo(f"note:  {WHY_NOT_REACHED[error.reason]}", err=True)
     for note in notes(error):
         if not note.startswith(_NEXT):
             click.echo(f"note:  {note}", err=True)

@@ -10,7 +10,6 @@ from connectors.cli.athub import CONFIG, at_hub
 from connectors.cli.voice import Voice, speaks
 from connectors.officers import service_id
 from connectors.renewal import ending_service, renewable, renewal, renewed_service
-from connectors.timing import system_clock
 from protocol.http.fields import format_time
 from protocol.statements import parse_statement
 
@@ -32,7 +31,7 @@ def renew(config_file: Path, voice: Voice) -> None:
 
 async def _renew(config_file: Path) -> tuple[str, int]:
     async with at_hub(config_file) as place:
-        now, device = system_clock(), place.installation.device
+        now, device = place.clock(), place.installation.device
         found = renewable(place.directory, device, place.agency, now)
         raw = renewal(found, device, place.agency, now)
         await place.hub.submit_statement(raw)

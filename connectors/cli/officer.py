@@ -15,7 +15,6 @@ from connectors.cli.failures import then
 from connectors.cli.local import AGENCY, connected
 from connectors.cli.voice import Voice, speaks, table
 from connectors.officers import delegation, endings, officer_entries
-from connectors.timing import system_clock
 from keys.directory import AgencyEntry
 from protocol.errors import Conflict, UntrustedKey
 from protocol.http.fields import format_time
@@ -57,7 +56,7 @@ def add(title: str, config_file: Path, voice: Voice) -> None:
 
     async def publish() -> bytes:
         async with at_hub(config_file) as place:
-            own, now = _own(place), system_clock()
+            own, now = _own(place), place.clock()
             titles = {one.title.casefold() for one in place.directory.delegations(own.address, now)}
             if title.casefold() in titles:
                 error = Conflict("Somebody acts under that title already. Titles tell officers apart.")
@@ -79,7 +78,7 @@ def renew(officer: str, config_file: Path, voice: Voice) -> None:
 
     async def publish() -> bytes:
         async with at_hub(config_file) as place:
-            own, now = _own(place), system_clock()
+            own, now = _own(place), place.clock()
             newest = officer_entries(place.directory, own, wanted, now)[-1]
             statement = delegation(own, place.agency, newest.title, now, officer=wanted)
             await place.hub.submit_statement(statement)
@@ -101,7 +100,7 @@ def end(officer: str, config_file: Path, voice: Voice) -> None:
 
     async def publish() -> str:
         async with at_hub(config_file) as place:
-            now = system_clock()
+            now = place.clock()
             found = officer_entries(place.directory, _own(place), wanted, now)
             for statement in endings(found, place.agency, now):
                 await place.hub.submit_statement(statement)
@@ -114,7 +113,7 @@ def end(officer: str, config_file: Path, voice: Voice) -> None:
 
 def _own(place: AtHub) -> AgencyEntry:
     """Return the agency's certificate; `UntrustedKey` if the authority does not vouch for these keys now."""
-    own = place.directory.agency(place.installation.enrolment.agency, system_clock())
+    own = place.directory.agency(place.installation.enrolment.agency, place.clock())
     if own is None or own.identity != place.agency.public:
         raise UntrustedKey("The authority does not vouch for this agency's keys any more. Nothing was signed.")
     return own

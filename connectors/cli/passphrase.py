@@ -7,8 +7,23 @@ from pathlib import Path
 import click
 
 from connectors.cli.failures import advising, then
+from connectors.cli.voice import Voice
 from keys.passphrasefile import MAX_PASSPHRASE, one_line, read_passphrase_file
 from protocol.errors import ConfigurationError, KeystoreError
+
+
+def configured(path: Path | None, data_dir: Path) -> Path:
+    """Return which file a connector is to read its passphrase from, when `read_passphrase` was given `path`."""
+    return data_dir / "passphrase" if path is None or str(path) == "-" else path
+
+
+def tell_if_missing(path: Path, config: Path, voice: Voice) -> None:
+    """Say what is to be done before the first start, where the passphrase was typed and lies in no file yet."""
+    if not path.exists():
+        voice.say(
+            f"The passphrase lies in no file yet. Write it into {path} (chmod 600), or name another file as\n"
+            f"connector.passphrase_file in {config}, before the first start."
+        )
 
 
 def read_passphrase(path: Path | None, of_what: str) -> bytes:

@@ -15,9 +15,10 @@ from keys.directory import Directory
 from keys.verifying import head_generation, verify_head
 from protocol.address import domain_of
 from protocol.enrolment import EnrolmentCode, LogAnchor
-from protocol.errors import DirectoryInconsistent, EnrolmentRefused
+from protocol.errors import ClockSkewed, DirectoryInconsistent, EnrolmentRefused
 from protocol.generations import generation_in, origin_of
 from protocol.http.hub import LogIdentity
+from protocol.limits import CLOCK_SKEW, MINUTE
 from protocol.receipts import Head
 
 
@@ -45,7 +46,11 @@ class Pins:
 
 
 async def check_hub(hub: HubClient, pins: Pins) -> None:
-    """Raise `EnrolmentRefused` unless the hub has the pinned domain, root and logs (attack 59)."""
+    """Raise `EnrolmentRefused` unless the hub has the pinned domain, root and logs (attack 59).
+
+    Raises `ClockSkewed` if it is, and this machine's clock is so far from its own that it would refuse what is signed
+    here, or that what it has counts as not yet begun.
+    """
     info = await hub.hub()
     same = (
         info.domain == pins.domain
@@ -55,6 +60,10 @@ async def check_hub(hub: HubClient, pins: Pins) -> None:
     )
     if not same:
         raise EnrolmentRefused("This is not the hub that was meant. Nothing was sent to it.")
+    ahead = hub.clock() - info.server_time
+    if abs(ahead) > CLOCK_SKEW:
+        far, side = abs(ahead) // MINUTE, "ahead of" if ahead > 0 else "behind"
+        raise ClockSkewed(f"This machine's clock is {far} minutes {side} the hub's. Nothing was sent.")
 
 
 def _same(log: LogIdentity, anchor: LogAnchor) -> bool:

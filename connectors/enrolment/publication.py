@@ -74,14 +74,15 @@ def make_publication(
 def renew_publication(
     publication: Publication, stands: Callable[[bytes], bool], agency: HybridSigner, device: DeviceSigner, *, now: int
 ) -> Publication:
-    """Return `publication` with what is too old for the log signed anew (DIR-14), and its actors' delegations.
+    """Return `publication` with what is too old for the log, or dated ahead, signed anew, and its actors' delegations.
 
     `stands` tells whether the log holds a statement already; such a one stays as it is.
     """
     statements, renewed = [], dict[bytes, KeyId]()
     for raw in publication.statements:
         old = parse_statement(raw)
-        if abs(now - old.body.issued) < PUBLISHED_WITHIN or stands(raw):
+        # What is dated ahead was signed while this machine's clock was; the log takes it only when that time has come.
+        if 0 <= now - old.body.issued < PUBLISHED_WITHIN or stands(raw):
             statements.append(raw)
             continue
         signer = device if isinstance(old.body.subject, Prekey) else agency

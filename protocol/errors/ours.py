@@ -63,7 +63,7 @@ class ExtraMissing(OurError):
 class HubUnreachable(OurError):
     code = "hub-unreachable"
     title = "Hub unreachable"
-    default = "The hub cannot be reached; what was queued is kept and sent when it answers."
+    default = "The hub cannot be reached. Mend the way to it, or try again when it answers."
 
 
 class ClockSkewed(OurError):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drill: an agency's machine is lost, and the agency goes on from a backup with a new device, command by command."""
 
+import io
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -23,8 +24,11 @@ from keys.backuprecord import newest_backup
 from protocol.errors import Revoked
 from protocol.http.handovers import MessageState
 from tests.connectors.stations import PASSPHRASE, open_station, package, person_section, station
+from tests.hub.running import RunningHub
+from tests.programme import make_programme
 from tests.scenarios.drills import Drill, opened_drill
 from tests.scenarios.running import Typist
+from tests.weather import Relay, Weather
 
 pytestmark = pytest.mark.usefixtures("quick_keys")
 
@@ -129,3 +133,28 @@ async def test_dir_2_a_stolen_machine_is_revoked_once_and_a_restore_can_be_done_
     assert (enrolment.hub_url, enrolment.directory.minimum_size) == (moved, directory.size - 1)
     restored = open_installation(drill.new, PASSPHRASE).device.key_id
     assert directory.device_in_force(restored, at=system_clock(), size=directory.size)
+
+
+async def test_a_wrong_way_to_the_hub_is_told_apart_from_a_lost_enrolment(drill: Drill) -> None:
+    """A mistyped URL, and a login page: nobody is told to enrol anew for either."""
+    await drill.run_and_back_up()
+    (drill.folder / "other").mkdir()
+    config = drill.old / "connector.toml"
+    async with RunningHub(drill.folder / "other", make_programme(now=system_clock(), domain="other.example")) as other:
+        said = await drill.restore("--hub-url", other.url, code=4)
+        assert "next:  the same command with the URL of the hub" in said
+        config.write_text(f'{config.read_text()}hub_url = "{other.url}"\n')
+        said = await drill.type("key", "renew", "--config", config, code=4)
+        assert "next:  mend connector.hub_url" in said
+    async with Relay(drill.hub.url, weather=Weather(portal="page")) as relay:
+        assert "look for a login page or a proxy" in await drill.restore("--hub-url", relay.url, code=1)
+
+
+async def test_where_the_passphrase_was_typed_its_file_is_asked_for_before_the_first_start(
+    drill: Drill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await drill.run_and_back_up()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(PASSPHRASE)))
+    said = await drill.restore("--passphrase-file", "-")
+    assert f"Write it into {drill.new / 'passphrase'} (chmod 600)" in said
+    assert "lies in no file yet" not in await drill.type("config", "check", drill.old / "connector.toml")

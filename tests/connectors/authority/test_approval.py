@@ -21,7 +21,7 @@ from protocol.enrolment import EnrolmentCode
 from protocol.errors import Conflict, EnrolmentRefused, NotFound
 from protocol.http.hub import KeyRequestView
 from protocol.ids import CodeId
-from protocol.limits import DAY
+from protocol.limits import DAY, MINUTE
 from protocol.statements import encode_statement, parse_statement
 from tests.connectors.authority.conftest import NOW, checked
 
@@ -144,6 +144,18 @@ def test_dir_14_what_was_not_published_in_time_is_signed_anew(
     assert [one.body.subject for one in after] == [one.body.subject for one in before]
     assert [one.body.issued for one in after] == [NOW, late, late, late]
     assert [actor.delegation for actor in again.actors] == [one.digest for one in after[1:3]]
+
+
+def test_dir_14_what_was_signed_while_the_clock_was_ahead_is_signed_anew(
+    code: EnrolmentCode, applied: application.Application
+) -> None:
+    """The log takes nothing that is dated over ten minutes ahead of it."""
+    agency, device = applied.agency, applied.device
+    made = make_publication(code.terms, agency, device, applied.keystore, officers=(), now=NOW)
+    right = NOW - 11 * MINUTE
+    assert renew_publication(made, lambda _: True, agency, device, now=right) == made
+    again = renew_publication(made, lambda _: False, agency, device, now=right)
+    assert [parse_statement(raw).body.issued for raw in again.statements] == [right] * 3
 
 
 async def test_enr_3_one_bad_request_does_not_hide_the_others(

@@ -65,6 +65,13 @@ def test_an_error_of_the_system_names_the_file(capsys: pytest.CaptureFixture[str
     assert "/some/file" in capsys.readouterr().err
 
 
+def test_why_the_hub_was_not_reached_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    error = errors.HubUnreachable()
+    error.reason = "name"
+    failures.report(error)
+    assert "note:  the hub's name is not found (DNS)\n" in capsys.readouterr().err
+
+
 def test_a_lone_error_of_a_task_group_is_told_as_itself() -> None:
     assert failures.report(ExceptionGroup("tasks", [errors.HubUnreachable()])) == 7
 

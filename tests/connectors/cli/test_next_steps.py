@@ -16,10 +16,12 @@ from connectors.cli.voice import PROGRAM, pasteable, speak_utf8
 from connectors.enrolment import application
 from connectors.enrolment.passphrases import passphrase_path
 from connectors.installation import ENROLMENT_FILE
+from connectors.timing import system_clock
 from keys.sealedfile import SMALL
 from protocol import errors
 from protocol.enrolment import EnrolmentCode
 from protocol.http.standing import GET_STATUS, Status
+from protocol.limits import DAY
 from tests.connectors.authority.conftest import code, office
 
 __all__ = ["code", "office"]
@@ -105,13 +107,30 @@ def test_a_code_is_asked_for_where_it_cannot_be_read_and_another_one_is_not_pass
     file.chmod(0o600)
     status, step = told(capsys, *enrol)
     assert (status, "a new folder as --data-dir" in step, "without --code-file" in step) == (6, True, True)
+    assert f"if no approver has signed what {folder} asked for, after that folder was deleted" in step
     assert (folder / application.APPLICATION_FILE).read_bytes() == before
-    (away := tmp_path / "away.code").write_text(replace(code, hub_url="http://localhost:9").text())
+    valid = replace(code.terms, expires=system_clock() + DAY)
+    (away := tmp_path / "away.code").write_text(replace(code, hub_url="http://localhost:9", terms=valid).text())
     away.chmod(0o600)
     status, step = told(capsys, *enrol[:2], tmp_path / "other", *enrol[3:-1], away)
     assert (status, "once this machine reaches the hub" in step) == (7, True)
     (folder / application.APPLICATION_FILE).rename(folder / ENROLMENT_FILE)
     assert told(capsys, *enrol) == (6, "the same command with a new folder as --data-dir")
+
+
+def test_a_code_that_has_ended_is_refused_before_keys_are_made_for_it(
+    code: EnrolmentCode, tmp_path: Path, capsys: Capture
+) -> None:
+    (secret := tmp_path / "secret").write_text("p\n")
+    ended = replace(code.terms, expires=system_clock() - 1)
+    (file := tmp_path / "reka.code").write_text(replace(code, terms=ended).text())
+    for one in (secret, file):
+        one.chmod(0o600)
+    folder = tmp_path / "agency"
+    status = main(["enrol", "--data-dir", str(folder), "--passphrase-file", str(secret), "--code-file", str(file)])
+    said = capsys.readouterr().err
+    assert (status, "The code ended at 20" in said, "ask your authority for a new code" in said) == (4, True, True)
+    assert not folder.exists()
 
 
 def test_an_agency_without_a_code_and_a_code_that_is_out_lead_to_the_office(
