@@ -6,8 +6,10 @@ restore, a renewed certificate. What they left as root's own, mode 0600, the ser
 """
 
 import os
+import stat
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -30,13 +32,45 @@ def make_folder(path: Path, *, parents: bool = False, exist_ok: bool = False) ->
         return
     missing = [path, *(one for one in path.parents if not one.exists())]
     path.mkdir(mode=0o700, parents=parents, exist_ok=exist_ok)
-    if sys.platform != "win32" and os.geteuid() == 0:
+    if os.name == "posix":
         for folder in reversed(missing):
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            try:
+            with _opened(folder) as descriptor:
                 _hand_over(descriptor, folder.parent)
-            finally:
-                os.close(descriptor)
+
+
+def share_folder(path: Path) -> None:
+    """Do for a folder that was made just now what `share` does for a file."""
+    if os.name == "posix":
+        with _opened(path) as descriptor:
+            share(descriptor, path.parent)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """Yield a folder's descriptor: what is done by it is done to that folder, and to nothing that took its place."""
+    descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def share(descriptor: int, folder: Path) -> None:
+    """Let the group of `folder` have what was made there, if that group may write there; else nobody but the owner.
+
+    Nothing changes where the process is not in that group: it cannot give away what it has made.
+    """
+    if sys.platform == "win32":
+        return
+    above, own = folder.stat(), os.fstat(descriptor)
+    if not above.st_mode & stat.S_IWGRP:
+        return
+    mode = 0o700 | above.st_mode & 0o2070 if stat.S_ISDIR(own.st_mode) else 0o600 | above.st_mode & 0o060
+    with suppress(PermissionError):
+        if own.st_gid != above.st_gid:
+            os.fchown(descriptor, -1, above.st_gid)
+        if stat.S_IMODE(own.st_mode) != mode:
+            os.fchmod(descriptor, mode)
 
 
 def _hand_over(descriptor: int, folder: Path) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from keys.folderowner import open_made
+from keys.folderowner import open_made, share
 from protocol.errors import ConfigurationError, Conflict, KeystoreError
 
 _READABLE_BY_OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -60,9 +60,10 @@ def _forbidden(path: Path) -> int:
     return _READABLE_BY_OTHERS
 
 
-def write_private(path: Path, data: bytes) -> None:
+def write_private(path: Path, data: bytes, *, shared: bool = False) -> None:
     """Make `path` hold exactly `data`, with mode 0600, or leave what was there before (KEY-3).
 
+    `shared` is for what is no secret between the users of a folder: a group that may write there gets it too.
     When this returns, a power cut cannot undo it. Raises `KeystoreError` if the file cannot be written.
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -71,6 +72,8 @@ def write_private(path: Path, data: bytes) -> None:
             descriptor = open_made(draft, os.O_WRONLY | os.O_EXCL)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
+                if shared:
+                    share(file.fileno(), path.parent)
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(path)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from keys.folderowner import make_folder, share_folder
 from keys.privatefile import sync_folder, write_private
 
 MAX_FILE: Final = 2 << 20
@@ -50,9 +51,11 @@ class Folders:
         return self.root / "out"
 
     def make(self) -> None:
-        """Make those that are not there, for their owner and group only to enter as the folder above allows."""
+        """Make those that are not there: for their owner, and for the group of the folder above if that may write."""
         for folder in (self.incoming, self.done, self.refused, self.out):
-            folder.mkdir(mode=0o770, parents=True, exist_ok=True)
+            if not folder.is_dir():
+                make_folder(folder, parents=True)
+                share_folder(folder)
 
 
 def waiting(folder: Path, *, last: Collection[str] = ()) -> list[Path]:
@@ -109,12 +112,12 @@ def put_aside(dropped: Dropped, folder: Path, word: str, note: bytes) -> None:
     path = dropped.path
     target = _free(folder / f"{_short(path.stem)}{SUFFIX}", word)
     if _is_there(dropped):
-        write_private(_note(target, word), note)
+        write_private(_note(target, word), note, shared=True)
         path.rename(target)
         sync_folder(path.parent)
     elif dropped.content is not None:
-        write_private(_note(target, word), note)
-        write_private(target, dropped.content)
+        write_private(_note(target, word), note, shared=True)
+        write_private(target, dropped.content, shared=True)
     sync_folder(folder)
 
 
@@ -154,4 +157,4 @@ def _taken(path: Path) -> bool:
 
 def give(folder: Path, name: str, content: bytes) -> None:
     """Put a file there, whole at once; one of that name is the same, and is written again."""
-    write_private(folder / name, content)
+    write_private(folder / name, content, shared=True)

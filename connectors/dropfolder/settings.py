@@ -12,7 +12,8 @@ class DropSection(Section):
     folder: ConfigPath | None = Field(
         None,
         description="The drop folder; without it none is looked into. The connector makes `in`, `done`, `refused` and "
-        "`out` there. What lies there is in plain text: keep it on an encrypted disk of this machine.",
-        examples=["/var/lib/throughcare/drop"],
+        "`out` there, for its own user, and for the folder's group where that may write. What lies there is in plain "
+        "text: keep it on an encrypted disk of this machine.",
+        examples=["/srv/throughcare-drop"],
     )
     out: bool = Field(True, description="Whether what happens here is written into `out` as it happens.")

@@ -190,7 +190,7 @@ async def test_drp_2_a_crash_after_the_effect_does_it_once(
 ) -> None:
     path = dropped.drop("first.json", referral(world))
 
-    def crash(*_: object) -> None:
+    def crash(*_: object, **__: object) -> None:
         raise MachineStops
 
     with monkeypatch.context() as patch:
