@@ -132,6 +132,9 @@ class Mailboxes:
             )
         # What is committed and not guarded yet comes a moment later: whoever waits is woken for it then (AUD-3).
         ready = [stored for stored in found if self._writer.is_guarded(stored.entry.size)]
+        if self._store.shared and ready:
+            # Its receipt is shown now, whether this process has heard of the commit or not (AUD-8).
+            self._writer.expect(Log.AUDIT, max(stored.entry.size for stored in ready))
         self._tally.add(OUT, "delivered", len(ready))
         return [self._item(stored) for stored in ready]
 

@@ -2,6 +2,7 @@
 """What one hub process hears of another on the same database, and what it finds that nobody said."""
 
 import asyncio
+from enum import Enum
 from pathlib import Path
 
 import pytest
@@ -63,21 +64,47 @@ async def test_http_7_what_was_missed_is_found_though_this_process_commits_meanw
     assert (neighbours._seen, neighbours._beyond) == (5, [])
 
 
-async def test_aud_8_a_process_that_only_listened_stops_when_the_database_went_back(pair: Pair) -> None:
-    """It has shown receipts of a leaf that is gone, and must not sign another in its place."""
+class Learnt(Enum):
+    """How a process knows what another has committed."""
+
+    BY_LOOKING = "looking"
+    BY_HEARING = "hearing"
+    BY_SHOWING = "showing"
+
+
+@pytest.mark.parametrize("by", Learnt)
+async def test_aud_8_a_process_that_only_listened_stops_when_the_database_went_back(pair: Pair, by: Learnt) -> None:
+    """It may have shown a receipt of a leaf that is gone, and must not sign another in its place."""
     prison, probation, _ = pair.programme.members.values()
     sender = pair.programme.sender("gora-prison")
     await pair.first.device(prison).submit(sender.seal(probation.desk).data)
     await execute(pair.url, *KEEP)
     await pair.first.device(prison).submit(sender.seal(probation.desk).data)
-    await pair.second.hub.neighbours.look()
+    match by:
+        case Learnt.BY_LOOKING:
+            await pair.second.hub.neighbours.look()
+        case Learnt.BY_HEARING:
+            pair.second.hub.neighbours.hear(News(frozenset(), 2, directory=False, before=1))
+        case Learnt.BY_SHOWING:
+            assert len(await pair.second.device(probation).items()) == 2
     await execute(pair.url, *PUT_BACK)
     with pytest.raises(Unavailable):
-        await pair.second.hub.neighbours.look()
+        await pair.second.hub.submissions.submit(prison.device_id, sender.seal(probation.desk).data)
     writing = pair.second.hub.writing
     assert writing is not None
     with pytest.raises(StoreBehind):
         await writing
+
+
+async def test_aud_8_a_look_is_enough_to_notice_that_the_database_went_back(pair: Pair) -> None:
+    prison, probation, _ = pair.programme.members.values()
+    await execute(pair.url, *KEEP)
+    await pair.first.device(prison).submit(pair.programme.sender("gora-prison").seal(probation.desk).data)
+    await pair.second.hub.neighbours.look()
+    await execute(pair.url, *PUT_BACK)
+    with pytest.raises(Unavailable):
+        await pair.second.hub.neighbours.look()
+    assert not pair.second.hub.writer.healthy
 
 
 async def test_http_7_a_connection_that_listens_and_leads_nowhere_is_noticed(
