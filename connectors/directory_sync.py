@@ -14,10 +14,11 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from connectors import fork
+from connectors.faults import DAMAGED
 from connectors.hub_restored import check_minimum, check_restored, hand_back, kept_of
 from connectors.logs import Log
 from connectors.store import facts, statements
-from connectors.store.engine import Store
+from connectors.store.engine import Store, Transaction
 from connectors.timing import Clock
 from keys.directory import Directory
 from keys.verifying import head_generation, verify_head
@@ -28,6 +29,7 @@ from protocol.errors import (
     DirectoryInconsistent,
     DirectoryStale,
     EnvelopeError,
+    KeystoreError,
 )
 from protocol.generations import origin_of
 from protocol.http.hub import HubInfo
@@ -102,6 +104,7 @@ class DirectorySync:
         self._log = log
         self._directory = self._empty()
         self._head: Head | None = None
+        self._lost: Head | None = None
         self._refused: DirectoryError | None = None
         self._forked = False
         self._clock_difference: int | None = None
@@ -124,13 +127,19 @@ class DirectorySync:
         return Directory(self._pinned.root_fingerprint, self._pinned.domain)
 
     async def load(self) -> None:
-        """Replay what this installation verified and stored before."""
+        """Replay what this installation verified and stored before.
+
+        What the disk has damaged is fetched anew at the next look, and nothing is sealed before: what the stored head
+        says still binds the hub (DIR-10).
+        """
         async with self._store.read() as tx:
-            raws = await statements.load_all(tx)
-            head = await facts.get(tx, _HEAD)
-            self._forked = await fork.evidence(tx) is not None
+            raws, whole = await statements.load_whole(tx)
+            self._head = await _known_head(tx)
+            self._forked = await fork.is_kept(tx)
         self._directory = await self._replayed(raws)
-        self._head = None if head is None else _stored_head(head)
+        if not whole:
+            self._log.event("part-failed", part="directory", code=KeystoreError.code)
+            self._lost, self._head = self._head, None
         if self._head is not None and (self._head.size, self._head.root) != (
             self._directory.size,
             self._directory.root,
@@ -183,11 +192,12 @@ class DirectorySync:
         elif self._directory.root_at(head.size) not in (head.root, None):
             await self._keep_evidence(raw_head)
             raise DirectoryInconsistent("The hub signed two different directories of the same size.")
-        elif head.size < self._directory.size:
+        elif head.size < (self._lost.size if self._lost else self._directory.size):
             raise DirectoryInconsistent("The hub shows an older directory than it showed before.")
         try:
             lost = await self._cut(kept)
             new = await self._fetch(head)
+            self._check_lost(known == generation)
             check_restored(self._directory, known, generation, kept if lost else None)
             check_minimum(self._directory, self._pinned.minimum_size)
             if generation > known and await hand_back(self._source, self._directory, lost, self._log):
@@ -205,7 +215,7 @@ class DirectorySync:
         if kept == self._directory.size:
             return []
         async with self._store.read() as tx:
-            raws = await statements.load_all(tx)
+            raws, _ = await statements.load_whole(tx)
         self._directory = await self._replayed(raws[:kept])
         return raws[kept:]
 
@@ -232,18 +242,25 @@ class DirectorySync:
         ):
             return
         async with self._store.read() as tx:
-            raws = await statements.load_all(tx)
+            raws, _ = await statements.load_whole(tx)
         self._directory = await self._replayed(raws)
 
     async def _store_progress(self, head: Head, raw_head: bytes, kept: int, new: list[bytes]) -> None:
-        at = max(head.at, self._head.at if self._head else 0)
+        before = self._head or self._lost
+        at = max(head.at, before.at if before else 0)
         newest = Head(head.origin, head.size, head.root, at)
         async with self._store.write() as tx:
             await statements.cut(tx, kept)
             await statements.append(tx, head.size - len(new), new)
             await facts.put(tx, SIGNED_HEAD, raw_head)
             await facts.put(tx, _HEAD, cbor.encode([head.size, head.root, at]))
-        self._head = newest
+        self._head, self._lost = newest, None
+
+    def _check_lost(self, same_generation: bool) -> None:
+        """Compare what was fetched with what stood here before the disk damaged it (DIR-10)."""
+        lost = self._lost
+        if lost is not None and same_generation and self._directory.root_at(lost.size) != lost.root:
+            raise DirectoryInconsistent("The hub shows another directory than it showed before.")
 
     async def _keep_evidence(self, raw_head: bytes) -> None:
         async with self._store.write() as tx:
@@ -285,6 +302,15 @@ class DirectorySync:
         if age > DIRECTORY_REFUSED:
             raise DirectoryStale
         return age > DIRECTORY_MARKED
+
+
+async def _known_head(tx: Transaction) -> Head | None:
+    """Return the newest head that was stored; None where it cannot be read any more: the next look brings another."""
+    try:
+        stored = await facts.get(tx, _HEAD)
+        return None if stored is None else _stored_head(stored)
+    except DAMAGED:
+        return None
 
 
 def _stored_head(data: bytes) -> Head:

@@ -7,6 +7,7 @@ has found which directory counts; a connector that meets the contradiction again
 
 from typing import Final
 
+from connectors.faults import DAMAGED
 from connectors.logs import Log
 from connectors.store import facts
 from connectors.store.engine import Store, Transaction
@@ -24,10 +25,18 @@ async def evidence(tx: Transaction) -> bytes | None:
     return await facts.get(tx, _FORK)
 
 
+async def is_kept(tx: Transaction) -> bool:
+    """Tell whether there is evidence, also where it cannot be read any more: it stops sealing all the same."""
+    try:
+        return await facts.get(tx, _FORK) is not None
+    except DAMAGED:
+        return True
+
+
 async def dismiss(store: Store, log: Log) -> bool:
     """Let the next start seal again, and log it; tell whether there was anything to dismiss."""
     async with store.write() as tx:
-        if await facts.get(tx, _FORK) is None:
+        if not await is_kept(tx):
             return False
         await facts.drop(tx, _FORK)
     log.event("fork-dismissed")

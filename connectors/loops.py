@@ -66,7 +66,7 @@ class Loops:
                 await self._look()
         except TimeoutError:
             self._log.event("hub-unreachable", part="directory", outcome="timeout")
-        except ThroughcareError as error:
+        except Exception as error:  # noqa: BLE001 # the loop tries again; who can be served is served
             self._failed("directory", error)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -267,25 +267,33 @@ class Loops:
         parts = self._parts
         parts.directory.wanted.clear()
         # First: whatever happens to the rest, the directory is followed (SEQ-4).
-        await self._sync()
-        failures = await upkeep(
-            parts.renewal, parts.prekeys, parts.client, drained_at=self._drained_at, follow=self._sync
-        )
+        failures = await self._sync()
+
+        async def follow() -> None:
+            failures.extend(await self._sync())
+
+        failures += await upkeep(parts.renewal, parts.prekeys, parts.client, drained_at=self._drained_at, follow=follow)
         for error in failures[1:]:
             self._failed("directory", error)
         if failures:
             raise failures[0]
 
-    async def _sync(self) -> None:
+    async def _sync(self) -> list[Exception]:
+        """Bring the directory up to date; return what failed of what follows from it, which holds up nothing else."""
         parts = self._parts
         await parts.directory.sync()
         parts.connection.reached()
         size = parts.directory.directory.size
-        if size != self._followed:
-            # Also when the inbox has fetched the directory, or an earlier start did.
+        if size == self._followed:
+            return []
+        # Also when the inbox has fetched the directory, or an earlier start did.
+        try:
             await parts.resealing.follow_directory()
-            self._followed = size
-            parts.work.set()
+        except Exception as error:  # noqa: BLE001 # the caller tells of it and tries again
+            return [error]
+        self._followed = size
+        parts.work.set()
+        return []
 
 
 async def _end(loops: Sequence[asyncio.Task[None]]) -> None:

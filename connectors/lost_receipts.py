@@ -9,6 +9,7 @@ accepted.
 from collections.abc import Sequence
 from typing import Final
 
+from connectors.faults import DAMAGED
 from connectors.store import attempts, facts, recipients
 from connectors.store.attempts import AttemptState
 from connectors.store.engine import Transaction
@@ -30,24 +31,37 @@ async def seal_lost_anew(tx: Transaction, starts: Sequence[int], now: int) -> in
     has opened a message by now is left alone, and who opens it twice answers twice and does nothing else (ENV-19). What
     is sealed and not sent may rely on statements that the hub has lost, so it is sealed anew as well.
     """
-    stored = await facts.get(tx, _FOLLOWED)
-    if len(starts) <= int(stored or b"0"):
+    if len(starts) <= await _followed(tx):
         return 0
     queued = 0
     for envelope_id in await attempts.newest_of(tx, tuple(str(state) for state in _WAITING)):
-        receipt = await attempts.receipt(tx, envelope_id)
-        if receipt is not None and not is_lost(receipt, starts):
-            continue
-        attempt = await attempts.by_id(tx, envelope_id)
-        if attempt is None:
+        try:
+            receipt = await attempts.receipt(tx, envelope_id)
+            if receipt is not None and not is_lost(receipt, starts):
+                continue
+        except DAMAGED:
+            pass  # Nobody can say any more where it stands: it is as good as lost.
+        try:
+            attempt = await attempts.by_id(tx, envelope_id)
+            rows = [] if attempt is None else await recipients.of(tx, attempt.message_id)
+        except DAMAGED:
+            continue  # shown as such (CON-8)
+        if not rows:
             continue
         await attempts.close(tx, envelope_id, AttemptState.LAPSED, LOST)
-        for row in await recipients.of(tx, attempt.message_id):
+        for row in rows:
             if row.envelope_id == envelope_id and row.state in _WAITING:
                 await recipients.requeue(tx, row, now=now, error=LOST)
                 queued += 1
     await facts.put(tx, _FOLLOWED, str(len(starts)).encode())
     return queued
+
+
+async def _followed(tx: Transaction) -> int:
+    try:
+        return int(await facts.get(tx, _FOLLOWED) or b"0")
+    except DAMAGED:
+        return 0  # looked at once more, which does no harm
 
 
 def is_lost(receipt: bytes, starts: Sequence[int]) -> bool:

@@ -12,6 +12,7 @@ from typing import Final
 
 from connectors.cases.threads import Threads
 from connectors.directory_sync import DirectorySync
+from connectors.faults import DAMAGED
 from connectors.hub_client import Outcome, Submitter
 from connectors.logs import Log
 from connectors.portion import BROKEN, Portion
@@ -28,7 +29,6 @@ from protocol.errors import (
     EnvelopeIdReused,
     Expired,
     KeystoreError,
-    MalformedEnvelope,
     RecipientUnavailable,
     Revoked,
     SenderMismatch,
@@ -44,8 +44,6 @@ from protocol.receipts import ReceiptBody, ReceiptKind
 
 _SEAL_ANEW: Final = (EnvelopeIdReused, Expired, RecipientUnavailable, Revoked, UntrustedKey)
 """Refusals that a fresh look at the directory and a fresh sealing may mend (SEQ-4)."""
-_DAMAGED: Final = (KeystoreError, MalformedEnvelope)
-"""What reading something says that the disk has damaged."""
 _BATCH_BYTES: Final = MAX_BATCH_BODY - 64 * 1024
 
 
@@ -205,32 +203,29 @@ class Outbox:
         return body
 
     async def _accepted(self, answers: Sequence[_Accepted]) -> None:
-        """Store what the hub accepted, all of it at once; what is stored of one thread may be damaged (CON-8)."""
+        """Store what the hub accepted, all of it at once.
+
+        What is stored of one thread may be damaged: its message is accepted all the same, and only that thread does not
+        learn where it stands. Else the same bytes would go out again and again, in the way of others (CON-8).
+        """
         if not answers:
             return
         try:
-            await self._store_accepted(answers)
-        except _DAMAGED:
-            if len(answers) == 1:
-                raise
-            # It holds up no other, and is tried again with growing pauses.
-            alone = [await self._alone(one) for one in answers]
-            if failed := [error for error in alone if error is not None]:
-                raise failed[0] from None
+            await self._store_accepted(answers, told=True)
+        except DAMAGED:
+            for one in answers:
+                try:
+                    await self._store_accepted([one], told=True)
+                except DAMAGED as error:
+                    self._log.event("part-failed", part="outbox", code=error.code)
+                    await self._store_accepted([one], told=False)
 
-    async def _alone(self, answer: _Accepted) -> ThroughcareError | None:
-        try:
-            await self._store_accepted([answer])
-        except _DAMAGED as error:
-            return error
-        return None
-
-    async def _store_accepted(self, answers: Sequence[_Accepted]) -> None:
+    async def _store_accepted(self, answers: Sequence[_Accepted], *, told: bool) -> None:
         async with self._store.write() as tx:
             for one in answers:
                 message_id = await attempts.accept(tx, one.envelope_id, one.receipt)
                 await recipients.accepted(tx, one.envelope_id, one.body.leaf.at)
-                if message_id is not None:
+                if told and message_id is not None:
                     await self._threads.accepted(tx, message_id, one.body.place, one.body.leaf.at)
         for _ in answers:
             self._log.event("envelope-accepted")

@@ -156,7 +156,9 @@ def make_parts(
         OPENED: NoSections(),
         CANNOT_OPEN: NoSections(),
     }
-    prekeys = Prekeys(store, installation.keystore, device, lambda: directory.directory, clock, log)
+    prekeys = Prekeys(
+        store, installation.keystore, device, lambda: directory.directory, clock, log, wake=directory.wanted.set
+    )
     own = OwnDevice(device.key_id, enrolment.desks, enrolment.actor(None))
     connection = Connection(
         session,

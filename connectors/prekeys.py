@@ -6,6 +6,7 @@ stored before it is published, and a seed goes only after the log has had its su
 mailbox has been read since. Then what was sealed to it is closed for everybody, us included.
 """
 
+import errno
 from collections.abc import Callable
 from itertools import count
 from typing import Final
@@ -27,8 +28,8 @@ from protocol.statements import Body, Prekey
 
 _LIFE: Final = 366 * DAY
 """A prekey is superseded, not expired; its statement's end only bounds a mistake."""
-
-
+_PASSING: Final = frozenset({errno.EAGAIN, errno.EINTR, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT})
+"""Why a sound file cannot be read now."""
 _MADE_ANEW: Final = 3 * DAY
 """After which one that the log still lacks is made anew: the log takes no statement signed long before (DIR-14)."""
 
@@ -44,21 +45,35 @@ class Prekeys:
         directory: Callable[[], Directory],
         clock: Clock,
         log: Log,
+        *,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
-        """`directory` gives the verified directory as it is now."""
+        """`directory` gives the verified directory as it is now; `wake` is called to have `maintain` called soon."""
         self._store = store
         self._keystore = keystore
         self._device = device
         self._directory = directory
         self._clock = clock
         self._log = log
+        self._wake = wake
 
     def secret(self, epoch: int) -> XWingSecret | None:
-        """Return the secret of `epoch`, or None if it never was or has been destroyed (DIR-9)."""
+        """Return the secret of `epoch`, or None if it never was, is destroyed (DIR-9) or cannot be read any more.
+
+        Raises `KeystoreError` if no key can be read at all, or not now: that passes, or somebody must act.
+        """
         name = prekey_name(epoch)
         if name not in self._keystore.names(PREKEY_PREFIX):
             return None
-        return XWingSecret(self._keystore.get(name, PREKEY_PURPOSE))
+        try:
+            return XWingSecret(self._keystore.get(name, PREKEY_PURPOSE))
+        except KeystoreError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _PASSING:
+                raise
+            # One file is damaged. What is sealed to it is reported, and its sender seals it to a newer one (HTTP-10).
+            self._log.event("part-failed", part="prekeys", code=error.code)
+            self._wake()
+            return None
 
     async def maintain(self, sink: StatementSink, *, drained_at: int | None) -> bool:
         """Do what is due: note what the log has, publish a new prekey, destroy seeds.
@@ -79,7 +94,7 @@ class Prekeys:
     async def _publish(self, sink: StatementSink) -> bool:
         """Publish the newest that the log lacks; those before it have been made anew and are dropped with it."""
         made = [own for own in await self._load() if own.state is PrekeyState.MADE]
-        if not made:
+        if not made or not made[-1].statement:
             return False
         try:
             await sink.submit_statement(made[-1].statement)
@@ -101,20 +116,31 @@ class Prekeys:
         directory, now = self._directory(), self._clock()
         newest = directory.newest_prekey(self._device.key_id)
         for own in [own for own in await self._load() if own.state is PrekeyState.MADE]:
-            if directory.index_of(own.statement) is not None:
+            if self._is_logged(own):
                 async with self._store.write() as tx:
                     await prekeys.logged(tx, own.epoch, now)
             elif (newest is not None and newest.epoch >= own.epoch) or own.epoch > _last(newest) + PREKEY_EPOCH_STEP:
                 await self._drop(own.epoch)
+
+    def _is_logged(self, own: OwnPrekey) -> bool:
+        directory = self._directory()
+        if own.statement:
+            return directory.index_of(own.statement) is not None
+        return directory.prekey(self._device.key_id, own.epoch) is not None
 
     async def _newest_is_due(self) -> bool:
         stored = await self._load()
         made = [own for own in stored if own.state is PrekeyState.MADE]
         if made:
             # In both directions: a clock that was far ahead once must not hold up prekeys until then.
-            return abs(self._clock() - made[-1].made_at) >= _MADE_ANEW
+            lost = not made[-1].statement or self._is_lost(made[-1].epoch)
+            return lost or abs(self._clock() - made[-1].made_at) >= _MADE_ANEW
         newest = self._directory().newest_prekey(self._device.key_id)
-        return newest is None or self._clock() - newest.issued >= PREKEY_EVERY
+        # What is sealed to one whose seed is lost opens for nobody: others need another at once.
+        return newest is None or self._is_lost(newest.epoch) or self._clock() - newest.issued >= PREKEY_EVERY
+
+    def _is_lost(self, epoch: int) -> bool:
+        return prekey_name(epoch) in self._keystore.names(PREKEY_PREFIX) and self.secret(epoch) is None
 
     async def _make(self) -> None:
         epoch = self._next_epoch(await self._load())

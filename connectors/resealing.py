@@ -23,7 +23,7 @@ from connectors.store.recipients import RecipientRow, RecipientState
 from connectors.timing import Clock
 from keys.verifying import verify_receipt
 from protocol.address import DeskAddress
-from protocol.errors import CannotOpen, MalformedEnvelope, NotFound, PolicyDenied
+from protocol.errors import CannotOpen, KeystoreError, MalformedEnvelope, NotFound, PolicyDenied
 from protocol.ids import KeyId, MessageId
 from protocol.limits import DAY, MAX_RESEALS
 from protocol.receipts import ReceiptKind, parse_receipt
@@ -142,6 +142,9 @@ class Resealing:
             if lost := await seal_lost_anew(tx, self._directory.directory.audit_starts, now):
                 self._log.event("resealing", code=LOST, count=lost)
             await recipients.wake(tx, now)
+            for message_id, address in await attempts.astray(tx):
+                row = await recipients.find(tx, message_id, address)
+                await recipients.requeue(tx, row, now=now, error=KeystoreError.code)
             states = tuple(str(state) for state in _ON_ITS_WAY)
             for message_id, address, device in await attempts.waiting_devices(tx, states):
                 desk = self._directory.directory.desk(address, now)

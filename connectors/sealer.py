@@ -5,15 +5,13 @@ Recipients, devices and prekeys come from this connector's own replayed director
 (DIR-12). The sealed bytes and the state of every desk are stored in one transaction before anything is sent.
 """
 
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from connectors.composition import Composer, Composition, compose
 from connectors.directory_sync import DirectorySync
+from connectors.faults import TRANSIENT
 from connectors.logs import Log
 from connectors.officers import Officers
 from connectors.store import attempts, outgoing, recipients
@@ -34,15 +32,12 @@ from protocol.errors import (
     InternalError,
     InvalidInput,
     NothingToSend,
-    OurError,
     RecipientUnavailable,
     ThroughcareError,
 )
 from protocol.ids import EnvelopeId, KeyId, MessageId
 from protocol.sections import Actor
 
-TRANSIENT: Final = (OurError, SQLAlchemyError, sqlite3.Error, OSError, MemoryError)
-"""Faults of the machine: they pass, and what is queued stays queued."""
 _AT_ONCE: Final = 20
 """Messages sealed in one step, before the loop looks at other work."""
 

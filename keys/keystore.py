@@ -113,6 +113,9 @@ class Keystore(Secret):
         entry = self._load().get(name)
         if entry is None or entry.purpose != purpose:
             raise KeystoreError("The keystore holds no such key for this purpose.")
+        return self._read(entry)
+
+    def _read(self, entry: _Entry) -> bytes:
         stored = read_private(self._folder / entry.file, MAX_SECRET * 2)
         try:
             fields = as_map(cbor.decode(stored, limit=MAX_SECRET * 2), 2)
@@ -121,6 +124,16 @@ class Keystore(Secret):
         except MalformedEnvelope as error:
             raise KeystoreError from error
         return xchacha.decrypt(entry.wrapping_key, sealed, _associated(entry))
+
+    def unreadable(self) -> list[str]:
+        """Return the names of all keys whose files cannot be read or do not open any more, sorted."""
+        lost = []
+        for entry in self._load().values():
+            try:
+                self._read(entry)
+            except KeystoreError:
+                lost.append(entry.name)
+        return sorted(lost)
 
     def names(self, prefix: str = "") -> list[str]:
         """Return the names that begin with `prefix`, sorted."""

@@ -7,6 +7,7 @@ from typing import Final
 
 from connectors.cases.register import Register
 from connectors.cases.sides import ROLES
+from connectors.faults import DAMAGED
 from connectors.store import cases, moves, threads
 from connectors.store.engine import Transaction
 from connectors.store.outgoing import OutgoingMessage
@@ -34,11 +35,7 @@ async def check_new(tx: Transaction, register: Register, message: OutgoingMessag
     if not isinstance(asked, Request) or asked.duplicates is not DuplicateCheck.NONE_FOUND:
         return
     for one in await register.same_person(tx, message, to):
-        row = await threads.find(tx, one.thread)
-        begun = row is not None and row.machine == REFERRAL.name and row.side == ROLES[row.machine].begins
-        if row is None or not begun or not row.live or row.answers != to or _goes_on_from(asked, one.thread):
-            continue
-        if _services(asked) & await _services_of(tx, one.thread):
+        if not _goes_on_from(asked, one.thread) and await _asks_the_same(tx, asked, one.thread, to):
             raise PossibleDuplicate(
                 f"{ids.text(Kind.THREAD, one.thread)} asks this agency for the same, for the same person, and is not "
                 "over. To send this one all the same, let `duplicates` say continues-another or sent-anyway."
@@ -58,6 +55,17 @@ async def similar(tx: Transaction, among: Collection[ThreadId]) -> Mapping[Threa
     asked = ROLES[REFERRAL.name].answers
     found = await cases.alike(tx, among, machine=REFERRAL.name, asked=asked, span=SPAN, most=MOST + 1)
     return {thread: Beside(tuple(before[:MOST]), len(before) > MOST) for thread, before in found.items()}
+
+
+async def _asks_the_same(tx: Transaction, asked: Request, thread: ThreadId, to: AgencyAddress) -> bool:
+    try:
+        row = await threads.find(tx, thread)
+        begun = row is not None and row.machine == REFERRAL.name and row.side == ROLES[row.machine].begins
+        if row is None or not begun or not row.live or row.answers != to:
+            return False
+        return bool(_services(asked) & await _services_of(tx, thread))
+    except DAMAGED:
+        return False  # nobody can say; it is shown as damaged, and stops no other (CON-8)
 
 
 def _goes_on_from(asked: Request, thread: ThreadId) -> bool:

@@ -8,8 +8,8 @@ from typing import Final
 from connectors import folding
 from connectors.cases.lineage import children
 from connectors.cases.register import word_key
-from connectors.cases.telling import Telling, tell
-from connectors.store import caselist, cases, conversations, cursors, moves, threads
+from connectors.cases.telling import Telling, tell, tell_thread
+from connectors.store import caselist, cases, conversations, cursors
 from connectors.store.casefacts import CaseThread, Facts, merge
 from connectors.store.caselist import CaseRow, Filter
 from connectors.store.engine import Store, Transaction
@@ -110,9 +110,7 @@ class Casebook:
             rows = await cases.of(tx, [row.case_id])
             told = Telling(self._agency, self._calendar, self._clock())
             for one in rows:
-                thread = await threads.find(tx, one.thread)
-                if thread is not None:
-                    told.thread(thread, await moves.of(tx, one.thread))
+                await tell_thread(tx, told, one.thread)
             members = [one.thread for one in rows]
             for place in await conversations.of(tx, members, _UNMOVED):
                 await tell(tx, told, place)

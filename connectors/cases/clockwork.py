@@ -2,24 +2,29 @@
 """Makes the moves of time: escalations, expiry, lapses; each once, however long the connector was off (CLK-4).
 
 A timer's row is only a reason to look. What is due is computed from the thread's history in the same transaction that
-makes the move, under an id that is always the same, so neither a crash nor a second process makes it twice.
+makes the move, under an id that is always the same, so neither a crash nor a second process makes it twice. A thread
+that cannot be moved, because the disk has damaged it or nothing can be composed there, stops no other (CON-8).
 """
 
 from typing import Any, Final
 
 from connectors.cases.moving import Moving, Step
 from connectors.cases.threads import Threads, history_of
+from connectors.faults import TRANSIENT
 from connectors.logs import Log
 from connectors.store import moves, threads
 from connectors.store.engine import Store
 from connectors.timing import Clock
-from protocol.errors import IllegalTransition
+from protocol.errors import IllegalTransition, InternalError, ThroughcareError
 from protocol.ids import ThreadId
 from protocol.lifecycle import handover
 from protocol.lifecycle.timers import Timer
+from protocol.limits import MINUTE
 
 AT_ONCE: Final = 100
 """Threads looked at in one step, before the loop looks at other work."""
+AGAIN: Final = 10 * MINUTE
+"""After which a thread that could not be moved is looked at again; meanwhile the others are."""
 
 
 class Clockwork:
@@ -37,12 +42,24 @@ class Clockwork:
         """Make what is due and return how many moves that were."""
         async with self._store.read() as tx:
             due = await moves.due(tx, self._clock(), AT_ONCE)
-        return sum([await self._make(thread) for thread in due])
+        return sum([await self._try(thread) for thread in due])
 
     async def next_due(self) -> int | None:
         """Return when there is something to look at next, in ms UTC, or None."""
         async with self._store.read() as tx:
             return await moves.next_timer_at(tx)
+
+    async def _try(self, thread: ThreadId) -> int:
+        try:
+            return await self._make(thread)
+        except TRANSIENT:
+            raise
+        except Exception as error:  # noqa: BLE001 # whatever it is, the other threads' clocks go on
+            told = error if isinstance(error, ThroughcareError) else InternalError()
+            self._log.event("part-failed", part="clock", code=type(error).__name__)
+            async with self._store.write() as tx:
+                await moves.postpone(tx, thread, until=self._clock() + AGAIN, error=told.code)
+            return 0
 
     async def _make(self, thread: ThreadId) -> int:
         made = 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from connectors.cases.sides import ROLES
+from connectors.faults import DAMAGED
 from connectors.store import cases, moves, threads
 from connectors.store.engine import Transaction
 from connectors.store.moves import MoveRow
@@ -43,8 +44,11 @@ async def children(tx: Transaction, among: Collection[ThreadId]) -> Mapping[Thre
     for parent, thread in await cases.begun_from(tx, among, machine=REFERRAL.name, side=begins):
         if len(found[parent]) == MOST:
             continue
-        row = await threads.load(tx, thread)
-        request = request_of(row, await moves.of(tx, thread))
+        try:
+            row = await threads.load(tx, thread)
+            request = request_of(row, await moves.of(tx, thread))
+        except DAMAGED:
+            continue  # shown as such in the lists and in its case
         relation = None if request is None else dict(_named(request)).get(ids.text(Kind.THREAD, parent))
         if relation is not None:
             found[parent].append(Child(row, relation))

@@ -157,6 +157,7 @@ def item_of(row: ThreadRow, beside: Beside) -> ThreadItem:
         similar=list(beside.threads),
         similar_more=beside.more,
         version=row.version,
+        damaged=row.damaged,
     )
 
 

@@ -12,10 +12,12 @@ anew.
 """
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
 from connectors.cases.facts import Said, facts_of_ours, facts_of_theirs
+from connectors.faults import DAMAGED
 from connectors.folding import findable
 from connectors.numbering import spelled, telling
 from connectors.store import cases, facts, replaying, speaking, threads
@@ -26,7 +28,7 @@ from connectors.store.outgoing import OutgoingMessage
 from connectors.store.threads import ThreadRow
 from protocol import ids
 from protocol.address import AgencyAddress, DeskAddress, agency_of
-from protocol.errors import InvalidInput, KeystoreError, MalformedEnvelope
+from protocol.errors import InvalidInput
 from protocol.ids import CaseId, Kind, ThreadId
 
 AT_ONCE: Final = 200
@@ -66,7 +68,7 @@ class Register:
             return
         counts = message.agency in await self._sides(tx, message.thread, row, voices)
         said = facts_of_theirs(message, self._agency) if counts else Said()
-        await self._note(tx, message.thread, message.accepted_at, said)
+        await self._note(tx, message.thread, message.accepted_at, said, row)
 
     async def weigh(self, tx: Transaction, thread: ThreadId, row: ThreadRow | None) -> None:
         """Take note anew of all that is stored of a thread, and of nothing else; `row` is its life cycle."""
@@ -75,7 +77,7 @@ class Register:
         for place in await replaying.in_thread(tx, thread):
             try:
                 at, said = await self._said(tx, place, sides)
-            except (KeystoreError, MalformedEnvelope):
+            except DAMAGED:
                 continue
             known = merge(known, said.facts)
             words |= {word_key(tx, one) for one in findable(said.findable)}
@@ -142,7 +144,7 @@ class Register:
     async def catch_up(self, store: Store) -> int:
         """Take note of what was stored before cases were kept as they are now; returns how many messages that were."""
         async with store.read() as tx:
-            if await facts.get(tx, _MADE) == _FORM:
+            if await _made(tx) == _FORM:
                 return 0
         taken = 0
         place: replaying.Stored | None = replaying.BEGIN
@@ -153,11 +155,12 @@ class Register:
                 for one in found:
                     try:
                         crowded |= await self._again(tx, one)
-                    except (KeystoreError, MalformedEnvelope):
+                    except DAMAGED:
                         # Damaged, and shown as such elsewhere: the others still have their cases (CON-8).
                         continue
                 for thread in sorted(crowded):
-                    await self.weigh(tx, thread, await threads.find(tx, thread))
+                    with suppress(*DAMAGED):
+                        await self.weigh(tx, thread, await threads.find(tx, thread))
                 taken += len(found)
         async with store.write() as tx:
             await facts.put(tx, _MADE, _FORM)
@@ -176,9 +179,12 @@ class Register:
         await self.received(tx, message, row)
         return set()
 
-    async def _note(self, tx: Transaction, thread: ThreadId, at: int, said: Said) -> None:
-        await cases.find_by(tx, thread, {word_key(tx, one) for one in findable(said.findable)})
+    async def _note(self, tx: Transaction, thread: ThreadId, at: int, said: Said, row: ThreadRow | None = None) -> None:
         before = await cases.find(tx, thread)
+        if before is not None and before.damaged:
+            await self.weigh(tx, thread, row or await threads.find(tx, thread))
+            return
+        await cases.find_by(tx, thread, {word_key(tx, one) for one in findable(said.findable)})
         known = merge(before.facts, said.facts) if before else said.facts
         await self._put(tx, self._row(tx, thread, known, before, at), before)
 
@@ -262,6 +268,13 @@ class Register:
         one = await cases.leading(tx, number)
         person = None if one is None else await self._person(tx, one)
         return _id(tx, "number", number) if person is None else person
+
+
+async def _made(tx: Transaction) -> bytes | None:
+    try:
+        return await facts.get(tx, _MADE)
+    except DAMAGED:
+        return None
 
 
 async def _begins(tx: Transaction, message: ReceivedMessage, voices: Mapping[AgencyAddress, int]) -> bool:

@@ -10,7 +10,8 @@ from connectors.cases.lineage import Child
 from connectors.cases.responsibility import responsibility_of
 from connectors.cases.sides import ROLES
 from connectors.cases.threads import OBSERVER, history_of
-from connectors.store import replaying
+from connectors.faults import DAMAGED
+from connectors.store import moves, replaying, threads
 from connectors.store.casefacts import CaseThread
 from connectors.store.engine import Transaction
 from connectors.store.moves import MoveRow
@@ -20,7 +21,6 @@ from connectors.store.threads import ThreadRow
 from protocol import ids
 from protocol.address import AgencyAddress, DeskAddress, agency_of
 from protocol.clocks import Ack, Calendar
-from protocol.errors import KeystoreError, MalformedEnvelope
 from protocol.http.cases import (
     CaseEntry,
     CaseThreadItem,
@@ -78,8 +78,18 @@ async def tell(tx: Transaction, told: "Telling", place: Stored) -> None:
                 came.actor.name,
             )
         told.message(one)
-    except (KeystoreError, MalformedEnvelope):
+    except DAMAGED:
         return
+
+
+async def tell_thread(tx: Transaction, told: "Telling", thread: ThreadId) -> None:
+    """Tell of a referral or handover; one that the disk has damaged is named, and hides nothing else (CON-8)."""
+    try:
+        row = await threads.find(tx, thread)
+        if row is not None:
+            told.thread(row, await moves.of(tx, thread))
+    except DAMAGED:
+        told.damaged.add(thread)
 
 
 @dataclass(slots=True)
@@ -107,6 +117,7 @@ class Telling:
         self._threads: dict[ThreadId, ThreadRow] = {}
         self._peers: dict[ThreadId, set[DeskAddress]] = {}
         self.entries: list[CaseEntry] = []
+        self.damaged = set[ThreadId]()
 
     def thread(self, row: ThreadRow, stored: Sequence[MoveRow]) -> None:
         """Take in a referral or handover."""
@@ -222,4 +233,5 @@ class Telling:
             alert=row.alert if row else None,
             children=[child.view() for child in following],
             changed_at=row.changed_at if row else one.changed_at,
+            damaged=one.damaged or one.thread in self.damaged,
         )

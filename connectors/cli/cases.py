@@ -132,6 +132,7 @@ def _lines(view: CaseView) -> Iterator[str]:
     yield "threads"
     for thread in view.threads:
         what = f"{thread.machine} {thread.state}" if thread.machine else "messages"
+        what = "damaged: what is stored of it cannot be read any more" if thread.damaged else what
         alert = f"  ALERT {thread.alert}" if thread.alert else ""
         yield f"  {id_text(Kind.THREAD, thread.thread)}  {what}, with {', '.join(thread.peer)}{alert}"
     yield "history, newest first"

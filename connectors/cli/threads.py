@@ -133,7 +133,7 @@ def list_(agency: str, which: str, officer: str | None, limit: int, cursor: str 
         [
             text(Kind.THREAD, item.thread),
             item.side,
-            item.state,
+            "damaged" if item.damaged else item.state,
             item.peer_desk,
             format_time(item.due_at) if item.due_at else "",
             item.alert or "",

@@ -23,6 +23,8 @@ LITTLE_FREE: Final = 1 << 30
 """Bytes of free disk below which it is time to make room."""
 
 _BUSY_S: Final = 10.0
+_NAMED: Final = 5
+"""Keys that are named."""
 
 
 def examine_secrets(settings: ConnectorSection) -> Iterator[Finding]:
@@ -74,6 +76,11 @@ def examine_keys(settings: ConnectorSection) -> tuple[Finding, Installation | No
     except ThroughcareError as error:
         fix = "Check connector.passphrase_file. If the passphrase is right, restore the backup."
         return fault("keys", error.detail, fix), None
+    lost = installation.keystore.unreadable()
+    if lost:
+        said = f"The keys of {installation.enrolment.agency} open, except {', '.join(lost[:_NAMED])}."
+        fix = "Look at the disk. A prekey is made anew by itself; for an agency key restore the newest backup."
+        return fault("keys", said, fix), installation
     return fine("keys", f"The keys of {installation.enrolment.agency} open."), installation
 
 

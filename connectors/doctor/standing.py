@@ -9,7 +9,7 @@ from connectors.directory_sync import Freshness, Standing
 from connectors.installation import Installation
 from connectors.logs import Log
 from connectors.parts import make_parts
-from connectors.store import incoming, quarantine, recipients, webhooks
+from connectors.store import incoming, moves, quarantine, recipients, webhooks
 from connectors.store.damage import damaged
 from connectors.store.engine import DATABASE_FILE, Store
 from connectors.store.webhooks import DeliveryState
@@ -20,7 +20,7 @@ from keys.directory import Directory
 from keys.entries import DeviceEntry
 from protocol.diagnosis import Finding, fault, fine, warning
 from protocol.errors import Revoked, ThroughcareError
-from protocol.ids import KeyId, Kind, MessageId, text
+from protocol.ids import KeyId, Kind, MessageId, ThreadId, text
 from protocol.limits import DAY, HOUR, PREKEY_MARKED, PREKEY_REFUSED
 
 CERTIFICATE_MARKED: Final = 14 * DAY
@@ -53,7 +53,10 @@ async def examine_standing(settings: ConnectorSection, installation: Installatio
             found.append(_outbox(await recipients.oldest_open(tx), now))
             found.append(_quarantine(await quarantine.count(tx)))
             found += _held(len(await incoming.gap_closed(tx)))
-            found.append(_messages(await damaged(tx)))
+            damage = await damaged(tx)
+            found.append(_messages(list(damage.messages)))
+            found += _rows(list(damage.others))
+            found += _clocks(await moves.failing(tx))
             found.append(_webhooks(await webhooks.counts(tx), await webhooks.disabled(tx)))
         return found
     finally:
@@ -154,6 +157,28 @@ def _messages(ids: Sequence[MessageId]) -> Finding:
     more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
     fix = "Look at the disk; restore the newest backup, or ask the senders to send these again."
     return fault("messages", f"{len(ids)} cannot be read any more: {named}{more}.", fix)
+
+
+def _rows(names: Sequence[str]) -> list[Finding]:
+    """Judge what else of the store cannot be read; each holds up only itself (CON-8)."""
+    if not names:
+        return []
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    fix = "Look at the disk; restore the newest backup. Until then all the rest goes on."
+    return [fault("stored rows", f"{len(names)} cannot be read any more: {', '.join(names[:_NAMED])}{more}.", fix)]
+
+
+def _clocks(failing: Sequence[tuple[ThreadId, str]]) -> list[Finding]:
+    """Judge the threads to which time could not do what was due (CLK-4)."""
+    if not failing:
+        return []
+    named = ", ".join(f"{text(Kind.THREAD, thread)} ({code})" for thread, code in failing[:_NAMED])
+    more = f" and {len(failing) - _NAMED} more" if len(failing) > _NAMED else ""
+    fix = (
+        "If it is damaged, restore the newest backup; if the certificate does not allow it, ask the authority for "
+        "another. Until then look at these yourself: their reminders and ends do not come."
+    )
+    return [fault("clocks", f"Time cannot do what is due in {len(failing)}: {named}{more}.", fix)]
 
 
 def _age(milliseconds: int) -> str:

@@ -8,7 +8,7 @@ taken again, without a second effect. What happened is the feed of events, each 
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,9 +17,10 @@ from pydantic import BaseModel
 from connectors.dropfolder import files
 from connectors.dropfolder.files import Folders
 from connectors.dropfolder.settings import DropSection
+from connectors.faults import DAMAGED
 from connectors.feed import cloud_event
 from connectors.logs import Log
-from connectors.store import events, facts, incoming
+from connectors.store import events, facts, incoming, requests
 from connectors.store.engine import Store, Transaction
 from connectors.store.events import EventRow
 from connectors.timing import Clock
@@ -101,6 +102,7 @@ class DropFolder:
         self._log = log
         self._out = out
         self._failed: set[str] = set()
+        self._begun: set[str] = set()
 
     async def prepare(self) -> None:
         """Make the folders, and begin to give out from now on; `ConfigurationError` if they cannot be made."""
@@ -109,28 +111,50 @@ class DropFolder:
         except OSError as error:
             raise ConfigurationError("drop.folder cannot be made there. Check its path and who owns it.") from error
         async with self._store.write() as tx:
-            if self._out and await facts.get(tx, _PLACE) is None:
+            if self._out and await self.given(tx) is None:
                 await facts.put(tx, _PLACE, cbor.encode(await events.newest(tx)))
 
     async def step(self) -> int:
         """Take what is there and give out what happened; return how many files were dealt with."""
-        taken, failed = 0, set[str]()
-        for path in await asyncio.to_thread(files.waiting, self._folders.incoming, last=self._failed):
+        taken, failed = set[str](), set[str]()
+        found = await asyncio.to_thread(files.waiting, self._folders.incoming, last=self._failed)
+        await self._begin(path.name for path in found)
+        for path in found:
             try:
                 await self._take(path)
-                taken += 1
+                taken.add(path.name)
             except Exception as error:  # noqa: BLE001 - whatever it is, no file holds up another (DRP-2)
                 # It stays where it is, and is taken again at a later look, after all that did not fail.
                 failed.add(path.name)
                 code = error.code if isinstance(error, ThroughcareError) else type(error).__name__
                 self._log.event("part-failed", part="drop", code=code)
         self._failed = failed
-        return taken + (await self._give() if self._out else 0)
+        await self._end(taken)
+        return len(taken) + (await self._give() if self._out else 0)
+
+    async def _begin(self, names: Iterable[str]) -> None:
+        """Have what these files are answered kept for as long as they lie there, be it a year (DRP-2)."""
+        if fresh := set(names) - self._begun:
+            async with self._store.write() as tx:
+                await requests.begin_files(tx, list(map(requests.file_name, fresh)), self._clock())
+            self._begun |= fresh
+
+    async def _end(self, names: Collection[str]) -> None:
+        if names:
+            async with self._store.write() as tx:
+                await requests.end_files(tx, list(map(requests.file_name, names)))
+            self._begun -= set(names)
 
     async def given(self, tx: Transaction) -> int | None:
-        """Return the place of the last event that was given out; None where none ever is."""
-        known = await facts.get(tx, _PLACE) if self._out else None
-        return None if known is None else as_int(cbor.decode(known, limit=20))
+        """Return the place of the last event that was given out; None where none ever is.
+
+        Where that cannot be read any more all is given out again, each under the name that it had (DRP-3).
+        """
+        try:
+            known = await facts.get(tx, _PLACE) if self._out else None
+            return None if known is None else as_int(cbor.decode(known, limit=20))
+        except DAMAGED:
+            return 0
 
     async def _take(self, path: Path) -> None:
         dropped = await asyncio.to_thread(files.read, path)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row, and_, bindparam, delete, exists, func, insert, or_, select, update
 
+from connectors.faults import DAMAGED, named
 from connectors.store.engine import Transaction
 from connectors.store.recipients import FINAL_STATES
 from connectors.store.tables import attachment_in, attachment_out, recipient
@@ -193,7 +194,13 @@ def _anew(message: VerifiedMessage, state: FetchState, now: int) -> dict[str, ob
 
 async def due(tx: Transaction, now: int) -> list[Expected]:
     """Return what is to be fetched or collected now, the longest waiting first."""
-    return [_expected(tx, row) for row in await tx.connection.execute(_DUE, {"now": now})]
+    found = []
+    for row in await tx.connection.execute(_DUE, {"now": now}):
+        try:
+            found.append(_expected(tx, row))
+        except DAMAGED:
+            continue  # its message is named as damaged; the others are fetched (CON-8)
+    return found
 
 
 async def next_due(tx: Transaction) -> int | None:
@@ -249,7 +256,7 @@ def _expected(tx: Transaction, row: Row[Any]) -> Expected:
         place=row.place,
         envelope_id=row.envelope_id,
         digest=row.digest,
-        state=FetchState(row.state),
+        state=named(FetchState, row.state),
         tries=row.tries,
         entry=Attachment.of(cbor.decode(tx.vault.open(_IN, row.message_id, row.sealed), limit=_MAX_STORED)),
     )

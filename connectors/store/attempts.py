@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, func, insert, literal_column, null, select, update
 
+from connectors.faults import named
 from connectors.store.engine import Transaction
 from connectors.store.recipients import OPEN_STATES, RecipientState
 from connectors.store.tables import attempt, attempt_row, outgoing, recipient
@@ -286,6 +287,16 @@ async def waiting_devices(tx: Transaction, states: tuple[str, ...]) -> list[tupl
     return [(row.message_id, row.desk, row.device_id) for row in rows]
 
 
+async def astray(tx: Transaction) -> list[tuple[MessageId, DeskAddress]]:
+    """Return the desks whose newest sealing waits to be sent, and of which nothing says that it does (CON-8)."""
+    rows = await tx.connection.execute(
+        select(recipient.c.message_id, recipient.c.desk)
+        .join(attempt, attempt.c.envelope_id == recipient.c.envelope_id)
+        .where(recipient.c.state == RecipientState.SEALED, attempt.c.state.not_in(tuple(AttemptState)))
+    )
+    return [(row.message_id, row.desk) for row in rows]
+
+
 async def silent(tx: Transaction, ended_by: int) -> list[tuple[MessageId, DeskAddress]]:
     """Return the desks whose newest sealing the hub accepted and which ended by `ended_by` without any word of it.
 
@@ -305,6 +316,14 @@ async def silent(tx: Transaction, ended_by: int) -> list[tuple[MessageId, DeskAd
     return [(row.message_id, row.desk) for row in rows]
 
 
+def _state(row: Row[Any]) -> AttemptState:
+    """Return how far it has come; where that is not known nobody sends it any more (CON-8)."""
+    try:
+        return named(AttemptState, row.state)
+    except KeystoreError:
+        return AttemptState.LAPSED
+
+
 async def _attempt(tx: Transaction, row: Row[Any]) -> Attempt:
     devices = await tx.connection.execute(_ROWS, {"which": row.envelope_id})
     return Attempt(
@@ -312,7 +331,7 @@ async def _attempt(tx: Transaction, row: Row[Any]) -> Attempt:
         message_id=row.message_id,
         digest=row.digest,
         expires=row.expires,
-        state=AttemptState(row.state),
+        state=_state(row),
         tries=row.tries,
         devices={item.desk: item.device_id for item in devices},
         error=row.error,

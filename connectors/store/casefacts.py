@@ -105,6 +105,8 @@ class CaseThread:
     number: bytes | None = None
     link: ThreadId | None = None
     ours: int = 0
+    damaged: bool = False
+    """What it says cannot be read any more; the keys stand in clear."""
 
     @property
     def keys(self) -> tuple[bytes | None, bytes | None, bytes | None, ThreadId | None, int]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Row, and_, bindparam, func, or_, select, tuple_
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from connectors.faults import DAMAGED
 from connectors.store.casefacts import NUMBER_OURS, PERSON_OURS, CaseThread, Facts
 from connectors.store.engine import Transaction
 from connectors.store.threadtables import case_name, case_thread, found_by, thread
@@ -202,16 +203,21 @@ async def clear(tx: Transaction) -> None:
 
 
 def _row(tx: Transaction, row: Row[Any]) -> CaseThread:
-    opened = tx.vault.open(_PLACE, row.thread, row.sealed)
+    try:
+        known = Facts.of(cbor.decode(tx.vault.open(_PLACE, row.thread, row.sealed), limit=_MOST))
+    except DAMAGED:
+        # Its messages say it once more as soon as one is taken note of; until then the others are shown (CON-8).
+        known = None
     return CaseThread(
         thread=row.thread,
         case_id=row.case_id,
         begun_at=row.begun_at,
         changed_at=row.changed_at,
-        facts=Facts.of(cbor.decode(opened, limit=_MOST)),
+        facts=known or Facts(),
         own_person=row.own_person,
         other_person=row.other_person,
         number=row.number,
         link=row.link,
         ours=row.ours,
+        damaged=known is None,
     )

@@ -1,65 +1,166 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which stored messages cannot be read any more, as a disk leaves them behind."""
+"""Which stored rows cannot be read any more, as a disk leaves them behind: every sealed and every parsed column."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import Column, ColumnElement, Row, Table, literal_column, select
 
-from connectors.store import incoming, outgoing, recipients
+from connectors.store import threads
+from connectors.store.attachments import FetchState
+from connectors.store.attempts import AttemptState
 from connectors.store.engine import Transaction
-from connectors.store.tables import incoming as incoming_table
-from connectors.store.tables import outgoing as outgoing_table
-from protocol.errors import KeystoreError, MalformedEnvelope
-from protocol.ids import MessageId
+from connectors.store.incoming import IncomingState
+from connectors.store.prekeys import PrekeyState
+from connectors.store.recipients import RecipientState
+from connectors.store.sequences import Direction
+from connectors.store.tables import (
+    attachment_in,
+    attachment_out,
+    attempt,
+    delivery,
+    incoming,
+    meta,
+    outgoing,
+    prekey,
+    quarantine,
+    recipient,
+    request,
+    resealed,
+    statement,
+    token,
+)
+from connectors.store.threadtables import case_thread, draft, move, thread
+from connectors.store.webhooks import DeliveryState
+from protocol import cbor
+from protocol.errors import KeystoreError
+from protocol.ids import Kind, MessageId, text
+from protocol.rows import EnvelopeClass
 
-_AT_ONCE = 200
+_AT_ONCE: Final = 50
+_PLACE: Final[ColumnElement[int]] = literal_column("rowid")
 
 
-async def damaged(tx: Transaction) -> list[MessageId]:
-    """Return the ids of all messages of which something stored does not open, each once, oldest first.
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """How a sealed column opens: the place that it was sealed for, and what its row is called there."""
+
+    place: str
+    row: Callable[[Row[Any]], bytes]
+
+
+def _between(row: Row[Any]) -> bytes:
+    return cbor.encode([row.message_id, row.sender_desk, row.recipient_desk])
+
+
+SEALED: Final[Mapping[Column[Any], Sealed]] = {
+    meta.c.sealed: Sealed("meta", lambda row: str(row.name).encode()),
+    statement.c.sealed: Sealed("statement", lambda row: str(row.idx).encode()),
+    outgoing.c.sealed: Sealed("outgoing", lambda row: row.message_id),
+    recipient.c.sealed: Sealed("recipient", lambda row: row.message_id + row.desk.encode()),
+    attempt.c.sealed_bytes: Sealed("attempt", lambda row: row.envelope_id),
+    attempt.c.sealed_receipt: Sealed("attempt receipt", lambda row: row.envelope_id),
+    incoming.c.sealed: Sealed("incoming", _between),
+    incoming.c.sealed_slice: Sealed("incoming slice", _between),
+    resealed.c.sealed_slice: Sealed("resealed slice", lambda row: row.envelope_id),
+    quarantine.c.sealed: Sealed("quarantine", lambda row: row.fingerprint),
+    request.c.sealed: Sealed("request", lambda row: row.key),
+    token.c.sealed: Sealed("token", lambda row: row.token_id),
+    attachment_out.c.sealed: Sealed("attachment out", lambda row: row.blob_id),
+    attachment_in.c.sealed: Sealed("attachment in", lambda row: row.message_id),
+    prekey.c.sealed: Sealed("prekey", lambda row: str(row.epoch).encode()),
+    thread.c.sealed: Sealed("thread", lambda row: row.thread),
+    case_thread.c.sealed: Sealed("case thread", lambda row: row.thread),
+    move.c.sealed: Sealed("move", lambda row: row.message_id),
+    draft.c.sealed: Sealed("draft", lambda row: row.draft_id),
+}
+"""Every column that the vault seals (CON-5)."""
+
+PARSED: Final[Mapping[Column[Any], frozenset[object]]] = {
+    outgoing.c.klass: frozenset(map(int, EnvelopeClass)),
+    recipient.c.state: frozenset(map(str, RecipientState)),
+    attempt.c.state: frozenset(map(str, AttemptState)),
+    incoming.c.klass: frozenset(map(int, EnvelopeClass)),
+    incoming.c.state: frozenset(map(str, IncomingState)),
+    attachment_in.c.state: frozenset(map(str, FetchState)),
+    prekey.c.state: frozenset(map(str, PrekeyState)),
+    delivery.c.state: frozenset(map(str, DeliveryState)),
+    thread.c.machine: frozenset(threads.MACHINES),
+    move.c.direction: frozenset(map(str, Direction)),
+}
+"""Every column of which only some values are known, with those."""
+
+_NAMED: Final[Mapping[Table, Callable[[Row[Any]], str]]] = {
+    meta: lambda row: f"fact {row.name}",
+    statement: lambda row: f"statement {row.idx}",
+    resealed: lambda row: text(Kind.ENVELOPE, row.envelope_id),
+    quarantine: lambda row: f"quarantined item {row.item_index}",
+    request: lambda row: f"the answer to request {row.key.hex()[:16]}",
+    token: lambda row: text(Kind.TOKEN, row.token_id),
+    prekey: lambda row: f"prekey {row.epoch}",
+    delivery: lambda row: f"the delivery of event {row.event}",
+    thread: lambda row: text(Kind.THREAD, row.thread),
+    case_thread: lambda row: f"the case of {text(Kind.THREAD, row.thread)}",
+    move: lambda row: f"a step of {text(Kind.THREAD, row.thread)}",
+    draft: lambda row: text(Kind.DRAFT, row.draft_id),
+    attachment_out: lambda row: text(Kind.BLOB, row.blob_id),
+}
+"""What a row is called where it is of no message."""
+
+
+@dataclass(slots=True)
+class Damage:
+    """What cannot be read: messages, and by name what is of no single message; each once, the oldest first."""
+
+    messages: dict[MessageId, None] = field(default_factory=dict)
+    others: dict[str, None] = field(default_factory=dict)
+
+
+async def damaged(tx: Transaction) -> Damage:
+    """Return what of the store does not open, or says what nobody knows.
 
     Opens everything: for a person who asks what is wrong, not for every day.
     """
-    found: dict[MessageId, None] = {}
-    async for position, message_id in _positions(tx, sent=True):
-        if not await _sent_opens(tx, position, message_id):
-            found[message_id] = None
-    async for position, message_id in _positions(tx, sent=False):
-        if not await _received_opens(tx, position):
-            found[message_id] = None
-    return list(found)
+    found = Damage()
+    for table in dict.fromkeys(column.table for column in (*SEALED, *PARSED)):
+        if isinstance(table, Table):
+            async for row in _rows(tx, table):
+                if not _is_whole(tx, table, row):
+                    _note(found, table, row)
+    return found
 
 
-async def _positions(tx: Transaction, *, sent: bool) -> AsyncIterator[tuple[int, MessageId]]:
-    table = outgoing_table if sent else incoming_table
+async def _rows(tx: Transaction, table: Table) -> AsyncIterator[Row[Any]]:
     last = -1
     while True:
         rows = (
             await tx.connection.execute(
-                select(table.c.position, table.c.message_id)
-                .where(table.c.position > last)
-                .order_by(table.c.position)
-                .limit(_AT_ONCE)
+                select(_PLACE.label("place"), table).where(last < _PLACE).order_by(_PLACE).limit(_AT_ONCE)
             )
         ).all()
         for row in rows:
-            yield row.position, row.message_id
-            last = row.position
+            yield row
+            last = row.place
         if len(rows) < _AT_ONCE:
             return
 
 
-async def _sent_opens(tx: Transaction, position: int, message_id: MessageId) -> bool:
-    try:
-        await outgoing.at(tx, position)
-    except (KeystoreError, MalformedEnvelope):
-        return False
-    return all(recipients.DAMAGED not in row.plan.marks for row in await recipients.of(tx, message_id))
-
-
-async def _received_opens(tx: Transaction, position: int) -> bool:
-    try:
-        await incoming.slice_of(tx, await incoming.at(tx, position))
-    except (KeystoreError, MalformedEnvelope):
-        return False
+def _is_whole(tx: Transaction, table: Table, row: Row[Any]) -> bool:
+    for column in table.columns:
+        value = getattr(row, column.name)
+        if column in PARSED and value not in PARSED[column]:
+            return False
+        if column in SEALED and value is not None:
+            try:
+                tx.vault.open(SEALED[column].place, SEALED[column].row(row), value)
+            except KeystoreError:
+                return False
     return True
+
+
+def _note(found: Damage, table: Table, row: Row[Any]) -> None:
+    if table in _NAMED:
+        found.others[_NAMED[table](row)] = None
+    else:
+        found.messages[row.message_id] = None

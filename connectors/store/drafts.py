@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row, delete, insert, or_, select, update
 
+from connectors.faults import DAMAGED
 from connectors.store.engine import Transaction
 from connectors.store.threadtables import draft
 from protocol import cbor
@@ -19,6 +20,8 @@ KEPT: Final = 90 * DAY
 """Milliseconds for which a draft lives that nobody touches."""
 RESIDUAL: Final = "residual"
 """Where a draft comes from that a connector makes itself (REF-6)."""
+DAMAGED_SOURCE: Final = "damaged"
+"""What a list says instead of where a draft comes from that cannot be read any more."""
 
 _PLACE: Final = "draft"
 _MOST: Final = 8 << 20
@@ -81,7 +84,7 @@ async def page(tx: Transaction, now: int, *, before: tuple[int, DraftId] | None,
         at, last = before
         query = query.where(or_(draft.c.changed_at < at, (draft.c.changed_at == at) & (draft.c.draft_id < last)))
     rows = await tx.connection.execute(query.order_by(draft.c.changed_at.desc(), draft.c.draft_id.desc()).limit(limit))
-    return [_row(tx, row) for row in rows]
+    return [_listed(tx, row) for row in rows]
 
 
 async def put(tx: Transaction, row: DraftRow) -> None:
@@ -111,6 +114,14 @@ async def remove_rest(tx: Transaction, thread: ThreadId, now: int) -> None:
 async def forget_old(tx: Transaction, now: int) -> None:
     """Drop drafts that nobody touched for 90 days."""
     await tx.connection.execute(delete(draft).where(draft.c.changed_at <= now - KEPT))
+
+
+def _listed(tx: Transaction, row: Row[Any]) -> DraftRow:
+    """Return a draft for a list, in which one that cannot be read must not hide the others (CON-8)."""
+    try:
+        return _row(tx, row)
+    except DAMAGED:
+        return DraftRow(row.draft_id, DAMAGED_SOURCE, row.changed_at, row.changed_at, 0, b"{}", thread=row.thread)
 
 
 def _seal(tx: Transaction, row: DraftRow) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Row, and_, bindparam, delete, exists, func, insert, literal_column, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from connectors.faults import named
 from connectors.store.engine import Transaction
 from connectors.store.sequences import MAIN, Direction, Line
 from connectors.store.tables import incoming, replay, sequence
@@ -298,7 +299,7 @@ async def counts(tx: Transaction) -> dict[IncomingState, int]:
         .where(incoming.c.klass.not_in([int(klass) for klass in EnvelopeClass if klass.bare]))
         .group_by(incoming.c.state)
     )
-    found = {IncomingState(state): number for state, number in rows}
+    found = {row[0]: row[1] for row in rows}
     return {state: found.get(state, 0) for state in IncomingState}
 
 
@@ -312,7 +313,7 @@ def _message(tx: Transaction, row: Row[Any]) -> ReceivedMessage:
     return ReceivedMessage(
         message_id=row.message_id,
         thread=row.thread,
-        klass=EnvelopeClass(row.klass),
+        klass=named(EnvelopeClass, row.klass),
         payload_type=row.payload_type,
         payload_version=as_int(fields[0]),
         sender_desk=row.sender_desk,
@@ -324,7 +325,7 @@ def _message(tx: Transaction, row: Row[Any]) -> ReceivedMessage:
         digest=row.digest,
         seq=row.seq,
         previous=row.previous,
-        state=IncomingState(row.state),
+        state=named(IncomingState, row.state),
         label=as_text(fields[4], most=limits.MAX_CODE),
         leaf_index=row.leaf_index,
         accepted_at=row.accepted_at,

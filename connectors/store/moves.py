@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Row, bindparam, delete, insert, literal_column, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from connectors.faults import named
 from connectors.store.engine import Transaction
 from connectors.store.sequences import Direction
 from connectors.store.threadtables import move, timer
@@ -56,6 +57,8 @@ _DUE: Final = (
     .order_by(timer.c.at)
     .limit(bindparam("most"))
 )
+_POSTPONE: Final = update(timer).where(timer.c.thread == bindparam("of"), timer.c.at < bindparam("until"))
+_FAILING: Final = select(timer.c.thread, timer.c.error).where(timer.c.error.is_not(None)).distinct()
 _NEXT: Final = select(timer.c.at).order_by(timer.c.at).limit(1)
 
 
@@ -108,12 +111,21 @@ async def set_timers(tx: Transaction, thread: ThreadId, timers: Iterable[Timer],
             "event": one.event,
             "ack": one.ack,
             "level": one.level,
+            "error": None,
         }
         for one in timers
     ]
     if look_at is not None:
         values.append(
-            {"message_id": thread, "thread": thread, "at": look_at, "event": LOOK, "ack": None, "level": None}
+            {
+                "message_id": thread,
+                "thread": thread,
+                "at": look_at,
+                "event": LOOK,
+                "ack": None,
+                "level": None,
+                "error": None,
+            }
         )
     if values:
         await tx.connection.execute(_ADD_TIMERS, values)
@@ -122,6 +134,16 @@ async def set_timers(tx: Transaction, thread: ThreadId, timers: Iterable[Timer],
 async def due(tx: Transaction, now: int, limit: int) -> list[ThreadId]:
     """Return up to `limit` threads that time has something to do to, the longest overdue first."""
     return list(await tx.connection.scalars(_DUE, {"now": now, "most": limit}))
+
+
+async def postpone(tx: Transaction, thread: ThreadId, *, until: int, error: str) -> None:
+    """Look at what is due in a thread again at `until` (ms UTC), because of `error` (CON-8)."""
+    await tx.connection.execute(_POSTPONE, {"of": thread, "until": until, "at": until, "error": error})
+
+
+async def failing(tx: Transaction) -> list[tuple[ThreadId, str]]:
+    """Return the threads to which time could not do what was due, each with the code of why."""
+    return [(row.thread, row.error) for row in await tx.connection.execute(_FAILING)]
 
 
 async def next_timer_at(tx: Transaction) -> int | None:
@@ -136,7 +158,7 @@ def _row(tx: Transaction, row: Row[Any]) -> MoveRow:
     return MoveRow(
         thread=row.thread,
         message_id=row.message_id,
-        direction=Direction(row.direction),
+        direction=named(Direction, row.direction),
         leaf_index=row.leaf_index,
         settled=bool(row.settled),
         at=row.at,

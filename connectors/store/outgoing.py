@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row, bindparam, insert, select
 
+from connectors.faults import named
 from connectors.store import recipients
 from connectors.store.engine import Transaction
 from connectors.store.recipients import Plan, RecipientRow, RecipientState
@@ -136,7 +137,7 @@ def _message(tx: Transaction, row: Row[Any]) -> OutgoingMessage:
     return OutgoingMessage(
         message_id=row.message_id,
         thread=row.thread,
-        klass=EnvelopeClass(row.klass),
+        klass=named(EnvelopeClass, row.klass),
         sender_desk=row.sender_desk,
         payload_type=row.payload_type,
         payload_version=as_int(fields[0]),

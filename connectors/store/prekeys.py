@@ -3,9 +3,11 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Row, delete, insert, select, update
 
+from connectors.faults import DAMAGED, named
 from connectors.store.engine import Transaction
 from connectors.store.tables import prekey
 
@@ -23,7 +25,7 @@ class PrekeyState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OwnPrekey:
-    """One prekey of this device; times in ms UTC."""
+    """One prekey of this device; times in ms UTC. `statement` is empty where it cannot be read any more."""
 
     epoch: int
     made_at: int
@@ -40,11 +42,26 @@ async def load_all(tx: Transaction) -> list[OwnPrekey]:
             epoch=row.epoch,
             made_at=row.made_at,
             logged_at=row.logged_at,
-            state=PrekeyState(row.state),
-            statement=tx.vault.open(_PLACE, str(row.epoch).encode(), row.sealed),
+            state=_state(row.state),
+            statement=_statement(tx, row),
         )
         for row in rows
     ]
+
+
+def _state(stored: str) -> PrekeyState:
+    """Return how far it has come; where that is not known its seed is kept as that of one that others may use."""
+    try:
+        return named(PrekeyState, stored)
+    except DAMAGED:
+        return PrekeyState.LOGGED
+
+
+def _statement(tx: Transaction, row: Row[Any]) -> bytes:
+    try:
+        return tx.vault.open(_PLACE, str(row.epoch).encode(), row.sealed)
+    except DAMAGED:
+        return b""
 
 
 async def add(tx: Transaction, own: OwnPrekey) -> None:

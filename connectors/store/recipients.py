@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row, and_, bindparam, case, func, insert, null, or_, select, union_all, update
 
+from connectors.faults import named
 from connectors.store.engine import Transaction
 from connectors.store.tables import outgoing, recipient
 from connectors.timing import FREE_SEALS, MOST_SEALS, reseal_pause
@@ -216,7 +217,7 @@ def _recipient(tx: Transaction, row: Row[Any]) -> RecipientRow:
         desk=row.desk,
         seq=row.seq,
         previous=row.previous,
-        state=RecipientState(row.state),
+        state=_state(row),
         seals=row.seals,
         complaints=row.complaints,
         next_try_at=row.next_try_at,
@@ -228,9 +229,18 @@ def _recipient(tx: Transaction, row: Row[Any]) -> RecipientRow:
     )
 
 
+def _state(row: Row[Any]) -> RecipientState:
+    """Return how far it has come; where that is not known nothing is done any more, as if it had failed (CON-8)."""
+    try:
+        return named(RecipientState, row.state)
+    except KeystoreError:
+        return RecipientState.FAILED
+
+
 def _plan(tx: Transaction, row: Row[Any]) -> Plan:
     """Return what a desk gets, or a plan marked as damaged: it is for people to see, and made anew at every sealing."""
     try:
+        named(RecipientState, row.state)
         return Plan.parse(tx.vault.open(_PLACE, _row(row.message_id, row.desk), row.sealed))
     except (KeystoreError, MalformedEnvelope):
         return Plan(marks=(DAMAGED,))
@@ -356,7 +366,7 @@ async def counts(tx: Transaction) -> dict[RecipientState, int]:
         .where(outgoing.c.klass.not_in(_BARE))
         .group_by(recipient.c.state)
     )
-    found = {RecipientState(state): number for state, number in rows}
+    found = {row[0]: row[1] for row in rows}
     return {state: found.get(state, 0) for state in RecipientState}
 
 

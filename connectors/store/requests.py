@@ -2,23 +2,35 @@
 """Answers given under an Idempotency-Key: the same request again gets the stored answer, not a second effect."""
 
 import hashlib
+from collections.abc import Collection
 from typing import Final
 
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.store.engine import Transaction
-from connectors.store.tables import request
+from connectors.store.tables import dropped, request
 from protocol.errors import IdempotencyKeyReused
 from protocol.limits import DAY
 
 KEPT: Final = 7 * DAY
 """Milliseconds: links may be down for days (conventions of the interface)."""
 
+FILES_KEPT: Final = 366 * DAY
+"""Milliseconds: after which a file that was begun and never put aside is not expected any more."""
+
 _PLACE: Final = "request"
 
 _KEEP: Final = insert(request)
 _FIND: Final = select(request).where(request.c.key == bindparam("which"))
-_FORGET: Final = delete(request).where(request.c.created_at < bindparam("before"))
+_FORGET: Final = delete(request).where(
+    request.c.created_at < bindparam("before"),
+    # Of what was given since the oldest file was begun that still lies there: it comes again (DRP-2).
+    request.c.created_at < func.coalesce(select(func.min(dropped.c.begun_at)).scalar_subquery(), bindparam("before")),
+)
+_BEGIN_FILES: Final = upsert(dropped).on_conflict_do_nothing(index_elements=dropped.primary_key)
+_END_FILES: Final = delete(dropped).where(dropped.c.name.in_(bindparam("which", expanding=True)))
+_FORGET_FILES: Final = delete(dropped).where(dropped.c.begun_at < bindparam("before"))
 
 
 def request_key(operation: str, key: str) -> bytes:
@@ -50,6 +62,22 @@ async def keep(tx: Transaction, key: bytes, body: bytes, answered: bytes, now: i
     await tx.connection.execute(_KEEP, values)
 
 
+def file_name(name: str) -> bytes:
+    """Return what a dropped file is known by."""
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+
+
+async def begin_files(tx: Transaction, names: Collection[bytes], now: int) -> None:
+    """Note that these dropped files are taken from now on: what they are answered is kept until they are put aside."""
+    await tx.connection.execute(_BEGIN_FILES, [{"name": name, "begun_at": now} for name in names])
+
+
+async def end_files(tx: Transaction, names: Collection[bytes]) -> None:
+    """Note that these dropped files were put aside."""
+    await tx.connection.execute(_END_FILES, {"which": list(names)})
+
+
 async def forget_old(tx: Transaction, now: int) -> None:
-    """Drop answers that are over seven days old."""
+    """Drop answers that are over seven days old, but none that a dropped file may still come again for."""
+    await tx.connection.execute(_FORGET_FILES, {"before": now - FILES_KEPT})
     await tx.connection.execute(_FORGET, {"before": now - KEPT})

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import delete, insert, select
 
+from connectors.faults import DAMAGED
 from connectors.store.engine import Transaction
 from connectors.store.tables import statement
 
@@ -15,6 +16,18 @@ async def load_all(tx: Transaction) -> list[bytes]:
     """Return all statements in the order of the log."""
     rows = await tx.connection.execute(select(statement.c.idx, statement.c.sealed).order_by(statement.c.idx))
     return [tx.vault.open(_PLACE, str(row.idx).encode(), row.sealed) for row in rows]
+
+
+async def load_whole(tx: Transaction) -> tuple[list[bytes], bool]:
+    """Return the statements before the first that cannot be read any more, and whether that is all of them."""
+    rows = await tx.connection.execute(select(statement.c.idx, statement.c.sealed).order_by(statement.c.idx))
+    found: list[bytes] = []
+    for row in rows:
+        try:
+            found.append(tx.vault.open(_PLACE, str(row.idx).encode(), row.sealed))
+        except DAMAGED:
+            return found, False
+    return found, True
 
 
 async def append(tx: Transaction, first: int, raws: Sequence[bytes]) -> None:

@@ -206,6 +206,14 @@ request: Final = Table(
 )
 """Answers given under an Idempotency-Key, for seven days."""
 
+dropped: Final = Table(
+    "dropped",
+    metadata,
+    Column("name", LargeBinary, primary_key=True),
+    Column("begun_at", BigInteger, nullable=False),
+)
+"""Files of the drop folder, by the hash of their name, that were begun and are not put aside yet (DRP-2)."""
+
 token: Final = Table(
     "token",
     metadata,

@@ -1,22 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Threads as they stand now. Every row follows from the thread's moves: it is a place to look, not the truth."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, and_, bindparam, select, tuple_
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from connectors.faults import DAMAGED
 from connectors.store.engine import Transaction
 from connectors.store.sequences import Direction
 from connectors.store.threadtables import move, thread
 from protocol import cbor
-from protocol.address import AgencyAddress, DeskAddress
-from protocol.errors import NotFound
+from protocol.address import AgencyAddress, DeskAddress, agency_of
+from protocol.errors import KeystoreError, NotFound
 from protocol.ids import MessageId, OfficerId, ThreadId
+from protocol.lifecycle.handover import HANDOVER
+from protocol.lifecycle.referral import REFERRAL
 from protocol.sections import as_agency
 from protocol.shapes import as_text, as_tuple
 
+MACHINES: Final = (REFERRAL.name, HANDOVER.name)
+DAMAGED_WORD: Final = "damaged"
+"""What stands where a word of a damaged row would."""
 _PLACE: Final = "thread"
 _MAX_STORED: Final = 4_096
 
@@ -27,7 +33,7 @@ class ThreadRow:
 
     `begun_by` is the message that began it, `version` counts its changes, `live` says whether something is still to be
     done, `officer` who has it here, `due_at` until when an answer is due, `alert` what this side must hear of; `begins`
-    and `answers` are the two agencies.
+    and `answers` are the two agencies. A list also has what the disk has `damaged`: what stands in clear of it.
     """
 
     thread: ThreadId
@@ -48,6 +54,7 @@ class ThreadRow:
     priority: str
     begins: AgencyAddress
     answers: AgencyAddress
+    damaged: bool = False
 
     def involves(self, agency: AgencyAddress) -> bool:
         """Tell whether it is one of the two; anybody else who knows the thread's id has no part in it (LIF-6)."""
@@ -142,12 +149,34 @@ async def page(tx: Transaction, what: Filter, *, before: tuple[int, ThreadId] | 
     rows = await tx.connection.execute(
         select(thread).where(*conditions).order_by(thread.c.changed_at.desc(), thread.c.thread.desc()).limit(limit)
     )
-    return [_row(tx, row) for row in rows]
+    return [_listed(tx, row) for row in rows]
+
+
+def _listed(tx: Transaction, row: Row[Any]) -> ThreadRow:
+    """Return a thread for a list, in which one that cannot be read must not hide the others (CON-8)."""
+    try:
+        return _row(tx, row)
+    except DAMAGED:
+        return _clear(row)
 
 
 def _row(tx: Transaction, row: Row[Any]) -> ThreadRow:
+    if row.machine not in MACHINES:
+        raise KeystoreError("A stored thread is of no life cycle that there is: the store is damaged.")
     opened = tx.vault.open(_PLACE, row.thread, row.sealed)
     subject, priority, begins, answers = as_tuple(cbor.decode(opened, limit=_MAX_STORED), 4)
+    return replace(
+        _clear(row),
+        subject=as_text(subject, most=100),
+        priority=as_text(priority, most=20),
+        begins=as_agency(begins),
+        answers=as_agency(answers),
+        damaged=False,
+    )
+
+
+def _clear(row: Row[Any]) -> ThreadRow:
+    """Return what stands in clear; of the two agencies only those of the desks are known."""
     return ThreadRow(
         thread=row.thread,
         machine=row.machine,
@@ -163,8 +192,9 @@ def _row(tx: Transaction, row: Row[Any]) -> ThreadRow:
         officer=row.officer,
         due_at=row.due_at,
         alert=row.alert,
-        subject=as_text(subject, most=100),
-        priority=as_text(priority, most=20),
-        begins=as_agency(begins),
-        answers=as_agency(answers),
+        subject="",
+        priority=DAMAGED_WORD,
+        begins=agency_of(row.own_desk),
+        answers=agency_of(row.peer_desk),
+        damaged=True,
     )

@@ -108,7 +108,8 @@ timer: Final = Table(
     Column("event", Text, nullable=False),
     Column("ack", Text),
     Column("level", Text),
+    Column("error", Text),
     Index("ix_timer_at", "at"),
     Index("ix_timer_thread", "thread"),
 )
-"""What time will do to a thread of ours, under the id that its move will have (CLK-4)."""
+"""What time will do to a thread of ours, under the id that its move will have (CLK-4); `error` where it could not."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row, bindparam, delete, func, insert, or_, select, update
 
+from connectors.faults import DAMAGED
 from connectors.store.engine import Transaction
 from connectors.store.tables import token
 from protocol import cbor
@@ -17,6 +18,9 @@ from protocol.shapes import as_bytes, as_int, as_list, as_text, as_tuple
 
 KEPT: Final = 90 * DAY
 """Milliseconds for which a token that ended or was revoked is still shown."""
+
+DAMAGED_NAME: Final = "damaged"
+"""How a token is called whose row cannot be read any more."""
 
 _PLACE: Final = "token"
 _MOST: Final = 1_024
@@ -74,15 +78,15 @@ async def by_digest(tx: Transaction, digest: bytes) -> TokenRow | None:
 
 
 async def by_id(tx: Transaction, token_id: TokenId) -> TokenRow | None:
-    """Return the token of that id, or None."""
+    """Return the token of that id, or None; it may be damaged, as in the list."""
     row = (await tx.connection.execute(_BY_ID, {"which": token_id})).one_or_none()
-    return None if row is None else _row(tx, row)
+    return None if row is None else _listed(tx, row)
 
 
 async def every(tx: Transaction) -> Sequence[TokenRow]:
-    """Return all tokens, the newest first."""
+    """Return all tokens, the newest first; one that cannot be read any more is good for nothing (CON-8)."""
     rows = await tx.connection.execute(_EVERY)
-    return [_row(tx, row) for row in rows]
+    return [_listed(tx, row) for row in rows]
 
 
 async def in_force(tx: Transaction, now: int) -> int:
@@ -98,6 +102,13 @@ async def revoke(tx: Transaction, token_id: TokenId, at: int) -> None:
 async def forget_old(tx: Transaction, now: int) -> None:
     """Drop tokens that were good for nothing for long."""
     await tx.connection.execute(_FORGET, {"before": now - KEPT})
+
+
+def _listed(tx: Transaction, row: Row[Any]) -> TokenRow:
+    try:
+        return _row(tx, row)
+    except DAMAGED:
+        return TokenRow(row.token_id, row.digest, DAMAGED_NAME, (), row.made_at, row.ends_at, row.revoked_at)
 
 
 def _row(tx: Transaction, row: Row[Any]) -> TokenRow:

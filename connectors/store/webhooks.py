@@ -113,7 +113,7 @@ async def disabled(tx: Transaction) -> dict[str, int | None]:
 async def counts(tx: Transaction) -> dict[DeliveryState, int]:
     """Return how many events are not confirmed, by how they stand, of all addresses together."""
     rows = await tx.connection.execute(select(delivery.c.state, func.count()).group_by(delivery.c.state))
-    found = {DeliveryState(state): number for state, number in rows}
+    found = {row[0]: row[1] for row in rows}
     return {state: found.get(state, 0) for state in DeliveryState}
 
 
@@ -180,7 +180,8 @@ def _row(row: Row[Any]) -> Delivery:
     return Delivery(
         position=row.position,
         url=row.url,
-        state=DeliveryState(row.standing),
+        # Of another state nobody tries it, as if all tries had failed (CON-8).
+        state=DeliveryState.WAITING if row.standing == DeliveryState.WAITING else DeliveryState.FAILED,
         tries=row.tries,
         next_try_at=row.next_try_at,
         outcome=row.outcome,

@@ -132,6 +132,8 @@ class CaseThreadItem(ResponseModel):
     children: list[ChildView]
     """Referrals of ours that go on from it (REF-11)."""
     changed_at: Time
+    damaged: bool = False
+    """What is stored of it cannot be read any more; the case is shown without what it says (CON-8)."""
 
 
 class Gap(ResponseModel):

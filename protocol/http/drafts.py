@@ -75,7 +75,10 @@ class DraftItem(ResponseModel):
 
     id: DraftIdText
     source: Code
-    """`hand`, `fhir`, or `residual`: what was not taken of the referral `thread` (REF-6)."""
+    """`hand`, `fhir`, or `residual`: what was not taken of the referral `thread` (REF-6).
+
+    `damaged` for one that cannot be read any more (CON-8).
+    """
     thread: ThreadIdText | None
     to: DeskText | None
     made_at: Time

@@ -129,6 +129,8 @@ class ThreadItem(ResponseModel):
     similar_more: bool
     """There are others, older than these; the case shows them."""
     version: int
+    damaged: bool = False
+    """Its row cannot be read any more: `priority` says so too, the other fields are what stands in clear (CON-8)."""
 
 
 class ThreadPage(ResponseModel):

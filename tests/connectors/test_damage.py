@@ -1,20 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """A disk damages single rows: they are shown as damaged, the doctor names them, and the rest goes on (CON-8)."""
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy import Table, update
 
+from connectors.cases.clockwork import AGAIN
+from connectors.doctor.files import examine_keys
 from connectors.doctor.standing import examine_standing
 from connectors.store import recipients, tables, threadtables
 from connectors.store.recipients import RecipientState
-from protocol.diagnosis import exit_code
+from protocol.diagnosis import Condition, exit_code
 from protocol.errors import KeystoreError
+from protocol.http.cases import CaseFilter
 from protocol.http.handovers import HandoverFilter, MessageState
-from protocol.ids import Kind, MessageId, text
+from protocol.http.threads import ListName, Machine, ThreadFilter
+from protocol.ids import Kind, MessageId, ThreadId, text
+from protocol.kinds.catalogue import KINDS
+from protocol.limits import HOUR
+from protocol.statements import Agency
 from tests.connectors.cases.test_referral import do, refer, row, settle
 from tests.connectors.conftest import World
 from tests.connectors.hand import only_recipient
-from tests.connectors.stations import Station
+from tests.connectors.stations import PASSPHRASE, Station
 from tests.connectors.test_resealing import pass_time
 from tests.hub.running import RunningHub
 
@@ -29,6 +38,12 @@ async def spoil(station: Station, table: Table, message_id: MessageId, column: s
 async def listed(station: Station) -> dict[MessageId, MessageState]:
     page = await station.parts.handovers.list(HandoverFilter())
     return {item.id: item.state for item in page.items}
+
+
+async def doctor(station: Station, hub: RunningHub) -> dict[str, str]:
+    """Return what the doctor finds wrong with the store."""
+    found = await examine_standing(station.settings, station.installation, hub.clock)
+    return {one.check: one.found for one in found if one.condition is Condition.FAULT}
 
 
 async def told(station: Station, hub: RunningHub) -> tuple[str, int]:
@@ -82,10 +97,9 @@ async def test_con_8_a_damaged_sealing_is_made_anew_and_holds_up_no_other(world:
 async def test_con_8_a_damaged_move_holds_up_no_other_message_that_the_hub_accepted(world: World) -> None:
     spoilt, whole = [(await world.prison.compose(world.probation.desk)).id for _ in range(2)]
     await spoil(world.prison, threadtables.move, spoilt)
-    for _ in range(2):
-        with pytest.raises(KeystoreError):
-            await world.prison.seal_and_send()
-    assert await listed(world.prison) == {spoilt: MessageState.QUEUED, whole: MessageState.ACCEPTED}
+    await world.prison.seal_and_send()
+    assert await listed(world.prison) == dict.fromkeys((spoilt, whole), MessageState.ACCEPTED)
+    assert await world.prison.parts.outbox.next_due() is None, "and the same bytes do not go out again"
 
 
 async def test_con_8_a_message_that_was_damaged_before_it_was_sealed_fails_alone(world: World) -> None:
@@ -143,3 +157,130 @@ async def test_the_doctor_says_so_where_every_message_can_be_read(world: World, 
     await world.probation.turn()
     for station in (world.prison, world.probation):
         assert (await told(station, hub))[0] == "Every stored message can be read."
+
+
+async def spoil_thread(station: Station, table: Table, thread: ThreadId) -> None:
+    async with station.parts.store.write() as tx:
+        await tx.connection.execute(update(table).where(table.c.thread == thread).values(sealed=bytes(60)))
+
+
+@pytest.mark.parametrize("table", [threadtables.thread, threadtables.move], ids=str)
+async def test_con_8_a_damaged_thread_stops_its_own_clock_and_no_other(
+    world: World, hub: RunningHub, table: Table
+) -> None:
+    prison, csw, clockwork = world.prison, world.social_work, world.prison.parts.clockwork
+    begun = [(await refer(prison, csw, priority="emergency")).thread for _ in range(3)]
+    await spoil_thread(prison, table, begun[0])
+    hub.clock.advance(HOUR)
+    assert await clockwork.step() == 4, "two escalations in each of the others"
+    assert await clockwork.step() == 0
+    assert text(Kind.THREAD, begun[0]) in (await doctor(prison, hub))["clocks"]
+    due = await clockwork.next_due()
+    assert due is not None
+    assert due > hub.clock(), "and the loop may rest"
+    hub.clock.advance(AGAIN)
+    assert await clockwork.step() == 0
+
+
+async def test_con_8_a_move_that_the_certificate_does_not_allow_stops_no_clock_for_good(
+    world: World, hub: RunningHub
+) -> None:
+    prison, programme = world.prison, hub.programme
+    member, desks = prison.member, tuple(prison.member.functions.items())
+    thread = (await refer(prison, world.social_work, priority="emergency")).thread
+    types = (*KINDS, "receipt.opened", "receipt.cannot-open")
+    hub.clock.advance(HOUR)
+    programme.now = hub.clock()
+    made = 0
+    for allowed in (tuple(one for one in types if one != "referral.escalate"), types):
+        agency = Agency(member.address, member.kind, member.identity.public, desks, allowed, "DEMO prison")
+        programme.state(agency, programme.approvers[:2])
+        await hub.catch_up()
+        await prison.look()
+        made = await prison.parts.clockwork.step()
+        clocks = (await doctor(prison, hub)).get("clocks", "")
+        assert (made, f"{text(Kind.THREAD, thread)} (policy-denied)" in clocks) == ((2, False) if made else (0, True))
+        hub.clock.advance(AGAIN)
+    assert made == 2
+
+
+@pytest.mark.parametrize("table", [threadtables.thread, threadtables.move], ids=str)
+async def test_con_8_a_damaged_thread_is_listed_as_damaged_and_hides_no_other(
+    world: World, hub: RunningHub, table: Table
+) -> None:
+    prison, csw = world.prison, world.social_work
+    numbers = {"sender": "G-1"}
+    begun = [(await refer(prison, csw, register_numbers=numbers)).thread]
+    await spoil_thread(prison, table, begun[0])
+    begun.append((await refer(prison, csw, register_numbers=numbers)).thread)
+    listing, casebook = prison.parts.thread_api._listing, prison.parts.thread_api._casebook
+    page = await listing.list(ThreadFilter(machine=Machine.REFERRAL, list=ListName.ALL))
+    spoilt = {item.thread for item in page.items if item.damaged}
+    assert {item.thread for item in page.items} == set(begun)
+    assert spoilt == ({begun[0]} if table is threadtables.thread else set())
+    (case,) = {item.id for item in (await casebook.list(CaseFilter())).items}
+    shown = await casebook.show(case)
+    assert {one.thread: one.damaged for one in shown.threads} == {begun[0]: True, begun[1]: False}
+    assert text(Kind.THREAD, begun[0]) in (await doctor(prison, hub))["stored rows"]
+
+
+async def test_con_8_what_a_thread_says_of_its_case_is_made_anew_with_its_next_message(
+    world: World, hub: RunningHub
+) -> None:
+    prison, csw = world.prison, world.social_work
+    thread = (await refer(prison, csw, register_numbers={"sender": "G-1"})).thread
+    await settle(prison, csw)
+    casebook = prison.parts.thread_api._casebook
+    before = (await casebook.list(CaseFilter())).items
+    await spoil_thread(prison, threadtables.case_thread, thread)
+    (bare,) = (await casebook.list(CaseFilter())).items
+    assert (bare.id, bare.register_numbers) == (before[0].id, [])
+    assert text(Kind.THREAD, thread) in (await doctor(prison, hub))["stored rows"]
+    await do(csw, thread, "acknowledge")
+    await settle(csw, prison)
+    (after,) = (await casebook.list(CaseFilter())).items
+    assert (after.id, after.register_numbers) == (before[0].id, ["G-1"])
+    assert "stored rows" not in await doctor(prison, hub)
+
+
+def spoil_key(station: Station, name: str) -> None:
+    """Write other bytes over a key's file, as a bad sector does."""
+    (path,) = (station.folder / "keystore").glob(f"{name}.*")
+    path.write_bytes(bytes(100))
+
+
+async def test_http_10_a_damaged_prekey_holds_up_only_what_was_sealed_to_it_and_another_is_made(
+    world: World, hub: RunningHub
+) -> None:
+    prison, probation = world.prison, world.probation
+    hub.programme.now = hub.clock()
+    hub.programme.add_prekey(probation.member, epoch=2)
+    await hub.catch_up()
+    first = await prison.send(probation.desk)
+    secret = hub.programme.members["reka-probation"].prekeys[probation.member.device_id, 2]
+    probation.installation.keystore.put("prekey-2", "prekey", secret.seed)
+    await prison.look()
+    second = await prison.send(probation.desk)
+    spoil_key(probation, "prekey-1")
+    await probation.turn()
+    assert await listed(probation) == {second: MessageState.RECEIVED}
+    assert await probation.quarantined() == ["cannot-open"]
+    await prison.turn()
+    await probation.turn()
+    assert await listed(probation) == {first: MessageState.RECEIVED, second: MessageState.RECEIVED}
+    spoil_key(probation, "prekey-2")
+    await probation.look()
+    newest = probation.parts.directory.directory.newest_prekey(probation.member.device_id)
+    assert newest is not None
+    assert newest.epoch == 3, "nobody else can know that the seed of the newest is lost"
+
+
+async def test_the_doctor_names_each_key_that_does_not_open(world: World, tmp_path: Path) -> None:
+    station = world.probation
+    (station.folder / "passphrase").write_bytes(PASSPHRASE)
+    (station.folder / "passphrase").chmod(0o600)
+    assert examine_keys(station.settings)[0].condition is Condition.OK
+    spoil_key(station, "prekey-1")
+    finding, opened = examine_keys(station.settings)
+    assert (finding.condition, "prekey-1" in finding.found) == (Condition.FAULT, True)
+    assert opened is not None, "and all the rest is looked at"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from connectors import fork
 from connectors.directory_sync import Freshness
@@ -348,20 +349,7 @@ async def test_a_proxy_s_error_page_is_no_directory(scene: Scene) -> None:
     assert scene.size == 0
 
 
-async def test_a_stored_statement_that_was_altered_is_not_believed(scene: Scene) -> None:
-    from sqlalchemy import text
-
-    from protocol.errors import KeystoreError
-
-    await scene.prison.look()
-    async with scene.prison.parts.store.write() as tx:
-        await tx.connection.execute(text("UPDATE statement SET sealed = zeroblob(100) WHERE idx = 3"))
-    with pytest.raises(KeystoreError):
-        await scene.prison.parts.directory.load()
-
-
 async def test_a_store_that_lost_statements_is_not_believed(scene: Scene) -> None:
-    from sqlalchemy import text
 
     await scene.prison.look()
     async with scene.prison.parts.store.write() as tx:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tokens of the local interface: each good for what its program does, and for nothing after its end (CON-14)."""
 
+import hashlib
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -164,7 +165,9 @@ async def test_con_5_the_store_holds_no_secret_and_an_altered_row_is_good_for_no
         await tx.connection.execute(update(table).values(ends_at=table.c.ends_at + DAY))
     async with prison.station.parts.store.read() as tx:
         with pytest.raises(KeystoreError, match="altered"):
-            await tokens.every(tx)
+            await tokens.by_digest(tx, hashlib.sha256(made.secret.encode()).digest())
+    assert [(one.name, one.scopes) for one in (await prison.client.tokens()).items] == [("damaged", [])]
+    assert (await prison.client.revoke_token(made.id)).revoked_at is not None, "and it can still be ended"
 
 
 async def test_tokens_in_force_are_bounded(prison: Served) -> None:
