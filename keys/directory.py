@@ -140,6 +140,30 @@ class Directory:
         line = self._register.authorities.get(domain, [])
         return line[-1] if line and line[-1].revoked_index is None else None
 
+    def newest_root(self) -> RootEntry | None:
+        """Return the newest version of the root, whatever its time; None while the log is empty."""
+        return self._register.roots[-1] if self._register.roots else None
+
+    def agency_line(self, address: AgencyAddress) -> Sequence[AgencyEntry]:
+        """Return all statements of an agency, oldest first, in force or not."""
+        return self._register.agencies.get(address, [])
+
+    def addresses(self) -> list[AgencyAddress]:
+        """Return the addresses of all agencies that ever were, in the order in which they came."""
+        return list(self._register.agencies)
+
+    def devices_of(self, agency: AgencyAddress) -> list[DeviceEntry]:
+        """Return the newest statement of each device that an agency ever had, oldest device first."""
+        return [line[-1] for line in self._register.devices.values() if line[-1].agency == agency]
+
+    def counts(self, key_id: bytes, at: int) -> bool:
+        """Tell whether a device is in force at `at` (ms UTC)."""
+        try:
+            self.device_in_force(key_id, at=at, size=self.size)
+        except (Revoked, UntrustedKey):
+            return False
+        return True
+
     def agency(self, address: AgencyAddress, at: int) -> AgencyEntry | None:
         """Return the agency's newest statement in force at `at` (ms UTC), if there is one."""
         try:

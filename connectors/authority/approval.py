@@ -3,28 +3,23 @@
 
 import hmac
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from connectors.authority.office import Office
-from keys.privatefile import read_private, remove_private, write_private
-from keys.signing import HybridSigner, cosign, sign_statement
+from connectors.authority.turns import sign_in_turn
+from keys.privatefile import remove_private, write_private
+from keys.signing import HybridSigner
 from keys.verifying import verify_hybrid
 from keys.words import fingerprint_words
-from protocol import labels, limits
+from protocol import labels
 from protocol.enrolment import EnrolmentCode, KeyRequest, request_mac
-from protocol.errors import BadSignature, Conflict, EnrolmentRefused, MalformedEnvelope
+from protocol.errors import BadSignature, EnrolmentRefused, MalformedEnvelope
 from protocol.identities import IdentityKey, device_proof_message, identity_proof_message
 from protocol.kinds.catalogue import KINDS
-from protocol.limits import CLOCK_SKEW, DAY
-from protocol.restoration import Restoration
-from protocol.statements import Agency, Body, parse_statement
+from protocol.statements import Agency
 
-AGENCY_LIFE: Final = 731 * DAY
 PAYLOAD_TYPES: Final = tuple(sorted({*KINDS, "receipt.cannot-open", "receipt.opened"}))
 """What agencies may send in this release."""
-BEGUN_WITHIN: Final = 5 * DAY
-"""How old a begun statement may be when it is signed: the log takes none that is over 7 days behind it (DIR-14)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,68 +78,8 @@ def approve(
             "Nothing was signed."
         )
     agency = _agency(checked)
-    return sign_in_turn(office, office.approval_file(agency.address), agency, approver, now)
-
-
-def sign_in_turn(
-    office: Office, path: Path, subject: Agency | Restoration, approver: HybridSigner, now: int
-) -> tuple[bytes, int]:
-    """Add one approver's signature to the statement of `subject` that is kept in `path` until it has enough.
-
-    Returns and raises what `approve` does.
-    """
-    begun = _begun(office, path, subject, now)
-    if begun is None:
-        raw = sign_statement(_body(subject, now), [approver])
-    elif _lacking(office, begun) == 0:
-        # Enough have signed, and it may never have been published: whoever signed last must be able to try again.
-        raw = begun
-    elif approver.public.key_id in {one.signer for one in parse_statement(begun).signatures}:
-        raise Conflict("This approver has signed already; another approver must sign too.")
-    else:
-        raw = cosign(begun, approver)
-    write_private(path, raw)
-    return raw, _lacking(office, raw)
-
-
-def _lacking(office: Office, raw: bytes) -> int:
-    return max(0, office.facts.threshold - len(parse_statement(raw).signatures))
-
-
-def _body(subject: Agency | Restoration, now: int) -> Body:
-    return Body(now, now - CLOCK_SKEW, now + AGENCY_LIFE, subject)
-
-
-def _begun(office: Office, path: Path, subject: Agency | Restoration, now: int) -> bytes | None:
-    """Return the statement that other approvers began for `subject`, None if there is none to go on with (ENR-7).
-
-    Whoever could write the file must not get a second signature for times of his choice, or have his own
-    forged. Raises `EnrolmentRefused` for such a one.
-    """
-    if not path.exists():
-        return None
-    raw = read_private(path, limits.MAX_STATEMENT, "file")
-    damaged = EnrolmentRefused(
-        "The begun approval is not one that this authority makes. Nothing was signed. Find out who wrote it, then "
-        "delete its file in the folder approvals and have all approvers sign again."
-    )
-    try:
-        statement = parse_statement(raw)
-    except MalformedEnvelope:
-        raise damaged from None
-    if statement.body.subject != subject or statement.body.issued < now - BEGUN_WITHIN:
-        return None
-    keys = {key.key_id: key for key in office.approver_keys()}
-    if statement.body != _body(subject, statement.body.issued) or statement.body.issued > now + CLOCK_SKEW:
-        raise damaged
-    for one in statement.signatures:
-        if one.signer not in keys:
-            raise damaged
-        try:
-            verify_hybrid(keys[one.signer], labels.STATEMENT, statement.body_bytes, one.ed25519, one.mldsa65)
-        except BadSignature:
-            raise damaged from None
-    return raw
+    turn = sign_in_turn(office.quorum, office.approval_file(agency.address), agency, approver, now)
+    return turn.raw, turn.lacking
 
 
 def conclude(office: Office, checked: CheckedRequest, raw: bytes) -> None:

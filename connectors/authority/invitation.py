@@ -7,7 +7,6 @@ from connectors.authority.office import Office
 from keys.privatefile import write_private
 from keys.signing import HybridSigner
 from protocol import labels
-from protocol.address import parse_agency
 from protocol.clearance import KIND_OF, AgencyKind, DeskFunction
 from protocol.enrolment import CodeRegistration, EnrolmentCode, EnrolmentTerms, encode_registration
 from protocol.errors import Conflict, InvalidInput
@@ -32,7 +31,7 @@ def make_code(
     authority has seen: a newcomer refuses a smaller one. Raises `InvalidInput` for a kind, a function or a
     name that the protocol does not know.
     """
-    address = parse_agency(agency if "@" in agency else f"{agency}@{office.facts.domain}")
+    address = office.address_of(agency)
     check_functions(kind, desks)
     directory, audit = office.anchors(directory_size)
     return EnrolmentCode(

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The authority's folder: who may sign, under which root, for which hub.
 
-office.json                 public facts, written by `create_office` and `Office.connect`
-root.statement              the first statement of the directory log; its digest is the root fingerprint
-authority.statement         the second
-keys/root-1.key …           one sealed file for each person, to be taken to that person
-keys/approver-1.key …       likewise
-codes/AGENCY.code           a code that is out, mode 0600; deleted when its agency is approved
-approvals/AGENCY.statement  an agency's statement that still lacks signatures
-agencies/AGENCY.statement   one that is complete
+office.json                   public facts, written by `create_office` and `Office.connect`
+root.statement                the first statement of the directory log; its digest is the root fingerprint
+root-2.statement …            the root's later versions
+authority.statement           the authority's newest statement
+keys/root-1.key …             one sealed file for each person, to be taken to that person
+keys/approver-1.key …         likewise
+codes/AGENCY.code             a code that is out, mode 0600; deleted when its agency is approved
+approvals/AGENCY.statement    an agency's statement that still lacks signatures
+agencies/AGENCY.statement     one that is complete
+renewals/NAME.statement       a newer statement of an agency, the authority or the root that still lacks signatures
+revocations/KEYID.statement   the revocation of an agency or a device; kept when it is complete
+restorations/NUMBER.statement what a restored hub may go on with
 """
 
 import json
-import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,19 +23,16 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from connectors.authority.turns import Quorum, body_of
 from keys.privatefile import read_private, write_private
 from keys.sealedfile import SMALL, KdfParams, open_file, seal_file
 from keys.signing import HybridSigner, sign_statement
-from protocol.address import parse_agency
+from protocol.address import AgencyAddress, parse_agency
 from protocol.enrolment import EnrolmentCode, LogAnchor, parse_code
 from protocol.errors import ConfigurationError, Conflict, KeystoreError, NotFound
 from protocol.http.fields import Bytes32, KeyIdText
-from protocol.identities import IdentityKey
-from protocol.limits import CLOCK_SKEW, DAY
-from protocol.statements import Authority, Body, Root, parse_statement
+from protocol.statements import Agency, Authority, Root, parse_statement
 
-ROOT_LIFE: Final = 3_652 * DAY
-AUTHORITY_LIFE: Final = 1_826 * DAY
 AUTHORITY_THRESHOLD: Final = 2
 """DIR-2: an agency is never vouched for by one person alone."""
 MAX_PERSONS: Final = 10
@@ -91,16 +91,34 @@ class Office:
             raise ConfigurationError("This authority knows no hub yet. Type `throughcare authority publish` first.")
         return self.facts.hub
 
-    def statements(self) -> tuple[bytes, bytes]:
-        """Return root and authority statement: the beginning of the directory log."""
-        return (self.folder / "root.statement").read_bytes(), (self.folder / "authority.statement").read_bytes()
+    def statements(self) -> tuple[bytes, ...]:
+        """Return all versions of the root and the authority's newest statement, in the order in which they were made.
 
-    def approver_keys(self) -> tuple[IdentityKey, ...]:
-        """Return the approvers' public keys, from the authority's statement; `ConfigurationError` if it has none."""
-        subject = parse_statement(self.statements()[1]).body.subject
+        The first of them begins the directory log.
+        """
+        files = [self.root_file(1), *self.folder.glob("root-*.statement"), self.authority_file]
+        return tuple(sorted((file.read_bytes() for file in files), key=lambda raw: parse_statement(raw).body.issued))
+
+    @property
+    def quorum(self) -> Quorum:
+        """The approvers, from the authority's statement; `ConfigurationError` if that is none."""
+        subject = parse_statement(self.authority_file.read_bytes()).body.subject
         if not isinstance(subject, Authority):
             raise ConfigurationError("authority.statement is damaged. Restore it from a copy.")
-        return subject.identities
+        return Quorum(subject.identities, max(subject.threshold, AUTHORITY_THRESHOLD))
+
+    @property
+    def authority_file(self) -> Path:
+        """Where the authority's newest statement is kept."""
+        return self.folder / "authority.statement"
+
+    def root_file(self, version: int) -> Path:
+        """Return where a version of the root is kept."""
+        return self.folder / ("root.statement" if version == 1 else f"root-{version}.statement")
+
+    def address_of(self, agency: str) -> AgencyAddress:
+        """Return the address of an agency given by its name or its address; `InvalidInput` if it is neither."""
+        return parse_agency(agency if "@" in agency else f"{agency}@{self.facts.domain}")
 
     def connect(self, hub: HubFacts) -> "Office":
         """Return the office with its hub on record; `ConfigurationError` for a hub of another domain."""
@@ -122,10 +140,18 @@ class Office:
         """
         if not 1 <= number <= len(self.facts.approvers):
             raise NotFound(f"This authority has approvers 1 to {len(self.facts.approvers)}.")
-        name = f"approver-{number}"
-        signer = open_signer(key_file or self.key_file(name), name, passphrase)
-        if signer.public.key_id != self.facts.approvers[number - 1]:
-            raise KeystoreError("The key file belongs to another approver or another authority.")
+        return self._person(f"approver-{number}", self.facts.approvers[number - 1], passphrase, key_file)
+
+    def root_person(self, number: int, passphrase: bytes, key_file: Path | None = None) -> HybridSigner:
+        """Return person `number` (from 1) of the root; raises what `approver` raises."""
+        if not 1 <= number <= len(self.facts.root_persons):
+            raise NotFound(f"This root has persons 1 to {len(self.facts.root_persons)}.")
+        return self._person(f"root-{number}", self.facts.root_persons[number - 1], passphrase, key_file)
+
+    def _person(self, name: str, key_id: bytes, passphrase: bytes, key_file: Path | None) -> HybridSigner:
+        signer = open_signer(key_file or self.key_file(name), name, passphrase, self.facts.root_fingerprint)
+        if signer.public.key_id != key_id:
+            raise KeystoreError("The key file belongs to another person or another authority.")
         return signer
 
     def key_file(self, name: str) -> Path:
@@ -143,6 +169,26 @@ class Office:
     def agency_file(self, agency: str) -> Path:
         """Return where the agency's complete statement is kept."""
         return self.folder / "agencies" / f"{agency.partition('@')[0]}.statement"
+
+    def renewal_file(self, subject: Root | Authority | Agency) -> Path:
+        """Return where a newer statement waits for more signatures."""
+        match subject:
+            case Agency():
+                name = f"agency-{subject.address.partition('@')[0]}"
+            case Authority():
+                name = "authority"
+            case _:
+                name = "root"
+        return self._made("renewals") / f"{name}.statement"
+
+    def revocation_file(self, target: bytes) -> Path:
+        """Return where the revocation of a key id is kept, while it lacks signatures and afterwards."""
+        return self._made("revocations") / f"{target.hex()}.statement"
+
+    def _made(self, name: str) -> Path:
+        folder = self.folder / name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
 
     def code(self, agency: str) -> EnrolmentCode:
         """Return the code that is out for an agency; `NotFound` if there is none."""
@@ -189,8 +235,8 @@ def create_office(
     parse_agency(f"a@{domain}")  # the domain must be one that addresses can end in (ID-2)
     for name in ("keys", "codes", "approvals", "agencies"):
         (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-    root_signers = [_new_signer(folder, f"root-{n}", passphrase_of, params) for n in range(1, root_persons + 1)]
-    approver_signers = [_new_signer(folder, f"approver-{n}", passphrase_of, params) for n in range(1, approvers + 1)]
+    root_signers = [HybridSigner.generate() for _ in range(root_persons)]
+    approver_signers = [HybridSigner.generate() for _ in range(approvers)]
     root = Root(
         version=1,
         threshold=min(AUTHORITY_THRESHOLD, root_persons),
@@ -203,16 +249,22 @@ def create_office(
         identities=tuple(signer.public for signer in approver_signers),
         domain=domain,
     )
-    begin = now - CLOCK_SKEW
-    root_raw = sign_statement(Body(now, begin, now + ROOT_LIFE, root), root_signers[: root.threshold])
-    authority_raw = sign_statement(Body(now, begin, now + AUTHORITY_LIFE, authority), root_signers[: root.threshold])
+    root_raw = sign_statement(body_of(root, now), root_signers[: root.threshold])
+    authority_raw = sign_statement(body_of(authority, now), root_signers[: root.threshold])
+    fingerprint = parse_statement(root_raw).digest
+    for role, signers in (("root", root_signers), ("approver", approver_signers)):
+        for number, signer in enumerate(signers, start=1):
+            name = f"{role}-{number}"
+            # The fingerprint goes with the key, so that no exchanged folder has it sign for another programme (ENR-9).
+            sealed = b"".join(signer.seeds) + fingerprint
+            seal_file(folder / "keys" / f"{name}.key", name, sealed, passphrase_of(name), params)
     write_private(folder / "root.statement", root_raw)
     write_private(folder / "authority.statement", authority_raw)
     facts = OfficeFacts(
         programme=programme,
         jurisdiction=jurisdiction,
         domain=domain,
-        root_fingerprint=parse_statement(root_raw).digest,
+        root_fingerprint=fingerprint,
         root_persons=tuple(signer.public.key_id for signer in root_signers),
         approvers=tuple(signer.public.key_id for signer in approver_signers),
         threshold=authority.threshold,
@@ -241,15 +293,15 @@ def read_hub_facts(path: Path) -> HubFacts:
         raise ConfigurationError("The file is not a hub-public.json as `throughcare-hub init` writes it.") from error
 
 
-def open_signer(path: Path, purpose: str, passphrase: bytes) -> HybridSigner:
-    """Return the signer sealed in `path`, or raise `KeystoreError` (KEY-5)."""
-    seeds = open_file(path, purpose, passphrase)
-    if len(seeds) != 2 * _SEED:
+def open_signer(path: Path, purpose: str, passphrase: bytes, root_fingerprint: bytes) -> HybridSigner:
+    """Return the signer sealed in `path`, or raise `KeystoreError` (KEY-5), also for a key of another root (ENR-9)."""
+    sealed = open_file(path, purpose, passphrase)
+    if len(sealed) not in (2 * _SEED, 3 * _SEED):
         raise KeystoreError
-    return HybridSigner.from_seeds(seeds[:_SEED], seeds[_SEED:])
-
-
-def _new_signer(folder: Path, name: str, passphrase_of: PassphraseOf, params: KdfParams) -> HybridSigner:
-    seeds = secrets.token_bytes(2 * _SEED)
-    seal_file(folder / "keys" / f"{name}.key", name, seeds, passphrase_of(name), params)
-    return HybridSigner.from_seeds(seeds[:_SEED], seeds[_SEED:])
+    # Keys of before November 2026 name no root.
+    if sealed[2 * _SEED :] not in (b"", root_fingerprint):
+        raise KeystoreError(
+            "The key was made for another root fingerprint than this folder's: somebody may have exchanged the folder. "
+            "Nothing was signed."
+        )
+    return HybridSigner.from_seeds(sealed[:_SEED], sealed[_SEED : 2 * _SEED])

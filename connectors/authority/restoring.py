@@ -6,9 +6,9 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from connectors.authority.approval import sign_in_turn
 from connectors.authority.office import Office
-from keys.privatefile import read_private, write_private
+from connectors.authority.turns import sign_in_turn
+from keys.privatefile import read_private
 from keys.signing import HybridSigner
 from protocol import limits
 from protocol.errors import ConfigurationError, EnrolmentRefused
@@ -42,9 +42,7 @@ def sign_restoration(office: Office, request: RestoreRequest, approver: HybridSi
             f"This authority has signed another restoration as generation {request.generation}. The hub's backup is of "
             "before that restore: its operator must take one that was made after it. Nothing was signed."
         )
-    raw, lacking = sign_in_turn(office, path, request.subject(), approver, now)
-    write_private(path, raw)
-    return path, lacking
+    return path, sign_in_turn(office.quorum, path, request.subject(), approver, now).lacking
 
 
 def _signed(path: Path) -> Subject:

@@ -4,38 +4,40 @@
 import asyncio
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from connectors.authority import approval, invitation
-from connectors.authority.office import Office, create_office, open_office, read_hub_facts
+from connectors.authority.office import Office, create_office, read_hub_facts
 from connectors.cli.failures import advising, then
+from connectors.cli.office import (
+    APPROVER,
+    FOLDER,
+    KEY_FILE,
+    PASSPHRASE_FILE,
+    at_hub_of,
+    open_approver,
+    opened,
+    pins_of,
+)
 from connectors.cli.outfile import must_be_writable, write_out
-from connectors.cli.passphrase import read_passphrase
 from connectors.cli.voice import Voice, speaks
+from connectors.cli.way_out import goes_out
 from connectors.enrolment.passphrases import passphrase_in
-from connectors.enrolment.pins import Pins, check_hub, verified_head
-from connectors.enrolment.visit import now_ms, visiting
+from connectors.enrolment.pins import verified_head
+from connectors.enrolment.visit import now_ms
 from connectors.hub_client import HubClient
+from connectors.way_out import WayOut
 from keys.signing import HybridSigner
 from protocol.enrolment import EnrolmentCode
-from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused, InvalidInput, KeystoreError, NotFound
+from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused, InvalidInput, NotFound, UntrustedKey
+from protocol.http.fields import format_time
 from protocol.ids import Kind, text
-from protocol.limits import DAY
+from protocol.limits import CLOCK_SKEW, DAY
 
-FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
-APPROVER = click.option("--approver", type=int, required=True, help="Which approver signs: 1, 2, …")
-KEY_FILE = click.option(
-    "--key-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The approver's key, if it is not in the authority's folder.",
-)
-PASSPHRASE_FILE = click.option(
-    "--passphrase-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File with the approver's passphrase (- is standard input).",
-)
+MOST_DAYS: Final = 60
+"""For how many days a code can be used at most: the hub registers none for longer (ENR-2)."""
 
 
 @click.command()
@@ -77,7 +79,8 @@ def init(
     voice.data(facts(office), describe(office))
     voice.say(
         f"Each key in {folder / 'keys'} and its passphrase in {where} belong to one person: take them away.\n"
-        f"next:  throughcare-hub init   (with this root fingerprint), then throughcare authority publish {folder}"
+        f"next:  throughcare-hub init   (with this root fingerprint), then throughcare authority publish {folder} "
+        "--hub hub-public.json"
     )
 
 
@@ -90,34 +93,23 @@ def init(
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="The hub-public.json that `throughcare-hub init` wrote.",
 )
+@goes_out
 @speaks
-def publish(folder: Path, hub_file: Path, voice: Voice) -> None:
+def publish(folder: Path, hub_file: Path, way_out: WayOut, voice: Voice) -> None:
     """Bring root and authority into the hub's directory."""
     office = opened(folder)
     with advising({ConfigurationError: "throughcare-hub init --config FILE   (writes hub-public.json; bring that)"}):
-        office = office.connect(read_hub_facts(hub_file))
-    with advising({EnrolmentRefused: _other_root(office)}):
-        published = asyncio.run(_publish(office))
+        read = read_hub_facts(hub_file)
+    own = f"the hub-public.json of the hub for {office.facts.domain}, or throughcare authority init with a new folder"
+    with advising({ConfigurationError: own}):
+        office = office.connect(read)
+    published = asyncio.run(_publish(office, way_out))
     voice.data(published, ["Root and authority are in the hub's directory."])
     voice.say(f"next:  throughcare authority invite {folder} --agency NAME …")
 
 
-def opened(folder: Path) -> Office:
-    """Return the authority in `folder`, or say how to make or find one."""
-    with advising({ConfigurationError: "the same command with the folder that throughcare authority init made"}):
-        return open_office(folder)
-
-
-def _other_root(office: Office) -> str:
-    """Return what to do when the hub is another than this authority's: pinned to another root, most likely."""
-    return (
-        f"set hub.root_fingerprint to {office.facts.root_fingerprint.hex()} in the hub's configuration and restart it"
-    )
-
-
-async def _publish(office: Office) -> dict[str, Any]:
-    async with visiting(office.hub.url) as hub:
-        await check_hub(hub, pins_of(office))
+async def _publish(office: Office, way_out: WayOut) -> dict[str, Any]:
+    async with at_hub_of(office, way_out) as hub:
         return {"indexes": [await hub.submit_statement(raw) for raw in office.statements()]}
 
 
@@ -127,7 +119,13 @@ async def _publish(office: Office) -> dict[str, Any]:
 @click.option("--name", required=True, help='How people call it: "Reka Probation Office".')
 @click.option("--kind", required=True, help="What it is: prison, probation, csw, …")
 @click.option("--desk", "desks", required=True, multiple=True, help="A desk and its function: intake=probation-intake.")
-@click.option("--days", default=14, show_default=True, help="For how many days the code can be used.")
+@click.option(
+    "--days",
+    type=click.IntRange(1, MOST_DAYS),
+    default=14,
+    show_default=True,
+    help="For how many days the code can be used.",
+)
 @click.option("--replace", is_flag=True, help="Make a new code in place of one that is out, and of its file.")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write the code.  [default: AGENCY.code]"
@@ -135,6 +133,7 @@ async def _publish(office: Office) -> dict[str, Any]:
 @APPROVER
 @KEY_FILE
 @PASSPHRASE_FILE
+@goes_out
 @speaks
 def invite(
     folder: Path,
@@ -148,6 +147,7 @@ def invite(
     approver: int,
     key_file: Path | None,
     passphrase_file: Path | None,
+    way_out: WayOut,
     voice: Voice,
 ) -> None:
     """Write an enrolment code for one agency."""
@@ -163,21 +163,25 @@ def invite(
     signer = open_approver(office, approver, key_file, passphrase_file)
 
     async def register() -> EnrolmentCode:
-        async with visiting(office.hub.url) as hub:
-            await check_hub(hub, pins_of(office))
+        async with at_hub_of(office, way_out) as hub:
             code = invitation.make_code(
                 office,
                 agency=agency,
                 name=name,
                 kind=kind,
                 desks=pairs,
-                expires=now_ms() + days * DAY,
+                # A code that ends later than that by the hub's clock is refused.
+                expires=now_ms() + min(days * DAY, MOST_DAYS * DAY - CLOCK_SKEW),
                 directory_size=(await verified_head(hub, pins_of(office))).size,
             )
             await hub.register_code(invitation.registration(code, signer))
             return code
 
-    with advising({EnrolmentRefused: _other_root(office)}):
+    steps: dict[type[Exception], str] = {
+        EnrolmentRefused: "the same command again   (it makes another code)",
+        UntrustedKey: f"throughcare authority list {folder}   (shows until when the authority counts)",
+    }
+    with advising(steps):
         code = asyncio.run(register())
     invitation.keep_code(office, code, replace=replace)
     write_out(target, code.text().encode() + b"\n", replace=replace)
@@ -193,12 +197,12 @@ def invite(
 
 @click.command()
 @FOLDER
+@goes_out
 @speaks
-def pending(folder: Path, voice: Voice) -> None:
+def pending(folder: Path, way_out: WayOut, voice: Voice) -> None:
     """Show who asks for a certificate, and the words to compare."""
     office = opened(folder)
-    with advising({EnrolmentRefused: _other_root(office)}):
-        waiting = asyncio.run(_pending(office))
+    waiting = asyncio.run(_pending(office, way_out))
     items = [
         {
             "agency": code.terms.agency,
@@ -213,20 +217,27 @@ def pending(folder: Path, voice: Voice) -> None:
     voice.data({"items": items}, _pending_lines(items))
 
 
-async def _pending(office: Office) -> list[tuple[EnrolmentCode, str, tuple[str, ...]]]:
+async def _pending(office: Office, way_out: WayOut) -> list[tuple[EnrolmentCode, str, tuple[str, ...]]]:
     found: list[tuple[EnrolmentCode, str, tuple[str, ...]]] = []
-    async with visiting(office.hub.url) as hub:
+    async with at_hub_of(office, way_out) as hub:
         for code in office.codes():
             try:
                 checked = await fetch_checked(hub, code)
             except NotFound:
-                found.append((code, "not used yet", ()))
+                found.append((code, _unused(code, now_ms()), ()))
             except EnrolmentRefused:
                 # One bad request must not hide the others.
                 found.append((code, "used with other keys or a wrong secret; make a new code", ()))
             else:
                 found.append((code, "waits for approval", checked.words))
     return found
+
+
+def _unused(code: EnrolmentCode, now: int) -> str:
+    ends = code.terms.expires
+    if now < ends:
+        return "not used yet"
+    return f"not used, and ended on {format_time(ends)[:10]}; make a new code (--replace)"
 
 
 def _pending_lines(items: list[dict[str, Any]]) -> Iterable[str]:
@@ -248,6 +259,7 @@ def _pending_lines(items: list[dict[str, Any]]) -> Iterable[str]:
 @APPROVER
 @KEY_FILE
 @PASSPHRASE_FILE
+@goes_out
 @speaks
 def approve(
     folder: Path,
@@ -256,6 +268,7 @@ def approve(
     approver: int,
     key_file: Path | None,
     passphrase_file: Path | None,
+    way_out: WayOut,
     voice: Voice,
 ) -> None:
     """Sign an agency after comparing the words by voice."""
@@ -269,14 +282,14 @@ def approve(
         Conflict: "the same command by another approver: --approver NUMBER",
     }
     with advising(steps):
-        lacking = asyncio.run(_approve(office, code, signer, words))
+        lacking = asyncio.run(_approve(office, way_out, code, signer, words))
     address = code.terms.agency
     line = f"{address} is vouched for." if not lacking else f"{address}: signed; {lacking} more approver must sign."
     voice.data({"agency": address, "signatures_lacking": lacking}, [line])
 
 
-async def _approve(office: Office, code: EnrolmentCode, signer: HybridSigner, words: str) -> int:
-    async with visiting(office.hub.url) as hub:
+async def _approve(office: Office, way_out: WayOut, code: EnrolmentCode, signer: HybridSigner, words: str) -> int:
+    async with at_hub_of(office, way_out) as hub:
         checked = await fetch_checked(hub, code)
         raw, lacking = approval.approve(office, checked, signer, words, now_ms())
         if not lacking:
@@ -298,21 +311,6 @@ def show(folder: Path, voice: Voice) -> None:
     """Show the programme, its hub and its root fingerprint."""
     office = opened(folder)
     voice.data(facts(office), describe(office))
-
-
-def open_approver(office: Office, number: int, key_file: Path | None, passphrase_file: Path | None) -> HybridSigner:
-    """Return the approver's signer; the passphrase comes from the file or is asked for."""
-    steps: dict[type[Exception], str] = {
-        NotFound: f"the same command with --approver 1 to {len(office.facts.approvers)}",
-        KeystoreError: f"the same command with approver {number}'s own passphrase and key (--key-file)",
-    }
-    with advising(steps):
-        return office.approver(number, read_passphrase(passphrase_file, f"approver {number}"), key_file)
-
-
-def pins_of(office: Office) -> Pins:
-    """Return what the authority knows of its hub beforehand."""
-    return Pins(office.facts.domain, office.facts.root_fingerprint, *office.anchors(0))
 
 
 def facts(office: Office) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from connectors.authority.restoring import read_restore_request, sign_restoration
-from connectors.cli.authority import APPROVER, FOLDER, KEY_FILE, PASSPHRASE_FILE, open_approver, opened
+from connectors.cli.office import APPROVER, FOLDER, KEY_FILE, PASSPHRASE_FILE, open_approver, opened
 from connectors.cli.voice import Voice, speaks
 from connectors.enrolment.visit import now_ms
 from protocol.http.fields import format_time
@@ -43,7 +43,7 @@ def restore(
     voice.say(
         f"What was stated after {made} may not count any more: a device that was revoked since could read again.\n"
         "Ask the operator whether agencies showed what they hold (throughcare witness). What the hub still lacks\n"
-        "when it serves, sign and revoke anew."
+        "when it serves, state anew: throughcare authority list shows it; revoke and approve as before."
     )
     signer = open_approver(office, approver, key_file, passphrase_file)
     path, lacking = sign_restoration(office, facts, signer, now_ms())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When the certificates that keep the hub's traffic going end: the authority's, and the first of agencies and devices.
+"""When the certificates that keep the hub's traffic going end: root's, authority's, and the first of the others.
 
 What has ended already is not counted: an agency that left is no alarm. Going through a large directory takes a moment
 on the event loop, so the answer is kept until the directory grows or one of the certificates ends.
@@ -24,7 +24,9 @@ class Certificates:
         if directory.size != self._size or any(end is not None and end <= now for end in self._ends.values()):
             authority = directory.authority(directory.domain)
             devices = {desk.device.key_id: desk.device.not_after for desk in directory.desks(now) if desk.device}
+            root = directory.newest_root()
             self._ends = {
+                "root": root.not_after if root is not None and root.covers(now) else None,
                 "authority": authority.not_after if authority is not None and authority.covers(now) else None,
                 "agency": min((entry.not_after for entry in directory.agencies(now)), default=None),
                 "device": min(devices.values(), default=None),

@@ -64,6 +64,8 @@ class LyingHub:
         self.bends: dict[str, Bend] = {}
         self.lose_answers: set[str] = set()
         """Paths whose requests are passed on and whose answers never arrive."""
+        self.lose_posts: set[str] = set()
+        """Likewise, of what is posted there only."""
         self.refuse: dict[str, int] = {}
         """Paths answered with a bare status, as by a proxy in between."""
         self.seen: list[tuple[str, bytes]] = []
@@ -109,7 +111,7 @@ class LyingHub:
         except aiohttp.ClientError:
             _cut(request)
             return web.Response()
-        if request.path in self.lose_answers:
+        if request.path in self.lose_answers or (request.method == "POST" and request.path in self.lose_posts):
             _cut(request)
             return web.Response()
         if status < 300:

@@ -23,6 +23,8 @@ class Town:
         self.folder = folder
         self.authority = folder / "authority"
         self.hub_url = ""
+        self.clock_file = folder / "clock"
+        """Puts the hub's clock ahead, once there is such a file."""
 
     @contextmanager
     def trusted(self) -> Iterator[None]:
@@ -42,7 +44,7 @@ class Town:
         config = self.folder / "hub.toml"
         config.write_text(
             f'[hub]\ndomain = "hub.example"\ndata_dir = "hub"\nprofile = "demo"\nport = {port}\nadmin_port = {admin}\n'
-            f'passphrase_file = "hub.passphrase"\nroot_fingerprint = "{root_fingerprint}"\n'
+            f'passphrase_file = "hub.passphrase"\nroot_fingerprint = "{root_fingerprint}"\nclock_file = "clock"\n'
         )
         if self.certificate is not None:
             chain, key = self.certificate

@@ -10,9 +10,11 @@ import pytest
 
 from connectors.authority import approval, invitation
 from connectors.authority.office import Office
+from connectors.authority.turns import BEGUN_WITHIN
 from connectors.cli import authority as authority_commands
 from connectors.enrolment import application
 from connectors.enrolment.publication import PUBLISHED_WITHIN, make_publication, renew_publication
+from connectors.enrolment.visit import DIRECT
 from keys.directory import Directory
 from keys.privatefile import write_private
 from keys.sealedfile import SMALL
@@ -120,10 +122,10 @@ def test_enr_7_an_approval_that_waited_too_long_is_begun_anew(
     """The log takes nothing that is dated over seven days before it (DIR-14); five days are left to the second."""
     request, spoken = checked(code, applied.request), " ".join(applied.words)
     approval.approve(office, request, approvers[0], spoken, NOW)
-    late = NOW + approval.BEGUN_WITHIN + 1
+    late = NOW + BEGUN_WITHIN + 1
     raw, lacking = approval.approve(office, request, approvers[1], spoken, late)
     assert (parse_statement(raw).body.issued, lacking) == (late, 1)
-    _, lacking = approval.approve(office, request, approvers[0], spoken, late + approval.BEGUN_WITHIN)
+    _, lacking = approval.approve(office, request, approvers[0], spoken, late + BEGUN_WITHIN)
     assert lacking == 0
 
 
@@ -180,11 +182,14 @@ async def test_enr_3_one_bad_request_does_not_hide_the_others(
             raise NotFound
 
     @asynccontextmanager
-    async def visiting(_: str) -> AsyncIterator[Hub]:
+    async def at_hub_of(*_: object) -> AsyncIterator[Hub]:
         yield Hub()
 
-    monkeypatch.setattr(authority_commands, "visiting", visiting)
-    found = {one.terms.agency: (state, words) for one, state, words in await authority_commands._pending(office)}
+    monkeypatch.setattr(authority_commands, "at_hub_of", at_hub_of)
+    monkeypatch.setattr(authority_commands, "now_ms", lambda: NOW)
+    found = {
+        one.terms.agency: (state, words) for one, state, words in await authority_commands._pending(office, DIRECT)
+    }
     assert found[other.terms.agency] == ("not used yet", ())
     state, words = found[code.terms.agency]
     assert "make a new code" in state

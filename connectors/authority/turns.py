@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A statement that several people sign one after another, while its file goes from hand to hand (ENR-5, ENR-7, ENR-8).
+
+Whoever signs next has worked out by themselves what is to be said. The file only tells whether others have said just
+that before; nothing that stands in it gets a signature for being there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from keys.privatefile import read_private, write_private
+from keys.signing import HybridSigner, cosign, sign_statement
+from keys.verifying import verify_hybrid
+from protocol import labels, limits
+from protocol.errors import BadSignature, Conflict, EnrolmentRefused, KeystoreError, MalformedEnvelope
+from protocol.identities import IdentityKey
+from protocol.limits import CLOCK_SKEW, DAY
+from protocol.restoration import Restoration
+from protocol.statements import Agency, Authority, Body, Revocation, Root, UnverifiedStatement, parse_statement
+
+BEGUN_WITHIN: Final = 5 * DAY
+"""How old a begun statement may be when it is signed: the log takes none that is over 7 days behind it (DIR-14)."""
+ROOT_LIFE: Final = 3_652 * DAY
+AUTHORITY_LIFE: Final = 1_826 * DAY
+AGENCY_LIFE: Final = 731 * DAY
+
+Said = Root | Authority | Agency | Revocation | Restoration
+"""What an authority's people say."""
+
+_LIVES: Final[Mapping[type[Said], int]] = {Root: ROOT_LIFE, Authority: AUTHORITY_LIFE}
+
+
+@dataclass(frozen=True, slots=True)
+class Quorum:
+    """The people of whom so many must sign: an authority's approvers, or the persons of a root."""
+
+    identities: tuple[IdentityKey, ...]
+    threshold: int
+
+    def lacking(self, raw: bytes) -> int:
+        """Return how many signatures a statement lacks, once those that it has were found right."""
+        return max(0, self.threshold - len(parse_statement(raw).signatures))
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A statement after one more signature, or as it was if enough had signed."""
+
+    raw: bytes
+    lacking: int
+    anew: bool
+    """Whether what others had begun was left aside: it said something else, or was too old."""
+
+
+def body_of(subject: Said, issued: int) -> Body:
+    """Return what is signed of `subject` by whoever begins at `issued`, ms UTC."""
+    return Body(issued, issued - CLOCK_SKEW, issued + _LIVES.get(type(subject), AGENCY_LIFE), subject)
+
+
+def sign_in_turn(quorum: Quorum, path: Path, subject: Said, signer: HybridSigner, now: int) -> Turn:
+    """Add one signature to the statement of `subject` that is kept in `path` until it has enough.
+
+    What others began is checked like a stranger's. It is begun anew if it says something else or is over 5 days old,
+    and left as it is if enough have signed: it may never have been published. Raises `EnrolmentRefused` if it is not
+    what this authority makes, `Conflict` if this one has signed before and others must, and `KeystoreError` for
+    somebody who is none of `quorum`.
+    """
+    if signer.public not in quorum.identities:
+        raise KeystoreError("This key is none of those that sign this, by the authority's own statement.")
+    begun = begun_in(quorum, path, now)
+    if begun is None or begun.body.subject != subject:
+        raw, anew = sign_statement(body_of(subject, now), [signer]), path.exists()
+    elif not quorum.lacking(begun.raw):
+        raw, anew = begun.raw, False
+    elif signer.key_id in {one.signer for one in begun.signatures}:
+        raise Conflict("This approver has signed already; another approver must sign too.")
+    else:
+        raw, anew = cosign(begun.raw, signer), False
+    write_private(path, raw)
+    return Turn(raw, quorum.lacking(raw), anew)
+
+
+def begun_in(quorum: Quorum, path: Path, now: int) -> UnverifiedStatement | None:
+    """Return the statement that others began in `path`, every signature verified; None if there is none to go on with.
+
+    Whoever could write the file must not get another signature for times of his choice, or have his own forged.
+    Raises `EnrolmentRefused` for such a one.
+    """
+    if not path.exists():
+        return None
+    raw = read_private(path, limits.MAX_STATEMENT, "file")
+    damaged = EnrolmentRefused(
+        "The begun approval is not one that this authority makes. Nothing was signed. Find out who wrote it, then "
+        f"delete its file in the folder {path.parent.name} and have all approvers sign again."
+    )
+    try:
+        statement = parse_statement(raw)
+    except MalformedEnvelope:
+        raise damaged from None
+    body = statement.body
+    if body.issued < now - BEGUN_WITHIN:
+        return None
+    if not isinstance(body.subject, Said):
+        raise damaged
+    if body != body_of(body.subject, body.issued) or body.issued > now + CLOCK_SKEW:
+        raise damaged
+    keys = {key.key_id: key for key in quorum.identities}
+    for one in statement.signatures:
+        if one.signer not in keys:
+            raise damaged
+        try:
+            verify_hybrid(keys[one.signer], labels.STATEMENT, statement.body_bytes, one.ed25519, one.mldsa65)
+        except BadSignature:
+            raise damaged from None
+    return statement

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands of an authority share: its folder, the one who signs, and its hub, checked."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import click
+
+from connectors.authority.office import Office, open_office
+from connectors.authority.turns import Turn
+from connectors.cli.failures import advising
+from connectors.cli.passphrase import read_passphrase
+from connectors.cli.voice import Voice
+from connectors.enrolment.pins import Pins, check_hub, replay
+from connectors.enrolment.visit import visiting
+from connectors.hub_client import HubClient
+from connectors.way_out import WayOut
+from keys.directory import Directory
+from keys.signing import HybridSigner
+from protocol.errors import ConfigurationError, EnrolmentRefused, KeystoreError, NotFound
+
+FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+APPROVER = click.option("--approver", type=int, required=True, help="Which approver signs: 1, 2, …")
+KEY_FILE = click.option(
+    "--key-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The approver's key, if it is not in the authority's folder.",
+)
+PASSPHRASE_FILE = click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the approver's passphrase (- is standard input).",
+)
+
+
+def opened(folder: Path) -> Office:
+    """Return the authority in `folder`, or say how to make or find one."""
+    with advising({ConfigurationError: "the same command with the folder that throughcare authority init made"}):
+        return open_office(folder)
+
+
+def open_approver(office: Office, number: int, key_file: Path | None, passphrase_file: Path | None) -> HybridSigner:
+    """Return the approver's signer; the passphrase comes from the file or is asked for."""
+    steps: dict[type[Exception], str] = {
+        NotFound: f"the same command with --approver 1 to {len(office.facts.approvers)}",
+        KeystoreError: f"the same command with approver {number}'s own passphrase and key (--key-file)",
+    }
+    with advising(steps):
+        return office.approver(number, read_passphrase(passphrase_file, f"approver {number}"), key_file)
+
+
+def open_root_person(office: Office, number: int, key_file: Path | None, passphrase_file: Path | None) -> HybridSigner:
+    """Return the signer of one of the root's persons, likewise."""
+    steps: dict[type[Exception], str] = {
+        NotFound: f"the same command with --person 1 to {len(office.facts.root_persons)}",
+        KeystoreError: f"the same command with root person {number}'s own passphrase and key (--key-file)",
+    }
+    with advising(steps):
+        return office.root_person(number, read_passphrase(passphrase_file, f"root person {number}"), key_file)
+
+
+def pins_of(office: Office) -> Pins:
+    """Return what the authority knows of its hub beforehand."""
+    return Pins(office.facts.domain, office.facts.root_fingerprint, *office.anchors(0))
+
+
+@asynccontextmanager
+async def at_hub_of(office: Office, way_out: WayOut) -> AsyncIterator[HubClient]:
+    """Yield the authority's hub, once it was found to be that one and the clocks agree.
+
+    Raises `EnrolmentRefused` for another hub, and `ClockSkewed` if what is signed now would be dated wrong.
+    """
+    fingerprint = office.facts.root_fingerprint.hex()
+    other = f"set hub.root_fingerprint to {fingerprint} in the hub's configuration and restart it"
+    async with visiting(office.hub.url, way_out) as hub:
+        with advising({EnrolmentRefused: other}):
+            await check_hub(hub, pins_of(office))
+        yield hub
+
+
+def directory_of(office: Office, way_out: WayOut) -> Directory:
+    """Return the hub's directory as it is now, each statement verified from the authority's root on."""
+
+    async def read() -> Directory:
+        async with at_hub_of(office, way_out) as hub:
+            return await replay(hub, pins_of(office))
+
+    return asyncio.run(read())
+
+
+def publish_statement(office: Office, way_out: WayOut, raw: bytes) -> None:
+    """Bring a statement that enough have signed into the hub's directory."""
+
+    async def submit() -> None:
+        async with at_hub_of(office, way_out) as hub:
+            await hub.submit_statement(raw)
+
+    asyncio.run(submit())
+
+
+def tell_of_turn(turn: Turn, who: str, voice: Voice) -> None:
+    """Say what became of what others had begun, and who comes next."""
+    if turn.anew:
+        voice.warn("What was begun here says something else, or is over 5 days old. It was begun anew.")
+    if turn.lacking:
+        voice.say(f"next:  bring the folder to another {who}, who types the same command within 5 days")
