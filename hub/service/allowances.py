@@ -13,9 +13,13 @@ from hub.service.buckets import Buckets
 from hub.service.clockwatch import Clock
 from hub.service.writer import Queue
 from protocol.errors import Unavailable
+from protocol.limits import MAX_DESKS
 
 AT_ONCE = 64
 """Requests of one agency that may be in work at the same time; a connector makes five."""
+SOCKETS = 2 * MAX_DESKS
+"""Websockets of one agency that may be open at the same time: a connector for each desk that it can have, and as many
+whose line has broken without a word, which takes a minute to be noticed."""
 _BY_ENVELOPE = ("submitEnvelope", "submitBatch")
 
 
@@ -34,6 +38,7 @@ class Allowances:
         self._in_all = 0
         self._weight_in_all = 0
         self._requests: Counter[str] = Counter()
+        self._sockets: Counter[str] = Counter()
 
     def request(self, agency: str, operation: str) -> None:
         """Charge a request of `agency` whose body is still to come; raises TooManyRequests.
@@ -67,6 +72,18 @@ class Allowances:
         self._requests[agency] -= 1
         if not self._requests[agency]:
             del self._requests[agency]
+
+    def connect(self, agency: str) -> None:
+        """Note that a websocket of `agency` is open; raises Unavailable if too many are (HTTP-20)."""
+        if self._sockets[agency] >= SOCKETS:
+            raise _busy("Too many websockets of this agency are open. Close those that nobody uses, or poll.")
+        self._sockets[agency] += 1
+
+    def disconnect(self, agency: str) -> None:
+        """Note that a websocket of `agency` is closed."""
+        self._sockets[agency] -= 1
+        if not self._sockets[agency]:
+            del self._sockets[agency]
 
     def submission(self, agency: str, size: int) -> "Place":
         """Charge a submission of `size` bytes; what is returned counts it as long as it is in work.

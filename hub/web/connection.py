@@ -146,14 +146,17 @@ class Connection:
         raise _Ended
 
     async def _submit(self, frame: Submit) -> None:
+        charge = _charge(frame)
         try:
             answer, pause = await self._answer(frame)
+            # Its bytes need not wait with it.
+            del frame
             await self._outgoing.put(answer)
             if pause:
                 await asyncio.sleep(pause)
         finally:
             # Not before the answer is queued: who does not read its answers must not go on submitting.
-            self._budget.give(_charge(frame))
+            self._budget.give(charge)
 
     async def _answer(self, frame: Submit) -> tuple[bytes, float]:
         """Return the answer, and for how many seconds the submission is to keep its place after it."""

@@ -16,9 +16,18 @@ from hub.service.submission import Submissions
 from hub.web.authentication import Authenticator
 from hub.web.connection import Connection
 from hub.web.strangers import VISIT, Visit
+from hub.web.threshold import Threshold, sent_ahead
 from keys.verifying import verify_ed25519
 from protocol import labels
-from protocol.errors import BadSignature, MalformedEnvelope, NotAuthenticated, Revoked, ThroughcareError, Unavailable
+from protocol.errors import (
+    BadSignature,
+    MalformedEnvelope,
+    MalformedRequest,
+    NotAuthenticated,
+    Revoked,
+    ThroughcareError,
+    Unavailable,
+)
 from protocol.frames import CHALLENGE_SIZE, Challenge, Hello, Welcome, encode_frame, parse_frame
 from protocol.ids import KeyId
 from protocol.limits import MAX_FRAME
@@ -62,10 +71,12 @@ class Connections:
         """Serve one websocket from its challenge to its end (HTTP-9)."""
         if self._closing:
             raise Unavailable
+        if sent_ahead(request):
+            raise MalformedRequest("A websocket's first bytes are the hub's.")
         # Ciphertext does not shrink, so compression would only cost.
         socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, timeout=CLOSE_S, compress=False, max_msg_size=MAX_FRAME)
         await socket.prepare(request)
-        device_id = await self._greet(socket, request[VISIT])
+        device_id = await self._greet(socket, request[VISIT], Threshold(request))
         if device_id is not None:
             parts = self._parts
             await self._serve(Connection(socket, device_id, parts.submissions, parts.mailboxes, parts.log))
@@ -95,7 +106,7 @@ class Connections:
             finally:
                 self._strangers.pop(limit, None)
 
-    async def _greet(self, socket: web.WebSocketResponse, visit: Visit) -> KeyId | None:
+    async def _greet(self, socket: web.WebSocketResponse, visit: Visit, threshold: Threshold) -> KeyId | None:
         """Challenge whoever connects; return the device that answered rightly, or None after closing."""
         challenge = secrets.token_bytes(CHALLENGE_SIZE)
         try:
@@ -108,6 +119,7 @@ class Connections:
             if not isinstance(hello, Hello):
                 raise MalformedEnvelope
             visit.recognise(await self._check(hello, challenge))
+            threshold.open()
             await socket.send_bytes(encode_frame(Welcome(self._parts.clock())))
         except ThroughcareError as error:
             await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=error.code.encode())

@@ -7,6 +7,8 @@ enrolment codes or memory on answers, and connectors that share an address with 
 """
 
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 
 from aiohttp import web
@@ -36,6 +38,7 @@ class Visit:
         self._operation = operation
         self._places = PLACES.get(operation.id, 1)
         self._agency: str | None = None
+        self._done: Callable[[], None] = lambda: None
 
     def __enter__(self) -> None:
         self._strangers.arrive(self._address, COSTS.get(self._operation.id, 1), self._places)
@@ -44,8 +47,7 @@ class Visit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._strangers.leave(self._address, self._places)
-        if self._agency is not None:
-            self._strangers.allowances.leave(self._agency)
+        self._done()
 
     def recognise(self, agency: str) -> None:
         """Charge `agency` instead of the address, from now on.
@@ -56,9 +58,13 @@ class Visit:
         allowances = self._strangers.allowances
         self._strangers.leave(self._address, self._places)
         self._places = 0
-        if not self._operation.socket:
+        if self._operation.socket:
+            allowances.connect(agency)
+            self._done = partial(allowances.disconnect, agency)
+        else:
             allowances.enter(agency)
-            self._agency = agency
+            self._done = partial(allowances.leave, agency)
+        self._agency = agency
         allowances.request(agency, self._operation.id)
         self._strangers.give_back(self._address, COSTS.get(self._operation.id, 1))
 

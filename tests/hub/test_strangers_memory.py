@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What websockets may make the hub hold: next to nothing for a stranger, and so many for one agency (HTTP-20)."""
+
+import asyncio
+import base64
+import struct
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+from yarl import URL
+
+from hub.service import allowances as allowances_module
+from hub.service import mailbox as mailbox_module
+from hub.web import connections as connections_module
+from hub.web.threshold import STRANGER_BYTES
+from protocol.errors import Unavailable
+from protocol.frames import Accepted, Submit
+from protocol.limits import MAX_ENVELOPE
+from tests.hub.running import RunningHub, eventually
+from tests.hub.sockets import connected, hello, stranger
+
+FRAME_HEAD = b"\x82\xff" + struct.pack(">Q", MAX_ENVELOPE) + bytes(4)
+"""The head of a binary frame of 1 MiB, masked by zeros."""
+
+
+def upgrade(hub: RunningHub) -> bytes:
+    url = URL(f"{hub.url}/v1/connect")
+    key = base64.b64encode(bytes(16)).decode()
+    lines = [
+        f"GET {url.path} HTTP/1.1",
+        f"Host: {url.authority}",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        f"Sec-WebSocket-Key: {key}",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+@asynccontextmanager
+async def raw(hub: RunningHub, behind: bytes = b"") -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Ask for a websocket over a connection of its own, with something right behind the request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", URL(hub.url).port)
+    writer.write(upgrade(hub) + behind)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def ended(reader: asyncio.StreamReader, *, within: float = 10) -> bytes:
+    """Return what comes until the hub ends the connection."""
+    found = b""
+    try:
+        async with asyncio.timeout(within):
+            while data := await reader.read(1 << 16):
+                found += data
+    except ConnectionError:
+        pass
+    return found
+
+
+async def test_http_20_of_a_stranger_the_hub_takes_no_more_than_an_answer_has(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a message of 1 MiB that never ends would be held for each of 64 strangers at each address."""
+    # None of them is sent away for its time.
+    monkeypatch.setattr(connections_module, "HELLO_S", 60.0)
+    async with raw(hub) as (reader, writer):
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        writer.write(FRAME_HEAD + bytes(STRANGER_BYTES - len(FRAME_HEAD)))
+        # It may still come to its end, though this one would be no answer.
+        with pytest.raises(TimeoutError):
+            await ended(reader, within=0.2)
+        writer.write(b"x")
+        await ended(reader)
+    async with raw(hub) as (reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(FRAME_HEAD + bytes(MAX_ENVELOPE // 2))
+        await ended(reader)
+    await eventually(lambda: not hub.hub.connections._strangers)
+
+
+async def test_http_20_nothing_is_taken_before_the_challenge(hub: RunningHub) -> None:
+    async with raw(hub, FRAME_HEAD + bytes(100)) as (reader, _):
+        assert (await ended(reader)).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_http_20_who_has_answered_sends_as_much_as_ever(hub: RunningHub) -> None:
+    prison, probation, _ = hub.programme.members.values()
+    large = hub.programme.sender("gora-prison").seal(probation.desk, sections=[(bytes(900_000), [probation.desk])])
+    assert len(large.data) > 900_000
+    async with connected(hub, prison.device) as socket:
+        await socket.send(Submit(1, large.data))
+        assert isinstance(await socket.until(Accepted), Accepted)
+
+
+async def test_http_20_the_websockets_of_one_agency_are_bounded_whatever_its_devices(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that was superseded stays in force, and so an agency has as many devices as it likes."""
+    monkeypatch.setattr(allowances_module, "SOCKETS", 3)
+    monkeypatch.setattr(mailbox_module, "MAX_WATCHERS", 2)
+    prison, probation, _ = hub.programme.members.values()
+    old = prison.device
+    new = hub.programme.replace_device(prison, "another machine")
+    await hub.catch_up()
+    async with AsyncExitStack() as stack:
+        for device in (old, old, new):
+            await stack.enter_async_context(connected(hub, device))
+        async with stranger(hub) as one_more:
+            await one_more.send(hello(new, one_more.challenge))
+            assert await one_more.receive() is None
+            assert one_more.closed == (1008, Unavailable.code)
+        # The others notice nothing, and the agency can still poll.
+        async with connected(hub, probation.device):
+            pass
+        await hub.device(prison).read()
+    await eventually(lambda: not hub.hub.submissions._allowances._sockets)
+    async with connected(hub, new):
+        pass
