@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from keys.backupfile import CHUNK
+from keys.folderowner import open_made
 from protocol.errors import KeystoreError
 
 END: Final = b"\xff"
@@ -67,7 +68,7 @@ class FileStream:
     def copy_to(self, path: Path) -> None:
         """Write the file's bytes to the new file `path`, mode 0600, and sync it."""
         left = int.from_bytes(self.take(_SIZE), "big")
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with os.fdopen(open_made(path, os.O_WRONLY | os.O_EXCL), "wb") as file:
             while left:
                 piece = self.take(min(left, CHUNK))
                 file.write(piece)

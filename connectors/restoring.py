@@ -34,6 +34,7 @@ from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store
 from connectors.store.lock import InstallationLock
 from connectors.vault import Vault
 from keys.directory import Directory
+from keys.folderowner import make_folder
 from keys.keystore import Keystore
 from keys.privatefile import read_private, remove_private, sync_folder, write_private
 from keys.sealedfile import CONNECTOR, KdfParams
@@ -82,7 +83,7 @@ def restoring_into(data_dir: Path, source: Path) -> Iterator[Place]:
     """
     _check_content(data_dir)
     made = not data_dir.exists()
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(data_dir, parents=True, exist_ok=True)
     try:
         with InstallationLock(data_dir / LOCK_FILE):
             _check_content(data_dir)
@@ -125,7 +126,7 @@ def _begin(data_dir: Path) -> None:
     with suppress(PermissionError):  # of a folder that is another's, its files are private each by itself
         data_dir.chmod(0o700)
     shutil.rmtree(data_dir / DRAFT_FOLDER, ignore_errors=True)
-    (data_dir / DRAFT_FOLDER).mkdir(mode=0o700)
+    make_folder(data_dir / DRAFT_FOLDER)
 
 
 def _begun(data_dir: Path) -> Restoration | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from connectors.backup import make_backup as back_up_connector
+from connectors.enrolment.configuration import CONFIG_FILE
 from connectors.installation import AGENCY_ED25519, AGENCY_MLDSA65, open_installation
 from hub.backups.making import make_backup
 from hub.backups.restoring import Evidence, restore_in_place
@@ -22,6 +23,8 @@ from tests.hub.backups import OFFLINE, agreed, passphrase_in, restore_at, resume
 from tests.hub.loss import LATER, Loss
 from tests.hub.running import RunningHub, TestClock, make_settings
 from tests.programme import make_programme
+from tests.scenarios.drills import opened_drill
+from tests.scenarios.running import Typist
 
 SERVICE = 61_234
 """A user that exists nowhere, as a unit with `DynamicUser=` has one."""
@@ -89,6 +92,20 @@ async def test_what_root_runs_and_backs_up_belongs_to_the_connectors_user(tmp_pa
     back_up_connector(folder, installation, tmp_path / "backup", OFFLINE.public, LATER)
     assert (folder / RECORD_NAME).exists()
     assert of_others(folder) == []
+
+
+async def test_what_root_restores_into_the_units_own_folder_belongs_to_the_connectors_user(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Systemd hands a folder over once: what comes into it later stays whose it was."""
+    async with opened_drill(tmp_path, Typist(capsys)) as drill:
+        await drill.run_and_back_up()
+        drill.new.mkdir()
+        hand_over(drill.new)
+        await drill.restore()
+    assert (drill.new / CONFIG_FILE).exists()
+    assert open_installation(drill.new, PASSPHRASE).device.key_id != drill.installation.device.key_id
+    assert of_others(drill.new) == []
 
 
 def test_only_what_is_new_is_given_away(tmp_path: Path) -> None:

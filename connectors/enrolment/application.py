@@ -20,6 +20,7 @@ from connectors.enrolment.publication import Publication, make_publication, rene
 from connectors.hub_client import HubClient
 from connectors.installation import Enrolment, LogIdentity
 from keys.directory import Directory
+from keys.folderowner import make_folder
 from keys.keystore import Keystore
 from keys.privatefile import read_private, remove_private, write_private
 from keys.sealedfile import CONNECTOR, KdfParams
@@ -156,7 +157,7 @@ def begin(code: EnrolmentCode, data_dir: Path, passphrase: bytes, params: KdfPar
     taken = (places.ENROLMENT_FILE, places.RESTORATION_FILE)
     if any((data_dir / name).exists() for name in taken) or is_begun(data_dir):
         raise Conflict("This folder holds an enrolment already; its keys are never overwritten.")
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(data_dir, parents=True, exist_ok=True)
     keystore = Keystore.create(data_dir / places.KEYSTORE_FOLDER, passphrase, params)
     agency, device = HybridSigner.generate(), DeviceSigner.generate()
     for name, seed in zip(_AGENCY_NAMES + _DEVICE_NAMES, agency.seeds + device.seeds, strict=True):

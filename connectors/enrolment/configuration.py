@@ -2,6 +2,7 @@
 """The configuration file that enrolment leaves beside the keys, so that the connector can be started at once."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -9,6 +10,7 @@ from typing import Final
 
 from connectors.enrolment.visit import DIRECT
 from connectors.way_out import WayOut
+from keys.folderowner import open_made
 from protocol.settings import Profile
 
 CONFIG_FILE: Final = "connector.toml"
@@ -49,7 +51,8 @@ def write_configuration(
             lines.append(f"{name} = {_text(path_set.absolute())}")
     if port is not None:
         lines.append(f"port = {port}")
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with os.fdopen(open_made(path, os.O_WRONLY | os.O_TRUNC, 0o644), "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
     return path
 
 
