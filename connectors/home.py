@@ -2,7 +2,8 @@
 """Where the command line finds the connectors of this machine: one small profile file per agency.
 
 `THROUGHCARE_HOME` names the folder; without it, the platform's folder for a user's application data. A
-profile holds no secret: it says where the connector's API listens and which file holds its token.
+profile holds no secret: it says where the connector's API listens, which file holds its token, and which its
+configuration.
 """
 
 import json
@@ -37,6 +38,8 @@ class Profile:
     api_url: str
     token_file: str
     data_dir: str
+    config_file: str = ""
+    """The configuration that it was started with; empty where an older version wrote the profile."""
 
 
 def home() -> Path:
@@ -164,7 +167,8 @@ def _path(name: str, folder: Path | None) -> Path:
 def _read(path: Path) -> Profile:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-        return Profile(**{field.name: str(value[field.name]) for field in fields(Profile)})
+        known = {"config_file": "", **value}
+        return Profile(**{field.name: str(known[field.name]) for field in fields(Profile)})
     except FileNotFoundError:
         raise
     except (OSError, ValueError, TypeError, KeyError) as error:

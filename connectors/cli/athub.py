@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import click
-
 from connectors.app import read_passphrase
 from connectors.cli.failures import advising
 from connectors.config import load
@@ -22,14 +20,6 @@ from keys.directory import Directory
 from keys.signing import HybridSigner
 from protocol.errors import EnrolmentRefused, HubUnreachable, Revoked, UntrustedKey
 from protocol.http.skipping import SkippingClock
-
-CONFIG = click.option(
-    "--config",
-    "config_file",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The connector's configuration file.",
-)
 
 
 @dataclass(frozen=True, slots=True)

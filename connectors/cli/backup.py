@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from connectors.cli.configfile import finds_config
 from connectors.cli.failures import advising
 from connectors.cli.passphrase import configured, read_passphrase, tell_if_missing
 from connectors.cli.voice import Voice, speaks
@@ -42,7 +43,7 @@ def backup_key(folder: Path, passphrase_file: Path | None, demo: bool, voice: Vo
 
 @click.command()
 @click.argument("target", metavar="FILE", type=FILE)
-@click.option("--config", "config_file", required=True, type=FILE, help="The connector's configuration file.")
+@finds_config
 @click.option("--public-key", required=True, type=FILE, help="The backup.pub that `throughcare backup-key` made.")
 @speaks
 def backup(target: Path, config_file: Path, public_key: Path, voice: Voice) -> None:

@@ -54,7 +54,7 @@ def run(config_file: Path, ready_json: bool, stand_by: bool) -> None:
 
         def ready(api_url: str) -> None:
             started()
-            announce(settings, api_url)
+            announce(settings, api_url, config_file)
             if ready_json:
                 click.echo(json.dumps({"api_url": api_url}))
             click.echo(f"The connector is up; its API is at {api_url}. Ctrl-C stops it.", err=True)
@@ -65,7 +65,7 @@ def run(config_file: Path, ready_json: bool, stand_by: bool) -> None:
             run_until_signalled(app.run(settings, ready=ready, supervisor=Supervisor.of(os.environ)))
 
 
-def announce(settings: ConnectorSettings, api_url: str) -> None:
+def announce(settings: ConnectorSettings, api_url: str, config_file: Path) -> None:
     """Let `--agency NAME` find this connector; where that cannot be written down, the connector runs all the same."""
     enrolment = read_enrolment(settings.connector.data_dir)
     data_dir = settings.connector.data_dir.absolute()
@@ -75,6 +75,7 @@ def announce(settings: ConnectorSettings, api_url: str) -> None:
         api_url=api_url,
         token_file=str(data_dir / "api-token"),
         data_dir=str(data_dir),
+        config_file=str(config_file.absolute()),
     )
     try:
         taken_from = home.register(profile)

@@ -7,19 +7,14 @@ from pathlib import Path
 
 import click
 
+from connectors.cli.configfile import finds_config
 from connectors.cli.voice import Voice, pasteable, speaks
 from connectors.config import load
 from protocol import diagnosis
 
 
 @click.command()
-@click.option(
-    "--config",
-    "config_file",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The connector's configuration file.",
-)
+@finds_config
 @speaks
 def doctor(config_file: Path, voice: Voice) -> int:
     """Look for what is wrong with a connector, and say how to mend it."""

@@ -15,7 +15,7 @@ from connectors import home
 from connectors.cli.acting import officer_named
 from connectors.cli.drafts import tell_draft
 from connectors.cli.failures import then
-from connectors.cli.local import AGENCY, KEY, connected
+from connectors.cli.local import AGENCY, KEY, connected, only_agency
 from connectors.cli.once import Once
 from connectors.cli.outfile import REPLACE, must_be_writable, write_out
 from connectors.cli.threads import read_json, sections_of, tell
@@ -47,7 +47,11 @@ _SHOWN = 20
 )
 @click.option("--send", "sends", is_flag=True, help="Send it as a referral; nothing may be missing then.")
 @click.option("--keep", "keeps", is_flag=True, help="Keep it as a draft; `throughcare draft` changes and sends it.")
-@click.option("--agency", metavar="NAME", help="With --send or --keep: which agency's connector, by its name.")
+@click.option(
+    "--agency",
+    metavar="NAME",
+    help="With --send or --keep: which agency's connector, by its name; where this machine has only one, that one.",
+)
 @click.option(
     "--as",
     "--officer",
@@ -78,8 +82,7 @@ def import_(
     """
     if sends and keeps:
         raise InvalidInput("A draft is kept or sent, not both.")
-    if (sends or keeps) and agency is None:
-        raise InvalidInput("Say which agency it is of: --agency NAME.")
+    whose = (agency or only_agency()) if sends or keeps else ""
     if output:
         must_be_writable(output, replace=replace)
     data = _read(file)
@@ -94,11 +97,11 @@ def import_(
     if output:
         write_out(output, json.dumps(draft, ensure_ascii=False, indent=2).encode() + b"\n", replace=replace)
     if sends:
-        queued, once = _send(draft, missing, str(agency), officer, key)
-        tell(queued, str(agency), voice, once)
+        queued, once = _send(draft, missing, whose, officer, key)
+        tell(queued, whose, voice, once)
         return
     if keeps:
-        tell_draft(_keep(draft, str(agency), officer, key), str(agency), voice)
+        tell_draft(_keep(draft, whose, officer, key), whose, voice)
         return
     lines = [f"the draft is in {output}"] if output else json.dumps(draft, ensure_ascii=False, indent=2).splitlines()
     voice.data(_result(imported, draft, missing), lines)

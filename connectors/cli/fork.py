@@ -11,6 +11,7 @@ import click
 
 from connectors import fork
 from connectors.app import read_passphrase
+from connectors.cli.configfile import finds_config
 from connectors.cli.failures import then
 from connectors.cli.outfile import REPLACE, must_be_writable, write_out
 from connectors.cli.voice import Voice, speaks
@@ -24,18 +25,10 @@ from protocol.errors import Forbidden, NotFound
 from protocol.http.fields import format_time
 from protocol.receipts import parse_head
 
-CONFIG = click.option(
-    "--config",
-    "config_file",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The connector's configuration file.",
-)
-
 
 @click.command()
 @click.argument("target", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
-@CONFIG
+@finds_config
 @REPLACE
 @speaks
 def evidence(target: Path, config_file: Path, replace: bool, voice: Voice) -> None:
@@ -53,7 +46,7 @@ def evidence(target: Path, config_file: Path, replace: bool, voice: Voice) -> No
 
 @click.command()
 @click.argument("agency")
-@CONFIG
+@finds_config
 @speaks
 def dismiss(agency: str, config_file: Path, voice: Voice) -> None:
     """Seal again after a contradiction that your authority has looked at.

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from connectors.cli.athub import CONFIG, at_hub
+from connectors.cli.athub import at_hub
+from connectors.cli.configfile import finds_config
 from connectors.cli.voice import Voice, speaks
 from connectors.officers import service_id
 from connectors.renewal import ending_service, renewable, renewal, renewed_service
@@ -15,7 +16,7 @@ from protocol.statements import parse_statement
 
 
 @click.command()
-@CONFIG
+@finds_config
 @speaks
 def renew(config_file: Path, voice: Voice) -> None:
     """Renew this device's certificate for another 90 days.

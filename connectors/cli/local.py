@@ -17,15 +17,22 @@ from connectors.home import Profile
 from protocol.errors import ConfigurationError, IllegalTransition, NotFound, RecipientUnavailable, Unavailable
 
 
-def _named(context: click.Context, option: click.Parameter, name: str | None) -> str | None:
-    """Return the agency's name as it was given, or that of this machine's connector if it has one and no other."""
-    if name is not None or context.resilient_parsing:
-        return name
+def _named(context: click.Context, _: click.Parameter, name: str | None) -> str | None:
+    return name if name is not None or context.resilient_parsing else only_agency()
+
+
+def only_agency() -> str:
+    """Return the agency of this machine's connector, which is meant where none is named and there is no other."""
     known = [profile.name for profile in home.profiles()]
     if not known:
         raise home.none_here()
     if len(known) != 1:
-        raise click.MissingParameter(f"Known here: {', '.join(known)}.", context, option)
+        raise click.MissingParameter(
+            f"Known here: {', '.join(known)}.",
+            click.get_current_context(),
+            param_hint="'--agency'",
+            param_type="option",
+        )
     return known[0]
 
 

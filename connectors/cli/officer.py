@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from connectors import home
-from connectors.cli.athub import CONFIG, AtHub, at_hub
+from connectors.cli.athub import AtHub, at_hub
+from connectors.cli.configfile import finds_config
 from connectors.cli.failures import then
 from connectors.cli.local import AGENCY, connected
 from connectors.cli.voice import Voice, speaks, table
@@ -46,7 +47,7 @@ def list_(agency: str, voice: Voice) -> None:
 
 @click.command()
 @click.argument("title")
-@CONFIG
+@finds_config
 @speaks
 def add(title: str, config_file: Path, voice: Voice) -> None:
     """Let somebody act for this agency, under a title.
@@ -70,7 +71,7 @@ def add(title: str, config_file: Path, voice: Voice) -> None:
 
 @click.command()
 @click.argument("officer", metavar="ID")
-@CONFIG
+@finds_config
 @speaks
 def renew(officer: str, config_file: Path, voice: Voice) -> None:
     """Let an officer act for another year."""
@@ -89,7 +90,7 @@ def renew(officer: str, config_file: Path, voice: Voice) -> None:
 
 @click.command()
 @click.argument("officer", metavar="ID")
-@CONFIG
+@finds_config
 @speaks
 def end(officer: str, config_file: Path, voice: Voice) -> None:
     """End an officer's authority to act.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from connectors.cli.configfile import finds_config
 from connectors.cli.voice import Voice, speaks
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -14,7 +15,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.command()
 @click.argument("target", metavar="FILE", type=FILE)
-@click.option("--config", "config_file", required=True, type=FILE, help="The connector's configuration file.")
+@finds_config
 @speaks
 def witness(target: Path, config_file: Path, voice: Voice) -> None:
     """Write what this connector holds of the hub's logs, for its operator.

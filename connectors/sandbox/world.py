@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from connectors import home
+from connectors.enrolment.configuration import CONFIG_FILE
 from connectors.enrolment.passphrases import passphrase_in
 from connectors.sandbox.cast import CAST, DOMAIN, Part
 from connectors.sandbox.ports import free_ports
@@ -111,6 +112,7 @@ class Sandbox:
             api_url=f"http://localhost:{self.ports.agencies[part.name]}",
             token_file=str(self.data_dir(part) / "api-token"),
             data_dir=str(self.data_dir(part)),
+            config_file=str(self.data_dir(part) / CONFIG_FILE),
         )
 
     def passphrase(self, part: Part) -> bytes:
@@ -207,7 +209,7 @@ class Sandbox:
         return self.folder / "hub" / "hub.toml"
 
     def _connector_command(self, part: Part) -> list[str]:
-        config = self.data_dir(part) / "connector.toml"
+        config = self.data_dir(part) / CONFIG_FILE
         return [program("throughcare"), "connector", "run", "--config", str(config), "--ready-json"]
 
     def _write_hub_config(self, root_fingerprint: bytes | None) -> None:

@@ -144,9 +144,9 @@ def migrate(path: Path, revision: str = "head") -> None:
         try:
             move(config, revision)
         except CommandError as error:
-            raise StoreFailed(
-                f"{DATABASE_FILE} was made by a newer version of Throughcare. Install that version."
-            ) from error
+            newer = StoreFailed(f"{DATABASE_FILE} was made by a newer version of Throughcare. Install that version.")
+            newer.add_note("next: install that version, or a newer one, then the same command again")
+            raise newer from error
 
 
 def _prepare(path: Path) -> None:

@@ -2,9 +2,11 @@
 """The store: durable, private, one writer at a time, one long-running connector for each installation."""
 
 import asyncio
+import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, insert, select, text
 
 import connectors.migrations
+from connectors.cli.failures import next_step
 from connectors.store import facts, tables, threadtables
 from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store, migrate
 from connectors.store.lock import InstallationLock
@@ -137,6 +140,16 @@ async def test_a_damaged_database_is_told_without_its_bytes(tmp_path: Path) -> N
             await tx.connection.execute(select(tables.meta))
     assert "planted" not in str(failure.value)
     await store.close()
+
+
+async def test_a_store_of_a_newer_version_asks_for_that_version_and_for_no_backup(tmp_path: Path) -> None:
+    path, vault = tmp_path / DATABASE_FILE, Vault(b"v" * 32)
+    await (await Store.open(path, vault)).close()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreFailed, match="made by a newer version") as caught:
+        await Store.open(path, vault)
+    assert next_step(caught.value) == "install that version, or a newer one, then the same command again"
 
 
 async def test_a_process_that_writes_for_too_long_makes_others_unavailable_not_broken(

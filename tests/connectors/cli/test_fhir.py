@@ -121,7 +121,12 @@ def test_a_contradiction_is_put_aside_with_its_reason_and_nothing_is_drafted(tmp
         (["bundle.json", "--with", "list.json"], "one JSON object"),
     ],
 )
-def test_wrong_usage_says_what_to_do(tmp_path: Path, capsys: Capture, more: list[str], words: str) -> None:
+def test_wrong_usage_says_what_to_do(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, more: list[str], words: str
+) -> None:
+    monkeypatch.setenv("THROUGHCARE_HOME", str(tmp_path))
+    for name in ("gora-prison", "polje-csw"):
+        home.register(home.Profile(name, "desk", "http://localhost:1", str(tmp_path / TOKEN_FILE), str(tmp_path)))
     written(tmp_path, social())
     written(tmp_path, {"fields": []}, "list.json")
     typed = [str(tmp_path / one) if one.endswith(".json") else one for one in more]
@@ -144,7 +149,7 @@ async def test_a_bundle_is_sent_and_arrives_as_a_referral(
     )
     document = whole()
     part(document, "Task")["owner"]["identifier"]["value"] = csw.station.desk
-    typed = ["fhir", "import", written(tmp_path, document), "--send", "--agency", "gora-prison", "--json"]
+    typed = ["fhir", "import", written(tmp_path, document), "--send", "--json"]
     assert await asyncio.to_thread(main, [*typed, "--key", "the-same-key-for-both"]) == 0
     sent = json.loads(capsys.readouterr().out)
     assert await asyncio.to_thread(main, [*typed, "--key", "the-same-key-for-both"]) == 0

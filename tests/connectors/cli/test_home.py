@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How `--agency NAME` finds a connector."""
 
+import json
 import os
 import socket
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from connectors import home
+from connectors.cli.configfile import finds_config
 from connectors.cli.failures import next_step
 from connectors.cli.local import AGENCY
 from protocol.errors import ConfigurationError, NotFound
@@ -103,6 +105,39 @@ def test_a_damaged_profile_is_named(text: str, folder: Path) -> None:
     path.write_text(text)
     with pytest.raises(ConfigurationError, match=r"reka-probation\.json"):
         home.profiles()
+
+
+@click.command()
+@finds_config
+def prints_config(config_file: Path) -> None:
+    click.echo(config_file)
+
+
+def test_a_configuration_is_found_where_one_connector_is_known_and_else_asked_for(tmp_path: Path) -> None:
+    def typed(*arguments: str) -> str:
+        return CliRunner().invoke(prints_config, arguments).output.strip().replace("\n", " ")
+
+    file = tmp_path / "etc" / "reka.toml"
+    file.parent.mkdir()
+    file.touch()
+    assert "the connector.toml that `throughcare enrol` wrote" in typed()
+    assert typed("--config", "any.toml") == "any.toml"
+    home.register(replace(REKA, config_file=str(file)))
+    assert typed() == str(file)
+    home.register(replace(GORA, data_dir=str(file.parent)))
+    assert "Known here: gora-prison, reka-probation" in typed()
+    assert typed("--agency", "Reka Probation") == str(file)
+    assert "is not at" in typed("--agency", "gora-prison")
+    assert "not both" in typed("--agency", "gora-prison", "--config", "any.toml")
+    (file.parent / "connector.toml").touch()
+    assert typed("--agency", "gora-prison") == str(file.parent / "connector.toml"), "an older version did not say"
+
+
+def test_a_profile_of_an_older_version_is_read(folder: Path) -> None:
+    home.register(REKA)
+    path = folder / "profiles" / "reka-probation.json"
+    path.write_text(json.dumps({key: text for key, text in json.loads(path.read_text()).items() if text}))
+    assert home.profiles() == [REKA]
 
 
 def test_without_the_variable_the_platform_decides(monkeypatch: pytest.MonkeyPatch) -> None:
