@@ -11,7 +11,7 @@ from typing import Final
 
 from connectors.cases.threads import Threads
 from connectors.logs import Log
-from connectors.receipts import OPENED, read_report, report
+from connectors.receipts import MISSING, OPENED, read_report, read_wanted, report
 from connectors.resealing import Resealing
 from connectors.store import attachments, events, incoming, outgoing, quarantine, resealed, sequences
 from connectors.store.engine import Transaction
@@ -55,7 +55,8 @@ class Delivery:
     async def deliver(self, tx: Transaction, message: VerifiedMessage, raw: bytes, marks: tuple[str, ...]) -> None:
         """Take in a message that passed every check; a known message_id is answered again and does nothing else.
 
-        A message whose attachments are still to be fetched is answered when they are here (ATT-7).
+        A message that waits for a gap is answered when it is released: A1 says that it had its effect (CON-4). One
+        whose attachments are still to be fetched is answered when they are here (ATT-7).
         Raises `SequenceError` for a fork (SEQ-2) or for a known message_id that carries something else (SEQ-5),
         `TooManyHeld` if it would have to wait and too much does (SEQ-9),
         `CannotOpen` if what is stored under it is damaged, and what `Resealing.report` raises.
@@ -69,22 +70,24 @@ class Delivery:
         if known is None:
             complete = not any(section.attachments for section in message.sections.values())
             await attachments.expect(tx, message, received.received_at)
-            await self._take_in(tx, received, raw)
+            effective = await self._take_in(tx, received, raw)
         else:
             check_same(known, received)
             complete = await attachments.expect_again(tx, message, received.received_at)
             await resealed.keep(tx, known, received, raw)
-        if complete and not message.klass.bare:
+            effective = known.state is IncomingState.DELIVERED
+        if effective and complete and not message.klass.bare:
             # Also for a message sealed anew: that it was says that our first receipt did not arrive.
-            await self._answer(tx, message)
+            await self._answer(tx, received)
 
-    async def _take_in(self, tx: Transaction, message: ReceivedMessage, raw: bytes) -> None:
+    async def _take_in(self, tx: Transaction, message: ReceivedMessage, raw: bytes) -> bool:
+        """Store a new message and return whether it has its effect."""
         if message.klass.bare:
             # Receipts and notices never wait for a gap (SEQ-3).
             if message.klass is EnvelopeClass.RECEIPT:
-                await self._resealing.report(tx, message, read_report(message.payload))
+                await self._receipt(tx, message)
             await incoming.add(tx, message, raw)
-            return
+            return True
         line = Line.of(Direction.IN, message.thread, message.sender_desk, message.recipient_desk, message.klass)
         position = await sequences.position(tx, line)
         match place(position, _box(message)):
@@ -98,6 +101,7 @@ class Delivery:
                 await sequences.advance(tx, line, Position(message.seq, message.message_id))
                 if message.seq + 1 in waiting:
                     self.released[line] = None
+                return True
             case Placement.HOLD:
                 if message.seq in await incoming.waiting(tx, line, message.seq):
                     raise SequenceError
@@ -106,8 +110,15 @@ class Delivery:
                     raise TooManyHeld
                 await incoming.add(tx, replace(message, state=IncomingState.HELD), raw)
                 self._log.event("message-held")
+                return False
             case Placement.FORK:
                 raise SequenceError
+
+    async def _receipt(self, tx: Transaction, message: ReceivedMessage) -> None:
+        if message.payload_type == MISSING:
+            await self._resealing.asked(tx, message, read_wanted(message.payload))
+        else:
+            await self._resealing.report(tx, message, read_report(message.payload))
 
     async def release(self, tx: Transaction, line: Line, most: int) -> bool:
         """Let at most `most` messages have their effect whose gap on `line` has closed; tell whether more may wait.
@@ -124,6 +135,8 @@ class Delivery:
                 break
             await incoming.release(tx, waiting)
             await self._effect(tx, waiting)
+            if await attachments.complete(tx, waiting.message_id, waiting.sender_desk, waiting.recipient_desk):
+                await self._answer(tx, waiting)
             position = Position(waiting.seq, waiting.message_id)
         if position != begun:
             await sequences.advance(tx, line, position)
@@ -161,7 +174,7 @@ class Delivery:
         await quarantine.add(tx, entry, raw)
         self._log.event("item-quarantined", code=SequenceError.code)
 
-    async def _answer(self, tx: Transaction, message: VerifiedMessage) -> None:
+    async def _answer(self, tx: Transaction, message: ReceivedMessage) -> None:
         now = self._clock()
         answer = report(
             OPENED,

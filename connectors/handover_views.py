@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from connectors.handover_form import stored_package
-from connectors.store import attachments, attempts, incoming, outgoing, recipients
+from connectors.store import attachments, attempts, incoming, recipients
 from connectors.store.attachments import Expected, FetchState
 from connectors.store.engine import Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage
@@ -51,7 +51,7 @@ _LEAST_FIRST = (
     MessageState.ACCEPTED,
     MessageState.OPENED,
 )
-_WITHHELD = "A later message of this thread was opened there and this one was not: somebody may be withholding it."
+_ASKED = "Later messages of this thread came there, and this one did not or was lost: that desk asked for it."
 
 
 def overall(rows: Sequence[RecipientRow]) -> MessageState:
@@ -115,8 +115,8 @@ async def _recipient(
     tx: Transaction, message: OutgoingMessage, package: HandoverPackage, row: RecipientRow
 ) -> RecipientView:
     error, detail = row.error, CODES[row.error].default if row.error in CODES else None
-    if await outgoing.overtaken(tx, message, row):
-        error, detail = SequenceError.code, _WITHHELD
+    if row.asked_at is not None and row.state is not RecipientState.OPENED:
+        error, detail = SequenceError.code, _ASKED
     return RecipientView(
         desk=row.desk,
         state=_STATES[row.state],

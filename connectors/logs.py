@@ -35,6 +35,7 @@ Event = Literal[
     "hub-unreachable",
     "item-quarantined",
     "library",
+    "message-asked-for",
     "message-held",
     "message-received",
     "message-sealed",

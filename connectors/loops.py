@@ -79,6 +79,7 @@ class Loops:
                 tasks.create_task(self._keep("downloads", self._download)),
                 tasks.create_task(self._keep("directory", self._follow)),
                 tasks.create_task(self._keep("clock", self._tick)),
+                tasks.create_task(self._keep("gaps", self._ask)),
                 tasks.create_task(self._keep("webhooks", self._tell)),
             ]
             if self._drop is not None:
@@ -210,6 +211,13 @@ class Loops:
             return
         due = await self._parts.clockwork.next_due()
         await _until(self._skipped, self._rest_until(due))
+
+    async def _ask(self) -> None:
+        """Ask for what is missing (SEQ-10), then rest until a gap has stood for long enough."""
+        if await self._parts.asking.step():
+            self._parts.work.set()
+            return
+        await _until(self._skipped, self._rest_until(await self._parts.asking.next_due()))
 
     def _rest_until(self, due: int | None) -> float:
         """Return for how many seconds nothing has to be looked at, if the next thing is due at `due` (ms UTC)."""

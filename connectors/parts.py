@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from connectors.admission import Admission, PayloadForm
+from connectors.asking import Asking
 from connectors.attachment_files import AttachmentFiles
 from connectors.attachments import Attachments
 from connectors.calendars import Calendars
@@ -48,7 +49,7 @@ from connectors.outbox import Outbox, PinnedLog
 from connectors.overview import Overview
 from connectors.prekeys import Prekeys
 from connectors.printing.prints import Prints, Views
-from connectors.receipts import CANNOT_OPEN, OPENED, VERSION, read_report
+from connectors.receipts import CANNOT_OPEN, MISSING, OPENED, VERSION, read_report, read_wanted
 from connectors.renewal import Renewal
 from connectors.resealing import Resealing
 from connectors.sealer import Sealer
@@ -81,6 +82,7 @@ class Parts:
     sealer: Sealer
     outbox: Outbox
     inbox: Inbox
+    asking: Asking
     prekeys: Prekeys
     renewal: Renewal
     handovers: Handovers
@@ -149,12 +151,13 @@ def make_parts(
         # The other side knows the round that a timer's id is made from; it must not take that id beforehand.
         secret=hashlib.sha256(b"tc/1 timer secret\0" + installation.storage_key).digest(),
     )
-    resealing = Resealing(store, directory, audit, threads, clock, log)
+    resealing = Resealing(store, directory, audit, threads, clock, log, message_life=message_life)
     composers: dict[str, Composer] = {
         **kind_composers(),
         PAYLOAD_TYPE: HandoverComposer(),
         OPENED: NoSections(),
         CANNOT_OPEN: NoSections(),
+        MISSING: NoSections(),
     }
     prekeys = Prekeys(
         store, installation.keystore, device, lambda: directory.directory, clock, log, wake=directory.wanted.set
@@ -205,6 +208,7 @@ def make_parts(
             log,
             receipt_life=message_life,
         ),
+        asking=Asking(store, own.service, clock, log, receipt_life=message_life, chance=chance),
         prekeys=prekeys,
         renewal=Renewal(installation.keystore, device, service_id(enrolment), lambda: directory.directory, clock, log),
         handovers=handovers,
@@ -250,11 +254,16 @@ def _check_receipt(message: VerifiedMessage) -> None:
     read_report(message.payload)
 
 
+def _check_wanted(message: VerifiedMessage) -> None:
+    read_wanted(message.payload)
+
+
 FORMS = (
     HANDOVER_FORM,
     *kind_forms(),
     PayloadForm(OPENED, VERSION, EnvelopeClass.RECEIPT, _check_receipt),
     PayloadForm(CANNOT_OPEN, VERSION, EnvelopeClass.RECEIPT, _check_receipt),
+    PayloadForm(MISSING, VERSION, EnvelopeClass.RECEIPT, _check_wanted),
 )
 """Every payload that this connector understands."""
 

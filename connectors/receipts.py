@@ -4,6 +4,8 @@
 Both are envelopes of class receipt like any other: signed by the device, sealed for the desk, logged by the
 hub. Their payload names the message and the digest of the very sealing that was, or was not, opened. When
 even the claims could not be read the message is not known, and the digest alone names the sealing.
+
+A third one asks for a message that is missing, by its id alone: whoever asks has no sealing of it (SEQ-10).
 """
 
 from typing import Annotated, Final
@@ -21,6 +23,7 @@ from protocol.sections import Actor
 
 OPENED: Final = "receipt.opened"
 CANNOT_OPEN: Final = "receipt.cannot-open"
+MISSING: Final = "receipt.missing"
 VERSION: Final = 1
 LABEL: Final = "standard"
 
@@ -41,20 +44,39 @@ class Report(Content):
     @property
     def message(self) -> MessageId | None:
         """The message, if the reporter could read which it is; `MalformedEnvelope` for an id of another form."""
-        if self.message_id is None:
-            return None
-        try:
-            return MessageId(ids.raw(Kind.MESSAGE, self.message_id))
-        except InvalidInput:
-            raise MalformedEnvelope("The receipt names no message.") from None
+        return None if self.message_id is None else _named(self.message_id)
+
+
+class Wanted(Content):
+    """The payload of the receipt that asks for a message."""
+
+    message_id: str
+
+    @property
+    def message(self) -> MessageId:
+        """The message that is missing; `MalformedEnvelope` for an id of another form."""
+        return _named(self.message_id)
 
 
 _REPORT: TypeAdapter[Report] = TypeAdapter(Report)
+_WANTED: TypeAdapter[Wanted] = TypeAdapter(Wanted)
+
+
+def _named(text: str) -> MessageId:
+    try:
+        return MessageId(ids.raw(Kind.MESSAGE, text))
+    except InvalidInput:
+        raise MalformedEnvelope("The receipt names no message.") from None
 
 
 def read_report(payload: bytes) -> Report:
     """Read the payload of a receipt, or raise `MalformedEnvelope`."""
     return decode_content(_REPORT, payload, what="a receipt of version 1", limit=_MAX_PAYLOAD)
+
+
+def read_wanted(payload: bytes) -> MessageId:
+    """Return which message a receipt asks for, or raise `MalformedEnvelope`."""
+    return decode_content(_WANTED, payload, what="a question of version 1 for a message", limit=_MAX_PAYLOAD).message
 
 
 def report(
@@ -70,6 +92,21 @@ def report(
 ) -> OutgoingMessage:
     """Return the receipt that the desk `sender` of ours sends; `now` and `deadline` in ms UTC."""
     text = None if message_id is None else ids.text(Kind.MESSAGE, message_id)
+    said = Report(digest=digest.hex(), message_id=text)
+    return _receipt(payload_type, said, thread, sender, actor, now, deadline)
+
+
+def ask(
+    message_id: MessageId, *, thread: ThreadId, sender: DeskAddress, actor: Actor, now: int, deadline: int
+) -> OutgoingMessage:
+    """Return the receipt by which the desk `sender` of ours asks for a message that is missing in `thread` (SEQ-10)."""
+    said = Wanted(message_id=ids.text(Kind.MESSAGE, message_id))
+    return _receipt(MISSING, said, thread, sender, actor, now, deadline)
+
+
+def _receipt(
+    payload_type: str, said: Content, thread: ThreadId, sender: DeskAddress, actor: Actor, now: int, deadline: int
+) -> OutgoingMessage:
     return OutgoingMessage(
         message_id=MessageId(ids.new_id()),
         thread=thread,
@@ -81,5 +118,5 @@ def report(
         actor=actor,
         created_at=now,
         deadline=deadline,
-        payload=encode_payload(Report(digest=digest.hex(), message_id=text)),
+        payload=encode_payload(said),
     )

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """When a message of ours is sealed anew, under the same message_id and place in its thread (SEQ-4).
 
-Four things cause it: the hub says that an envelope expired uncollected (HTTP-11), or says nothing of its end
-(CON-13); the recipient's device was replaced (DIR-7); the recipient says that it cannot open (CON-4). Each is
-believed only as far as it can be: a notice must be the pinned hub's and of an envelope of ours, a report must come
-from a desk and device that the very sealing was made for.
+Five things cause it: the hub says that an envelope expired uncollected (HTTP-11), or says nothing of its end
+(CON-13); the recipient's device was replaced (DIR-7); the recipient says that it cannot open (CON-4), or that it lacks
+a message (SEQ-10). Each is believed only as far as it can be: a notice must be the pinned hub's and of an envelope of
+ours, a report must come from a desk and device that the very sealing was made for, and who asks for a message must be
+a desk that it went to.
 """
 
 from typing import Final
@@ -14,13 +15,13 @@ from connectors.directory_sync import DirectorySync
 from connectors.logs import Log
 from connectors.lost_receipts import LOST, seal_lost_anew
 from connectors.outbox import PinnedLog
-from connectors.receipts import CANNOT_OPEN, OPENED, Report
+from connectors.receipts import CANNOT_OPEN, MISSING, OPENED, Report
 from connectors.store import attempts, outgoing, recipients
 from connectors.store.attempts import Attempt, AttemptState
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import ReceivedMessage
 from connectors.store.recipients import RecipientRow, RecipientState
-from connectors.timing import Clock
+from connectors.timing import MOST_SEALS, Clock
 from keys.verifying import verify_receipt
 from protocol.address import DeskAddress
 from protocol.errors import CannotOpen, KeystoreError, MalformedEnvelope, NotFound, PolicyDenied
@@ -44,14 +45,20 @@ class Resealing:
         threads: Threads,
         clock: Clock,
         log: Log,
+        *,
+        message_life: int,
     ) -> None:
-        """`audit` is the pinned log whose notices are believed; `threads` is told what was opened."""
+        """`audit` is the pinned log whose notices are believed; `threads` is told what was opened.
+
+        `message_life` is for how long a message is sent again that was opened once, in ms.
+        """
         self._store = store
         self._threads = threads
         self._directory = directory
         self._audit = audit
         self._clock = clock
         self._log = log
+        self._message_life = message_life
 
     async def notice(self, tx: Transaction, raw: bytes) -> int:
         """Take a notice from the hub and return the place of the leaf that it names.
@@ -106,6 +113,32 @@ class Resealing:
         else:
             await recipients.requeue(tx, row, now=self._clock(), error=CannotOpen.code, complained=True)
             self._log.event("resealing", code=CannotOpen.code)
+
+    async def asked(self, tx: Transaction, by: ReceivedMessage, message_id: MessageId) -> None:
+        """Seal a message anew for a desk that says, in the verified receipt `by`, that it lacks it (SEQ-10).
+
+        Raises `PolicyDenied` unless that desk was sent it in that very thread, by the desk that it asks.
+        """
+        try:
+            message = await outgoing.load(tx, message_id)
+            row = await recipients.find(tx, message_id, by.sender_desk)
+        except NotFound:
+            raise PolicyDenied("A message is asked for that its sender was not sent.") from None
+        if message.klass.bare or (message.thread, message.sender_desk) != (by.thread, by.recipient_desk):
+            raise PolicyDenied("A message is asked for in another thread, or of another desk, than it is of.")
+        self._log.event("receipt-received", code=MISSING)
+        await recipients.asked(tx, row, by.accepted_at)
+        known_there = row.opened_at if row.state is RecipientState.OPENED else row.accepted_at
+        if known_there is None or by.accepted_at <= known_there or row.seals >= MOST_SEALS:
+            # It is on its way to the hub, or has reached it after that was asked, or comes again and again.
+            return
+        if row.state is RecipientState.OPENED:
+            # A machine that is lost opened it in time; whoever has its place must get it whenever that is.
+            await outgoing.extend(tx, message_id, self._clock() + self._message_life)
+            await recipients.begin_again(tx, row, now=self._clock(), error=MISSING)
+        else:
+            await recipients.requeue(tx, row, now=self._clock(), error=MISSING)
+        self._log.event("resealing", code=MISSING)
 
     async def _note_opened(
         self, tx: Transaction, message_id: MessageId, attempt: Attempt | None, by: ReceivedMessage

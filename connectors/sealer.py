@@ -14,7 +14,7 @@ from connectors.directory_sync import DirectorySync
 from connectors.faults import TRANSIENT
 from connectors.logs import Log
 from connectors.officers import Officers
-from connectors.store import attempts, outgoing, recipients
+from connectors.store import attachments, attempts, outgoing, recipients
 from connectors.store.attempts import Attempt, AttemptState
 from connectors.store.engine import Store, Transaction
 from connectors.store.outgoing import OutgoingMessage
@@ -38,6 +38,8 @@ from protocol.errors import (
 from protocol.ids import EnvelopeId, KeyId, MessageId
 from protocol.sections import Actor
 
+BARE: Final = "without-attachments"
+"""The mark of a sealing for which the attachments were not here any more."""
 _AT_ONCE: Final = 20
 """Messages sealed in one step, before the loop looks at other work."""
 
@@ -133,7 +135,7 @@ class Sealer:
         return sum(made)
 
     async def _seal_message(self, tx: Transaction, message_id: MessageId) -> int:
-        message = await outgoing.load(tx, message_id)
+        message, marks = await _as_kept(tx, await outgoing.load(tx, message_id))
         now = self._clock()
         rows = [
             row
@@ -141,7 +143,7 @@ class Sealer:
             if row.state is RecipientState.QUEUED and row.next_try_at <= now
         ]
         targets = [target for row in rows if (target := await self._target(tx, message, row, now)) is not None]
-        return sum([await self._seal_group(tx, message, group, now) for group in _groups(targets)])
+        return sum([await self._seal_group(tx, message, group, marks, now) for group in _groups(targets)])
 
     async def _target(self, tx: Transaction, message: OutgoingMessage, row: RecipientRow, now: int) -> _Target | None:
         directory = self._directory.directory
@@ -158,7 +160,9 @@ class Sealer:
             self._log.event("message-waiting", code=error.code)
             return None
 
-    async def _seal_group(self, tx: Transaction, message: OutgoingMessage, group: Sequence[_Target], now: int) -> int:
+    async def _seal_group(
+        self, tx: Transaction, message: OutgoingMessage, group: Sequence[_Target], marks: tuple[str, ...], now: int
+    ) -> int:
         composer = self._composers[message.payload_type]
         functions = {target.row.desk: target.desk.function for target in group}
         composition = compose(composer, message, functions)
@@ -171,7 +175,7 @@ class Sealer:
         if not group:
             return 0
         try:
-            await self._seal(tx, message, group, composition, now)
+            await self._seal(tx, message, group, composition, marks, now)
         except (EnvelopeError, DirectoryError, InvalidInput) as error:
             desks = [target.row.desk for target in group]
             await recipients.fail(tx, message.message_id, desks, error.code)
@@ -180,7 +184,13 @@ class Sealer:
         return 1
 
     async def _seal(
-        self, tx: Transaction, message: OutgoingMessage, group: Sequence[_Target], composition: Composition, now: int
+        self,
+        tx: Transaction,
+        message: OutgoingMessage,
+        group: Sequence[_Target],
+        composition: Composition,
+        marks: tuple[str, ...],
+        now: int,
     ) -> None:
         envelope_id = EnvelopeId(ids.new_id())
         expires = min(now + self._envelope_life, message.deadline)
@@ -208,7 +218,7 @@ class Sealer:
         )
         await attempts.add(tx, attempt, raw, now)
         for target in group:
-            plan = replace(composition.plans[target.row.desk], marks=self._marks(target))
+            plan = replace(composition.plans[target.row.desk], marks=self._marks(target) + marks)
             await recipients.sealed(tx, target.row, envelope_id, plan)
 
     def _marks(self, target: _Target) -> tuple[str, ...]:
@@ -216,6 +226,17 @@ class Sealer:
         if self._directory.check_sealing():
             marks.append("old-directory")
         return tuple(marks)
+
+
+async def _as_kept(tx: Transaction, message: OutgoingMessage) -> tuple[OutgoingMessage, tuple[str, ...]]:
+    """Return a message as it can be sealed now, and how that is marked.
+
+    Attachments are deleted here once all desks have opened the message; one that lost it gets the rest (SEQ-10).
+    """
+    named = [entry.blob_id for _, entry in message.attachments]
+    if not named or await attachments.kept(tx, named):
+        return message, ()
+    return replace(message, attachments=()), (BARE,)
 
 
 def _groups(targets: Iterable[_Target]) -> list[list[_Target]]:

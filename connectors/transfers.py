@@ -17,6 +17,7 @@ from connectors.store import attachments, attempts, incoming, outgoing
 from connectors.store.attachments import HERE, Expected, FetchState, out_file
 from connectors.store.attempts import ReadyEnvelope
 from connectors.store.engine import Store, Transaction
+from connectors.store.incoming import IncomingState
 from connectors.store.recipients import Plan
 from connectors.timing import Chance, Clock, pause, system_chance
 from protocol.blobs import chunk_size
@@ -211,7 +212,8 @@ class Downloads:
 
     async def _answer(self, tx: Transaction, one: Expected, payload_type: str) -> None:
         message = await incoming.known(tx, one.message_id, one.sender_desk, one.recipient_desk)
-        if message is None:
+        if message is None or (payload_type == OPENED and message.state is IncomingState.HELD):
+            # What waits for a gap is answered when it is released.
             return
         now = self._clock()
         answer = report(

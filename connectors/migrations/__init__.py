@@ -3,5 +3,5 @@
 
 from typing import Final
 
-NEWEST: Final = "0018"
+NEWEST: Final = "0019"
 """The revision that this program works with."""

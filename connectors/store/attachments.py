@@ -82,6 +82,7 @@ def out_file(blob_id: bytes) -> str:
 
 _ADD_OWN: Final = insert(attachment_out)
 _OWN: Final = select(attachment_out).where(attachment_out.c.blob_id == bindparam("which"))
+_KEPT: Final = select(attachment_out.c.blob_id).where(attachment_out.c.blob_id.in_(bindparam("which", expanding=True)))
 _CLAIM: Final = update(attachment_out).where(attachment_out.c.blob_id.in_(bindparam("which", expanding=True)))
 _UNDER_WAY: Final = exists().where(
     recipient.c.message_id == attachment_out.c.message_id, recipient.c.state.not_in(FINAL_STATES)
@@ -126,6 +127,12 @@ async def own(tx: Transaction, blob_id: bytes) -> OwnAttachment:
         raise NotFound("There is no such attachment here. Store it first; after seven days unused it is deleted.")
     entry = Attachment.of(cbor.decode(tx.vault.open(_OUT, row.blob_id, row.sealed), limit=_MAX_STORED))
     return OwnAttachment(entry, row.place, row.message_id)
+
+
+async def kept(tx: Transaction, blob_ids: Collection[bytes]) -> bool:
+    """Tell whether all these attachments of ours are still stored here."""
+    found = await tx.connection.scalars(_KEPT, {"which": list(blob_ids)})
+    return set(found) == set(blob_ids)
 
 
 async def claim(tx: Transaction, blob_ids: Collection[bytes], message_id: MessageId) -> None:
@@ -212,6 +219,15 @@ async def next_due(tx: Transaction) -> int | None:
 async def of_message(tx: Transaction, message_id: MessageId) -> list[Expected]:
     """Return every attachment that came under that message id."""
     return [_expected(tx, row) for row in await tx.connection.execute(_OF_MESSAGE, {"of": message_id})]
+
+
+async def complete(tx: Transaction, message_id: MessageId, sender: DeskAddress, recipient_desk: DeskAddress) -> bool:
+    """Tell whether everything is here that came with a message of these desks (ATT-7)."""
+    return all(
+        one.state in HERE
+        for one in await of_message(tx, message_id)
+        if (one.sender_desk, one.recipient_desk) == (sender, recipient_desk)
+    )
 
 
 async def current(tx: Transaction, one: Expected) -> bool:

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Row, bindparam, insert, select
+from sqlalchemy import Row, bindparam, insert, select, update
 
 from connectors.faults import named
 from connectors.store import recipients
 from connectors.store.engine import Transaction
-from connectors.store.recipients import Plan, RecipientRow, RecipientState
+from connectors.store.recipients import Plan
 from connectors.store.sequences import Direction, Line, take_next
-from connectors.store.tables import outgoing, recipient
+from connectors.store.tables import outgoing
 from protocol import cbor
 from protocol.address import DeskAddress
 from protocol.errors import NotFound
@@ -75,18 +75,10 @@ _IN_THREAD: Final = (
     .where(outgoing.c.thread == bindparam("of"), outgoing.c.payload_type == bindparam("type"))
     .order_by(outgoing.c.position)
 )
-_LATER_OPENED: Final = (
-    select(recipient.c.seq)
-    .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
-    .where(
-        outgoing.c.thread == bindparam("of"),
-        outgoing.c.sender_desk == bindparam("sender"),
-        outgoing.c.klass == bindparam("klass"),
-        recipient.c.desk == bindparam("desk"),
-        recipient.c.seq > bindparam("number"),
-        recipient.c.state == RecipientState.OPENED,
-    )
-    .limit(1)
+_EXTEND: Final = (
+    update(outgoing)
+    .where(outgoing.c.message_id == bindparam("which"), outgoing.c.deadline < bindparam("until"))
+    .values(deadline=bindparam("until"))
 )
 
 
@@ -157,15 +149,6 @@ def _message(tx: Transaction, row: Row[Any]) -> OutgoingMessage:
     )
 
 
-async def overtaken(tx: Transaction, message: OutgoingMessage, row: RecipientRow) -> bool:
-    """Tell whether the desk opened a later message of the thread but not this one: somebody withholds it."""
-    if row.state not in (RecipientState.SEALED, RecipientState.ACCEPTED):
-        return False
-    values = {
-        "of": message.thread,
-        "sender": message.sender_desk,
-        "klass": int(message.klass),
-        "desk": row.desk,
-        "number": row.seq,
-    }
-    return await tx.connection.scalar(_LATER_OPENED, values) is not None
+async def extend(tx: Transaction, message_id: MessageId, until: int) -> None:
+    """Go on sending a message until `until` (ms UTC), if its deadline is earlier."""
+    await tx.connection.execute(_EXTEND, {"which": message_id, "until": until})

@@ -92,6 +92,8 @@ class RecipientRow:
     accepted_at: int | None
     opened_at: int | None
     plan: Plan
+    asked_at: int | None = None
+    """When the desk asked for it last, because it has later ones (SEQ-10)."""
 
 
 _ADD: Final = insert(recipient)
@@ -112,6 +114,9 @@ _CHANGE: Final = update(recipient).where(
     recipient.c.message_id == bindparam("of"),
     recipient.c.desk == bindparam("which"),
     *(recipient.c.state != state for state in FINAL_STATES),
+)
+_ANEW: Final = update(recipient).where(
+    recipient.c.message_id == bindparam("of"), recipient.c.desk == bindparam("which")
 )
 _WAKE: Final = update(recipient).where(
     recipient.c.state == RecipientState.QUEUED,
@@ -226,6 +231,7 @@ def _recipient(tx: Transaction, row: Row[Any]) -> RecipientRow:
         accepted_at=row.accepted_at,
         opened_at=row.opened_at,
         plan=_plan(tx, row),
+        asked_at=row.asked_at,
     )
 
 
@@ -290,6 +296,25 @@ async def requeue(tx: Transaction, row: RecipientRow, *, now: int, error: str | 
         accepted_at=None,
         complaints=row.complaints + int(complained),
     )
+
+
+async def asked(tx: Transaction, row: RecipientRow, at: int) -> None:
+    """Note when a desk asked for a message that it lacks, in ms UTC (SEQ-10)."""
+    await tx.connection.execute(_ANEW, {"of": row.message_id, "which": row.desk, "asked_at": at})
+
+
+async def begin_again(tx: Transaction, row: RecipientRow, *, now: int, error: str) -> None:
+    """Have a desk sealed for anew that opened the message and does not have it any more, after its pause (SEQ-10).
+
+    When it was opened first stays known: that it was is not taken back.
+    """
+    values = {
+        "state": RecipientState.QUEUED,
+        "next_try_at": now + reseal_pause(row.seals),
+        "error": error,
+        "accepted_at": None,
+    }
+    await tx.connection.execute(_ANEW, {"of": row.message_id, "which": row.desk, **values})
 
 
 async def reopen_under_way(tx: Transaction, now: int, error: str) -> None:

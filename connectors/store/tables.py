@@ -77,6 +77,7 @@ recipient: Final = Table(
     Column("accepted_at", BigInteger),
     Column("opened_at", BigInteger),
     Column("sealed", LargeBinary, nullable=False),
+    Column("asked_at", BigInteger),
     ForeignKeyConstraint(["message_id"], ["outgoing.message_id"]),
     Index("ix_recipient_state", "state", "next_try_at"),
     Index("ix_recipient_envelope_id", "envelope_id"),
@@ -150,6 +151,18 @@ incoming: Final = Table(
     sqlite_autoincrement=True,
 )
 """Verified messages of others; the unique constraint is what gives each one effect (ENV-19)."""
+
+asked: Final = Table(
+    "asked",
+    metadata,
+    Column("thread", LargeBinary, primary_key=True),
+    Column("sender_desk", Text, primary_key=True),
+    Column("recipient_desk", Text, primary_key=True),
+    Column("message_id", LargeBinary, nullable=False),
+    Column("times", Integer, nullable=False),
+    Column("next_at", BigInteger, nullable=False),
+)
+"""What was asked for where a line has a gap, how often, and when it is asked for again (SEQ-10)."""
 
 resealed: Final = Table(
     "resealed",

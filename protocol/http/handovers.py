@@ -241,8 +241,8 @@ class RecipientView(ResponseModel):
     error: Code | None
     detail: Annotated[str, Field(max_length=500)] | None
     marks: list[Code]
-    """What the sender should know of the newest sealing: `old-prekey` (DIR-8), `old-directory` (DIR-11); `damaged`
-    if what was stored of it cannot be read any more."""
+    """What the sender should know of the newest sealing: `old-prekey` (DIR-8), `old-directory` (DIR-11),
+    `without-attachments` if they were deleted here before; `damaged` if what was stored of it cannot be read."""
     receipt: Base64UrlBytes | None
     """The acceptance receipt, as signed by the hub (AUD-5)."""
 

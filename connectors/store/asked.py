@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is missing on the lines of others, and what was asked for (SEQ-10)."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import and_, delete, exists, func, literal_column, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from connectors.store.engine import Transaction
+from connectors.store.sequences import MAIN, Direction
+from connectors.store.tables import asked, incoming, sequence
+from protocol.address import DeskAddress
+from protocol.ids import MessageId, ThreadId
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The message before the earliest that waits on a line.
+
+    `since` is when the first came that waits there (ms UTC), `times` how often this very message was asked for, and
+    `next_at` when it is to be asked for again, None before the first time.
+    """
+
+    thread: ThreadId
+    sender: DeskAddress
+    recipient: DeskAddress
+    message_id: MessageId
+    since: int
+    times: int
+    next_at: int | None
+
+
+_IS_HELD: Final = incoming.c.state == literal_column("'held'")
+"""As the index has it, which a parameter would not let SQLite see."""
+_HELD: Final = (
+    select(
+        incoming.c.thread,
+        incoming.c.sender_desk,
+        incoming.c.recipient_desk,
+        func.min(incoming.c.seq).label("seq"),
+        func.min(incoming.c.received_at).label("since"),
+    )
+    .where(_IS_HELD)
+    .group_by(incoming.c.thread, incoming.c.sender_desk, incoming.c.recipient_desk)
+    .subquery("waits")
+)
+_SAME_LINE: Final = and_(
+    sequence.c.direction == Direction.IN,
+    sequence.c.lane == MAIN,
+    sequence.c.thread == _HELD.c.thread,
+    sequence.c.sender_desk == _HELD.c.sender_desk,
+    sequence.c.recipient_desk == _HELD.c.recipient_desk,
+)
+_EARLIEST: Final = and_(
+    incoming.c.thread == _HELD.c.thread,
+    incoming.c.sender_desk == _HELD.c.sender_desk,
+    incoming.c.recipient_desk == _HELD.c.recipient_desk,
+    incoming.c.seq == _HELD.c.seq,
+    _IS_HELD,
+)
+_ASKED: Final = and_(
+    asked.c.thread == _HELD.c.thread,
+    asked.c.sender_desk == _HELD.c.sender_desk,
+    asked.c.recipient_desk == _HELD.c.recipient_desk,
+    asked.c.message_id == incoming.c.previous,
+)
+_MISSING: Final = (
+    select(
+        _HELD.c.thread,
+        _HELD.c.sender_desk,
+        _HELD.c.recipient_desk,
+        incoming.c.previous,
+        _HELD.c.since,
+        func.coalesce(asked.c.times, 0),
+        asked.c.next_at,
+    )
+    .select_from(
+        _HELD.join(incoming, _EARLIEST).join(sequence, _SAME_LINE, isouter=True).join(asked, _ASKED, isouter=True)
+    )
+    # What waits although its gap has closed is released by itself (SEQ-7).
+    .where(incoming.c.previous.is_not(None), _HELD.c.seq > func.coalesce(sequence.c.next_seq, 1))
+)
+_NEW: Final = upsert(asked)
+_NOTE: Final = _NEW.on_conflict_do_update(index_elements=asked.primary_key, set_=_NEW.excluded)
+_FORGET: Final = delete(asked).where(
+    ~exists().where(
+        incoming.c.thread == asked.c.thread,
+        incoming.c.sender_desk == asked.c.sender_desk,
+        incoming.c.recipient_desk == asked.c.recipient_desk,
+        _IS_HELD,
+    )
+)
+_ANY: Final = select(asked.c.thread).limit(1)
+
+
+async def missing(tx: Transaction) -> list[Missing]:
+    """Return for each line with a gap what is missing right before the earliest that waits there."""
+    return [Missing(*row) for row in await tx.connection.execute(_MISSING)]
+
+
+async def note(tx: Transaction, one: Missing, *, next_at: int) -> None:
+    """Note that `one` was asked for once more, and that it is to be asked for again at `next_at`."""
+    values = {
+        "thread": one.thread,
+        "sender_desk": one.sender,
+        "recipient_desk": one.recipient,
+        "message_id": one.message_id,
+        "times": one.times + 1,
+        "next_at": next_at,
+    }
+    await tx.connection.execute(_NOTE, values)
+
+
+async def any_noted(tx: Transaction) -> bool:
+    """Tell whether anything that was asked for is remembered."""
+    return await tx.connection.scalar(_ANY) is not None
+
+
+async def forget_closed(tx: Transaction) -> None:
+    """Forget what was asked for on lines where nothing waits any more."""
+    await tx.connection.execute(_FORGET)
