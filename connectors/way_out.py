@@ -37,19 +37,25 @@ class WayOut:
 
         With `use_environment` it takes what is not named here from HTTPS_PROXY and SSL_CERT_FILE, as visitors do.
         """
-        tls: ssl.SSLContext | bool = True
-        if self.ca_file is not None or use_environment:
-            try:
-                # Made now, since aiohttp's own context was made when it was imported, whatever SSL_CERT_FILE says.
-                tls = ssl.create_default_context(cafile=self.ca_file)
-            except (OSError, ssl.SSLError) as error:
-                raise ConfigurationError(
-                    "The file in connector.ca_file (or --ca-file) cannot be read as PEM certificates."
-                ) from error
+        # Made now, since aiohttp's own context was made when it was imported, whatever SSL_CERT_FILE says.
+        tls = self._trusted() if self.ca_file is not None or use_environment else True
         by_environment = use_environment and self.proxy is None
         return new_session(
             tls=tls, proxy=self.proxy, proxy_credentials=self._credentials(), use_proxy_settings=by_environment
         )
+
+    def check(self) -> None:
+        """Read the files that a session would be made of; raises what `session` would."""
+        self._trusted()
+        self._credentials()
+
+    def _trusted(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=self.ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigurationError(
+                "The file in connector.ca_file (or --ca-file) cannot be read as PEM certificates."
+            ) from error
 
     def _credentials(self) -> tuple[str, str] | None:
         path = self.proxy_credentials_file

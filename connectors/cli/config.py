@@ -2,7 +2,7 @@
 """`throughcare config`: a connector's configuration, checked and explained without starting anything."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from connectors.cli.voice import Voice, speaks, table
 from connectors.config import ConnectorSettings, load
 from connectors.installation import ENROLMENT_FILE, read_enrolment
 from connectors.parts import hub_url
-from protocol.errors import ConfigurationError
+from protocol.errors import ConfigurationError, ThroughcareError
 from protocol.settings import Explanation, Loaded, Profile, render_example
 from protocol.settings import explain as explain_key
 
@@ -49,8 +49,6 @@ def insecure(settings: ConnectorSettings) -> Iterator[str]:
     connector = settings.connector
     if connector.profile is Profile.DEMO:
         yield "connector.profile is demo: for trying out, not for real cases"
-    if connector.ca_file is not None and not connector.ca_file.is_file():
-        yield "connector.ca_file names a file that does not exist"
     if not connector.passphrase_file.exists():
         yield "connector.passphrase_file names a file that does not exist"
     elif os.name == "posix" and connector.passphrase_file.stat().st_mode & 0o077:
@@ -59,6 +57,26 @@ def insecure(settings: ConnectorSettings) -> Iterator[str]:
         yield "connector.data_dir names a folder that does not exist; throughcare enrol makes it"
     if settings.log.level == "debug":
         yield "log.level is debug: more is logged than is needed"
+    yield from unusable(settings)
+
+
+def unusable(settings: ConnectorSettings) -> Iterator[str]:
+    """Yield why the files that `connector run` reads at its start cannot be used: it reads them in the same way."""
+    from connectors.fhir.services import read_services
+    from connectors.way_out import WayOut
+    from connectors.webhooks.courier import read_files
+
+    services = settings.fhir.services
+    readers: dict[str, Callable[[], object]] = {
+        "connector": WayOut.of(settings.connector).check,
+        "webhooks": lambda: read_files(settings.webhooks),
+        "fhir.services": lambda: read_services(services) if services else None,
+    }
+    for section, read_them in readers.items():
+        try:
+            read_them()
+        except ThroughcareError as error:
+            yield f"{section}: {error.detail}"
 
 
 def every_key(settings: type[ConnectorSettings]) -> Iterator[str]:

@@ -59,9 +59,13 @@ def run(config_file: Path, ready_json: bool, stand_by: bool) -> None:
                 click.echo(json.dumps({"api_url": api_url}))
             click.echo(f"The connector is up; its API is at {api_url}. Ctrl-C stops it.", err=True)
 
-        with advising(
-            {Conflict: "use the connector that runs already, or stop it; throughcare connector status --agency NAME"}
-        ):
+        steps: dict[type[Exception], str] = {
+            ConfigurationError: (
+                f"mend what is named, then the same command again; throughcare config check {config_file}"
+            ),
+            Conflict: "use the connector that runs already, or stop it; throughcare connector status --agency NAME",
+        }
+        with advising(steps):
             run_until_signalled(app.run(settings, ready=ready, supervisor=Supervisor.of(os.environ)))
 
 

@@ -55,9 +55,7 @@ class Courier:
         self._settings = settings
         self._clock = clock
         self._log = log
-        files = (settings.secret_file, settings.old_secret_file) if settings.urls else ()
-        self._secrets = [read_secret(path) for path in files if path is not None]
-        self._tls = _trusted(settings)
+        self._secrets, self._tls = read_files(settings)
 
     @property
     def busy(self) -> bool:
@@ -119,6 +117,12 @@ class Courier:
             return "timeout"
         except (aiohttp.ClientError, OSError):
             return "unreachable"
+
+
+def read_files(settings: WebhooksSection) -> tuple[list[bytes], ssl.SSLContext | bool]:
+    """Return the secrets that sign, the one in force first, and what is trusted; `ConfigurationError` if unusable."""
+    files = (settings.secret_file, settings.old_secret_file) if settings.urls else ()
+    return [read_secret(path) for path in files if path is not None], _trusted(settings)
 
 
 def _trusted(settings: WebhooksSection) -> ssl.SSLContext | bool:
