@@ -44,11 +44,17 @@ class Way:
     base: str
     proxy: str | None
     url_setting: str
-    proxy_setting: str
+    proxy_setting: str | None
+    """None where no proxy can be set."""
     ca_setting: str
     credentials_setting: str = "the proxy's settings"
     credentials: bool = False
     """Whether name and password for the proxy are set."""
+
+    @property
+    def first_setting(self) -> str:
+        """What sets whom to call."""
+        return self.proxy_setting if self.proxy and self.proxy_setting else self.url_setting
 
     @property
     def first_stop(self) -> tuple[str, int]:
@@ -83,13 +89,10 @@ async def _name(way: Way) -> Finding:
         async with asyncio.timeout(STEP_S):
             await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError, TimeoutError):
-        setting = way.proxy_setting if way.proxy else way.url_setting
-        return fault(
-            "name",
-            f"The name {host} cannot be resolved (DNS).",
-            f"Check {setting} and this machine's name server. Where names are resolved by a proxy only, "
-            f"set {way.proxy_setting}.",
-        )
+        fix = f"Check {way.first_setting} and this machine's name server."
+        if way.proxy_setting:
+            fix += f" Where names are resolved by a proxy only, set {way.proxy_setting}."
+        return fault("name", f"The name {host} cannot be resolved (DNS).", fix)
     return fine("name", f"{host} is known.")
 
 
@@ -104,14 +107,14 @@ async def _port(way: Way) -> Finding:
         return fault(
             "port",
             f"Nothing listens at {host} port {port}: the connection is refused.",
-            f"Ask whether the {what} is running, and check the port in "
-            f"{way.proxy_setting if way.proxy else way.url_setting}.",
+            f"Ask whether the {what} is running, and check the port in {way.first_setting}.",
         )
     except (OSError, TimeoutError):
         return fault(
             "port",
             f"{host} port {port} does not answer: something on the way drops it.",
-            f"Have the firewall let this machine out to {host} port {port}, or set {way.proxy_setting}.",
+            f"Have the firewall let this machine out to {host} port {port}"
+            f"{f', or set {way.proxy_setting}' if way.proxy_setting else ''}.",
         )
     return fine("port", f"The {what} at {host} port {port} takes connections.")
 

@@ -95,12 +95,14 @@ async def test_what_is_most_likely_not_meant_is_a_warning_of_doctor_and_check(
     folder: Path, programme: Programme
 ) -> None:
     chain, key = certificate(folder, "hub.example", 90)
-    own = ('public_url = "https://hub.example"', "[tls]", f'certificate_file = "{chain}"', f'key_file = "{key}"')
+    own = ('public_url = "https://localhost:1"', "[tls]", f'certificate_file = "{chain}"', f'key_file = "{key}"')
     demo = make_settings(folder, programme, *own)
     assert "address" not in {finding.check for finding in await examine(demo, TestClock(programme.now))}
     production = demo.model_copy(update={"hub": demo.hub.model_copy(update={"profile": Profile.PRODUCTION})})
     found = {finding.check: finding for finding in await examine(production, TestClock(programme.now))}
     assert found["address"].condition is Condition.WARNING
+    # No setting of a hub's names a proxy.
+    assert found["port"].fix == "Ask whether the hub is running, and check the port in hub.public_url."
     assert found["address"].found == "The hub has a certificate of its own, and only this machine reaches it."
     (folder / "signing-keys.sealed").unlink()
     create_keys(production)
@@ -152,6 +154,14 @@ async def test_a_clock_set_back_and_mail_that_nobody_collects_are_told(folder: P
     found = await looked_at(folder, programme, clock=TestClock(programme.now + 31 * DAY))
     assert found["mail"].condition is Condition.WARNING
     assert found["mail"].fix == "Ask whether the connector runs that should collect it: reka-probation@hub.example."
+
+
+async def test_a_name_that_is_not_known_sends_no_operator_to_a_proxy_that_cannot_be_set(
+    folder: Path, programme: Programme
+) -> None:
+    # No name: it is found to be none without asking any server.
+    found = await looked_at(folder, programme, f'public_url = "https://{"a" * 64}.example"')
+    assert found["name"].fix == "Check hub.public_url and this machine's name server."
 
 
 async def test_key_3_secrets_that_others_can_read_and_keys_that_do_not_open_are_told(
