@@ -132,8 +132,12 @@ class Metrics(Collector):
     def _keys(self) -> Iterable[Metric]:
         directory, device, now = self._directory.directory, self._enrolment.device_key_id, self._clock()
         entry, prekey = directory.device(device), directory.newest_prekey(device)
-        ends = None if entry is None else (entry.not_after - now) / SECOND
-        yield gauge("key_expiry_seconds", "Time until the device's certificate ends.", ends, key="device")
+        line = directory.agency_line(self._enrolment.agency)
+        ends = [
+            ("device", None if entry is None else (entry.not_after - now) / SECOND),
+            ("agency", (line[-1].not_after - now) / SECOND if line else None),
+        ]
+        yield gauges("key_expiry_seconds", "Time until a certificate of ours ends.", "key", ends)
         made = None if prekey is None else self._age(prekey.issued)
         yield gauge("prekey_age_seconds", "Age of the newest prekey.", made)
 

@@ -15,6 +15,7 @@ from connectors.installation import agency_signer
 from connectors.logs import Log
 from connectors.officers import delegation
 from connectors.timing import Clock
+from connectors.vouching import vouched
 from keys.directory import AgencyEntry, DelegationEntry, DeviceEntry, Directory
 from keys.keystore import Keystore
 from keys.signing import DeviceSigner, HybridSigner, device_proof, sign_statement
@@ -42,17 +43,15 @@ class Renewable:
 def renewable(directory: Directory, device: DeviceSigner, agency: HybridSigner, now: int) -> Renewable:
     """Return what may be renewed of our device.
 
-    Raises `Revoked` for a revoked device, and `UntrustedKey` if the directory does not know it, if other devices
-    serve all of its desks, or if the authority vouches for other keys of the agency by now.
+    Raises `Revoked` for a revoked device or agency, and `UntrustedKey` if the directory does not know it, if other
+    devices serve all of its desks, or if the authority does not vouch for the agency's keys now.
     """
     entry = directory.device(device.key_id)
     if entry is None:
         raise UntrustedKey("The directory does not know this device. Enrol it first.")
     if entry.revoked_index is not None:
         raise Revoked("This device was revoked. Restore a backup, or enrol anew: both make new keys.")
-    own = directory.agency(entry.agency, now)
-    if own is None or own.identity != agency.public:
-        raise UntrustedKey("The authority does not vouch for this agency's keys any more. Enrol anew with a new code.")
+    own = vouched(directory, entry.agency, agency.key_id, now)
     there = {name for name, _ in own.desks}
     kept = (desk for desk in entry.desks if directory.serves(device.key_id, desk, size=directory.size))
     desks = tuple(name for name in map(desk_name, kept) if name in there)

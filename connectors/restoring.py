@@ -33,6 +33,7 @@ from connectors.store import attempts, prekeys, recipients
 from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store
 from connectors.store.lock import InstallationLock
 from connectors.vault import Vault
+from connectors.vouching import TROUBLES, Vouching, vouching
 from keys.directory import Directory
 from keys.folderowner import make_folder
 from keys.keystore import Keystore
@@ -171,7 +172,7 @@ async def restore(
     `source` is the backup, opened into the draft, or the restore that is under way: that goes on with the keys that
     were made, and what the log has already is not sent again. `hub_url` is where the hub is now, if not where it was
     at the enrolment. With `revoke` the lost device is revoked as well. Raises `EnrolmentRefused` if the hub is not the
-    pinned one, or if the authority vouches for other keys of the agency by now: then only a new enrolment helps.
+    pinned one, or if the authority does not vouch for the agency's keys now, and says what helps.
     """
     pins = Pins.kept(source.enrolment)
     await check_hub(hub, pins)
@@ -205,14 +206,13 @@ def finish(place: Place, enrolment: Enrolment) -> None:
 
 
 def _check_certificate(directory: Directory, enrolment: Enrolment, agency: HybridSigner, now: int) -> None:
-    entry = directory.agency(enrolment.agency, now)
-    if entry is None or entry.identity != agency.public:
-        error = EnrolmentRefused(
-            "The directory has no certificate for the keys in this backup (ended, revoked or replaced). "
-            "Ask the authority for a new code and enrol."
-        )
-        error.add_note("next: ask your authority for a new code, then throughcare enrol --code-file FILE …")
-        raise error
+    standing = vouching(directory, enrolment.agency, agency.key_id, now)
+    if standing is Vouching.FOR:
+        return
+    trouble = TROUBLES[standing]
+    error = EnrolmentRefused(f"{trouble.found} The keys in this backup do not count.")
+    error.add_note(f"next: {trouble.fix}")
+    raise error
 
 
 async def _prepare(

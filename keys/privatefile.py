@@ -35,7 +35,10 @@ def read_private(
             if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
                 raise error(f"The {what} {path} is no plain file, or larger than {limit} bytes.")
             if os.name == "posix" and status.st_mode & _forbidden(path):
-                raise error(f"The {what} {path} can be read by others. Make it private (chmod 600).")
+                raise error(
+                    f"The {what} {path} can be read by others. Make it private (chmod 600); on a stick, where that has "
+                    "no effect, copy it first (install -m 600)."
+                )
             return file.read(limit + 1)
     except FileNotFoundError as missing:
         raise error(f"There is no {what} {path}. Check the path.") from missing

@@ -16,8 +16,9 @@ from connectors.cli.failures import then
 from connectors.cli.local import AGENCY, connected
 from connectors.cli.voice import Voice, speaks, table
 from connectors.officers import delegation, endings, officer_entries
+from connectors.vouching import vouched
 from keys.directory import AgencyEntry
-from protocol.errors import Conflict, UntrustedKey
+from protocol.errors import Conflict
 from protocol.http.fields import format_time
 from protocol.http.standing import Status
 from protocol.ids import Kind, OfficerId, raw, text
@@ -113,11 +114,8 @@ def end(officer: str, config_file: Path, voice: Voice) -> None:
 
 
 def _own(place: AtHub) -> AgencyEntry:
-    """Return the agency's certificate; `UntrustedKey` if the authority does not vouch for these keys now."""
-    own = place.directory.agency(place.installation.enrolment.agency, place.clock())
-    if own is None or own.identity != place.agency.public:
-        raise UntrustedKey("The authority does not vouch for this agency's keys any more. Nothing was signed.")
-    return own
+    """Return the agency's certificate; raises what helps if the authority does not vouch for these keys now."""
+    return vouched(place.directory, place.installation.enrolment.agency, place.agency.key_id, place.clock())
 
 
 def _show(statement: bytes, voice: Voice) -> None:

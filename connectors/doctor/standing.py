@@ -15,6 +15,7 @@ from connectors.store.engine import DATABASE_FILE, Store
 from connectors.store.webhooks import DeliveryState
 from connectors.timing import Clock
 from connectors.vault import Vault
+from connectors.vouching import TROUBLES, vouching
 from connectors.way_out import WayOut
 from keys.directory import Directory
 from keys.entries import DeviceEntry
@@ -25,6 +26,8 @@ from protocol.limits import DAY, HOUR, PREKEY_MARKED, PREKEY_REFUSED
 
 CERTIFICATE_MARKED: Final = 14 * DAY
 """Rest of the certificate's life below which it should have been renewed long ago (CON-11), in ms."""
+AGENCY_MARKED: Final = 60 * DAY
+"""Rest of the agency's certificate below which the authority should be asked to renew it, in ms."""
 OUTBOX_MARKED: Final = DAY
 """Age of the oldest unsent message above which somebody should look, in ms."""
 
@@ -32,6 +35,7 @@ _NAMED: Final = 5
 """Damaged messages that are named; of the others their number."""
 
 _ENROL: Final = "Ask the authority for a new code, and type throughcare enrol with a new data folder."
+_RESTORE: Final = "Restore the newest backup (throughcare restore): it makes a new device. Without one, enrol anew."
 _RENEW: Final = "throughcare key renew --config FILE   (it says what stands in the way)"
 _RUN: Final = "Let the connector run: throughcare connector run --config FILE"
 
@@ -82,7 +86,7 @@ def _own(directory: Directory, device: KeyId, now: int) -> list[Finding]:
     entry = directory.device(device)
     if entry is None:
         return [warning("certificate", "The directory that is stored here does not know this device yet.", _RUN)]
-    found = [_certificate(directory, entry, now)]
+    found = [_agency(directory, entry, now), _certificate(directory, entry, now)]
     newest = directory.newest_prekey(device)
     if newest is None:
         return [*found, warning("prekey", "No prekey is published: nobody can write to this agency.", _RUN)]
@@ -94,11 +98,25 @@ def _own(directory: Directory, device: KeyId, now: int) -> list[Finding]:
     return [*found, fine("prekey", f"The newest prekey is {_age(age)} old.")]
 
 
+def _agency(directory: Directory, entry: DeviceEntry, now: int) -> Finding:
+    """Judge what the authority says of us; only it can mend that."""
+    trouble = TROUBLES.get(vouching(directory, entry.agency, entry.issuer, now))
+    if trouble is not None:
+        return fault("agency", trouble.found, trouble.fix)
+    rest = directory.agency_line(entry.agency)[-1].not_after - now
+    if rest < AGENCY_MARKED:
+        fix = "Ask the authority to renew it: throughcare authority renew. Nothing is to be done here."
+        return warning("agency", f"The authority vouches for this agency for {_age(rest)} more.", fix)
+    return fine("agency", f"The authority vouches for this agency for {_age(rest)} more.")
+
+
 def _certificate(directory: Directory, entry: DeviceEntry, now: int) -> Finding:
     try:
         directory.device_in_force(entry.key_id, at=now, size=directory.size)
     except Revoked:
-        return fault("certificate", "This device was revoked.", _ENROL)
+        if entry.revoked_index is None:
+            return fault("certificate", "What this device stands on was revoked.", _ENROL)
+        return fault("certificate", "This device was revoked.", _RESTORE)
     except ThroughcareError:
         return fault("certificate", "This device's certificate does not count (ended, or not begun).", _RENEW)
     if entry.superseded_at is not None:
