@@ -3,11 +3,13 @@
 
 import os
 import stat
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from connectors.backup import make_backup as back_up_connector
+from connectors.cli.attachments import _take
 from connectors.enrolment.configuration import CONFIG_FILE
 from connectors.installation import AGENCY_ED25519, AGENCY_MLDSA65, open_installation
 from hub.backups.making import make_backup
@@ -106,6 +108,15 @@ async def test_what_root_restores_into_the_units_own_folder_belongs_to_the_conne
     assert (drill.new / CONFIG_FILE).exists()
     assert open_installation(drill.new, PASSPHRASE).device.key_id != drill.installation.device.key_id
     assert of_others(drill.new) == []
+
+
+async def test_what_root_saves_of_a_message_belongs_to_whoever_owns_the_folder(tmp_path: Path) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"invented"
+
+    hand_over(tmp_path)
+    await _take(pieces(), tmp_path / "letter.txt")
+    assert of_others(tmp_path) == []
 
 
 def test_only_what_is_new_is_given_away(tmp_path: Path) -> None:

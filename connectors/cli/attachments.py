@@ -20,6 +20,7 @@ from connectors import home
 from connectors.api_client import ApiClient
 from connectors.cli.local import AGENCY, connected
 from connectors.cli.voice import Voice, speaks
+from keys.folderowner import open_made
 from protocol.errors import Conflict, InvalidInput
 from protocol.handover import HandoverPackage
 from protocol.http.handovers import AttachmentView, HandoverView, NamedAttachment
@@ -148,7 +149,8 @@ def _begin(path: Path, part: Path) -> BinaryIO:
         raise Conflict("A file of that name is there already; choose another folder.")
     path.parent.mkdir(parents=True, exist_ok=True)
     part.unlink(missing_ok=True)
-    return os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+    # Beside a connector under systemd root types this, and the folder may be an officer's.
+    return os.fdopen(open_made(part, os.O_WRONLY | os.O_EXCL), "wb")
 
 
 def printable(name: str) -> str:
