@@ -59,6 +59,7 @@ from keys.selftest import self_test
 from protocol.errors import ConfigurationError, StoreBehind, StoreFailed
 from protocol.http.hub import HUB_OPERATIONS, LogIdentity
 from protocol.http.serving import LOCAL_HOSTS, Exchange, Serving, bind_all
+from protocol.ids import KeyId
 from protocol.limits import CLOCK_SKEW
 from protocol.settings import is_loopback
 
@@ -102,13 +103,16 @@ class Hub:
         self.submissions = Submissions(
             store, writer, self.directory, receipts, clock, tally, allowances, waiting, holdings
         )
-        self.mailboxes = Mailboxes(store, writer, receipts, tally, lambda: replay.audit_starts)
+        charge = self._charge(allowances)
+        self.mailboxes = Mailboxes(store, writer, receipts, tally, lambda: replay.audit_starts, charge)
         files = self._rows(allowances) if store.shared else BlobFiles(settings.hub.data_dir / BLOBS_NAME)
-        self.blobs = Blobs(store, writer, self.directory, files, holdings, self._place(allowances), clock)
+        self.blobs = Blobs(store, writer, self.directory, files, holdings, self._place(allowances), charge, clock)
         self.expiry = Expiry(store, writer, clock)
         scheme = "https" if _is_encrypted(settings) else "http"
         authenticator = Authenticator(self.directory, self.nonces, clock, scheme)
-        self.connections = Connections(domain, Parts(self.submissions, self.mailboxes, authenticator, clock, log))
+        self.connections = Connections(
+            domain, Parts(self.submissions, self.mailboxes, authenticator, allowances, clock, log)
+        )
         self.directory.on_statement(self.connections.recheck)
         self.neighbours = Neighbours(store, writer, self.directory, self.mailboxes, log)
         writer.on_commit(self.neighbours.note)
@@ -244,6 +248,9 @@ class Hub:
 
     def _place(self, allowances: Allowances) -> Place:
         return lambda device, size: allowances.place(self.directory.agency_of(device), size)
+
+    def _charge(self, allowances: Allowances) -> Callable[[KeyId, int], None]:
+        return lambda device, size: allowances.was_read(self.directory.agency_of(device), size)
 
     def watch_health(self, health: Health, settings: HubSettings) -> None:
         """Give the admin listener something to ask."""

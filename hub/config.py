@@ -160,6 +160,13 @@ class LimitsSection(Section):
     reads_per_minute: int = Field(
         12_000, ge=60, le=10_000_000, description="Mailbox pages and pieces of attachments that one agency may fetch."
     )
+    megabytes_read_per_minute: int = Field(
+        4_096,
+        ge=64,
+        le=1_000_000,
+        description="Megabytes of messages, each counted as 32 KiB at least, and of attachments that one agency may "
+        "fetch.",
+    )
     uploads_per_minute: int = Field(
         12_000, ge=60, le=10_000_000, description="Pieces of attachments that one agency may send, of 1 MiB each."
     )

@@ -6,11 +6,15 @@ bounds are there for floods, not for bookkeeping, and a shared count would cost 
 """
 
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
+from weakref import WeakValueDictionary
 
 from hub.config import LimitsSection
 from hub.service.buckets import Buckets
 from hub.service.clockwatch import Clock
+from hub.service.outgoing import Outgoing
 from hub.service.writer import Queue
 from protocol.errors import Unavailable
 from protocol.limits import MAX_DESKS
@@ -31,6 +35,7 @@ class Allowances:
         self._submissions = Buckets("submissions", limits.submissions_per_minute, elapsed)
         self._bytes = Buckets("bytes", limits.megabytes_per_minute << 20, elapsed)
         self._reads = Buckets("reads", limits.reads_per_minute, elapsed)
+        self._read_bytes = Buckets("bytes-read", limits.megabytes_read_per_minute << 20, elapsed)
         self._uploads = Buckets("uploads", limits.uploads_per_minute, elapsed)
         self._queue = queue
         self._changes: Counter[str] = Counter()
@@ -39,6 +44,7 @@ class Allowances:
         self._weight_in_all = 0
         self._requests: Counter[str] = Counter()
         self._sockets: Counter[str] = Counter()
+        self._outgoing: WeakValueDictionary[str, Outgoing] = WeakValueDictionary()
 
     def request(self, agency: str, operation: str) -> None:
         """Charge a request of `agency` whose body is still to come; raises TooManyRequests.
@@ -53,8 +59,26 @@ class Allowances:
             case "announceBlob" | "uploadChunk":
                 self._uploads.take(agency)
                 self._bytes.check(agency)
+            case "readMailbox" | "readChunk" | "connect":
+                self._read_bytes.check(agency)
+                self._reads.take(agency)
             case _:
                 self._reads.take(agency)
+
+    def was_read(self, agency: str, size: int) -> None:
+        """Charge `agency` for `size` bytes that it reads; what it asks for next waits for what was too much."""
+        self._read_bytes.charge(agency, size)
+
+    def outgoing(self, agency: str) -> Outgoing:
+        """Return what counts the bytes on their way to `agency`, as long as somebody holds it (HTTP-21)."""
+        return self._outgoing.setdefault(agency, Outgoing(partial(self._read_bytes.wait, agency)))
+
+    def answer(self, agency: str, size: int) -> Callable[[], None]:
+        """Count an answer of `size` bytes until what is returned is called; raises Unavailable if too much is held."""
+        outgoing = self.outgoing(agency)
+        if not outgoing.try_take(size):
+            raise _busy("This agency is being sent too much at once. Try again after the time in Retry-After.")
+        return partial(outgoing.give, size)
 
     def received(self, agency: str, operation: str, size: int) -> None:
         """Charge `agency` for a body of `size` bytes that holds no envelopes; raises TooManyRequests."""

@@ -7,6 +7,7 @@ crash leaves behind is a file too much, which the next start removes, and never 
 
 import asyncio
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -112,9 +113,14 @@ class Blobs:
         files: BlobBytes,
         holdings: Holdings,
         place: Place,
+        charge: Callable[[KeyId, int], None],
         clock: Clock,
     ) -> None:
-        """`holdings` bounds what one agency may have waiting, `place` what of it may wait for the writer."""
+        """`holdings` bounds what one agency may have waiting, `place` what of it may wait for the writer.
+
+        `charge` is told by device how many bytes are read (HTTP-14).
+        """
+        self._charge = charge
         self._store = store
         self._writer = writer
         self._log = log
@@ -191,7 +197,9 @@ class Blobs:
         if found is None or offset >= found[1]:
             raise NotFound
         key, size = found
-        return await self._files.read(key, offset, chunk_size(offset, size))
+        chunk = await self._files.read(key, offset, chunk_size(offset, size))
+        self._charge(device_id, len(chunk))
+        return chunk
 
     async def collect(self, device_id: KeyId, envelope_id: EnvelopeId, blob_id: BlobId) -> None:
         """Note that `device_id` has stored a blob; what is not its own is passed over without a word (HTTP-4)."""

@@ -32,10 +32,13 @@ class Buckets:
 
     def check(self, key: str) -> None:
         """Raise TooManyRequests if the bucket of `key` is empty; take nothing."""
-        now = self._elapsed()
-        wait = self._full_at.get(key, 0) - now - MINUTE
+        wait = self._full_at.get(key, 0) - self._elapsed() - MINUTE
         if wait >= 0:
             raise self._refusal(wait)
+
+    def wait(self, key: str) -> float:
+        """Return for how many seconds the bucket of `key` stays empty."""
+        return max(0.0, (self._full_at.get(key, 0) - self._elapsed() - MINUTE) / SECOND)
 
     def take(self, key: str, amount: int = 1) -> None:
         """Take `amount` from the bucket of `key`, or raise TooManyRequests, which says when it will be there."""

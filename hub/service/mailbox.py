@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from hub.service.outgoing import charge_of
 from hub.service.receipts import Receipts
 from hub.service.tails import Tails
 from hub.service.tally import OUT, Tally
@@ -55,8 +56,13 @@ class Mailboxes:
         receipts: Receipts,
         tally: Tally,
         starts: Callable[[], Sequence[int]] = tuple,
+        charge: Callable[[KeyId, int], None] = lambda device, size: None,
     ) -> None:
-        """`starts` gives the leaves that each generation after the first has kept: cursors are places (GEN-3)."""
+        """`starts` gives the leaves that each generation after the first has kept: cursors are places (GEN-3).
+
+        `charge` is told by device how many bytes each page counts for (HTTP-14).
+        """
+        self._charge = charge
         self._starts = starts
         self._store = store
         self._writer = writer
@@ -136,7 +142,10 @@ class Mailboxes:
             # Its receipt is shown now, whether this process has heard of the commit or not (AUD-8).
             self._writer.expect(Log.AUDIT, max(stored.entry.size for stored in ready))
         self._tally.add(OUT, "delivered", len(ready))
-        return [self._item(stored) for stored in ready]
+        items = [self._item(stored) for stored in ready]
+        if items:
+            self._charge(device_id, charge_of(items))
+        return items
 
     def recheck(self, in_force: Callable[[KeyId], object]) -> None:
         """Wake whoever waits for a device for which `in_force` raises: it is refused at once (HTTP-12)."""

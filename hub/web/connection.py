@@ -8,11 +8,13 @@ reading side. Who does not read is cut off.
 
 import asyncio
 from collections import deque
+from functools import partial
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from hub.logs import Event, Log, where
 from hub.service.mailbox import Mailboxes
+from hub.service.outgoing import Pages
 from hub.service.submission import Submissions
 from hub.web.refusals import refusal
 from protocol.errors import (
@@ -24,7 +26,7 @@ from protocol.errors import (
     TooManyRequests,
     Unavailable,
 )
-from protocol.frames import Accepted, Acknowledge, Deliver, Submit, encode_frame, parse_frame
+from protocol.frames import Accepted, Acknowledge, Deliver, Item, Submit, encode_frame, parse_frame
 from protocol.ids import KeyId
 
 IN_FLIGHT = 8 << 20
@@ -89,6 +91,7 @@ class Connection:
         device_id: KeyId,
         submissions: Submissions,
         mailboxes: Mailboxes,
+        pages: Pages,
         log: Log,
     ) -> None:
         self.device_id = device_id
@@ -96,7 +99,8 @@ class Connection:
         self._socket = socket
         self._submissions = submissions
         self._mailboxes = mailboxes
-        self._outgoing: asyncio.Queue[bytes] = asyncio.Queue(QUEUE)
+        self._pages = pages
+        self._outgoing: asyncio.Queue[tuple[bytes, int]] = asyncio.Queue(QUEUE)
         self._budget = Budget(AT_WORK, IN_FLIGHT)
         self._up_to = -1
         self._acknowledged = asyncio.Event()
@@ -122,6 +126,8 @@ class Connection:
             pass
         except* Unavailable:
             await self._socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=Unavailable.code.encode())
+        finally:
+            self._pages.close()
 
     async def _read(self, tasks: asyncio.TaskGroup) -> None:
         async for message in self._socket:
@@ -151,7 +157,7 @@ class Connection:
             answer, pause = await self._answer(frame)
             # Its bytes need not wait with it.
             del frame
-            await self._outgoing.put(answer)
+            await self._outgoing.put((answer, 0))
             if pause:
                 await asyncio.sleep(pause)
         finally:
@@ -179,15 +185,15 @@ class Connection:
             self._arrived = arrived
             while True:
                 arrived.clear()
-                items = []
+                items, size = list[Item](), 0
                 if self._window > 0:
-                    items = await self._mailboxes.read(self.device_id, cursor, PAGE)
+                    items, size = await self._pages.read(partial(self._mailboxes.read, self.device_id, cursor, PAGE))
                 if items:
                     cursor = items[-1].index + 1
-                    size = sum(len(item.data) for item in items)
                     self._window -= size
                     self._unacknowledged.append((items[-1].index, size))
-                    await self._outgoing.put(encode_frame(Deliver(tuple(items))))
+                    await self._outgoing.put((encode_frame(Deliver(tuple(items))), size))
+                    del items
                 else:
                     await arrived.wait()
 
@@ -212,16 +218,21 @@ class Connection:
 
     async def _send(self) -> None:
         while True:
-            frame = await self._outgoing.get()
+            frame, size = await self._outgoing.get()
             async with asyncio.timeout(SEND_S) as limit:
-                await self._socket.send_bytes(frame)
+                await self._send_one(frame, size)
                 # A timeout costs as much as sending; what waits already, such as the answers to one group, shares it.
                 # What comes meanwhile does not: who reads all the time, on a slow line, is never cut off.
                 for _ in range(self._outgoing.qsize()):
-                    frame = self._outgoing.get_nowait()
+                    frame, size = self._outgoing.get_nowait()
                     if len(frame) >= LARGE:
                         limit.reschedule(asyncio.get_running_loop().time() + SEND_S)
-                    await self._socket.send_bytes(frame)
+                    await self._send_one(frame, size)
+
+    async def _send_one(self, frame: bytes, size: int) -> None:
+        await self._socket.send_bytes(frame)
+        if size:
+            self._pages.give(size)
 
     async def _close_when_told(self) -> None:
         code, reason = await self._ending

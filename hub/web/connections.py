@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from hub.logs import Event, Log
+from hub.service.allowances import Allowances
 from hub.service.clockwatch import Clock
 from hub.service.mailbox import Mailboxes
+from hub.service.outgoing import Pages
 from hub.service.submission import Submissions
 from hub.web.authentication import Authenticator
 from hub.web.connection import Connection
@@ -50,6 +52,7 @@ class Parts:
     submissions: Submissions
     mailboxes: Mailboxes
     authenticator: Authenticator
+    allowances: Allowances
     clock: Clock
     log: Log
 
@@ -79,7 +82,8 @@ class Connections:
         device_id = await self._greet(socket, request[VISIT], Threshold(request))
         if device_id is not None:
             parts = self._parts
-            await self._serve(Connection(socket, device_id, parts.submissions, parts.mailboxes, parts.log))
+            pages = Pages(parts.allowances.outgoing(request[VISIT].agency))
+            await self._serve(Connection(socket, device_id, parts.submissions, parts.mailboxes, pages, parts.log))
         return socket
 
     async def _serve(self, connection: Connection) -> None:

@@ -17,6 +17,7 @@ from hub.service.allowances import Allowances
 from hub.service.buckets import Buckets
 from protocol.errors import Unavailable
 from protocol.http.addresses import network_of
+from protocol.http.answering import ANSWER_PIECE
 from protocol.http.operation import Operation
 
 AT_ONCE = 64
@@ -29,6 +30,10 @@ ANSWER_UNIT = 128 << 10
 """Bytes of an answer that count for one more request: a page of the directory may have 5 MiB."""
 
 
+def _nothing() -> None:
+    """Give nothing back."""
+
+
 class Visit:
     """One request as long as it is in work. Use it with `with`."""
 
@@ -38,7 +43,8 @@ class Visit:
         self._operation = operation
         self._places = PLACES.get(operation.id, 1)
         self._agency: str | None = None
-        self._done: Callable[[], None] = lambda: None
+        self._done: Callable[[], None] = _nothing
+        self._sent: Callable[[], None] = _nothing
 
     def __enter__(self) -> None:
         self._strangers.arrive(self._address, COSTS.get(self._operation.id, 1), self._places)
@@ -47,6 +53,7 @@ class Visit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._strangers.leave(self._address, self._places)
+        self._sent()
         self._done()
 
     def recognise(self, agency: str) -> None:
@@ -69,9 +76,19 @@ class Visit:
         self._strangers.give_back(self._address, COSTS.get(self._operation.id, 1))
 
     def answer(self, size: int) -> None:
-        """Charge whoever asked for an answer of `size` bytes."""
+        """Charge a stranger for an answer of `size` bytes; hold a large one to its agency's share.
+
+        Raises Unavailable if the agency is being sent too much at once.
+        """
         if self._agency is None:
             self._strangers.owe(self._address, size // ANSWER_UNIT)
+        elif size > ANSWER_PIECE:
+            self._sent = self._strangers.allowances.answer(self._agency, size)
+
+    @property
+    def agency(self) -> str:
+        """Whose device is recognised; empty while none is."""
+        return self._agency or ""
 
     def charge(self, size: int) -> None:
         """Charge the agency for a body of `size` bytes; raises TooManyRequests."""

@@ -31,6 +31,7 @@ UNBOUNDED = (
             ("submissions", 10_000_000),
             ("megabytes", 1_000_000),
             ("reads", 10_000_000),
+            ("megabytes_read", 1_000_000),
             ("uploads", 10_000_000),
             ("stranger_requests", 10_000_000),
         )

@@ -1,18 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers cost by their size whoever asks for them, and nobody else waits for it (HTTP-14)."""
+"""Answers cost by their size whoever asks for them, and nobody else waits for it (HTTP-14, HTTP-21)."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from connectors.hub_client import HubClient
+from hub.service import outgoing as outgoing_module
+from hub.service.allowances import Allowances
+from hub.service.outgoing import Outgoing
 from hub.web import strangers as strangers_module
-from protocol.errors import TooManyRequests
+from protocol.errors import TooManyRequests, Unavailable
+from protocol.frames import Deliver
 from protocol.http import hub as api
 from protocol.http import strictjson
-from tests.hub.running import RunningHub
-from tests.programme import Programme
+from protocol.limits import BLOB_CHUNK, MAX_DELIVERY, MINUTE
+from tests.hub.blobs import collect, make_blob, read_chunk, seal_with, upload
+from tests.hub.running import RunningHub, eventually
+from tests.hub.sockets import connected, hello, stranger
+from tests.programme import Member, Programme
 
+LITTLE = ("[limits]", "megabytes_read_per_minute = 64")
 FEW = ("[limits]", "stranger_requests_per_minute = 60")
 
 
@@ -86,3 +95,140 @@ async def test_the_link_to_the_next_page_is_written_as_the_answer_writes_it(hub:
         assert isinstance(body, dict)
         assert body["next_index"] == 2
         assert response.headers["Link"] == '</v1/directory/statements?limit=2&from_index=2>; rel="next"'
+
+
+def allowances(hub: RunningHub) -> Allowances:
+    return hub.hub.submissions._allowances
+
+
+async def deliver(hub: RunningHub, sender: str, recipient: Member, size: int = 10) -> None:
+    """Have a message of some `size` wait for `recipient`."""
+    desks = [recipient.desk]
+    sealed = hub.programme.sender(sender).seal(*desks, sections=[(bytes(size), desks)])
+    await hub.device(hub.programme.members[sender]).submit(sealed.data)
+
+
+async def test_http_14_who_reads_its_mailbox_over_and_over_waits_and_others_read_on(
+    tmp_path: Path, programme: Programme, monkeypatch: pytest.MonkeyPatch, store_settings: tuple[str, ...]
+) -> None:
+    """Each page is read, put together and encoded anew, though nothing of it is ever acknowledged."""
+    monkeypatch.setattr(outgoing_module, "LEAST_ITEM", 9 << 20)
+    _, probation, csw = programme.members.values()
+    async with RunningHub(tmp_path, programme, more=(*store_settings, *LITTLE)) as hub:
+        for recipient in (probation, probation, csw):
+            await deliver(hub, "gora-prison", recipient)
+        hostile = hub.device(probation)
+        # The fourth was made before it was known how large it is; what was too much is waited for.
+        assert [len((await hostile.read())[1]) for _ in range(4)] == [2] * 4
+        with pytest.raises(TooManyRequests) as refused:
+            await hostile.read()
+        assert refused.value.retry_after == -(-60 * (4 * 18 - 64) // 64)
+        async with stranger(hub) as socket:
+            await socket.send(hello(probation.device, socket.challenge))
+            assert await socket.receive() is None
+            assert socket.closed == (1008, TooManyRequests.code)
+        assert len(await hub.device(csw).items()) == 1
+        # What makes its mailbox smaller is never refused for this, and helps.
+        await hostile.acknowledge((await hub.hub.mailboxes.read(probation.device_id, 0, 10))[-1].index)
+        hub.clock.advance(2 * MINUTE)
+        assert (await hostile.read())[1] == ()
+
+
+async def test_http_14_what_is_pushed_counts_too_and_waits_for_its_agencys_share(
+    tmp_path: Path, programme: Programme, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outgoing_module, "LEAST_ITEM", 40 << 20)
+    _, probation, csw = programme.members.values()
+    async with RunningHub(tmp_path, programme, more=LITTLE) as hub:
+        async with connected(hub, probation.device) as hostile, connected(hub, csw.device) as honest:
+            for _ in range(2):
+                await deliver(hub, "gora-prison", probation)
+                await hostile.until(Deliver)
+            await deliver(hub, "gora-prison", probation)
+            await deliver(hub, "gora-prison", csw)
+            await honest.until(Deliver)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await hostile.until(Deliver)
+        with pytest.raises(TooManyRequests):
+            await hub.device(probation).read()
+        assert len((await hub.device(csw).read())[1]) == 1
+
+
+async def test_http_14_pieces_of_attachments_count_by_their_bytes(tmp_path: Path, programme: Programme) -> None:
+    prison, probation, csw = programme.members.values()
+    blob = make_blob(bytes(2 * BLOB_CHUNK))
+    async with RunningHub(tmp_path, programme, more=LITTLE) as hub:
+        await upload(hub.device(prison), blob)
+        sealed = seal_with(programme, "gora-prison", blob, [probation.desk, csw.desk])
+        await hub.device(prison).submit(sealed.data)
+        reader = hub.device(probation)
+        allowances(hub).was_read(probation.address, (64 << 20) - 1)
+        assert await read_chunk(reader, sealed.envelope_id, blob.id) == blob.chunk(0)
+        with pytest.raises(TooManyRequests):
+            await read_chunk(reader, sealed.envelope_id, blob.id, BLOB_CHUNK)
+        assert await read_chunk(hub.device(csw), sealed.envelope_id, blob.id) == blob.chunk(0)
+        await collect(reader, sealed.envelope_id, blob.id)
+
+
+async def test_http_21_what_is_on_its_way_to_one_agency_is_bounded_and_others_are_sent_theirs(hub: RunningHub) -> None:
+    _, probation, csw = hub.programme.members.values()
+    for recipient in (probation, csw):
+        await deliver(hub, "gora-prison", recipient, 200_000)
+    # As much as callers that take nothing could have the hub hold.
+    outgoing = allowances(hub).outgoing(probation.address)
+    assert outgoing.try_take(outgoing_module.AT_ONCE)
+    with pytest.raises(Unavailable):
+        await hub.device(probation).read()
+    assert len(await hub.device(csw).items()) == 1
+    async with connected(hub, probation.device) as slow, connected(hub, csw.device) as other:
+        await other.until(Deliver)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await slow.until(Deliver)
+        outgoing.give(outgoing_module.AT_ONCE)
+        await slow.until(Deliver)
+        assert len(await hub.device(probation).items()) == 1
+    # A small answer is never refused, and nothing is counted for ever.
+    await eventually(lambda: outgoing._held == 0)
+    assert outgoing.try_take(outgoing_module.AT_ONCE)
+    assert (await hub.device(probation).read(10))[1] == ()
+
+
+async def test_http_21_a_websocket_holds_a_page_until_it_is_taken(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it read another one before there is room for it."""
+    monkeypatch.setattr(outgoing_module, "AT_ONCE", MAX_DELIVERY)
+    probation = hub.programme.members["reka-probation"]
+    await deliver(hub, "gora-prison", probation, 200_000)
+    outgoing = allowances(hub).outgoing(probation.address)
+    give = outgoing_module.Pages.give
+    async with connected(hub, probation.device) as socket:
+        await socket.until(Deliver)
+        await eventually(lambda: outgoing._held == 0)
+        kept = list[tuple[outgoing_module.Pages, int]]()
+        monkeypatch.setattr(outgoing_module.Pages, "give", lambda pages, size: kept.append((pages, size)))
+        await deliver(hub, "gora-prison", probation)
+        await socket.until(Deliver)
+        await eventually(lambda: outgoing._held == MAX_DELIVERY)
+        await deliver(hub, "gora-prison", probation)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await socket.until(Deliver)
+        monkeypatch.setattr(outgoing_module.Pages, "give", give)
+        for pages, size in kept:
+            pages.give(size)
+        await socket.until(Deliver)
+    await eventually(lambda: outgoing._held == 0)
+
+
+async def test_http_21_a_single_larger_piece_passes_alone() -> None:
+    outgoing = Outgoing(lambda: 0.0)
+    assert outgoing.try_take(2 * outgoing_module.AT_ONCE)
+    assert not outgoing.try_take(1)
+    waiting = asyncio.create_task(outgoing.take(1))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    outgoing.give(2 * outgoing_module.AT_ONCE)
+    await waiting

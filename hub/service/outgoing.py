@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one agency is being sent: so many bytes in a minute, and so many at the same time (HTTP-14, HTTP-21).
+
+A page of a mailbox is made before it is known how large it is, so it is charged for afterwards: the next one waits for
+what was used too much. What is on its way is counted until the other side has taken it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from protocol.frames import Item
+from protocol.limits import MAX_DELIVERY
+
+AT_ONCE = 64 << 20
+"""Bytes of answers and deliveries that the hub holds for one agency until they are taken."""
+LEAST_ITEM = 32 << 10
+"""Bytes that even the smallest message of a mailbox counts for in a minute: each is read, put together and signed."""
+
+
+def charge_of(items: Sequence[Item]) -> int:
+    """Return what a page of a mailbox counts for in a minute."""
+    return sum([max(LEAST_ITEM, len(item.data)) for item in items])
+
+
+class Outgoing:
+    """What the hub holds for one agency."""
+
+    def __init__(self, wait: Callable[[], float]) -> None:
+        """`wait` tells for how many seconds the agency has used up its minute."""
+        self._wait = wait
+        self._held = 0
+        self._freed = asyncio.Event()
+
+    def try_take(self, size: int) -> bool:
+        """Count `size` bytes more, if they fit; a single larger piece may pass alone."""
+        if self._held and self._held + size > AT_ONCE:
+            return False
+        self._held += size
+        return True
+
+    async def take(self, size: int) -> None:
+        """Wait for the minute's share, and until `size` bytes more fit."""
+        if (seconds := self._wait()) > 0:
+            await asyncio.sleep(seconds)
+        while not self.try_take(size):
+            self._freed.clear()
+            await self._freed.wait()
+
+    def give(self, size: int) -> None:
+        """Count `size` bytes no more."""
+        self._held -= size
+        self._freed.set()
+
+
+class Pages:
+    """What of it one websocket has."""
+
+    def __init__(self, outgoing: Outgoing) -> None:
+        self._outgoing = outgoing
+        self._held = 0
+
+    async def read(self, reading: Callable[[], Awaitable[list[Item]]]) -> tuple[list[Item], int]:
+        """Return the next page of a mailbox, once there is room for one, and its bytes: those stay counted."""
+        await self._outgoing.take(MAX_DELIVERY)
+        self._held += MAX_DELIVERY
+        size = 0
+        try:
+            items = await reading()
+            size = sum([len(item.data) for item in items])
+        finally:
+            self.give(MAX_DELIVERY - size)
+        return items, size
+
+    def give(self, size: int) -> None:
+        """Note that `size` bytes are sent."""
+        self._held -= size
+        self._outgoing.give(size)
+
+    def close(self) -> None:
+        """Give back whatever is left."""
+        self.give(self._held)
