@@ -14,15 +14,18 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from pydantic import ValidationError
+from sqlalchemy import text
 
 from connectors import installation as places
 from connectors.attachment_files import AttachmentFiles
 from connectors.backup_files import END, FileStream, write_file
 from connectors.installation import Enrolment, Installation
-from connectors.store.engine import DATABASE_FILE
+from connectors.store.engine import DATABASE_FILE, Store
+from connectors.vault import Vault
 from keys.backupfile import BackupWriter
 from keys.backupopening import read_backup
 from keys.backuprecord import note_backup
@@ -30,7 +33,7 @@ from keys.privatefile import new_private_file
 from keys.signing import HybridSigner
 from keys.xwing import XWingSecret
 from protocol import cbor
-from protocol.errors import ConfigurationError, KeystoreError, MalformedEnvelope
+from protocol.errors import ConfigurationError, KeystoreError, MalformedEnvelope, StoreFailed
 from protocol.shapes import as_bytes, as_int, as_map
 
 PURPOSE: Final = "connector"
@@ -116,6 +119,27 @@ def open_backup(source: Path, secret: XWingSecret, folder: Path) -> Opened:
             stream.copy_to(attachments.place_for(name))
         stream.end()
     return opened
+
+
+async def check_backup(source: Path, secret: XWingSecret) -> tuple[Opened, int]:
+    """Open a backup as a restore would, in a folder that is gone afterwards; return it and how many attachments it has.
+
+    Raises `KeystoreError` as `open_backup` does, and `StoreFailed` for a database that is damaged or of a newer
+    version.
+    """
+    with TemporaryDirectory(prefix="throughcare-backup-") as name:
+        folder = Path(name)
+        opened = open_backup(source, secret, folder)
+        store = await Store.open(folder / DATABASE_FILE, Vault(opened.storage_key))
+        try:
+            async with store.read() as tx:
+                # Indexes and all, which takes longer than a look at each start would be worth.
+                found = (await tx.connection.execute(text("PRAGMA integrity_check(1)"))).scalar_one()
+        finally:
+            await store.close()
+        if found != "ok":
+            raise StoreFailed("The database in this backup is damaged. Make another backup, and check that one.")
+        return opened, sum(1 for _ in AttachmentFiles(folder).finished())
 
 
 def identity_of(source: Path) -> bytes:

@@ -94,7 +94,11 @@ def restoring_into(data_dir: Path, source: Path) -> Iterator[Place]:
             elif begun.backup != identity_of(source):
                 if (data_dir / places.ENROLMENT_FILE).exists():
                     raise _occupied()
-                raise Conflict("In this folder a restore of another backup is under way. Nothing was sent.")
+                error = Conflict("In this folder a restore of another backup is under way. Nothing was sent.")
+                error.add_note(
+                    "next: the same command with that backup; or delete the folder, to begin anew with this one"
+                )
+                raise error
             try:
                 yield Place(data_dir, begun)
             finally:

@@ -20,7 +20,7 @@ from connectors.way_out import WayOut
 from keys.backupfile import read_backup_public
 from keys.backupopening import make_backup_key, open_backup_key
 from keys.sealedfile import CONNECTOR, SMALL
-from protocol.errors import Conflict, EnrolmentRefused, KeystoreError, OurError
+from protocol.errors import Conflict, EnrolmentRefused, KeystoreError, OurError, StoreFailed
 from protocol.http.fields import format_time
 from protocol.settings import Profile
 
@@ -59,6 +59,25 @@ def backup(target: Path, config_file: Path, public_key: Path, voice: Voice) -> N
     voice.data({"file": str(target), "bytes": size}, [f"{target}: {size} bytes"])
 
 
+def _verify(source: Path, key_file: Path, key_passphrase_file: Path | None, voice: Voice) -> None:
+    """Check a backup, and say of whom and of when it is."""
+    from connectors.backup import check_backup
+
+    steps: dict[type[Exception], str] = {
+        KeystoreError: "check --key, its passphrase and FILE, then the same command again",
+        StoreFailed: "throughcare doctor   (on the connector's machine; then make another backup)",
+    }
+    with advising(steps):
+        secret = open_backup_key(key_file, read_passphrase(key_passphrase_file, "the backup key"))
+        opened, attachments = asyncio.run(check_backup(source, secret))
+    agency, made = opened.enrolment.agency, format_time(opened.made_at)
+    voice.data(
+        {"agency": agency, "backup_made_at": made, "attachments": attachments, "verified": True},
+        [f"{source} opens and is whole: {agency}, as of {made}, {attachments} attachments."],
+    )
+    voice.say("Nothing was kept or published.")
+
+
 def _restore_steps(data_dir: Path) -> dict[type[Exception], str]:
     """Return what to type after what can stop a restore; what it made so far is kept or gone, as is right."""
     return {
@@ -73,9 +92,10 @@ def _restore_steps(data_dir: Path) -> dict[type[Exception], str]:
 @click.argument("source", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option("--key", "key_file", required=True, type=FILE, help="The backup.key that was kept offline.")
 @click.option("--key-passphrase-file", type=FILE, help="File with the key's passphrase (- is standard input).")
-@click.option("--data-dir", required=True, type=FOLDER, help="The connector's new folder; empty, or not there yet.")
+@click.option("--data-dir", type=FOLDER, help="The connector's new folder; empty, or not there yet.")
 @click.option("--passphrase-file", type=FILE, help="File with a passphrase for the new keystore.")
 @click.option("--hub-url", help="The hub's URL, if it is not the one of the enrolment any more.")
+@click.option("--verify", is_flag=True, help="Only open and check the backup: nothing is kept or published.")
 @click.option("--revoke", is_flag=True, help="Revoke the lost device too: it may be in strange hands.")
 @click.option("--demo", is_flag=True, help="Weaker but faster protection of the keystore, for trying out only.")
 @goes_out
@@ -84,9 +104,10 @@ def restore(
     source: Path,
     key_file: Path,
     key_passphrase_file: Path | None,
-    data_dir: Path,
+    data_dir: Path | None,
     passphrase_file: Path | None,
     hub_url: str | None,
+    verify: bool,
     revoke: bool,
     demo: bool,
     way_out: WayOut,
@@ -97,6 +118,11 @@ def restore(
     from connectors.restoring import Restoration, finish, restoring_into
     from connectors.restoring import restore as restore_into
 
+    if verify:
+        _verify(source, key_file, key_passphrase_file, voice)
+        return
+    if data_dir is None:
+        raise click.UsageError("Missing option '--data-dir'.   (Or --verify, to check the backup only.)")
     profile = Profile.DEMO if demo else Profile.PRODUCTION
     if hub_url is not None:
         check_hub_url(profile, hub_url)

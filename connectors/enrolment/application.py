@@ -22,7 +22,7 @@ from connectors.installation import Enrolment, LogIdentity
 from keys.directory import Directory
 from keys.folderowner import make_folder
 from keys.keystore import Keystore
-from keys.privatefile import read_private, remove_private, write_private
+from keys.privatefile import read_private, remove_private, sync_folder, write_private
 from keys.sealedfile import CONNECTOR, KdfParams
 from keys.signing import DeviceSigner, HybridSigner, device_proof
 from keys.words import fingerprint_words
@@ -165,6 +165,7 @@ def begin(code: EnrolmentCode, data_dir: Path, passphrase: bytes, params: KdfPar
     keystore.put(places.STORAGE, places.STORAGE, secrets.token_bytes(_STORAGE_KEY_SIZE))
     request = key_request(code, agency, device)
     _write(data_dir, _Saved(code=code.text(), request=request))
+    sync_folder(data_dir.absolute().parent)  # no power cut takes away what is about to be sent
     return Application(data_dir, code, request, keystore, agency, device)
 
 

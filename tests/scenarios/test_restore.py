@@ -3,7 +3,10 @@
 
 import io
 import shutil
+import sqlite3
+import tempfile
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from connectors.installation import (
     open_installation,
     read_enrolment,
 )
+from connectors.store.engine import DATABASE_FILE
 from connectors.timing import system_clock
 from keys.backupopening import open_backup_key, read_backup
 from keys.backuprecord import newest_backup
@@ -97,6 +101,37 @@ async def test_bak_3_a_backup_holds_no_key_of_the_device_and_no_seed_of_a_prekey
     assert plain not in drill.backup.read_bytes()
     assert newest_backup(drill.old, since="no such file") is not None
     assert {path.name for path in drill.old.iterdir() if path.name.startswith(".")} == set()
+
+
+async def test_bak_2_a_backup_is_checked_without_a_new_device(drill: Drill, monkeypatch: pytest.MonkeyPatch) -> None:
+    await drill.run_and_back_up()
+    (drill.folder / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(drill.folder / "temporary"))
+    size = drill.hub.hub.directory.directory.size
+    key = (drill.folder / "offline" / "backup.key", "--key-passphrase-file", drill.passphrase)
+    said = await drill.type("restore", drill.backup, "--key", *key, "--verify")
+    assert f"opens and is whole: {drill.office.address}, as of 20" in said
+    drill.backup.write_bytes(drill.backup.read_bytes()[:-1])
+    said = await drill.type("restore", drill.backup, "--key", *key, "--verify", code=8)
+    assert "next:  check --key, its passphrase and FILE" in said
+    assert "--verify" in await drill.type("restore", drill.backup, "--key", *key, code=2)
+    assert list((drill.folder / "temporary").iterdir()) == []
+    assert drill.hub.hub.directory.directory.size == size
+
+
+async def test_bak_2_a_backup_of_a_damaged_database_is_found_out(drill: Drill) -> None:
+    """Each byte came as it was; what was there was broken."""
+    await drill.run_and_back_up()
+    with closing(sqlite3.connect(drill.old / DATABASE_FILE)) as database, database:
+        (name,) = database.execute("SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL").fetchone()
+        database.execute("PRAGMA writable_schema = ON")
+        database.execute("UPDATE sqlite_schema SET rootpage = 2 WHERE name = ?", (name,))
+    drill.backup.unlink()
+    public = drill.folder / "offline" / "backup.pub"
+    await drill.type("backup", drill.backup, "--config", drill.old / "connector.toml", "--public-key", public)
+    key = (drill.folder / "offline" / "backup.key", "--key-passphrase-file", drill.passphrase)
+    said = await drill.type("restore", drill.backup, "--key", *key, "--verify", code=8)
+    assert "next:  throughcare doctor" in said
 
 
 async def test_bak_2_a_refused_restore_leaves_nothing_and_takes_no_desk(drill: Drill) -> None:

@@ -127,7 +127,9 @@ async def test_bak_7_another_backup_is_not_restored_over_one_that_is_under_way(
     drill.backup = drill.folder / "later.backup"
     public = drill.folder / "offline" / "backup.pub"
     await drill.type("backup", drill.backup, "--config", drill.old / "connector.toml", "--public-key", public)
-    assert "a restore of another backup is under way" in await drill.restore(code=6)
+    said = await drill.restore(code=6)
+    assert "a restore of another backup is under way" in said
+    assert "next:  the same command with that backup; or delete the folder" in said
     assert known(drill) == before
     drill.backup = first
     await drill.restore()
