@@ -183,7 +183,7 @@ def make_parts(
     drafts = Drafts(store, composing, moving, clock, work.set)
     casebook = Casebook(store, enrolment.agency, calendar, clock)
     listing = Listing(store, threads, clock)
-    messages = Messages(store, composing, register, Releasing(moving, clock), clock, work.set)
+    messages = Messages(store, composing, register, Releasing(moving, threads, clock), clock, work.set)
     return Parts(
         agency=enrolment.agency,
         store=store,

@@ -17,7 +17,6 @@ from connectors.store.engine import Store
 from connectors.timing import Clock
 from protocol.errors import IllegalTransition, InternalError, ThroughcareError
 from protocol.ids import ThreadId
-from protocol.lifecycle import handover
 from protocol.lifecycle.timers import Timer
 from protocol.limits import MINUTE
 
@@ -67,7 +66,7 @@ class Clockwork:
             row = await threads.load(tx, thread)
             stored = await moves.of(tx, thread)
             history = history_of(row, stored)
-            for timer in self._threads.timers(row, history, stored):
+            for timer in await self._threads.waiting.timers(tx, row, history, stored):
                 if timer.at > self._clock():
                     break
                 try:
@@ -85,8 +84,9 @@ class Clockwork:
 
 def _step(timer: Timer) -> Step:
     fields: dict[str, Any] = {}
-    if timer.level is not None and timer.ack is not None:
-        fields = {"level": timer.level, "ack": timer.ack, "was_due_at": timer.at}
-    if timer.event == handover.Event.TAKE_EFFECT:
-        fields = {"effective_at": timer.at}
+    if timer.level is not None:
+        late = {"ack": timer.ack} if timer.awaited is None else {"awaited": timer.awaited}
+        fields = {"level": timer.level, "was_due_at": timer.at, **late}
+    if timer.effective_at is not None:
+        fields = {"effective_at": timer.effective_at}
     return Step(event=timer.event, fields=fields, message_id=timer.move_id)

@@ -12,6 +12,7 @@ from connectors.cases.residual import residual_of
 from connectors.cases.responsibility import responsibility_of
 from connectors.cases.sides import ROLES
 from connectors.cases.threads import Threads, history_of
+from connectors.cases.waiting import owed_by
 from connectors.store import cases, cursors, incoming, moves, outgoing, threads
 from connectors.store.engine import Store, Transaction
 from connectors.store.moves import MoveRow
@@ -41,7 +42,7 @@ from protocol.limits import DAY
 from protocol.shapes import as_bytes, as_int, as_tuple
 
 SOON: Final = 2 * DAY
-"""How long before an answer is due it stands in the list of those."""
+"""How long before something of ours is due it stands in the list of that."""
 _CURSOR: Final = "thread cursor"
 
 
@@ -96,8 +97,15 @@ class Listing:
                 for ack, rung in ladder(history).items()
             ],
             alerts=[
-                AlertView(kind=one.kind, since=one.since, appointment=one.appointment, message=one.message_id)
-                for one in self._threads.watch(row, history, list(stored.values())).standing
+                AlertView(
+                    kind=one.kind,
+                    since=one.since,
+                    appointment=one.appointment,
+                    what=one.what,
+                    by=one.by,
+                    message=one.message_id,
+                )
+                for one in self._threads.waiting.watch(row, history, list(stored.values())).standing
             ],
             steps=steps,
             possible=list(
@@ -110,7 +118,8 @@ class Listing:
         )
 
     def _filter(self, query: ThreadFilter) -> Filter:
-        machine, answers = query.machine.value, frozenset({ROLES[query.machine].answers})
+        machine, roles = query.machine.value, ROLES[query.machine]
+        answers = frozenset({roles.answers})
         match query.list:
             case ListName.ALL:
                 return Filter(machine, officer=query.officer)
@@ -123,9 +132,10 @@ class Listing:
             case ListName.UNASSIGNED:
                 return Filter(machine, sides=answers, live=True, unassigned=True)
             case ListName.SENT:
-                return Filter(machine, sides=frozenset({ROLES[query.machine].begins}))
+                return Filter(machine, sides=frozenset({roles.begins}))
             case ListName.ANSWER_DUE:
-                return Filter(machine, sides=answers, live=True, due_before=self._clock() + SOON)
+                owing = {side: owed_by(machine, side) for side in (roles.begins, roles.answers)}
+                return Filter(machine, owing=owing, live=True, due_before=self._clock() + SOON)
             case ListName.ALERTS:
                 return Filter(machine, alerted=True)
             case ListName.CLOSED:

@@ -87,10 +87,12 @@ class Messages:
             message = self._composing.message(KINDS[asked.kind], thread, own, subject, said, numbers)
             await outgoing.add(tx, message, self._composing.plans(message, asked.to))
             await self._register.composed(tx, message, asked.to)
-            if await self._releasing.follow(tx, message, said):
+            followed = await self._releasing.follow(tx, message, said)
+            if followed.steps:
                 # A step all the same, and nothing of it is kept for whom it is refused to.
                 check_scope(call.caller, Scope.MOVE)
-            answer = MessageQueued(id=message.message_id, thread=thread, in_the_past=list(bygone(message)))
+            past = list(bygone(message))
+            answer = MessageQueued(id=message.message_id, thread=thread, in_the_past=past, handover=followed.handover)
             await requests.keep(tx, key, call.raw, answer.model_dump_json().encode(), self._clock())
         self._wake()
         return Answer(answer)

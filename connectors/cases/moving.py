@@ -10,8 +10,8 @@ from connectors.cases.bygone import bygone
 from connectors.cases.composing import Composing, Said
 from connectors.cases.lineage import ENDING, MOST, open_sub_referrals
 from connectors.cases.responsibility import implied
-from connectors.cases.sides import ROLES, Roles
-from connectors.cases.threads import OBSERVER, Threads, history_of
+from connectors.cases.sides import OBSERVER, ROLES, Roles
+from connectors.cases.threads import Threads, history_of
 from connectors.store import drafts, moves, outgoing, recipients, requests, threads
 from connectors.store.engine import Store, Transaction
 from connectors.store.outgoing import OutgoingMessage

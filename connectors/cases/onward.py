@@ -12,8 +12,8 @@ from connectors.cases.composing import Composing
 from connectors.cases.forms import stored_sections
 from connectors.cases.lineage import request_of
 from connectors.cases.moving import Moved, Moving, Step
-from connectors.cases.sides import ROLES
-from connectors.cases.threads import OBSERVER, history_of
+from connectors.cases.sides import OBSERVER, ROLES
+from connectors.cases.threads import history_of
 from connectors.store import moves, outgoing, recipients, requests, threads
 from connectors.store.engine import Store, Transaction
 from connectors.store.moves import MoveRow

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a message about the person moves along with it, both or neither (HAN-6, REF-9).
 
-The notice of a release moves the handover that waits for it. The notice that somebody changed prison moves every
-referral of that case which is still open: its recipient learns who leads now, and is asked what still works.
+The notice of a release moves the handover that waits for it, at once or as soon as it is accepted. The notice that
+somebody changed prison moves every referral of that case which is still open: its recipient learns who leads now, and
+is asked what still works.
 """
+
+from dataclasses import dataclass
 
 from connectors.cases.composing import Said
 from connectors.cases.moving import Moving, Step
 from connectors.cases.sides import ROLES
 from connectors.cases.terms import dates_of
-from connectors.cases.threads import history_of
+from connectors.cases.threads import Threads, history_of
+from connectors.cases.waiting import NOTICE
 from connectors.store import cases, moves, threads
 from connectors.store.engine import Transaction
 from connectors.store.outgoing import OutgoingMessage
@@ -17,27 +21,38 @@ from connectors.timing import Clock
 from protocol import ids
 from protocol.errors import InvalidInput
 from protocol.handover import TriggerEvent
+from protocol.http.messages import HandoverEffect
 from protocol.ids import Kind
 from protocol.kinds.catalogue import KINDS, decode_payload
 from protocol.kinds.reasons import HandoverEndReason
-from protocol.kinds.release import CustodyTransferred, ReleaseCancelled, ReleaseNotice
+from protocol.kinds.release import CustodyTransferred, ReleaseNotice
 from protocol.lifecycle.handover import AGREED, HANDOVER, Event, State
 from protocol.lifecycle.referral import REFERRAL
 from protocol.lifecycle.referral import Event as ReferralEvent
 
-_TOLD_BY = frozenset({"release.notice", "release.cancelled"})
+_TOLD_BY = frozenset({NOTICE, "release.cancelled", "custody.returned"})
+_OFFERED_AGAIN = frozenset(state for row in HANDOVER.rows if row.event == Event.OFFER_AGAIN for state in row.sources)
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """Whether a message makes a step, now or later, and what becomes of the handover in whose thread it stands."""
+
+    steps: bool = False
+    handover: HandoverEffect | None = None
 
 
 class Releasing:
     """Makes the moves that follow from a message of ours, inside the transaction that stores the message."""
 
-    def __init__(self, moving: Moving, clock: Clock) -> None:
-        """`moving` makes the move."""
+    def __init__(self, moving: Moving, threads_: Threads, clock: Clock) -> None:
+        """`moving` makes the move, `threads_` knows when time will make it."""
         self._moving = moving
+        self._threads = threads_
         self._clock = clock
 
-    async def follow(self, tx: Transaction, message: OutgoingMessage, said: Said) -> bool:
-        """Make what follows from `message`, which its case holds already; return whether anything moved.
+    async def follow(self, tx: Transaction, message: OutgoingMessage, said: Said) -> Followed:
+        """Make what follows from `message`, which is stored already; return what that is.
 
         `InvalidInput` for a release that has not happened yet, and for a transfer with open referrals and no new
         officer who leads them.
@@ -45,8 +60,8 @@ class Releasing:
         if message.payload_type in _TOLD_BY:
             return await self._release(tx, message, said)
         if message.payload_type == "custody.transferred":
-            return await self._transfer(tx, message, said)
-        return False
+            return Followed(await self._transfer(tx, message, said))
+        return Followed()
 
     async def _transfer(self, tx: Transaction, message: OutgoingMessage, said: Said) -> bool:
         payload = decode_payload(KINDS[message.payload_type], message.payload)
@@ -71,25 +86,39 @@ class Releasing:
             moved = True
         return moved
 
-    async def _release(self, tx: Transaction, message: OutgoingMessage, said: Said) -> bool:
-        """Move the handover in whose thread `message` tells of a release, where the release is what it waits for."""
+    async def _release(self, tx: Transaction, message: OutgoingMessage, said: Said) -> Followed:
+        """Move the handover in whose thread `message` tells of a release, where the release is what it waits for.
+
+        Before anybody accepted, nothing moves: time makes the move as soon as somebody has (HAN-8).
+        """
         row = await threads.find(tx, message.thread)
         if row is None or row.machine != HANDOVER.name or row.side != ROLES[HANDOVER.name].begins:
-            return False
+            return Followed()
         stored = await moves.of(tx, row.thread)
         history = history_of(row, stored)
-        dates = dates_of(history, stored)
-        if dates is None or dates.trigger.event is not TriggerEvent.RELEASE_NOTICE:
-            return False
-        match decode_payload(KINDS[message.payload_type], message.payload):
-            case ReleaseNotice(released_at=at) if history.state in AGREED:
-                if at > self._clock():
-                    raise InvalidInput("A release notice tells of a release that has happened.")
-                step = Step(event=Event.TAKE_EFFECT, fields={"effective_at": at}, officer=said.officer)
-            case ReleaseCancelled() if history.state == State.EFFECTIVE:
-                fields = {"reason": HandoverEndReason.RELEASE_CANCELLED}
-                step = Step(event=Event.FAIL, fields=fields, officer=said.officer)
-            case _:
-                return False
+        dates, state = dates_of(history, stored), history.state
+        if dates is not None and message.payload_type == NOTICE and state in _OFFERED_AGAIN:
+            return Followed(handover=HandoverEffect.IF_OFFERED_AGAIN)
+        back = message.payload_type == "release.cancelled" and state == State.EFFECTIVE
+        if dates is None or state in HANDOVER.finals or (state == State.EFFECTIVE and not back):
+            return Followed(handover=HandoverEffect.NOTHING)
+        if dates.trigger.event is not TriggerEvent.RELEASE_NOTICE:
+            over = state == State.EFFECTIVE
+            return Followed(handover=HandoverEffect.NOTHING if over else HandoverEffect.ON_ITS_DAY)
+        payload = decode_payload(KINDS[message.payload_type], message.payload)
+        if isinstance(payload, ReleaseNotice):
+            if payload.released_at > self._clock():
+                raise InvalidInput("A release notice tells of a release that has happened.")
+            if state not in AGREED:
+                # Whoever has not answered is called, and the clocks are set anew.
+                await self._threads.refold(tx, row)
+                return Followed(steps=True, handover=HandoverEffect.ONCE_ACCEPTED)
+            step = Step(event=Event.TAKE_EFFECT, fields={"effective_at": payload.released_at}, officer=said.officer)
+        elif state == State.EFFECTIVE:
+            fields = {"reason": HandoverEndReason.RELEASE_CANCELLED}
+            step = Step(event=Event.FAIL, fields=fields, officer=said.officer)
+        else:
+            await self._threads.refold(tx, row)
+            return Followed(steps=True, handover=HandoverEffect.STILL_WAITS)
         await self._moving.within(tx, row.thread, step)
-        return True
+        return Followed(steps=True, handover=HandoverEffect.MOVED)

@@ -12,6 +12,8 @@ from protocol.lifecycle.referral import REFERRAL
 
 STRANGER: Final = "stranger"
 """Somebody who is on neither side; no row of any table names it."""
+OBSERVER: Final = "observer"
+"""The side of an agency that was sent a copy and has no part in it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Final
 from connectors.cases import due
 from connectors.cases.lineage import Child
 from connectors.cases.responsibility import responsibility_of
-from connectors.cases.sides import ROLES
-from connectors.cases.threads import OBSERVER, history_of
+from connectors.cases.sides import OBSERVER, ROLES
+from connectors.cases.threads import history_of
 from connectors.faults import DAMAGED
 from connectors.store import moves, replaying, threads
 from connectors.store.casefacts import CaseThread

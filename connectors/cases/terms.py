@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a thread's own messages say about its terms: whom it is about, how urgent it is, which dates count."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from connectors.store.moves import MoveRow
@@ -15,14 +16,24 @@ from protocol.kinds.handover import ChangeDate, OfferAgain
 from protocol.kinds.referral.serving import AppointmentCancelled, Attended, NoShow, Schedule
 from protocol.lifecycle.alerts import Visit
 from protocol.lifecycle.handover import HANDOVER, Event
-from protocol.lifecycle.handover_timers import Dates
 from protocol.lifecycle.history import History
+from protocol.lifecycle.owed import Dates, Release
 from protocol.lifecycle.referral import REFERRAL
 from protocol.lifecycle.referral import Event as ReferralEvent
+from protocol.lifecycle.timers import Named
 
 _ABOUT_APPOINTMENTS: Final = frozenset(
     {ReferralEvent.SCHEDULE, ReferralEvent.ATTENDED, ReferralEvent.NO_SHOW, ReferralEvent.APPOINTMENT_CANCELLED}
 )
+
+_NAMES: Final[Mapping[str, str]] = {
+    ReferralEvent.ASK: "due",
+    ReferralEvent.ACCEPT: "start_by",
+    ReferralEvent.ACCEPT_PART: "start_by",
+    ReferralEvent.SCHEDULE: "appointment",
+    ReferralEvent.HOLD: "review_on",
+}
+"""Which field of which step names by when what comes next is due."""
 
 
 def terms_of(payload: Content, recipient: AgencyAddress) -> tuple[str, str, AgencyAddress]:
@@ -33,8 +44,8 @@ def terms_of(payload: Content, recipient: AgencyAddress) -> tuple[str, str, Agen
     return payload.subject, payload.priority, recipient
 
 
-def dates_of(history: History, stored: Sequence[MoveRow]) -> Dates | None:
-    """Return the dates of a handover that count now, or None before it was offered."""
+def dates_of(history: History, stored: Sequence[MoveRow], *, release: Release | None = None) -> Dates | None:
+    """Return the dates of a handover that count now, or None before it was offered; `release` was told in it."""
     payloads = {one.message_id: one.payload for one in stored}
     dates: Dates | None = None
     for step in history.done:
@@ -46,9 +57,21 @@ def dates_of(history: History, stored: Sequence[MoveRow]) -> Dates | None:
             if kind is None:
                 continue
             changed = decode_payload(kind, payloads[step.move.message_id])
-            if isinstance(changed, (ChangeDate, OfferAgain)):
-                dates = Dates(dates.acknowledge_by, dates.answer_by, changed.trigger)
-    return dates
+            if isinstance(changed, ChangeDate):
+                dates = replace(dates, trigger=changed.trigger)
+            elif isinstance(changed, OfferAgain):
+                dates = Dates(changed.acknowledge_by, changed.answer_by, changed.trigger)
+    return None if dates is None else replace(dates, release=release)
+
+
+def named_by(stored: Sequence[MoveRow]) -> dict[MessageId, Named]:
+    """Return the days and moments that the moves of a referral name for what comes next."""
+    named = dict[MessageId, Named]()
+    for one in stored:
+        kind = kind_for(REFERRAL.name, one.event)
+        if kind is not None and one.event in _NAMES:
+            named[one.message_id] = getattr(decode_payload(kind, one.payload), _NAMES[one.event])
+    return named
 
 
 def visits_of(stored: Sequence[MoveRow]) -> dict[MessageId, Visit]:

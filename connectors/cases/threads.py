@@ -5,14 +5,15 @@ All of this happens in the transaction that takes the message in, so a thread ne
 holds. Nothing is remembered that the signed messages do not say; a thread can be made anew from them at any time.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final
 
 from connectors.cases.register import Register
 from connectors.cases.residual import keep_draft
-from connectors.cases.sides import ROLES, STRANGER, Roles
-from connectors.cases.terms import dates_of, terms_of, visits_of
+from connectors.cases.sides import OBSERVER, ROLES, STRANGER, Roles
+from connectors.cases.terms import terms_of
+from connectors.cases.waiting import Waiting
 from connectors.logs import Log
 from connectors.store import events, moves, outgoing, speaking, threads
 from connectors.store.engine import Transaction
@@ -25,25 +26,17 @@ from connectors.store.threads import ThreadRow
 from connectors.timing import Clock
 from protocol import ids
 from protocol.address import AgencyAddress, DeskAddress, agency_of
-from protocol.clocks import Ack, Calendar
+from protocol.clocks import Calendar
 from protocol.content import Content, encode_payload
-from protocol.handover import Priority
 from protocol.ids import Kind, MessageId, OfficerId
 from protocol.kinds.base import RegisterNumbers
 from protocol.kinds.catalogue import KINDS, decode_payload, kind_for
 from protocol.kinds.thread import ThreadConflict
-from protocol.lifecycle.alerts import Watch, watch
-from protocol.lifecycle.handover_timers import AWAITING_ANSWER as AWAITING_HANDOVER
-from protocol.lifecycle.handover_timers import timers as handover_timers
 from protocol.lifecycle.history import History, Move, Step, fold
-from protocol.lifecycle.referral import REFERRAL
-from protocol.lifecycle.timers import AWAITING_ANSWER, Timer, due
-from protocol.lifecycle.timers import timers as referral_timers
+from protocol.lifecycle.owed import ESCALATE
 from protocol.rows import EnvelopeClass
 from protocol.sections import Actor
 
-OBSERVER: Final = "observer"
-"""The side of an agency that was sent a copy and has no part in it."""
 CONFLICT: Final = "thread.conflict"
 LABEL: Final = "standard"
 
@@ -65,16 +58,15 @@ class Threads:
     ) -> None:
         """`service` signs conflicts; `calendar` gives an agency's working days; `notice_life` in ms.
 
-        `register` is told of every message, and puts threads into cases.
+        `register` is told of every message, and puts threads into cases; `secret` goes into the ids of time's moves.
         """
         self._agency = agency
         self._service = service
-        self._calendar = calendar
+        self.waiting = Waiting(calendar, clock, secret)
         self.register = register
         self._clock = clock
         self._log = log
         self._notice_life = notice_life
-        self._secret = secret
 
     async def received(self, tx: Transaction, message: ReceivedMessage) -> None:
         """Take note of a verified message that has its effect now; what moves no thread has its place in a case."""
@@ -184,19 +176,21 @@ class Threads:
         await moves.place(tx, row.thread, message_id, index, at, settled=False)
         await self.refold(tx, row)
 
-    async def refold(self, tx: Transaction, row: ThreadRow, *, grown: bool = False) -> History:
-        """Bring the row of a thread, its timers and its conflicts up to what its moves say; `grown` by a new move."""
+    async def refold(self, tx: Transaction, row: ThreadRow, *, new: MessageId | None = None) -> History:
+        """Bring the row of a thread, its timers and its conflicts up to what its moves say; `new` is one of them."""
         stored = {one.message_id: one for one in await moves.of(tx, row.thread)}
-        history = history_of(row, list(stored.values()))
+        every = list(stored.values())
+        history = history_of(row, every)
         for step in history.steps:
             await self._judge(tx, row, stored[step.move.message_id], step)
         state, officer = history.state, _officer(row, history, stored)
         live = state not in history.machine.finals
-        due_at = self._due(row, history, list(stored.values())) if live else None
-        watched = self.watch(row, history, list(stored.values()))
+        owed = self.waiting.owed(row, history, every) if live else ()
+        due_at = owed[-1].due_at if owed else None
+        watched = self.waiting.watch(row, history, every)
         heard = watched.heard_by(row.side)
         alert = None if heard is None else str(heard.kind)
-        if grown or (state, officer, due_at, alert) != (row.state, row.officer, row.due_at, row.alert):
+        if new is not None or (state, officer, due_at, alert) != (row.state, row.officer, row.due_at, row.alert):
             changed = replace(
                 row,
                 state=state,
@@ -208,37 +202,13 @@ class Threads:
                 changed_at=self._clock(),
             )
             await threads.put(tx, changed)
-            await events.thread_changed(tx, changed, before=row)
-        if _timed(row):
-            timers = self.timers(row, history, list(stored.values()))
+            escalated = any(step.move.message_id == new and step.move.event in ESCALATE for step in history.done)
+            await events.thread_changed(tx, changed, before=row, alert=escalated and alert is not None)
+        if row.side != OBSERVER:
+            timers = await self.waiting.timers(tx, row, history, every)
             await moves.set_timers(tx, row.thread, timers, look_at=watched.next_at)
-        await keep_draft(tx, row, history, list(stored.values()), self._clock())
+        await keep_draft(tx, row, history, every, self._clock())
         return history
-
-    def watch(self, row: ThreadRow, history: History, stored: Sequence[MoveRow]) -> Watch:
-        """Return the alerts that a referral gives rise to, here and now (REF-5); a handover has none."""
-        if row.machine != REFERRAL.name or row.side == OBSERVER:
-            return Watch()
-        return watch(history, visits_of(stored), self._calendar(row.answers), now=self._clock())
-
-    def _due(self, row: ThreadRow, history: History, stored: Sequence[MoveRow]) -> int | None:
-        """Return until when the answer is due, or None where nobody waits for one."""
-        if row.machine != REFERRAL.name:
-            dates = dates_of(history, stored) if history.state in AWAITING_HANDOVER else None
-            return None if dates is None else self._calendar(row.answers).close_of(dates.answer_by)
-        if history.state not in AWAITING_ANSWER:
-            return None
-        return due(history, Priority(row.priority), self._calendar(row.answers), Ack.A3, now=self._clock())
-
-    def timers(self, row: ThreadRow, history: History, stored: Sequence[MoveRow]) -> tuple[Timer, ...]:
-        """Return what time will still do here; its moves are made by the connector of the side that began (CLK-4)."""
-        calendar = self._calendar(row.answers)
-        if row.side != ROLES[row.machine].begins:
-            return ()
-        if row.machine == REFERRAL.name:
-            return referral_timers(history, Priority(row.priority), calendar, now=self._clock(), secret=self._secret)
-        dates = dates_of(history, stored)
-        return () if dates is None else handover_timers(history, dates, calendar, secret=self._secret)
 
     async def _judge(self, tx: Transaction, row: ThreadRow, stored: MoveRow, step: Step) -> None:
         told = stored.told
@@ -279,7 +249,7 @@ class Threads:
 
     async def _add(self, tx: Transaction, row: ThreadRow, one: MoveRow) -> None:
         if await moves.add(tx, one):
-            await self.refold(tx, row, grown=True)
+            await self.refold(tx, row, new=one.message_id)
 
     def _begun_here(self, message: OutgoingMessage, payload: Content, roles: Roles, peer: DeskAddress) -> ThreadRow:
         subject, priority, answers = terms_of(payload, agency_of(peer))
@@ -333,11 +303,6 @@ def history_of(row: ThreadRow, stored: list[MoveRow]) -> History:
     roles = ROLES[row.machine]
     machine = roles.copied if row.side == OBSERVER and roles.copied else roles.machine
     return fold(machine, [_move(roles, one, n) for n, one in enumerate(stored)], receipt=roles.receipt_step)
-
-
-def _timed(row: ThreadRow) -> bool:
-    """Tell whether time ever does anything here; a handover of another's has neither moves of time nor alerts."""
-    return row.side == ROLES[row.machine].begins or (row.machine == REFERRAL.name and row.side != OBSERVER)
 
 
 def _move(roles: Roles, stored: MoveRow, order: int) -> Move:

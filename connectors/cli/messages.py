@@ -5,6 +5,7 @@ import asyncio
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -18,7 +19,14 @@ from protocol.address import parse_desk
 from protocol.errors import InvalidInput
 from protocol.http.fields import format_time
 from protocol.http.handovers import Direction
-from protocol.http.messages import MessageFilter, MessagePage, MessageQueued, MessageRequest, MessageView
+from protocol.http.messages import (
+    HandoverEffect,
+    MessageFilter,
+    MessagePage,
+    MessageQueued,
+    MessageRequest,
+    MessageView,
+)
 from protocol.http.problems import InvalidFields
 from protocol.ids import Kind, MessageId, raw, text
 from protocol.kinds.catalogue import KINDS, SENT_HERE
@@ -175,8 +183,21 @@ def _lines(view: MessageView) -> Iterator[str]:
         yield f"  {given.ack} {format_time(given.at)} by {given.desk} ({given.signer}): {given.answer}"
 
 
+_EFFECTS: Final = {
+    HandoverEffect.MOVED: "The handover moved with it.",
+    HandoverEffect.ONCE_ACCEPTED: "Nothing moved: nobody has accepted the handover. It takes effect once that is done.",
+    HandoverEffect.STILL_WAITS: "Nothing moved: the handover waits for a release again.",
+    HandoverEffect.IF_OFFERED_AGAIN: "Nothing moved: nobody took the handover over. Offer it again (offer-again).",
+    HandoverEffect.ON_ITS_DAY: "Nothing moved: the handover takes effect on its day, whatever is told of the release.",
+    HandoverEffect.NOTHING: "Nothing moved, and nothing will: the handover took effect before, or is over.",
+}
+"""What the word of a release does, for people."""
+
+
 def _tell(queued: MessageQueued, agency: str, voice: Voice) -> None:
     message = text(Kind.MESSAGE, queued.id)
     voice.data(queued.model_dump(mode="json"), [f"{message} is queued"])
     tell_past(queued.in_the_past, voice)
+    if queued.handover is not None:
+        voice.say(_EFFECTS[queued.handover])
     voice.say(f"next:  throughcare message show {message} --agency {agency}")

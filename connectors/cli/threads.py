@@ -22,6 +22,7 @@ from protocol.errors import InvalidInput
 from protocol.handover import PackageSection
 from protocol.http.fields import format_time
 from protocol.http.threads import (
+    AlertView,
     ListName,
     Machine,
     ReferralRequest,
@@ -140,7 +141,7 @@ def list_(agency: str, which: str, officer: str | None, limit: int, cursor: str 
         ]
         for item in found.items
     ]
-    voice.data(found.model_dump(mode="json"), table(["THREAD", "WE ARE", "STATE", "WITH", "ANSWER DUE", "ALERT"], rows))
+    voice.data(found.model_dump(mode="json"), table(["THREAD", "WE ARE", "STATE", "WITH", "NEXT DUE", "ALERT"], rows))
     if not found.items:
         voice.say("There are none.")
     if found.next_cursor:
@@ -186,10 +187,9 @@ def _lines(view: ThreadView) -> Iterator[str]:
         left = ", ".join(f"{one.code} ({one.reason})" for one in view.residual.services)
         yield f"  not taken: {left}"
     if item.due_at:
-        yield f"  an answer is due by {format_time(item.due_at)}"
+        yield f"  the next thing is due by {format_time(item.due_at)}"
     for alert in view.alerts:
-        about = format_time(alert.appointment)
-        yield f"  ALERT {alert.kind} since {format_time(alert.since)}, about the appointment of {about}"
+        yield f"  ALERT {alert.kind} since {format_time(alert.since)}, {_about(alert)}"
     for other in item.similar:
         yield f"  {text(Kind.THREAD, other)} came before it, about the same person"
     if item.similar_more:
@@ -202,6 +202,12 @@ def _lines(view: ThreadView) -> Iterator[str]:
         if said := ", ".join(_said(step.payload)):
             yield f"      {said}"
     yield f"  next could be: {', '.join(one for one in view.possible if one not in _BY_ITSELF) or 'nothing'}"
+
+
+def _about(alert: AlertView) -> str:
+    if alert.appointment is None:
+        return f"waiting for the {alert.by}: {alert.what}"
+    return f"about the appointment of {format_time(alert.appointment)}"
 
 
 def _said(payload: dict[str, Any]) -> Iterator[str]:

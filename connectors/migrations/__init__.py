@@ -3,5 +3,5 @@
 
 from typing import Final
 
-NEWEST: Final = "0019"
+NEWEST: Final = "0020"
 """The revision that this program works with."""

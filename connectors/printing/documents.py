@@ -21,7 +21,7 @@ from protocol.handover import PAYLOAD_TYPE
 from protocol.http.cases import CaseView
 from protocol.http.handovers import AttachmentView, HandoverView, SectionView
 from protocol.http.messages import MessageView
-from protocol.http.threads import StepView, ThreadView
+from protocol.http.threads import AlertView, StepView, ThreadView
 from protocol.ids import Kind, MessageId
 from protocol.sections import ActorKind
 
@@ -128,7 +128,7 @@ class Writer:
         parts = [self._matter(view), self._receipts(view)]
         if view.alerts:
             rows: list[list[Part]] = [
-                [self._text(Table.NOTES, one.kind), self._words.moment(one.appointment), self._words.moment(one.since)]
+                [self._text(Table.NOTES, one.kind), self._about(one), self._words.moment(one.since)]
                 for one in view.alerts
             ]
             heads = [self._text(Table.FIELDS, "appointment"), self._text(Table.FIELDS, "since")]
@@ -196,6 +196,12 @@ class Writer:
         if view.no_supervisor:
             rows.append((self._text(Table.FIELDS, "no_supervisor"), self._text(Table.CODES, view.no_supervisor)))
         return contents.facts(rows)
+
+    def _about(self, alert: AlertView) -> Part:
+        """Return what an alert is about: an appointment, or the side that everybody waits for."""
+        if alert.appointment is not None:
+            return self._words.moment(alert.appointment)
+        return "" if alert.by is None else self._text(Table.ACTORS, alert.by)
 
     def _receipts(self, view: ThreadView) -> Html:
         given = {one.ack: one for one in view.ladder}

@@ -25,7 +25,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class CaseRow:
-    """One case in numbers; times in ms UTC. `due_at` is when the next answer of its threads is due."""
+    """One case in numbers; times in ms UTC. `due_at` is when the next of what its threads wait for is due."""
 
     case_id: CaseId
     threads: int

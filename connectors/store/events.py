@@ -45,12 +45,12 @@ _FOLLOWING: Final = (
 )
 
 
-async def thread_changed(tx: Transaction, row: ThreadRow, *, before: ThreadRow) -> None:
-    """Tell of a thread as it stands from now on; `before` is how it stood."""
+async def thread_changed(tx: Transaction, row: ThreadRow, *, before: ThreadRow, alert: bool = False) -> None:
+    """Tell of a thread as it stands from now on; `before` is how it stood, `alert` that somebody must hear of it."""
     told = {
         "event_id": ids.new_id(),
         "at": row.changed_at,
-        "type": f"{row.machine}.{_word(row, before)}",
+        "type": f"{row.machine}.{_word(row, before, alert=alert)}",
         "thread": row.thread,
         "machine": row.machine,
         "side": row.side,
@@ -60,10 +60,10 @@ async def thread_changed(tx: Transaction, row: ThreadRow, *, before: ThreadRow) 
     await tx.connection.execute(_ADD, told)
 
 
-def _word(row: ThreadRow, before: ThreadRow) -> str:
+def _word(row: ThreadRow, before: ThreadRow, *, alert: bool) -> str:
     if row.state != before.state:
         return row.state
-    return ALERT if row.alert not in (None, before.alert) else UPDATED
+    return ALERT if alert or row.alert not in (None, before.alert) else UPDATED
 
 
 async def message_received(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages of ours, as composed. A message outlives all its sealings (CON-1)."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -80,6 +80,12 @@ _EXTEND: Final = (
     .where(outgoing.c.message_id == bindparam("which"), outgoing.c.deadline < bindparam("until"))
     .values(deadline=bindparam("until"))
 )
+_NEWEST: Final = (
+    select(outgoing)
+    .where(outgoing.c.thread == bindparam("of"), outgoing.c.payload_type.in_(bindparam("types", expanding=True)))
+    .order_by(outgoing.c.position.desc())
+    .limit(1)
+)
 
 
 async def add(tx: Transaction, message: OutgoingMessage, plans: Mapping[DeskAddress, Plan]) -> None:
@@ -121,6 +127,13 @@ async def in_thread(tx: Transaction, thread: ThreadId, payload_type: str) -> lis
     """Return our messages of a type in a thread, oldest first."""
     rows = await tx.connection.execute(_IN_THREAD, {"of": thread, "type": payload_type})
     return [_message(tx, row) for row in rows]
+
+
+async def newest(tx: Transaction, thread: ThreadId, payload_types: Collection[str]) -> OutgoingMessage | None:
+    """Return the newest of our messages of these types in a thread, or None."""
+    asked = {"of": thread, "types": sorted(payload_types)}
+    row = (await tx.connection.execute(_NEWEST, asked)).one_or_none()
+    return None if row is None else _message(tx, row)
 
 
 def _message(tx: Transaction, row: Row[Any]) -> OutgoingMessage:

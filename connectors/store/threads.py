@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Threads as they stand now. Every row follows from the thread's moves: it is a place to look, not the truth."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, and_, bindparam, select, tuple_
+from sqlalchemy import ColumnElement, Row, and_, bindparam, or_, select, tuple_
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.faults import DAMAGED
@@ -119,6 +120,8 @@ class Filter:
 
     machine: str
     sides: frozenset[str] | None = None
+    owing: Mapping[str, frozenset[str]] | None = None
+    """In which states each side is the one that has to do something."""
     states: frozenset[str] | None = None
     officer: OfficerId | None = None
     unassigned: bool = False
@@ -132,6 +135,9 @@ async def page(tx: Transaction, what: Filter, *, before: tuple[int, ThreadId] | 
     conditions: list[ColumnElement[bool]] = [thread.c.machine == what.machine]
     if what.sides is not None:
         conditions.append(thread.c.side.in_(sorted(what.sides)))
+    if what.owing is not None:
+        owing = [and_(thread.c.side == side, thread.c.state.in_(sorted(of))) for side, of in what.owing.items()]
+        conditions.append(or_(*owing))
     if what.states is not None:
         conditions.append(thread.c.state.in_(sorted(what.states)))
     if what.officer is not None:

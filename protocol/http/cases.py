@@ -37,7 +37,7 @@ class CaseList(StrEnum):
     OPEN = "open"
     """Something of it is not over."""
     DUE = "due"
-    """An answer is due within two days, or late; ours or another's."""
+    """An answer, or whatever else comes next, is due within two days, or late; ours or another's."""
     CLOSED = "closed"
     """All of it is over."""
 
@@ -81,7 +81,7 @@ class CaseItem(ResponseModel):
     begun_at: Time
     changed_at: Time
     due_at: Time | None
-    """When the next answer is due."""
+    """When the next of what its threads wait for is due (LIF-7)."""
 
 
 class CasePage(ResponseModel):
@@ -128,7 +128,7 @@ class CaseThreadItem(ResponseModel):
     """Ours."""
     other_register_number: Name | None
     alert: Code | None
-    """What this side must hear of (REF-5)."""
+    """What this side must hear of (REF-5, LIF-7)."""
     children: list[ChildView]
     """Referrals of ours that go on from it (REF-11)."""
     changed_at: Time

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages of any kind that is no step of a life cycle: models and operations of the local interface."""
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import Field, JsonValue
@@ -52,6 +53,23 @@ class MessageRequest(RequestModel):
     officer: OfficerIdText | None = None
 
 
+class HandoverEffect(StrEnum):
+    """What the word of a release, or of its cancellation, does to the handover in whose thread it stands (HAN-6)."""
+
+    MOVED = "moved"
+    """The lead moved with it, or came back."""
+    ONCE_ACCEPTED = "once-accepted"
+    """Nothing moved: nobody has accepted yet. The handover takes effect as soon as somebody has (HAN-8)."""
+    STILL_WAITS = "still-waits"
+    """Nothing moved: the handover had not taken effect, and waits for a release again."""
+    IF_OFFERED_AGAIN = "if-offered-again"
+    """Nothing moved: the handover was declined, expired or failed. Offered again, it takes effect once accepted."""
+    ON_ITS_DAY = "on-its-day"
+    """Nothing moved: a day was agreed, not the release."""
+    NOTHING = "nothing"
+    """Nothing moved, and nothing will: the handover has taken effect already, or is over."""
+
+
 class MessageQueued(ResponseModel):
     """The message is stored durably and will be sent."""
 
@@ -59,6 +77,8 @@ class MessageQueued(ResponseModel):
     thread: ThreadIdText
     in_the_past: list[Code] = Field(default_factory=list)
     """Fields whose date was over when it was written; it is sent all the same."""
+    handover: HandoverEffect | None = None
+    """What it does to a handover of ours, where it tells in that thread of a release or of its cancellation."""
 
 
 class MessagePath(QueryModel):

@@ -91,9 +91,9 @@ class ListName(StrEnum):
     SENT = "sent"
     """Begun here."""
     ANSWER_DUE = "answer-due"
-    """An answer of ours is due within two days, or late."""
+    """An answer of ours, or whatever else we have to do next, is due within two days, or late."""
     ALERTS = "alerts"
-    """Somebody did not come, or nobody said whether (REF-5)."""
+    """Somebody did not come, or nobody said whether (REF-5), or what is waited for is late (LIF-7)."""
     CLOSED = "closed"
     """Over."""
 
@@ -121,9 +121,10 @@ class ThreadItem(ResponseModel):
     begun_at: Time
     changed_at: Time
     due_at: Time | None
+    """Until when whatever is waited for is due, an answer or what comes after it (LIF-7)."""
     officer: OfficerIdText | None
     alert: Code | None
-    """What this side must hear of: `first-missed`, `missed-again` or `unreported` (REF-5)."""
+    """What this side must hear of: `first-missed`, `missed-again` or `unreported` (REF-5), or `overdue` (LIF-7)."""
     similar: list[ThreadIdText]
     """Referrals of the half year before about the same person that it does not go on from, the newest 20 (REF-8)."""
     similar_more: bool
@@ -165,11 +166,16 @@ class ResidualView(ResponseModel):
 
 
 class AlertView(ResponseModel):
-    """One alert that stands: about which appointment, since when, and which message proves it (REF-5)."""
+    """One alert that stands: since when, which message proves it, and what it is about.
+
+    That is an appointment (REF-5), or `what` is late and which side it waits for: `by` (LIF-7).
+    """
 
     kind: Code
     since: Time
-    appointment: Time
+    appointment: Time | None = None
+    what: Code | None = None
+    by: Code | None = None
     message: MessageIdText
 
 

@@ -24,6 +24,7 @@ from protocol.kinds.base import (
 )
 from protocol.kinds.reasons import ErrorReason, HandoverDeclineReason, HandoverEndReason
 from protocol.lifecycle.handover import HANDOVER, Event
+from protocol.lifecycle.owed import Awaited
 from protocol.lifecycle.timers import Level
 
 MAX_OPEN_ITEMS = 30
@@ -155,12 +156,21 @@ class Withdraw(Payload):
 
 
 class Escalate(Payload):
-    """`handover.escalate`: a clock has run out; the receiver's hierarchy is told."""
+    """`handover.escalate`: a clock has run out; the hierarchy of whoever is late is told, and the other side."""
 
     kind: Literal["handover.escalate"] = "handover.escalate"
     level: Annotated[Level, HELD]
-    ack: Annotated[Ack, HELD]
+    ack: Annotated[Ack | None, HELD] = None
+    """Which acknowledgement of the offer is late."""
+    awaited: Annotated[Awaited | None, HELD] = None
+    """What else is late, once the offer was accepted."""
     was_due_at: Instant
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.ack is None) == (self.awaited is None):
+            raise ValueError("name the acknowledgement that is late, or what else is")
+        return self
 
 
 class Expire(Payload):
@@ -170,10 +180,15 @@ class Expire(Payload):
 
 
 class OfferAgain(Payload):
-    """`handover.offer-again`: the same package for another day."""
+    """`handover.offer-again`: the same package for another day.
+
+    It names anew by when it is to be taken up and answered (HAN-9).
+    """
 
     kind: Literal["handover.offer-again"] = "handover.offer-again"
     trigger: Annotated[Trigger, HELD]
+    acknowledge_by: Day
+    answer_by: Day
     reason: Annotated[HandoverEndReason, HELD]
 
 

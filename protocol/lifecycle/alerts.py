@@ -12,6 +12,7 @@ from typing import Final
 
 from protocol.clocks import Calendar, Span, deadline
 from protocol.ids import MessageId
+from protocol.lifecycle import handover
 from protocol.lifecycle.history import History, Step
 from protocol.lifecycle.referral import Actor, Event, State
 from protocol.lifecycle.timers import rounds
@@ -31,14 +32,19 @@ class AlertKind(StrEnum):
     """The person has missed two appointments or more since coming last."""
     UNREPORTED = "unreported"
     """An appointment has passed, and nobody has said whether the person came."""
+    OVERDUE = "overdue"
+    """What the thread waits for is late (LIF-7)."""
 
 
 HEARS: Final[Mapping[AlertKind, frozenset[str]]] = {
     AlertKind.FIRST_MISSED: frozenset({Actor.REQUESTER}),
     AlertKind.MISSED_AGAIN: frozenset({Actor.REQUESTER}),
     AlertKind.UNREPORTED: frozenset({Actor.REQUESTER, Actor.RECIPIENT}),
+    AlertKind.OVERDUE: frozenset(
+        {Actor.REQUESTER, Actor.RECIPIENT, handover.Actor.SENDER, handover.Actor.RECEIVER},
+    ),
 }
-"""Which side is alerted: who is responsible hears of the person, and of a silence both sides do."""
+"""Which side is alerted: who is responsible hears of the person, and of a silence or a delay both sides do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +57,17 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One alert that stands: since when (ms UTC), about which appointment, and the message that proves it."""
+    """One alert that stands: since when (ms UTC), and the message that proves it.
+
+    It is about an `appointment`, or about something else that is late: what, and of which side.
+    """
 
     kind: AlertKind
     since: int
-    appointment: int
     message_id: MessageId
+    appointment: int | None = None
+    what: str | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,11 @@ class Watch:
 
     standing: tuple[Alert, ...] = ()
     next_at: int | None = None
+
+    def with_(self, other: "Watch") -> "Watch":
+        """Return what there is to hear of both."""
+        due = [at for at in (self.next_at, other.next_at) if at is not None]
+        return Watch(self.standing + other.standing, min(due, default=None))
 
     def heard_by(self, side: str) -> Alert | None:
         """Return the alert that `side` is to hear of first, or None."""
@@ -97,11 +113,11 @@ def watch(history: History, visits: Mapping[MessageId, Visit], calendar: Calenda
     if missed and (len(missed) >= AGAIN or not came):
         kind = AlertKind.MISSED_AGAIN if len(missed) >= AGAIN else AlertKind.FIRST_MISSED
         last = missed[-1].move
-        standing.append(Alert(kind, last.at, visits[last.message_id].at, last.message_id))
+        standing.append(Alert(kind, last.at, last.message_id, visits[last.message_id].at))
     if open_at is None or history.state != State.SCHEDULED:
         return Watch(tuple(standing))
     visit = visits[open_at.move.message_id]
     due = deadline(visit.at, REPORT_WITHIN, calendar, now=now)
     if now < due:
         return Watch(tuple(standing), due)
-    return Watch((*standing, Alert(AlertKind.UNREPORTED, due, visit.at, open_at.move.message_id)))
+    return Watch((*standing, Alert(AlertKind.UNREPORTED, due, open_at.move.message_id, visit.at)))

@@ -94,7 +94,9 @@ def _row(
 # Notes:
 #   7   an emergency handover binds only where a configured statute says so; then it can be reviewed, not declined.
 #   10  a release that moves takes the date with it and asks nobody to accept again.
-#   11  is the instant. The clock makes it where a date was agreed, the sender where an event (the release) was.
+#   11  is the instant. The clock makes it where a date was agreed, the sender where an event (the release) was, and the
+#       clock again where the release was told before anybody had accepted.
+#   12  is said by somebody, never by time: a release that comes later than was thought still is the instant.
 #   13  a release taken back within its window takes the lead back too.
 ROWS: tuple[Row, ...] = (
     _row(1, (State.PROPOSED,), Event.OFFER, _S, State.OFFERED, "offer"),
@@ -108,14 +110,14 @@ ROWS: tuple[Row, ...] = (
     _row(9, _ANSWERED, Event.RUN_TOGETHER, _S | _R, State.DUAL_RUNNING),
     _row(10, (*_OPEN, *AGREED), Event.CHANGE_DATE, _S, Turn.SAME, "trigger reason"),
     _row(11, AGREED, Event.TAKE_EFFECT, _S | _CLOCK, State.EFFECTIVE, "effective_at"),
-    _row(12, AGREED, Event.FAIL, _S | _CLOCK, State.FAILED_EFFECTIVE, "reason"),
+    _row(12, AGREED, Event.FAIL, _S, State.FAILED_EFFECTIVE, "reason"),
     _row(13, (State.EFFECTIVE,), Event.FAIL, _S, State.FAILED_EFFECTIVE, "reason"),
     _row(14, (State.EFFECTIVE,), Event.COMPLETE, _R, State.COMPLETED, "items"),
     _row(15, (State.PROPOSED, *_OPEN, *AGREED), Event.WITHDRAW, _S, State.WITHDRAWN, "reason"),
-    _row(16, (*_OPEN, State.EFFECTIVE), Event.ESCALATE, _CLOCK, Turn.SAME, "level"),
+    _row(16, (*_OPEN, *AGREED, State.EFFECTIVE), Event.ESCALATE, _CLOCK, Turn.SAME, "level"),
     _row(17, _OPEN, Event.EXPIRE, _CLOCK, State.EXPIRED),
     _row(18, (State.DECLINED, State.EXPIRED, State.FAILED_EFFECTIVE), Event.OFFER_AGAIN, _S, State.OFFERED,
-         "trigger reason"),
+         "trigger acknowledge_by answer_by reason"),
     _row(19, (State.PROPOSED, *_OPEN), Event.ENTERED_IN_ERROR, _S, State.ENTERED_IN_ERROR, "reason"),
     _row(19, (State.PROPOSED, *_OPEN, *AGREED, State.EFFECTIVE, *sorted(FINAL - {State.ENTERED_IN_ERROR})),
          Event.ENTERED_IN_ERROR, _DPO, State.ENTERED_IN_ERROR, "reason"),
@@ -131,12 +133,12 @@ COPY_ROWS: tuple[Row, ...] = (
     _row(1, (State.PROPOSED,), Event.OFFER, _S, State.OFFERED, "offer"),
     _row(10, (State.OFFERED,), Event.CHANGE_DATE, _S, Turn.SAME, "trigger reason"),
     _row(11, (State.OFFERED,), Event.TAKE_EFFECT, _S | _CLOCK, State.EFFECTIVE, "effective_at"),
-    _row(12, (State.OFFERED,), Event.FAIL, _S | _CLOCK, State.FAILED_EFFECTIVE, "reason"),
+    _row(12, (State.OFFERED,), Event.FAIL, _S, State.FAILED_EFFECTIVE, "reason"),
     _row(13, (State.EFFECTIVE,), Event.FAIL, _S, State.FAILED_EFFECTIVE, "reason"),
     _row(15, (State.OFFERED,), Event.WITHDRAW, _S, State.WITHDRAWN, "reason"),
     _row(17, (State.OFFERED,), Event.EXPIRE, _CLOCK, State.EXPIRED),
     _row(18, (State.OFFERED, State.EXPIRED, State.FAILED_EFFECTIVE), Event.OFFER_AGAIN, _S, State.OFFERED,
-         "trigger reason"),
+         "trigger acknowledge_by answer_by reason"),
     _row(19, (State.OFFERED,), Event.ENTERED_IN_ERROR, _S, State.ENTERED_IN_ERROR, "reason"),
     _row(19, (State.OFFERED, State.EFFECTIVE, State.EXPIRED, State.FAILED_EFFECTIVE, State.WITHDRAWN),
          Event.ENTERED_IN_ERROR, _DPO, State.ENTERED_IN_ERROR, "reason"),

@@ -1,66 +1,94 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What time itself will do to a handover, computed from its history and its terms alone (CLK-4, HAN-3).
+"""What time itself will do to a handover, computed from its history and its terms alone (CLK-4, HAN-3, HAN-7).
 
 Dates are those of the offer: by when it is to be acknowledged and answered, and on which day it takes effect. Where
-the release itself is the trigger the sender makes that move when it happens; where a day was agreed, time does.
+the release itself is the trigger the sender makes that move when it happens; where a day was agreed, time does, and
+where the release was told before anybody had accepted.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import datetime
 
-from protocol.clocks import Ack, Calendar
-from protocol.handover import Trigger
+from protocol.clocks import SPANS, Ack, Calendar, Span, deadline
+from protocol.handover import Priority, TriggerEvent
 from protocol.lifecycle.handover import AGREED, Event, State
 from protocol.lifecycle.history import History
+from protocol.lifecycle.owed import Dates, day_of, of_handover, stirred
 from protocol.lifecycle.timers import Level, Timer
 
 _BEGINS = (Event.OFFER, Event.OFFER_AGAIN)
 AWAITING_ANSWER = frozenset({State.OFFERED, State.ACKNOWLEDGED})
 """States in which the receiver's answer is what everybody waits for."""
+LEAST = Span(working_days=1)
+"""How long an offer can be answered at least, also one whose dates were over when it was made."""
+RELEASED = SPANS[Priority.EMERGENCY][Ack.A2].ms
+"""How long after the word that the person is out, and nobody has accepted, headquarters is told as well."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dates:
-    """The dates that count now: those of the offer, with the trigger as it was changed last."""
+def timers(history: History, dates: Dates, calendar: Calendar, *, now: int, secret: bytes = b"") -> tuple[Timer, ...]:
+    """Return what time will still do to the handover, soonest first; `calendar` is the receiver's, `now` in ms UTC.
 
-    acknowledge_by: date
-    answer_by: date
-    trigger: Trigger
-
-
-def timers(history: History, dates: Dates, calendar: Calendar, *, secret: bytes = b"") -> tuple[Timer, ...]:
-    """Return what time will still do to the handover, soonest first; `calendar` is the receiver's.
-
-    An acknowledgement or an answer that is late is told to the receiver's supervisor when its day ends and to its
-    headquarters one working day later. What nobody has answered when the day of the release ends, or of the answer if
-    that is later, expires: the lead stays with the sender.
+    What is late is told to a supervisor when its day ends and to headquarters one working day later: an
+    acknowledgement, an answer, the release that was expected, the word that all has arrived. What nobody has answered
+    when the day of the release ends, or of the answer if that is later, expires: the lead stays with the sender.
     """
     begun = [step for step in history.done if step.move.event in _BEGINS]
     if not begun:
         return ()
     made = {step.move.message_id for step in history.steps}
-    round_ = begun[-1].move.message_id.hex()
-    found = [replace(timer, secret=secret) for timer in _all(history, round_, dates, calendar)]
+    last = begun[-1].move
+    found = [replace(one, secret=secret) for one in _all(history, last.message_id.hex(), last.at, dates, calendar, now)]
     return tuple(sorted(timer for timer in found if timer.move_id not in made))
 
 
-def _all(history: History, round_: str, dates: Dates, calendar: Calendar) -> Iterator[Timer]:
+def _all(history: History, round_: str, begun_at: int, dates: Dates, calendar: Calendar, now: int) -> Iterator[Timer]:
     expected = dates.trigger.expected_on
     if history.state == State.OFFERED:
-        yield from _late(round_, Ack.A2, dates.acknowledge_by, calendar)
+        yield from _late(f"{round_} {Ack.A2}", calendar.close_of(dates.acknowledge_by), calendar, ack=Ack.A2)
     if history.state in AWAITING_ANSWER:
-        yield from _late(round_, Ack.A3, dates.answer_by, calendar)
+        yield from _late(f"{round_} {Ack.A3}", calendar.close_of(dates.answer_by), calendar, ack=Ack.A3)
+        yield from _released(dates)
         last = max(dates.answer_by, expected or dates.answer_by)
-        yield Timer(calendar.close_of(last) + 1, Event.EXPIRE, f"{round_} expire")
-    if history.state in AGREED and dates.trigger.event is None and expected is not None:
-        opens = datetime.combine(expected, calendar.opens, calendar.zone)
+        ends = max(calendar.close_of(last), deadline(begun_at, LEAST, calendar, now=now))
+        yield Timer(ends + 1, Event.EXPIRE, f"{round_} expire")
+    if history.state in AGREED:
+        yield from _instant(history, round_, dates, calendar, now)
+    if history.state == State.EFFECTIVE:
+        for owed in of_handover(history, dates, calendar, now=now):
+            yield from _late(f"{round_} {owed.what}", owed.late_at, calendar, awaited=owed.what)
+
+
+def _instant(history: History, round_: str, dates: Dates, calendar: Calendar, now: int) -> Iterator[Timer]:
+    expected, release = dates.trigger.expected_on, dates.release
+    if dates.trigger.event is None and expected is not None:
+        opens = int(datetime.combine(expected, calendar.opens, calendar.zone).timestamp() * 1000)
         # Named by its day: a date that was moved makes another timer, not the same one again.
-        yield Timer(int(opens.timestamp() * 1000), Event.TAKE_EFFECT, f"{round_} effective {expected.isoformat()}")
+        yield Timer(opens, Event.TAKE_EFFECT, f"{round_} effective {expected.isoformat()}", effective_at=opens)
+    elif dates.trigger.event is TriggerEvent.RELEASE_NOTICE and release is not None:
+        # Nobody leads what he has not accepted: it is the instant from then on, not from the release.
+        at = max(release.told_at, history.since)
+        yield Timer(at, Event.TAKE_EFFECT, f"{round_} effective {release.notice.hex()}", effective_at=at)
+    else:
+        for owed in of_handover(history, dates, calendar, now=now):
+            # Named by its day, or where there is none by the step since which nothing has happened.
+            last = stirred(history)
+            named = expected.isoformat() if expected else last.message_id.hex() if last else ""
+            yield from _late(f"{round_} {owed.what} {named}", owed.late_at, calendar, awaited=owed.what)
 
 
-def _late(round_: str, ack: Ack, day: date, calendar: Calendar) -> Iterator[Timer]:
-    ends = calendar.close_of(day)
-    yield Timer(ends, Event.ESCALATE, f"{round_} {ack} {Level.SUPERVISOR}", ack, Level.SUPERVISOR)
-    later = calendar.close_of(calendar.add(day, 1))
-    yield Timer(later, Event.ESCALATE, f"{round_} {ack} {Level.HEADQUARTERS}", ack, Level.HEADQUARTERS)
+def _released(dates: Dates) -> Iterator[Timer]:
+    """Yield who is told that somebody is out whom nobody has accepted: at once, and two hours later."""
+    release = dates.release
+    if release is None or dates.trigger.event is None:
+        return
+    for level, at in ((Level.SUPERVISOR, release.told_at), (Level.HEADQUARTERS, release.told_at + RELEASED)):
+        yield Timer(at, Event.ESCALATE, f"{release.notice.hex()} released {level}", Ack.A3, level)
+
+
+def _late(
+    name: str, ends: int, calendar: Calendar, *, ack: Ack | None = None, awaited: str | None = None
+) -> Iterator[Timer]:
+    yield Timer(ends, Event.ESCALATE, f"{name} {Level.SUPERVISOR}", ack, Level.SUPERVISOR, awaited)
+    later = calendar.close_of(calendar.add(day_of(ends, calendar), 1))
+    yield Timer(later, Event.ESCALATE, f"{name} {Level.HEADQUARTERS}", ack, Level.HEADQUARTERS, awaited)

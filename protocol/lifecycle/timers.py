@@ -8,13 +8,15 @@ a name that is the same however often it is computed.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from enum import StrEnum
 from hashlib import sha256
+from typing import TypeAlias
 
 from protocol.clocks import SPANS, Ack, Calendar, Span, Stop, deadline
 from protocol.handover import Priority
 from protocol.ids import MessageId
-from protocol.lifecycle.history import History
+from protocol.lifecycle.history import History, Step
 from protocol.lifecycle.referral import Event, State
 
 LAPSE = Span(working_days=5)
@@ -43,6 +45,9 @@ AWAITING_ANSWER = _WAITING_FOR[Ack.A3]
 """States in which the recipient's answer is what everybody waits for."""
 _STOPPED = frozenset({State.INFO_REQUESTED, State.BLOCKED_CONSENT})
 
+Named: TypeAlias = date | int
+"""What a step named: a day, or a moment in ms UTC."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Timer:
@@ -53,6 +58,10 @@ class Timer:
     name: str
     ack: Ack | None = None
     level: Level | None = None
+    awaited: str | None = None
+    """What is late, where that is no acknowledgement."""
+    effective_at: int | None = None
+    """The instant, where the move is one: in ms UTC."""
     secret: bytes = field(default=b"", repr=False)
     """What only the agency that makes the move knows: nobody else can take its id beforehand."""
 
@@ -87,12 +96,40 @@ def due(history: History, priority: Priority, calendar: Calendar, ack: Ack, *, n
     return _deadline(history, begun[-1], SPANS[priority][ack], calendar, ack, now)
 
 
+def newest(history: History, event: str) -> Step | None:
+    """Return the newest step of `event` that had an effect."""
+    return next((step for step in reversed(tuple(history.done)) if step.move.event == event), None)
+
+
+def question_due(
+    history: History, named: Mapping[MessageId, Named], priority: Priority, calendar: Calendar, *, now: int
+) -> int:
+    """Return until when (ms UTC) the open question of a referral is to be answered (REF-12).
+
+    It is the end of the day that the question names, but no earlier than when it was asked, or a block ended, and no
+    later than a referral without an answer would have expired: who asks can neither end a referral nor park it.
+    """
+    asked, since = newest(history, Event.ASK), history.since
+    day = named.get(asked.move.message_id) if asked else None
+    most = deadline(since, SPANS[priority][Ack.A3].times(EXPIRY), calendar, now=now)
+    if not isinstance(day, date):
+        return most
+    return min(max(calendar.close_of(day), since), most)
+
+
 def timers(
-    history: History, priority: Priority, calendar: Calendar, *, now: int, secret: bytes = b""
+    history: History,
+    priority: Priority,
+    calendar: Calendar,
+    *,
+    named: Mapping[MessageId, Named],
+    now: int,
+    secret: bytes = b"",
 ) -> tuple[Timer, ...]:
     """Return what time will still do to the referral, soonest first; what it has done already is left out.
 
-    `calendar` is the recipient's, `now` in ms UTC. A clock that stands still has no timers.
+    `calendar` is the recipient's, `now` in ms UTC; `named` holds the day that a question is to be answered by. While
+    the answer's clock stands still for a question, the question has its own.
     """
     begun = list(rounds(history))
     if not begun:
@@ -115,10 +152,16 @@ def timers(
         span = SPANS[priority][Ack.A3].times(EXPIRY)
         at = _deadline(history, begun[-1], span, calendar, Ack.A3, now)
         found.append(Timer(at, Event.EXPIRE, f"{round_} expire"))
+    if history.state == State.INFO_REQUESTED:
+        asked = question_due(history, named, priority, calendar, now=now)
+        at = deadline(asked, SPANS[priority][Ack.A3].times(EXPIRY), calendar, now=now)
+        found.append(Timer(at, Event.EXPIRE, f"{round_} expire"))
     if history.state == State.CANCEL_REQUESTED:
-        asked = next(step for step in reversed(history.steps) if step.move.event == Event.WITHDRAW and not step.refused)
-        at = deadline(asked.move.at, LAPSE, calendar, now=now)
-        found.append(Timer(at, Event.LAPSE, f"{asked.move.message_id.hex()} lapse"))
+        withdrawn = next(
+            step for step in reversed(history.steps) if step.move.event == Event.WITHDRAW and not step.refused
+        )
+        at = deadline(withdrawn.move.at, LAPSE, calendar, now=now)
+        found.append(Timer(at, Event.LAPSE, f"{withdrawn.move.message_id.hex()} lapse"))
     found = [replace(timer, secret=secret) for timer in found]
     return tuple(sorted(timer for timer in found if timer.move_id not in made))
 

@@ -2,6 +2,9 @@
 """Time's own moves: each once, however long the connector was off, and told to the other side like any other."""
 
 import shutil
+import sqlite3
+from contextlib import closing
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -9,11 +12,14 @@ from sqlalchemy import func, select
 
 from connectors.calendars import Calendars
 from connectors.cases.clockwork import Clockwork
+from connectors.cases.listing import Listing
 from connectors.cases.moving import Step
+from connectors.store.engine import DATABASE_FILE, migrate
 from connectors.store.tables import outgoing
 from connectors.store.threadtables import move
 from protocol.address import AgencyAddress
 from protocol.handover import Priority
+from protocol.http.threads import ListName, ThreadFilter
 from protocol.lifecycle.timers import Level, timers
 from protocol.limits import DAY, HOUR, MINUTE
 from tests.connectors.cases.test_referral import OFFICER, agreed, do, history, refer, row, settle
@@ -21,6 +27,10 @@ from tests.connectors.conftest import World
 from tests.connectors.stations import Station, open_station
 
 AGENCY = AgencyAddress("polje-csw@hub.example")
+
+
+def day(now: int, days: int) -> date:
+    return datetime.fromtimestamp(now / 1000 + days * 86_400, UTC).date()
 
 
 async def fire(station: Station) -> int:
@@ -64,19 +74,23 @@ async def test_clk_4_an_answer_in_time_leaves_time_nothing_to_do(world: World) -
     thread = (await refer(prison, csw, priority="emergency")).thread
     await settle(prison, csw)
     await do(csw, thread, "acknowledge")
-    await do(csw, thread, "accept")
+    await do(csw, thread, "accept", start_by=day(world.hub.clock(), 20).isoformat())
     await settle(prison, csw)
-    assert await prison.parts.clockwork.next_due() is None
+    assert await prison.parts.clockwork.next_due() == (await row(prison, thread)).due_at, "the start is due next"
     world.hub.clock.advance(3 * DAY)
     assert await fire(prison) == 0
+    assert (await row(prison, thread)).alert is None
 
 
 async def test_clk_4_only_the_side_that_began_makes_the_moves_of_time(world: World) -> None:
     prison, csw = world.prison, world.social_work
-    await refer(prison, csw, priority="emergency")
+    thread = (await refer(prison, csw, priority="emergency")).thread
     await settle(prison, csw)
-    assert await csw.parts.clockwork.next_due() is None
-    assert await prison.parts.clockwork.next_due() is not None
+    world.hub.clock.advance(4 * HOUR)
+    assert await fire(csw) == 0
+    assert "escalate" not in await told(csw, thread)
+    assert (await row(csw, thread)).alert == "overdue", "but it knows that it is late"
+    assert await fire(prison) == 2
 
 
 async def test_clk_3_a_question_stops_the_answers_clock_and_its_answer_starts_it_again(world: World) -> None:
@@ -84,15 +98,92 @@ async def test_clk_3_a_question_stops_the_answers_clock_and_its_answer_starts_it
     thread = (await refer(prison, csw, priority="emergency")).thread
     await settle(prison, csw)
     due = (await row(csw, thread)).due_at
-    await do(csw, thread, "ask")
+    asked_for = day(world.hub.clock(), 1)
+    await do(csw, thread, "ask", due=asked_for.isoformat())
     await settle(prison, csw)
-    assert await prison.parts.clockwork.next_due() is None
-    assert (await row(csw, thread)).due_at is None
+    for station in (prison, csw):
+        assert (await row(station, thread)).due_at == Calendars().of(AGENCY).close_of(asked_for)
     world.hub.clock.advance(5 * HOUR)
+    assert await fire(prison) == 0
     await do(prison, thread, "answer")
     await settle(prison, csw)
     assert due is not None
     assert (await row(csw, thread)).due_at == due + 5 * HOUR
+
+
+async def test_ref_12_a_question_that_nobody_answers_is_heard_of_on_both_sides_and_expires(world: World) -> None:
+    """The recipient asks a minute before its time is up, for a day far away, and waits."""
+    prison, csw = world.prison, world.social_work
+    thread = (await refer(prison, csw, priority="emergency")).thread
+    await settle(prison, csw)
+    world.hub.clock.advance(DAY - MINUTE)
+    await do(csw, thread, "ask", due="2099-01-01")
+    await settle(prison, csw)
+    await fire(prison)
+    called = (await told(prison, thread)).count("escalate")
+    listing = Listing(prison.parts.store, prison.parts.threads, world.hub.clock)
+    for days in (2, 2):
+        world.hub.clock.advance(days * DAY)
+        for station in (prison, csw):
+            await station.look()
+            assert await fire(station) == 0
+    for station in (prison, csw):
+        assert (await row(station, thread)).alert == "overdue"
+    (alert,) = (await listing.show(thread)).alerts
+    assert (alert.what, alert.by, alert.appointment) == ("answer-question", "requester", None)
+    for which in (ListName.ANSWER_DUE, ListName.ALERTS):
+        assert [one.thread for one in (await listing.list(ThreadFilter(list=which))).items] == [thread]
+    world.hub.clock.advance(3 * DAY)
+    assert await fire(prison) == 1
+    await settle(prison, csw)
+    assert await agreed(thread, prison, csw) == "expired"
+    assert (await told(csw, thread)).count("escalate") == called, "no answer was late while the question was open"
+    assert (await row(prison, thread)).alert is (await row(csw, thread)).alert is None
+
+
+async def test_lif_7_a_service_that_never_begins_is_late_on_both_sides(world: World) -> None:
+    prison, csw = world.prison, world.social_work
+    thread = (await refer(prison, csw)).thread
+    await settle(prison, csw)
+    begin = day(world.hub.clock(), 4)
+    await do(csw, thread, "acknowledge")
+    await do(csw, thread, "accept", start_by=begin.isoformat())
+    await settle(prison, csw)
+    world.hub.clock.advance(6 * DAY)
+    for station in (prison, csw):
+        await station.look()
+        assert await fire(station) == 0
+        assert (await row(station, thread)).alert == "overdue"
+    await do(csw, thread, "progress", period={"first": begin.isoformat(), "last": begin.isoformat()})
+    await settle(prison, csw)
+    for station in (prison, csw):
+        assert (await row(station, thread)).alert is None
+
+
+async def test_lif_7_a_thread_of_an_older_version_is_looked_at_once_after_the_update(
+    world: World, tmp_path: Path
+) -> None:
+    """It has no clock in its state yet, as the version that stored it knew of none."""
+    prison, csw = world.prison, world.social_work
+    thread = (await refer(prison, csw)).thread
+    await settle(prison, csw)
+    await do(csw, thread, "acknowledge")
+    await do(csw, thread, "accept", start_by=day(world.hub.clock(), 4).isoformat())
+    await settle(prison, csw)
+    folder = tmp_path / "updated"
+    shutil.copytree(csw.folder, folder)
+    with closing(sqlite3.connect(folder / DATABASE_FILE)) as database:
+        database.execute("DELETE FROM timer")
+        database.execute("UPDATE alembic_version SET version_num = '0019'")
+        database.commit()
+    migrate(folder / DATABASE_FILE, "0020")
+    async with open_station(folder, csw.member, csw.installation, world.hub.clock) as again:
+        assert await again.parts.clockwork.next_due() == 0
+        assert await fire(again) == 0
+        assert await again.parts.clockwork.next_due() == (await row(again, thread)).due_at
+        world.hub.clock.advance(6 * DAY)
+        assert await fire(again) == 0
+        assert (await row(again, thread)).alert == "overdue"
 
 
 @pytest.mark.parametrize("level", Level)
@@ -143,7 +234,9 @@ async def test_clk_4_a_recipient_that_takes_the_ids_of_timers_beforehand_stops_n
     prison, csw = world.prison, world.social_work
     thread = (await refer(prison, csw, priority="emergency")).thread
     await settle(prison, csw)
-    foreseen = timers(await history(csw, thread), Priority.EMERGENCY, Calendars().of(AGENCY), now=world.hub.clock())
+    foreseen = timers(
+        await history(csw, thread), Priority.EMERGENCY, Calendars().of(AGENCY), named={}, now=world.hub.clock()
+    )
     assert [timer.event for timer in foreseen].count("escalate") == 4
     for timer in foreseen:
         step = Step(event="reassign", fields={"officer": OFFICER}, message_id=timer.move_id)

@@ -2,7 +2,7 @@
 """A handover between three real connectors: the lead moves at the instant and at no other time."""
 
 import secrets
-from datetime import UTC, date, datetime, time
+from datetime import datetime, time
 from typing import Any
 
 import pytest
@@ -11,14 +11,15 @@ from connectors.calendars import Calendars
 from connectors.cases.due import Due, of_thread
 from connectors.cases.listing import Listing
 from connectors.cases.moving import Step
-from connectors.cases.threads import OBSERVER, history_of
+from connectors.cases.sides import OBSERVER
+from connectors.cases.threads import history_of
 from connectors.store import moves, threads
 from protocol.address import AgencyAddress
 from protocol.errors import IllegalTransition, NotFound
 from protocol.handover import HandoverPackage, Moved, Priority, Terms, Trigger
 from protocol.ids import ThreadId
 from protocol.limits import DAY, HOUR
-from tests.connectors.cases.test_clockwork import fire, told
+from tests.connectors.cases.test_clockwork import day, fire, told
 from tests.connectors.cases.test_referral import OFFICER, agreed, row, settle
 from tests.connectors.conftest import World
 from tests.connectors.stations import Station, package, person_section, risk_section
@@ -28,10 +29,6 @@ CALENDAR = Calendars().of(AgencyAddress("reka-probation@hub.example"))
 PROBATION = "reka-probation@hub.example"
 ACCEPT: dict[str, Any] = {"officer": OFFICER, "supervisor": {"agency": PROBATION}, "items": [], "risks_read": True}
 TAKEN_UP = {"officer": OFFICER, "answer_by": "2027-01-25"}
-
-
-def day(now: int, days: int) -> date:
-    return datetime.fromtimestamp(now / 1000 + days * 86_400, UTC).date()
 
 
 def dated(now: int, *, effective: int) -> HandoverPackage:

@@ -7,8 +7,7 @@ from typing import Any, Final, get_args
 
 from pydantic import BaseModel
 
-from connectors.cases.sides import ROLES, STRANGER
-from connectors.cases.threads import OBSERVER
+from connectors.cases.sides import OBSERVER, ROLES, STRANGER
 from connectors.printing.catalogue import Label, Table, is_name
 from connectors.printing.contents import is_constant
 from connectors.store.recipients import DAMAGED

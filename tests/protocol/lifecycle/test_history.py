@@ -104,7 +104,7 @@ def test_lif_4_every_order_of_arrival_gives_the_same_history(
 
 def test_clk_4_the_timers_of_a_referral_that_nobody_opens() -> None:
     sent = history(move(Event.SEND, Actor.REQUESTER, 1))
-    found = timers(sent, Priority.EMERGENCY, CALENDAR, now=MONDAY)
+    found = timers(sent, Priority.EMERGENCY, CALENDAR, named={}, now=MONDAY)
     assert [(timer.at - MONDAY, timer.event, timer.ack, timer.level) for timer in found] == [
         (15 * MINUTE, Event.ESCALATE, Ack.A1, Level.SUPERVISOR),
         (22 * MINUTE + 30_000, Event.ESCALATE, Ack.A1, Level.HEADQUARTERS),
@@ -131,8 +131,8 @@ def made(timer: Timer, index: int) -> Move:
 def test_clk_4_a_timer_that_was_made_is_not_there_any_more_however_often_it_is_computed() -> None:
     moves = [move(Event.SEND, Actor.REQUESTER, 1)]
     names = []
-    while found := timers(history(*moves), Priority.NORMAL, CALENDAR, now=MONDAY):
-        assert found == timers(history(*moves), Priority.NORMAL, CALENDAR, now=found[0].at)
+    while found := timers(history(*moves), Priority.NORMAL, CALENDAR, named={}, now=MONDAY):
+        assert found == timers(history(*moves), Priority.NORMAL, CALENDAR, named={}, now=found[0].at)
         moves.append(made(found[0], len(moves) + 1))
         names.append(found[0].name)
     assert len(set(names)) == len(names) == 7
@@ -143,7 +143,8 @@ def test_clk_4_a_timer_that_was_made_is_not_there_any_more_however_often_it_is_c
 def test_clk_3_while_a_question_is_open_the_answers_clock_stands() -> None:
     asked = move(Event.ASK, Actor.RECIPIENT, 4, at=MONDAY + 2 * HOUR)
     waiting = history(*begun(), asked)
-    assert timers(waiting, Priority.EMERGENCY, CALENDAR, now=MONDAY + 3 * DAY) == ()
+    left = timers(waiting, Priority.EMERGENCY, CALENDAR, named={}, now=MONDAY + 3 * DAY)
+    assert [timer.event for timer in left] == ["expire"], "the question has a clock of its own (REF-12)"
     answered = move(Event.ANSWER, Actor.REQUESTER, 5, at=MONDAY + 5 * HOUR)
     again = history(*begun(), asked, answered)
     assert due(again, Priority.EMERGENCY, CALENDAR, Ack.A3, now=MONDAY) == MONDAY + 27 * HOUR
@@ -187,7 +188,7 @@ def test_clk_4_only_a_live_referral_has_timers_and_each_is_a_legal_move(
     moves = [move(Event.SEND, Actor.REQUESTER, -1, number=999)]
     moves += [move(event, actor, index, number=n + 1) for n, (event, actor, index) in enumerate(asked)]
     found = history(*moves)
-    for timer in timers(found, priority, CALENDAR, now=MONDAY):
+    for timer in timers(found, priority, CALENDAR, named={}, now=MONDAY):
         assert found.state in LIVE
         REFERRAL.step(found.position, timer.event, Actor.CLOCK, EVERYTHING)
     for stop in stops(found, 0):
