@@ -96,7 +96,7 @@ def restoring_into(data_dir: Path, source: Path) -> Iterator[Place]:
                     raise _occupied()
                 error = Conflict("In this folder a restore of another backup is under way. Nothing was sent.")
                 error.add_note(
-                    "next: the same command with that backup; or delete the folder, to begin anew with this one"
+                    "next: the same command with that backup; or empty the folder, to begin anew with this one"
                 )
                 raise error
             try:
@@ -118,7 +118,9 @@ def _check_content(data_dir: Path) -> None:
 
 
 def _occupied() -> Conflict:
-    return Conflict("There is something in that folder already. A backup is restored into a new or an empty one.")
+    error = Conflict("There is something in that folder already. A backup is restored into a new or an empty one.")
+    error.add_note("next: the same command with a new or an empty folder as --data-dir")
+    return error
 
 
 def _under_way(data_dir: Path) -> bool:

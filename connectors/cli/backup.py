@@ -3,7 +3,9 @@
 
 import asyncio
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -78,14 +80,13 @@ def _verify(source: Path, key_file: Path, key_passphrase_file: Path | None, voic
     voice.say("Nothing was kept or published.")
 
 
-def _restore_steps(data_dir: Path) -> dict[type[Exception], str]:
-    """Return what to type after what can stop a restore; what it made so far is kept or gone, as is right."""
-    return {
-        KeystoreError: "check --key, both passphrases and FILE, then the same command again",
-        OurError: "the same command again, once that is mended; if a device was made already, it goes on with that one",
-        EnrolmentRefused: "the same command with the URL of the hub that the agency was enrolled at, as --hub-url",
-        Conflict: f"the same command with another folder as --data-dir   (or look what is in {data_dir})",
-    }
+_STEPS: Final[Mapping[type[Exception], str]] = {
+    KeystoreError: "check --key, both passphrases and FILE, then the same command again",
+    OurError: "the same command again, once that is mended; if a device was made already, it goes on with that one",
+    EnrolmentRefused: "the same command with the URL of the hub that the agency was enrolled at, as --hub-url",
+    Conflict: "stop what works in that folder (a connector, or another restore), then the same command again",
+}
+"""What to type after what can stop a restore; what it made so far is kept or gone, as is right."""
 
 
 @click.command()
@@ -126,7 +127,7 @@ def restore(
     profile = Profile.DEMO if demo else Profile.PRODUCTION
     if hub_url is not None:
         check_hub_url(profile, hub_url)
-    with advising(_restore_steps(data_dir)), restoring_into(data_dir, source) as place:
+    with advising(_STEPS), restoring_into(data_dir, source) as place:
         found: Opened | Restoration
         if place.begun is None:
             secret = open_backup_key(key_file, read_passphrase(key_passphrase_file, "the backup key"))
@@ -164,7 +165,8 @@ def restore(
     )
     voice.say(
         "Never start the old machine's connector again. What was under way comes by itself, sealed anew. What was\n"
-        f"opened on the old machine after {made} is not in the backup: ask its senders to send it again.\n"
+        f"opened on the old machine after {made} is not in the backup: it comes again when something newer comes in\n"
+        "its thread; where nothing does, ask its senders.\n"
         f"What was set in the old connector.toml ([webhooks], [drop] …) is not in the backup either: put it into\n"
         f"{config}\n"
         "before the first start, or what a webhook has not confirmed is forgotten."

@@ -125,7 +125,7 @@ def _anew(data_dir: Path) -> str:
     """Return how to begin with another code, where the folder holds what the old one was for."""
     return (
         f"the same command with a new folder as --data-dir   (or, if no approver has signed what {data_dir} asked for, "
-        "after that folder was deleted)"
+        "after that folder was emptied)"
     )
 
 

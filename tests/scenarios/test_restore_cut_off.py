@@ -129,7 +129,7 @@ async def test_bak_7_another_backup_is_not_restored_over_one_that_is_under_way(
     await drill.type("backup", drill.backup, "--config", drill.old / "connector.toml", "--public-key", public)
     said = await drill.restore(code=6)
     assert "a restore of another backup is under way" in said
-    assert "next:  the same command with that backup; or delete the folder" in said
+    assert "next:  the same command with that backup; or empty the folder" in said
     assert known(drill) == before
     drill.backup = first
     await drill.restore()

@@ -107,7 +107,7 @@ def test_a_code_is_asked_for_where_it_cannot_be_read_and_another_one_is_not_pass
     file.chmod(0o600)
     status, step = told(capsys, *enrol)
     assert (status, "a new folder as --data-dir" in step, "without --code-file" in step) == (6, True, True)
-    assert f"if no approver has signed what {folder} asked for, after that folder was deleted" in step
+    assert f"if no approver has signed what {folder} asked for, after that folder was emptied" in step
     assert (folder / application.APPLICATION_FILE).read_bytes() == before
     valid = replace(code.terms, expires=system_clock() + DAY)
     (away := tmp_path / "away.code").write_text(replace(code, hub_url="http://localhost:9", terms=valid).text())
