@@ -121,8 +121,7 @@ async def test_dir_2_a_statement_that_nobody_may_make_is_refused_and_changes_not
 async def test_a_statement_from_the_future_is_refused(hub: RunningHub) -> None:
     """The directory judges a statement by its own date, so a hub takes none that is dated ahead."""
     prison = hub.programme.members["gora-prison"]
-    hub.clock.advance(-2 * HOUR)
-    prekey = hub.programme.add_prekey(prison, epoch=2)
+    prekey = hub.programme.add_prekey(prison, epoch=2, age=-HOUR)
     with pytest.raises(UntrustedKey, match="dated"):
         await submit(hub, prekey)
     hub.clock.advance(HOUR)
