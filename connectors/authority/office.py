@@ -24,12 +24,13 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from connectors.authority.turns import Quorum, body_of
+from keys.directory import Directory
 from keys.privatefile import read_private, write_private
 from keys.sealedfile import SMALL, KdfParams, open_file, seal_file
 from keys.signing import HybridSigner, sign_statement
 from protocol.address import AgencyAddress, parse_agency
 from protocol.enrolment import EnrolmentCode, LogAnchor, parse_code
-from protocol.errors import ConfigurationError, Conflict, KeystoreError, NotFound
+from protocol.errors import ConfigurationError, Conflict, DirectoryInconsistent, KeystoreError, NotFound
 from protocol.http.fields import Bytes32, KeyIdText
 from protocol.statements import Agency, Authority, Root, parse_statement
 
@@ -63,6 +64,15 @@ class HubFacts(BaseModel):
     audit: Log
 
 
+class Seen(BaseModel):
+    """The newest directory that the hub showed to this authority."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    generation: int
+    size: int
+    root: Bytes32
+
+
 class OfficeFacts(BaseModel):
     """The public facts of an authority."""
 
@@ -75,6 +85,7 @@ class OfficeFacts(BaseModel):
     approvers: tuple[KeyIdText, ...]
     threshold: int
     hub: HubFacts | None = None
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +138,25 @@ class Office:
         office = Office(self.folder, self.facts.model_copy(update={"hub": hub}))
         office.write_facts()
         return office
+
+    def take_note(self, directory: Directory) -> None:
+        """Remember the directory that the hub shows, so that it never shows an older one, or another (ENR-10).
+
+        Otherwise a hub could have approvers sign by what was true once: renew keys that others have replaced, say.
+        Raises `DirectoryInconsistent` if it does. What a restore has lost, this authority has signed itself (GEN-2).
+        """
+        facts = open_office(self.folder).facts
+        new = Seen(generation=directory.generation, size=directory.size, root=directory.root)
+        seen = facts.seen or new
+        if new.generation < seen.generation or (
+            new.generation == seen.generation and directory.root_at(seen.size) != seen.root
+        ):
+            raise DirectoryInconsistent(
+                "The hub shows an older or another directory than it showed to this authority before. Nothing was "
+                "signed."
+            )
+        if new != facts.seen:
+            Office(self.folder, facts.model_copy(update={"seen": new})).write_facts()
 
     def write_facts(self) -> None:
         """Write `office.json`."""

@@ -17,9 +17,11 @@ from connectors.cli.office import (
     KEY_FILE,
     PASSPHRASE_FILE,
     at_hub_of,
+    noted,
     open_approver,
     opened,
     pins_of,
+    published,
 )
 from connectors.cli.outfile import must_be_writable, write_out
 from connectors.cli.voice import Voice, speaks
@@ -103,8 +105,8 @@ def publish(folder: Path, hub_file: Path, way_out: WayOut, voice: Voice) -> None
     own = f"the hub-public.json of the hub for {office.facts.domain}, or throughcare authority init with a new folder"
     with advising({ConfigurationError: own}):
         office = office.connect(read)
-    published = asyncio.run(_publish(office, way_out))
-    voice.data(published, ["Root and authority are in the hub's directory."])
+    placed = asyncio.run(_publish(office, way_out))
+    voice.data(placed, ["Root and authority are in the hub's directory."])
     voice.say(f"next:  throughcare authority invite {folder} --agency NAME …")
 
 
@@ -290,10 +292,11 @@ def approve(
 
 async def _approve(office: Office, way_out: WayOut, code: EnrolmentCode, signer: HybridSigner, words: str) -> int:
     async with at_hub_of(office, way_out) as hub:
+        await noted(hub, office)
         checked = await fetch_checked(hub, code)
         raw, lacking = approval.approve(office, checked, signer, words, now_ms())
         if not lacking:
-            await hub.submit_statement(raw)
+            await published(hub, office, raw)
             approval.conclude(office, checked, raw)
     return lacking
 

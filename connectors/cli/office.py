@@ -19,7 +19,7 @@ from connectors.hub_client import HubClient
 from connectors.way_out import WayOut
 from keys.directory import Directory
 from keys.signing import HybridSigner
-from protocol.errors import ConfigurationError, EnrolmentRefused, KeystoreError, NotFound
+from protocol.errors import CallerError, ConfigurationError, EnrolmentRefused, KeystoreError, NotFound, OurError
 
 FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 APPROVER = click.option("--approver", type=int, required=True, help="Which approver signs: 1, 2, …")
@@ -80,12 +80,29 @@ async def at_hub_of(office: Office, way_out: WayOut) -> AsyncIterator[HubClient]
         yield hub
 
 
+async def noted(hub: HubClient, office: Office) -> Directory:
+    """Return the hub's directory as it is now, verified from the root on, and found to go on from what was seen."""
+    directory = await replay(hub, pins_of(office))
+    office.take_note(directory)
+    return directory
+
+
+async def published(hub: HubClient, office: Office, raw: bytes) -> None:
+    """Bring a statement that enough have signed into the hub's directory."""
+    await hub.submit_statement(raw)
+    try:
+        # So that no hub denies it later. What fails by the way is no reason to doubt that it is published.
+        await noted(hub, office)
+    except (OurError, CallerError):
+        return
+
+
 def directory_of(office: Office, way_out: WayOut) -> Directory:
-    """Return the hub's directory as it is now, each statement verified from the authority's root on."""
+    """Return the hub's directory, as `noted`."""
 
     async def read() -> Directory:
         async with at_hub_of(office, way_out) as hub:
-            return await replay(hub, pins_of(office))
+            return await noted(hub, office)
 
     return asyncio.run(read())
 
@@ -95,7 +112,7 @@ def publish_statement(office: Office, way_out: WayOut, raw: bytes) -> None:
 
     async def submit() -> None:
         async with at_hub_of(office, way_out) as hub:
-            await hub.submit_statement(raw)
+            await published(hub, office, raw)
 
     asyncio.run(submit())
 

@@ -68,6 +68,8 @@ class LyingHub:
         """Likewise, of what is posted there only."""
         self.refuse: dict[str, int] = {}
         """Paths answered with a bare status, as by a proxy in between."""
+        self.refuse_posts: dict[str, int] = {}
+        """Likewise, where something is posted there only."""
         self.seen: list[tuple[str, bytes]] = []
         """Path and body of every request."""
 
@@ -94,8 +96,9 @@ class LyingHub:
     async def _pass(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         self.seen.append((request.path, body))
-        if request.path in self.refuse:
-            return web.Response(status=self.refuse[request.path])
+        refused = self.refuse | (self.refuse_posts if request.method == "POST" else {})
+        if request.path in refused:
+            return web.Response(status=refused[request.path])
         if self.target is None:
             _cut(request)
             return web.Response()

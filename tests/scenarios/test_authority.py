@@ -6,6 +6,7 @@ import io
 import json
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from connectors.authority.invitation import keep_code
-from connectors.authority.office import open_office
+from connectors.authority.office import Office, open_office
 from connectors.enrolment import visit
 from protocol.enrolment import parse_code
 from protocol.limits import DAY
@@ -26,6 +27,7 @@ from tests.scenarios.town import Town, approve, enrol, invited, opened_town, wor
 pytestmark = pytest.mark.usefixtures("quick_keys")
 
 STATEMENTS = "/v1/directory/statements"
+HEAD = "/v1/directory/head"
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +70,9 @@ def test_enr_5_the_last_approval_is_published_when_it_is_typed_again(
     assert approve(town, type_, case, 1, words)[0] == 0
     with badly_connected(town) as between:
         if case == "answer-lost":
-            between.lose_answers.add(STATEMENTS)
+            between.lose_posts.add(STATEMENTS)
         else:
-            between.refuse[STATEMENTS] = 503 if case == "unavailable" else 403
+            between.refuse_posts[STATEMENTS] = 503 if case == "unavailable" else 403
         assert approve(town, type_, case, 2, words)[0] != 0
     office = open_office(town.authority)
     signed = office.approval_file(case).read_bytes()
@@ -81,9 +83,10 @@ def test_enr_5_the_last_approval_is_published_when_it_is_typed_again(
 
 
 def enrolled(town: Town, type_: Typist, folder: Path) -> str:
-    """Enrol an agency of the folder's name, and return the key id of its device."""
+    """Enrol an agency of the folder's name, perhaps anew, and return the key id of its device."""
     name = folder.name
-    words = words_in(enrol(type_, folder, invited(town, type_, name))[2])
+    folder.parent.mkdir(exist_ok=True)
+    words = words_in(enrol(type_, folder, invited(town, type_, name, "--replace"))[2])
     for number in (1, 2):
         assert approve(town, type_, name, number, words)[0] == 0
     status, out, talk = enrol(type_, folder)
@@ -118,6 +121,32 @@ def test_enr_8_an_agency_is_revoked_by_two_approvers_and_not_by_one(town: Town, 
     again = signs(town, type_, "revoke", 2, "leaves", "--yes")
     assert (again.code, again.json["revoked"]) == (0, True), "typed again after a lost answer it is done"
     assert signs(town, type_, "renew", 1, "leaves").code == 4, "what is revoked is never renewed"
+    enrolled(town, type_, tmp_path / "back" / "leaves")
+    listed = {one["agency"]: one for one in type_("authority", "list", town.authority, "--json").json["items"]}
+    states = [one["state"] for one in listed["leaves@hub.example"]["devices"]]
+    assert (listed["leaves@hub.example"]["state"], states) == ("in force", ["ended", "in force"]), "with new keys only"
+    assert signs(town, type_, "revoke", 1, "leaves", "--former", "--yes").json["revoked"], "they are revoked already"
+
+
+def test_enr_10_a_hub_that_shows_an_older_directory_gets_no_signature_by_it(
+    town: Town, type_: Typist, tmp_path: Path
+) -> None:
+    """Keys that were replaced, but never revoked, would otherwise be renewed, and the agency be theirs again."""
+    enrolled(town, type_, tmp_path / "rolled-back")
+    with urllib.request.urlopen(town.hub_url + HEAD) as answer:  # noqa: S310 - the test's own hub
+        older = answer.read()
+    enrolled(town, type_, tmp_path / "anew" / "rolled-back")
+    office = open_office(town.authority)
+    with badly_connected(town) as between:
+        between.bends[HEAD] = lambda _: older
+        refused = signs(town, type_, "renew", 1, "rolled-back")
+        assert (refused.code, "directory-inconsistent" in refused.err) == (8, True), refused.err
+        assert not list((town.authority / "renewals").glob("*rolled-back*"))
+        seen = open_office(town.authority)
+        Office(town.authority, seen.facts.model_copy(update={"seen": None})).write_facts()
+        assert signs(town, type_, "renew", 1, "rolled-back").code == 0, "it is the memory that refused"
+    Office(town.authority, office.facts).write_facts()
+    (town.authority / "renewals" / "agency-rolled-back.statement").unlink()
 
 
 class Terminal(io.StringIO):

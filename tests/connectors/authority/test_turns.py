@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from connectors.authority import approval, renewing
-from connectors.authority.office import Office, create_office
+from connectors.authority.office import Office, create_office, open_office
 from connectors.authority.revoking import ending_of_agency, ending_of_device
-from connectors.authority.turns import AGENCY_LIFE, BEGUN_WITHIN, body_of, sign_in_turn
+from connectors.authority.turns import AGENCY_LIFE, AUTHORITY_LIFE, BEGUN_WITHIN, body_of, sign_in_turn
 from connectors.enrolment import application
 from connectors.enrolment.passphrases import passphrase_in
 from connectors.enrolment.publication import make_publication
@@ -19,7 +19,16 @@ from keys.privatefile import write_private
 from keys.signing import HybridSigner, sign_statement
 from protocol.address import parse_agency
 from protocol.enrolment import EnrolmentCode
-from protocol.errors import Conflict, EnrolmentRefused, InvalidInput, KeystoreError, NotFound, Revoked, UntrustedKey
+from protocol.errors import (
+    Conflict,
+    DirectoryInconsistent,
+    EnrolmentRefused,
+    InvalidInput,
+    KeystoreError,
+    NotFound,
+    Revoked,
+    UntrustedKey,
+)
 from protocol.limits import CLOCK_SKEW, DAY
 from protocol.statements import Agency, Revocation, encode_statement, parse_statement
 from tests.connectors.authority.conftest import NOW, checked
@@ -261,3 +270,53 @@ def test_dir_6_a_statement_counts_from_the_skew_of_a_clock_before_it_was_signed(
     """An agency's life stays within what the directory allows, with the skew in it."""
     body = body_of(Revocation(bytes(32), "lost"), NOW)
     assert (body.not_before, body.not_after) == (NOW - CLOCK_SKEW, NOW + AGENCY_LIFE)
+
+
+def test_dir_2_the_persons_of_a_root_renew_it_and_its_authority_in_turn(tmp_path: Path) -> None:
+    office = create_office(
+        tmp_path / "office", programme="P", jurisdiction="J", domain="hub.example", root_persons=3, approvers=2,
+        passphrase_of=lambda name: passphrase_in(tmp_path / "secrets", name), now=NOW,
+    )  # fmt: skip
+    directory = Directory(office.facts.root_fingerprint, "hub.example")
+    for raw in office.statements():
+        directory.apply(raw)
+    persons = [office.root_person(n, passphrase_in(tmp_path / "secrets", f"root-{n}")) for n in (1, 2, 3)]
+    later = NOW + 1_800 * DAY
+    for subject in (renewing.renewed_authority(directory, "hub.example"), renewing.renewed_root(directory)):
+        path, quorum = office.renewal_file(subject), renewing.root_quorum(directory)
+        first = sign_in_turn(quorum, path, subject, persons[0], later)
+        with pytest.raises((UntrustedKey, DirectoryInconsistent)):
+            directory.apply(first.raw)
+        second = sign_in_turn(quorum, path, subject, persons[2], later)
+        directory.apply(second.raw)
+        renewing.conclude(office, subject, second.raw)
+        assert not path.exists()
+    again = Directory(office.facts.root_fingerprint, "hub.example")
+    for raw in office.statements():
+        again.apply(raw)
+    root, authority = again.newest_root(), again.authority("hub.example")
+    assert root is not None
+    assert authority is not None
+    assert (root.version, root.identities) == (2, tuple(one.public for one in persons))
+    assert authority.not_after == later + AUTHORITY_LIFE
+
+
+def test_enr_10_a_directory_of_the_same_size_with_other_statements_is_refused(
+    office: Office, directory: Directory, approvers: list[HybridSigner]
+) -> None:
+    def with_one_more(reason: str) -> Directory:
+        found = Directory(office.facts.root_fingerprint, "hub.example")
+        for raw in (*office.statements(), office.agency_file(RENEWED).read_bytes()):
+            found.apply(raw)
+        target = found.agency_line(ADDRESS)[-1].identity.key_id
+        found.apply(sign_statement(body_of(Revocation(target, reason), NOW), approvers[:2]))
+        return found
+
+    before, shown = office.facts, with_one_more("lost")
+    office.take_note(shown)
+    office.take_note(shown)
+    assert open_office(office.folder).facts.seen is not None
+    for other in (with_one_more("ended"), Directory(office.facts.root_fingerprint, "hub.example")):
+        with pytest.raises(DirectoryInconsistent):
+            office.take_note(other)
+    Office(office.folder, before).write_facts()
