@@ -15,7 +15,7 @@ from connectors.enrolment import application
 from connectors.enrolment.application import Application
 from connectors.enrolment.configuration import write_configuration
 from connectors.enrolment.visit import now_ms, visiting
-from connectors.installation import ENROLMENT_FILE, Enrolment
+from connectors.installation import ENROLMENT_FILE, Enrolment, read_enrolment
 from connectors.way_out import WayOut
 from keys.privatefile import read_private
 from keys.sealedfile import CONNECTOR, SMALL
@@ -34,6 +34,9 @@ from protocol.settings import Profile
 
 _MAX_CODE_FILE = 16 * 1024
 _LOOK_EVERY_S = 2
+_ENROLLED = (
+    "the same command with a new folder as --data-dir   (without --code-file, to see what is enrolled in this one)"
+)
 _SET_CLOCK = "set this machine's clock, then the same command again; the keys that were made are kept"
 
 
@@ -72,30 +75,15 @@ def enrol(
     voice: Voice,
 ) -> None:
     """Enrol this agency with the code its authority gave it."""
-    passphrase = read_passphrase(passphrase_file, "the keystore")
-    if application.is_begun(data_dir):
-        applied = application.resume(data_dir, passphrase)
-        # The file may be gone by now, and is not needed; another code is never passed over in silence.
-        if code_file is not None and code_file.exists() and _code_in(code_file).code_id != applied.code.code_id:
-            raise then(
-                Conflict("In this folder an application is under way with another code. Nothing was sent."),
-                f"without --code-file, to go on with that one; else {_anew(data_dir)}",
-            )
-    elif code_file is None:
-        raise then(
-            ConfigurationError("No application is under way in this folder."), "throughcare enrol --code-file FILE …"
-        )
+    if code_file is None and (data_dir / ENROLMENT_FILE).exists() and not application.is_begun(data_dir):
+        # Cut off at the very end, or typed once more: what is there is told, and a configuration that lacks is written.
+        enrolment = read_enrolment(data_dir)
     else:
-        code = _code_in(code_file)
-        if not (data_dir / ENROLMENT_FILE).exists():
-            _check_end(code)
-        params = SMALL if demo else CONNECTOR
-        with advising({Conflict: "the same command with a new folder as --data-dir"}):
-            applied = application.begin(code, data_dir, passphrase, params)
-    again = "the same command again, once this machine reaches the hub; the keys that were made are kept"
-    refused = f"ask your authority, on a number you know; with a new code of it: {_anew(data_dir)}"
-    with advising({HubUnreachable: again, ClockSkewed: _SET_CLOCK, EnrolmentRefused: refused}):
-        enrolment = asyncio.run(_enrol(applied, officers, wait, way_out, voice))
+        applied = _application(code_file, data_dir, read_passphrase(passphrase_file, "the keystore"), demo=demo)
+        again = "the same command again, once this machine reaches the hub; the keys that were made are kept"
+        refused = f"ask your authority, on a number you know; with a new code of it: {_anew(data_dir)}"
+        with advising({HubUnreachable: again, ClockSkewed: _SET_CLOCK, EnrolmentRefused: refused}):
+            enrolment = asyncio.run(_enrol(applied, officers, wait, way_out, voice))
     config = write_configuration(
         data_dir,
         configured(passphrase_file, data_dir),
@@ -119,6 +107,30 @@ def enrol(
     )
     tell_if_missing(configured(passphrase_file, data_dir), config, voice)
     voice.say(f"next:  throughcare connector run --config {config}")
+
+
+def _application(code_file: Path | None, data_dir: Path, passphrase: bytes, *, demo: bool) -> Application:
+    """Return the application that is under way in the folder, or begin one with the code."""
+    if application.is_begun(data_dir):
+        applied = application.resume(data_dir, passphrase)
+        # The file may be gone by now, and is not needed; another code is never passed over in silence.
+        if code_file is not None and code_file.exists() and _code_in(code_file).code_id != applied.code.code_id:
+            raise then(
+                Conflict("In this folder an application is under way with another code. Nothing was sent."),
+                f"without --code-file, to go on with that one; else {_anew(data_dir)}",
+            )
+    elif code_file is None:
+        raise then(
+            ConfigurationError("No application is under way in this folder."), "throughcare enrol --code-file FILE …"
+        )
+    else:
+        code = _code_in(code_file)
+        if not (data_dir / ENROLMENT_FILE).exists():
+            _check_end(code)
+        params = SMALL if demo else CONNECTOR
+        with advising({Conflict: _ENROLLED}):
+            applied = application.begin(code, data_dir, passphrase, params)
+    return applied
 
 
 def _anew(data_dir: Path) -> str:

@@ -55,6 +55,11 @@ def test_enr_1_to_enr_5_an_agency_is_enrolled_command_by_command(town: Town, typ
     assert [actor.name for actor in enrolment.actors] == ["connector service", "duty officer"]
     assert [actor["name"] for actor in json.loads(out)["actors"]] == ["connector service", "duty officer"]
     assert not (tmp_path / "reka" / application.APPLICATION_FILE).exists(), "the code's secret is gone"
+    written = (tmp_path / "reka" / "connector.toml").read_text()
+    (tmp_path / "reka" / "connector.toml").unlink()
+    assert enrol(type_, tmp_path / "reka")[:2] == (0, out), "typed once more it tells the same, and writes what lacks"
+    assert (tmp_path / "reka" / "connector.toml").read_text() == written
+    assert enrol(type_, tmp_path / "reka", code)[0] == 6
     assert type_("config", "check", tmp_path / "reka" / "connector.toml").code == 0
     assert "reka" not in str(type_("authority", "pending", town.authority, "--json").json)
     renewed = type_("key", "renew", "--config", tmp_path / "reka" / "connector.toml", "--json")

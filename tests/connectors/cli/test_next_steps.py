@@ -115,7 +115,8 @@ def test_a_code_is_asked_for_where_it_cannot_be_read_and_another_one_is_not_pass
     status, step = told(capsys, *enrol[:2], tmp_path / "other", *enrol[3:-1], away)
     assert (status, "once this machine reaches the hub" in step) == (7, True)
     (folder / application.APPLICATION_FILE).rename(folder / ENROLMENT_FILE)
-    assert told(capsys, *enrol) == (6, "the same command with a new folder as --data-dir")
+    status, step = told(capsys, *enrol)
+    assert (status, step.startswith("the same command with a new folder as --data-dir")) == (6, True)
 
 
 def test_a_code_that_has_ended_is_refused_before_keys_are_made_for_it(
