@@ -32,6 +32,7 @@ from hub.service.logcheck import check_logs, origins_of
 from hub.service.mailbox import Mailboxes
 from hub.service.neighbours import Neighbours
 from hub.service.nonces import Nonces
+from hub.service.reads import Reads
 from hub.service.receipts import Receipts
 from hub.service.restorerequest import check_not_waiting
 from hub.service.signingkeys import SigningKeys
@@ -59,7 +60,6 @@ from keys.selftest import self_test
 from protocol.errors import ConfigurationError, StoreBehind, StoreFailed
 from protocol.http.hub import HUB_OPERATIONS, LogIdentity
 from protocol.http.serving import LOCAL_HOSTS, Exchange, Serving, bind_all
-from protocol.ids import KeyId
 from protocol.limits import CLOCK_SKEW
 from protocol.settings import is_loopback
 
@@ -103,10 +103,10 @@ class Hub:
         self.submissions = Submissions(
             store, writer, self.directory, receipts, clock, tally, allowances, waiting, holdings
         )
-        charge = self._charge(allowances)
-        self.mailboxes = Mailboxes(store, writer, receipts, tally, lambda: replay.audit_starts, charge)
+        reads = Reads(allowances, self.directory)
+        self.mailboxes = Mailboxes(store, writer, receipts, tally, reads, lambda: replay.audit_starts)
         files = self._rows(allowances) if store.shared else BlobFiles(settings.hub.data_dir / BLOBS_NAME)
-        self.blobs = Blobs(store, writer, self.directory, files, holdings, self._place(allowances), charge, clock)
+        self.blobs = Blobs(store, writer, self.directory, files, holdings, self._place(allowances), reads, clock)
         self.expiry = Expiry(store, writer, clock)
         scheme = "https" if _is_encrypted(settings) else "http"
         authenticator = Authenticator(self.directory, self.nonces, clock, scheme)
@@ -248,9 +248,6 @@ class Hub:
 
     def _place(self, allowances: Allowances) -> Place:
         return lambda device, size: allowances.place(self.directory.agency_of(device), size)
-
-    def _charge(self, allowances: Allowances) -> Callable[[KeyId, int], None]:
-        return lambda device, size: allowances.was_read(self.directory.agency_of(device), size)
 
     def watch_health(self, health: Health, settings: HubSettings) -> None:
         """Give the admin listener something to ask."""

@@ -5,6 +5,7 @@ Each hub process counts for itself: of several on one database each gives an age
 bounds are there for floods, not for bookkeeping, and a shared count would cost a round trip with every message.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +15,7 @@ from weakref import WeakValueDictionary
 from hub.config import LimitsSection
 from hub.service.buckets import Buckets
 from hub.service.clockwatch import Clock
-from hub.service.outgoing import Outgoing
+from hub.service.outgoing import READERS, Outgoing
 from hub.service.writer import Queue
 from protocol.errors import Unavailable
 from protocol.limits import MAX_DESKS
@@ -44,6 +45,7 @@ class Allowances:
         self._weight_in_all = 0
         self._requests: Counter[str] = Counter()
         self._sockets: Counter[str] = Counter()
+        self._reading: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._outgoing: WeakValueDictionary[str, Outgoing] = WeakValueDictionary()
 
     def request(self, agency: str, operation: str) -> None:
@@ -68,6 +70,10 @@ class Allowances:
     def was_read(self, agency: str, size: int) -> None:
         """Charge `agency` for `size` bytes that it reads; what it asks for next waits for what was too much."""
         self._read_bytes.charge(agency, size)
+
+    def reading(self, agency: str) -> asyncio.Semaphore:
+        """Return what surrounds each read of `agency`, so that few are under way at the same time (HTTP-21)."""
+        return self._reading.setdefault(agency, asyncio.Semaphore(READERS))
 
     def outgoing(self, agency: str) -> Outgoing:
         """Return what counts the bytes on their way to `agency`, as long as somebody holds it (HTTP-21)."""

@@ -7,7 +7,6 @@ crash leaves behind is a file too much, which the next start removes, and never 
 
 import asyncio
 import hmac
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -16,6 +15,7 @@ from hub.service.blobrows import Place
 from hub.service.clockwatch import Clock
 from hub.service.directory import DirectoryLog
 from hub.service.holdings import Holding, Holdings, Share
+from hub.service.reads import Reads
 from hub.service.transaction import Change, Finish, Transaction
 from hub.service.writer import Writer
 from hub.store import blobs
@@ -113,14 +113,11 @@ class Blobs:
         files: BlobBytes,
         holdings: Holdings,
         place: Place,
-        charge: Callable[[KeyId, int], None],
+        reads: Reads,
         clock: Clock,
     ) -> None:
-        """`holdings` bounds what one agency may have waiting, `place` what of it may wait for the writer.
-
-        `charge` is told by device how many bytes are read (HTTP-14).
-        """
-        self._charge = charge
+        """`holdings` bounds what one agency may have waiting, `place` what of it may wait for the writer."""
+        self._reads = reads
         self._store = store
         self._writer = writer
         self._log = log
@@ -191,14 +188,15 @@ class Blobs:
         Raises NotFound alike for everything else, and for an offset past the end (ATT-5).
         """
         now = self._clock()
-        found = await self._store.read(
-            lambda connection: blobs.readable(connection, device_id, envelope_id, blob_id, now)
-        )
-        if found is None or offset >= found[1]:
-            raise NotFound
-        key, size = found
-        chunk = await self._files.read(key, offset, chunk_size(offset, size))
-        self._charge(device_id, len(chunk))
+        async with self._reads.turn(device_id):
+            found = await self._store.read(
+                lambda connection: blobs.readable(connection, device_id, envelope_id, blob_id, now)
+            )
+            if found is None or offset >= found[1]:
+                raise NotFound
+            key, size = found
+            chunk = await self._files.read(key, offset, chunk_size(offset, size))
+        self._reads.charge(device_id, len(chunk))
         return chunk
 
     async def collect(self, device_id: KeyId, envelope_id: EnvelopeId, blob_id: BlobId) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from hub.service.outgoing import charge_of
+from hub.service.reads import Reads
 from hub.service.receipts import Receipts
 from hub.service.tails import Tails
 from hub.service.tally import OUT, Tally
@@ -55,14 +56,11 @@ class Mailboxes:
         writer: Writer,
         receipts: Receipts,
         tally: Tally,
+        reads: Reads,
         starts: Callable[[], Sequence[int]] = tuple,
-        charge: Callable[[KeyId, int], None] = lambda device, size: None,
     ) -> None:
-        """`starts` gives the leaves that each generation after the first has kept: cursors are places (GEN-3).
-
-        `charge` is told by device how many bytes each page counts for (HTTP-14).
-        """
-        self._charge = charge
+        """`starts` gives the leaves that each generation after the first has kept: cursors are places (GEN-3)."""
+        self._reads = reads
         self._starts = starts
         self._store = store
         self._writer = writer
@@ -133,9 +131,10 @@ class Mailboxes:
         first = first_index(cursor, self._starts())
         found = self._tails.read(device_id, first, most, MAX_DELIVERY) if self._tails is not None else None
         if found is None:
-            found = await self._store.read(
-                lambda connection: mailboxes.page(connection, device_id, first, most, MAX_DELIVERY)
-            )
+            async with self._reads.turn(device_id):
+                found = await self._store.read(
+                    lambda connection: mailboxes.page(connection, device_id, first, most, MAX_DELIVERY)
+                )
         # What is committed and not guarded yet comes a moment later: whoever waits is woken for it then (AUD-3).
         ready = [stored for stored in found if self._writer.is_guarded(stored.entry.size)]
         if self._store.shared and ready:
@@ -144,7 +143,7 @@ class Mailboxes:
         self._tally.add(OUT, "delivered", len(ready))
         items = [self._item(stored) for stored in ready]
         if items:
-            self._charge(device_id, charge_of(items))
+            self._reads.charge(device_id, charge_of(items))
         return items
 
     def recheck(self, in_force: Callable[[KeyId], object]) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one agency is being sent: so many bytes in a minute, and so many at the same time (HTTP-14, HTTP-21).
+"""What one agency reads and is being sent: so much in a minute, and so much at the same time (HTTP-14, HTTP-21).
 
 A page of a mailbox is made before it is known how large it is, so it is charged for afterwards: the next one waits for
 what was used too much. What is on its way is counted until the other side has taken it.
@@ -13,6 +13,9 @@ from protocol.limits import MAX_DELIVERY
 
 AT_ONCE = 64 << 20
 """Bytes of answers and deliveries that the hub holds for one agency until they are taken."""
+READERS = 2
+"""Pages and pieces that are read for one agency at the same time: a database has three readers or five connections, and
+others must always find one of them soon."""
 LEAST_ITEM = 32 << 10
 """Bytes that even the smallest message of a mailbox counts for in a minute: each is read, put together and signed."""
 

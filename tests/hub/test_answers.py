@@ -2,7 +2,9 @@
 """Answers cost by their size whoever asks for them, and nobody else waits for it (HTTP-14, HTTP-21)."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,10 +13,11 @@ from hub.service import outgoing as outgoing_module
 from hub.service.allowances import Allowances
 from hub.service.outgoing import Outgoing
 from hub.web import strangers as strangers_module
-from protocol.errors import TooManyRequests, Unavailable
+from protocol.errors import NotFound, TooManyRequests, Unavailable
 from protocol.frames import Deliver
 from protocol.http import hub as api
 from protocol.http import strictjson
+from protocol.ids import BlobId, EnvelopeId
 from protocol.limits import BLOB_CHUNK, MAX_DELIVERY, MINUTE
 from tests.hub.blobs import collect, make_blob, read_chunk, seal_with, upload
 from tests.hub.running import RunningHub, eventually
@@ -193,6 +196,37 @@ async def test_http_21_what_is_on_its_way_to_one_agency_is_bounded_and_others_ar
     await eventually(lambda: outgoing._held == 0)
     assert outgoing.try_take(outgoing_module.AT_ONCE)
     assert (await hub.device(probation).read(10))[1] == ()
+
+
+@pytest.mark.parametrize("what", ["pages", "pieces"])
+async def test_http_21_few_reads_of_one_agency_are_under_way_and_another_finds_a_reader_free(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    _, probation, csw = hub.programme.members.values()
+    for recipient in (probation, csw):
+        await deliver(hub, "gora-prison", recipient)
+    go_on, read, begun = asyncio.Event(), hub.hub.store.read, 0
+
+    async def slowly(work: Callable[[Any], Any]) -> Any:
+        nonlocal begun
+        begun += 1
+        if not go_on.is_set() and begun <= outgoing_module.READERS:
+            await go_on.wait()
+        return await read(work)
+
+    monkeypatch.setattr(hub.hub.store, "read", slowly)
+    nothing = EnvelopeId(bytes(16)), BlobId(bytes(16))
+    floods: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
+        "pages": lambda: hub.hub.mailboxes.read(probation.device_id, 0, 10),
+        "pieces": lambda: hub.hub.blobs.read(probation.device_id, *nothing, 0),
+    }
+    tasks = [asyncio.create_task(floods[what]()) for _ in range(20)]
+    await eventually(lambda: begun == outgoing_module.READERS)
+    assert len(await hub.hub.mailboxes.read(csw.device_id, 0, 10)) == 1
+    assert begun == outgoing_module.READERS + 1
+    go_on.set()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(one) for one in outcomes] == [list if what == "pages" else NotFound] * 20
 
 
 async def test_http_21_a_websocket_holds_a_page_until_it_is_taken(

@@ -18,6 +18,8 @@ SOCKETS = (
     "requests",
     "mailbox",
     "concurrency",
+    "strangers_memory",
+    "answers",
 )
 
 
