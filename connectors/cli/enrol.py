@@ -13,7 +13,7 @@ from connectors.cli.voice import Voice, speaks
 from connectors.cli.way_out import goes_out
 from connectors.enrolment import application
 from connectors.enrolment.application import Application
-from connectors.enrolment.configuration import write_configuration
+from connectors.enrolment.configuration import CONFIG_FILE, write_configuration
 from connectors.enrolment.visit import now_ms, visiting
 from connectors.installation import ENROLMENT_FILE, Enrolment, read_enrolment
 from connectors.way_out import WayOut
@@ -84,6 +84,7 @@ def enrol(
         refused = f"ask your authority, on a number you know; with a new code of it: {_anew(data_dir)}"
         with advising({HubUnreachable: again, ClockSkewed: _SET_CLOCK, EnrolmentRefused: refused}):
             enrolment = asyncio.run(_enrol(applied, officers, wait, way_out, voice))
+    is_new = not (data_dir / CONFIG_FILE).exists()
     config = write_configuration(
         data_dir,
         configured(passphrase_file, data_dir),
@@ -105,7 +106,8 @@ def enrol(
             *(f"    officer {text(Kind.OFFICER, one.officer_id)}  {one.name}" for one in enrolment.actors),
         ],
     )
-    tell_if_missing(configured(passphrase_file, data_dir), config, voice)
+    if is_new:
+        tell_if_missing(configured(passphrase_file, data_dir), config, voice)
     voice.say(f"next:  throughcare connector run --config {config}")
 
 

@@ -59,6 +59,8 @@ def test_enr_1_to_enr_5_an_agency_is_enrolled_command_by_command(town: Town, typ
     (tmp_path / "reka" / "connector.toml").unlink()
     assert enrol(type_, tmp_path / "reka")[:2] == (0, out), "typed once more it tells the same, and writes what lacks"
     assert (tmp_path / "reka" / "connector.toml").read_text() == written
+    told = type_("enrol", "--data-dir", tmp_path / "reka")
+    assert (told.code, "lies in no file yet" in told.err) == (0, False), "nor is a passphrase asked for"
     assert enrol(type_, tmp_path / "reka", code)[0] == 6
     assert type_("config", "check", tmp_path / "reka" / "connector.toml").code == 0
     assert "reka" not in str(type_("authority", "pending", town.authority, "--json").json)
