@@ -78,7 +78,7 @@ class Delivery:
             effective = known.state is IncomingState.DELIVERED
         if effective and complete and not message.klass.bare:
             # Also for a message sealed anew: that it was says that our first receipt did not arrive.
-            await self._answer(tx, received)
+            await self._answer(tx, received, first=received if known is None else known)
 
     async def _take_in(self, tx: Transaction, message: ReceivedMessage, raw: bytes) -> bool:
         """Store a new message and return whether it has its effect."""
@@ -136,7 +136,7 @@ class Delivery:
             await incoming.release(tx, waiting)
             await self._effect(tx, waiting)
             if await attachments.complete(tx, waiting.message_id, waiting.sender_desk, waiting.recipient_desk):
-                await self._answer(tx, waiting)
+                await self._answer(tx, waiting, first=waiting)
             position = Position(waiting.seq, waiting.message_id)
         if position != begun:
             await sequences.advance(tx, line, position)
@@ -174,7 +174,8 @@ class Delivery:
         await quarantine.add(tx, entry, raw)
         self._log.event("item-quarantined", code=SequenceError.code)
 
-    async def _answer(self, tx: Transaction, message: ReceivedMessage) -> None:
+    async def _answer(self, tx: Transaction, message: ReceivedMessage, *, first: ReceivedMessage) -> None:
+        """Answer with A1 for `message`, which was taken in as `first`: the same, or an earlier sealing of it."""
         now = self._clock()
         answer = report(
             OPENED,
@@ -185,6 +186,7 @@ class Delivery:
             actor=self._service,
             now=now,
             deadline=now + self._receipt_life,
+            first=first.digest,
         )
         await outgoing.add(tx, answer, {message.sender_desk: Plan()})
         await self._threads.answered(tx, answer, message.message_id)

@@ -226,7 +226,7 @@ class Outbox:
                 message_id = await attempts.accept(tx, one.envelope_id, one.receipt)
                 await recipients.accepted(tx, one.envelope_id, one.body.leaf.at)
                 if told and message_id is not None:
-                    await self._threads.accepted(tx, message_id, one.body.place, one.body.leaf.at)
+                    await self._threads.accepted(tx, message_id, one.envelope_id, one.body.place, one.body.leaf.at)
         for _ in answers:
             self._log.event("envelope-accepted")
 

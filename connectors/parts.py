@@ -230,7 +230,9 @@ def make_parts(
         metrics=Metrics(store, directory, connection, enrolment, settings.data_dir, clock),
         attachments=Attachments(store, files, clock),
         uploads=Uploads(store, files, blobs, outbox, clock, log, chance=chance),
-        downloads=Downloads(store, files, blobs, Answering(own.service, message_life), clock, log, chance=chance),
+        downloads=Downloads(
+            store, files, blobs, Answering(own.service, message_life), threads, clock, log, chance=chance
+        ),
         tokens=Tokens(store, clock),
         prints=Prints(
             store,

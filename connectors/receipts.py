@@ -3,12 +3,14 @@
 
 Both are envelopes of class receipt like any other: signed by the device, sealed for the desk, logged by the
 hub. Their payload names the message and the digest of the very sealing that was, or was not, opened. When
-even the claims could not be read the message is not known, and the digest alone names the sealing.
+even the claims could not be read the message is not known, and the digest alone names the sealing. Where a message
+had been taken in before, A1 also names the sealing by which: whichever A1 arrives first or at all, both sides know
+the same place of the message in the hub's order (LIF-4).
 
 A third one asks for a message that is missing, by its id alone: whoever asks has no sealing of it (SEQ-10).
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 from pydantic import StringConstraints, TypeAdapter
 
@@ -30,16 +32,25 @@ LABEL: Final = "standard"
 _MAX_PAYLOAD: Final = 512
 
 
-class Report(Content):
-    """The payload of both receipts."""
+_Digest: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
-    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+class Report(Content):
+    """The payload of both receipts; `first` is the sealing that was taken in, where that was another one."""
+
+    digest: _Digest
     message_id: str | None = None
+    first: _Digest | None = None
 
     @property
     def envelope_digest(self) -> bytes:
         """The digest of the sealing, 32 bytes."""
         return bytes.fromhex(self.digest)
+
+    @property
+    def first_digest(self) -> bytes:
+        """The digest of the sealing that the message was taken in by, 32 bytes."""
+        return bytes.fromhex(self.first or self.digest)
 
     @property
     def message(self) -> MessageId | None:
@@ -89,10 +100,15 @@ def report(
     actor: Actor,
     now: int,
     deadline: int,
+    first: bytes | None = None,
 ) -> OutgoingMessage:
-    """Return the receipt that the desk `sender` of ours sends; `now` and `deadline` in ms UTC."""
+    """Return the receipt that the desk `sender` of ours sends; `now` and `deadline` in ms UTC.
+
+    `first` is the digest of the sealing by which the message was taken in, be it this one or another.
+    """
     text = None if message_id is None else ids.text(Kind.MESSAGE, message_id)
-    said = Report(digest=digest.hex(), message_id=text)
+    other = first.hex() if first is not None and first != digest else None
+    said = Report(digest=digest.hex(), message_id=text, first=other)
     return _receipt(payload_type, said, thread, sender, actor, now, deadline)
 
 

@@ -100,7 +100,7 @@ class Resealing:
             if said.message is None:
                 raise MalformedEnvelope("Who opened a message can say which.")
             await recipients.opened(tx, row.message_id, desk, message.accepted_at)
-            await self._note_opened(tx, row.message_id, attempt, message)
+            await self._note_opened(tx, row.message_id, said, message)
             self._log.event("receipt-received", code=OPENED)
             return
         self._log.event("receipt-received", code=CANNOT_OPEN)
@@ -140,11 +140,13 @@ class Resealing:
             await recipients.requeue(tx, row, now=self._clock(), error=MISSING)
         self._log.event("resealing", code=MISSING)
 
-    async def _note_opened(
-        self, tx: Transaction, message_id: MessageId, attempt: Attempt | None, by: ReceivedMessage
-    ) -> None:
-        """Tell the thread where in the hub's order the sealing stands that was opened (LIF-4)."""
-        receipt = None if attempt is None else await attempts.receipt(tx, attempt.envelope_id)
+    async def _note_opened(self, tx: Transaction, message_id: MessageId, said: Report, by: ReceivedMessage) -> None:
+        """Tell the thread where in the hub's order the sealing stands by which a message was taken in (LIF-4)."""
+        taken = await attempts.by_digest(tx, said.first_digest)
+        if taken is None or taken.message_id != message_id or by.sender_desk not in taken.devices:
+            # It names none of ours, or one that is forgotten.
+            taken = await attempts.by_digest(tx, said.envelope_digest)
+        receipt = None if taken is None else await attempts.receipt(tx, taken.envelope_id)
         sealing = None
         if receipt is not None:
             # It was verified before it was stored, and the generation that it is of may have ended since.

@@ -9,6 +9,7 @@ import asyncio
 from dataclasses import dataclass
 
 from connectors.attachment_files import AttachmentFiles
+from connectors.cases.threads import Threads
 from connectors.hub_client import BlobLink
 from connectors.logs import Log
 from connectors.outbox import Outbox
@@ -130,15 +131,18 @@ class Downloads:
         files: AttachmentFiles,
         hub: BlobLink,
         answering: Answering,
+        threads: Threads,
         clock: Clock,
         log: Log,
         *,
         chance: Chance = system_chance,
     ) -> None:
+        """`threads` is told of each A1 (LIF-5)."""
         self._store = store
         self._files = files
         self._hub = hub
         self._answering = answering
+        self._threads = threads
         self._clock = clock
         self._log = log
         self._chance = chance
@@ -225,8 +229,11 @@ class Downloads:
             actor=self._answering.service,
             now=now,
             deadline=now + self._answering.receipt_life,
+            first=message.digest if payload_type == OPENED else None,
         )
         await outgoing.add(tx, answer, {one.sender_desk: Plan()})
+        if payload_type == OPENED:
+            await self._threads.answered(tx, answer, one.message_id)
 
     async def _collected(self, one: Expected) -> None:
         async with self._store.write() as tx:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final
 
+from connectors.cases import entries
 from connectors.cases.register import Register
 from connectors.cases.residual import keep_draft
 from connectors.cases.sides import OBSERVER, ROLES, STRANGER, Roles
-from connectors.cases.terms import terms_of
 from connectors.cases.waiting import Waiting
 from connectors.logs import Log
-from connectors.store import events, moves, outgoing, speaking, threads
+from connectors.store import attempts, events, moves, outgoing, recipients, speaking, threads
 from connectors.store.engine import Transaction
 from connectors.store.incoming import ReceivedMessage
 from connectors.store.moves import MoveRow
@@ -25,10 +25,10 @@ from connectors.store.sequences import Direction
 from connectors.store.threads import ThreadRow
 from connectors.timing import Clock
 from protocol import ids
-from protocol.address import AgencyAddress, DeskAddress, agency_of
+from protocol.address import AgencyAddress, DeskAddress
 from protocol.clocks import Calendar
-from protocol.content import Content, encode_payload
-from protocol.ids import Kind, MessageId, OfficerId
+from protocol.content import encode_payload
+from protocol.ids import EnvelopeId, Kind, MessageId, OfficerId
 from protocol.kinds.base import RegisterNumbers
 from protocol.kinds.catalogue import KINDS, decode_payload, kind_for
 from protocol.kinds.thread import ThreadConflict
@@ -82,30 +82,16 @@ class Threads:
                 # A thread that we began with other messages: nobody else makes it a life cycle of his.
                 self._log.event("move-ignored")
             else:
-                row = begun = self._begun_by_other(message, payload, roles)
+                row = begun = entries.begun_by_other(message, payload, roles)
         await self.register.received(tx, message, row, begun=begun is not None)
         if row is None:
             return
-        if not row.involves(message.agency):
+        if not row.is_between(message.sender_desk, message.recipient_desk):
             # It would stand in the history as if the other side had said it, and change the version under an officer.
             self._log.event("move-ignored")
             return
-        await self._add(
-            tx,
-            row,
-            MoveRow(
-                thread=message.thread,
-                message_id=message.message_id,
-                direction=Direction.IN,
-                leaf_index=message.leaf_index,
-                settled=True,
-                at=message.accepted_at,
-                event=kind.event,
-                actor=_actor(row, roles, message.agency, kind.event, payload),
-                payload=message.payload,
-                signer=message.actor.name,
-            ),
-        )
+        actor = entries.actor_of(row, roles, message.agency, kind.event, payload)
+        await self._add(tx, row, entries.received(message, kind.event, actor))
 
     async def composed(
         self, tx: Transaction, message: OutgoingMessage, peer: DeskAddress, copies: Collection[DeskAddress] = ()
@@ -121,30 +107,19 @@ class Threads:
         payload, roles = decode_payload(kind, message.payload), ROLES[kind.machine.name]
         row = await threads.find(tx, message.thread)
         if row is None:
-            row = self._begun_here(message, payload, roles, peer)
-        await self._add(
-            tx,
-            row,
-            MoveRow(
-                thread=message.thread,
-                message_id=message.message_id,
-                direction=Direction.OUT,
-                leaf_index=None,
-                settled=False,
-                at=message.created_at,
-                event=kind.event,
-                actor=_actor(row, roles, self._agency, kind.event, payload),
-                payload=message.payload,
-                signer=message.actor.name,
-            ),
-        )
+            row = entries.begun_here(message, payload, roles, peer)
+        actor = entries.actor_of(row, roles, self._agency, kind.event, payload)
+        place = await recipients.find(tx, message.message_id, row.peer_desk)
+        await self._add(tx, row, entries.composed(message, place.seq, kind.event, actor))
 
     async def answered(self, tx: Transaction, message: OutgoingMessage, opened: MessageId) -> None:
         """Take note of our own A1 for the message that began a thread of another's."""
         row = await threads.find(tx, message.thread)
-        if row is not None and row.begun_by == opened and row.side not in (OBSERVER, ROLES[row.machine].begins):
-            roles = ROLES[row.machine]
-            await self._add(tx, row, _receipt(message, roles, Direction.OUT, None, self._clock(), self._service.name))
+        if row is None or row.begun_by != opened or row.own_desk != message.sender_desk:
+            return
+        if row.side not in (OBSERVER, ROLES[row.machine].begins):
+            receipt = entries.own_receipt(message, ROLES[row.machine], self._clock(), self._service.name)
+            await self._add(tx, row, receipt)
 
     async def opened(
         self,
@@ -154,26 +129,29 @@ class Threads:
         sealing: tuple[int, int] | None,
         by: ReceivedMessage,
     ) -> None:
-        """Take note of another's A1, the receipt `by`, for the `sealing` (leaf index, time) of a message of ours.
+        """Take note of another's A1, the receipt `by`, for a message of ours, taken in by `sealing` (leaf index, time).
 
         `sealing` is None where the A1 overtook the hub's own answer; the place is known with that.
         """
         row = await threads.moved_by(tx, message_id)
         if row is None or row.peer_desk != desk:
             return
-        if sealing is not None:
-            await moves.place(tx, row.thread, message_id, *sealing, settled=True)
+        await moves.settle(tx, row.thread, message_id, sealing, by=by.leaf_index)
         if row.begun_by == message_id:
-            roles = ROLES[row.machine]
-            await moves.add(tx, _receipt(by, roles, Direction.IN, by.leaf_index, by.accepted_at, by.actor.name))
+            await moves.add(tx, entries.their_receipt(by, ROLES[row.machine]))
         await self.refold(tx, row)
 
-    async def accepted(self, tx: Transaction, message_id: MessageId, index: int, at: int) -> None:
-        """Take note of where the hub put a message of ours; another sealing of it may still stand elsewhere."""
+    async def accepted(
+        self, tx: Transaction, message_id: MessageId, envelope_id: EnvelopeId, index: int, at: int
+    ) -> None:
+        """Take note of where the hub put a sealing of a message of ours; another may still stand elsewhere.
+
+        Only what was sealed for the desk on the other side counts: a copy has a place of its own.
+        """
         row = await threads.moved_by(tx, message_id)
-        if row is None:
+        if row is None or not await attempts.is_for(tx, envelope_id, row.peer_desk):
             return
-        await moves.place(tx, row.thread, message_id, index, at, settled=False)
+        await moves.place(tx, row.thread, message_id, index, at)
         await self.refold(tx, row)
 
     async def refold(self, tx: Transaction, row: ThreadRow, *, new: MessageId | None = None) -> History:
@@ -251,52 +229,6 @@ class Threads:
         if await moves.add(tx, one):
             await self.refold(tx, row, new=one.message_id)
 
-    def _begun_here(self, message: OutgoingMessage, payload: Content, roles: Roles, peer: DeskAddress) -> ThreadRow:
-        subject, priority, answers = terms_of(payload, agency_of(peer))
-        return ThreadRow(
-            thread=message.thread,
-            machine=roles.machine.name,
-            side=roles.begins,
-            own_desk=message.sender_desk,
-            peer_desk=peer,
-            begun_by=message.message_id,
-            begun_at=message.created_at,
-            changed_at=message.created_at,
-            version=0,
-            state=roles.machine.initial,
-            live=True,
-            officer=None,
-            due_at=None,
-            alert=None,
-            subject=subject,
-            priority=priority,
-            begins=self._agency,
-            answers=answers,
-        )
-
-    def _begun_by_other(self, message: ReceivedMessage, payload: Content, roles: Roles) -> ThreadRow:
-        subject, priority, answers = terms_of(payload, self._agency)
-        return ThreadRow(
-            thread=message.thread,
-            machine=roles.machine.name,
-            side=roles.answers if answers == self._agency else OBSERVER,
-            own_desk=message.recipient_desk,
-            peer_desk=message.sender_desk,
-            begun_by=message.message_id,
-            begun_at=message.accepted_at,
-            changed_at=message.received_at,
-            version=0,
-            state=roles.machine.initial,
-            live=True,
-            officer=None,
-            due_at=None,
-            alert=None,
-            subject=subject,
-            priority=priority,
-            begins=message.agency,
-            answers=answers,
-        )
-
 
 def history_of(row: ThreadRow, stored: list[MoveRow]) -> History:
     """Return what the stored moves of a thread make, in the order of the hub's log."""
@@ -317,31 +249,9 @@ def _move(roles: Roles, stored: MoveRow, order: int) -> Move:
         signer=stored.signer,
         carried=frozenset().union(*needs),
         order=order,
-    )
-
-
-def _actor(row: ThreadRow, roles: Roles, agency: AgencyAddress, event: str, payload: Content) -> str:
-    if agency == row.begins:
-        return roles.actor(roles.begins, event, payload)
-    if agency == row.answers:
-        return roles.actor(roles.answers, event, payload)
-    return STRANGER
-
-
-def _receipt(
-    message: ReceivedMessage | OutgoingMessage, roles: Roles, direction: Direction, index: int | None, at: int, who: str
-) -> MoveRow:
-    return MoveRow(
-        thread=message.thread,
-        message_id=message.message_id,
-        direction=direction,
-        leaf_index=index,
-        settled=index is not None,
-        at=at,
-        event=roles.receipt,
-        actor=roles.answers,
-        payload=message.payload,
-        signer=who,
+        # A thread has two desks, so what one side says in it is one line.
+        line=None if stored.seq is None else stored.direction,
+        seq=stored.seq or 0,
     )
 
 

@@ -96,6 +96,7 @@ _TO_SEND: Final = select(attempt).where(attempt.c.envelope_id.in_(bindparam("whi
 _BY_ID: Final = select(attempt).where(attempt.c.envelope_id == bindparam("which"))
 _BY_DIGEST: Final = select(attempt).where(attempt.c.digest == bindparam("of"))
 _ROWS: Final = select(attempt_row).where(attempt_row.c.envelope_id == bindparam("which"))
+_IS_FOR: Final = _ROWS.where(attempt_row.c.desk == bindparam("desk"))
 _CHANGE: Final = update(attempt).where(attempt.c.envelope_id == bindparam("which"))
 _UPLOADED: Final = _CHANGE.where(attempt.c.state == AttemptState.UPLOADING).values(state=AttemptState.READY)
 _UPLOAD_AGAIN: Final = _CHANGE.where(attempt.c.state == AttemptState.READY).values(state=AttemptState.UPLOADING)
@@ -238,6 +239,11 @@ async def by_digest(tx: Transaction, digest: bytes) -> Attempt | None:
     """Return our attempt of that envelope digest, or None."""
     row = (await tx.connection.execute(_BY_DIGEST, {"of": digest})).one_or_none()
     return None if row is None else await _attempt(tx, row)
+
+
+async def is_for(tx: Transaction, envelope_id: EnvelopeId, desk: DeskAddress) -> bool:
+    """Tell whether our attempt was sealed for `desk`, be it alone or with others."""
+    return (await tx.connection.execute(_IS_FOR, {"which": envelope_id, "desk": desk})).first() is not None
 
 
 async def receipt(tx: Transaction, envelope_id: EnvelopeId) -> bytes | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Row, bindparam, delete, insert, literal_column, select, update
+from sqlalchemy import Row, bindparam, delete, insert, literal_column, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.faults import named
@@ -27,12 +27,14 @@ _MAX_STORED: Final = 16_384
 class MoveRow:
     """One move. `leaf_index` is None while the hub has not accepted it; `settled` when it cannot change any more.
 
+    `seq` is its number on the line from one desk of the thread to the other, None for a receipt, which is on none.
     `payload` is section 0 of the message, `refused` the code of why it had no effect, `told` whether its sender knows.
     """
 
     thread: ThreadId
     message_id: MessageId
     direction: Direction
+    seq: int | None
     leaf_index: int | None
     settled: bool
     at: int
@@ -48,6 +50,7 @@ _ADD: Final = upsert(move).on_conflict_do_nothing(index_elements=move.primary_ke
 _OF: Final = select(move).where(move.c.thread == bindparam("of")).order_by(literal_column("rowid"))
 _CHANGE: Final = update(move).where(move.c.thread == bindparam("of"), move.c.message_id == bindparam("which"))
 _PLACE_UNSETTLED: Final = _CHANGE.where(move.c.settled == 0)
+_SETTLE: Final = _CHANGE.where(or_(move.c.opened_by.is_(None), move.c.opened_by < bindparam("by")))
 _NO_TIMERS: Final = delete(timer).where(timer.c.thread == bindparam("of"))
 _ADD_TIMERS: Final = insert(timer)
 _DUE: Final = (
@@ -68,6 +71,7 @@ async def add(tx: Transaction, row: MoveRow) -> bool:
         "thread": row.thread,
         "message_id": row.message_id,
         "direction": row.direction,
+        "seq": row.seq,
         "leaf_index": row.leaf_index,
         "settled": int(row.settled),
         "at": row.at,
@@ -86,12 +90,22 @@ async def of(tx: Transaction, thread: ThreadId) -> list[MoveRow]:
     return [_row(tx, row) for row in rows]
 
 
-async def place(
-    tx: Transaction, thread: ThreadId, message_id: MessageId, index: int, at: int, *, settled: bool
-) -> None:
-    """Give a move of ours its leaf index and the hub's time; what is settled stays as it is."""
-    values = {"leaf_index": index, "at": at, "settled": int(settled)}
+async def place(tx: Transaction, thread: ThreadId, message_id: MessageId, index: int, at: int) -> None:
+    """Give a move of ours the leaf index and the hub's time of a sealing of it; what is settled stays as it is."""
+    values = {"leaf_index": index, "at": at}
     await tx.connection.execute(_PLACE_UNSETTLED, {"of": thread, "which": message_id, **values})
+
+
+async def settle(
+    tx: Transaction, thread: ThreadId, message_id: MessageId, sealing: tuple[int, int] | None, *, by: int
+) -> None:
+    """Give a move of ours the place (leaf index, time) of the `sealing` that its recipient took in (LIF-4).
+
+    `by` is the leaf index of the A1 that says so: of several the newest counts, for a machine that was lost takes in
+    anew what it had. `sealing` is None while the hub has not told its place, which is settled with that.
+    """
+    placed = {"settled": 0} if sealing is None else {"leaf_index": sealing[0], "at": sealing[1], "settled": 1}
+    await tx.connection.execute(_SETTLE, {"of": thread, "which": message_id, "by": by, "opened_by": by, **placed})
 
 
 async def judged(tx: Transaction, row: MoveRow, refused: str | None, *, told: bool) -> None:
@@ -159,6 +173,7 @@ def _row(tx: Transaction, row: Row[Any]) -> MoveRow:
         thread=row.thread,
         message_id=row.message_id,
         direction=named(Direction, row.direction),
+        seq=row.seq,
         leaf_index=row.leaf_index,
         settled=bool(row.settled),
         at=row.at,

@@ -61,6 +61,10 @@ class ThreadRow:
         """Tell whether it is one of the two; anybody else who knows the thread's id has no part in it (LIF-6)."""
         return agency in (self.begins, self.answers)
 
+    def is_between(self, sender: DeskAddress, recipient: DeskAddress) -> bool:
+        """Tell whether what `sender` says to our desk `recipient` is said in it; each side has one desk (LIF-6)."""
+        return (sender, recipient) == (self.peer_desk, self.own_desk)
+
 
 _NEW: Final = upsert(thread)
 _PUT: Final = _NEW.on_conflict_do_update(index_elements=thread.primary_key, set_=_NEW.excluded)

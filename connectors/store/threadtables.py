@@ -85,9 +85,14 @@ move: Final = Table(
     Column("refused", Text),
     Column("told", Integer, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
+    Column("seq", BigInteger),
+    Column("opened_by", BigInteger),
     Index("ix_move_message_id", "message_id"),
 )
-"""A message that wants to move a thread; `settled` once its leaf index cannot change any more."""
+"""A message that wants to move a thread; `settled` once its recipient said by which sealing it was opened.
+
+`seq` is its number from desk to desk, `opened_by` the leaf index of the A1 that settled it.
+"""
 
 draft: Final = Table(
     "draft",

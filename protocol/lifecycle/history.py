@@ -2,16 +2,21 @@
 """What became of a thread: its moves in the order of the hub's log, each done or refused (LIF-4).
 
 Every side holds the same signed moves and sorts them by the leaf index under which the hub accepted them, so every
-side arrives at the same state, in whatever order they came. A move that the table refuses at its place has no effect;
-whose it was is told by a signed conflict. A move of one's own that the hub has not accepted yet stands at the end.
+side arrives at the same state, in whatever order they came. A move stands behind all that its sender said before it,
+also where that had to be sealed anew and has a later leaf: nobody, the hub least of all, puts one agency's own steps
+into another order. A move that the table refuses at its place has no effect; whose it was is told by a signed conflict.
+A move of one's own that the hub has not accepted yet stands at the end, with all that was said after it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from protocol.errors import IllegalTransition, MoveIncomplete, TooLate
 from protocol.ids import MessageId
 from protocol.lifecycle.machine import Machine, Position
+
+_Place: TypeAlias = tuple[bool, int, int, int, bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +37,10 @@ class Move:
     carried: frozenset[str] = frozenset()
     order: int = 0
     """The order of composing, for moves that the hub has not accepted yet."""
+    line: str | None = None
+    """The desk whose sequence in the thread it belongs to (SEQ-1); None for a receipt, which waits for nothing."""
+    seq: int = 0
+    """Its number there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,7 @@ class History:
     @property
     def since(self) -> int:
         """When it came to that state, in ms UTC; 0 before its beginning."""
-        return _since(self.steps)
+        return max(map(_changed_at, self.steps), default=0)
 
     @property
     def state(self) -> str:
@@ -88,18 +97,18 @@ def fold(machine: Machine, moves: Iterable[Move], *, receipt: tuple[str, str] | 
     `receipt` names the event and the actor of the automatic receipt: a later move of that actor proves the receipt,
     so where it overtook it the receipt is implied, and a receipt that comes late has no effect and is no conflict.
     """
-    first = {move.message_id: move for move in sorted(moves, key=_place, reverse=True)}
-    position, steps = machine.begin(), list[Step]()
-    for move in sorted(first.values(), key=_place):
-        step = _step(machine, position, move, receipt, _since(steps))
+    position, steps, since = machine.begin(), list[Step](), 0
+    for move in _in_order(moves):
+        step = _step(machine, position, move, receipt, since)
         if step is not None:
             steps.append(step)
-            position = step.after
+            position, since = step.after, max(since, _changed_at(step))
     return History(machine, tuple(steps))
 
 
-def _since(steps: Sequence[Step]) -> int:
-    return next((step.move.at for step in reversed(steps) if step.after.state != step.before.state), 0)
+def _changed_at(step: Step) -> int:
+    # What stands behind a step that was sealed anew has an earlier time than that, and came about no earlier.
+    return step.move.at if step.after.state != step.before.state else 0
 
 
 def _step(machine: Machine, position: Position, move: Move, receipt: tuple[str, str] | None, since: int) -> Step | None:
@@ -131,6 +140,20 @@ def _after_receipt(machine: Machine, position: Position, receipt: tuple[str, str
     return machine.step(position, *receipt, machine.row(position, *receipt).needs)
 
 
-def _place(move: Move) -> tuple[bool, int, int, int, bytes]:
+def _in_order(moves: Iterable[Move]) -> list[Move]:
+    """Return each move once, at the highest leaf index of it and of what stands before it on its line."""
+    once = {move.message_id: move for move in sorted(moves, key=_own_place, reverse=True)}
+    highest: dict[str, _Place] = {}
+    placed: list[tuple[_Place, Move]] = []
+    for move in sorted(once.values(), key=lambda move: move.seq):
+        place = _own_place(move)
+        if move.line is not None:
+            place = highest[move.line] = max(place, highest.get(move.line, place))
+        placed.append((place, move))
+    # No two leaves are one, so what shares a place is of one line.
+    return [move for _, move in sorted(placed, key=lambda one: (one[0], one[1].seq, _own_place(one[1])))]
+
+
+def _own_place(move: Move) -> _Place:
     # What the hub has not accepted comes last, in the order of composing; ids only make the order certain.
     return (move.index is None, move.index or 0, 0 if move.index is not None else move.order, move.at, move.message_id)

@@ -83,7 +83,8 @@ def stops(history: History, since: int) -> tuple[Stop, ...]:
         if step.after.state in _STOPPED and begun is None:
             begun = step.move.at
         elif step.after.state not in _STOPPED and begun is not None:
-            found.append(Stop(begun, step.move.at))
+            # The end may have been told before a beginning that had to be sealed anew.
+            found.append(Stop(begun, max(begun, step.move.at)))
             begun = None
     return (*found, Stop(begun)) if begun is not None else tuple(found)
 

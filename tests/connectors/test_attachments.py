@@ -16,12 +16,15 @@ from connectors.attachments import UNNAMED_FOR
 from connectors.hub_client import BlobLink
 from connectors.logs import Log
 from hub.config import BLOBS_NAME
+from protocol.clocks import Ack
 from protocol.errors import CannotOpen, Conflict, HubUnreachable, IdempotencyKeyReused, InvalidInput, NotFound
 from protocol.http import blobs
 from protocol.http.handovers import HandoverRequest, MessageState, NamedAttachment
 from protocol.http.running import Runner, listen
 from protocol.ids import BlobId, EnvelopeId, MessageId
+from protocol.lifecycle.ladder import ladder
 from protocol.limits import BLOB_CHUNK, BLOB_UNCLAIMED, DAY
+from tests.connectors.cases.test_referral import agreed, history
 from tests.connectors.conftest import World
 from tests.connectors.stations import Station, api_of, package
 
@@ -138,6 +141,17 @@ async def test_att_7_the_message_is_there_at_once_and_counts_as_opened_only_when
     await world.probation.seal_and_send()
     await world.prison.collect()
     assert (await world.prison.states(sent))[world.probation.desk] is MessageState.OPENED
+
+
+async def test_lif_5_the_receiver_of_attachments_has_the_step_that_its_own_receipt_is(world: World) -> None:
+    sent = await send(world, (await store(world.prison, SCAN), 1))
+    await carry(world.prison)
+    await fetch(world.probation)
+    await world.probation.seal_and_send()
+    await world.prison.collect()
+    thread = (await world.prison.view(sent)).thread
+    assert await agreed(thread, world.prison, world.probation) == "offered"
+    assert list(ladder(await history(world.probation, thread))) == [Ack.A1]
 
 
 class Breaking:

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A referral in bad weather: mail late and twice, programs that end anywhere, clocks that jump, a stranger who lies.
 
-Hypothesis tells two real connectors at a real hub what to do, in any order, and a third that has no part in it. At the
-end all mail comes through: then both sides tell the same history, whatever happened on the way, and nothing that the
-stranger sent has had an effect.
+Hypothesis tells two real connectors at a real hub what to do, in any order, and a third that has no part in it. The hub
+turns mail round and damages some, so that earlier steps are sealed anew after later ones. At the end all mail comes
+through: then both sides tell the same history, in which each has its own steps in the order in which it made them,
+whatever happened on the way, and nothing that the stranger sent has had an effect.
 """
 
 import asyncio
 import tempfile
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +28,28 @@ from hypothesis.stateful import (
 
 from connectors.cases.moving import Step
 from connectors.cases.threads import history_of
-from connectors.store import moves, outgoing, threads
+from connectors.store import moves, outgoing, recipients, threads
+from connectors.store.recipients import RecipientState
+from connectors.store.sequences import Direction
+from keys.opening import peek
 from protocol.errors import IllegalTransition, InvalidInput, NotFound, PreconditionFailed
 from protocol.ids import MessageId, ThreadId
 from protocol.kinds.catalogue import kind_for
 from protocol.lifecycle.ladder import ladder
 from protocol.limits import HOUR
+from protocol.rows import EnvelopeClass
 from tests.connectors.cases.test_clockwork import fire
 from tests.connectors.cases.test_referral import FIELDS, do, history, refer, row, settle
 from tests.connectors.stations import Station, open_station, station
+from tests.connectors.tampering import TAMPERINGS
 from tests.hub.running import RunningHub
 from tests.programme import make_programme
 
 PRISON, CSW, STRANGER = "gora-prison", "polje-csw", "reka-probation"
 SIDES = st.sampled_from([PRISON, CSW])
 EVENTS = st.sampled_from(sorted(FIELDS))
+SEALED_ANEW = 3
+"""How often in one life something is sealed anew: after more the pauses would begin, and the end wait for them."""
 
 
 class Weather(RuleBasedStateMachine):
@@ -53,7 +62,7 @@ class Weather(RuleBasedStateMachine):
         self._stack = AsyncExitStack()
         self._open: dict[str, tuple[Station, AsyncExitStack]] = {}
         self._lies: set[MessageId] = set()
-        self._keys: dict[str, int] = {}
+        self._anew = 0
 
     def at(self, name: str) -> Station:
         return self._open[name][0]
@@ -105,6 +114,44 @@ class Weather(RuleBasedStateMachine):
     @rule(name=SIDES)
     def mail_is_taken(self, name: str) -> None:
         self.run(self.at(name).collect())
+
+    @rule(name=SIDES)
+    def mail_is_turned_round(self, name: str) -> None:
+        """The hub delivers what it has in the reverse order."""
+        self.run(self._turned_round(self.at(name)))
+
+    async def _turned_round(self, side: Station) -> None:
+        await side.take(tuple(reversed(await side.link.receive(await side.parts.inbox.cursor()))))
+
+    @precondition(lambda self: self._anew < SEALED_ANEW)
+    @rule(name=SIDES, place=st.integers(0, 3))
+    def mail_is_damaged(self, name: str, place: int) -> None:
+        """A bit flips in a message: it is reported, and sealed anew after what was said behind it."""
+        self.run(self._damaged(self.at(name), place))
+
+    async def _damaged(self, side: Station, place: int) -> None:
+        items = list(await side.link.receive(await side.parts.inbox.cursor()))
+        said = [number for number, item in enumerate(items) if not peek(item.data).klass.bare]
+        if said:
+            number = said[place % len(said)]
+            items[number] = replace(items[number], data=TAMPERINGS["machine state flipped"](items[number].data))
+            self._anew += 1
+        await side.take(tuple(items))
+
+    @precondition(lambda self: self._anew < SEALED_ANEW)
+    @rule(name=SIDES)
+    def nothing_is_heard_of_the_oldest(self, name: str) -> None:
+        """The oldest message of which no answer has come is sealed anew; the first sealing arrives all the same."""
+        self.run(self._unheard(self.at(name)))
+
+    async def _unheard(self, side: Station) -> None:
+        async with side.parts.store.write() as tx:
+            for move in await moves.of(tx, self.thread):
+                for row in await recipients.of(tx, move.message_id) if move.seq is not None else ():
+                    if row.state is RecipientState.ACCEPTED:
+                        await recipients.requeue(tx, row, now=self.hub.clock(), error="no-notice")
+                        self._anew += 1
+                        return
 
     @rule(name=SIDES, acknowledged=st.booleans())
     def mail_comes_twice(self, name: str, acknowledged: bool) -> None:
@@ -188,6 +235,11 @@ class Weather(RuleBasedStateMachine):
         told = [await self._told(side) for side in (prison, csw)]
         assert told[0] == told[1]
         assert (await row(prison, self.thread)).state == (await row(csw, self.thread)).state
+        for side in (prison, csw):
+            async with side.parts.store.read() as tx:
+                made = [one.message_id for one in await moves.of(tx, self.thread) if one.direction is Direction.OUT]
+                made = [one for one in made if (await outgoing.load(tx, one)).klass is not EnvelopeClass.RECEIPT]
+            assert [one[0] for one in told[0] if one[0] in set(made)] == made
         rungs = [ladder(await history(side, self.thread)) for side in (prison, csw)]
         assert rungs[0] == rungs[1]
         # Who has no part in it holds nothing of it.
@@ -195,7 +247,7 @@ class Weather(RuleBasedStateMachine):
             with pytest.raises(NotFound):
                 await threads.load(tx, ThreadId(self.thread))
 
-    async def _told(self, side: Station) -> list[object]:
+    async def _told(self, side: Station) -> list[tuple[object, ...]]:
         """Return the history as a side has it, without what the stranger sent to this side alone."""
         return [
             (step.move.message_id, step.move.index, step.move.actor, step.refused)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps that were sealed anew: both sides tell one history, in which each side's steps keep their order (LIF-4)."""
+
+from dataclasses import replace
+
+from connectors.store import outgoing, recipients
+from protocol.ids import ThreadId
+from tests.connectors.cases.test_handover import ACCEPT, TAKEN_UP, do, lead, offer
+from tests.connectors.cases.test_referral import agreed, history, refer, row, settle
+from tests.connectors.cases.test_referral import do as step
+from tests.connectors.conftest import World
+from tests.connectors.stations import Station
+from tests.connectors.tampering import TAMPERINGS
+
+
+async def seal_anew(station: Station, thread: ThreadId, kind: str, to: Station) -> None:
+    """Have a message sealed once more, as after an end that nobody told of (CON-13)."""
+    async with station.parts.store.write() as tx:
+        (message,) = await outgoing.in_thread(tx, thread, kind)
+        found = await recipients.find(tx, message.message_id, to.desk)
+        await recipients.requeue(tx, found, now=message.created_at, error="no-notice")
+    await station.seal_and_send()
+
+
+async def collect_with_a_flipped_bit(station: Station, *, place: int = 0) -> None:
+    """Take what the hub has, of which it damages one item."""
+    items = list(await station.link.receive(await station.parts.inbox.cursor()))
+    items[place] = replace(items[place], data=TAMPERINGS["machine state flipped"](items[place].data))
+    await station.take(tuple(items))
+
+
+async def test_lif_4_one_bit_in_the_first_of_two_steps_does_not_void_the_second(world: World) -> None:
+    prison, csw = world.prison, world.social_work
+    thread = (await refer(prison, csw)).thread
+    await settle(prison, csw)
+    await step(csw, thread, "acknowledge")
+    await step(csw, thread, "accept")
+    await csw.seal_and_send()
+    await collect_with_a_flipped_bit(prison)
+    assert await prison.quarantined() != []
+    await settle(prison, csw)
+    assert await agreed(thread, prison, csw) == "accepted"
+    found = await history(prison, thread)
+    assert found.conflicts == ()
+    first, second = (one.move.index or 0 for one in found.steps if one.move.event in ("acknowledge", "accept"))
+    assert first > second > 0, "the first was sealed anew and stands behind the second in the log"
+
+
+async def test_lif_4_a_new_date_of_a_handover_stands_behind_its_offer_that_was_sealed_anew(world: World) -> None:
+    prison, probation = world.prison, world.probation
+    queued = await prison.compose(probation.desk, world.social_work.desk)
+    thread = queued.thread
+    await do(prison, thread, "change-date", trigger={"expected_on": "2027-02-09"}, reason="release-moved")
+    await prison.seal_and_send()
+    await collect_with_a_flipped_bit(probation)
+    await settle(prison, probation, world.social_work)
+    assert await agreed(thread, prison, probation) == "offered"
+    assert (await history(probation, thread)).conflicts == ()
+
+
+async def test_lif_4_the_place_is_the_sealing_that_was_taken_in_whichever_answer_comes_first(world: World) -> None:
+    prison, csw = world.prison, world.social_work
+    thread = (await refer(prison, csw)).thread
+    await settle(prison, csw)
+    await step(prison, thread, "withdraw")
+    await prison.seal_and_send()
+    await step(csw, thread, "acknowledge")
+    await csw.seal_and_send()
+    await seal_anew(prison, thread, "referral.withdraw", csw)
+    # The hub turns round what it delivers, and keeps back the answer to what came first.
+    await csw.take(tuple(reversed(await csw.link.receive(await csw.parts.inbox.cursor()))))
+    await csw.seal_and_send()
+    acknowledge, _, answer = await prison.link.receive(await prison.parts.inbox.cursor())
+    await prison.take((answer, acknowledge))
+    await settle(prison, csw)
+    assert await agreed(thread, prison, csw) == "cancel-requested"
+    events = [one.move.event for one in (await history(prison, thread)).done]
+    assert events[-2:] == ["acknowledge", "withdraw"], "it was taken in by its later sealing"
+
+
+async def test_lif_4_a_copy_that_is_sealed_anew_moves_nothing_between_the_two_sides(world: World) -> None:
+    prison, probation, csw = world.prison, world.probation, world.social_work
+    thread = await offer(world)
+    await do(probation, thread, "acknowledge", **TAKEN_UP)
+    await do(probation, thread, "accept", **ACCEPT)
+    await settle(prison, probation)
+    await do(prison, thread, "take-effect", effective_at=world.hub.clock())
+    await prison.seal_and_send()
+    before = [one.move.index for one in (await history(prison, thread)).steps]
+    assert None not in before
+    await seal_anew(prison, thread, "handover.effective", csw)
+    assert [one.move.index for one in (await history(prison, thread)).steps] == before
+    await settle(prison, probation, csw)
+    assert await agreed(thread, prison, probation) == "effective"
+    assert await lead(csw, thread, world) == "reka-probation@hub.example"
+    assert (await row(csw, thread)).state == "effective"
