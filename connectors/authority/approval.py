@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from connectors.authority.office import Office
-from connectors.authority.turns import sign_in_turn
+from connectors.authority.turns import Turn, sign_in_turn
 from keys.privatefile import remove_private, write_private
 from keys.signing import HybridSigner
 from keys.verifying import verify_hybrid
@@ -61,9 +61,7 @@ def _check_proofs(request: KeyRequest) -> None:
     verify_hybrid(hybrid, labels.DEVICE_PROOF, device_proof_message(request.agency, device), *request.device_proof)
 
 
-def approve(
-    office: Office, checked: CheckedRequest, approver: HybridSigner, spoken: str, now: int
-) -> tuple[bytes, int]:
+def approve(office: Office, checked: CheckedRequest, approver: HybridSigner, spoken: str, now: int) -> Turn:
     """Add one approver's signature to the agency's statement, after the words were compared.
 
     `spoken` are the words that the agency read out. Returns the statement and how many signatures it still
@@ -78,8 +76,7 @@ def approve(
             "Nothing was signed."
         )
     agency = _agency(checked)
-    turn = sign_in_turn(office.quorum, office.approval_file(agency.address), agency, approver, now)
-    return turn.raw, turn.lacking
+    return sign_in_turn(office.quorum, office.approval_file(agency.address), agency, approver, now)
 
 
 def conclude(office: Office, checked: CheckedRequest, raw: bytes) -> None:

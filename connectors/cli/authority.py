@@ -10,6 +10,7 @@ import click
 
 from connectors.authority import approval, invitation
 from connectors.authority.office import Office, create_office, read_hub_facts
+from connectors.authority.turns import Turn
 from connectors.cli.failures import advising, then
 from connectors.cli.office import (
     APPROVER,
@@ -22,6 +23,7 @@ from connectors.cli.office import (
     opened,
     pins_of,
     published,
+    tell_of_turn,
 )
 from connectors.cli.outfile import must_be_writable, write_out
 from connectors.cli.voice import Voice, speaks
@@ -284,21 +286,23 @@ def approve(
         Conflict: "the same command by another approver: --approver NUMBER",
     }
     with advising(steps):
-        lacking = asyncio.run(_approve(office, way_out, code, signer, words))
+        turn = asyncio.run(_approve(office, way_out, code, signer, words))
     address = code.terms.agency
+    lacking = turn.lacking
     line = f"{address} is vouched for." if not lacking else f"{address}: signed; {lacking} more approver must sign."
     voice.data({"agency": address, "signatures_lacking": lacking}, [line])
+    tell_of_turn(turn, "approver", voice)
 
 
-async def _approve(office: Office, way_out: WayOut, code: EnrolmentCode, signer: HybridSigner, words: str) -> int:
+async def _approve(office: Office, way_out: WayOut, code: EnrolmentCode, signer: HybridSigner, words: str) -> Turn:
     async with at_hub_of(office, way_out) as hub:
         await noted(hub, office)
         checked = await fetch_checked(hub, code)
-        raw, lacking = approval.approve(office, checked, signer, words, now_ms())
-        if not lacking:
-            await published(hub, office, raw)
-            approval.conclude(office, checked, raw)
-    return lacking
+        turn = approval.approve(office, checked, signer, words, now_ms())
+        if not turn.lacking:
+            await published(hub, office, turn.raw)
+            approval.conclude(office, checked, turn.raw)
+    return turn
 
 
 async def fetch_checked(hub: HubClient, code: EnrolmentCode) -> approval.CheckedRequest:

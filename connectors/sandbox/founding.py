@@ -110,7 +110,7 @@ class Founding:
         code = self.office.code(part.name)
         view = await hub.key_request(code.code_id)
         checked = approval.check_request(code, view.request, view.mac, view.received_at)
-        raw, lacking = approval.approve(self.office, checked, approver, " ".join(heard), now_ms())
-        if not lacking:
-            await hub.submit_statement(raw)
-            approval.conclude(self.office, checked, raw)
+        turn = approval.approve(self.office, checked, approver, " ".join(heard), now_ms())
+        if not turn.lacking:
+            await hub.submit_statement(turn.raw)
+            approval.conclude(self.office, checked, turn.raw)

@@ -18,6 +18,7 @@ import pytest
 from connectors.authority.invitation import keep_code
 from connectors.authority.office import Office, open_office
 from connectors.enrolment import visit
+from keys.privatefile import write_private
 from protocol.enrolment import parse_code
 from protocol.limits import DAY
 from tests.connectors.lyinghub import LyingHub
@@ -270,3 +271,15 @@ def test_publishing_to_the_hub_of_another_domain_is_answered_with_what_helps(
     assert spoken.code == 3
     assert "the hub-public.json of the hub for hub.example" in spoken.err
     assert "throughcare-hub init" not in spoken.err
+
+
+def test_enr_7_an_approval_that_is_begun_anew_says_so(town: Town, type_: Typist, tmp_path: Path) -> None:
+    """The agency's code was replaced between the approvers, or each works on a copy of the folder of their own."""
+    words = words_in(enrol(type_, tmp_path / "first", invited(town, type_, "copied"))[2])
+    assert approve(town, type_, "copied", 1, words)[0] == 0
+    begun = open_office(town.authority).approval_file("copied").read_bytes()
+    words = words_in(enrol(type_, tmp_path / "second", invited(town, type_, "copied", "--replace"))[2])
+    write_private(open_office(town.authority).approval_file("copied"), begun)
+    status, talk = approve(town, type_, "copied", 2, words)
+    assert (status, "It was begun anew" in talk) == (0, True), talk
+    assert "bring the folder to another approver" in talk

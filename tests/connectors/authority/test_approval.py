@@ -46,16 +46,17 @@ def test_enr_5_two_different_approvers_make_a_certificate(
 ) -> None:
     request = checked(code, applied.request)
     spoken = ", ".join(word.upper() for word in applied.words)
-    half, lacking = approval.approve(office, request, approvers[0], spoken, NOW)
-    assert lacking == 1
+    half = approval.approve(office, request, approvers[0], spoken, NOW)
+    assert half.lacking == 1
     with pytest.raises(Conflict):
         approval.approve(office, request, approvers[0], spoken, NOW)
-    whole, lacking = approval.approve(office, request, approvers[2], spoken, NOW + 1)
-    assert lacking == 0
-    assert parse_statement(half).body_bytes == parse_statement(whole).body_bytes
+    turn = approval.approve(office, request, approvers[2], spoken, NOW + 1)
+    whole = turn.raw
+    assert (turn.lacking, turn.anew) == (0, False)
+    assert parse_statement(half.raw).body_bytes == parse_statement(whole).body_bytes
     for approver in approvers:
         # It may never have been published, so whoever types the command again gets it as it is.
-        assert approval.approve(office, request, approver, spoken, NOW + 2) == (whole, 0)
+        assert approval.approve(office, request, approver, spoken, NOW + 2) == turn
     directory = Directory(office.facts.root_fingerprint, "hub.example")
     for raw in office.statements():
         directory.apply(raw)
@@ -75,9 +76,9 @@ def test_enr_5_a_signature_for_other_keys_is_not_built_upon(
     first = application.begin(code, tmp_path / "one", b"p", SMALL)
     second = application.begin(code, tmp_path / "two", b"p", SMALL)
     approval.approve(office, checked(code, first.request), approvers[0], " ".join(first.words), NOW)
-    raw, lacking = approval.approve(office, checked(code, second.request), approvers[1], " ".join(second.words), NOW)
-    assert lacking == 1
-    assert len(parse_statement(raw).signatures) == 1
+    turn = approval.approve(office, checked(code, second.request), approvers[1], " ".join(second.words), NOW)
+    assert (turn.lacking, turn.anew) == (1, True)
+    assert len(parse_statement(turn.raw).signatures) == 1
 
 
 @pytest.mark.parametrize("case", ["years", "from the beginning", "ahead", "a forged signature", "a stranger's"])
@@ -91,7 +92,7 @@ def test_enr_7_an_approver_signs_nothing_that_another_has_prepared_otherwise(
     """The first approver, or whoever reaches the folder, leaves a statement for the second to complete."""
     request = checked(code, applied.request)
     spoken = " ".join(applied.words)
-    good = parse_statement(approval.approve(office, request, approvers[0], spoken, NOW)[0])
+    good = parse_statement(approval.approve(office, request, approvers[0], spoken, NOW).raw)
     (signature,) = good.signatures
     bodies = {
         "years": replace(good.body, not_after=NOW + 3000 * 366 * DAY),
@@ -123,10 +124,9 @@ def test_enr_7_an_approval_that_waited_too_long_is_begun_anew(
     request, spoken = checked(code, applied.request), " ".join(applied.words)
     approval.approve(office, request, approvers[0], spoken, NOW)
     late = NOW + BEGUN_WITHIN + 1
-    raw, lacking = approval.approve(office, request, approvers[1], spoken, late)
-    assert (parse_statement(raw).body.issued, lacking) == (late, 1)
-    _, lacking = approval.approve(office, request, approvers[0], spoken, late + BEGUN_WITHIN)
-    assert lacking == 0
+    turn = approval.approve(office, request, approvers[1], spoken, late)
+    assert (parse_statement(turn.raw).body.issued, turn.lacking, turn.anew) == (late, 1, True)
+    assert approval.approve(office, request, approvers[0], spoken, late + BEGUN_WITHIN).lacking == 0
 
 
 def test_dir_14_what_was_not_published_in_time_is_signed_anew(

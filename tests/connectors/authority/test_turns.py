@@ -51,7 +51,7 @@ def directory(
     request = checked(code, applied.request)
     spoken = " ".join(applied.words)
     approval.approve(office, request, approvers[0], spoken, NOW)
-    raw, _ = approval.approve(office, request, approvers[1], spoken, NOW)
+    raw = approval.approve(office, request, approvers[1], spoken, NOW).raw
     approval.conclude(office, request, raw)
     made = make_publication(
         code.terms, applied.agency, applied.device, applied.keystore, officers=["Coordinator"], now=NOW
