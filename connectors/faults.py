@@ -7,14 +7,32 @@ from typing import Final, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from protocol.errors import KeystoreError, MalformedEnvelope, OurError
+from protocol.address import DeskAddress, parse_desk
+from protocol.errors import InvalidInput, KeystoreError, MalformedEnvelope, OurError
 
 TRANSIENT: Final = (OurError, SQLAlchemyError, sqlite3.Error, OSError, MemoryError)
 """Faults of the machine: they pass, and what waits stays as it is."""
 DAMAGED: Final = (KeystoreError, MalformedEnvelope)
 """What reading something says that the disk has damaged."""
 
+NO_DESK: Final = DeskAddress("damaged.damaged@damaged.invalid")
+"""What is shown where a stored desk cannot be read: no such domain can ever be."""
+
 _Named = TypeVar("_Named", bound=Enum)
+
+
+def is_desk(stored: object) -> bool:
+    """Tell whether what stands where a desk was stored is the address of one."""
+    try:
+        parse_desk(str(stored))
+    except InvalidInput:
+        return False
+    return True
+
+
+def desk_of_row(stored: DeskAddress) -> DeskAddress:
+    """Return the desk that was stored, or `NO_DESK` where the disk has left none."""
+    return stored if is_desk(stored) else NO_DESK
 
 
 def named(names: type[_Named], stored: object) -> _Named:

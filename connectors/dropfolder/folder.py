@@ -31,8 +31,6 @@ from protocol.errors import (
     ConfigurationError,
     Conflict,
     InvalidInput,
-    KeystoreError,
-    MalformedEnvelope,
     NotFound,
     OurError,
     ThroughcareError,
@@ -76,7 +74,8 @@ _GIVEN_AT_ONCE: Final = 50
 _PLACE: Final = "drop out"
 _FIELDS: Final = frozenset({"operation", "thread", "version", "body"})
 _SHOWN_KINDS: Final = SENT_HERE | {PAYLOAD_TYPE}
-_NOT_SHOWN: Final = (NotFound, Conflict, KeystoreError, MalformedEnvelope)
+_NOT_SHOWN: Final = (NotFound, Conflict, *DAMAGED, ValueError)
+"""Also what the disk has left of a value where none of its form is (CON-8)."""
 
 
 class DropFolder:

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from sqlalchemy import Column, ColumnElement, Row, Table, literal_column, select
 
-from connectors.store import threads
+from connectors.faults import is_desk
+from connectors.store import events, threads
 from connectors.store.attachments import FetchState
 from connectors.store.attempts import AttemptState
 from connectors.store.engine import Transaction
@@ -20,6 +21,7 @@ from connectors.store.tables import (
     attachment_out,
     attempt,
     delivery,
+    event,
     incoming,
     meta,
     outgoing,
@@ -77,19 +79,26 @@ SEALED: Final[Mapping[Column[Any], Sealed]] = {
 }
 """Every column that the vault seals (CON-5)."""
 
-PARSED: Final[Mapping[Column[Any], frozenset[object]]] = {
-    outgoing.c.klass: frozenset(map(int, EnvelopeClass)),
-    recipient.c.state: frozenset(map(str, RecipientState)),
-    attempt.c.state: frozenset(map(str, AttemptState)),
-    incoming.c.klass: frozenset(map(int, EnvelopeClass)),
-    incoming.c.state: frozenset(map(str, IncomingState)),
-    attachment_in.c.state: frozenset(map(str, FetchState)),
-    prekey.c.state: frozenset(map(str, PrekeyState)),
-    delivery.c.state: frozenset(map(str, DeliveryState)),
-    thread.c.machine: frozenset(threads.MACHINES),
-    move.c.direction: frozenset(map(str, Direction)),
+PARSED: Final[Mapping[Column[Any], Callable[[Any], bool]]] = {
+    outgoing.c.klass: frozenset(map(int, EnvelopeClass)).__contains__,
+    recipient.c.state: frozenset(map(str, RecipientState)).__contains__,
+    attempt.c.state: frozenset(map(str, AttemptState)).__contains__,
+    incoming.c.klass: frozenset(map(int, EnvelopeClass)).__contains__,
+    incoming.c.state: frozenset(map(str, IncomingState)).__contains__,
+    attachment_in.c.state: frozenset(map(str, FetchState)).__contains__,
+    prekey.c.state: frozenset(map(str, PrekeyState)).__contains__,
+    delivery.c.state: frozenset(map(str, DeliveryState)).__contains__,
+    thread.c.machine: frozenset(threads.MACHINES).__contains__,
+    thread.c.own_desk: is_desk,
+    thread.c.peer_desk: is_desk,
+    outgoing.c.sender_desk: is_desk,
+    incoming.c.sender_desk: is_desk,
+    incoming.c.recipient_desk: is_desk,
+    quarantine.c.sender_desk: lambda desk: desk is None or is_desk(desk),
+    event.c.type: events.is_type,
+    move.c.direction: frozenset(map(str, Direction)).__contains__,
 }
-"""Every column of which only some values are known, with those."""
+"""Every column that is more than a word, with what tells whether it can be what was stored there."""
 
 _NAMED: Final[Mapping[Table, Callable[[Row[Any]], str]]] = {
     meta: lambda row: f"fact {row.name}",
@@ -100,6 +109,7 @@ _NAMED: Final[Mapping[Table, Callable[[Row[Any]], str]]] = {
     token: lambda row: text(Kind.TOKEN, row.token_id),
     prekey: lambda row: f"prekey {row.epoch}",
     delivery: lambda row: f"the delivery of event {row.event}",
+    event: lambda row: text(Kind.EVENT, row.event_id),
     thread: lambda row: text(Kind.THREAD, row.thread),
     case_thread: lambda row: f"the case of {text(Kind.THREAD, row.thread)}",
     move: lambda row: f"a step of {text(Kind.THREAD, row.thread)}",
@@ -149,7 +159,7 @@ async def _rows(tx: Transaction, table: Table) -> AsyncIterator[Row[Any]]:
 def _is_whole(tx: Transaction, table: Table, row: Row[Any]) -> bool:
     for column in table.columns:
         value = getattr(row, column.name)
-        if column in PARSED and value not in PARSED[column]:
+        if column in PARSED and not PARSED[column](value):
             return False
         if column in SEALED and value is not None:
             try:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happened, in order, each with the change that it tells of in one transaction (EVT-1). Ids and states only."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +17,8 @@ from protocol.ids import EventId, MessageId, ThreadId
 
 RECEIVED: Final = "message.received"
 ALERTING: Final = "message.alert"
+DAMAGED: Final = "event.damaged"
+"""What is told of an event whose type cannot be read any more (CON-8)."""
 UPDATED: Final = "updated"
 """What happened to a thread whose state stayed."""
 ALERT: Final = "alert"
@@ -103,12 +106,17 @@ async def following(tx: Transaction, place: int, limit: int) -> Sequence[tuple[i
     return [(row.position, of(row)) for row in rows]
 
 
+def is_type(stored: str) -> bool:
+    """Tell whether what stands where an event's type was stored is one: of what, and what happened."""
+    return re.fullmatch(r"[a-z]+\.[a-z-]+", stored) is not None
+
+
 def of(row: Row[Any]) -> EventRow:
     """Return the event that stands in `row`."""
     return EventRow(
         event_id=row.event_id,
         at=row.at,
-        type=row.type,
+        type=row.type if is_type(row.type) else DAMAGED,
         thread=row.thread,
         message_id=row.message_id,
         machine=row.machine,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import String, literal, select, tuple_, union_all
 
+from connectors.faults import desk_of_row
 from connectors.store.engine import Transaction
 from connectors.store.tables import incoming, outgoing, recipient
 from protocol.address import DeskAddress
@@ -41,9 +42,9 @@ async def clear(tx: Transaction, entry: Entry) -> Clear:
         desks = await tx.connection.execute(
             select(recipient.c.desk).where(recipient.c.message_id == row.message_id).order_by(recipient.c.desk)
         )
-        return Clear(row.message_id, row.thread, row.sender_desk, list(desks.scalars()))
+        return Clear(row.message_id, row.thread, desk_of_row(row.sender_desk), list(desks.scalars()))
     row = (await tx.connection.execute(select(incoming).where(incoming.c.position == entry.position))).one()
-    return Clear(row.message_id, row.thread, row.sender_desk, [row.recipient_desk])
+    return Clear(row.message_id, row.thread, desk_of_row(row.sender_desk), [desk_of_row(row.recipient_desk)])
 
 
 async def page(

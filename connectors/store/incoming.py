@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Row, and_, bindparam, delete, exists, func, insert, literal_column, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from connectors.faults import named
+from connectors.faults import is_desk, named
 from connectors.store.engine import Transaction
 from connectors.store.sequences import MAIN, Direction, Line
 from connectors.store.tables import incoming, replay, sequence
@@ -274,8 +274,12 @@ async def find(tx: Transaction, message_id: MessageId, payload_type: str) -> lis
 
 
 async def under(tx: Transaction, message_id: MessageId) -> list[Came]:
-    """Return what came under an id, of whatever kind: senders choose ids, so it can be of several of them (CON-9)."""
-    return [Came(*row) for row in await tx.connection.execute(_UNDER, {"which": message_id})]
+    """Return what came under an id, of whatever kind: senders choose ids, so it can be of several of them (CON-9).
+
+    What names no sender any more, for the disk has damaged it, cannot be told apart and is left out.
+    """
+    came = [Came(*row) for row in await tx.connection.execute(_UNDER, {"which": message_id})]
+    return [one for one in came if is_desk(one.sender_desk)]
 
 
 async def in_thread(tx: Transaction, thread: ThreadId, payload_type: str) -> list[ReceivedMessage]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row, bindparam, insert, select, update
 
-from connectors.faults import named
+from connectors.faults import is_desk, named
 from connectors.store import recipients
 from connectors.store.engine import Transaction
 from connectors.store.recipients import Plan
@@ -15,7 +15,7 @@ from connectors.store.sequences import Direction, Line, take_next
 from connectors.store.tables import outgoing
 from protocol import cbor
 from protocol.address import DeskAddress
-from protocol.errors import NotFound
+from protocol.errors import KeystoreError, NotFound
 from protocol.ids import MessageId, ThreadId
 from protocol.rows import EnvelopeClass, as_desk
 from protocol.sections import Actor, Attachment
@@ -137,6 +137,8 @@ async def newest(tx: Transaction, thread: ThreadId, payload_types: Collection[st
 
 
 def _message(tx: Transaction, row: Row[Any]) -> OutgoingMessage:
+    if not is_desk(row.sender_desk):
+        raise KeystoreError("A stored message names no desk: the store is damaged.")
     stored = cbor.decode(tx.vault.open(_PLACE, row.message_id, row.sealed), limit=_MAX_STORED)
     fields = as_map(stored, 9 if isinstance(stored, dict) and 8 in stored else 8)
     return OutgoingMessage(

@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from connectors.faults import is_desk
 from connectors.store.engine import Transaction
 from connectors.store.tables import quarantine
 from protocol.address import DeskAddress
@@ -77,7 +78,7 @@ async def page(tx: Transaction, *, before: int | None, limit: int) -> list[Quara
             item_index=row.item_index,
             received_at=row.received_at,
             code=row.code,
-            sender=row.sender_desk,
+            sender=row.sender_desk if is_desk(row.sender_desk) else None,
             envelope_id=row.envelope_id,
             message_id=row.message_id,
             reported=bool(row.reported),

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Row, and_, bindparam, or_, select, tuple_
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from connectors.faults import DAMAGED
+from connectors.faults import DAMAGED, NO_DESK, desk_of_row
 from connectors.store.engine import Transaction
 from connectors.store.sequences import Direction
 from connectors.store.threadtables import move, thread
@@ -171,12 +171,13 @@ def _listed(tx: Transaction, row: Row[Any]) -> ThreadRow:
 
 
 def _row(tx: Transaction, row: Row[Any]) -> ThreadRow:
-    if row.machine not in MACHINES:
-        raise KeystoreError("A stored thread is of no life cycle that there is: the store is damaged.")
+    clear = _clear(row)
+    if clear.machine not in MACHINES or NO_DESK in (clear.own_desk, clear.peer_desk):
+        raise KeystoreError("A stored thread is of no life cycle or desk that there can be: the store is damaged.")
     opened = tx.vault.open(_PLACE, row.thread, row.sealed)
     subject, priority, begins, answers = as_tuple(cbor.decode(opened, limit=_MAX_STORED), 4)
     return replace(
-        _clear(row),
+        clear,
         subject=as_text(subject, most=100),
         priority=as_text(priority, most=20),
         begins=as_agency(begins),
@@ -191,8 +192,8 @@ def _clear(row: Row[Any]) -> ThreadRow:
         thread=row.thread,
         machine=row.machine,
         side=row.side,
-        own_desk=row.own_desk,
-        peer_desk=row.peer_desk,
+        own_desk=desk_of_row(row.own_desk),
+        peer_desk=desk_of_row(row.peer_desk),
         begun_by=row.begun_by,
         begun_at=row.begun_at,
         changed_at=row.changed_at,
@@ -204,7 +205,7 @@ def _clear(row: Row[Any]) -> ThreadRow:
         alert=row.alert,
         subject="",
         priority=DAMAGED_WORD,
-        begins=agency_of(row.own_desk),
-        answers=agency_of(row.peer_desk),
+        begins=agency_of(desk_of_row(row.own_desk)),
+        answers=agency_of(desk_of_row(row.peer_desk)),
         damaged=True,
     )
