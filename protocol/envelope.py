@@ -64,7 +64,7 @@ def parse_envelope(data: bytes) -> UnverifiedEnvelope:
     row_bytes = as_byte_strings(row_items, most=limits.MAX_ROWS)
     wraps = as_byte_strings(wrap_items, most=limits.MAX_ROWS)
     sections = as_byte_strings(section_items, most=limits.MAX_SECTIONS)
-    rows = tuple(map(Row.parse, row_bytes))
+    rows = _parse_rows(row_bytes)
     _check_agreement(common, rows, wraps, sections)
     return UnverifiedEnvelope(
         raw=data,
@@ -91,23 +91,30 @@ def _check_agreement(
     if tuple(map(len, sections)) != common.section_lengths:
         raise MalformedEnvelope("A section does not have the length that common gives.")
     shown: set[int] = set()
-    named = [row.blobs for row in rows if row.blobs]
     for row in rows:
         check_row(common, row)
         shown.update(row.numbers)
     # No row shows one that does not exist.
     if len(shown) != len(sections):
         raise MalformedEnvelope("A section is in no row.")
-    if named:
-        _check_blobs(named)
 
 
-def _check_blobs(named: Sequence[tuple[tuple[bytes, int], ...]]) -> None:
-    """Raise `MalformedEnvelope` unless the attachments of all rows are within what a hub takes at once (ATT-8)."""
-    if sum(map(len, named)) > limits.MAX_BLOB_READERS:
-        raise MalformedEnvelope("The rows name attachments over 6,400 times. Send fewer, or to fewer desks at once.")
-    if len({blob for blobs in named for blob, _ in blobs}) > limits.MAX_BLOBS:
-        raise MalformedEnvelope("An envelope has at most 64 attachments. Send the others in a further message.")
+def _parse_rows(row_bytes: Sequence[bytes]) -> tuple[Row, ...]:
+    """Read all rows, or raise `MalformedEnvelope` as soon as they name more attachments than may be (ATT-8)."""
+    rows, named, blobs = list[Row](), 0, set[bytes]()
+    for data in row_bytes:
+        row = Row.parse(data)
+        if row.blobs:
+            named += len(row.blobs)
+            blobs.update([blob for blob, _ in row.blobs])
+            if len(blobs) > limits.MAX_BLOBS:
+                raise MalformedEnvelope("An envelope has at most 64 attachments. Send the others in a further message.")
+            if named > limits.MAX_BLOB_READERS:
+                raise MalformedEnvelope(
+                    "The rows name attachments over 6,400 times. Send fewer, or to fewer desks at once."
+                )
+        rows.append(row)
+    return tuple(rows)
 
 
 def check_row(common: Common, row: Row) -> None:

@@ -25,6 +25,8 @@ AT_ONCE = 64
 SOCKETS = 2 * MAX_DESKS
 """Websockets of one agency that may be open at the same time: a connector for each desk that it can have, and as many
 whose line has broken without a word, which takes a minute to be noticed."""
+REFUSED = 8
+"""The part of what an agency may send, one by this, that may have to be refused: it is read and checked for nothing."""
 _BY_ENVELOPE = ("submitEnvelope", "submitBatch")
 
 
@@ -35,6 +37,7 @@ class Allowances:
         """`queue` is what may wait for the writer in all; `elapsed` counts ms."""
         self._submissions = Buckets("submissions", limits.submissions_per_minute, elapsed)
         self._bytes = Buckets("bytes", limits.megabytes_per_minute << 20, elapsed)
+        self._refused = Buckets("bytes-refused", (limits.megabytes_per_minute << 20) // REFUSED, elapsed)
         self._reads = Buckets("reads", limits.reads_per_minute, elapsed)
         self._read_bytes = Buckets("bytes-read", limits.megabytes_read_per_minute << 20, elapsed)
         self._uploads = Buckets("uploads", limits.uploads_per_minute, elapsed)
@@ -58,6 +61,7 @@ class Allowances:
             case _ if operation in _BY_ENVELOPE:
                 self._submissions.check(agency)
                 self._bytes.check(agency)
+                self._refused.check(agency)
             case "announceBlob" | "uploadChunk":
                 self._uploads.take(agency)
                 self._bytes.check(agency)
@@ -120,9 +124,14 @@ class Allowances:
 
         Raises TooManyRequests, and, once it is entered, what `take_place` raises.
         """
+        self._refused.check(agency)
         self._submissions.take(agency)
         self._bytes.take(agency, size)
         return self.place(agency, size)
+
+    def refused(self, agency: str, size: int) -> None:
+        """Charge `agency` for an envelope of `size` bytes that was read for nothing; its next one waits for that."""
+        self._refused.charge(agency, size)
 
     def place(self, agency: str, size: int) -> "Place":
         """Return what counts `size` bytes of `agency` that wait for the writer, as long as they do."""

@@ -24,8 +24,11 @@ from protocol.envelope import UnverifiedEnvelope, parse_envelope
 from protocol.errors import (
     AttachmentMissing,
     ConsentDenied,
+    DirectoryError,
+    EnvelopeError,
     EnvelopeIdReused,
     Expired,
+    QuotaReached,
     RecipientUnavailable,
     SenderMismatch,
     ThroughcareError,
@@ -210,6 +213,14 @@ class Submissions:
         return receipt
 
     async def _accept(self, device_id: KeyId, agency: str, data: bytes) -> bytes:
+        try:
+            return await self._take(device_id, agency, data)
+        except (EnvelopeError, DirectoryError, QuotaReached):
+            # What is wrong with it shows after the work only; honest senders have few of these (HTTP-14).
+            self._allowances.refused(agency, len(data))
+            raise
+
+    async def _take(self, device_id: KeyId, agency: str, data: bytes) -> bytes:
         envelope = parse_envelope(data)
         if envelope.common.device_id != device_id:
             raise SenderMismatch

@@ -16,7 +16,7 @@ from hub.service.buckets import Buckets
 from hub.web import connection as connection_module
 from hub.web import strangers as strangers_module
 from keys.signing import DeviceSigner
-from protocol.errors import NotAuthenticated, Revoked, TooManyRequests, Unavailable
+from protocol.errors import MalformedEnvelope, NotAuthenticated, Revoked, TooManyRequests, Unavailable
 from protocol.frames import Accepted, Refused, Submit
 from protocol.http import hub as api
 from protocol.http.addresses import network_of
@@ -226,6 +226,32 @@ async def test_http_14_over_the_share_a_websocket_is_slowed_down(
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await socket.until(Refused)
+
+
+async def test_http_14_little_of_what_an_agency_sends_may_be_refused_and_others_feel_nothing(
+    tmp_path: Path, programme: Programme
+) -> None:
+    """Reading some hundred rows takes a hundredth of a second, whatever is wrong with them."""
+    prison, probation, csw = programme.members.values()
+    async with RunningHub(tmp_path, programme, more=("[limits]", "megabytes_per_minute = 64")) as hub:
+        hostile, taken = hub.device(prison), programme.sender("gora-prison").seal(csw.desk).data
+        for _ in range(8):
+            await hostile.submit(taken)
+            with pytest.raises(MalformedEnvelope):
+                await hostile.submit(bytes(1 << 20))
+        with pytest.raises(TooManyRequests):
+            await hostile.submit(taken)
+        await hub.device(probation).submit(programme.sender("reka-probation").seal(csw.desk).data)
+        # Its own mailbox is read and acknowledged all the same.
+        await hostile.read()
+        async with connected(hub, prison.device) as socket:
+            await socket.send(Submit(1, taken))
+            answer = await socket.until(Refused)
+            assert isinstance(answer, Refused)
+            assert answer.code == TooManyRequests.code
+            hub.clock.advance(SECOND)
+            await socket.send(Submit(2, taken))
+            assert isinstance(await socket.until(Accepted), Accepted)
 
 
 async def test_http_14_over_the_share_no_websocket_is_opened(small: RunningHub) -> None:
