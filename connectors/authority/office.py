@@ -30,7 +30,14 @@ from keys.sealedfile import SMALL, KdfParams, open_file, seal_file
 from keys.signing import HybridSigner, sign_statement
 from protocol.address import AgencyAddress, parse_agency
 from protocol.enrolment import EnrolmentCode, LogAnchor, parse_code
-from protocol.errors import ConfigurationError, Conflict, DirectoryInconsistent, KeystoreError, NotFound
+from protocol.errors import (
+    ConfigurationError,
+    Conflict,
+    DirectoryInconsistent,
+    KeystoreError,
+    MalformedEnvelope,
+    NotFound,
+)
 from protocol.http.fields import Bytes32, KeyIdText
 from protocol.statements import Agency, Authority, Root, parse_statement
 
@@ -232,6 +239,22 @@ class Office:
         for path in sorted((self.folder / "codes").glob("*.code")):
             yield self.code(path.stem)
 
+    def begun(self) -> Iterator[str]:
+        """Yield which statements lie here and lack signatures, as `approvals/reka-probation`.
+
+        Only counted; whoever signs next checks every signature (ENR-7).
+        """
+        approvers, persons = self.quorum.threshold, min(AUTHORITY_THRESHOLD, len(self.facts.root_persons))
+        for name in ("approvals", "renewals", "revocations"):
+            for path in sorted((self.folder / name).glob("*.statement")):
+                try:
+                    statement = parse_statement(read_private(path, _MAX_FILE, "file"))
+                except (KeystoreError, MalformedEnvelope):
+                    continue
+                by_root = isinstance(statement.body.subject, Root | Authority)
+                if len(statement.signatures) < (persons if by_root else approvers):
+                    yield f"{name}/{path.stem}"
+
     def anchors(self, directory_size: int) -> tuple[LogAnchor, LogAnchor]:
         """Return what a newcomer pins of the directory log and the audit log (ENR-1)."""
         hub = self.hub
@@ -330,8 +353,10 @@ def open_signer(path: Path, purpose: str, passphrase: bytes, root_fingerprint: b
         raise KeystoreError
     # Keys of before November 2026 name no root.
     if sealed[2 * _SEED :] not in (b"", root_fingerprint):
-        raise KeystoreError(
+        error = KeystoreError(
             "The key was made for another root fingerprint than this folder's: somebody may have exchanged the folder. "
             "Nothing was signed."
         )
+        error.add_note("next: compare the root fingerprint that throughcare authority show prints with your own record")
+        raise error
     return HybridSigner.from_seeds(sealed[:_SEED], sealed[_SEED : 2 * _SEED])

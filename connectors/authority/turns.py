@@ -75,7 +75,7 @@ def sign_in_turn(quorum: Quorum, path: Path, subject: Said, signer: HybridSigner
     elif not quorum.lacking(begun.raw):
         raw, anew = begun.raw, False
     elif signer.key_id in {one.signer for one in begun.signatures}:
-        raise Conflict("This approver has signed already; another approver must sign too.")
+        raise Conflict("This person has signed already; another must sign too.")
     else:
         raw, anew = cosign(begun.raw, signer), False
     write_private(path, raw)

@@ -332,6 +332,7 @@ def facts(office: Office) -> dict[str, Any]:
         "threshold": own.threshold,
         "hub": own.hub.url if own.hub else None,
         "codes": [code.terms.agency for code in office.codes()],
+        "begun": list(office.begun()),
     }
 
 
@@ -344,6 +345,7 @@ def describe(office: Office) -> Iterable[str]:
     yield f"approvers         {own['approvers']}, of whom {own['threshold']} must sign each agency"
     yield f"hub               {own['hub'] or 'none yet'}"
     yield f"codes out         {', '.join(own['codes']) or 'none'}"
+    yield f"to be signed too  {', '.join(own['begun']) or 'nothing'}"
 
 
 def _desk(text_: str) -> tuple[str, str]:

@@ -112,6 +112,8 @@ def test_enr_8_an_agency_is_revoked_by_two_approvers_and_not_by_one(town: Town, 
     listed = {one["agency"]: one for one in type_("authority", "list", town.authority, "--json").json["items"]}
     assert listed["leaves@hub.example"]["state"] == "in force"
     assert signs(town, type_, "revoke", 1, "leaves", "--reason", "ended", "--yes").code == 6, "one counts once"
+    begun = type_("authority", "show", town.authority, "--json").json["begun"]
+    assert f"revocations/{first.json['key_id']}" in begun, "the second approver sees what waits"
     second = signs(town, type_, "revoke", 2, "leaves", "--yes")
     assert second.json["revoked"], second.err
     assert second.json["reason"] == "ended", "the reason that the first has signed"
@@ -119,6 +121,9 @@ def test_enr_8_an_agency_is_revoked_by_two_approvers_and_not_by_one(town: Town, 
     listed = {one["agency"]: one for one in type_("authority", "list", town.authority, "--json").json["items"]}
     assert listed["leaves@hub.example"]["state"] == "revoked"
     assert [one["state"] for one in listed["leaves@hub.example"]["devices"]] == ["ended"]
+    assert (
+        f"revocations/{first.json['key_id']}" not in type_("authority", "show", town.authority, "--json").json["begun"]
+    )
     again = signs(town, type_, "revoke", 2, "leaves", "--yes")
     assert (again.code, again.json["revoked"]) == (0, True), "typed again after a lost answer it is done"
     assert signs(town, type_, "renew", 1, "leaves").code == 4, "what is revoked is never renewed"

@@ -11,6 +11,7 @@ from connectors.authority import approval, renewing
 from connectors.authority.office import Office, create_office, open_office
 from connectors.authority.revoking import ending_of_agency, ending_of_device
 from connectors.authority.turns import AGENCY_LIFE, AUTHORITY_LIFE, BEGUN_WITHIN, body_of, sign_in_turn
+from connectors.cli.failures import next_step
 from connectors.enrolment import application
 from connectors.enrolment.passphrases import passphrase_in
 from connectors.enrolment.publication import make_publication
@@ -205,8 +206,9 @@ def test_enr_9_a_key_signs_for_the_root_that_it_was_made_under_only(office: Offi
     theirs = replace(office, facts=office.facts.model_copy(update={"root_fingerprint": bytes(32)}))
     for role in ("approver", "root"):
         open_as = theirs.approver if role == "approver" else theirs.root_person
-        with pytest.raises(KeystoreError, match="another root fingerprint"):
+        with pytest.raises(KeystoreError, match="another root fingerprint") as refused:
             open_as(1, passphrase_in(office.folder / "passphrases", f"{role}-1"))
+        assert "authority show" in next_step(refused.value)
 
 
 def test_enr_8_what_ends_with_an_agency_or_a_device_is_what_the_directory_shows(
