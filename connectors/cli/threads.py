@@ -13,23 +13,19 @@ from pydantic import TypeAdapter, ValidationError
 from connectors import home
 from connectors.cli.acting import officer_named
 from connectors.cli.failures import then
-from connectors.cli.local import AGENCY, CURSOR, KEY, LIMIT, connected
+from connectors.cli.local import AGENCY, KEY, connected
 from connectors.cli.once import Once
 from connectors.cli.shapes import FILLED_IN, example
-from connectors.cli.voice import Voice, speaks, table
+from connectors.cli.voice import Voice, speaks
 from protocol.address import parse_desk
 from protocol.errors import InvalidInput
 from protocol.handover import PackageSection
 from protocol.http.fields import format_time
 from protocol.http.threads import (
     AlertView,
-    ListName,
-    Machine,
     ReferralRequest,
     Relation,
     StepQueued,
-    ThreadFilter,
-    ThreadPage,
     ThreadView,
 )
 from protocol.ids import Kind, ThreadId, raw, text
@@ -101,51 +97,6 @@ def send(
 
     queued, once = asyncio.run(ask())
     tell(queued, agency, voice, once)
-
-
-@click.command("list")
-@AGENCY
-@click.option(
-    "--list",
-    "which",
-    type=click.Choice([one.value for one in ListName]),
-    default="all",
-    show_default=True,
-    help="Which of the lists.",
-)
-@click.option("--officer", help="Whose, by title or id, for the list `mine`.")
-@LIMIT
-@CURSOR
-@speaks
-def list_(agency: str, which: str, officer: str | None, limit: int, cursor: str | None, voice: Voice) -> None:
-    """List referrals as they stand: new, mine, unassigned, sent, answer due, alerts, closed."""
-    if which == ListName.MINE and officer is None:
-        raise InvalidInput("Say whose: --officer with the title, as `throughcare officer list` shows it.")
-
-    async def ask() -> ThreadPage:
-        async with connected(home.find(agency)) as client:
-            whose = await officer_named(client, officer, agency=agency)
-            return await client.threads(
-                ThreadFilter(machine=Machine.REFERRAL, list=ListName(which), officer=whose, limit=limit, cursor=cursor)
-            )
-
-    found = asyncio.run(ask())
-    rows = [
-        [
-            text(Kind.THREAD, item.thread),
-            item.side,
-            "damaged" if item.damaged else item.state,
-            item.peer_desk,
-            format_time(item.due_at) if item.due_at else "",
-            item.alert or "",
-        ]
-        for item in found.items
-    ]
-    voice.data(found.model_dump(mode="json"), table(["THREAD", "WE ARE", "STATE", "WITH", "NEXT DUE", "ALERT"], rows))
-    if not found.items:
-        voice.say("There are none.")
-    if found.next_cursor:
-        voice.say(f"more:  the same command with --cursor {found.next_cursor}")
 
 
 @click.command()

@@ -86,6 +86,10 @@ CONNECTOR = {
 HANDOVER = {
     "send": Entry("handover_send:send", "Map an export and send it, sealed, to one or more desks."),
     "list": Entry("handover:list_", "List handovers sent and received."),
+    "standing": Entry(
+        "standing:handovers",
+        "List handovers as they stand: all, new, mine, unassigned, sent, answer due, alerts, closed.",
+    ),
     "show": Entry("handover:show", "Show one handover: own sections, receipts, what was withheld."),
     "print": Entry("printing:handover", "Print the package of a handover, as an HTML page."),
     "save": Entry("attachments:save", "Save the attachments that came with a handover into a folder."),
@@ -113,7 +117,8 @@ HANDOVER = {
 REFERRAL = {
     "send": Entry("threads:send", "Refer a person to another agency's desk."),
     "list": Entry(
-        "threads:list_", "List referrals as they stand: new, mine, unassigned, sent, answer due, alerts, closed."
+        "standing:referrals",
+        "List referrals as they stand: all, new, mine, unassigned, sent, answer due, alerts, closed.",
     ),
     "show": Entry(
         "threads:show", "Show one referral or handover: its steps, who acknowledged what, what could be done next."

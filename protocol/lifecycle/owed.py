@@ -174,7 +174,7 @@ def overdue(history: History, owed: Sequence[Owed], *, now: int) -> Watch:
         return Watch()
     loud = [one for one in owed if not one.quiet]
     late = [(one.late_at, one) for one in loud if one.late_at <= now]
-    called = [one.move.at for one in history.done if one.move.event in ESCALATE and one.move.at >= history.since]
+    called = [one.at for one in _since_stirred(history) if one.event in ESCALATE]
     late += [(called[0], one) for one in loud[-1:] if called and not late]
     if late:
         since, one = min(late, key=lambda found: found[0])
@@ -186,6 +186,13 @@ def stirred(history: History) -> Move | None:
     """Return the last move by which somebody did something; time itself is nobody."""
     done = [step.move for step in history.done if step.move.actor not in _CLOCKS]
     return done[-1] if done else None
+
+
+def _since_stirred(history: History) -> Sequence[Move]:
+    """Return time's own moves since somebody did something last."""
+    done = [step.move for step in history.done]
+    last = max((place for place, one in enumerate(done) if one.actor not in _CLOCKS), default=-1)
+    return done[last + 1 :]
 
 
 def day_of(at: int, calendar: Calendar) -> date:

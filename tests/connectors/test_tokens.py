@@ -88,18 +88,21 @@ async def test_con_14_a_token_that_may_only_read_reads_and_does_nothing_else(pri
 async def test_con_14_a_message_that_makes_a_step_needs_the_scope_of_steps_too(prison: Served, world: World) -> None:
     thread = (await world.prison.compose(world.probation.desk)).thread
     await settle(world.prison, world.probation)
-    bind = Step(event="bind", fields={"statute": "probation-act-12"})
-    await world.prison.parts.moving.move(thread, bind, key=secrets.token_hex(12), body=b"")
-    await settle(world.prison, world.probation)
     released: dict[str, Any] = {"released_at": world.hub.clock(), "reason": "conditional"}
     notice = MessageRequest(kind="release.notice", to=[world.probation.desk], fields=released, thread=thread)
-    before = await prison.client.thread(thread)
     sender, mover = await make(prison, Scope.SEND), await make(prison, Scope.SEND, Scope.MOVE)
-    async with showing(prison, sender.secret) as client:
-        with pytest.raises(Forbidden, match="scope move"):
-            await client.send_message(notice, idempotency_key="k" * 16)
-    assert await prison.client.thread(thread) == before
-    assert (await prison.client.messages(MessageFilter())).items == []
+    for bound in (False, True):
+        if bound:
+            bind = Step(event="bind", fields={"statute": "probation-act-12"})
+            await world.prison.parts.moving.move(thread, bind, key=secrets.token_hex(12), body=b"")
+            await settle(world.prison, world.probation)
+        before = await prison.client.thread(thread)
+        async with showing(prison, sender.secret) as client:
+            # Also before anybody accepted: then time makes the step once somebody does (HAN-8).
+            with pytest.raises(Forbidden, match="scope move"):
+                await client.send_message(notice, idempotency_key="k" * 16)
+        assert await prison.client.thread(thread) == before
+        assert (await prison.client.messages(MessageFilter())).items == []
     async with showing(prison, mover.secret) as client:
         await client.send_message(notice, idempotency_key="k" * 16)
     assert (await prison.client.thread(thread)).item.state == "effective"

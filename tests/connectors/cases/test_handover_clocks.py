@@ -2,6 +2,7 @@
 """A handover is missed by nobody: a release that is late, one that was told too early, an offer made anew."""
 
 import secrets
+from datetime import date
 from typing import Any
 
 import pytest
@@ -24,8 +25,8 @@ from protocol.ids import Kind, MessageId, ThreadId
 from protocol.kinds.catalogue import KINDS
 from protocol.limits import DAY, HOUR, MINUTE
 from tests.connectors.cases.test_clockwork import day, fire, told
-from tests.connectors.cases.test_handover import ACCEPT, CALENDAR, PROBATION, TAKEN_UP, dated, lead, offer
-from tests.connectors.cases.test_referral import agreed, row, settle
+from tests.connectors.cases.test_handover import ACCEPT, CALENDAR, PROBATION, TAKEN_UP, dated, lead
+from tests.connectors.cases.test_referral import agreed, row
 from tests.connectors.conftest import World
 from tests.connectors.stations import Station, person_section, risk_section
 
@@ -54,10 +55,26 @@ async def do(station: Station, thread: ThreadId, event: str, **fields: object) -
     )
 
 
+async def mail(world: World) -> None:
+    """Let what was said arrive, and the answer to it."""
+    for station in (world.prison, world.probation) * 2:
+        await station.turn()
+
+
+async def offer(world: World, content: HandoverPackage) -> ThreadId:
+    queued = await world.prison.compose(world.probation.desk, content=content)
+    await mail(world)
+    return queued.thread
+
+
+def _expected(on: date) -> dict[str, str]:
+    return {"event": "release.notice", "expected_on": on.isoformat()}
+
+
 async def accept(world: World, thread: ThreadId) -> None:
     await do(world.probation, thread, "acknowledge", **TAKEN_UP)
     await do(world.probation, thread, "accept", **ACCEPT)
-    await settle(world.prison, world.probation)
+    await mail(world)
 
 
 async def tell(world: World, thread: ThreadId, kind: str, **fields: Any) -> tuple[MessageId, HandoverEffect | None]:
@@ -71,7 +88,7 @@ async def tell(world: World, thread: ThreadId, kind: str, **fields: Any) -> tupl
         await station.parts.threads.register.composed(tx, message, [world.probation.desk])
         releasing = Releasing(station.parts.moving, station.parts.threads, world.hub.clock)
         followed = await releasing.follow(tx, message, said)
-    await settle(world.prison, world.probation)
+    await mail(world)
     return message.message_id, followed.handover
 
 
@@ -121,12 +138,21 @@ async def test_han_7_a_release_that_does_not_come_is_told_to_both_sides_and_stil
     for station in both:
         assert await listed(station, world, ListName.ALERTS) == [thread]
         assert (await heard(station)).count("handover.alert") == 1
-    await settle(*both)
+    await mail(world)
     await pass_(world, 4 * DAY)
-    await settle(*both)
+    await mail(world)
     assert (await told(probation, thread)).count("escalate") == 2
     assert (await heard(probation)).count("handover.alert") >= 2, "each level that is told is heard of"
     assert await agreed(thread, *both) == "accepted"
+    later = day(world.hub.clock(), 5)
+    await do(prison, thread, "change-date", trigger=_expected(later), reason="release-moved")
+    await mail(world)
+    for station in both:
+        assert await listed(station, world, ListName.ALERTS) == [], "the release was moved, and nothing is late"
+        assert (await row(station, thread)).due_at == CALENDAR.close_of(later)
+    await pass_(world, 10 * DAY)
+    await mail(world)
+    assert (await told(probation, thread)).count("escalate") == 4, "the new day has clocks of its own"
     await pass_(world, 30 * DAY)
     assert await agreed(thread, *both) == "accepted", "time never gives an accepted handover up"
     _, effect = await released(world, thread)
@@ -153,7 +179,7 @@ async def test_han_7_a_release_of_which_nobody_knows_the_day_is_asked_after_in_t
     await pass_(world, 10 * DAY)
     assert await listed(world.prison, world, ListName.ALERTS) == []
     await pass_(world, 7 * DAY)
-    await settle(world.prison, world.probation)
+    await mail(world)
     assert "escalate" in await told(world.probation, thread)
     for station in (world.prison, world.probation):
         assert await listed(station, world, ListName.ALERTS) == [thread]
@@ -166,7 +192,7 @@ async def test_han_7_papers_that_do_not_arrive_are_told_to_whoever_waits_for_the
     for station in (world.prison, world.probation):
         assert await due(station, thread, world) == [("complete", PROBATION)]
     await pass_(world, 20 * DAY)
-    await settle(world.prison, world.probation)
+    await mail(world)
     assert (await told(world.probation, thread)).count("escalate") == 2
     for station in (world.prison, world.probation):
         assert await listed(station, world, ListName.ALERTS) == [thread]
@@ -181,28 +207,28 @@ async def test_han_8_a_release_that_was_told_before_anybody_accepted_takes_effec
     prison, probation, now = world.prison, world.probation, world.hub.clock()
     thread = await offer(world, by_release(now, expected=20))
     await do(probation, thread, "acknowledge", **TAKEN_UP)
-    await settle(prison, probation)
+    await mail(world)
     with pytest.raises(InvalidInput):
         await released(world, thread, now + MINUTE)
     _, effect = await released(world, thread)
     assert effect is HandoverEffect.ONCE_ACCEPTED
     assert await agreed(thread, prison, probation) == "acknowledged", "whoever has not accepted does not lead"
     await pass_(world, MINUTE)
-    await settle(prison, probation)
+    await mail(world)
     assert await told(probation, thread) == ["offer", "receive", "acknowledge", "escalate"], (
         "somebody is called at once"
     )
     for station in (prison, probation):
         assert await listed(station, world, ListName.ALERTS) == [thread]
     await pass_(world, 2 * HOUR)
-    await settle(prison, probation)
+    await mail(world)
     assert (await told(probation, thread)).count("escalate") == 2
     await pass_(world, DAY)
     await do(probation, thread, "accept", **ACCEPT)
-    await settle(prison, probation)
+    await mail(world)
     assert await prison.parts.clockwork.next_due() is not None
     assert await fire(prison) == 1
-    await settle(prison, probation)
+    await mail(world)
     assert await agreed(thread, prison, probation) == "effective"
     for station in (prison, probation):
         view = await Listing(station.parts.store, station.parts.threads, world.hub.clock).show(thread)
@@ -238,7 +264,7 @@ async def test_han_8_a_release_told_before_a_handover_that_failed_does_not_move_
     await do(prison, thread, "fail", reason="custody-returned")
     again = {"trigger": {"event": "release.notice"}, "reason": "custody-returned"}
     await do(prison, thread, "offer-again", **again, acknowledge_by=str(day(now, 2)), answer_by=str(day(now, 5)))
-    await settle(prison, probation)
+    await mail(world)
     await accept(world, thread)
     await pass_(world, MINUTE)
     assert await agreed(thread, prison, probation) == "accepted"
@@ -249,16 +275,16 @@ async def test_han_8_a_release_told_after_nobody_took_it_over_counts_once_it_is_
     thread = await offer(world, by_release(now, expected=20))
     await do(probation, thread, "acknowledge", **TAKEN_UP)
     await do(probation, thread, "decline", reason="no-legal-basis")
-    await settle(prison, probation)
+    await mail(world)
     _, effect = await released(world, thread)
     assert effect is HandoverEffect.IF_OFFERED_AGAIN
     again = {"trigger": {"event": "release.notice"}, "reason": "released-early"}
     await do(prison, thread, "offer-again", **again, acknowledge_by=str(day(now, 2)), answer_by=str(day(now, 5)))
     assert await fire(prison) == 1, "somebody is out, and nobody has said that he leads"
-    await settle(prison, probation)
+    await mail(world)
     await accept(world, thread)
     await fire(prison)
-    await settle(prison, probation)
+    await mail(world)
     assert await agreed(thread, prison, probation) == "effective"
 
 
@@ -270,7 +296,7 @@ async def test_han_6_a_day_that_was_agreed_is_not_moved_by_a_release_and_whoever
     assert effect is HandoverEffect.ON_ITS_DAY
     await accept(world, thread)
     await pass_(world, 4 * DAY + 9 * HOUR)
-    await settle(world.prison, world.probation)
+    await mail(world)
     assert await agreed(thread, world.prison, world.probation) == "effective"
     _, effect = await released(world, thread)
     assert effect is HandoverEffect.NOTHING
@@ -281,7 +307,7 @@ async def test_han_9_an_offer_made_again_has_days_of_its_own_and_can_be_accepted
     thread = await offer(world, by_release(now, expected=None))
     await do(probation, thread, "acknowledge", **TAKEN_UP)
     await do(probation, thread, "decline", reason="no-legal-basis")
-    await settle(prison, probation)
+    await mail(world)
     await pass_(world, 8 * DAY)
     later = world.hub.clock()
     step = {"trigger": {"event": "release.notice"}, "reason": "release-moved"}
@@ -292,11 +318,11 @@ async def test_han_9_an_offer_made_again_has_days_of_its_own_and_can_be_accepted
     )
     assert again.in_the_past == ()
     assert await fire(prison) == 0, "no clock of the first offer runs on"
-    await settle(prison, probation)
+    await mail(world)
     for station in (prison, probation):
         assert (await row(station, thread)).due_at == CALENDAR.close_of(day(later, 5))
     await pass_(world, 4 * DAY)
-    await settle(prison, probation)
+    await mail(world)
     assert (await told(prison, thread)).count("escalate") == 2, "it was not taken up"
     await accept(world, thread)
     assert await agreed(thread, prison, probation) == "accepted"
@@ -329,13 +355,13 @@ async def test_han_9_days_that_were_over_when_they_were_written_are_told_and_lea
     thread = await offer(world, by_release(now, expected=None))
     await do(probation, thread, "acknowledge", **TAKEN_UP)
     await do(probation, thread, "decline", reason="no-legal-basis")
-    await settle(prison, probation)
+    await mail(world)
     over = str(day(now, -1))
     step: dict[str, Any] = {"trigger": {"event": "release.notice", "expected_on": over}, "reason": "other"}
     again = await do(prison, thread, "offer-again", **step, acknowledge_by=over, answer_by=over)
     assert sorted(again.in_the_past) == ["acknowledge_by", "answer_by", "expected_on"]
     await fire(prison)
-    await settle(prison, probation)
+    await mail(world)
     assert await agreed(thread, prison, probation) == "offered", "it did not expire in the second in which it was made"
     await accept(world, thread)
     assert await agreed(thread, prison, probation) == "accepted"

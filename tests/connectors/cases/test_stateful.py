@@ -240,6 +240,14 @@ class Weather(RuleBasedStateMachine):
                 made = [one.message_id for one in await moves.of(tx, self.thread) if one.direction is Direction.OUT]
                 made = [one for one in made if (await outgoing.load(tx, one)).klass is not EnvelopeClass.RECEIPT]
             assert [one[0] for one in told[0] if one[0] in set(made)] == made
+        # What is due, and what is late, each computes from what it has, at the same time.
+        for side in (prison, csw):
+            await side.look()
+            await fire(side)
+        await settle(prison, csw)
+        here, there = await row(prison, self.thread), await row(csw, self.thread)
+        assert (here.state, here.due_at) == (there.state, there.due_at)
+        assert (here.alert == "overdue") == (there.alert == "overdue") or "missed" in str(here.alert)
         rungs = [ladder(await history(side, self.thread)) for side in (prison, csw)]
         assert rungs[0] == rungs[1]
         # Who has no part in it holds nothing of it.

@@ -18,7 +18,7 @@ from connectors.logs import Log
 from connectors.store import outgoing
 from protocol import ids
 from protocol.errors import IllegalTransition, InvalidInput, NotFound, PreconditionFailed
-from protocol.http.messages import MessageFilter, MessageRequest
+from protocol.http.messages import HandoverEffect, MessageFilter, MessageRequest
 from protocol.http.problems import InvalidFields
 from protocol.http.running import Runner, listen
 from protocol.http.threads import ListName, ReferralRequest, StepQueued, StepRequest, ThreadFilter
@@ -282,11 +282,13 @@ async def test_han_6_the_notice_of_the_release_moves_the_lead_and_its_cancellati
     everybody = (world.prison, world.probation, csw.station)
     await settle(*everybody)
     now = world.hub.clock()
+    effects: list[HandoverEffect | None] = []
 
     async def tell(kind: str, **fields: Any) -> MessageId:
         request = MessageRequest(kind=kind, to=[world.probation.desk, csw.station.desk], fields=fields, thread=thread)
         sent = await prison.client.send_message(request, idempotency_key=secrets.token_hex(12))
         await settle(*everybody)
+        effects.append(sent.handover)
         return sent.id
 
     async def leads() -> set[tuple[str | None, bool]]:
@@ -309,6 +311,7 @@ async def test_han_6_the_notice_of_the_release_moves_the_lead_and_its_cancellati
     await tell("release.cancelled", notice=ids.text(Kind.MESSAGE, notice))
     assert await leads() == {("gora-prison@hub.example", False)}
     assert await agreed(thread, world.prison, world.probation) == "failed-effective"
+    assert effects == [HandoverEffect.ONCE_ACCEPTED, HandoverEffect.MOVED, HandoverEffect.MOVED]
 
 
 async def test_ref_9_a_transfer_to_another_prison_tells_every_open_referral_of_the_case_who_leads_now(
