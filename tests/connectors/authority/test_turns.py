@@ -17,6 +17,7 @@ from connectors.enrolment.passphrases import passphrase_in
 from connectors.enrolment.publication import make_publication
 from keys.directory import Directory
 from keys.privatefile import write_private
+from keys.sealedfile import SMALL, seal_file
 from keys.signing import HybridSigner, sign_statement
 from protocol.address import parse_agency
 from protocol.enrolment import EnrolmentCode
@@ -209,6 +210,19 @@ def test_enr_9_a_key_signs_for_the_root_that_it_was_made_under_only(office: Offi
         with pytest.raises(KeystoreError, match="another root fingerprint") as refused:
             open_as(1, passphrase_in(office.folder / "passphrases", f"{role}-1"))
         assert "authority show" in next_step(refused.value)
+
+
+def test_enr_9_a_key_of_before_that_names_no_root_still_opens_and_one_that_is_cut_does_not(
+    office: Office, approvers: list[HybridSigner], tmp_path: Path
+) -> None:
+    seeds, secret = b"".join(approvers[0].seeds), b"a passphrase"
+    for sealed, opens in ((seeds, True), (seeds + office.facts.root_fingerprint, True), (seeds[:-1], False)):
+        seal_file(tmp_path / "approver-1.key", "approver-1", sealed, secret, SMALL)
+        if opens:
+            assert office.approver(1, secret, tmp_path / "approver-1.key").public == approvers[0].public
+            continue
+        with pytest.raises(KeystoreError):
+            office.approver(1, secret, tmp_path / "approver-1.key")
 
 
 def test_enr_8_what_ends_with_an_agency_or_a_device_is_what_the_directory_shows(
