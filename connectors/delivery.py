@@ -11,14 +11,16 @@ from typing import Final
 
 from connectors.cases.threads import Threads
 from connectors.logs import Log
-from connectors.receipts import MISSING, OPENED, read_report, read_wanted, report
+from connectors.owing import Owing
+from connectors.receipts import GIVEN_UP, MISSING, OPENED, GivenUp, read_given_up, read_report, read_wanted, report
 from connectors.resealing import Resealing
-from connectors.store import attachments, events, incoming, outgoing, quarantine, resealed, sequences
+from connectors.store import asked, attachments, events, incoming, lost, outgoing, quarantine, resealed, sequences
 from connectors.store.engine import Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage, ReceivedSection
+from connectors.store.lost import Place
 from connectors.store.quarantine import Quarantined
 from connectors.store.recipients import Plan
-from connectors.store.sequences import Direction, Line
+from connectors.store.sequences import MAIN, Direction, Line
 from connectors.timing import Clock
 from keys.opening import VerifiedMessage
 from protocol.errors import CannotOpen, KeystoreError, MalformedEnvelope, SequenceError, TooManyHeld
@@ -37,12 +39,21 @@ class Delivery:
     """Gives each message its one effect (ENV-19)."""
 
     def __init__(
-        self, service: Actor, resealing: Resealing, threads: Threads, clock: Clock, log: Log, *, receipt_life: int
+        self,
+        service: Actor,
+        resealing: Resealing,
+        owing: Owing,
+        threads: Threads,
+        clock: Clock,
+        log: Log,
+        *,
+        receipt_life: int,
     ) -> None:
         """`service` signs receipts; `receipt_life` in ms."""
         self._service = service
         self._threads = threads
         self._resealing = resealing
+        self._owing = owing
         self._clock = clock
         self._log = log
         self._receipt_life = receipt_life
@@ -90,6 +101,10 @@ class Delivery:
             return True
         line = Line.of(Direction.IN, message.thread, message.sender_desk, message.recipient_desk, message.klass)
         position = await sequences.position(tx, line)
+        if message.seq <= position.seq and await self._came_late(tx, line, message):
+            await incoming.add(tx, message, raw)
+            await self._effect(tx, message)
+            return True
         match place(position, _box(message)):
             case Placement.DELIVER:
                 waiting = await incoming.waiting(tx, line, message.seq)
@@ -99,7 +114,11 @@ class Delivery:
                 await incoming.add(tx, message, raw)
                 await self._effect(tx, message)
                 await sequences.advance(tx, line, Position(message.seq, message.message_id))
-                if message.seq + 1 in waiting:
+                given_up = await lost.ahead(tx, line, position.seq)
+                if given_up is not None and given_up.seq == message.seq:
+                    # What was said to be lost has come.
+                    await lost.remove(tx, line, message.seq)
+                if message.seq + 1 in waiting or given_up is not None:
                     self.released[line] = None
                 return True
             case Placement.HOLD:
@@ -116,9 +135,61 @@ class Delivery:
 
     async def _receipt(self, tx: Transaction, message: ReceivedMessage) -> None:
         if message.payload_type == MISSING:
-            await self._resealing.asked(tx, message, read_wanted(message.payload))
+            await self._owing.asked(tx, message, read_wanted(message.payload))
+        elif message.payload_type == GIVEN_UP:
+            await self._given_up(tx, message, read_given_up(message.payload))
         else:
             await self._resealing.report(tx, message, read_report(message.payload))
+
+    async def _given_up(self, tx: Transaction, by: ReceivedMessage, said: GivenUp) -> None:
+        """Note that a message of the desk that says so, to the desk that it tells, will not come (SEQ-11)."""
+        line = Line(Direction.IN, by.thread, by.sender_desk, by.recipient_desk, MAIN)
+        known = await incoming.known(tx, said.message, by.sender_desk, by.recipient_desk)
+        if known is not None:
+            if known.thread == by.thread and known.state is IncomingState.DELIVERED and not known.klass.bare:
+                # It came, and our receipt did not.
+                await self._answer_whole(tx, known)
+            return
+        position = await sequences.position(tx, line)
+        if said.seq is not None:
+            gone = Place(said.seq, said.message, said.previous, alone=True, passed=False)
+        else:
+            follower = await asked.follower(tx, line, said.message)
+            if follower is None:
+                return
+            gone = Place(follower - 1, said.message, None, alone=False, passed=False)
+        if gone.seq > position.seq and gone.seq not in await incoming.waiting(tx, line, gone.seq):
+            await lost.add(tx, line, gone, self._clock())
+            self._log.event("receipt-received", code=GIVEN_UP)
+            self.released[line] = None
+
+    async def _came_late(self, tx: Transaction, line: Line, message: ReceivedMessage) -> bool:
+        """Tell whether a message's place was passed because it was said to be lost; it has its effect now (SEQ-11)."""
+        gone = await lost.at(tx, line, message.seq)
+        if gone is None or gone.message_id != message.message_id:
+            return False
+        if gone.alone and gone.previous != message.previous:
+            raise SequenceError
+        await lost.remove(tx, line, message.seq)
+        return True
+
+    async def _pass(self, tx: Transaction, line: Line, position: Position) -> Position | None:
+        """Let `line` go on over the next place if its message will not come; returns how far, None if it cannot."""
+        gone = await lost.ahead(tx, line, position.seq)
+        if gone is None or (gone.alone and gone.seq != position.seq + 1):
+            return None
+        if gone.alone and gone.previous != position.last:
+            # Its sender names another message before it than came: what it says of the place cannot be.
+            await lost.remove(tx, line, gone.seq)
+            return None
+        if not gone.alone and await incoming.holds_before(tx, line, gone.seq):
+            return None
+        now = self._clock()
+        await lost.passed(tx, line, gone.seq, now)
+        await events.message_lost(tx, line.thread, gone.message_id, now)
+        await self._threads.lost(tx, line.thread)
+        self._log.event("message-lost")
+        return Position(gone.seq, gone.message_id)
 
     async def release(self, tx: Transaction, line: Line, most: int) -> bool:
         """Let at most `most` messages have their effect whose gap on `line` has closed; tell whether more may wait.
@@ -129,18 +200,21 @@ class Delivery:
         while position.seq < begun.seq + most:
             waiting = await incoming.held(tx, line, position.seq + 1)
             if waiting is None:
-                break
+                passed = await self._pass(tx, line, position)
+                if passed is None:
+                    break
+                position = passed
+                continue
             if place(position, _box(waiting)) is not Placement.DELIVER:
                 await self._expel(tx, waiting)
                 break
             await incoming.release(tx, waiting)
             await self._effect(tx, waiting)
-            if await attachments.complete(tx, waiting.message_id, waiting.sender_desk, waiting.recipient_desk):
-                await self._answer(tx, waiting, first=waiting)
+            await self._answer_whole(tx, waiting)
             position = Position(waiting.seq, waiting.message_id)
         if position != begun:
             await sequences.advance(tx, line, position)
-        return position.seq == begun.seq + most
+        return position.seq >= begun.seq + most
 
     async def _displace(
         self, tx: Transaction, line: Line, position: Position, seq: int, previous: MessageId | None
@@ -173,6 +247,11 @@ class Delivery:
         )
         await quarantine.add(tx, entry, raw)
         self._log.event("item-quarantined", code=SequenceError.code)
+
+    async def _answer_whole(self, tx: Transaction, message: ReceivedMessage) -> None:
+        """Answer a message that has its effect, if all its attachments are here; else it is when they are (ATT-7)."""
+        if await attachments.complete(tx, message.message_id, message.sender_desk, message.recipient_desk):
+            await self._answer(tx, message, first=message)
 
     async def _answer(self, tx: Transaction, message: ReceivedMessage, *, first: ReceivedMessage) -> None:
         """Answer with A1 for `message`, which was taken in as `first`: the same, or an earlier sealing of it."""

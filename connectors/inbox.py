@@ -20,9 +20,10 @@ from connectors.delivery import Delivery
 from connectors.directory_sync import DirectorySync
 from connectors.logs import Log
 from connectors.outbox import PinnedLog
+from connectors.owing import Owing
 from connectors.receipts import CANNOT_OPEN, report
 from connectors.resealing import Resealing
-from connectors.store import incoming, mailboxes, outgoing, quarantine
+from connectors.store import incoming, lost, mailboxes, outgoing, quarantine
 from connectors.store.engine import Store, Transaction
 from connectors.store.quarantine import Quarantined
 from connectors.store.recipients import Plan
@@ -105,6 +106,7 @@ class Inbox:
         audit: PinnedLog,
         admission: Admission,
         resealing: Resealing,
+        owing: Owing,
         threads: Threads,
         clock: Clock,
         log: Log,
@@ -119,7 +121,7 @@ class Inbox:
         self._audit = audit
         self._admission = admission
         self._resealing = resealing
-        self._delivery = Delivery(own.service, resealing, threads, clock, log, receipt_life=receipt_life)
+        self._delivery = Delivery(own.service, resealing, owing, threads, clock, log, receipt_life=receipt_life)
         self._clock = clock
         self._log = log
         self._receipt_life = receipt_life
@@ -187,7 +189,7 @@ class Inbox:
         if not self._looked:
             # Once for each link: what is left undone meanwhile is remembered, and what failed may go another time.
             async with self._store.read() as tx:
-                self._delivery.released |= dict.fromkeys(await incoming.gap_closed(tx))
+                self._delivery.released |= dict.fromkeys([*await incoming.gap_closed(tx), *await lost.ready(tx)])
             self._looked = True
         for line in tuple(self._delivery.released):
             # One that cannot be released stays held and is shown so, with those behind it, but none before it.

@@ -213,8 +213,8 @@ class Loops:
         await _until(self._skipped, self._rest_until(due))
 
     async def _ask(self) -> None:
-        """Ask for what is missing (SEQ-10), then rest until a gap has stood for long enough."""
-        if await self._parts.asking.step():
+        """Ask for what is missing (SEQ-10) and say what will not come (SEQ-11), then rest until there is more."""
+        if await self._parts.owing.step() + await self._parts.asking.step():
             self._parts.work.set()
             return
         await _until(self._skipped, self._rest_until(await self._parts.asking.next_due()))

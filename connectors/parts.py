@@ -47,9 +47,10 @@ from connectors.metrics import Metrics
 from connectors.officers import Officers, service_id
 from connectors.outbox import Outbox, PinnedLog
 from connectors.overview import Overview
+from connectors.owing import Owing
 from connectors.prekeys import Prekeys
 from connectors.printing.prints import Prints, Views
-from connectors.receipts import CANNOT_OPEN, MISSING, OPENED, VERSION, read_report, read_wanted
+from connectors.receipts import CANNOT_OPEN, GIVEN_UP, MISSING, OPENED, VERSION, read_given_up, read_report, read_wanted
 from connectors.renewal import Renewal
 from connectors.resealing import Resealing
 from connectors.sealer import Sealer
@@ -83,6 +84,7 @@ class Parts:
     outbox: Outbox
     inbox: Inbox
     asking: Asking
+    owing: Owing
     prekeys: Prekeys
     renewal: Renewal
     handovers: Handovers
@@ -151,13 +153,15 @@ def make_parts(
         # The other side knows the round that a timer's id is made from; it must not take that id beforehand.
         secret=hashlib.sha256(b"tc/1 timer secret\0" + installation.storage_key).digest(),
     )
-    resealing = Resealing(store, directory, audit, threads, clock, log, message_life=message_life)
+    resealing = Resealing(store, directory, audit, threads, clock, log)
+    owing = Owing(store, enrolment.actor(None), threads, clock, log, message_life=message_life)
     composers: dict[str, Composer] = {
         **kind_composers(),
         PAYLOAD_TYPE: HandoverComposer(),
         OPENED: NoSections(),
         CANNOT_OPEN: NoSections(),
         MISSING: NoSections(),
+        GIVEN_UP: NoSections(),
     }
     prekeys = Prekeys(
         store, installation.keystore, device, lambda: directory.directory, clock, log, wake=directory.wanted.set
@@ -203,11 +207,13 @@ def make_parts(
             audit,
             Admission(enrolment.desks, FORMS),
             resealing,
+            owing,
             threads,
             clock,
             log,
             receipt_life=message_life,
         ),
+        owing=owing,
         asking=Asking(store, own.service, clock, log, receipt_life=message_life, chance=chance),
         prekeys=prekeys,
         renewal=Renewal(installation.keystore, device, service_id(enrolment), lambda: directory.directory, clock, log),
@@ -260,12 +266,17 @@ def _check_wanted(message: VerifiedMessage) -> None:
     read_wanted(message.payload)
 
 
+def _check_given_up(message: VerifiedMessage) -> None:
+    read_given_up(message.payload)
+
+
 FORMS = (
     HANDOVER_FORM,
     *kind_forms(),
     PayloadForm(OPENED, VERSION, EnvelopeClass.RECEIPT, _check_receipt),
     PayloadForm(CANNOT_OPEN, VERSION, EnvelopeClass.RECEIPT, _check_receipt),
     PayloadForm(MISSING, VERSION, EnvelopeClass.RECEIPT, _check_wanted),
+    PayloadForm(GIVEN_UP, VERSION, EnvelopeClass.RECEIPT, _check_given_up),
 )
 """Every payload that this connector understands."""
 

@@ -7,25 +7,28 @@ even the claims could not be read the message is not known, and the digest alone
 had been taken in before, A1 also names the sealing by which: whichever A1 arrives first or at all, both sides know
 the same place of the message in the hub's order (LIF-4).
 
-A third one asks for a message that is missing, by its id alone: whoever asks has no sealing of it (SEQ-10).
+A third one asks for a message that is missing, by its id alone: whoever asks has no sealing of it (SEQ-10). The fourth
+says that one will not come any more, and where it stood (SEQ-11).
 """
 
 from typing import Annotated, Final, TypeAlias
 
-from pydantic import StringConstraints, TypeAdapter
+from pydantic import Field, StringConstraints, TypeAdapter
 
 from connectors.store.outgoing import OutgoingMessage
-from protocol import ids
+from protocol import ids, shapes
 from protocol.address import DeskAddress
 from protocol.content import Content, decode_content, encode_payload
 from protocol.errors import InvalidInput, MalformedEnvelope
 from protocol.ids import Kind, MessageId, ThreadId
 from protocol.rows import EnvelopeClass
 from protocol.sections import Actor
+from protocol.sequence import Position
 
 OPENED: Final = "receipt.opened"
 CANNOT_OPEN: Final = "receipt.cannot-open"
 MISSING: Final = "receipt.missing"
+GIVEN_UP: Final = "receipt.given-up"
 VERSION: Final = 1
 LABEL: Final = "standard"
 
@@ -69,8 +72,27 @@ class Wanted(Content):
         return _named(self.message_id)
 
 
+class GivenUp(Content):
+    """The payload of the receipt that says that a message will not come; without `seq` its sender knows no more."""
+
+    message_id: str
+    seq: Annotated[int, Field(ge=1, le=shapes.MAX_NUMBER)] | None = None
+    previous_id: str | None = None
+
+    @property
+    def message(self) -> MessageId:
+        """Which message; `MalformedEnvelope` for an id of another form."""
+        return _named(self.message_id)
+
+    @property
+    def previous(self) -> MessageId | None:
+        """The one before it, None for the first; `MalformedEnvelope` for an id of another form."""
+        return None if self.previous_id is None else _named(self.previous_id)
+
+
 _REPORT: TypeAdapter[Report] = TypeAdapter(Report)
 _WANTED: TypeAdapter[Wanted] = TypeAdapter(Wanted)
+_GIVEN_UP: TypeAdapter[GivenUp] = TypeAdapter(GivenUp)
 
 
 def _named(text: str) -> MessageId:
@@ -88,6 +110,15 @@ def read_report(payload: bytes) -> Report:
 def read_wanted(payload: bytes) -> MessageId:
     """Return which message a receipt asks for, or raise `MalformedEnvelope`."""
     return decode_content(_WANTED, payload, what="a question of version 1 for a message", limit=_MAX_PAYLOAD).message
+
+
+def read_given_up(payload: bytes) -> GivenUp:
+    """Read the payload of the receipt that gives a message up, or raise `MalformedEnvelope`."""
+    said = decode_content(_GIVEN_UP, payload, what="a message given up, of version 1", limit=_MAX_PAYLOAD)
+    if said.seq is None and said.previous_id is not None:
+        raise MalformedEnvelope("A message without a place has none before it.")
+    _ = said.message, said.previous
+    return said
 
 
 def report(
@@ -118,6 +149,29 @@ def ask(
     """Return the receipt by which the desk `sender` of ours asks for a message that is missing in `thread` (SEQ-10)."""
     said = Wanted(message_id=ids.text(Kind.MESSAGE, message_id))
     return _receipt(MISSING, said, thread, sender, actor, now, deadline)
+
+
+def give_up(
+    message_id: MessageId,
+    place: Position | None,
+    *,
+    thread: ThreadId,
+    sender: DeskAddress,
+    actor: Actor,
+    now: int,
+    deadline: int,
+) -> OutgoingMessage:
+    """Return the receipt by which the desk `sender` of ours says that a message of its will not come (SEQ-11).
+
+    `place` is its number and the message before it, None if this machine does not have it any more.
+    """
+    previous = None if place is None or place.last is None else ids.text(Kind.MESSAGE, place.last)
+    said = GivenUp(
+        message_id=ids.text(Kind.MESSAGE, message_id),
+        seq=None if place is None else place.seq,
+        previous_id=previous,
+    )
+    return _receipt(GIVEN_UP, said, thread, sender, actor, now, deadline)
 
 
 def _receipt(

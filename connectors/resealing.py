@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """When a message of ours is sealed anew, under the same message_id and place in its thread (SEQ-4).
 
-Five things cause it: the hub says that an envelope expired uncollected (HTTP-11), or says nothing of its end
-(CON-13); the recipient's device was replaced (DIR-7); the recipient says that it cannot open (CON-4), or that it lacks
-a message (SEQ-10). Each is believed only as far as it can be: a notice must be the pinned hub's and of an envelope of
-ours, a report must come from a desk and device that the very sealing was made for, and who asks for a message must be
-a desk that it went to.
+Four things cause it here: the hub says that an envelope expired uncollected (HTTP-11), or says nothing of its end
+(CON-13); the recipient's device was replaced (DIR-7); the recipient says that it cannot open (CON-4). Each is
+believed only as far as it can be: a notice must be the pinned hub's and of an envelope of ours, a report must come
+from a desk and device that the very sealing was made for. That a desk asks for a message is the fifth (`owing`).
 """
 
 from typing import Final
@@ -15,18 +14,18 @@ from connectors.directory_sync import DirectorySync
 from connectors.logs import Log
 from connectors.lost_receipts import LOST, seal_lost_anew
 from connectors.outbox import PinnedLog
-from connectors.receipts import CANNOT_OPEN, MISSING, OPENED, Report
-from connectors.store import attempts, outgoing, recipients
+from connectors.receipts import CANNOT_OPEN, OPENED, Report
+from connectors.store import attempts, outgoing, owed, recipients
 from connectors.store.attempts import Attempt, AttemptState
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import ReceivedMessage
 from connectors.store.recipients import RecipientRow, RecipientState
-from connectors.timing import MOST_SEALS, Clock
+from connectors.timing import FREE_SEALS, Clock
 from keys.verifying import verify_receipt
 from protocol.address import DeskAddress
 from protocol.errors import CannotOpen, KeystoreError, MalformedEnvelope, NotFound, PolicyDenied
 from protocol.ids import KeyId, MessageId
-from protocol.limits import DAY, MAX_RESEALS
+from protocol.limits import DAY
 from protocol.receipts import ReceiptKind, parse_receipt
 
 SILENCE: Final = DAY
@@ -45,20 +44,14 @@ class Resealing:
         threads: Threads,
         clock: Clock,
         log: Log,
-        *,
-        message_life: int,
     ) -> None:
-        """`audit` is the pinned log whose notices are believed; `threads` is told what was opened.
-
-        `message_life` is for how long a message is sent again that was opened once, in ms.
-        """
+        """`audit` is the pinned log whose notices are believed; `threads` is told what was opened."""
         self._store = store
         self._threads = threads
         self._directory = directory
         self._audit = audit
         self._clock = clock
         self._log = log
-        self._message_life = message_life
 
     async def notice(self, tx: Transaction, raw: bytes) -> int:
         """Take a notice from the hub and return the place of the leaf that it names.
@@ -108,37 +101,8 @@ class Resealing:
         if superseded or row.state not in _ON_ITS_WAY:
             # It was opened, or sealed anew, since: the report is late and changes nothing.
             return
-        if row.complaints >= MAX_RESEALS:
-            await recipients.fail(tx, row.message_id, [desk], CannotOpen.code)
-        else:
-            await recipients.requeue(tx, row, now=self._clock(), error=CannotOpen.code, complained=True)
-            self._log.event("resealing", code=CannotOpen.code)
-
-    async def asked(self, tx: Transaction, by: ReceivedMessage, message_id: MessageId) -> None:
-        """Seal a message anew for a desk that says, in the verified receipt `by`, that it lacks it (SEQ-10).
-
-        Raises `PolicyDenied` unless that desk was sent it in that very thread, by the desk that it asks.
-        """
-        try:
-            message = await outgoing.load(tx, message_id)
-            row = await recipients.find(tx, message_id, by.sender_desk)
-        except NotFound:
-            raise PolicyDenied("A message is asked for that its sender was not sent.") from None
-        if message.klass.bare or (message.thread, message.sender_desk) != (by.thread, by.recipient_desk):
-            raise PolicyDenied("A message is asked for in another thread, or of another desk, than it is of.")
-        self._log.event("receipt-received", code=MISSING)
-        await recipients.asked(tx, row, by.accepted_at)
-        known_there = row.opened_at if row.state is RecipientState.OPENED else row.accepted_at
-        if known_there is None or by.accepted_at <= known_there or row.seals >= MOST_SEALS:
-            # It is on its way to the hub, or has reached it after that was asked, or comes again and again.
-            return
-        if row.state is RecipientState.OPENED:
-            # A machine that is lost opened it in time; whoever has its place must get it whenever that is.
-            await outgoing.extend(tx, message_id, self._clock() + self._message_life)
-            await recipients.begin_again(tx, row, now=self._clock(), error=MISSING)
-        else:
-            await recipients.requeue(tx, row, now=self._clock(), error=MISSING)
-        self._log.event("resealing", code=MISSING)
+        await recipients.requeue(tx, row, now=self._clock(), error=CannotOpen.code, complained=True)
+        self._log.event("resealing", code=CannotOpen.code)
 
     async def _note_opened(self, tx: Transaction, message_id: MessageId, said: Report, by: ReceivedMessage) -> None:
         """Tell the thread where in the hub's order the sealing stands by which a message was taken in (LIF-4)."""
@@ -188,6 +152,14 @@ class Resealing:
                 row = await recipients.find(tx, message_id, address)
                 await self._let_go(tx, row)
                 await recipients.requeue(tx, row, now=now, error="device-replaced")
+                moved += 1
+            for message_id, address, device in await attempts.given_up_devices(tx, now):
+                desk = self._directory.directory.desk(address, now)
+                if desk is None or desk.device is None or desk.device.key_id == device:
+                    continue
+                # What the old device could never open the new one may, and its place waits for it (SEQ-11).
+                row = await recipients.find(tx, message_id, address)
+                await owed.begin_again(tx, row, now=now, error="device-replaced", seals=FREE_SEALS - 1)
                 moved += 1
         if moved:
             self._log.event("resealing", code="device-replaced", count=moved)

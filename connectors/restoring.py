@@ -29,7 +29,7 @@ from connectors.backup import Opened, identity_of
 from connectors.enrolment.pins import Pins, check_hub, replay
 from connectors.hub_client import HubClient
 from connectors.installation import Enrolment
-from connectors.store import attempts, prekeys, recipients
+from connectors.store import attempts, prekeys, recipients, restored
 from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store
 from connectors.store.lock import InstallationLock
 from connectors.vault import Vault
@@ -258,6 +258,7 @@ async def _start_anew(folder: Path, storage_key: bytes, now: int) -> None:
     store = await Store.open(folder / DATABASE_FILE, Vault(storage_key))
     try:
         async with store.write() as tx:
+            await restored.note(tx)
             await prekeys.forget_all(tx)
             await attempts.lapse_unsent(tx, "device-replaced")
             await recipients.reopen_under_way(tx, now, "device-replaced")

@@ -18,7 +18,9 @@ from protocol.identities import IdentityKey, device_proof_message, identity_proo
 from protocol.kinds.catalogue import KINDS
 from protocol.statements import Agency
 
-PAYLOAD_TYPES: Final = tuple(sorted({*KINDS, "receipt.cannot-open", "receipt.missing", "receipt.opened"}))
+PAYLOAD_TYPES: Final = tuple(
+    sorted({*KINDS, "receipt.cannot-open", "receipt.given-up", "receipt.missing", "receipt.opened"})
+)
 """What agencies may send in this release."""
 
 

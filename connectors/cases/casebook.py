@@ -7,9 +7,10 @@ from typing import Final
 
 from connectors import folding
 from connectors.cases.lineage import children
+from connectors.cases.listing import lost_view
 from connectors.cases.register import word_key
 from connectors.cases.telling import Telling, tell, tell_thread
-from connectors.store import caselist, cases, conversations, cursors
+from connectors.store import caselist, cases, conversations, cursors, lost
 from connectors.store.casefacts import CaseThread, Facts, merge
 from connectors.store.caselist import CaseRow, Filter
 from connectors.store.engine import Store, Transaction
@@ -117,6 +118,7 @@ class Casebook:
             following = await children(tx, members)
             gaps = await conversations.gaps(tx, members)
             unopened = await conversations.unopened(tx, members)
+            gone = await lost.of(tx, members)
         history = sorted(told.entries, key=lambda entry: entry.at)[::-1]
         return CaseView(
             item=_item(row, rows),
@@ -131,6 +133,7 @@ class Casebook:
                 Undelivered(message=one.message_id, thread=one.thread, desk=one.desk, state=one.state, since=one.since)
                 for one in unopened
             ],
+            lost=[lost_view(one) for one in gone],
             history=history[:MAX_HISTORY],
             older=max(0, len(history) - MAX_HISTORY),
         )

@@ -13,8 +13,9 @@ from connectors.cases.responsibility import responsibility_of
 from connectors.cases.sides import ROLES
 from connectors.cases.threads import Threads, history_of
 from connectors.cases.waiting import owed_by
-from connectors.store import cases, cursors, incoming, moves, outgoing, threads
+from connectors.store import cases, cursors, incoming, lost, moves, outgoing, threads
 from connectors.store.engine import Store, Transaction
+from connectors.store.lost import Lost
 from connectors.store.moves import MoveRow
 from connectors.store.sequences import Direction
 from connectors.store.threads import Filter, ThreadRow
@@ -26,6 +27,7 @@ from protocol.http.handovers import SectionView
 from protocol.http.threads import (
     AlertView,
     ListName,
+    LostView,
     ResidualView,
     RungView,
     ServiceLeft,
@@ -78,6 +80,7 @@ class Listing:
             stored = {one.message_id: one for one in await moves.of(tx, thread)}
             history = history_of(row, list(stored.values()))
             following = await children(tx, [thread])
+            gone = await lost.of(tx, [thread])
             steps = [await _step(tx, row, stored[step.move.message_id], step) for step in history.steps]
         roles = ROLES[row.machine]
         responsible = responsibility_of(row, history, list(stored.values()))
@@ -107,6 +110,7 @@ class Listing:
                 )
                 for one in self._threads.waiting.watch(row, history, list(stored.values())).standing
             ],
+            lost=[lost_view(one) for one in gone],
             steps=steps,
             possible=list(
                 dict.fromkeys(
@@ -168,6 +172,13 @@ def item_of(row: ThreadRow, beside: Beside) -> ThreadItem:
         similar_more=beside.more,
         version=row.version,
         damaged=row.damaged,
+    )
+
+
+def lost_view(one: Lost) -> LostView:
+    """Return a message that was lost, as it is shown."""
+    return LostView(
+        message=one.message_id, thread=one.thread, sender=one.sender, recipient=one.recipient, since=one.since
     )
 
 

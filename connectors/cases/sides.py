@@ -31,6 +31,8 @@ class Roles:
     """How a desk follows the thread that got a copy of its beginning, where the sender tells it."""
     told: frozenset[str] = frozenset()
     """The beginner's moves that go to those desks too (HAN-5)."""
+    binding: frozenset[str] = frozenset()
+    """The beginner's moves that need no answer, and nothing but that the other side has the beginning."""
 
     @property
     def receipt_step(self) -> tuple[str, str]:
@@ -74,6 +76,7 @@ ROLES: Final = {
         receipt=handover.Event.RECEIVE,
         copied=handover.COPY,
         told=handover.TOLD,
+        binding=frozenset({handover.Event.BIND}),
     ),
 }
 """The two machines of this project, by name."""

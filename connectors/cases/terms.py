@@ -5,11 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from connectors.cases.sides import ROLES
 from connectors.store.moves import MoveRow
+from connectors.store.threads import ThreadRow
+from protocol import ids
 from protocol.address import AgencyAddress
 from protocol.content import Content
 from protocol.handover import HandoverOffer, decode_offer
-from protocol.ids import MessageId
+from protocol.ids import Kind, MessageId, OfficerId
 from protocol.kinds.base import Payload
 from protocol.kinds.catalogue import decode_payload, kind_for
 from protocol.kinds.handover import ChangeDate, OfferAgain
@@ -85,3 +88,16 @@ def visits_of(stored: Sequence[MoveRow]) -> dict[MessageId, Visit]:
         if isinstance(payload, (Schedule, Attended, NoShow, AppointmentCancelled)):
             visits[one.message_id] = Visit(payload.appointment, isinstance(payload, NoShow) and payload.excused)
     return visits
+
+
+def officer_of(row: ThreadRow, history: History, stored: dict[MessageId, MoveRow]) -> OfficerId | None:
+    """Return who has the thread at the answering side: the officer whom its last move named."""
+    for step in reversed(tuple(history.done)):
+        if step.move.actor == ROLES[row.machine].answers:
+            kind = kind_for(row.machine, step.move.event)
+            if kind is None:
+                continue
+            named = getattr(decode_payload(kind, stored[step.move.message_id].payload), "officer", None)
+            if isinstance(named, str):
+                return OfficerId(ids.raw(Kind.OFFICER, named))
+    return None

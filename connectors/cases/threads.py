@@ -10,12 +10,14 @@ from dataclasses import replace
 from typing import Final
 
 from connectors.cases import entries
+from connectors.cases.forceless import forceless
 from connectors.cases.register import Register
 from connectors.cases.residual import keep_draft
 from connectors.cases.sides import OBSERVER, ROLES, STRANGER, Roles
+from connectors.cases.terms import officer_of
 from connectors.cases.waiting import Waiting
 from connectors.logs import Log
-from connectors.store import attempts, events, moves, outgoing, recipients, speaking, threads
+from connectors.store import attempts, events, lost, moves, outgoing, recipients, speaking, threads
 from connectors.store.engine import Transaction
 from connectors.store.incoming import ReceivedMessage
 from connectors.store.moves import MoveRow
@@ -28,16 +30,18 @@ from protocol import ids
 from protocol.address import AgencyAddress, DeskAddress
 from protocol.clocks import Calendar
 from protocol.content import encode_payload
-from protocol.ids import EnvelopeId, Kind, MessageId, OfficerId
+from protocol.ids import EnvelopeId, Kind, MessageId, ThreadId
 from protocol.kinds.base import RegisterNumbers
-from protocol.kinds.catalogue import KINDS, decode_payload, kind_for
+from protocol.kinds.catalogue import KINDS, decode_payload
 from protocol.kinds.thread import ThreadConflict
-from protocol.lifecycle.history import History, Move, Step, fold
+from protocol.lifecycle.history import GIVEN_UP, History, Move, Step, fold
 from protocol.lifecycle.owed import ESCALATE
 from protocol.rows import EnvelopeClass
 from protocol.sections import Actor
 
 CONFLICT: Final = "thread.conflict"
+MESSAGE_LOST: Final = "message-lost"
+"""The alert of a thread that is not over and in which a message was lost (SEQ-11)."""
 LABEL: Final = "standard"
 
 
@@ -137,6 +141,7 @@ class Threads:
         if row is None or row.peer_desk != desk:
             return
         await moves.settle(tx, row.thread, message_id, sealing, by=by.leaf_index)
+        await moves.give_up(tx, row.thread, message_id, given_up=False)
         if row.begun_by == message_id:
             await moves.add(tx, entries.their_receipt(by, ROLES[row.machine]))
         await self.refold(tx, row)
@@ -154,6 +159,15 @@ class Threads:
         await moves.place(tx, row.thread, message_id, index, at)
         await self.refold(tx, row)
 
+    async def lost(
+        self, tx: Transaction, thread: ThreadId, ours: MessageId | None = None, desk: DeskAddress | None = None
+    ) -> None:
+        """Take note that a message was lost; `ours`, if that is the desk on the other side, without force (SEQ-11)."""
+        if (row := await threads.find(tx, thread)) is not None:
+            if ours is not None and row.peer_desk == desk:
+                await moves.give_up(tx, thread, ours)
+            await self.refold(tx, row)
+
     async def refold(self, tx: Transaction, row: ThreadRow, *, new: MessageId | None = None) -> History:
         """Bring the row of a thread, its timers and its conflicts up to what its moves say; `new` is one of them."""
         stored = {one.message_id: one for one in await moves.of(tx, row.thread)}
@@ -161,13 +175,15 @@ class Threads:
         history = history_of(row, every)
         for step in history.steps:
             await self._judge(tx, row, stored[step.move.message_id], step)
-        state, officer = history.state, _officer(row, history, stored)
+        state, officer = history.state, officer_of(row, history, stored)
         live = state not in history.machine.finals
         owed = self.waiting.owed(row, history, every) if live else ()
         due_at = owed[-1].due_at if owed else None
         watched = self.waiting.watch(row, history, every)
         heard = watched.heard_by(row.side)
         alert = None if heard is None else str(heard.kind)
+        if alert is None and live and await lost.of(tx, [row.thread]):
+            alert = MESSAGE_LOST
         if new is not None or (state, officer, due_at, alert) != (row.state, row.officer, row.due_at, row.alert):
             changed = replace(
                 row,
@@ -234,10 +250,12 @@ def history_of(row: ThreadRow, stored: list[MoveRow]) -> History:
     """Return what the stored moves of a thread make, in the order of the hub's log."""
     roles = ROLES[row.machine]
     machine = roles.copied if row.side == OBSERVER and roles.copied else roles.machine
-    return fold(machine, [_move(roles, one, n) for n, one in enumerate(stored)], receipt=roles.receipt_step)
+    void = forceless(row, roles, stored)
+    moved = [_move(roles, one, n, void=one.message_id in void) for n, one in enumerate(stored)]
+    return fold(machine, moved, receipt=roles.receipt_step)
 
 
-def _move(roles: Roles, stored: MoveRow, order: int) -> Move:
+def _move(roles: Roles, stored: MoveRow, order: int, *, void: bool) -> Move:
     # What a row needs was asked for when the message was composed, and checked when it was read (KIND-3).
     needs = (row.needs for row in roles.machine.rows if row.event == stored.event)
     return Move(
@@ -252,17 +270,5 @@ def _move(roles: Roles, stored: MoveRow, order: int) -> Move:
         # A thread has two desks, so what one side says in it is one line.
         line=None if stored.seq is None else stored.direction,
         seq=stored.seq or 0,
+        void=GIVEN_UP if void else None,
     )
-
-
-def _officer(row: ThreadRow, history: History, stored: dict[MessageId, MoveRow]) -> OfficerId | None:
-    """Return who has the thread at the answering side: the officer whom its last move named."""
-    for step in reversed(tuple(history.done)):
-        if step.move.actor == ROLES[row.machine].answers:
-            kind = kind_for(row.machine, step.move.event)
-            if kind is None:
-                continue
-            named = getattr(decode_payload(kind, stored[step.move.message_id].payload), "officer", None)
-            if isinstance(named, str):
-                return OfficerId(ids.raw(Kind.OFFICER, named))
-    return None

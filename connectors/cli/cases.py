@@ -129,6 +129,8 @@ def _lines(view: CaseView) -> Iterator[str]:
         yield f"missing  message {gap.missing} of {gap.sender}; {gap.waiting} wait for it since {since}"
     for open_ in view.undelivered:
         yield f"not opened  by {open_.desk}: {open_.state} since {format_time(open_.since)}"
+    for gone in view.lost:
+        yield f"LOST  a message of {gone.sender} to {gone.recipient} never arrived and was given up"
     yield "threads"
     for thread in view.threads:
         what = f"{thread.machine} {thread.state}" if thread.machine else "messages"

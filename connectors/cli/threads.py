@@ -121,6 +121,13 @@ def _draft(view: ThreadView) -> dict[str, Any]:
     return view.residual.draft
 
 
+def _to_be_heard_of(view: ThreadView) -> Iterator[str]:
+    for alert in view.alerts:
+        yield f"  ALERT {alert.kind} since {format_time(alert.since)}, {_about(alert)}"
+    for gone in view.lost:
+        yield f"  LOST a message of {gone.sender} to {gone.recipient} never arrived; given up {format_time(gone.since)}"
+
+
 def _lines(view: ThreadView) -> Iterator[str]:
     item = view.item
     yield f"{item.machine} {text(Kind.THREAD, item.thread)} is {item.state}"
@@ -139,8 +146,7 @@ def _lines(view: ThreadView) -> Iterator[str]:
         yield f"  not taken: {left}"
     if item.due_at:
         yield f"  the next thing is due by {format_time(item.due_at)}"
-    for alert in view.alerts:
-        yield f"  ALERT {alert.kind} since {format_time(alert.since)}, {_about(alert)}"
+    yield from _to_be_heard_of(view)
     for other in item.similar:
         yield f"  {text(Kind.THREAD, other)} came before it, about the same person"
     if item.similar_more:

@@ -3,5 +3,5 @@
 
 from typing import Final
 
-NEWEST: Final = "0021"
+NEWEST: Final = "0022"
 """The revision that this program works with."""

@@ -6,14 +6,28 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, func, insert, literal_column, null, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    bindparam,
+    exists,
+    func,
+    insert,
+    literal_column,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from connectors.faults import named
 from connectors.store.engine import Transaction
 from connectors.store.recipients import OPEN_STATES, RecipientState
 from connectors.store.tables import attempt, attempt_row, outgoing, recipient
+from connectors.timing import MOST_SEALS
 from protocol.address import DeskAddress
-from protocol.errors import HubUnreachable, KeystoreError
+from protocol.errors import CannotOpen, HubUnreachable, KeystoreError
 from protocol.ids import EnvelopeId, KeyId, MessageId
 from protocol.rows import EnvelopeClass
 
@@ -301,6 +315,27 @@ async def astray(tx: Transaction) -> list[tuple[MessageId, DeskAddress]]:
         .where(recipient.c.state == RecipientState.SEALED, attempt.c.state.not_in(tuple(AttemptState)))
     )
     return [(row.message_id, row.desk) for row in rows]
+
+
+async def given_up_devices(tx: Transaction, now: int) -> list[tuple[MessageId, DeskAddress, KeyId]]:
+    """Return the desks that could not open a message however often it was sealed, each with the device meant last.
+
+    Only of messages whose deadline is later than `now` (ms UTC).
+    """
+    rows = await tx.connection.execute(
+        select(recipient.c.message_id, recipient.c.desk, attempt_row.c.device_id)
+        .join(
+            attempt_row,
+            (attempt_row.c.envelope_id == recipient.c.envelope_id) & (attempt_row.c.desk == recipient.c.desk),
+        )
+        .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
+        .where(
+            recipient.c.state == RecipientState.FAILED,
+            or_(recipient.c.seals >= MOST_SEALS, recipient.c.error == CannotOpen.code),
+            outgoing.c.deadline > now,
+        )
+    )
+    return [(row.message_id, row.desk, row.device_id) for row in rows]
 
 
 async def silent(tx: Transaction, ended_by: int) -> list[tuple[MessageId, DeskAddress]]:

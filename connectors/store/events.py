@@ -19,6 +19,8 @@ RECEIVED: Final = "message.received"
 ALERTING: Final = "message.alert"
 DAMAGED: Final = "event.damaged"
 """What is told of an event whose type cannot be read any more (CON-8)."""
+LOST: Final = "message.lost"
+"""A message of the thread that its sender gave up, ours or another's (SEQ-11)."""
 UPDATED: Final = "updated"
 """What happened to a thread whose state stayed."""
 ALERT: Final = "alert"
@@ -67,6 +69,12 @@ def _word(row: ThreadRow, before: ThreadRow, *, alert: bool) -> str:
     if row.state != before.state:
         return row.state
     return ALERT if alert or row.alert not in (None, before.alert) else UPDATED
+
+
+async def message_lost(tx: Transaction, thread: ThreadId, message_id: MessageId, at: int) -> None:
+    """Tell of a message that will not come, or not arrive, any more."""
+    told = {"event_id": ids.new_id(), "at": at, "type": LOST, "thread": thread, "message_id": message_id}
+    await tx.connection.execute(_ADD, told)
 
 
 async def message_received(

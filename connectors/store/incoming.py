@@ -169,6 +169,7 @@ _AT: Final = incoming.c.position == bindparam("place")
 _LOAD: Final = select(incoming).where(_AT)
 _SLICE: Final = select(incoming.c.sealed_slice).where(_AT)
 _RELEASE: Final = update(incoming).where(_AT).values(state=IncomingState.DELIVERED)
+_HOLDS_BEFORE: Final = select(exists().where(_ON_LINE, incoming.c.seq < bindparam("number")))
 _REMOVE: Final = delete(incoming).where(_AT)
 
 
@@ -235,6 +236,11 @@ async def waiting(tx: Transaction, line: Line, seq: int) -> dict[int, MessageId 
     """Return which of `seq` and the place after it messages of `line` wait at, each with the one that it follows."""
     rows = await tx.connection.execute(_WAITING, _at_seq(line, seq))
     return {row.seq: row.previous for row in rows}
+
+
+async def holds_before(tx: Transaction, line: Line, seq: int) -> bool:
+    """Tell whether a message waits on `line` before the place `seq`."""
+    return bool(await tx.connection.scalar(_HOLDS_BEFORE, _at_seq(line, seq)))
 
 
 async def gap_closed(tx: Transaction) -> list[Line]:

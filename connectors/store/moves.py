@@ -28,7 +28,8 @@ class MoveRow:
     """One move. `leaf_index` is None while the hub has not accepted it; `settled` when it cannot change any more.
 
     `seq` is its number on the line from one desk of the thread to the other, None for a receipt, which is on none.
-    `payload` is section 0 of the message, `refused` the code of why it had no effect, `told` whether its sender knows.
+    `payload` is section 0 of the message, `refused` the code of why it had no effect, `told` whether its sender knows,
+    `given_up` whether it is one of ours that the other side will not have (SEQ-11).
     """
 
     thread: ThreadId
@@ -44,6 +45,7 @@ class MoveRow:
     signer: str = ""
     refused: str | None = None
     told: bool = False
+    given_up: bool = False
 
 
 _ADD: Final = upsert(move).on_conflict_do_nothing(index_elements=move.primary_key).returning(move.c.at)
@@ -51,6 +53,7 @@ _OF: Final = select(move).where(move.c.thread == bindparam("of")).order_by(liter
 _CHANGE: Final = update(move).where(move.c.thread == bindparam("of"), move.c.message_id == bindparam("which"))
 _PLACE_UNSETTLED: Final = _CHANGE.where(move.c.settled == 0)
 _SETTLE: Final = _CHANGE.where(or_(move.c.opened_by.is_(None), move.c.opened_by < bindparam("by")))
+_GIVE_UP: Final = _CHANGE.where(move.c.direction == Direction.OUT)
 _NO_TIMERS: Final = delete(timer).where(timer.c.thread == bindparam("of"))
 _ADD_TIMERS: Final = insert(timer)
 _DUE: Final = (
@@ -106,6 +109,11 @@ async def settle(
     """
     placed = {"settled": 0} if sealing is None else {"leaf_index": sealing[0], "at": sealing[1], "settled": 1}
     await tx.connection.execute(_SETTLE, {"of": thread, "which": message_id, "by": by, "opened_by": by, **placed})
+
+
+async def give_up(tx: Transaction, thread: ThreadId, message_id: MessageId, *, given_up: bool = True) -> None:
+    """Note that the other side will not have a move of ours, or that it has it after all."""
+    await tx.connection.execute(_GIVE_UP, {"of": thread, "which": message_id, "given_up": int(given_up)})
 
 
 async def judged(tx: Transaction, row: MoveRow, refused: str | None, *, told: bool) -> None:
@@ -183,4 +191,5 @@ def _row(tx: Transaction, row: Row[Any]) -> MoveRow:
         signer=as_text(signer, most=limits.MAX_NAME),
         refused=row.refused,
         told=bool(row.told),
+        given_up=bool(row.given_up),
     )

@@ -115,9 +115,6 @@ _CHANGE: Final = update(recipient).where(
     recipient.c.desk == bindparam("which"),
     *(recipient.c.state != state for state in FINAL_STATES),
 )
-_ANEW: Final = update(recipient).where(
-    recipient.c.message_id == bindparam("of"), recipient.c.desk == bindparam("which")
-)
 _WAKE: Final = update(recipient).where(
     recipient.c.state == RecipientState.QUEUED,
     recipient.c.next_try_at > bindparam("now"),
@@ -296,25 +293,6 @@ async def requeue(tx: Transaction, row: RecipientRow, *, now: int, error: str | 
         accepted_at=None,
         complaints=row.complaints + int(complained),
     )
-
-
-async def asked(tx: Transaction, row: RecipientRow, at: int) -> None:
-    """Note when a desk asked for a message that it lacks, in ms UTC (SEQ-10)."""
-    await tx.connection.execute(_ANEW, {"of": row.message_id, "which": row.desk, "asked_at": at})
-
-
-async def begin_again(tx: Transaction, row: RecipientRow, *, now: int, error: str) -> None:
-    """Have a desk sealed for anew that opened the message and does not have it any more, after its pause (SEQ-10).
-
-    When it was opened first stays known: that it was is not taken back.
-    """
-    values = {
-        "state": RecipientState.QUEUED,
-        "next_try_at": now + reseal_pause(row.seals),
-        "error": error,
-        "accepted_at": None,
-    }
-    await tx.connection.execute(_ANEW, {"of": row.message_id, "which": row.desk, **values})
 
 
 async def reopen_under_way(tx: Transaction, now: int, error: str) -> None:

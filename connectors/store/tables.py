@@ -78,8 +78,10 @@ recipient: Final = Table(
     Column("opened_at", BigInteger),
     Column("sealed", LargeBinary, nullable=False),
     Column("asked_at", BigInteger),
+    Column("told_at", BigInteger),
     ForeignKeyConstraint(["message_id"], ["outgoing.message_id"]),
     Index("ix_recipient_state", "state", "next_try_at"),
+    Index("ix_recipient_untold", "state", sqlite_where=text("told_at IS NULL AND state IN ('failed', 'expired')")),
     Index("ix_recipient_envelope_id", "envelope_id"),
 )
 """One desk of one message of ours: how far it has come. `sealed` lists what it gets and what is withheld."""
@@ -148,6 +150,14 @@ incoming: Final = Table(
     UniqueConstraint("message_id", "sender_desk", "recipient_desk"),
     Index("ix_incoming_thread", "thread", "sender_desk", "recipient_desk", "seq"),
     Index("ix_incoming_held", "sender_desk", sqlite_where=text("state = 'held'")),
+    Index(
+        "ix_incoming_waiting",
+        "thread",
+        "sender_desk",
+        "recipient_desk",
+        "seq",
+        sqlite_where=text("state = 'held'"),
+    ),
     sqlite_autoincrement=True,
 )
 """Verified messages of others; the unique constraint is what gives each one effect (ENV-19)."""
@@ -163,6 +173,22 @@ asked: Final = Table(
     Column("next_at", BigInteger, nullable=False),
 )
 """What was asked for where a line has a gap, how often, and when it is asked for again (SEQ-10)."""
+
+lost: Final = Table(
+    "lost",
+    metadata,
+    Column("thread", LargeBinary, primary_key=True),
+    Column("sender_desk", Text, primary_key=True),
+    Column("recipient_desk", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("message_id", LargeBinary, nullable=False),
+    Column("previous", LargeBinary),
+    Column("alone", Integer, nullable=False),
+    Column("said_at", BigInteger, nullable=False),
+    Column("passed_at", BigInteger),
+    Index("ix_lost_waiting", "thread", sqlite_where=text("passed_at IS NULL")),
+)
+"""Places of messages that their sender gave up: not passed yet, or passed without an effect (SEQ-11)."""
 
 resealed: Final = Table(
     "resealed",

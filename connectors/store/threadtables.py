@@ -87,6 +87,7 @@ move: Final = Table(
     Column("sealed", LargeBinary, nullable=False),
     Column("seq", BigInteger),
     Column("opened_by", BigInteger),
+    Column("given_up", Integer, nullable=False, server_default="0"),
     Index("ix_move_message_id", "message_id"),
 )
 """A message that wants to move a thread; `settled` once its recipient said by which sealing it was opened.

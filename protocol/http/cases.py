@@ -23,7 +23,7 @@ from protocol.http.fields import (
 )
 from protocol.http.handovers import MAX_PAGE, Code, Direction, Name, Page
 from protocol.http.operation import Auth, Example, Method, Operation, Scope
-from protocol.http.threads import ChildView
+from protocol.http.threads import ChildView, LostView
 from protocol.limits import MAX_NAME
 
 MAX_HISTORY: Final = 1_000
@@ -181,6 +181,8 @@ class CaseView(ResponseModel):
     threads: list[CaseThreadItem]
     gaps: list[Gap]
     undelivered: list[Undelivered]
+    lost: list[LostView] = Field(default_factory=list)
+    """Messages that never arrived and were given up, theirs and ours (SEQ-11)."""
     history: Annotated[list[CaseEntry], Field(max_length=MAX_HISTORY)]
     """Newest first."""
     older: int

@@ -93,7 +93,7 @@ class ListName(StrEnum):
     ANSWER_DUE = "answer-due"
     """An answer of ours, or whatever else we have to do next, is due within two days, or late."""
     ALERTS = "alerts"
-    """Somebody did not come, or nobody said whether (REF-5), or what is waited for is late (LIF-7)."""
+    """Somebody did not come, or nobody said whether (REF-5); what is waited for is late (LIF-7); a message was lost."""
     CLOSED = "closed"
     """Over."""
 
@@ -124,7 +124,8 @@ class ThreadItem(ResponseModel):
     """Until when whatever is waited for is due, an answer or what comes after it (LIF-7)."""
     officer: OfficerIdText | None
     alert: Code | None
-    """What this side must hear of: `first-missed`, `missed-again` or `unreported` (REF-5), or `overdue` (LIF-7)."""
+    """What this side must hear of: `first-missed`, `missed-again`, `unreported` (REF-5), `overdue` (LIF-7), or
+    `message-lost` (SEQ-11)."""
     similar: list[ThreadIdText]
     """Referrals of the half year before about the same person that it does not go on from, the newest 20 (REF-8)."""
     similar_more: bool
@@ -177,6 +178,17 @@ class AlertView(ResponseModel):
     what: Code | None = None
     by: Code | None = None
     message: MessageIdText
+
+
+class LostView(ResponseModel):
+    """A message that never arrived and that its sender gave up: the thread went on without it (SEQ-11)."""
+
+    message: MessageIdText
+    thread: ThreadIdText
+    sender: DeskText
+    recipient: DeskText
+    since: Time
+    """When that was known here."""
 
 
 class Relation(StrEnum):
@@ -245,5 +257,7 @@ class ThreadView(ResponseModel):
     """Referrals of ours that go on from this one: sub-referrals, a forward, a residual; the first begun first."""
     ladder: list[RungView]
     alerts: list[AlertView]
+    lost: list[LostView] = Field(default_factory=list)
+    """Messages that were lost in it, theirs and ours."""
     steps: list[StepView]
     possible: list[Code]

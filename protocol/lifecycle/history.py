@@ -10,13 +10,16 @@ A move of one's own that the hub has not accepted yet stands at the end, with al
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from protocol.errors import IllegalTransition, MoveIncomplete, TooLate
 from protocol.ids import MessageId
 from protocol.lifecycle.machine import Machine, Position
 
 _Place: TypeAlias = tuple[bool, int, int, int, bytes]
+
+GIVEN_UP: Final = "given-up"
+"""Why a move has no effect that its sender gave up before the other side had it (SEQ-11)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,8 @@ class Move:
     """The desk whose sequence in the thread it belongs to (SEQ-1); None for a receipt, which waits for nothing."""
     seq: int = 0
     """Its number there."""
+    void: str | None = None
+    """Why it has no force, whatever the table says; None where it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,8 @@ def _changed_at(step: Step) -> int:
 
 def _step(machine: Machine, position: Position, move: Move, receipt: tuple[str, str] | None, since: int) -> Step | None:
     before = position
+    if move.void is not None:
+        return Step(move, before, before, move.void)
     if receipt is not None and move.actor == receipt[1]:
         if move.event == receipt[0] and not _permits(machine, position, receipt):
             return None
@@ -148,7 +155,10 @@ def _in_order(moves: Iterable[Move]) -> list[Move]:
     for move in sorted(once.values(), key=lambda move: move.seq):
         place = _own_place(move)
         if move.line is not None:
-            place = highest[move.line] = max(place, highest.get(move.line, place))
+            place = max(place, highest.get(move.line, place))
+            if move.void is None:
+                # The other side does not have one that was given up, nor any place of it.
+                highest[move.line] = place
         placed.append((place, move))
     # No two leaves are one, so what shares a place is of one line.
     return [move for _, move in sorted(placed, key=lambda one: (one[0], one[1].seq, _own_place(one[1])))]

@@ -45,6 +45,8 @@ NOT_PARSED = frozenset(
         "event.side",
         "event.state",
         "incoming.payload_type",
+        "lost.recipient_desk",
+        "lost.sender_desk",
         "meta.name",
         "move.actor",
         "move.event",

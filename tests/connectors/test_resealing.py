@@ -13,12 +13,13 @@ from connectors.handover_form import HandoverComposer
 from connectors.receipts import CANNOT_OPEN
 from connectors.store import recipients
 from connectors.store.outgoing import OutgoingMessage
+from connectors.timing import FREE_SEALS
 from hub.store.tables import metadata
 from keys.sealing import SectionDraft
 from keys.signing import sign_receipt
 from protocol.frames import Item, ItemKind
 from protocol.http.handovers import HandoverFilter, MessageState
-from protocol.limits import DAY, MAX_RESEALS
+from protocol.limits import DAY, MINUTE
 from protocol.receipts import Detail, Leaf, ReceiptBody, ReceiptKind, commitment, parse_receipt
 from tests.connectors.conftest import World
 from tests.connectors.hand import digest_of, only_recipient, say
@@ -289,17 +290,23 @@ async def test_a_refusal_because_the_directory_moved_on_is_mended_by_a_fresh_sea
 # What cannot be opened
 
 
-async def test_con_4_a_desk_that_cannot_open_says_so_and_gets_it_sealed_anew_three_times_at_most(world: World) -> None:
+async def test_con_4_a_desk_that_cannot_open_says_so_and_gets_it_sealed_anew_at_once_and_then_with_pauses(
+    world: World,
+) -> None:
     sent = await world.prison.send(world.probation.desk)
     kept = world.probation.installation.keystore
     kept.destroy("prekey-1")
-    for round_ in range(1, MAX_RESEALS + 2):
+    for round_ in range(1, FREE_SEALS + 2):
         await world.probation.turn()
         assert await world.probation.quarantined() == ["cannot-open"] * round_
         await world.prison.turn()
     recipient = await only_recipient(world.prison, sent)
-    assert (recipient.state, recipient.error) == (MessageState.FAILED, "cannot-open")
-    assert recipient.attempts == 1 + MAX_RESEALS
+    assert (recipient.state, recipient.error) == (MessageState.QUEUED, "cannot-open")
+    assert recipient.attempts == FREE_SEALS + 1
+    world.hub.clock.advance(5 * MINUTE)
+    await world.prison.seal_and_send()
+    recipient = await only_recipient(world.prison, sent)
+    assert (recipient.state, recipient.attempts) == (MessageState.ACCEPTED, FREE_SEALS + 2)
 
 
 async def test_con_4_a_fresh_prekey_mends_what_could_not_be_opened(world: World) -> None:

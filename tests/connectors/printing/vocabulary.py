@@ -8,8 +8,10 @@ from typing import Any, Final, get_args
 from pydantic import BaseModel
 
 from connectors.cases.sides import OBSERVER, ROLES, STRANGER
+from connectors.cases.threads import MESSAGE_LOST
 from connectors.printing.catalogue import Label, Table, is_name
 from connectors.printing.contents import is_constant
+from connectors.sealer import BARE
 from connectors.store.recipients import DAMAGED
 from protocol.bodies import FORMS
 from protocol.clearance import AgencyKind, Category, DeskFunction, Purpose
@@ -20,8 +22,9 @@ from protocol.http.handovers import MessageState
 from protocol.kinds.catalogue import KINDS
 from protocol.lifecycle import handover, referral
 from protocol.lifecycle.alerts import AlertKind
+from protocol.lifecycle.history import GIVEN_UP
 
-MARKS: Final = frozenset({"revoked-since", "old-prekey", "old-directory", DAMAGED})
+MARKS: Final = frozenset({"revoked-since", "old-prekey", "old-directory", BARE, DAMAGED})
 MESSAGE_ALERTS: Final = frozenset({"no-show", "risk", "safeguarding"})
 UNKNOWN_FUNCTION: Final = "unknown-function"
 
@@ -74,7 +77,7 @@ NEEDED: Final[dict[Table, frozenset[str]]] = {
     Table.FUNCTIONS: values(DeskFunction),
     Table.STATES: values(referral.State, handover.State, MessageState),
     Table.NOTES: values(WithheldReason, AlertKind)
-    | {IllegalTransition.code, MoveIncomplete.code, TooLate.code, UNKNOWN_FUNCTION}
+    | {IllegalTransition.code, MoveIncomplete.code, TooLate.code, GIVEN_UP, MESSAGE_LOST, UNKNOWN_FUNCTION}
     | MARKS
     | MESSAGE_ALERTS,
     Table.CATEGORIES: values(Category),
