@@ -2,20 +2,32 @@
 """Answers to messages that move no thread: who has noted one, and what was said to it (KIND-5)."""
 
 from collections.abc import Collection
+from typing import Final
 
 from connectors.store import incoming, outgoing, recipients
 from connectors.store.engine import Transaction
-from connectors.store.incoming import ReceivedMessage
+from connectors.store.incoming import IncomingState, ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
 from connectors.store.speaking import ANSWER
 from protocol import ids
 from protocol.address import DeskAddress
-from protocol.errors import InvalidInput, NotFound
+from protocol.errors import Conflict, InvalidInput, NotFound
 from protocol.http.messages import MessageAnswered, MessageRequest
 from protocol.ids import Kind, MessageId, OfficerId, ThreadId
+from protocol.kinds.alerting import alert_in
 from protocol.kinds.base import Payload
 from protocol.kinds.catalogue import KINDS, decode_payload
 from protocol.kinds.thread import MessageAnswer
+
+_HELD: Final = (
+    "The message waits for an earlier one, which may change what it says. It can be answered when that one has come."
+)
+
+
+def is_readable(message: ReceivedMessage) -> bool:
+    """Tell whether people may see what `message` says: not while it is held, unless it is an alert (SEQ-1)."""
+    alert = alert_in(message.payload_type, message.payload) is not None
+    return alert or message.state is not IncomingState.HELD
 
 
 async def thread_of(
@@ -23,7 +35,7 @@ async def thread_of(
 ) -> tuple[ThreadId, str, DeskAddress]:
     """Return the thread, the person's pseudonym and our desk of the message of `kinds` that `asked` answers.
 
-    `NotFound` unless we have that message from the one desk that is written to.
+    `NotFound` unless we have that message from the one desk that is written to, `Conflict` while it is held.
     """
     named = asked.fields.get("answers")
     if not isinstance(named, str) or len(asked.to) != 1:
@@ -33,6 +45,8 @@ async def thread_of(
         for message in await incoming.find(tx, message_id, kind):
             if message.sender_desk == asked.to[0] and asked.sender in (None, message.recipient_desk):
                 payload = decode_payload(KINDS[kind], message.payload)
+                if not is_readable(message):
+                    raise Conflict(_HELD)
                 if isinstance(payload, Payload):
                     return message.thread, payload.subject, message.recipient_desk
     raise NotFound

@@ -234,7 +234,9 @@ async def _sent_view(tx: Transaction, message: OutgoingMessage) -> MessageView:
 
 def _at_all_desks(views: list[MessageView]) -> MessageView:
     """Return one message of one sender that came for several of our desks; each got what its function may see."""
-    first, rest = views[0], views[1:]
+    # Of one that is held for a desk nothing is known there yet.
+    known = [one for one in views if one.payload or one.item.state is not MessageState.HELD]
+    first, *rest = known or views
     if any((one.payload, one.signer) != (first.payload, first.signer) for one in rest):
         raise Conflict("Its sender sent several messages under this id, to several desks of ours. Ask which counts.")
     sections = first.sections + [section for one in rest for section in one.sections if section not in first.sections]
@@ -248,11 +250,12 @@ def _at_all_desks(views: list[MessageView]) -> MessageView:
 
 
 def _received_view(message: ReceivedMessage, answers: list[MessageAnswered]) -> MessageView:
+    readable = answering.is_readable(message)
     return MessageView(
         item=_received_item(message),
         signer=message.actor.name,
         answers=answers,
-        payload=json.loads(message.payload),
+        payload=json.loads(message.payload) if readable else {},
         sections=[
             SectionView(
                 number=one.number,
@@ -262,5 +265,6 @@ def _received_view(message: ReceivedMessage, answers: list[MessageAnswered]) -> 
                 body=json.loads(one.body),
             )
             for one in message.sections
+            if readable
         ],
     )

@@ -164,7 +164,7 @@ SEND_MESSAGE = Operation(
     created="/v1/messages/{id}",
     idempotency_key=True,
     limit=2 << 20,
-    errors=(NotFound, NothingToSend, RecipientUnavailable, PolicyDenied, IdempotencyKeyReused, StoreFull),
+    errors=(NotFound, Conflict, NothingToSend, RecipientUnavailable, PolicyDenied, IdempotencyKeyReused, StoreFull),
     example=Example(
         request={
             "kind": "contact.area-notice",

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A message that waits for an earlier one: nobody reads, prints or answers it as if it stood in its order (SEQ-1)."""
+
+import secrets
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from protocol import ids
+from protocol.errors import Conflict
+from protocol.http.handovers import MessageState
+from protocol.http.messages import MessageRequest
+from protocol.ids import Kind, MessageId, ThreadId
+from tests.connectors.cases.test_referral import OFFICER, settle
+from tests.connectors.cases.test_thread_api import Served, csw, prison
+from tests.connectors.tampering import TAMPERINGS
+
+__all__ = ["csw", "prison"]
+
+NOTICE: dict[str, Any] = {"area": "a-planted-area", "week": "2027-W03"}
+RISK: dict[str, Any] = {"imminence": "days", "answer_by": 1_800_000_000_000}
+
+
+async def say(prison: Served, csw: Served, thread: ThreadId, kind: str, fields: dict[str, Any]) -> MessageId:
+    request = MessageRequest(kind=kind, to=[csw.station.desk], thread=thread, fields=fields)
+    return (await prison.client.send_message(request, idempotency_key=secrets.token_hex(12))).id
+
+
+async def answer(csw: Served, prison: Served, message_id: MessageId) -> MessageId:
+    fields = {"answers": ids.text(Kind.MESSAGE, message_id), "officer": OFFICER, "answer": "noted"}
+    request = MessageRequest(kind="message.answer", to=[prison.station.desk], fields=fields)
+    return (await csw.client.send_message(request, idempotency_key=secrets.token_hex(12))).id
+
+
+async def behind_a_gap(prison: Served, csw: Served, kind: str, fields: dict[str, Any]) -> MessageId:
+    """Return a message that came, of which the one before it was damaged on the way."""
+    thread = (await prison.refer(csw.station)).thread
+    await settle(prison.station, csw.station)
+    await say(prison, csw, thread, "contact.area-notice", NOTICE)
+    held = await say(prison, csw, thread, kind, fields)
+    await prison.station.seal_and_send()
+    first, *rest = await csw.station.link.receive(await csw.station.parts.inbox.cursor())
+    await csw.station.take((replace(first, data=TAMPERINGS["machine state flipped"](first.data)), *rest))
+    return held
+
+
+async def printed(served: Served, message_id: MessageId) -> str:
+    return (await served.client.print_message(message_id)).decode()
+
+
+async def test_seq_1_a_held_message_is_neither_shown_nor_printed_nor_answered_before_its_turn(
+    prison: Served, csw: Served
+) -> None:
+    held = await behind_a_gap(prison, csw, "contact.area-notice", NOTICE)
+    view = await csw.client.message(held)
+    assert (view.item.state, view.payload, view.sections) == (MessageState.HELD, {}, [])
+    assert "a-planted-area" not in await printed(csw, held)
+    with pytest.raises(Conflict, match="waits for an earlier one"):
+        await answer(csw, prison, held)
+    await settle(prison.station, csw.station)
+    view = await csw.client.message(held)
+    assert (view.item.state, view.payload["area"]) == (MessageState.RECEIVED, "a-planted-area")
+    assert "a-planted-area" in await printed(csw, held)
+    await answer(csw, prison, held)
+
+
+async def test_seq_1_an_alert_is_read_and_noted_at_once_and_shown_as_held(prison: Served, csw: Served) -> None:
+    held = await behind_a_gap(prison, csw, "alert.risk", RISK)
+    view = await csw.client.message(held)
+    assert (view.item.state, view.payload["imminence"]) == (MessageState.HELD, "days")
+    noted = await answer(csw, prison, held)
+    assert [one.message for one in (await csw.client.message(held)).answers] == [noted]
