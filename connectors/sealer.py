@@ -240,17 +240,18 @@ async def _as_kept(tx: Transaction, message: OutgoingMessage) -> tuple[OutgoingM
 
 
 def _groups(targets: Iterable[_Target]) -> list[list[_Target]]:
-    """Put desks into envelopes: first sealings share one, but never two desks of one device (ENV-2).
+    """Put desks into envelopes: what begins a thread shares one, but never two desks of one device (ENV-2).
 
-    A desk that is sealed for anew gets an envelope of its own, so that its trouble is nobody else's.
+    A desk that is sealed for anew, or was told something before, gets an envelope of its own, so that what it still
+    lacks is nobody else's trouble: an envelope waits until all its desks have what was said before (SEQ-8).
     """
     groups: list[list[_Target]] = []
     for target in targets:
         fitting = (
             group
             for group in groups
-            if target.row.seals == 0
-            and group[0].row.seals == 0
+            if _is_first(target.row)
+            and _is_first(group[0].row)
             and all(other.choice.device.key_id != target.choice.device.key_id for other in group)
         )
         group = next(fitting, None)
@@ -259,6 +260,10 @@ def _groups(targets: Iterable[_Target]) -> list[list[_Target]]:
         else:
             group.append(target)
     return groups
+
+
+def _is_first(row: RecipientRow) -> bool:
+    return (row.seals, row.seq) == (0, 1)
 
 
 def _draft(message: OutgoingMessage, composition: Composition, actor: Actor, expires: int) -> MessageDraft:

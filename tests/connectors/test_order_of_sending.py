@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from connectors.store import outgoing
+from connectors.store import outgoing, recipients
 from connectors.store.recipients import Plan
 from protocol.errors import AttachmentMissing, HubUnreachable, ThroughcareError, Unavailable, UntrustedKey
 from protocol.http.handovers import MessageState
 from protocol.ids import MessageId, new_id
 from protocol.limits import HOUR
-from tests.connectors.cases.test_referral import agreed, do, history, refer, settle
+from tests.connectors.cases.test_handover import do as step
+from tests.connectors.cases.test_referral import agreed, do, history, refer, row, settle
 from tests.connectors.conftest import World
 from tests.connectors.test_outbox import Raised, ScriptedLink
 
@@ -52,3 +53,22 @@ async def test_seq_8_what_is_said_to_another_desk_in_the_thread_is_not_kept_back
     assert await prison.states(queued.id) == {world.probation.desk: MessageState.QUEUED}
     assert await world.social_work.collect() == 1
     assert (await prison.parts.outbox.next_due() or 0) > world.hub.clock(), "what is kept back makes nothing due"
+
+
+async def test_seq_8_a_copy_that_still_lacks_the_offer_keeps_nothing_from_the_agency_that_takes_the_lead(
+    world: World,
+) -> None:
+    prison, probation, csw = world.prison, world.probation, world.social_work
+    queued = await prison.compose(probation.desk, csw.desk)
+    assert await prison.seal_and_send() == 1, "what begins a thread goes to all in one envelope"
+    async with prison.parts.store.write() as tx:
+        at_copy = await recipients.find(tx, queued.id, csw.desk)
+        # Sealed for too often already, it pauses (SEQ-6).
+        await recipients.requeue(tx, at_copy, now=world.hub.clock() + HOUR, error="cannot-open")
+    await step(prison, queued.thread, "bind", statute="probation-act-12")
+    await step(prison, queued.thread, "take-effect", effective_at=world.hub.clock())
+    await settle(prison, probation)
+    assert await agreed(queued.thread, prison, probation) == "effective"
+    world.hub.clock.advance(HOUR)
+    await settle(prison, csw)
+    assert (await row(csw, queued.thread)).state == "effective"
