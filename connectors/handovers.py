@@ -146,6 +146,12 @@ class Handovers:
             self._enrolment.agency,
             [(agency_of(desk), function) for desk, function in functions.items()],
         )
+        if sum(agency_of(desk) == parties.next_responsible for desk in request.to) > 1:
+            # Each would open and answer it for itself, and the two sides would tell two histories (HAN-10).
+            raise InvalidInput(
+                "The agency that is to take the lead gets a handover at one desk, which answers it. Name one of its "
+                "desks, and send what another of them is to know in a message."
+            )
         notes = [{"path": note.path, "reason": note.reason} for note in request.not_understood]
         message = OutgoingMessage(
             message_id=MessageId(ids.new_id()),

@@ -3,7 +3,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from protocol.clearance import DeskFunction
+from protocol.errors import InvalidInput
 from protocol.http.handovers import MessageState
 from protocol.slices import parse_slice
 from tests.connectors.conftest import World
@@ -52,16 +55,34 @@ async def test_env_2_two_desks_of_one_device_get_an_envelope_each(
         desks = both.installation.enrolment.desks
         meant = (DeskFunction.PROBATION_INTAKE, DeskFunction.PROBATION_SUPERVISION)
         shared = person_section().model_copy(update={"functions": meant})
-        queued = await world.prison.compose(*desks, content=package(shared, risk_section()))
+        # The first takes the lead; both desks have a copy.
+        queued = await world.prison.compose(world.probation.desk, *desks, content=package(shared, risk_section()))
         assert await world.prison.seal_and_send() == 2
         await both.turn()
         await world.prison.collect()
-        assert await world.prison.states(queued.id) == dict.fromkeys(desks, MessageState.OPENED)
+        states = await world.prison.states(queued.id)
+        assert {desk: states[desk] for desk in desks} == dict.fromkeys(desks, MessageState.OPENED)
         view = await both.view(queued.id)
         assert {one.desk for one in view.recipients} == set(desks)
         by_desk = {one.desk: [section.category for section in one.sections] for one in view.recipients}
         # What is meant for intake does not reach supervision, although it is the same machine.
         assert by_desk == {desks[0]: ["identity", "risk-summary"], desks[1]: ["identity"]}
+
+
+async def test_han_10_a_handover_goes_to_one_desk_of_the_agency_that_is_to_answer_it(
+    world: World, hub: RunningHub, tmp_path: Path
+) -> None:
+    hub.programme.now = hub.clock()
+    functions = {"intake": "probation-intake", "family": "probation-supervision"}
+    member = hub.programme.enrol("velika-probation", "probation", functions)
+    await hub.catch_up()
+    await world.prison.look()
+    async with station(tmp_path / "two desks", hub, member) as both:
+        desks = both.installation.enrolment.desks
+        with pytest.raises(InvalidInput, match="at one desk"):
+            await world.prison.compose(*desks)
+        assert (await world.prison.parts.overview.status()).counts.queued == 0
+        await world.prison.compose(world.social_work.desk, desks[0])
 
 
 async def test_con_7_mail_for_a_desk_that_is_not_this_installation_s_is_refused(world: World) -> None:

@@ -28,7 +28,7 @@ async def say(prison: Served, csw: Served, thread: ThreadId, kind: str, fields: 
 
 
 async def answer(csw: Served, prison: Served, message_id: MessageId) -> MessageId:
-    fields = {"answers": ids.text(Kind.MESSAGE, message_id), "officer": OFFICER, "answer": "noted"}
+    fields: dict[str, Any] = {"answers": ids.text(Kind.MESSAGE, message_id), "officer": OFFICER, "answer": "noted"}
     request = MessageRequest(kind="message.answer", to=[prison.station.desk], fields=fields)
     return (await csw.client.send_message(request, idempotency_key=secrets.token_hex(12))).id
 
