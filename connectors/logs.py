@@ -52,6 +52,7 @@ Event = Literal[
     "request-failed",
     "resealing",
     "statement-refused",
+    "thread-mended",
     "timer-fired",
     "webhook-delivered",
     "webhook-disabled",

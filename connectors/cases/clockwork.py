@@ -15,7 +15,7 @@ from connectors.logs import Log
 from connectors.store import moves, threads
 from connectors.store.engine import Store
 from connectors.timing import Clock
-from protocol.errors import IllegalTransition, InternalError, ThroughcareError
+from protocol.errors import IllegalTransition, InternalError, NotFound, ThroughcareError
 from protocol.ids import ThreadId
 from protocol.lifecycle.timers import Timer
 from protocol.limits import MINUTE
@@ -63,7 +63,9 @@ class Clockwork:
     async def _make(self, thread: ThreadId) -> int:
         made = 0
         async with self._store.write() as tx:
-            row = await threads.load(tx, thread)
+            row = await self._threads.mending.find(tx, thread)
+            if row is None:
+                raise NotFound
             stored = await moves.of(tx, thread)
             history = history_of(row, stored)
             for timer in await self._threads.waiting.timers(tx, row, history, stored):

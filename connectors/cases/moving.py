@@ -194,8 +194,8 @@ class Moving:
 
         Only the clockwork makes the moves of time (`by_time`): nobody here lets a referral expire because he likes to.
         """
-        row = await threads.load(tx, thread)
-        if row.side == OBSERVER:
+        row = await self._threads.mending.find(tx, thread)
+        if row is None or row.side == OBSERVER:
             raise NotFound
         if version is not None and version != row.version:
             raise PreconditionFailed

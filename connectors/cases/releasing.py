@@ -14,7 +14,8 @@ from connectors.cases.sides import ROLES
 from connectors.cases.terms import dates_of
 from connectors.cases.threads import Threads, history_of
 from connectors.cases.waiting import NOTICE
-from connectors.store import cases, moves, threads
+from connectors.faults import DAMAGED
+from connectors.store import cases, moves
 from connectors.store.engine import Transaction
 from connectors.store.outgoing import OutgoingMessage
 from connectors.timing import Clock
@@ -70,19 +71,21 @@ class Releasing:
             return False
         moved, begins = False, ROLES[REFERRAL.name].begins
         for one in await cases.of(tx, [placed.case_id]):
-            row = await threads.find(tx, one.thread)
-            if row is None or not row.live or (row.machine, row.side) != (REFERRAL.name, begins):
-                continue
-            if payload.officer is None:
-                raise InvalidInput("Referrals of this case are open: name in `officer` who leads them from now on.")
-            fields = {
-                "officer": payload.officer,
-                "moved_on": payload.moved_on.isoformat(),
-                "notice": ids.text(Kind.MESSAGE, message.message_id),
-            }
-            await self._moving.within(
-                tx, one.thread, Step(event=ReferralEvent.CUSTODY_MOVED, fields=fields, officer=said.officer)
-            )
+            try:
+                row = await self._threads.mending.find(tx, one.thread)
+                if row is None or not row.live or (row.machine, row.side) != (REFERRAL.name, begins):
+                    continue
+                if payload.officer is None:
+                    raise InvalidInput("Referrals of this case are open: name in `officer` who leads them from now on.")
+                fields = {
+                    "officer": payload.officer,
+                    "moved_on": payload.moved_on.isoformat(),
+                    "notice": ids.text(Kind.MESSAGE, message.message_id),
+                }
+                step = Step(event=ReferralEvent.CUSTODY_MOVED, fields=fields, officer=said.officer)
+                await self._moving.within(tx, one.thread, step)
+            except DAMAGED:
+                continue  # its moves cannot be read: the case shows it as damaged, and the others move (CON-8)
             moved = True
         return moved
 
@@ -91,7 +94,7 @@ class Releasing:
 
         Before anybody accepted, nothing moves: time makes the move as soon as somebody has (HAN-8).
         """
-        row = await threads.find(tx, message.thread)
+        row = await self._threads.mending.find(tx, message.thread)
         if row is None or row.machine != HANDOVER.name or row.side != ROLES[HANDOVER.name].begins:
             return Followed()
         stored = await moves.of(tx, row.thread)

@@ -11,6 +11,7 @@ from typing import Final
 
 from connectors.cases import entries
 from connectors.cases.forceless import forceless
+from connectors.cases.mending import Mending
 from connectors.cases.register import Register
 from connectors.cases.residual import keep_draft
 from connectors.cases.sides import OBSERVER, ROLES, STRANGER, Roles
@@ -65,6 +66,7 @@ class Threads:
         `register` is told of every message, and puts threads into cases; `secret` goes into the ids of time's moves.
         """
         self._agency = agency
+        self.mending = Mending(agency, log)
         self._service = service
         self.waiting = Waiting(calendar, clock, secret)
         self.register = register
@@ -74,7 +76,7 @@ class Threads:
 
     async def received(self, tx: Transaction, message: ReceivedMessage) -> None:
         """Take note of a verified message that has its effect now; what moves no thread has its place in a case."""
-        row = await threads.find(tx, message.thread)
+        row = await self.mending.find(tx, message.thread)
         kind = KINDS.get(message.payload_type)
         if kind is None or kind.machine is None or kind.event is None:
             await self.register.received(tx, message, row)
@@ -109,7 +111,7 @@ class Threads:
         if kind.machine is None or kind.event is None:
             return
         payload, roles = decode_payload(kind, message.payload), ROLES[kind.machine.name]
-        row = await threads.find(tx, message.thread)
+        row = await self.mending.find(tx, message.thread)
         if row is None:
             row = entries.begun_here(message, payload, roles, peer)
         actor = entries.actor_of(row, roles, self._agency, kind.event, payload)
@@ -118,7 +120,7 @@ class Threads:
 
     async def answered(self, tx: Transaction, message: OutgoingMessage, opened: MessageId) -> None:
         """Take note of our own A1 for the message that began a thread of another's."""
-        row = await threads.find(tx, message.thread)
+        row = await self.mending.find(tx, message.thread)
         if row is None or row.begun_by != opened or row.own_desk != message.sender_desk:
             return
         if row.side not in (OBSERVER, ROLES[row.machine].begins):
@@ -137,7 +139,7 @@ class Threads:
 
         `sealing` is None where the A1 overtook the hub's own answer; the place is known with that.
         """
-        row = await threads.moved_by(tx, message_id)
+        row = await self.mending.moved_by(tx, message_id)
         if row is None or row.peer_desk != desk:
             return
         await moves.settle(tx, row.thread, message_id, sealing, by=by.leaf_index)
@@ -153,7 +155,7 @@ class Threads:
 
         Only what was sealed for the desk on the other side counts: a copy has a place of its own.
         """
-        row = await threads.moved_by(tx, message_id)
+        row = await self.mending.moved_by(tx, message_id)
         if row is None or not await attempts.is_for(tx, envelope_id, row.peer_desk):
             return
         await moves.place(tx, row.thread, message_id, index, at)
@@ -163,7 +165,7 @@ class Threads:
         self, tx: Transaction, thread: ThreadId, ours: MessageId | None = None, desk: DeskAddress | None = None
     ) -> None:
         """Take note that a message was lost; `ours`, if that is the desk on the other side, without force (SEQ-11)."""
-        if (row := await threads.find(tx, thread)) is not None:
+        if (row := await self.mending.find(tx, thread)) is not None:
             if ours is not None and row.peer_desk == desk:
                 await moves.give_up(tx, thread, ours)
             await self.refold(tx, row)

@@ -54,6 +54,9 @@ _CHANGE: Final = update(move).where(move.c.thread == bindparam("of"), move.c.mes
 _PLACE_UNSETTLED: Final = _CHANGE.where(move.c.settled == 0)
 _SETTLE: Final = _CHANGE.where(or_(move.c.opened_by.is_(None), move.c.opened_by < bindparam("by")))
 _GIVE_UP: Final = _CHANGE.where(move.c.direction == Direction.OUT)
+_MOVED_BY: Final = select(move.c.thread).where(
+    move.c.message_id == bindparam("which"), move.c.direction == Direction.OUT
+)
 _NO_TIMERS: Final = delete(timer).where(timer.c.thread == bindparam("of"))
 _ADD_TIMERS: Final = insert(timer)
 _DUE: Final = (
@@ -85,6 +88,12 @@ async def add(tx: Transaction, row: MoveRow) -> bool:
         "sealed": tx.vault.seal(_PLACE, row.message_id, cbor.encode([row.signer, row.payload])),
     }
     return await tx.connection.scalar(_ADD, values) is not None
+
+
+async def thread_moved_by(tx: Transaction, message_id: MessageId) -> ThreadId | None:
+    """Return which thread a message of ours moves, or None if it is no move."""
+    found: ThreadId | None = await tx.connection.scalar(_MOVED_BY, {"which": message_id})
+    return found
 
 
 async def of(tx: Transaction, thread: ThreadId) -> list[MoveRow]:

@@ -10,8 +10,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.faults import DAMAGED, NO_DESK, desk_of_row
 from connectors.store.engine import Transaction
-from connectors.store.sequences import Direction
-from connectors.store.threadtables import move, thread
+from connectors.store.threadtables import thread
 from protocol import cbor
 from protocol.address import AgencyAddress, DeskAddress, agency_of
 from protocol.errors import KeystoreError, NotFound
@@ -69,11 +68,6 @@ class ThreadRow:
 _NEW: Final = upsert(thread)
 _PUT: Final = _NEW.on_conflict_do_update(index_elements=thread.primary_key, set_=_NEW.excluded)
 _FIND: Final = select(thread).where(thread.c.thread == bindparam("which"))
-_MOVED_BY: Final = (
-    select(thread)
-    .join(move, move.c.thread == thread.c.thread)
-    .where(move.c.message_id == bindparam("which"), move.c.direction == Direction.OUT)
-)
 
 
 async def put(tx: Transaction, row: ThreadRow) -> None:
@@ -104,10 +98,9 @@ async def find(tx: Transaction, thread_id: ThreadId) -> ThreadRow | None:
     return None if row is None else _row(tx, row)
 
 
-async def moved_by(tx: Transaction, message_id: MessageId) -> ThreadRow | None:
-    """Return the thread that a message of ours moves, or None if it is no move."""
-    row = (await tx.connection.execute(_MOVED_BY, {"which": message_id})).one_or_none()
-    return None if row is None else _row(tx, row)
+async def clear(tx: Transaction, thread_id: ThreadId) -> ThreadRow:
+    """Return what stands in clear of a thread that cannot be read any more."""
+    return _clear((await tx.connection.execute(_FIND, {"which": thread_id})).one())
 
 
 async def load(tx: Transaction, thread_id: ThreadId) -> ThreadRow:

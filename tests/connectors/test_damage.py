@@ -2,6 +2,7 @@
 """A disk damages single rows: they are shown as damaged, the doctor names them, and the rest goes on (CON-8)."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Table, update
@@ -12,21 +13,27 @@ from connectors.doctor.standing import examine_standing
 from connectors.store import recipients, tables, threadtables
 from connectors.store.recipients import RecipientState
 from connectors.timing import FREE_SEALS
+from connectors.tokens import OWNER, Holder
 from protocol.diagnosis import Condition, exit_code
 from protocol.errors import KeystoreError
+from protocol.http.call import Call
 from protocol.http.cases import CaseFilter
 from protocol.http.handovers import HandoverFilter, MessageState
+from protocol.http.messages import SEND_MESSAGE, MessageRequest
+from protocol.http.operation import Scope
 from protocol.http.threads import ListName, Machine, ThreadFilter
 from protocol.ids import Kind, MessageId, ThreadId, text
 from protocol.kinds.catalogue import KINDS
 from protocol.limits import HOUR
 from protocol.statements import Agency
-from tests.connectors.cases.test_referral import do, refer, row, settle
+from tests.connectors.cases.test_referral import OFFICER, do, history, refer, row, settle
 from tests.connectors.conftest import World
 from tests.connectors.hand import only_recipient
-from tests.connectors.stations import PASSPHRASE, Station
+from tests.connectors.stations import PASSPHRASE, Station, api_of, package, person_section
 from tests.connectors.test_resealing import pass_time
 from tests.hub.running import RunningHub
+
+SEALED_THERE = ("subject", "priority", "begins", "answers", "own_desk", "peer_desk", "side")
 
 
 async def spoil(station: Station, table: Table, message_id: MessageId, column: str = "sealed") -> None:
@@ -173,6 +180,10 @@ async def test_con_8_a_damaged_thread_stops_its_own_clock_and_no_other(
     begun = [(await refer(prison, csw, priority="emergency")).thread for _ in range(3)]
     await spoil_thread(prison, table, begun[0])
     hub.clock.advance(HOUR)
+    if table is threadtables.thread:
+        assert await clockwork.step() == 6, "what is sealed there stands in its first message too"
+        assert await doctor(prison, hub) == {}
+        return
     assert await clockwork.step() == 4, "two escalations in each of the others"
     assert await clockwork.step() == 0
     assert text(Kind.THREAD, begun[0]) in (await doctor(prison, hub))["clocks"]
@@ -223,6 +234,68 @@ async def test_con_8_a_damaged_thread_is_listed_as_damaged_and_hides_no_other(
     shown = await casebook.show(case)
     assert {one.thread: one.damaged for one in shown.threads} == {begun[0]: True, begun[1]: False}
     assert text(Kind.THREAD, begun[0]) in (await doctor(prison, hub))["stored rows"]
+
+
+async def test_con_8_a_damaged_thread_is_made_anew_from_its_messages_when_it_is_to_move(
+    world: World, hub: RunningHub
+) -> None:
+    prison, csw = world.prison, world.social_work
+    thread = (await refer(prison, csw)).thread
+    await settle(prison, csw)
+    before = [await row(one, thread) for one in (prison, csw)]
+    for one in (prison, csw):
+        await spoil_thread(one, threadtables.thread, thread)
+    await do(csw, thread, "acknowledge")
+    await settle(csw, prison)
+    for one, was in zip((prison, csw), before, strict=True):
+        now = await row(one, thread)
+        assert now.state == "acknowledged"
+        assert [getattr(now, name) for name in SEALED_THERE] == [getattr(was, name) for name in SEALED_THERE]
+        assert await doctor(one, hub) == {}
+        assert await one.quarantined() == []
+
+
+async def test_con_8_what_is_made_anew_of_a_thread_is_what_was_there_on_every_side(world: World) -> None:
+    """A referral, and a handover with a copy, at who began it, who answers, and who only looks on."""
+    prison, csw, probation = world.prison, world.social_work, world.probation
+    referred = (await refer(prison, csw)).thread
+    offered = (await prison.compose(probation.desk, csw.desk, content=package(person_section()))).thread
+    await settle(prison, csw, probation)
+    for one, thread in ((prison, referred), (csw, referred), (prison, offered), (probation, offered), (csw, offered)):
+        before = await row(one, thread)
+        await spoil_thread(one, threadtables.thread, thread)
+        async with one.parts.store.write() as tx:
+            assert await one.parts.threads.mending.find(tx, thread) == before
+        assert await row(one, thread) == before, "and stored"
+
+
+async def test_con_8_a_person_who_moves_on_does_so_in_all_threads_that_can_be_read(world: World) -> None:
+    prison, csw = world.prison, world.social_work
+    numbers = {"sender": "G-1"}
+    begun = [(await refer(prison, csw, register_numbers=numbers, duplicates="sent-anyway")).thread for _ in range(3)]
+    await spoil_thread(prison, threadtables.move, begun[0])
+    await spoil_thread(prison, threadtables.thread, begun[1])
+    fields: dict[str, Any] = {
+        "from_agency": "gora-prison@hub.example",
+        "to_agency": "gora-prison@hub.example",
+        "moved_on": "2027-01-15",
+        "officer": OFFICER,
+        "register_numbers": numbers,
+    }
+    told = MessageRequest(kind="custody.transferred", to=[csw.desk], fields=fields)
+    call: Call[str] = Call(
+        operation=SEND_MESSAGE,
+        request_id="req",
+        idempotency_key="an invented key 1",
+        authenticated=Holder(OWNER, frozenset(Scope)),
+        body_model=told,
+    )
+    await api_of(prison).by_operation()["sendMessage"](call)
+    assert [await moved_on(prison, thread) for thread in begun[1:]] == [True, True]
+
+
+async def moved_on(station: Station, thread: ThreadId) -> bool:
+    return "custody-moved" in {step.move.event for step in (await history(station, thread)).done}
 
 
 async def test_con_8_what_a_thread_says_of_its_case_is_made_anew_with_its_next_message(
