@@ -80,14 +80,14 @@ class Allowances:
         return self._reading.setdefault(agency, asyncio.Semaphore(READERS))
 
     def outgoing(self, agency: str) -> Outgoing:
-        """Return what counts the bytes on their way to `agency`, as long as somebody holds it (HTTP-21)."""
+        """Return what counts the bytes that are held for `agency`, as long as somebody holds it (HTTP-21)."""
         return self._outgoing.setdefault(agency, Outgoing(partial(self._read_bytes.wait, agency)))
 
-    def answer(self, agency: str, size: int) -> Callable[[], None]:
-        """Count an answer of `size` bytes until what is returned is called; raises Unavailable if too much is held."""
+    def hold(self, agency: str, size: int) -> Callable[[], None]:
+        """Count a body or answer of `size` bytes until what is returned is called; raises Unavailable for too much."""
         outgoing = self.outgoing(agency)
         if not outgoing.try_take(size):
-            raise _busy("This agency is being sent too much at once. Try again after the time in Retry-After.")
+            raise _busy("Too much of this agency is on its way at once. Try again after the time in Retry-After.")
         return partial(outgoing.give, size)
 
     def received(self, agency: str, operation: str, size: int) -> None:

@@ -12,7 +12,7 @@ from protocol.frames import Item
 from protocol.limits import MAX_DELIVERY
 
 AT_ONCE = 64 << 20
-"""Bytes of answers and deliveries that the hub holds for one agency until they are taken."""
+"""Bytes of bodies that come, and of answers and deliveries until they are taken, that the hub holds for one agency."""
 READERS = 2
 """Pages and pieces that are read for one agency at the same time: a database has three readers or five connections, and
 others must always find one of them soon."""

@@ -37,14 +37,17 @@ def _nothing() -> None:
 class Visit:
     """One request as long as it is in work. Use it with `with`."""
 
-    def __init__(self, strangers: "Strangers", address: str, operation: Operation) -> None:
+    def __init__(self, strangers: "Strangers", address: str, operation: Operation, announced: int) -> None:
+        """`announced` is how many bytes its body is said to have."""
         self._strangers = strangers
+        self._announced = announced
         self._address = address
         self._operation = operation
         self._places = PLACES.get(operation.id, 1)
         self._agency: str | None = None
         self._done: Callable[[], None] = _nothing
         self._sent: Callable[[], None] = _nothing
+        self._came: Callable[[], None] = _nothing
 
     def __enter__(self) -> None:
         self._strangers.arrive(self._address, COSTS.get(self._operation.id, 1), self._places)
@@ -54,6 +57,7 @@ class Visit:
     ) -> None:
         self._strangers.leave(self._address, self._places)
         self._sent()
+        self._came()
         self._done()
 
     def recognise(self, agency: str) -> None:
@@ -71,6 +75,8 @@ class Visit:
         else:
             allowances.enter(agency)
             self._done = partial(allowances.leave, agency)
+            if self._announced > ANSWER_PIECE:
+                self._came = allowances.hold(agency, self._announced)
         self._agency = agency
         allowances.request(agency, self._operation.id)
         self._strangers.give_back(self._address, COSTS.get(self._operation.id, 1))
@@ -83,7 +89,7 @@ class Visit:
         if self._agency is None:
             self._strangers.owe(self._address, size // ANSWER_UNIT)
         elif size > ANSWER_PIECE:
-            self._sent = self._strangers.allowances.answer(self._agency, size)
+            self._sent = self._strangers.allowances.hold(self._agency, size)
 
     @property
     def agency(self) -> str:
@@ -117,7 +123,7 @@ class Strangers:
 
     def visit(self, request: web.Request, operation: Operation) -> Visit:
         """Return the visit of `request`, which begins with its `with` block; raises there what HTTP-14 says."""
-        visit = Visit(self, self.address(request), operation)
+        visit = Visit(self, self.address(request), operation, request.content_length or 0)
         request[VISIT] = visit
         return visit
 

@@ -19,7 +19,7 @@ from protocol.http import hub as api
 from protocol.http import strictjson
 from protocol.ids import BlobId, EnvelopeId
 from protocol.limits import BLOB_CHUNK, MAX_DELIVERY, MINUTE
-from tests.hub.blobs import collect, make_blob, read_chunk, seal_with, upload
+from tests.hub.blobs import announce, collect, make_blob, read_chunk, seal_with, send_chunk, upload
 from tests.hub.running import RunningHub, eventually
 from tests.hub.sockets import connected, hello, stranger
 from tests.programme import Member, Programme
@@ -196,6 +196,27 @@ async def test_http_21_what_is_on_its_way_to_one_agency_is_bounded_and_others_ar
     await eventually(lambda: outgoing._held == 0)
     assert outgoing.try_take(outgoing_module.AT_ONCE)
     assert (await hub.device(probation).read(10))[1] == ()
+
+
+async def test_http_21_bodies_that_come_are_held_to_the_same_bound(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a body of 4 MiB that comes by drops could be held 64 times."""
+    monkeypatch.setattr(outgoing_module, "AT_ONCE", 3 << 20)
+    prison, probation, csw = hub.programme.members.values()
+    blob = make_blob(bytes(BLOB_CHUNK))
+    held = allowances(hub).outgoing(prison.address)
+    await announce(hub.device(prison), blob)
+    assert held.try_take(2 << 20)
+    assert held.try_take(1 << 20)
+    with pytest.raises(Unavailable):
+        await send_chunk(hub.device(prison), blob.id, 0, blob.chunk(0))
+    # What is small is taken all the same, and so is what others send.
+    await deliver(hub, "gora-prison", csw)
+    await upload(hub.device(probation), make_blob(bytes(BLOB_CHUNK)))
+    held.give(1 << 20)
+    await upload(hub.device(prison), blob)
+    await eventually(lambda: held._held == 2 << 20)
 
 
 @pytest.mark.parametrize("what", ["pages", "pieces"])
