@@ -45,9 +45,9 @@ def timers(history: History, dates: Dates, calendar: Calendar, *, now: int, secr
 def _all(history: History, round_: str, begun_at: int, dates: Dates, calendar: Calendar, now: int) -> Iterator[Timer]:
     expected = dates.trigger.expected_on
     if history.state == State.OFFERED:
-        yield from _late(f"{round_} {Ack.A2}", calendar.close_of(dates.acknowledge_by), calendar, ack=Ack.A2)
+        yield from _late(f"{round_} {Ack.A2}", calendar.close_of(dates.taken_up_on), calendar, ack=Ack.A2)
     if history.state in AWAITING_ANSWER:
-        yield from _late(f"{round_} {Ack.A3}", calendar.close_of(dates.answer_by), calendar, ack=Ack.A3)
+        yield from _late(f"{round_} {Ack.A3}", calendar.close_of(dates.answered_on), calendar, ack=Ack.A3)
         yield from _released(dates)
         last = max(dates.answer_by, expected or dates.answer_by)
         ends = max(calendar.close_of(last), deadline(begun_at, LEAST, calendar, now=now))

@@ -19,11 +19,14 @@ from protocol.lifecycle import handover, referral
 from protocol.lifecycle.alerts import REPORT_WITHIN, Alert, AlertKind, Watch
 from protocol.lifecycle.history import History, Move
 from protocol.lifecycle.timers import LAPSE, Named, due, newest, question_due
+from protocol.limits import DAY
 
 REST: Final = Span(working_days=10)
 """How long a thread may rest where nobody named a day: two working weeks."""
 WORK: Final = Span(working_days=20)
 """How long a service may go on without a word of how it goes: four working weeks."""
+MOST: Final = Span(working_days=260)
+"""How long a referral rests at most, whatever day a step named: a working year."""
 
 
 class Awaited(StrEnum):
@@ -78,6 +81,16 @@ class Dates:
     trigger: Trigger
     release: Release | None = None
     """Known to the sender only, who makes the moves of time."""
+
+    @property
+    def taken_up_on(self) -> date:
+        """The day on which the acknowledgement is late: its own, or that of the release where that comes first."""
+        return min(self.acknowledge_by, self.trigger.expected_on or self.acknowledge_by)
+
+    @property
+    def answered_on(self) -> date:
+        """The day on which the answer is late: its own, or that of the release where that comes first."""
+        return min(self.answer_by, self.trigger.expected_on or self.answer_by)
 
 
 _ANSWERING: Final = frozenset({handover.State.OFFERED, handover.State.ACKNOWLEDGED, handover.State.EFFECTIVE})
@@ -142,11 +155,10 @@ def of_handover(history: History, dates: Dates, calendar: Calendar, *, now: int)
     """Return what a handover waits for, the answer or whatever ends the state last; `calendar` is the receiver's."""
     state, gives, takes = history.state, handover.Actor.SENDER, handover.Actor.RECEIVER
     if state in (handover.State.OFFERED, handover.State.ACKNOWLEDGED):
-        answer = Owed("answer", takes, calendar.close_of(dates.answer_by), on=dates.answer_by)
+        answer = Owed("answer", takes, calendar.close_of(dates.answered_on), on=dates.answered_on)
         if state == handover.State.ACKNOWLEDGED:
             return (answer,)
-        taken_up = calendar.close_of(dates.acknowledge_by)
-        return (Owed("acknowledge", takes, taken_up, on=dates.acknowledge_by), answer)
+        return (Owed("acknowledge", takes, calendar.close_of(dates.taken_up_on), on=dates.taken_up_on), answer)
     if state in handover.AGREED:
         day = dates.trigger.expected_on
         late = _rested(history, calendar, now) if day is None else calendar.close_of(day)
@@ -209,6 +221,12 @@ def _last_at(history: History) -> int:
     return max(history.since, last.at if last else 0)
 
 
+def _at_most(history: History, at: int, calendar: Calendar, now: int) -> int:
+    """Return until when a referral rests at most, or `at` where that is near: years are not counted day by day."""
+    last = _last_at(history)
+    return at if at - last < MOST.working_days * DAY else deadline(last, MOST, calendar, now=now)
+
+
 def _by_day(
     what: str,
     by: str,
@@ -222,7 +240,8 @@ def _by_day(
     day = named.get(step.move.message_id) if step else None
     if not isinstance(day, date):
         return Owed(what, by, _rested(history, calendar, now))
-    return Owed(what, by, calendar.close_of(day), on=day)
+    late, most = calendar.close_of(day), _at_most(history, calendar.close_of(day), calendar, now)
+    return Owed(what, by, late, on=day) if late <= most else Owed(what, by, most)
 
 
 def _appointment(history: History, named: Mapping[MessageId, Named], calendar: Calendar, now: int) -> Owed:
@@ -238,5 +257,8 @@ def _appointment(history: History, named: Mapping[MessageId, Named], calendar: C
     at = named.get(last.move.message_id) if last and last.move.event == referral.Event.SCHEDULE else None
     if not isinstance(at, int):
         return Owed("schedule", referral.Actor.RECIPIENT, _rested(history, calendar, now))
+    most = _at_most(history, at, calendar, now)
+    if at > most:
+        return Owed("appointment", referral.Actor.RECIPIENT, most)
     late = deadline(at, REPORT_WITHIN, calendar, now=now)
     return Owed("appointment", referral.Actor.RECIPIENT, late, at=at, quiet=True)

@@ -31,7 +31,7 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "lifecycles.md"
 BEGAN = 1_799_996_400_000
 TODAY = datetime.fromtimestamp(BEGAN / 1_000, UTC).date()
 CALENDAR = Calendar(UTC, lambda _: False)
-FAR = 400 * DAY
+FAR = 500 * DAY
 """Nothing takes longer: by then every clock that ever runs has run out."""
 MACHINES = {machine.name: machine for machine in (REFERRAL, HANDOVER)}
 SIDES = {
@@ -125,7 +125,12 @@ class Case:
 
 def cases(machine: Machine) -> Iterator[tuple[str, Case]]:
     triggers: Mapping[str, Trigger] = TRIGGERS if machine is HANDOVER else {"none": TRIGGERS["a date"]}
-    days = {"named": TODAY + timedelta(days=7), "over": TODAY - timedelta(days=7), "not named": None}
+    days = {
+        "named": TODAY + timedelta(days=7),
+        "over": TODAY - timedelta(days=7),
+        "far": TODAY + timedelta(days=30_000),
+        "not named": None,
+    }
     for (state, way), (word, trigger), (when, day) in itertools.product(
         ways(machine).items(), triggers.items(), days.items()
     ):
@@ -230,6 +235,17 @@ def test_lif_7_the_document_says_why_nobody_waits_where_no_clock_runs() -> None:
 def test_ref_5_an_appointment_has_its_own_alert_and_is_not_late_as_well(state: str, at: AlertKind) -> None:
     case = Case(REFERRAL, along(REFERRAL, ways(REFERRAL)[state]), TRIGGERS["a date"], TODAY)
     assert [alert.kind for alert in case.watch(BEGAN + FAR).standing] == [at]
+
+
+def test_han_3_an_answer_is_late_when_the_day_of_the_release_ends_also_where_it_was_due_later() -> None:
+    for trigger in (Trigger(expected_on=TODAY), Trigger(event=TriggerEvent.RELEASE_NOTICE, expected_on=TODAY)):
+        for state in (handover.State.OFFERED, handover.State.ACKNOWLEDGED):
+            case = Case(HANDOVER, along(HANDOVER, ways(HANDOVER)[state]), trigger, None)
+            closes = CALENDAR.close_of(TODAY)
+            assert {one.late_at for one in case.owed(BEGAN)} == {closes}
+            found = case.timers(BEGAN)
+            assert found[0].at == closes
+            assert next(one.at for one in found if one.event == "expire") > CALENDAR.close_of(case.dates.answer_by)
 
 
 def step(event: str, actor: str) -> tuple[Row, str]:
