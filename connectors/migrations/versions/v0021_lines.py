@@ -9,13 +9,13 @@ down_revision = "0020"
 branch_labels = None
 depends_on = None
 
-_OURS = """
+OURS = """
 UPDATE move SET seq = (
     SELECT recipient.seq FROM recipient JOIN thread ON thread.peer_desk = recipient.desk
     WHERE recipient.message_id = move.message_id AND thread.thread = move.thread
 ) WHERE direction = 'out' AND event <> 'receive'
 """
-_THEIRS = """
+THEIRS = """
 UPDATE move SET seq = (
     SELECT incoming.seq FROM incoming
     JOIN thread ON thread.peer_desk = incoming.sender_desk AND thread.own_desk = incoming.recipient_desk
@@ -28,8 +28,8 @@ def upgrade() -> None:
     """Make the columns, and fill in the numbers; the automatic receipt stands on no line."""
     op.add_column("move", sa.Column("seq", sa.BigInteger()))
     op.add_column("move", sa.Column("opened_by", sa.BigInteger()))
-    op.execute(_OURS)
-    op.execute(_THEIRS)
+    op.execute(OURS)
+    op.execute(THEIRS)
 
 
 def downgrade() -> None:

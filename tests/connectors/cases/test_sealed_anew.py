@@ -3,7 +3,10 @@
 
 from dataclasses import replace
 
-from connectors.store import outgoing, recipients
+from sqlalchemy import select, text, update
+
+from connectors.migrations.versions import v0021_lines
+from connectors.store import outgoing, recipients, threadtables
 from protocol.ids import ThreadId
 from tests.connectors.cases.test_handover import ACCEPT, TAKEN_UP, do, lead, offer
 from tests.connectors.cases.test_referral import agreed, history, refer, row, settle
@@ -94,3 +97,27 @@ async def test_lif_4_a_copy_that_is_sealed_anew_moves_nothing_between_the_two_si
     assert await agreed(thread, prison, probation) == "effective"
     assert await lead(csw, thread, world) == "reka-probation@hub.example"
     assert (await row(csw, thread)).state == "effective"
+
+
+async def numbers(station: Station) -> dict[bytes, int | None]:
+    async with station.parts.store.read() as tx:
+        rows = await tx.connection.execute(select(threadtables.move.c.message_id, threadtables.move.c.seq))
+        return {row.message_id: row.seq for row in rows}
+
+
+async def test_lif_4_moves_from_before_they_had_numbers_get_them_from_their_messages(world: World) -> None:
+    prison, csw = world.prison, world.social_work
+    thread = (await refer(prison, csw)).thread
+    await settle(prison, csw)
+    for event in ("acknowledge", "accept"):
+        await step(csw, thread, event)
+    await step(prison, thread, "withdraw")
+    await settle(prison, csw)
+    for station in (prison, csw):
+        before = await numbers(station)
+        assert sorted(number or 0 for number in before.values()) == [0, 1, 1, 2, 2], "a receipt has none"
+        async with station.parts.store.write() as tx:
+            await tx.connection.execute(update(threadtables.move).values(seq=None))
+            for statement in (v0021_lines.OURS, v0021_lines.THEIRS):
+                await tx.connection.execute(text(statement))
+        assert await numbers(station) == before
