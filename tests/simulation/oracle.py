@@ -3,26 +3,33 @@
 
 The delivery promises of the design, numbers in brackets: what was acknowledged to a caller was opened once at each
 recipient or has visibly failed at its sender (1, 3, 6); order in each thread (4); nobody has what is not theirs or was
-made up; receipts are of one log, whole and without a fork; nothing that people wrote is at the hub (9).
+made up; receipts are of one log, whole and without a fork; nothing that people wrote is at the hub (9). And nothing is
+held back for ever, nothing is opened without its effect, and both sides of a thread tell one history, also after
+machines were lost; but in a thread in which a lost machine had said more than its backup knows.
 """
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, func, select
 
 from connectors import fork
-from connectors.store import attempts, incoming, quarantine, recipients, tables
+from connectors.cases.threads import history_of
+from connectors.store import attempts, incoming, moves, owed, quarantine, recipients, tables, threads
 from connectors.store.incoming import IncomingState, ReceivedMessage
 from connectors.store.quarantine import page as quarantined
-from connectors.store.recipients import FINAL_STATES, RecipientState
+from connectors.store.recipients import FINAL_STATES, OPEN_STATES, RecipientState
+from connectors.store.threads import ThreadRow
 from hub.config import DATABASE_NAME
 from hub.service.logcheck import check_everything
 from keys.verifying import verify_receipt
 from protocol.errors import NotFound
 from protocol.handover import PAYLOAD_TYPE
+from protocol.ids import MessageId, ThreadId
 from protocol.receipts import ReceiptBody
 from protocol.slices import parse_slice
 from protocol.tree import CompactRange, leaf_hash
@@ -57,7 +64,27 @@ async def unsettled(world: World, people: People) -> list[str]:
         async with sent.sender.life.parts.store.read() as tx:
             rows = await recipients.of(tx, sent.message_id)
         waiting += [f"{sent.phrase} for {row.desk} is {row.state}" for row in rows if row.state not in FINAL_STATES]
+    for agency in world.agencies:
+        if agency.life is not None:
+            forgotten = forgotten_in(world)
+            async with agency.life.parts.store.read() as tx:
+                threads_held = await tx.connection.scalars(
+                    select(tables.incoming.c.thread).where(tables.incoming.c.state == "held")
+                )
+                held = [thread for thread in threads_held if thread not in forgotten]
+                untold = await owed.untold(tx, 1)
+                unsent = await tx.connection.scalar(
+                    select(func.count()).where(tables.recipient.c.state.in_([str(state) for state in OPEN_STATES]))
+                )
+            waiting += [f"{agency.name} holds {len(held)} back"] if held else []
+            waiting += [f"{agency.name} has not said what it gave up"] if untold else []
+            waiting += [f"{agency.name} has {unsent} to send"] if unsent else []
     return waiting
+
+
+def forgotten_in(world: World) -> set[bytes]:
+    """Return the threads in which a machine that was lost had said what its successor does not know."""
+    return set[bytes]().union(*(agency.forgotten for agency in world.agencies))
 
 
 class Oracle:
@@ -78,6 +105,27 @@ class Oracle:
                 await self._judge(sent)
         for agency in self._world.agencies:
             await self._judge_mail(agency)
+        for thread, sender in {sent.thread: sent.sender for sent in self._people.ledger}.items():
+            if thread not in forgotten_in(self._world):
+                await self._judge_history(thread, sender)
+
+    async def _judge_history(self, thread: ThreadId, sender: AgencyMachine) -> None:
+        """Both sides of a thread tell the same of every message that both have (LIF-4)."""
+        ours = await _told(sender, thread)
+        if ours is None:
+            return
+        row, told = ours
+        other = self._by_desk[row.peer_desk]
+        theirs = await _told(other, thread)
+        if theirs is None:
+            return
+        both = told.keys() & theirs[1].keys()
+        for one, two in zip(
+            [(key, told[key]) for key in told if key in both],
+            [(key, theirs[1][key]) for key in theirs[1] if key in both],
+            strict=True,
+        ):
+            demand(one == two, f"{sender.name} and {other.name} tell different histories: {one[1]}, {two[1]}")
 
     async def _judge(self, sent: Sent) -> None:
         assert sent.sender.life is not None
@@ -93,7 +141,8 @@ class Oracle:
             if row.state is RecipientState.OPENED:
                 self.opened += 1
                 demand(len(came) == 1 or gone, f"{sent.phrase} counts as opened at {desk}, which does not have it")
-                if came and came[0].state is IncomingState.DELIVERED:
+                if came:
+                    demand(came[0].state is IncomingState.DELIVERED, f"{sent.phrase} is opened and has no effect")
                     await _judge_attachment(agency, sent, came[0], gone=gone)
             else:
                 self.failed += 1
@@ -111,6 +160,9 @@ class Oracle:
                 fingerprint(await quarantine.raw(tx, one.position))
                 for one in await quarantined(tx, before=None, limit=10_000)
             }
+            passed = (
+                await tx.connection.execute(select(tables.lost).where(tables.lost.c.passed_at.is_not(None)))
+            ).all()
             envelopes = (await tx.connection.execute(select(tables.attempt.c.envelope_id))).scalars().all()
             receipts = [await attempts.receipt(tx, envelope_id) for envelope_id in envelopes]
         for message, raw in zip(messages, raws, strict=True):
@@ -125,7 +177,7 @@ class Oracle:
             if raw_receipt is not None:
                 self._receipt(raw_receipt)
         self.caught = len(held_back & self._world.hub.liar.forged)
-        _judge_order(agency, messages)
+        _judge_order(agency, messages, passed, forgotten_in(self._world))
 
     def _receipt(self, raw: bytes) -> None:
         origin = f"{self._world.programme.domain}/audit"
@@ -170,17 +222,39 @@ async def _judge_attachment(agency: AgencyMachine, sent: Sent, message: Received
     demand(data == sent.attachment, f"the attachment of {sent.phrase} came to {agency.name} as something else")
 
 
-def _judge_order(agency: AgencyMachine, messages: list[ReceivedMessage]) -> None:
+async def _told(
+    agency: AgencyMachine, thread: ThreadId
+) -> tuple[ThreadRow, dict[MessageId, tuple[str, str | None]]] | None:
+    """Return what an agency tells of a thread: each message in order, its event and why it had no effect."""
+    assert agency.life is not None
+    async with agency.life.parts.store.read() as tx:
+        row = await threads.find(tx, thread)
+        if row is None:
+            return None
+        steps = history_of(row, await moves.of(tx, thread)).steps
+    # The automatic receipt is on no line, and is implied by whatever its sender says later.
+    told = {step.move.message_id: (step.move.event, step.refused) for step in steps if step.move.event != "receive"}
+    return row, told
+
+
+def _judge_order(
+    agency: AgencyMachine, messages: list[ReceivedMessage], passed: Sequence[Row[Any]], forgotten: set[bytes]
+) -> None:
+    gone: dict[tuple[bytes, str], list[int]] = {}
+    for row in passed:
+        gone.setdefault((row.thread, row.sender_desk), []).append(row.seq)
     lines: dict[tuple[bytes, str], list[ReceivedMessage]] = {}
     for message in messages:
         if not message.klass.bare:
             # Moves of time stand between the offers of a thread, and are counted with them (SEQ-1).
             lines.setdefault((message.thread, message.sender_desk), []).append(message)
-    for line in lines.values():
-        delivered = sorted(one.seq for one in line if one.state is IncomingState.DELIVERED)
+    for key, line in lines.items():
+        delivered = sorted([one.seq for one in line if one.state is IncomingState.DELIVERED] + gone.get(key, []))
         held = [one.seq for one in line if one.state is IncomingState.HELD]
-        demand(delivered == list(range(1, len(delivered) + 1)), f"{agency.name} has a gap in a thread: {delivered}")
-        demand(len(delivered) + 1 not in held, f"{agency.name} holds a message whose turn it is")
+        known = key[0] not in forgotten
+        whole = delivered == list(range(1, len(delivered) + 1))
+        demand(whole or not known, f"{agency.name} has a gap in a thread: {delivered}")
+        demand(not held or not known, f"{agency.name} holds messages of a thread back for ever: {held}")
 
 
 def _leaf_hashes(folder: Path) -> list[bytes]:

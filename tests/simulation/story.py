@@ -13,6 +13,9 @@ from tests.simulation.virtualtime import VirtualLoop, run
 from tests.simulation.world import Founding, World, scratch, seeded
 
 ROUNDS = 11
+LONG = 8
+QUIET = 3
+"""How often in a row nobody has anything to send: what is said may be answered."""
 PATIENCE_S = 250 * DAY / SECOND
 
 
@@ -72,12 +75,18 @@ async def _settle(world: World, people: People) -> None:
     await world.hub.recover()
     for agency in world.agencies:
         await agency.recover()
-    begin, turn = world.loop.time(), 0
+        # What a hub lied of its places counts for the link on which it did (HTTP-7).
+        world.network.hang_up(agency.name)
+    begin, turn, quiet = world.loop.time(), 0, 0
     while True:
-        await asyncio.sleep(4)
+        # After a while longer than any pause after a failure: a directory that a jump has made old is fetched first.
+        await asyncio.sleep(4 if turn < LONG else 70)
         await _look(world)
-        if await all_settled(world, people):
+        quiet = quiet + 1 if await all_settled(world, people) else 0
+        if quiet == QUIET:
             return
+        if quiet:
+            continue
         if world.loop.time() - begin > PATIENCE_S:
             raise Broken(f"never settled: {', '.join(await unsettled(world, people))}")
         turn += 1
