@@ -28,6 +28,8 @@ from tests.connectors.hand import count
 
 NEEDED = {DEVICE_ED25519, DEVICE_MLDSA65, DEVICE_TRANSPORT, STORAGE}
 """Without these keys no connector starts; `throughcare restore` brings them back."""
+PARTS = 6
+"""How many tests all columns are dealt out to, none of which may take minutes."""
 TABLES = threadtables.thread.metadata.tables
 COLUMNS: list[Column[Any]] = [column for table in TABLES.values() for column in table.columns]
 TEXTS = {str(column): column for column in COLUMNS if isinstance(column.type, Text)}
@@ -111,13 +113,16 @@ async def test_con_8_key_files_that_no_start_needs_hold_up_nothing_else(world: W
 
 
 @pytest.mark.full
-async def test_con_8_one_damaged_row_in_any_column_holds_up_nothing_else(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+async def test_con_8_one_damaged_row_in_any_column_holds_up_nothing_else(
+    world: World, tmp_path: Path, part: int
+) -> None:
     """Also of the columns that nobody parses: what stands there is a word of somebody's, and hides nothing."""
     whole = await prepare(world)
     bad = [*map(Bad, SEALED), *map(Bad, PARSED), *await facts(world)]
     bad += [Bad(column) for column in TEXTS.values() if not column.primary_key and column not in PARSED]
     held_up = dict[str, str]()
-    for number, one in enumerate(bad):
+    for number, one in enumerate(bad[part::PARTS]):
         try:
             async with copied(world, tmp_path / str(number), [one]) as station:
                 await works(station, world, whole)
