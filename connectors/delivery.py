@@ -103,7 +103,7 @@ class Delivery:
         position = await sequences.position(tx, line)
         if message.seq <= position.seq and await self._came_late(tx, line, message):
             await incoming.add(tx, message, raw)
-            await self._effect(tx, message)
+            await self._effect(tx, message, alert=_is_alert(message))
             return True
         match place(position, _box(message)):
             case Placement.DELIVER:
@@ -112,7 +112,7 @@ class Delivery:
                     # Its gap has closed, and its turn is still to come (SEQ-7).
                     await self._displace(tx, line, position, message.seq, waiting[message.seq])
                 await incoming.add(tx, message, raw)
-                await self._effect(tx, message)
+                await self._effect(tx, message, alert=_is_alert(message))
                 await sequences.advance(tx, line, Position(message.seq, message.message_id))
                 given_up = await lost.ahead(tx, line, position.seq)
                 if given_up is not None and given_up.seq == message.seq:
@@ -122,16 +122,23 @@ class Delivery:
                     self.released[line] = None
                 return True
             case Placement.HOLD:
-                if message.seq in await incoming.waiting(tx, line, message.seq):
-                    raise SequenceError
-                messages, size = await incoming.held_of(tx, message.agency)
-                if messages >= MOST_HELD or size + len(raw) > MOST_HELD_BYTES:
-                    raise TooManyHeld
-                await incoming.add(tx, replace(message, state=IncomingState.HELD), raw)
-                self._log.event("message-held")
+                await self._hold(tx, line, message, raw)
                 return False
             case Placement.FORK:
                 raise SequenceError
+
+    async def _hold(self, tx: Transaction, line: Line, message: ReceivedMessage, raw: bytes) -> None:
+        """Store a message that has to wait for an earlier one (SEQ-1)."""
+        if message.seq in await incoming.waiting(tx, line, message.seq):
+            raise SequenceError
+        messages, size = await incoming.held_of(tx, message.agency)
+        if messages >= MOST_HELD or size + len(raw) > MOST_HELD_BYTES:
+            raise TooManyHeld
+        await incoming.add(tx, replace(message, state=IncomingState.HELD), raw)
+        if _is_alert(message):
+            # An emergency reaches people at once; its place, and its effect, wait all the same (KIND-6).
+            await events.message_received(tx, message.thread, message.message_id, self._clock(), alert=True)
+        self._log.event("message-held")
 
     async def _receipt(self, tx: Transaction, message: ReceivedMessage) -> None:
         if message.payload_type == MISSING:
@@ -209,7 +216,7 @@ class Delivery:
                 await self._expel(tx, waiting)
                 break
             await incoming.release(tx, waiting)
-            await self._effect(tx, waiting)
+            await self._effect(tx, waiting, alert=False)
             await self._answer_whole(tx, waiting)
             position = Position(waiting.seq, waiting.message_id)
         if position != begun:
@@ -226,8 +233,8 @@ class Delivery:
         if held is not None:
             await self._expel(tx, held)
 
-    async def _effect(self, tx: Transaction, message: ReceivedMessage) -> None:
-        alert = alert_in(message.payload_type, message.payload) is not None
+    async def _effect(self, tx: Transaction, message: ReceivedMessage, *, alert: bool) -> None:
+        """Let a message have its effect; that it is an `alert` was told before if it had to wait."""
         await events.message_received(tx, message.thread, message.message_id, self._clock(), alert=alert)
         await self._threads.received(tx, message)
         self._log.event("message-received")
@@ -300,6 +307,10 @@ def _identity(message: ReceivedMessage) -> tuple[object, ...]:
 def _contents(message: ReceivedMessage) -> Counter[tuple[str, str, str, bytes]]:
     # Without numbers: a section that goes to fewer desks is counted anew in each envelope.
     return Counter((one.category, one.purpose, one.label, one.body) for one in message.sections)
+
+
+def _is_alert(message: ReceivedMessage) -> bool:
+    return alert_in(message.payload_type, message.payload) is not None
 
 
 def _box(message: ReceivedMessage) -> Box:

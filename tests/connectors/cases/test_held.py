@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from connectors.store import tables
 from protocol import ids
 from protocol.errors import Conflict
 from protocol.http.handovers import MessageState
@@ -71,3 +73,19 @@ async def test_seq_1_an_alert_is_read_and_noted_at_once_and_shown_as_held(prison
     assert (view.item.state, view.payload["imminence"]) == (MessageState.HELD, "days")
     noted = await answer(csw, prison, held)
     assert [one.message for one in (await csw.client.message(held)).answers] == [noted]
+
+
+async def test_kind_6_systems_are_told_of_an_alert_that_waits_when_it_comes_and_of_its_effect_when_it_has_it(
+    prison: Served, csw: Served
+) -> None:
+    async def told() -> list[str]:
+        asked = select(tables.event.c.type).where(tables.event.c.message_id == held).order_by(tables.event.c.position)
+        async with csw.station.parts.store.read() as tx:
+            return list(await tx.connection.scalars(asked))
+
+    held = await behind_a_gap(prison, csw, "alert.risk", RISK)
+    assert await told() == ["message.alert"]
+    assert (await csw.client.message(held)).item.state is MessageState.HELD
+    await settle(csw.station, prison.station)
+    assert (await csw.client.message(held)).item.state is MessageState.RECEIVED
+    assert await told() == ["message.alert", "message.received"]
