@@ -17,7 +17,7 @@ from protocol.http.handovers import MessageState
 from protocol.ids import MessageId, ThreadId, new_id
 from protocol.limits import DAY, HOUR, MINUTE
 from tests.connectors.cases.test_handover import do as step
-from tests.connectors.cases.test_handover import offer
+from tests.connectors.cases.test_handover import lead, offer
 from tests.connectors.cases.test_referral import agreed, history, refer, row, settle
 from tests.connectors.conftest import World
 from tests.connectors.hand import Hand, items_of, only_recipient
@@ -77,6 +77,8 @@ async def test_seq_10_a_new_machine_gets_what_the_lost_one_had_opened_and_no_mor
         assert await state_of(prison, effective, again) is RecipientState.ACCEPTED, "what waits is not opened"
         assert await ask_until_quiet(world, prison, again) == (1 if backed_up else 2)
         assert await held(again) == 0
+        leads = [await lead(one, thread, world) for one in (prison, again)]
+        assert leads == ["reka-probation@hub.example"] * 2, "exactly one leads, and both say which (HAN-2)"
         for message_id in (offered, bound, effective):
             assert await state_of(prison, message_id, again) is RecipientState.OPENED
         assert await prison.quarantined() == await again.quarantined() == []
