@@ -85,8 +85,10 @@ def restoring_into(data_dir: Path, source: Path) -> Iterator[Place]:
     _check_content(data_dir)
     made = not data_dir.exists()
     make_folder(data_dir, parents=True, exist_ok=True)
+    held = False
     try:
         with InstallationLock(data_dir / LOCK_FILE):
+            held = True
             _check_content(data_dir)
             begun = _begun(data_dir)
             if begun is None:
@@ -105,7 +107,9 @@ def restoring_into(data_dir: Path, source: Path) -> Iterator[Place]:
                 if not _under_way(data_dir):
                     shutil.rmtree(data_dir / DRAFT_FOLDER, ignore_errors=True)
     finally:
-        if not any((data_dir / name).exists() for name in (places.RESTORATION_FILE, places.ENROLMENT_FILE)):
+        begun_here = any((data_dir / name).exists() for name in (places.RESTORATION_FILE, places.ENROLMENT_FILE))
+        # Whoever did not get the lock leaves it to whoever has it: without its name a third could take another.
+        if held and not begun_here:
             with suppress(OSError):  # it may hold what no other try would find in its way
                 (data_dir / LOCK_FILE).unlink(missing_ok=True)
                 if made:
@@ -225,6 +229,8 @@ async def _prepare(
     place: Place, opened: Opened, directory: Directory, passphrase: bytes, now: int, params: KdfParams
 ) -> Restoration:
     """Make the draft whole, with keys for a new device, and move it into the data folder."""
+    if not (place.draft / DATABASE_FILE).exists():
+        raise ConfigurationError("What was read from the backup is not in its place any more. Nothing was sent.")
     await _start_anew(place.draft, opened.storage_key, now)
     device = DeviceSigner.generate()
     keystore = Keystore.create(place.draft / places.KEYSTORE_FOLDER, passphrase, params)

@@ -20,8 +20,9 @@ def open_made(path: Path, flags: int, mode: int = 0o600) -> int:
     except FileExistsError:
         if flags & os.O_EXCL:
             raise
-        # Only what was made just now is given away: what lies there may be a link that the folder's owner has put.
-        return os.open(path, flags | os.O_CREAT, mode)
+        # Only what was made just now is given away: what lies there may be a link that the folder's owner has put. Root
+        # does not follow it either, to a file that this owner may not write.
+        return os.open(path, flags | os.O_CREAT | _no_link(path.parent), mode)
     _hand_over(descriptor, path.parent)
     return descriptor
 
@@ -73,12 +74,26 @@ def share(descriptor: int, folder: Path) -> None:
             os.fchmod(descriptor, mode)
 
 
+def _no_link(folder: Path) -> int:
+    if sys.platform == "win32" or os.geteuid() != 0 or folder.stat().st_uid == 0:
+        return 0
+    return os.O_NOFOLLOW
+
+
+def _unmapped() -> int:
+    """Return the number under which a container's root sees users that are not its own."""
+    try:
+        return int(Path("/proc/sys/kernel/overflowuid").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 65534
+
+
 def _hand_over(descriptor: int, folder: Path) -> None:
     """Give what was made in `folder` to its owner, where root has made it and the owner is another."""
     if sys.platform == "win32" or os.geteuid() != 0:
         return
     owner = folder.stat()
-    if owner.st_uid != 0:
-        # The root of a container may lack the right; then it stays root's.
-        with suppress(PermissionError):
+    if owner.st_uid not in (0, _unmapped()):
+        # The root of a container may lack the right, or the user; then it stays root's.
+        with suppress(OSError):
             os.fchown(descriptor, owner.st_uid, owner.st_gid)

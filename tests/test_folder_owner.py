@@ -12,10 +12,12 @@ from connectors.backup import make_backup as back_up_connector
 from connectors.cli.attachments import _take
 from connectors.enrolment.configuration import CONFIG_FILE
 from connectors.installation import AGENCY_ED25519, AGENCY_MLDSA65, open_installation
+from connectors.store.lock import InstallationLock
 from hub.backups.making import make_backup
 from hub.backups.restoring import Evidence, restore_in_place
 from hub.config import GUARD_NAME
-from hub.service.signingkeys import PUBLIC_NAME
+from hub.service.signingkeys import PUBLIC_NAME, create_keys, write_public
+from keys import folderowner
 from keys.backuprecord import RECORD_NAME
 from keys.folderowner import make_folder, open_made
 from protocol.limits import MINUTE
@@ -40,7 +42,7 @@ pytestmark = [
 def hand_over(folder: Path) -> None:
     """Give a folder and all that is in it to the service, as systemd does before the first start."""
     for path in (folder, *folder.rglob("*")):
-        os.chown(path, SERVICE, SERVICE)
+        os.chown(path, SERVICE, SERVICE, follow_symlinks=False)
 
 
 def of_others(folder: Path) -> list[str]:
@@ -127,7 +129,7 @@ def test_only_what_is_new_is_given_away(tmp_path: Path) -> None:
     outside.write_bytes(b"of root too")
     (folder / "link").symlink_to(outside)
     os.chown(folder, SERVICE, SERVICE)
-    for name in ("there", "link", "new"):
+    for name in ("there", "new"):
         os.close(open_made(folder / name, os.O_RDWR))
     make_folder(folder / "one" / "two", parents=True)
     make_folder(folder / "one", exist_ok=True)
@@ -135,3 +137,42 @@ def test_only_what_is_new_is_given_away(tmp_path: Path) -> None:
     assert owners == {"outside": 0, "there": 0, "link": 0, "new": SERVICE, "one": SERVICE, "two": SERVICE}
     with pytest.raises(FileExistsError):
         open_made(folder / "new", os.O_WRONLY | os.O_EXCL)
+
+
+def test_root_writes_through_no_link_that_the_folders_owner_has_put(tmp_path: Path) -> None:
+    """The service's user could else have root write to, or take rights from, any file of the machine."""
+    folder, others = tmp_path / "service", tmp_path / "of-root"
+    folder.mkdir()
+    others.write_text("of root")
+    others.chmod(0o644)
+    (folder / "linked").symlink_to(others)
+    (folder / "dangling").symlink_to(tmp_path / "nothing-yet")
+    hand_over(folder)
+    for name in ("linked", "dangling"):
+        with pytest.raises(OSError, match="symbolic link"):
+            open_made(folder / name, os.O_WRONLY | os.O_TRUNC)
+        with pytest.raises(OSError, match="symbolic link"):
+            InstallationLock(folder / name).acquire()
+    assert (others.read_text(), others.stat().st_mode & 0o777) == ("of root", 0o644)
+    assert not (tmp_path / "nothing-yet").exists()
+
+
+def test_what_is_to_be_published_goes_through_no_link_either(tmp_path: Path) -> None:
+    settings, others = make_settings(tmp_path, make_programme()), tmp_path.parent / "of-root"
+    others.write_text("of root")
+    passphrase_in(tmp_path)
+    keys = create_keys(settings)
+    (tmp_path / f".{PUBLIC_NAME}.new").symlink_to(others)
+    write_public(settings, keys)
+    assert others.read_text() == "of root"
+    assert "hub.example" in (tmp_path / PUBLIC_NAME).read_text()
+
+
+def test_nothing_is_given_to_a_user_that_this_system_cannot_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container the owner of a folder from outside shows as nobody, who is somebody else."""
+    monkeypatch.setattr(folderowner, "_unmapped", lambda: SERVICE)
+    hand_over(tmp_path)
+    os.close(open_made(tmp_path / "secret", os.O_WRONLY))
+    assert (tmp_path / "secret").stat().st_uid == 0

@@ -21,7 +21,6 @@ from connectors.cli.office import (
     noted,
     open_approver,
     opened,
-    pins_of,
     published,
     tell_of_turn,
 )
@@ -29,7 +28,6 @@ from connectors.cli.outfile import must_be_writable, write_out
 from connectors.cli.voice import Voice, speaks
 from connectors.cli.way_out import goes_out
 from connectors.enrolment.passphrases import passphrase_in
-from connectors.enrolment.pins import verified_head
 from connectors.enrolment.visit import now_ms
 from connectors.hub_client import HubClient
 from connectors.way_out import WayOut
@@ -176,7 +174,7 @@ def invite(
                 desks=pairs,
                 # A code that ends later than that by the hub's clock is refused.
                 expires=now_ms() + min(days * DAY, MOST_DAYS * DAY - CLOCK_SKEW),
-                directory_size=(await verified_head(hub, pins_of(office))).size,
+                directory_size=(await noted(hub, office)).size,
             )
             await hub.register_code(invitation.registration(code, signer))
             return code

@@ -19,7 +19,15 @@ from connectors.hub_client import HubClient
 from connectors.way_out import WayOut
 from keys.directory import Directory
 from keys.signing import HybridSigner
-from protocol.errors import CallerError, ConfigurationError, EnrolmentRefused, KeystoreError, NotFound, OurError
+from protocol.errors import (
+    CallerError,
+    ConfigurationError,
+    DirectoryInconsistent,
+    EnrolmentRefused,
+    KeystoreError,
+    NotFound,
+    OurError,
+)
 
 FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 APPROVER = click.option("--approver", type=int, required=True, help="Which approver signs: 1, 2, …")
@@ -93,6 +101,11 @@ async def published(hub: HubClient, office: Office, raw: bytes) -> None:
     try:
         # So that no hub denies it later. What fails by the way is no reason to doubt that it is published.
         await noted(hub, office)
+    except DirectoryInconsistent:
+        raise DirectoryInconsistent(
+            "The statement is signed and was handed to the hub, which then showed an older or another directory than "
+            "before. Call its operator."
+        ) from None
     except (OurError, CallerError):
         return
 

@@ -7,6 +7,7 @@ replay cache above all, is held by the store's constraints and not by this lock.
 
 import os
 import sqlite3
+import sys
 from pathlib import Path
 from types import TracebackType
 
@@ -24,10 +25,12 @@ class InstallationLock:
 
     def acquire(self) -> None:
         """Take the lock, or raise `Conflict` at once if another process has it."""
-        os.close(open_made(self._path, os.O_RDWR))
+        with os.fdopen(open_made(self._path, os.O_RDWR), "r+b", buffering=0) as file:
+            if sys.platform != "win32":
+                # By its descriptor: the name may be a link by now.
+                os.fchmod(file.fileno(), 0o600)
         connection = sqlite3.connect(self._path, isolation_level=None, timeout=0)
         try:
-            self._path.chmod(0o600)
             connection.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
             connection.close()

@@ -34,7 +34,9 @@ class Neighbours:
 
     def note(self, transaction: Transaction) -> None:
         """Note what this process itself has committed; its own connections are told by the writer."""
-        self._told(transaction.size_before(Tree.AUDIT), transaction.size(Tree.AUDIT))
+        if self._store.shared:
+            # Where nobody looks, nothing would ever fill a gap.
+            self._told(transaction.size_before(Tree.AUDIT), transaction.size(Tree.AUDIT))
 
     def hear(self, news: News) -> None:
         """Take note of what another process has committed."""

@@ -90,7 +90,8 @@ def write_public(settings: HubSettings, keys: SigningKeys, url: str | None = Non
     """Write `hub-public.json` into the data directory and return its path."""
     path = settings.hub.data_dir / PUBLIC_NAME
     draft = path.with_name(f".{path.name}.new")
-    with os.fdopen(open_made(draft, os.O_WRONLY | os.O_TRUNC, 0o644), "w", encoding="utf-8") as file:
+    draft.unlink(missing_ok=True)
+    with os.fdopen(open_made(draft, os.O_WRONLY | os.O_EXCL, 0o644), "w", encoding="utf-8") as file:
         file.write(json.dumps(public_document(settings, keys, url), indent=2) + "\n")
     # In one step, since the authority's program may be reading it.
     draft.replace(path)

@@ -15,7 +15,7 @@ from protocol.errors import ConfigurationError, StoreBehind, Unavailable
 from protocol.limits import DAY, MINUTE
 from tests.faults.proxy import Proxy
 from tests.hub.pairs import KEEP, PUT_BACK, Pair, pair
-from tests.hub.running import KEYS, eventually, make_settings, on_postgres
+from tests.hub.running import KEYS, RunningHub, eventually, make_settings, on_postgres
 from tests.postgres import execute
 from tests.programme import Programme
 
@@ -141,3 +141,15 @@ async def test_aud_7_a_process_with_another_day_than_the_server_does_not_start(
     monkeypatch.undo()
     hub = await app.Hub.open(settings, KEYS, log=make_log("error", "json"), rounds=False)
     await hub.close()
+
+
+async def test_a_hub_that_is_alone_remembers_no_commits_for_a_look_that_never_comes(
+    tmp_path: Path, programme: Programme
+) -> None:
+    prison, probation, _ = programme.members.values()
+    sender = programme.sender("gora-prison")
+    for _ in range(2):
+        async with RunningHub(tmp_path, programme) as hub:
+            for _ in range(3):
+                await hub.device(prison).submit(sender.seal(probation.desk).data)
+            assert hub.hub.neighbours._beyond == []

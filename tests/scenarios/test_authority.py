@@ -148,6 +148,8 @@ def test_enr_10_a_hub_that_shows_an_older_directory_gets_no_signature_by_it(
         refused = signs(town, type_, "renew", 1, "rolled-back")
         assert (refused.code, "directory-inconsistent" in refused.err) == (8, True), refused.err
         assert not list((town.authority / "renewals").glob("*rolled-back*"))
+        with pytest.raises(AssertionError, match="directory-inconsistent"):
+            invited(town, type_, "newcomer")
         seen = open_office(town.authority)
         Office(town.authority, seen.facts.model_copy(update={"seen": None})).write_facts()
         assert signs(town, type_, "renew", 1, "rolled-back").code == 0, "it is the memory that refused"

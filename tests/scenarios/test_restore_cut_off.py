@@ -9,9 +9,9 @@ import pytest
 
 from connectors.hub_client import HubClient
 from connectors.installation import KEYSTORE_FOLDER, RESTORATION_FILE, Installation, open_installation
-from connectors.restoring import DRAFT_FOLDER
+from connectors.restoring import DRAFT_FOLDER, restoring_into
 from connectors.timing import system_clock
-from protocol.errors import HubUnreachable
+from protocol.errors import Conflict, HubUnreachable
 from tests.connectors.stations import PASSPHRASE
 from tests.scenarios.drills import Drill, opened_drill
 from tests.scenarios.running import Typist
@@ -141,3 +141,13 @@ def _configuration(drill: Drill) -> Path:
     file = drill.folder / "unfinished.toml"
     file.write_text(f'[connector]\ndata_dir = "{drill.new}"\npassphrase_file = "{drill.passphrase}"\n')
     return file
+
+
+async def test_bak_7_whoever_comes_second_to_a_restore_leaves_its_lock_and_its_draft_alone(drill: Drill) -> None:
+    with restoring_into(drill.new, drill.backup) as place:
+        (place.draft / "connector.db").write_bytes(b"of the first")
+        for _ in range(2):
+            with pytest.raises(Conflict), restoring_into(drill.new, drill.backup):
+                pass
+        assert (place.draft / "connector.db").read_bytes() == b"of the first"
+    assert not drill.new.exists()
