@@ -6,7 +6,7 @@ when the last of a message's attachments is here and checked is the message answ
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from connectors.attachment_files import AttachmentFiles
 from connectors.cases.threads import Threads
@@ -41,6 +41,17 @@ def _wait(tries: int, error: ThroughcareError, chance: Chance) -> int:
     return max(pause(tries, chance), (error.retry_after or 0) * SECOND)
 
 
+@dataclass(slots=True)
+class Headway:
+    """How far one go came: whoever gets on has not failed over and over, and waits like the first time (CON-2)."""
+
+    chunks: int = 0
+
+    def tries(self, before: int) -> int:
+        """Return how many goes in a row came to nothing, if there were `before` of them before this one."""
+        return 0 if self.chunks else before
+
+
 class Uploads:
     """Brings the attachments of sealed envelopes to the hub. `step` may be called at any time."""
 
@@ -71,34 +82,36 @@ class Uploads:
             if not envelope.raw:
                 await self._outbox.replace_damaged(envelope.envelope_id)
                 continue
+            headway = Headway()
             try:
-                await self._upload(envelope)
+                await self._upload(envelope, headway)
             except ThroughcareError as error:
-                await self._failed(envelope, error)
+                await self._failed(envelope, headway.tries(envelope.tries), error)
             else:
+                tries = headway.tries(envelope.tries)
                 async with self._store.write() as tx:
-                    await attempts.uploaded(tx, envelope.envelope_id, self._clock())
+                    await attempts.uploaded(tx, envelope.envelope_id, tries=tries, now=self._clock())
         return len(waiting)
 
-    async def _failed(self, envelope: ReadyEnvelope, error: ThroughcareError) -> None:
+    async def _failed(self, envelope: ReadyEnvelope, tries: int, error: ThroughcareError) -> None:
         self._log.event("envelope-refused", code=error.code, part="attachments")
         if is_permanent(error):
             await self._outbox.give_up(envelope.envelope_id, error)
             return
-        until = self._clock() + _wait(envelope.tries, error, self._chance)
+        until = self._clock() + _wait(tries, error, self._chance)
         async with self._store.write() as tx:
-            await attempts.postpone(tx, envelope.envelope_id, tries=envelope.tries + 1, until=until, error=error.code)
+            await attempts.postpone(tx, envelope.envelope_id, tries=tries + 1, until=until, error=error.code)
 
-    async def _upload(self, envelope: ReadyEnvelope) -> None:
+    async def _upload(self, envelope: ReadyEnvelope, headway: Headway) -> None:
         for blob_id in sorted({blob for row in parse_envelope(envelope.raw).rows for blob, _ in row.blobs}):
             async with self._store.read() as tx:
                 try:
                     entry = (await attachments.own(tx, blob_id)).entry
                 except NotFound:
                     raise AttachmentMissing("An attachment of this handover is not on this machine any more.") from None
-            await self._upload_one(entry)
+            await self._upload_one(entry, headway)
 
-    async def _upload_one(self, entry: Attachment) -> None:
+    async def _upload_one(self, entry: Attachment, headway: Headway) -> None:
         progress = await self._hub.announce(entry)
         while not progress.complete:
             before = progress.received
@@ -112,6 +125,7 @@ class Uploads:
             progress = await self._hub.upload(entry.blob_id, before, chunk)
             if progress.received <= before:
                 raise UnexpectedAnswer
+            headway.chunks += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +166,16 @@ class Downloads:
         async with self._store.read() as tx:
             due = await attachments.due(tx, self._clock())
         for one in due:
+            headway = Headway()
             try:
                 if one.state is FetchState.WAITING:
-                    await self._fetch(one)
+                    await self._fetch(one, headway)
                 await self._hub.collect(one.envelope_id, one.entry.blob_id)
             except OurError as error:
-                await self._postpone(one, error)
+                await self._postpone(replace(one, tries=headway.tries(one.tries)), error)
             except ThroughcareError as error:
                 # The hub answers otherwise than it should: that may pass too, and nothing is given up silently.
-                await self._postpone(one, error)
+                await self._postpone(replace(one, tries=headway.tries(one.tries)), error)
             else:
                 await self._collected(one)
         return len(due)
@@ -175,10 +190,10 @@ class Downloads:
         async with self._store.write() as tx:
             await attachments.postpone(tx, one, self._clock() + _wait(one.tries, error, self._chance))
 
-    async def _fetch(self, one: Expected) -> None:
+    async def _fetch(self, one: Expected, headway: Headway) -> None:
         """Fetch, check and store one attachment; what is not what was signed for leaves no file (ATT-2)."""
         try:
-            await self._download(one)
+            await self._download(one, headway)
             await asyncio.to_thread(self._files.check, one.file, one.entry, one.place, part=True)
         except (CannotOpen, NotFound) as error:
             self._log.event("item-quarantined", code=error.code, part="attachments")
@@ -188,7 +203,7 @@ class Downloads:
         await asyncio.to_thread(self._files.finish, one.file)
         await self._move(one, FetchState.STORED)
 
-    async def _download(self, one: Expected) -> None:
+    async def _download(self, one: Expected, headway: Headway) -> None:
         size = one.entry.ciphertext_size
         have = await asyncio.to_thread(self._files.part_size, one.file)
         while have < size:
@@ -197,6 +212,7 @@ class Downloads:
                 raise CannotOpen
             await asyncio.to_thread(self._files.append, one.file, chunk)
             have += len(chunk)
+            headway.chunks += 1
 
     async def _move(self, one: Expected, state: FetchState) -> None:
         """Store what became of it; with the last of a message the message is answered, a failure at once (CON-4)."""

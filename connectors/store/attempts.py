@@ -165,9 +165,9 @@ async def uploading(tx: Transaction, now: int) -> list[ReadyEnvelope]:
     return await _due(tx, _DUE, AttemptState.UPLOADING, now, limit=1, most_bytes=0)
 
 
-async def uploaded(tx: Transaction, envelope_id: EnvelopeId, now: int) -> None:
+async def uploaded(tx: Transaction, envelope_id: EnvelopeId, *, tries: int, now: int) -> None:
     """Note that all attachments of an envelope are at the hub, so that it may be sent (ATT-4)."""
-    await tx.connection.execute(_UPLOADED, {"which": envelope_id, "next_try_at": now})
+    await tx.connection.execute(_UPLOADED, {"which": envelope_id, "tries": tries, "next_try_at": now})
 
 
 async def upload_again(tx: Transaction, envelope_id: EnvelopeId) -> None:
