@@ -27,6 +27,7 @@ SOCKETS = 2 * MAX_DESKS
 whose line has broken without a word, which takes a minute to be noticed."""
 REFUSED = 8
 """The part of what an agency may send, one by this, that may have to be refused: it is read and checked for nothing."""
+_TOO_MUCH = "Too much of this agency is on its way at once. Try again after the time in Retry-After."
 _BY_ENVELOPE = ("submitEnvelope", "submitBatch")
 
 
@@ -84,11 +85,18 @@ class Allowances:
         return self._outgoing.setdefault(agency, Outgoing(partial(self._read_bytes.wait, agency)))
 
     def hold(self, agency: str, size: int) -> Callable[[], None]:
-        """Count a body or answer of `size` bytes until what is returned is called; raises Unavailable for too much."""
+        """Count an answer of `size` bytes until what is returned is called; raises Unavailable for too much."""
         outgoing = self.outgoing(agency)
         if not outgoing.try_take(size):
-            raise _busy("Too much of this agency is on its way at once. Try again after the time in Retry-After.")
+            raise _busy(_TOO_MUCH)
         return partial(outgoing.give, size)
+
+    def expect(self, agency: str, size: int) -> Callable[[], None]:
+        """Count a body of `size` bytes until what is returned is called; raises Unavailable for too much."""
+        outgoing = self.outgoing(agency)
+        if not outgoing.try_come(size):
+            raise _busy(_TOO_MUCH)
+        return partial(outgoing.came, size)
 
     def received(self, agency: str, operation: str, size: int) -> None:
         """Charge `agency` for a body of `size` bytes that holds no envelopes; raises TooManyRequests."""

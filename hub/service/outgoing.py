@@ -12,7 +12,9 @@ from protocol.frames import Item
 from protocol.limits import MAX_DELIVERY
 
 AT_ONCE = 64 << 20
-"""Bytes of bodies that come, and of answers and deliveries until they are taken, that the hub holds for one agency."""
+"""Bytes of answers and deliveries that the hub holds for one agency until they are taken."""
+BODIES_AT_ONCE = 32 << 20
+"""Bytes of bodies that come and that the hub holds for one agency; what is on its way to it takes none of their room."""
 READERS = 2
 """Pages and pieces that are read for one agency at the same time: a database has three readers or five connections, and
 others must always find one of them soon."""
@@ -32,7 +34,10 @@ class Outgoing:
         """`wait` tells for how many seconds the agency has used up its minute."""
         self._wait = wait
         self._held = 0
+        self._coming = 0
         self._freed = asyncio.Event()
+        self.pages = asyncio.Semaphore(READERS)
+        """What surrounds the room for a page and its reading: whoever waits for its turn must hold no room meanwhile."""
 
     def try_take(self, size: int) -> bool:
         """Count `size` bytes more, if they fit; a single larger piece may pass alone."""
@@ -40,6 +45,17 @@ class Outgoing:
             return False
         self._held += size
         return True
+
+    def try_come(self, size: int) -> bool:
+        """Count a body of `size` bytes that comes, if it fits; a single larger one may pass alone."""
+        if self._coming and self._coming + size > BODIES_AT_ONCE:
+            return False
+        self._coming += size
+        return True
+
+    def came(self, size: int) -> None:
+        """Count it no more."""
+        self._coming -= size
 
     async def take(self, size: int) -> None:
         """Wait for the minute's share, and until `size` bytes more fit."""
@@ -64,14 +80,15 @@ class Pages:
 
     async def read(self, reading: Callable[[], Awaitable[list[Item]]]) -> tuple[list[Item], int]:
         """Return the next page of a mailbox, once there is room for one, and its bytes: those stay counted."""
-        await self._outgoing.take(MAX_DELIVERY)
-        self._held += MAX_DELIVERY
-        size = 0
-        try:
-            items = await reading()
-            size = sum([len(item.data) for item in items])
-        finally:
-            self.give(MAX_DELIVERY - size)
+        async with self._outgoing.pages:
+            await self._outgoing.take(MAX_DELIVERY)
+            self._held += MAX_DELIVERY
+            size = 0
+            try:
+                items = await reading()
+                size = sum([len(item.data) for item in items])
+            finally:
+                self.give(MAX_DELIVERY - size)
         return items, size
 
     def give(self, size: int) -> None:

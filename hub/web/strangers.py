@@ -76,7 +76,7 @@ class Visit:
             allowances.enter(agency)
             self._done = partial(allowances.leave, agency)
             if self._announced > ANSWER_PIECE:
-                self._came = allowances.hold(agency, self._announced)
+                self._came = allowances.expect(agency, self._announced)
         self._agency = agency
         allowances.request(agency, self._operation.id)
         self._strangers.give_back(self._address, COSTS.get(self._operation.id, 1))

@@ -198,25 +198,53 @@ async def test_http_21_what_is_on_its_way_to_one_agency_is_bounded_and_others_ar
     assert (await hub.device(probation).read(10))[1] == ()
 
 
-async def test_http_21_bodies_that_come_are_held_to_the_same_bound(
+async def test_http_21_bodies_that_come_are_held_to_a_bound_of_their_own(
     hub: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else a body of 4 MiB that comes by drops could be held 64 times."""
-    monkeypatch.setattr(outgoing_module, "AT_ONCE", 3 << 20)
+    """Else a body of 4 MiB that comes by drops could be held 64 times, and deliveries would hold up what an agency sends."""
+    monkeypatch.setattr(outgoing_module, "BODIES_AT_ONCE", 3 << 20)
     prison, probation, csw = hub.programme.members.values()
     blob = make_blob(bytes(BLOB_CHUNK))
     held = allowances(hub).outgoing(prison.address)
     await announce(hub.device(prison), blob)
-    assert held.try_take(2 << 20)
-    assert held.try_take(1 << 20)
+    assert held.try_take(outgoing_module.AT_ONCE)
+    assert held.try_come(2 << 20)
+    assert held.try_come(1 << 20)
     with pytest.raises(Unavailable):
         await send_chunk(hub.device(prison), blob.id, 0, blob.chunk(0))
     # What is small is taken all the same, and so is what others send.
     await deliver(hub, "gora-prison", csw)
     await upload(hub.device(probation), make_blob(bytes(BLOB_CHUNK)))
-    held.give(1 << 20)
+    held.came(1 << 20)
     await upload(hub.device(prison), blob)
-    await eventually(lambda: held._held == 2 << 20)
+    await eventually(lambda: held._coming == 2 << 20)
+
+
+async def test_http_21_websockets_that_wait_for_their_turn_take_no_room_from_others(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a restart of the hub all desks of an agency ask for their mail at once."""
+    probation = hub.programme.members["reka-probation"]
+    await deliver(hub, "gora-prison", probation, 200_000)
+    outgoing = allowances(hub).outgoing(probation.address)
+    go_on, read = asyncio.Event(), hub.hub.store.read
+
+    async def slowly(work: Callable[[Any], Any]) -> Any:
+        await go_on.wait()
+        return await read(work)
+
+    monkeypatch.setattr(hub.hub.store, "read", slowly)
+    sockets = [outgoing_module.Pages(outgoing) for _ in range(16)]
+    reading = [
+        asyncio.create_task(pages.read(lambda: hub.hub.mailboxes.read(probation.device_id, 0, 10))) for pages in sockets
+    ]
+    await asyncio.sleep(0.05)
+    assert outgoing._held == outgoing_module.READERS * MAX_DELIVERY
+    go_on.set()
+    assert [len(items) for items, _ in await asyncio.gather(*reading)] == [1] * 16
+    for pages in sockets:
+        pages.close()
+    assert outgoing._held == 0
 
 
 @pytest.mark.parametrize("what", ["pages", "pieces"])
