@@ -14,7 +14,7 @@ from protocol.limits import MAX_DELIVERY
 AT_ONCE = 64 << 20
 """Bytes of answers and deliveries that the hub holds for one agency until they are taken."""
 BODIES_AT_ONCE = 32 << 20
-"""Bytes of bodies that come and that the hub holds for one agency; what is on its way to it takes none of their room."""
+"""Bytes of bodies that come, held for one agency; what is on its way to it takes no room of theirs."""
 READERS = 2
 """Pages and pieces that are read for one agency at the same time: a database has three readers or five connections, and
 others must always find one of them soon."""
@@ -37,7 +37,7 @@ class Outgoing:
         self._coming = 0
         self._freed = asyncio.Event()
         self.pages = asyncio.Semaphore(READERS)
-        """What surrounds the room for a page and its reading: whoever waits for its turn must hold no room meanwhile."""
+        """What surrounds the room for a page and its reading: who waits for a turn holds no room meanwhile."""
 
     def try_take(self, size: int) -> bool:
         """Count `size` bytes more, if they fit; a single larger piece may pass alone."""

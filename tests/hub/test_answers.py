@@ -201,7 +201,7 @@ async def test_http_21_what_is_on_its_way_to_one_agency_is_bounded_and_others_ar
 async def test_http_21_bodies_that_come_are_held_to_a_bound_of_their_own(
     hub: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else a body of 4 MiB that comes by drops could be held 64 times, and deliveries would hold up what an agency sends."""
+    """Else a body of 4 MiB that comes by drops could be held 64 times; and deliveries would hold up what is sent."""
     monkeypatch.setattr(outgoing_module, "BODIES_AT_ONCE", 3 << 20)
     prison, probation, csw = hub.programme.members.values()
     blob = make_blob(bytes(BLOB_CHUNK))
