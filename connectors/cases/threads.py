@@ -21,6 +21,7 @@ from connectors.logs import Log
 from connectors.store import attempts, events, lost, moves, outgoing, recipients, speaking, threads
 from connectors.store.engine import Transaction
 from connectors.store.incoming import ReceivedMessage
+from connectors.store.lost import Lost
 from connectors.store.moves import MoveRow
 from connectors.store.outgoing import OutgoingMessage
 from connectors.store.recipients import Plan
@@ -184,7 +185,7 @@ class Threads:
         watched = self.waiting.watch(row, history, every)
         heard = watched.heard_by(row.side)
         alert = None if heard is None else str(heard.kind)
-        if alert is None and live and await lost.of(tx, [row.thread]):
+        if alert is None and live and any(_counts(row, one) for one in await lost.of(tx, [row.thread])):
             alert = MESSAGE_LOST
         if new is not None or (state, officer, due_at, alert) != (row.state, row.officer, row.due_at, row.alert):
             changed = replace(
@@ -246,6 +247,11 @@ class Threads:
     async def _add(self, tx: Transaction, row: ThreadRow, one: MoveRow) -> None:
         if await moves.add(tx, one):
             await self.refold(tx, row, new=one.message_id)
+
+
+def _counts(row: ThreadRow, gone: Lost) -> bool:
+    # What a third agency says that it lost changes nothing under an officer (LIF-6).
+    return gone.sender == row.own_desk or row.is_between(gone.sender, gone.recipient)
 
 
 def history_of(row: ThreadRow, stored: list[MoveRow]) -> History:

@@ -307,6 +307,20 @@ async def test_seq_11_nobody_gives_up_what_is_another_s_and_a_lie_harms_only_the
         assert [one for one in await lost.of(tx, [thread]) if one.sender == prison.desk] == []
 
 
+async def test_seq_11_lif_6_a_third_agency_raises_no_alert_in_a_thread_of_two_others(world: World) -> None:
+    prison, office, copied = world.prison, world.probation, world.social_work
+    thread = await accepted(world)
+    before = await row(prison, thread)
+    await gives_up(copied, MessageId(new_id()), Position(1, None), thread, prison)
+    await prison.collect()
+    assert await prison.quarantined() == []
+    assert (await told(prison)).count("message.lost") == 1, "its line goes on"
+    assert await row(prison, thread) == before
+    await do(prison, thread, "change-date", trigger={"expected_on": "2027-03-01"}, reason="release-moved")
+    await settle(prison, office, copied)
+    assert (await row(prison, thread)).alert is (await row(office, thread)).alert is None
+
+
 async def test_seq_11_an_unknown_message_is_given_up_only_where_a_machine_before_this_one_may_have_sent_it(
     world: World,
 ) -> None:
