@@ -154,8 +154,8 @@ class Delivery:
         known = await incoming.known(tx, said.message, by.sender_desk, by.recipient_desk)
         if known is not None:
             if known.thread == by.thread and known.state is IncomingState.DELIVERED and not known.klass.bare:
-                # It came, and our receipt did not.
-                await self._answer_whole(tx, known)
+                # It came, and our receipt did not; its effect stands, also where attachments never came (ATT-7).
+                await self._answer(tx, known, first=known)
             return
         position = await sequences.position(tx, line)
         if said.seq is not None:
