@@ -15,7 +15,7 @@ from connectors.logs import Log
 from connectors.lost_receipts import LOST, seal_lost_anew
 from connectors.outbox import PinnedLog
 from connectors.receipts import CANNOT_OPEN, OPENED, Report
-from connectors.store import attempts, outgoing, owed, recipients
+from connectors.store import attempts, outgoing, owed, recipients, restored
 from connectors.store.attempts import Attempt, AttemptState
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import ReceivedMessage
@@ -87,15 +87,16 @@ class Resealing:
         messages.
         """
         desk = message.sender_desk
-        attempt = await attempts.by_digest(tx, said.envelope_digest)
-        row = await self._reported_row(tx, attempt, said, desk, message.device_id)
         if message.payload_type == OPENED:
             if said.message is None:
                 raise MalformedEnvelope("Who opened a message can say which.")
+            row = await self._opened_row(tx, said, said.message, desk, message.device_id)
             await recipients.opened(tx, row.message_id, desk, message.accepted_at)
-            await self._note_opened(tx, row.message_id, said, message)
+            await self._note_opened(tx, row, said, message)
             self._log.event("receipt-received", code=OPENED)
             return
+        attempt = await attempts.by_digest(tx, said.envelope_digest)
+        row = await self._reported_row(tx, attempt, said, desk, message.device_id)
         self._log.event("receipt-received", code=CANNOT_OPEN)
         superseded = attempt is None or row.envelope_id != attempt.envelope_id
         if superseded or row.state not in _ON_ITS_WAY:
@@ -104,19 +105,24 @@ class Resealing:
         await recipients.requeue(tx, row, now=self._clock(), error=CannotOpen.code, complained=True)
         self._log.event("resealing", code=CannotOpen.code)
 
-    async def _note_opened(self, tx: Transaction, message_id: MessageId, said: Report, by: ReceivedMessage) -> None:
+    async def _note_opened(self, tx: Transaction, row: RecipientRow, said: Report, by: ReceivedMessage) -> None:
         """Tell the thread where in the hub's order the sealing stands by which a message was taken in (LIF-4)."""
-        taken = await attempts.by_digest(tx, said.first_digest)
-        if taken is None or taken.message_id != message_id or by.sender_desk not in taken.devices:
-            # It names none of ours, or one that is forgotten.
-            taken = await attempts.by_digest(tx, said.envelope_digest)
-        receipt = None if taken is None else await attempts.receipt(tx, taken.envelope_id)
+        receipt = None
+        for digest in (said.first_digest, said.envelope_digest):
+            taken = await attempts.by_digest(tx, digest)
+            # It may name none of ours, or one that is forgotten.
+            if taken is not None and taken.message_id == row.message_id and by.sender_desk in taken.devices:
+                receipt = await attempts.receipt(tx, taken.envelope_id)
+                break
+        else:
+            if row.envelope_id is not None:
+                receipt = await attempts.receipt(tx, row.envelope_id)
         sealing = None
         if receipt is not None:
             # It was verified before it was stored, and the generation that it is of may have ended since.
             body = parse_receipt(receipt).body
             sealing = body.place, body.leaf.at
-        await self._threads.opened(tx, message_id, by.sender_desk, sealing, by)
+        await self._threads.opened(tx, row.message_id, by.sender_desk, sealing, by)
 
     async def _reported_row(
         self, tx: Transaction, attempt: Attempt | None, said: Report, desk: DeskAddress, device: KeyId
@@ -125,8 +131,27 @@ class Resealing:
             raise PolicyDenied("The receipt is of an envelope that its sender was not sent.")
         if said.message not in (attempt.message_id, None):
             raise PolicyDenied("The receipt names another message than the envelope that it is of.")
+        return await self._sent_row(tx, attempt.message_id, desk)
+
+    async def _opened_row(
+        self, tx: Transaction, said: Report, message_id: MessageId, desk: DeskAddress, device: KeyId
+    ) -> RecipientRow:
+        """Return what A1 is of: said by the device that was sent it, or by the one that serves the desk since.
+
+        What a machine before this one sealed after its backup is not known here, and may have been opened all the same.
+        """
+        attempt = await attempts.by_digest(tx, said.envelope_digest)
+        if attempt is None and await restored.behind(tx) is not None:
+            return await self._sent_row(tx, message_id, desk)
+        serving = self._directory.directory.desk(desk, self._clock())
+        serves = serving is not None and serving.device is not None and serving.device.key_id == device
+        if attempt is not None and serves:
+            device = attempt.devices.get(desk, device)
+        return await self._reported_row(tx, attempt, said, desk, device)
+
+    async def _sent_row(self, tx: Transaction, message_id: MessageId, desk: DeskAddress) -> RecipientRow:
         try:
-            return await recipients.find(tx, attempt.message_id, desk)
+            return await recipients.find(tx, message_id, desk)
         except NotFound:
             raise PolicyDenied("The receipt is of a message that its sender was not sent.") from None
 

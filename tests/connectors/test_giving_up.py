@@ -17,13 +17,12 @@ from protocol.ids import MessageId, ThreadId, new_id
 from protocol.limits import DAY, HOUR, MINUTE
 from protocol.sequence import Position
 from tests.connectors.cases.test_handover import ACCEPT, TAKEN_UP, do, lead, offer
-from tests.connectors.cases.test_referral import history, row, settle
+from tests.connectors.cases.test_referral import row, settle
 from tests.connectors.conftest import World
 from tests.connectors.hand import items_of
 from tests.connectors.restoring import back_up, new_machine
 from tests.connectors.stations import Station
 from tests.connectors.test_asking import ask_until_quiet, asks, follow_up, held, state_of
-from tests.connectors.test_attachments import carry, send, store
 
 GORA = "gora-prison@hub.example"
 OFFICE = "reka-probation@hub.example"
@@ -336,53 +335,3 @@ async def test_seq_11_an_unknown_message_is_given_up_only_where_a_machine_before
     await prison.collect()
     assert await prison.quarantined() == ["policy-denied"]
     assert await prison.seal_and_send() == 1
-
-
-async def test_seq_11_where_the_beginning_was_given_up_nothing_binds_the_other_side(world: World) -> None:
-    prison, office = world.prison, world.probation
-    thread = (await prison.compose(office.desk)).thread
-    await prison.seal_and_send()
-    await drain(office)
-    await exhaust(prison, await newest(prison, thread), office)
-    await prison.parts.owing.step()
-    await do(prison, thread, "bind", statute="probation-act-12")
-    await settle(prison, office)
-    assert await lead(prison, thread, world) == GORA
-    assert (await row(prison, thread)).state == "offered"
-    assert [step.refused for step in (await history(prison, thread)).steps] == [None, "given-up"]
-
-
-async def test_seq_11_han_2_an_offer_whose_attachment_never_comes_had_its_effect_and_binds_both_sides(
-    world: World,
-) -> None:
-    prison, office = world.prison, world.probation
-    offered = await send(world, (await store(prison, b"a scan"), 1))
-    await carry(prison)
-    await office.collect()
-    thread = (await office.view(offered)).thread
-    await do(prison, thread, "bind", statute="probation-act-12")
-    await settle(prison, office)
-    await exhaust(prison, offered, office)
-    assert await prison.parts.owing.step() == 1
-    assert (await row(prison, thread)).state == "offered", "nothing says yet that the office had the offer"
-    await settle(prison, office)
-    assert await state_of(prison, offered, office) is RecipientState.OPENED
-    assert (await row(prison, thread)).state == (await row(office, thread)).state == "accepted"
-    await do(prison, thread, "take-effect", effective_at=world.hub.clock())
-    await settle(prison, office)
-    assert await lead(prison, thread, world) == await lead(office, thread, world) == OFFICE
-
-
-async def test_seq_11_what_ended_a_thread_that_never_began_there_keeps_its_force(world: World) -> None:
-    """A desk is dead: the offer is never opened, nor is its withdrawal, and the thread must not come to life again."""
-    prison, office = world.prison, world.probation
-    thread = (await prison.compose(office.desk)).thread
-    await prison.seal_and_send()
-    beginning = await newest(prison, thread)
-    await do(prison, thread, "withdraw", reason="release-cancelled")
-    await prison.seal_and_send()
-    await drain(office)
-    for gone in (beginning, await newest(prison, thread)):
-        await exhaust(prison, gone, office)
-    assert await prison.parts.owing.step() == 2
-    assert (await row(prison, thread)).state == "withdrawn"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from connectors.receipts import CANNOT_OPEN, OPENED, Report, read_report
-from connectors.store import recipients
+from connectors.store import recipients, restored
 from protocol.errors import MalformedEnvelope, PolicyDenied
 from protocol.http.handovers import MessageState
 from protocol.ids import KeyId, Kind, text
@@ -34,6 +34,21 @@ async def test_con_4_a_device_that_was_sent_nothing_cannot_speak_for_the_desk(wo
         with pytest.raises(PolicyDenied):
             await world.prison.parts.resealing.report(tx, claimed(OPENED, world.probation.desk, other), said)
     assert (await only_recipient(world.prison, sent)).state is MessageState.ACCEPTED
+
+
+async def test_con_4_a_restored_sender_believes_a_receipt_of_a_sealing_that_it_lost(world: World) -> None:
+    """A machine before this one sealed the message after the backup was made; that it was opened binds both."""
+    sent = await world.prison.send(world.probation.desk)
+    said = Report(digest=bytes(32).hex(), message_id=text(Kind.MESSAGE, sent))
+    resealing, by = world.prison.parts.resealing, claimed(OPENED, world.probation.desk, KeyId(bytes(32)))
+    async with world.prison.parts.store.write() as tx:
+        with pytest.raises(PolicyDenied):
+            await resealing.report(tx, by, said)
+        await restored.note(tx)
+        with pytest.raises(PolicyDenied):
+            await resealing.report(tx, claimed(OPENED, world.social_work.desk, KeyId(bytes(32))), said)
+        await resealing.report(tx, by, said)
+    assert (await only_recipient(world.prison, sent)).state is MessageState.OPENED
 
 
 async def test_con_4_a_receipt_for_somebody_else_s_message_is_quarantined(world: World) -> None:

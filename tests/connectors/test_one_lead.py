@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was given up, and came all the same or never began anything, leaves exactly one agency in the lead (HAN-2)."""
+
+from pathlib import Path
+
+from sqlalchemy import update
+
+from connectors.store import recipients, tables
+from connectors.store.recipients import RecipientState
+from connectors.timing import MOST_SEALS
+from protocol.limits import HOUR
+from tests.connectors.cases.test_handover import do, lead
+from tests.connectors.cases.test_referral import history, row, settle
+from tests.connectors.conftest import World
+from tests.connectors.restoring import back_up, new_machine
+from tests.connectors.test_asking import state_of
+from tests.connectors.test_attachments import carry, send, store
+from tests.connectors.test_giving_up import GORA, OFFICE, accepted, drain, exhaust, newest
+
+
+async def test_seq_11_where_the_beginning_was_given_up_nothing_binds_the_other_side(world: World) -> None:
+    prison, office = world.prison, world.probation
+    thread = (await prison.compose(office.desk)).thread
+    await prison.seal_and_send()
+    await drain(office)
+    await exhaust(prison, await newest(prison, thread), office)
+    await prison.parts.owing.step()
+    await do(prison, thread, "bind", statute="probation-act-12")
+    await settle(prison, office)
+    assert await lead(prison, thread, world) == GORA
+    assert (await row(prison, thread)).state == "offered"
+    assert [step.refused for step in (await history(prison, thread)).steps] == [None, "given-up"]
+
+
+async def test_seq_11_han_2_an_offer_whose_attachment_never_comes_had_its_effect_and_binds_both_sides(
+    world: World,
+) -> None:
+    prison, office = world.prison, world.probation
+    offered = await send(world, (await store(prison, b"a scan"), 1))
+    await carry(prison)
+    await office.collect()
+    thread = (await office.view(offered)).thread
+    await do(prison, thread, "bind", statute="probation-act-12")
+    await settle(prison, office)
+    await exhaust(prison, offered, office)
+    assert await prison.parts.owing.step() == 1
+    assert (await row(prison, thread)).state == "offered", "nothing says yet that the office had the offer"
+    await settle(prison, office)
+    assert await state_of(prison, offered, office) is RecipientState.OPENED
+    assert (await row(prison, thread)).state == (await row(office, thread)).state == "accepted"
+    await do(prison, thread, "take-effect", effective_at=world.hub.clock())
+    await settle(prison, office)
+    assert await lead(prison, thread, world) == await lead(office, thread, world) == OFFICE
+
+
+async def test_seq_11_what_ended_a_thread_that_never_began_there_keeps_its_force(world: World) -> None:
+    """A desk is dead: the offer is never opened, nor is its withdrawal, and the thread must not come to life again."""
+    prison, office = world.prison, world.probation
+    thread = (await prison.compose(office.desk)).thread
+    await prison.seal_and_send()
+    beginning = await newest(prison, thread)
+    await do(prison, thread, "withdraw", reason="release-cancelled")
+    await prison.seal_and_send()
+    await drain(office)
+    for gone in (beginning, await newest(prison, thread)):
+        await exhaust(prison, gone, office)
+    assert await prison.parts.owing.step() == 2
+    assert (await row(prison, thread)).state == "withdrawn"
+
+
+async def test_con_4_han_2_a_machine_that_took_another_s_place_says_what_that_one_had_opened(
+    world: World, tmp_path: Path
+) -> None:
+    """Its backup has the message, and the only sealing that it can name was made for the lost device."""
+    prison, office = world.prison, world.probation
+    thread = await accepted(world)
+    await do(prison, thread, "take-effect", effective_at=world.hub.clock())
+    await prison.seal_and_send()
+    await office.collect()
+    backup = back_up(office, tmp_path / "backup")
+    instant = await newest(prison, thread)
+    async with prison.parts.store.write() as tx:
+        await recipients.fail(tx, instant, [office.desk], "cannot-open")
+        here = (tables.recipient.c.message_id == instant) & (tables.recipient.c.desk == office.desk)
+        await tx.connection.execute(update(tables.recipient).where(here).values(seals=MOST_SEALS))
+    await prison.parts.owing.step()
+    assert await lead(prison, thread, world) == GORA
+    world.hub.clock.advance(HOUR)
+    async with new_machine(world, office, tmp_path / "again", backup) as again:
+        await settle(prison, again, world.social_work)
+        assert await lead(prison, thread, world) == await lead(again, thread, world) == OFFICE
+        assert await prison.quarantined() == []
