@@ -15,7 +15,7 @@ from protocol.handover import Priority, TriggerEvent
 from protocol.lifecycle.handover import AGREED, Event, State
 from protocol.lifecycle.history import History
 from protocol.lifecycle.owed import Dates, day_of, of_handover, stirred
-from protocol.lifecycle.timers import Level, Timer
+from protocol.lifecycle.timers import Level, Timer, still_to_come
 
 _BEGINS = (Event.OFFER, Event.OFFER_AGAIN)
 AWAITING_ANSWER = frozenset({State.OFFERED, State.ACKNOWLEDGED})
@@ -36,10 +36,9 @@ def timers(history: History, dates: Dates, calendar: Calendar, *, now: int, secr
     begun = [step for step in history.done if step.move.event in _BEGINS]
     if not begun:
         return ()
-    made = {step.move.message_id for step in history.steps}
     last = begun[-1].move
-    found = [replace(one, secret=secret) for one in _all(history, last.message_id.hex(), last.at, dates, calendar, now)]
-    return tuple(sorted(timer for timer in found if timer.move_id not in made))
+    found = _all(history, last.message_id.hex(), last.at, dates, calendar, now)
+    return still_to_come(history, (replace(one, secret=secret) for one in found))
 
 
 def _all(history: History, round_: str, begun_at: int, dates: Dates, calendar: Calendar, now: int) -> Iterator[Timer]:

@@ -6,7 +6,7 @@ an outage of any length neither misses nor doubles one. The requester's connecto
 a name that is the same however often it is computed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
@@ -136,7 +136,6 @@ def timers(
     if not begun:
         return ()
     round_ = history.steps[begun[-1]].move.message_id.hex()
-    made = {step.move.message_id for step in history.steps}
     found = [
         Timer(
             _deadline(history, begun[-1], SPANS[priority][ack].times(share), calendar, ack, now),
@@ -163,8 +162,25 @@ def timers(
         )
         at = deadline(withdrawn.move.at, LAPSE, calendar, now=now)
         found.append(Timer(at, Event.LAPSE, f"{withdrawn.move.message_id.hex()} lapse"))
-    found = [replace(timer, secret=secret) for timer in found]
-    return tuple(sorted(timer for timer in found if timer.move_id not in made))
+    return still_to_come(history, (replace(timer, secret=secret) for timer in found))
+
+
+def still_to_come(history: History, found: Iterable[Timer]) -> tuple[Timer, ...]:
+    """Return those of `found` whose move is not made yet, soonest first.
+
+    A move that was given up has no force (SEQ-11), and is made again under another name. That somebody was told that
+    something is late is not said again.
+    """
+    made = {step.move.message_id: step.move.void is not None for step in history.steps}
+    left = list[Timer]()
+    for timer in found:
+        again, one = 0, timer
+        while made.get(one.move_id) and timer.event != Event.ESCALATE:
+            again += 1
+            one = replace(timer, name=f"{timer.name} again {again}")
+        if one.move_id not in made:
+            left.append(one)
+    return tuple(sorted(left))
 
 
 def _deadline(history: History, begun: int, span: Span, calendar: Calendar, ack: Ack, now: int) -> int:

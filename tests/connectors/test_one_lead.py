@@ -3,13 +3,15 @@
 
 from pathlib import Path
 
-from sqlalchemy import update
+from sqlalchemy import text, update
 
-from connectors.store import recipients, tables
+from connectors.migrations.versions import v0022_lost
+from connectors.store import recipients, tables, threadtables
 from connectors.store.recipients import RecipientState
 from connectors.timing import MOST_SEALS
-from protocol.limits import HOUR
-from tests.connectors.cases.test_handover import do, lead
+from protocol.limits import DAY, HOUR
+from tests.connectors.cases.test_clockwork import fire
+from tests.connectors.cases.test_handover import ACCEPT, TAKEN_UP, dated, do, lead, offer
 from tests.connectors.cases.test_referral import history, row, settle
 from tests.connectors.conftest import World
 from tests.connectors.restoring import back_up, new_machine
@@ -90,3 +92,44 @@ async def test_con_4_han_2_a_machine_that_took_another_s_place_says_what_that_on
         await settle(prison, again, world.social_work)
         assert await lead(prison, thread, world) == await lead(again, thread, world) == OFFICE
         assert await prison.quarantined() == []
+
+
+async def test_clk_4_seq_11_time_makes_a_step_again_that_was_given_up(world: World) -> None:
+    """The instant that the clock made never came to the office: it would else wait for ever, led by the prison."""
+    prison, office = world.prison, world.probation
+    thread = await offer(world, dated(world.hub.clock(), effective=9))
+    await do(office, thread, "acknowledge", **TAKEN_UP)
+    await do(office, thread, "accept", **ACCEPT)
+    await settle(prison, office, world.social_work)
+    world.hub.clock.advance(10 * DAY)
+    for station in (prison, office):
+        await station.look()
+    await fire(prison)
+    assert await lead(prison, thread, world) == OFFICE
+    instant = await newest(prison, thread)
+    await prison.seal_and_send()
+    await drain(office)
+    await exhaust(prison, instant, office)
+    assert await prison.parts.owing.step() == 1
+    assert await lead(prison, thread, world) == GORA
+    await fire(prison)
+    assert await newest(prison, thread) != instant
+    await settle(prison, office, world.social_work)
+    assert await lead(prison, thread, world) == await lead(office, thread, world) == OFFICE
+
+
+async def test_seq_11_an_update_opens_nothing_that_was_over_long_ago(world: World) -> None:
+    """What was given up by a program that said nothing of it is said now in threads that live, and in no other."""
+    prison, office = world.prison, world.probation
+    over, live = [(await prison.compose(office.desk)).thread for _ in range(2)]
+    await settle(prison, office)
+    await do(prison, over, "withdraw", reason="release-cancelled")
+    ended = await newest(prison, over)
+    await do(prison, live, "bind", statute="probation-act-12")
+    async with prison.parts.store.write() as tx:
+        await tx.connection.execute(update(threadtables.thread).values(live=threadtables.thread.c.thread == live))
+        for message_id in (ended, await newest(prison, live)):
+            await recipients.fail(tx, message_id, [office.desk], "cannot-open")
+        await tx.connection.execute(text(v0022_lost.OVER))
+    assert await prison.parts.owing.step() == 1
+    assert (await row(prison, over)).state == "withdrawn"

@@ -9,6 +9,11 @@ down_revision = "0021"
 branch_labels = None
 depends_on = None
 
+OVER = (
+    "UPDATE recipient SET told_at = 0 WHERE state IN ('failed', 'expired') AND message_id NOT IN ("
+    "SELECT message_id FROM outgoing JOIN thread ON thread.thread = outgoing.thread WHERE thread.live = 1)"
+)
+"""What was given up in threads that are over stays as it is: a desk that lacks it still asks (SEQ-10)."""
 _UNTOLD = "told_at IS NULL AND state IN ('failed', 'expired')"
 
 
@@ -31,6 +36,7 @@ def upgrade() -> None:
     line = ["thread", "sender_desk", "recipient_desk", "seq"]
     op.create_index("ix_incoming_waiting", "incoming", line, unique=False, sqlite_where=sa.text("state = 'held'"))
     op.add_column("recipient", sa.Column("told_at", sa.BigInteger(), nullable=True))
+    op.execute(OVER)
     op.create_index("ix_recipient_untold", "recipient", ["state"], unique=False, sqlite_where=sa.text(_UNTOLD))
     op.add_column("move", sa.Column("given_up", sa.Integer(), nullable=False, server_default="0"))
 
