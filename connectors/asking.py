@@ -24,6 +24,7 @@ PATIENCE: Final = 10 * MINUTE
 MOST_TIMES: Final = 24
 """How often one message is asked for: over some two weeks; each time waits at the hub for its sender."""
 _DOUBLINGS: Final = 12
+_AT_ONCE: Final = 50
 
 
 class Asking:
@@ -48,7 +49,8 @@ class Asking:
             if not _due(standing, now) and not (await asked.any_noted(tx) and not standing):
                 return 0
         async with self._store.write() as tx:
-            due = _due(await asked.missing(tx), now)
+            # The others in the next step: one long transaction would hold up all else here (SEQ-7).
+            due = _due(await asked.missing(tx), now)[:_AT_ONCE]
             for one in due:
                 question = ask(
                     one.message_id,

@@ -104,6 +104,7 @@ class Delivery:
         if message.seq <= position.seq and await self._came_late(tx, line, message):
             await incoming.add(tx, message, raw)
             await self._effect(tx, message, alert=_is_alert(message))
+            await self._threads.found(tx, message.thread)
             return True
         match place(position, _box(message)):
             case Placement.DELIVER:
@@ -166,6 +167,8 @@ class Delivery:
                 return
             gone = Place(follower - 1, said.message, None, alone=False, passed=False)
         if gone.seq > position.seq and gone.seq not in await incoming.waiting(tx, line, gone.seq):
+            if await lost.waiting_of(tx, by.agency) >= MOST_HELD:
+                raise TooManyHeld
             await lost.add(tx, line, gone, self._clock())
             self._log.event("receipt-received", code=GIVEN_UP)
             self.released[line] = None
@@ -216,7 +219,8 @@ class Delivery:
                 await self._expel(tx, waiting)
                 break
             await incoming.release(tx, waiting)
-            await self._effect(tx, waiting, alert=False)
+            told = await events.told_alert(tx, waiting.message_id)
+            await self._effect(tx, waiting, alert=_is_alert(waiting) and not told)
             await self._answer_whole(tx, waiting)
             position = Position(waiting.seq, waiting.message_id)
         if position != begun:

@@ -12,13 +12,13 @@ from connectors.cases.threads import Threads
 from connectors.faults import DAMAGED
 from connectors.logs import Log
 from connectors.receipts import MISSING, give_up
-from connectors.store import events, outgoing, owed, recipients, restored, sequences
+from connectors.store import attempts, events, outgoing, owed, recipients, restored, sequences
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import ReceivedMessage
 from connectors.store.owed import GIVEN_UP, Sent
 from connectors.store.recipients import Plan, RecipientState
 from connectors.store.sequences import MAIN, Direction, Line
-from connectors.timing import MOST_SEALS, Clock
+from connectors.timing import FREE_SEALS, MOST_SEALS, Clock
 from protocol.address import DeskAddress
 from protocol.errors import PolicyDenied
 from protocol.ids import MessageId, ThreadId
@@ -60,13 +60,18 @@ class Owing:
             await self._say(tx, sent.message_id, sent.place, sent.thread, sent.sender, sent.desk)
             return
         known_there = row.opened_at if row.state is RecipientState.OPENED else row.accepted_at
-        if known_there is None or by.accepted_at <= known_there or row.seals >= MOST_SEALS:
+        sealing = None if row.envelope_id is None else await attempts.by_id(tx, row.envelope_id)
+        anew = sealing is not None and sealing.devices.get(by.sender_desk) != by.device_id
+        if known_there is None or by.accepted_at <= known_there or (row.seals >= MOST_SEALS and not anew):
             # It is on its way to the hub, or has reached it after that was asked, or comes again and again.
             return
         if row.state is RecipientState.OPENED:
             # A machine that is lost opened it in time; whoever has its place must get it whenever that is.
             await outgoing.extend(tx, message_id, self._clock() + self._message_life)
-        await owed.begin_again(tx, row, now=self._clock(), error=MISSING)
+        # A new device does not suffer for what the old one had (SEQ-11).
+        await owed.begin_again(
+            tx, row, now=self._clock(), error=MISSING, seals=min(row.seals, FREE_SEALS - 1) if anew else None
+        )
         self._log.event("resealing", code=MISSING)
 
     async def _unknown(self, tx: Transaction, by: ReceivedMessage, message_id: MessageId) -> None:

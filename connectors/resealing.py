@@ -93,6 +93,8 @@ class Resealing:
             row = await self._opened_row(tx, said, said.message, desk, message.device_id)
             await recipients.opened(tx, row.message_id, desk, message.accepted_at)
             await self._note_opened(tx, row, said, message)
+            if (sent := await owed.sent(tx, row.message_id, desk)) is not None:
+                await self._threads.found(tx, sent.thread)
             self._log.event("receipt-received", code=OPENED)
             return
         attempt = await attempts.by_digest(tx, said.envelope_digest)

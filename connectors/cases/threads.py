@@ -171,6 +171,11 @@ class Threads:
                 await moves.give_up(tx, thread, ours)
             await self.refold(tx, row)
 
+    async def found(self, tx: Transaction, thread: ThreadId) -> None:
+        """Take note that a message of a thread came after all: the alert of one that was lost ends with the last."""
+        if (row := await self.mending.find(tx, thread)) is not None and row.alert == MESSAGE_LOST:
+            await self.refold(tx, row)
+
     async def refold(self, tx: Transaction, row: ThreadRow, *, new: MessageId | None = None) -> History:
         """Bring the row of a thread, its timers and its conflicts up to what its moves say; `new` is one of them."""
         stored = {one.message_id: one for one in await moves.of(tx, row.thread)}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row, bindparam, func, insert, select
+from sqlalchemy import Row, bindparam, exists, func, insert, select
 
 from connectors.store.engine import Transaction
 from connectors.store.tables import event
@@ -44,6 +44,7 @@ class EventRow:
 
 _ADD: Final = insert(event)
 _PLACE: Final = select(event.c.position).where(event.c.event_id == bindparam("which"))
+_TOLD_ALERT: Final = select(exists().where(event.c.message_id == bindparam("which"), event.c.type == ALERTING))
 _NEWEST: Final = select(func.max(event.c.position))
 _FOLLOWING: Final = (
     select(event).where(event.c.position > bindparam("place")).order_by(event.c.position).limit(bindparam("most"))
@@ -75,6 +76,11 @@ async def message_lost(tx: Transaction, thread: ThreadId, message_id: MessageId,
     """Tell of a message that will not come, or not arrive, any more."""
     told = {"event_id": ids.new_id(), "at": at, "type": LOST, "thread": thread, "message_id": message_id}
     await tx.connection.execute(_ADD, told)
+
+
+async def told_alert(tx: Transaction, message_id: MessageId) -> bool:
+    """Tell whether a message was told as an alert before, when it had to wait."""
+    return bool(await tx.connection.scalar(_TOLD_ALERT, {"which": message_id}))
 
 
 async def message_received(

@@ -5,14 +5,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, bindparam, delete, or_, select, union_all, update
+from sqlalchemy import Row, and_, bindparam, delete, func, or_, select, union_all, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.store.engine import Transaction
 from connectors.store.owed import GIVEN_UP
 from connectors.store.sequences import MAIN, Direction, Line
 from connectors.store.tables import lost, outgoing, recipient, sequence
-from protocol.address import DeskAddress
+from protocol.address import AgencyAddress, DeskAddress
 from protocol.ids import MessageId, ThreadId
 from protocol.rows import EnvelopeClass
 
@@ -47,6 +47,11 @@ _ON_LINE: Final = and_(
     lost.c.recipient_desk == bindparam("recipient"),
 )
 _ADD: Final = upsert(lost).on_conflict_do_nothing(index_elements=lost.primary_key)
+_WAITING_OF: Final = (
+    select(func.count())
+    .select_from(lost)
+    .where(lost.c.passed_at.is_(None), lost.c.sender_desk.endswith(bindparam("of")))
+)
 _AT: Final = select(lost).where(_ON_LINE, lost.c.seq == bindparam("number"))
 _AHEAD: Final = (
     select(lost)
@@ -96,6 +101,11 @@ async def add(tx: Transaction, line: Line, place: Place, now: int) -> None:
         "said_at": now,
     }
     await tx.connection.execute(_ADD, values)
+
+
+async def waiting_of(tx: Transaction, agency: AgencyAddress) -> int:
+    """Return how many places of lines of `agency` are noted and not passed."""
+    return int(await tx.connection.scalar(_WAITING_OF, {"of": f".{agency}"}) or 0)
 
 
 async def at(tx: Transaction, line: Line, seq: int) -> Place | None:

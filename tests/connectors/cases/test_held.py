@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 
 from connectors.store import tables
 from protocol import ids
@@ -14,9 +14,10 @@ from protocol.errors import Conflict
 from protocol.http.handovers import MessageState
 from protocol.http.messages import MessageRequest
 from protocol.ids import Kind, MessageId, ThreadId
-from tests.connectors.cases.test_referral import OFFICER, settle
+from tests.connectors.cases.test_referral import OFFICER, row, settle
 from tests.connectors.cases.test_thread_api import Served, csw, prison
 from tests.connectors.tampering import TAMPERINGS
+from tests.connectors.test_giving_up import drain, exhaust
 
 __all__ = ["csw", "prison"]
 
@@ -89,3 +90,48 @@ async def test_kind_6_systems_are_told_of_an_alert_that_waits_when_it_comes_and_
     await settle(csw.station, prison.station)
     assert (await csw.client.message(held)).item.state is MessageState.RECEIVED
     assert await told() == ["message.alert", "message.received"]
+
+
+async def test_kind_6_an_alert_that_was_held_in_silence_is_told_as_one_when_its_turn_comes(
+    prison: Served, csw: Served
+) -> None:
+    """As an earlier version of this program held them."""
+    held = await behind_a_gap(prison, csw, "alert.risk", RISK)
+    async with csw.station.parts.store.write() as tx:
+        await tx.connection.execute(delete(tables.event).where(tables.event.c.message_id == held))
+    await settle(csw.station, prison.station)
+    async with csw.station.parts.store.read() as tx:
+        asked = select(tables.event.c.type).where(tables.event.c.message_id == held)
+        assert list(await tx.connection.scalars(asked)) == ["message.alert"]
+
+
+@pytest.mark.parametrize("comes", ["late", "by its receipt"])
+async def test_seq_11_the_alert_of_a_lost_message_ends_when_it_is_not_lost(
+    prison: Served, csw: Served, comes: str
+) -> None:
+    """Also of one that moves nothing."""
+    sender, reader = prison.station, csw.station
+    thread = (await prison.refer(reader)).thread
+    await settle(sender, reader)
+    said = await say(prison, csw, thread, "contact.area-notice", NOTICE)
+    await sender.seal_and_send()
+    if comes == "late":
+        await drain(reader)
+    else:
+        await reader.collect()
+        async with reader.parts.store.write() as tx:
+            newest = select(tables.outgoing.c.message_id).order_by(tables.outgoing.c.position.desc()).limit(1)
+            kept = tables.recipient.c.message_id == newest.scalar_subquery()
+            await tx.connection.execute(update(tables.recipient).where(kept).values(state="accepted"))
+    await exhaust(sender, said, reader)
+    await sender.parts.owing.step()
+    assert (await row(sender, thread)).alert == "message-lost"
+    await settle(sender, reader)
+    if comes == "late":
+        assert (await row(reader, thread)).alert == "message-lost"
+        here = (tables.recipient.c.message_id == said) & (tables.recipient.c.desk == reader.desk)
+        again = {"state": "queued", "seals": 0, "next_try_at": 0, "told_at": None}
+        async with sender.parts.store.write() as tx:
+            await tx.connection.execute(update(tables.recipient).where(here).values(again))
+        await settle(sender, reader)
+    assert [(await row(station, thread)).alert for station in (sender, reader)] == [None, None]
