@@ -123,7 +123,11 @@ class Strangers:
 
     def visit(self, request: web.Request, operation: Operation) -> Visit:
         """Return the visit of `request`, which begins with its `with` block; raises there what HTTP-14 says."""
-        visit = Visit(self, self.address(request), operation, request.content_length or 0)
+        announced = request.content_length
+        if announced is None:
+            # Who does not say how much comes may send as much as the operation takes.
+            announced = operation.limit if request.body_exists else 0
+        visit = Visit(self, self.address(request), operation, announced)
         request[VISIT] = visit
         return visit
 

@@ -2,7 +2,7 @@
 """Answers cost by their size whoever asks for them, and nobody else waits for it (HTTP-14, HTTP-21)."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from hub.service.outgoing import Outgoing
 from hub.web import strangers as strangers_module
 from protocol.errors import NotFound, TooManyRequests, Unavailable
 from protocol.frames import Deliver
+from protocol.http import calling, strictjson
 from protocol.http import hub as api
-from protocol.http import strictjson
 from protocol.ids import BlobId, EnvelopeId
 from protocol.limits import BLOB_CHUNK, MAX_DELIVERY, MINUTE
 from tests.hub.blobs import announce, collect, make_blob, read_chunk, seal_with, send_chunk, upload
@@ -245,6 +245,28 @@ async def test_http_21_websockets_that_wait_for_their_turn_take_no_room_from_oth
     for pages in sockets:
         pages.close()
     assert outgoing._held == 0
+
+
+async def test_http_21_a_body_that_does_not_say_how_large_it_is_counts_as_the_largest(hub: RunningHub) -> None:
+    prison, probation, _ = hub.programme.members.values()
+    data = hub.programme.sender("gora-prison").seal(probation.desk).data
+    device, url = prison.device, f"{hub.url}/v1/envelopes"
+    sign = calling.signed(device.key_id, device.transport.sign_raw, hub.clock)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield data
+
+    async def status() -> int:
+        headers = sign(calling.Outgoing("POST", url, "application/cbor", data))
+        async with hub.session.post(url, data=pieces(), headers=headers) as response:
+            return response.status
+
+    held = allowances(hub).outgoing(prison.address)
+    assert held.try_come(outgoing_module.BODIES_AT_ONCE)
+    assert await status() == Unavailable.status
+    held.came(outgoing_module.BODIES_AT_ONCE)
+    assert await status() == 201
+    await eventually(lambda: held._coming == 0)
 
 
 @pytest.mark.parametrize("what", ["pages", "pieces"])
