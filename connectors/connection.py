@@ -2,7 +2,8 @@
 """The connector's way to its hub: a websocket where one can be had, polling where not, and patience in between.
 
 Connectors only ever dial out. A blocked websocket is tried again every ten minutes; a hub that does not answer,
-with growing, jittered pauses (CON-2). A websocket that opens and breaks soon, again and again, counts as blocked.
+with growing, jittered pauses (CON-2). A websocket that opens and breaks soon, again and again, counts as blocked, and
+so does one for which it is never the time (429, 502, 503, 504) while plain requests are answered (CON-16).
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -13,7 +14,7 @@ import aiohttp
 
 from connectors.hub_client import HubClient, HubLink, Outcome, PollingLink
 from connectors.logs import Log
-from connectors.socket_link import GREETING_S, SocketRefused, open_socket
+from connectors.socket_link import GREETING_S, SocketPostponed, SocketRefused, open_socket
 from connectors.timing import Clock
 from keys.signing import DeviceSigner
 from protocol.errors import HubUnreachable, ThroughcareError
@@ -24,7 +25,7 @@ BLOCKED_FOR: Final = 10 * MINUTE
 SHORT_LIFE: Final = MINUTE
 """A websocket that breaks sooner than this, in ms, may have been broken by what stands in between."""
 MOST_BROKEN: Final = 3
-"""So many of them in a row, and polling takes over."""
+"""So many of them in a row, or of answers that it is not the time for one, and polling takes over."""
 
 
 class Connection:
@@ -61,6 +62,7 @@ class Connection:
         self._greeting_s = greeting_s
         self._blocked_until = 0
         self._broken = 0
+        self._postponed = 0
         self._link: HubLink | None = None
         self.last_contact: int | None = None
         self.error: str | None = None
@@ -85,8 +87,13 @@ class Connection:
                         open_socket(self._session, self._base, self._domain, self._device, greeting_s=self._greeting_s)
                     )
                     link = self._shape(socket)
+                    self._postponed = 0
                     self.reached()
                     self._link = link
+                except SocketPostponed as error:
+                    self._postponed += 1
+                    if self._postponed < MOST_BROKEN:
+                        raise error.told from None
                 except SocketRefused:
                     self._block()
             begun = self._clock()
@@ -107,7 +114,7 @@ class Connection:
             self._block()
 
     def _block(self) -> None:
-        self._broken = 0
+        self._broken = self._postponed = 0
         self._blocked_until = self._clock() + BLOCKED_FOR
         self._log.event("websocket-blocked")
 
@@ -121,6 +128,9 @@ class Connection:
         self.last_contact, self.error, self.reason = self._clock(), None, None
         if link is not None:
             self._link = link
+        if link is self._polling and self._postponed:
+            # The hub is there and answers, so it is the websocket that does not come through.
+            self._block()
 
     def failed(self, error: ThroughcareError) -> None:
         """Note why the hub could not be talked to."""

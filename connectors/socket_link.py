@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The websocket to the hub: authenticated once, then submissions, deliveries and acknowledgements (HTTP-9).
 
-What cannot be had as a websocket is told apart from what cannot be had at all: the first makes the connector
-poll instead, the second makes it wait.
+What cannot be had as a websocket is told apart from what cannot be had at all, or not just now: the first makes the
+connector poll instead, the others make it wait.
 """
 
 import asyncio
@@ -16,7 +16,14 @@ from yarl import URL
 from connectors.hub_client import Outcome, outcome
 from keys.signing import DeviceSigner
 from protocol import labels
-from protocol.errors import CODES, HubUnreachable, MalformedEnvelope, ThroughcareError, UnexpectedAnswer
+from protocol.errors import (
+    CODES,
+    HubUnreachable,
+    MalformedEnvelope,
+    ThroughcareError,
+    TooManyRequests,
+    UnexpectedAnswer,
+)
 from protocol.frames import (
     MAX_INCOMING,
     Accepted,
@@ -34,6 +41,7 @@ from protocol.frames import (
 )
 from protocol.http.calling import why_not_reached
 from protocol.http.hub import CONNECT
+from protocol.http.problems import from_problem
 
 HEARTBEAT_S: Final = 25.0
 GREETING_S: Final = 15.0
@@ -41,12 +49,22 @@ ANSWER_S: Final = 60.0
 SILENCE_S: Final = 50.0
 """Seconds after which `receive` returns without items, so that its caller can do its rounds."""
 
+_NOT_NOW: Final = frozenset({429, 502, 503, 504})
+"""What a busy hub answers to the wish for a websocket, or a proxy while the hub starts."""
 _DELIVERIES: Final = 4
 """Frames of mail that wait here; then the socket is not read on, and the hub stops sending."""
 
 
 class SocketRefused(HubUnreachable):
     """The hub answers, but no websocket can be had: something in between blocks it."""
+
+
+class SocketPostponed(HubUnreachable):
+    """No websocket can be had just now, for the reason `told`; a plain request might get the same answer."""
+
+    def __init__(self, told: ThroughcareError) -> None:
+        super().__init__(told.detail)
+        self.told = told
 
 
 class SocketLink:
@@ -153,8 +171,9 @@ async def open_socket(
     """Open and authenticate a websocket to the hub `domain` at `base` for `device`.
 
     Raises `SocketRefused` if no websocket can be had, also where the wish for one is cut off or not answered within
-    `greeting_s`: that is what proxies do which do not know websockets. Raises the error that the hub names if it
-    refuses the device, and `HubUnreachable` if not even a connection can be had.
+    `greeting_s`: that is what proxies do which do not know websockets. Raises `SocketPostponed` if the answer says
+    that it is not the time, the error that the hub names if it refuses the device, and `HubUnreachable` if not even a
+    connection can be had.
     """
     try:
         async with asyncio.timeout(greeting_s):
@@ -172,6 +191,8 @@ async def open_socket(
         away.reason = why_not_reached(error)
         raise away from None
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        if isinstance(error, aiohttp.WSServerHandshakeError) and error.status in _NOT_NOW:
+            raise SocketPostponed(_told(error)) from error
         raise SocketRefused from error
     async with socket:
         await _greet(socket, domain, device, greeting_s)
@@ -182,6 +203,15 @@ async def open_socket(
         finally:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
+
+
+def _told(error: aiohttp.WSServerHandshakeError) -> ThroughcareError:
+    """Return what an answer says of which only status and headers are known."""
+    found = from_problem(error.status, b"", error.headers or {}).error
+    if error.status == TooManyRequests.status:
+        wait, found = found.retry_after, TooManyRequests()
+        found.retry_after = wait
+    return found
 
 
 def _is_elsewhere(error: aiohttp.ClientError, base: str) -> bool:

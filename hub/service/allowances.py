@@ -20,11 +20,12 @@ from hub.service.writer import Queue
 from protocol.errors import Unavailable
 from protocol.limits import MAX_DESKS
 
-AT_ONCE = 64
-"""Requests of one agency that may be in work at the same time; a connector makes five."""
-SOCKETS = 2 * MAX_DESKS
-"""Websockets of one agency that may be open at the same time: a connector for each desk that it can have, and as many
-whose line has broken without a word, which takes a minute to be noticed."""
+AT_ONCE = 2 * MAX_DESKS
+"""Requests of one agency that may be in work at the same time, besides those that read mailboxes."""
+SOCKETS = POLLS = 2 * MAX_DESKS
+"""Websockets of one agency that may be open at the same time, and requests that read mailboxes, most of which only
+wait: a connector for each desk that it can have, and as many whose line has broken without a word, which takes a minute
+to be noticed."""
 REFUSED = 8
 """The part of what an agency may send, one by this, that may have to be refused: it is read and checked for nothing."""
 _TOO_MUCH = "Too much of this agency is on its way at once. Try again after the time in Retry-After."
@@ -49,6 +50,7 @@ class Allowances:
         self._weight_in_all = 0
         self._requests: Counter[str] = Counter()
         self._sockets: Counter[str] = Counter()
+        self._polls: Counter[str] = Counter()
         self._reading: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._outgoing: WeakValueDictionary[str, Outgoing] = WeakValueDictionary()
 
@@ -103,29 +105,22 @@ class Allowances:
         if operation not in _BY_ENVELOPE:
             self._bytes.take(agency, size)
 
-    def enter(self, agency: str) -> None:
-        """Note that a request of `agency` is in work; raises Unavailable if too many are."""
-        if self._requests[agency] >= AT_ONCE:
-            raise _busy("Too many requests of this agency are in work. Try again after the time in Retry-After.")
-        self._requests[agency] += 1
+    def enter(self, agency: str, operation: str) -> Callable[[], None]:
+        """Note that a request of `agency` is in work until what is returned is called; raises Unavailable (HTTP-20).
 
-    def leave(self, agency: str) -> None:
-        """Note that a request of `agency` is over."""
-        self._requests[agency] -= 1
-        if not self._requests[agency]:
-            del self._requests[agency]
-
-    def connect(self, agency: str) -> None:
-        """Note that a websocket of `agency` is open; raises Unavailable if too many are (HTTP-20)."""
-        if self._sockets[agency] >= SOCKETS:
-            raise _busy("Too many websockets of this agency are open. Close those that nobody uses, or poll.")
-        self._sockets[agency] += 1
-
-    def disconnect(self, agency: str) -> None:
-        """Note that a websocket of `agency` is closed."""
-        self._sockets[agency] -= 1
-        if not self._sockets[agency]:
-            del self._sockets[agency]
+        What only waits has places of its own: websockets, and long polls where those are blocked.
+        """
+        match operation:
+            case "connect":
+                places, most, what = self._sockets, SOCKETS, "websockets of this agency are open"
+            case "readMailbox":
+                places, most, what = self._polls, POLLS, "requests read mailboxes of this agency"
+            case _:
+                places, most, what = self._requests, AT_ONCE, "requests of this agency are in work"
+        if places[agency] >= most:
+            raise _busy(f"Too many {what}. Try again after the time in Retry-After.")
+        places[agency] += 1
+        return partial(_leave, places, agency)
 
     def submission(self, agency: str, size: int) -> "Place":
         """Charge a submission of `size` bytes; what is returned counts it as long as it is in work.
@@ -187,6 +182,12 @@ class Place:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._allowances.give_place(self._agency, self._size)
+
+
+def _leave(places: Counter[str], agency: str) -> None:
+    places[agency] -= 1
+    if not places[agency]:
+        del places[agency]
 
 
 def _busy(detail: str) -> Unavailable:

@@ -8,7 +8,6 @@ enrolment codes or memory on answers, and connectors that share an address with 
 
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from types import TracebackType
 
 from aiohttp import web
@@ -64,19 +63,14 @@ class Visit:
         """Charge `agency` instead of the address, from now on.
 
         Raises TooManyRequests or Unavailable; then the address is charged all the same, for who goes on and on over
-        its share must be sent away before anything is checked. An open websocket has bounds of its own (HTTP-13).
+        its share must be sent away before anything is checked.
         """
         allowances = self._strangers.allowances
         self._strangers.leave(self._address, self._places)
         self._places = 0
-        if self._operation.socket:
-            allowances.connect(agency)
-            self._done = partial(allowances.disconnect, agency)
-        else:
-            allowances.enter(agency)
-            self._done = partial(allowances.leave, agency)
-            if self._announced > ANSWER_PIECE:
-                self._came = allowances.expect(agency, self._announced)
+        self._done = allowances.enter(agency, self._operation.id)
+        if self._announced > ANSWER_PIECE:
+            self._came = allowances.expect(agency, self._announced)
         self._agency = agency
         allowances.request(agency, self._operation.id)
         self._strangers.give_back(self._address, COSTS.get(self._operation.id, 1))
@@ -124,7 +118,9 @@ class Strangers:
     def visit(self, request: web.Request, operation: Operation) -> Visit:
         """Return the visit of `request`, which begins with its `with` block; raises there what HTTP-14 says."""
         announced = request.content_length
-        if announced is None:
+        if operation.request is None:
+            announced = 0
+        elif announced is None:
             # Who does not say how much comes may send as much as the operation takes.
             announced = operation.limit if request.body_exists else 0
         visit = Visit(self, self.address(request), operation, announced)

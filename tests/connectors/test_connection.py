@@ -6,12 +6,20 @@ import asyncio
 import pytest
 from aiohttp import WSMsgType, web
 
-from connectors.connection import BLOCKED_FOR, Connection
+from connectors.connection import BLOCKED_FOR, MOST_BROKEN, Connection
 from connectors.hub_client import PollingLink
 from connectors.logs import Log
 from connectors.socket_link import SocketLink, SocketRefused, open_socket
 from protocol import labels
-from protocol.errors import EnvelopeError, HubUnreachable, NotAuthenticated, Revoked, Unavailable, UnexpectedAnswer
+from protocol.errors import (
+    EnvelopeError,
+    HubUnreachable,
+    NotAuthenticated,
+    Revoked,
+    TooManyRequests,
+    Unavailable,
+    UnexpectedAnswer,
+)
 from protocol.frames import Accepted, Challenge, Deliver, Hello, Welcome, encode_frame, parse_frame
 from protocol.http.handovers import MessageState
 from tests.connectors.conftest import World
@@ -124,7 +132,7 @@ async def test_a_hub_that_stops_ends_the_link_and_what_waits_on_it(world: World,
             await link.acknowledge(0)
 
 
-@pytest.mark.parametrize("status", [403, 404, 426, 502])
+@pytest.mark.parametrize("status", [403, 404, 426, 500])
 async def test_where_websockets_are_blocked_the_mailbox_is_polled(world: World, status: int) -> None:
     async with LyingHub() as lying:
         lying.target = world.hub.url
@@ -140,6 +148,59 @@ async def test_where_websockets_are_blocked_the_mailbox_is_polled(world: World, 
         async with way.open() as link:
             way.reached(link)
         assert len(lying.paths("/v1/connect")) == 2
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+async def test_con_16_an_answer_that_it_is_not_the_time_is_no_blocked_websocket(world: World, status: int) -> None:
+    """Else all connectors would poll for ten minutes after each start of the hub behind a proxy."""
+    async with LyingHub() as lying:
+        lying.target = world.hub.url
+        lying.refuse["/v1/connect"] = status
+        way = connection(world.prison, world, lying.url)
+        for _ in range(MOST_BROKEN - 1):
+            with pytest.raises(TooManyRequests if status == 429 else Unavailable):
+                async with way.open():
+                    pass
+        # The hub is away for plain requests too: that says nothing of websockets, however often.
+        lying.refuse["/v1/mailbox"] = status
+        for _ in range(3):
+            async with way.open() as link:
+                assert isinstance(link, PollingLink)
+                with pytest.raises(Unavailable):
+                    await link.receive(0)
+        lying.refuse.clear()
+        lying.refuse["/v1/connect"] = status
+        # Now it is there, and its websocket is not.
+        async with way.open() as link:
+            await link.receive(0)
+            way.reached(link)
+        asked = len(lying.paths("/v1/connect"))
+        async with way.open() as link:
+            assert isinstance(link, PollingLink)
+        assert len(lying.paths("/v1/connect")) == asked == MOST_BROKEN + 3
+        world.hub.clock.advance(BLOCKED_FOR)
+        with pytest.raises(TooManyRequests if status == 429 else Unavailable):
+            async with way.open():
+                pass
+
+
+async def test_con_16_a_connector_waits_for_a_websocket_as_long_as_it_is_told(world: World) -> None:
+    async def busy(_: web.Request) -> web.Response:
+        return web.Response(status=429, headers={"Retry-After": "7"})
+
+    app = web.Application()
+    app.router.add_get("/v1/connect", busy)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        way = connection(world.prison, world, f"http://localhost:{runner.addresses[0][1]}")
+        with pytest.raises(TooManyRequests) as told:
+            async with way.open():
+                pass
+        assert told.value.retry_after == 7
+    finally:
+        await runner.cleanup()
 
 
 async def test_a_websocket_is_preferred_where_it_can_be_had(world: World) -> None:

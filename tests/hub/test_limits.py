@@ -4,7 +4,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -372,14 +372,22 @@ async def test_http_14_requests_in_work_are_bounded_for_an_address_and_for_an_ag
         for socket in sockets:
             await socket.close()
     await eventually(lambda: not _held(small))
-    polls = [asyncio.create_task(device.read(wait=50)) for _ in range(3)]
-    await eventually(lambda: len(small.hub.mailboxes._watchers.get(prison.device_id, ())) == 3)
-    with pytest.raises(Unavailable):
-        await device.read()
-    await small.device(probation).read()
-    await small.device(probation).submit(small.programme.sender("reka-probation").seal(prison.desk).data)
-    assert [len((await poll)[1]) for poll in polls] == [1, 1, 1]
-    await device.read()
+    data = small.programme.sender("gora-prison").seal(probation.desk).data
+    async with AsyncExitStack() as stack:
+        for number in range(3):
+            await stack.enter_async_context(_begun(small, _head(small, prison.device, bytes(number + 1))))
+        await eventually(lambda: _places(small)._requests[prison.address] == 3)
+        with pytest.raises(Unavailable):
+            await device.submit(data)
+        await small.device(probation).submit(small.programme.sender("reka-probation").seal(prison.desk).data)
+        # Its mailbox is read all the same.
+        assert len(await device.items()) == 1
+    await eventually(lambda: not _places(small)._requests)
+    await device.submit(data)
+
+
+def _places(hub: RunningHub) -> allowances_module.Allowances:
+    return hub.hub.submissions._allowances
 
 
 def _held(hub: RunningHub) -> dict[str, int]:

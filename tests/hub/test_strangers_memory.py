@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What websockets may make the hub hold: next to nothing for a stranger, and so many for one agency (HTTP-20)."""
+"""What websockets and long polls may hold: next to nothing for a stranger, and so many for one agency (HTTP-20)."""
 
 import asyncio
 import base64
@@ -120,3 +120,24 @@ async def test_http_20_the_websockets_of_one_agency_are_bounded_whatever_its_dev
     await eventually(lambda: not hub.hub.submissions._allowances._sockets)
     async with connected(hub, new):
         pass
+
+
+async def test_http_20_long_polls_hold_no_place_that_sending_and_acknowledging_need(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where websockets are blocked, each of an agency's desks has one that waits."""
+    monkeypatch.setattr(allowances_module, "AT_ONCE", 2)
+    monkeypatch.setattr(allowances_module, "POLLS", 3)
+    prison, probation, _ = hub.programme.members.values()
+    device, sender = hub.device(prison), hub.programme.sender("gora-prison")
+    polls = [asyncio.create_task(device.read(wait=50)) for _ in range(3)]
+    await eventually(lambda: len(hub.hub.mailboxes._watchers.get(prison.device_id, ())) == 3)
+    await asyncio.gather(*(device.submit(sender.seal(probation.desk).data) for _ in range(2)))
+    with pytest.raises(Unavailable):
+        await device.read()
+    waiting = await hub.device(probation).items()
+    await hub.device(probation).acknowledge(waiting[-1].index)
+    await hub.device(probation).submit(hub.programme.sender("reka-probation").seal(prison.desk).data)
+    assert [len((await poll)[1]) for poll in polls] == [1, 1, 1]
+    await eventually(lambda: not hub.hub.submissions._allowances._polls)
+    await device.acknowledge((await device.items())[-1].index)
