@@ -18,7 +18,7 @@ from connectors.store.incoming import ReceivedMessage
 from connectors.store.owed import GIVEN_UP, Sent
 from connectors.store.recipients import Plan, RecipientState
 from connectors.store.sequences import MAIN, Direction, Line
-from connectors.timing import FREE_SEALS, MOST_SEALS, Clock
+from connectors.timing import MOST_SEALS, Clock
 from protocol.address import DeskAddress
 from protocol.errors import PolicyDenied
 from protocol.ids import MessageId, ThreadId
@@ -68,10 +68,7 @@ class Owing:
         if row.state is RecipientState.OPENED:
             # A machine that is lost opened it in time; whoever has its place must get it whenever that is.
             await outgoing.extend(tx, message_id, self._clock() + self._message_life)
-        # A new device does not suffer for what the old one had (SEQ-11).
-        await owed.begin_again(
-            tx, row, now=self._clock(), error=MISSING, seals=min(row.seals, FREE_SEALS - 1) if anew else None
-        )
+        await owed.begin_again(tx, row, now=self._clock(), error=MISSING, new_device=anew)
         self._log.event("resealing", code=MISSING)
 
     async def _unknown(self, tx: Transaction, by: ReceivedMessage, message_id: MessageId) -> None:

@@ -20,7 +20,7 @@ from connectors.store.attempts import Attempt, AttemptState
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import ReceivedMessage
 from connectors.store.recipients import RecipientRow, RecipientState
-from connectors.timing import FREE_SEALS, Clock
+from connectors.timing import Clock
 from keys.verifying import verify_receipt
 from protocol.address import DeskAddress
 from protocol.errors import CannotOpen, KeystoreError, MalformedEnvelope, NotFound, PolicyDenied
@@ -186,7 +186,7 @@ class Resealing:
                     continue
                 # What the old device could never open the new one may, and its place waits for it (SEQ-11).
                 row = await recipients.find(tx, message_id, address)
-                await owed.begin_again(tx, row, now=now, error="device-replaced", seals=FREE_SEALS - 1)
+                await owed.begin_again(tx, row, now=now, error="device-replaced", new_device=True)
                 moved += 1
         if moved:
             self._log.event("resealing", code="device-replaced", count=moved)

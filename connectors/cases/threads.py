@@ -143,7 +143,7 @@ class Threads:
         row = await self.mending.moved_by(tx, message_id)
         if row is None or row.peer_desk != desk:
             return
-        await moves.settle(tx, row.thread, message_id, sealing, by=by.leaf_index)
+        await moves.settle(tx, row.thread, message_id, sealing, by=by.leaf_index, device=by.device_id)
         await moves.give_up(tx, row.thread, message_id, given_up=False)
         if row.begun_by == message_id:
             await moves.add(tx, entries.their_receipt(by, ROLES[row.machine]))
@@ -284,4 +284,5 @@ def _move(roles: Roles, stored: MoveRow, order: int, *, void: bool) -> Move:
         line=None if stored.seq is None else stored.direction,
         seq=stored.seq or 0,
         void=GIVEN_UP if void else None,
+        opened_by=stored.opened_by,
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Row, bindparam, delete, insert, literal_column, or_, select, update
+from sqlalchemy import Row, and_, bindparam, delete, insert, literal_column, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.faults import named
@@ -13,7 +13,7 @@ from connectors.store.engine import Transaction
 from connectors.store.sequences import Direction
 from connectors.store.threadtables import move, timer
 from protocol import cbor, limits
-from protocol.ids import MessageId, ThreadId
+from protocol.ids import KeyId, MessageId, ThreadId
 from protocol.lifecycle.timers import Timer
 from protocol.shapes import as_bytes, as_text, as_tuple
 
@@ -27,7 +27,8 @@ _MAX_STORED: Final = 16_384
 class MoveRow:
     """One move. `leaf_index` is None while the hub has not accepted it; `settled` when it cannot change any more.
 
-    `seq` is its number on the line from one desk of the thread to the other, None for a receipt, which is on none.
+    `seq` is its number on the line from one desk of the thread to the other, None for a receipt, which is on none;
+    `opened_by` the leaf index of the A1 that its place follows from.
     `payload` is section 0 of the message, `refused` the code of why it had no effect, `told` whether its sender knows,
     `given_up` whether it is one of ours that the other side will not have (SEQ-11).
     """
@@ -46,13 +47,22 @@ class MoveRow:
     refused: str | None = None
     told: bool = False
     given_up: bool = False
+    opened_by: int | None = None
 
 
 _ADD: Final = upsert(move).on_conflict_do_nothing(index_elements=move.primary_key).returning(move.c.at)
 _OF: Final = select(move).where(move.c.thread == bindparam("of")).order_by(literal_column("rowid"))
 _CHANGE: Final = update(move).where(move.c.thread == bindparam("of"), move.c.message_id == bindparam("which"))
 _PLACE_UNSETTLED: Final = _CHANGE.where(move.c.settled == 0)
-_SETTLE: Final = _CHANGE.where(or_(move.c.opened_by.is_(None), move.c.opened_by < bindparam("by")))
+_SETTLE: Final = _CHANGE.where(
+    or_(
+        move.c.opened_by.is_(None),
+        and_(
+            move.c.opened_by < bindparam("by"),
+            or_(move.c.settled == 0, move.c.opened_device.is_distinct_from(bindparam("device"))),
+        ),
+    )
+)
 _GIVE_UP: Final = _CHANGE.where(move.c.direction == Direction.OUT)
 _MOVED_BY: Final = select(move.c.thread).where(
     move.c.message_id == bindparam("which"), move.c.direction == Direction.OUT
@@ -109,15 +119,23 @@ async def place(tx: Transaction, thread: ThreadId, message_id: MessageId, index:
 
 
 async def settle(
-    tx: Transaction, thread: ThreadId, message_id: MessageId, sealing: tuple[int, int] | None, *, by: int
+    tx: Transaction,
+    thread: ThreadId,
+    message_id: MessageId,
+    sealing: tuple[int, int] | None,
+    *,
+    by: int,
+    device: KeyId,
 ) -> None:
     """Give a move of ours the place (leaf index, time) of the `sealing` that its recipient took in (LIF-4).
 
-    `by` is the leaf index of the A1 that says so: of several the newest counts, for a machine that was lost takes in
-    anew what it had. `sealing` is None while the hub has not told its place, which is settled with that.
+    `by` is the leaf index of the A1 that says so, and `device` whose word it is. Of one device the first word counts;
+    of several devices the newest, for where a machine was lost the next takes in anew what it had. `sealing` is None
+    while the hub has not told its place, which is settled with that.
     """
     placed = {"settled": 0} if sealing is None else {"leaf_index": sealing[0], "at": sealing[1], "settled": 1}
-    await tx.connection.execute(_SETTLE, {"of": thread, "which": message_id, "by": by, "opened_by": by, **placed})
+    word = {"by": by, "opened_by": by, "device": device, "opened_device": device}
+    await tx.connection.execute(_SETTLE, {"of": thread, "which": message_id, **word, **placed})
 
 
 async def give_up(tx: Transaction, thread: ThreadId, message_id: MessageId, *, given_up: bool = True) -> None:
@@ -201,4 +219,5 @@ def _row(tx: Transaction, row: Row[Any]) -> MoveRow:
         refused=row.refused,
         told=bool(row.told),
         given_up=bool(row.given_up),
+        opened_by=row.opened_by,
     )

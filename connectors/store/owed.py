@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, exists, select, update
 from connectors.store.engine import Transaction
 from connectors.store.recipients import RecipientRow, RecipientState
 from connectors.store.tables import outgoing, recipient
-from connectors.timing import reseal_pause
+from connectors.timing import FREE_SEALS, reseal_pause
 from protocol.address import DeskAddress
 from protocol.ids import MessageId, ThreadId
 from protocol.rows import EnvelopeClass
@@ -29,7 +29,7 @@ class Sent:
     desk: DeskAddress
     place: Position
     opened: bool
-    """Whether the desk has opened it, now or once."""
+    """Whether the desk has opened it, and no device has asked for it since that took the place of the one that did."""
 
 
 _CHANGE: Final = update(recipient).where(
@@ -44,6 +44,7 @@ _MESSAGES: Final = (
         recipient.c.seq,
         recipient.c.previous,
         recipient.c.opened_at,
+        recipient.c.new_device,
     )
     .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
     .where(outgoing.c.klass.not_in(_BARE))
@@ -62,13 +63,15 @@ async def asked(tx: Transaction, row: RecipientRow, at: int) -> None:
     await _set(tx, row.message_id, row.desk, asked_at=at)
 
 
-async def begin_again(tx: Transaction, row: RecipientRow, *, now: int, error: str, seals: int | None = None) -> None:
+async def begin_again(tx: Transaction, row: RecipientRow, *, now: int, error: str, new_device: bool) -> None:
     """Have a desk sealed for anew, after its pause, whatever came of the message there before.
 
-    When it was opened first stays known: that it was is not taken back. `seals` counts from there on, where a new
-    device is not to suffer for the old one (SEQ-11).
+    When it was opened first stays known. A `new_device` does not suffer for what the old one had, nor does the old
+    one's word count for it: what it never gets has no force (SEQ-11).
     """
-    counted = row.seals if seals is None else seals
+    counted = min(row.seals, FREE_SEALS - 1) if new_device else row.seals
+    if new_device:
+        await _set(tx, row.message_id, row.desk, new_device=1)
     await _set(
         tx,
         row.message_id,
@@ -109,4 +112,5 @@ async def _set(tx: Transaction, message_id: MessageId, desk: DeskAddress, **valu
 
 def _sent(row: Any) -> Sent:
     place = Position(row.seq, row.previous)
-    return Sent(row.message_id, row.thread, row.sender_desk, row.desk, place, row.opened_at is not None)
+    opened = row.opened_at is not None and not row.new_device
+    return Sent(row.message_id, row.thread, row.sender_desk, row.desk, place, opened)

@@ -160,7 +160,7 @@ _OPENED: Final = (
         recipient.c.desk == bindparam("which"),
         recipient.c.state != RecipientState.OPENED,
     )
-    .values(state=RecipientState.OPENED, error=null())
+    .values(state=RecipientState.OPENED, error=null(), new_device=0)
 )
 _LATE: Final = (
     select(recipient.c.message_id, recipient.c.desk)

@@ -79,12 +79,16 @@ recipient: Final = Table(
     Column("sealed", LargeBinary, nullable=False),
     Column("asked_at", BigInteger),
     Column("told_at", BigInteger),
+    Column("new_device", Integer, nullable=False, server_default="0"),
     ForeignKeyConstraint(["message_id"], ["outgoing.message_id"]),
     Index("ix_recipient_state", "state", "next_try_at"),
     Index("ix_recipient_untold", "state", sqlite_where=text("told_at IS NULL AND state IN ('failed', 'expired')")),
     Index("ix_recipient_envelope_id", "envelope_id"),
 )
-"""One desk of one message of ours: how far it has come. `sealed` lists what it gets and what is withheld."""
+"""One desk of one message of ours: how far it has come. `sealed` lists what it gets and what is withheld.
+
+`new_device` says that the device which serves the desk now has asked for what the one before it had opened.
+"""
 
 attempt: Final = Table(
     "attempt",

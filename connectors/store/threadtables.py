@@ -88,11 +88,13 @@ move: Final = Table(
     Column("seq", BigInteger),
     Column("opened_by", BigInteger),
     Column("given_up", Integer, nullable=False, server_default="0"),
+    Column("opened_device", LargeBinary),
     Index("ix_move_message_id", "message_id"),
 )
 """A message that wants to move a thread; `settled` once its recipient said by which sealing it was opened.
 
-`seq` is its number from desk to desk, `opened_by` the leaf index of the A1 that settled it.
+`seq` is its number from desk to desk, `opened_by` the leaf index of the A1 that settled it, `opened_device` whose
+word that was.
 """
 
 draft: Final = Table(

@@ -46,6 +46,8 @@ class Move:
     """Its number there."""
     void: str | None = None
     """Why it has no force, whatever the table says; None where it has."""
+    opened_by: int | None = None
+    """The leaf index of the A1 that its place follows from; None where there is none, or it is another's move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +152,12 @@ def _after_receipt(machine: Machine, position: Position, receipt: tuple[str, str
 def _in_order(moves: Iterable[Move]) -> list[Move]:
     """Return each move once, at the highest leaf index of it and of what stands before it on its line."""
     once = {move.message_id: move for move in sorted(moves, key=_own_place, reverse=True)}
+    by_number = sorted(once.values(), key=lambda move: move.seq)
+    known = _known_places(by_number)
     highest: dict[str, _Place] = {}
     placed: list[tuple[_Place, Move]] = []
-    for move in sorted(once.values(), key=lambda move: move.seq):
-        place = _own_place(move)
+    for move in by_number:
+        place = known[move.message_id]
         if move.line is not None:
             place = max(place, highest.get(move.line, place))
             if move.void is None:
@@ -162,6 +166,26 @@ def _in_order(moves: Iterable[Move]) -> list[Move]:
         placed.append((place, move))
     # No two leaves are one, so what shares a place is of one line.
     return [move for _, move in sorted(placed, key=lambda one: (one[0], one[1].seq, _own_place(one[1])))]
+
+
+def _known_places(by_number: list[Move]) -> dict[MessageId, _Place]:
+    """Return the place of each move by itself.
+
+    Who says that he opened a move had all before it: a sealing of an earlier one that the hub accepted after that word
+    was not the one that he took in. Else he could ask for an earlier move again, to put a later one behind his own.
+    """
+    places = dict[MessageId, _Place]()
+    opened: dict[str, list[tuple[int, _Place]]] = {}
+    for move in reversed(by_number):
+        place = _own_place(move)
+        if move.line is not None:
+            later = opened.setdefault(move.line, [])
+            if move.index is not None and move.void is None:
+                place = min([place, *(bound for word, bound in later if word < move.index)])
+            if move.opened_by is not None:
+                later.append((move.opened_by, place))
+        places[move.message_id] = place
+    return places
 
 
 def _own_place(move: Move) -> _Place:

@@ -15,7 +15,7 @@ from tests.connectors.cases.test_handover import ACCEPT, TAKEN_UP, dated, do, le
 from tests.connectors.cases.test_referral import history, row, settle
 from tests.connectors.conftest import World
 from tests.connectors.restoring import back_up, new_machine
-from tests.connectors.test_asking import state_of
+from tests.connectors.test_asking import asks, state_of
 from tests.connectors.test_attachments import carry, send, store
 from tests.connectors.test_giving_up import GORA, OFFICE, accepted, drain, exhaust, newest
 
@@ -92,6 +92,44 @@ async def test_con_4_han_2_a_machine_that_took_another_s_place_says_what_that_on
         await settle(prison, again, world.social_work)
         assert await lead(prison, thread, world) == await lead(again, thread, world) == OFFICE
         assert await prison.quarantined() == []
+
+
+async def test_seq_11_han_2_a_step_that_only_a_lost_machine_had_opened_has_no_force_once_it_is_given_up(
+    world: World, tmp_path: Path
+) -> None:
+    """The new machine asks for the instant, and never gets it: then the prison leads at both sides, not at one."""
+    prison, office = world.prison, world.probation
+    thread = await accepted(world)
+    backup = back_up(office, tmp_path / "backup")
+    await do(prison, thread, "take-effect", effective_at=world.hub.clock())
+    instant = await newest(prison, thread)
+    await settle(prison, office, world.social_work)
+    assert await lead(prison, thread, world) == await lead(office, thread, world) == OFFICE
+    world.hub.clock.advance(HOUR)
+    async with new_machine(world, office, tmp_path / "again", backup) as again:
+        await prison.look()
+        await asks(again, instant, thread, prison)
+        await prison.collect()
+        await exhaust(prison, instant, office)
+        assert await prison.parts.owing.step() == 1
+        await settle(prison, again, world.social_work)
+        assert await lead(prison, thread, world) == await lead(again, thread, world) == GORA
+        assert (await row(prison, thread)).state == (await row(again, thread)).state == "accepted"
+
+
+async def test_seq_11_what_a_machine_has_opened_keeps_its_force_whatever_it_asks_for_afterwards(world: World) -> None:
+    """It cannot take back by silence what it has signed."""
+    prison, office = world.prison, world.probation
+    thread = await accepted(world)
+    await do(prison, thread, "take-effect", effective_at=world.hub.clock())
+    instant = await newest(prison, thread)
+    await settle(prison, office, world.social_work)
+    world.hub.clock.advance(HOUR)
+    await asks(office, instant, thread, prison)
+    await prison.collect()
+    await exhaust(prison, instant, office)
+    assert await prison.parts.owing.step() == 1
+    assert await lead(prison, thread, world) == OFFICE
 
 
 async def test_clk_4_seq_11_time_makes_a_step_again_that_was_given_up(world: World) -> None:

@@ -3,17 +3,24 @@
 
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import select, text, update
 
 from connectors.migrations.versions import v0021_lines
-from connectors.store import outgoing, recipients, threadtables
-from protocol.ids import ThreadId
+from connectors.receipts import OPENED
+from connectors.store import attempts, outgoing, recipients, threadtables
+from protocol.ids import MessageId, ThreadId
+from protocol.limits import DAY, HOUR
+from protocol.receipts import parse_receipt
 from tests.connectors.cases.test_handover import ACCEPT, TAKEN_UP, do, lead, offer
 from tests.connectors.cases.test_referral import agreed, history, refer, row, settle
 from tests.connectors.cases.test_referral import do as step
 from tests.connectors.conftest import World
+from tests.connectors.hand import say
 from tests.connectors.stations import Station
 from tests.connectors.tampering import TAMPERINGS
+from tests.connectors.test_asking import asks
+from tests.connectors.test_giving_up import drain
 
 
 async def seal_anew(station: Station, thread: ThreadId, kind: str, to: Station) -> None:
@@ -97,6 +104,59 @@ async def test_lif_4_a_copy_that_is_sealed_anew_moves_nothing_between_the_two_si
     assert await agreed(thread, prison, probation) == "effective"
     assert await lead(csw, thread, world) == "reka-probation@hub.example"
     assert (await row(csw, thread)).state == "effective"
+
+
+async def newest_leaf(station: Station, message_id: MessageId, to: Station) -> int:
+    """Return where the hub put the newest sealing of a message."""
+    async with station.parts.store.read() as tx:
+        found = await recipients.find(tx, message_id, to.desk)
+        assert found.envelope_id is not None
+        receipt = await attempts.receipt(tx, found.envelope_id)
+    assert receipt is not None
+    return parse_receipt(receipt).body.place
+
+
+async def opens(station: Station, message_id: MessageId, of: Station) -> None:
+    """Let a liar say that it has opened the newest sealing of a message, whichever it took in before."""
+    async with of.parts.store.read() as tx:
+        found = await recipients.find(tx, message_id, station.desk)
+        assert found.envelope_id is not None
+        sealing = await attempts.by_id(tx, found.envelope_id)
+    assert sealing is not None
+    await say(station, OPENED, of.desk, sealing.digest, message_id)
+
+
+@pytest.mark.parametrize("again", ["answer", "withdraw"])
+async def test_lif_4_nobody_puts_a_step_that_he_opened_behind_his_own_by_asking_for_it_or_an_earlier_one_again(
+    world: World, again: str
+) -> None:
+    prison, liar, clock = world.prison, world.social_work, world.hub.clock
+    thread = (await refer(prison, liar)).thread
+    await settle(prison, liar)
+    await step(liar, thread, "ask")
+    await settle(prison, liar)
+    steps = {"answer": (await step(prison, thread, "answer")).message_id}
+    await settle(prison, liar)
+    # He composes his step in time, and keeps it back until it would come too late.
+    kept = (await step(liar, thread, "accept")).message_id
+    async with liar.parts.store.write() as tx:
+        await recipients.wait(tx, kept, prison.desk, until=clock() + DAY, error="kept-back")
+    steps["withdraw"] = (await step(prison, thread, "withdraw")).message_id
+    await settle(prison, liar)
+    assert (await row(prison, thread)).state == "cancel-requested"
+    clock.advance(HOUR)
+    async with liar.parts.store.write() as tx:
+        await recipients.wait(tx, kept, prison.desk, until=clock(), error="kept-back")
+    await asks(liar, steps[again], thread, prison)
+    await prison.turn()
+    late = (await history(prison, thread)).steps[-1].move
+    await opens(liar, steps[again], prison)
+    await drain(liar)
+    await settle(prison, liar)
+    assert late.message_id == kept
+    assert (late.index or 0) < await newest_leaf(prison, steps[again], liar), "his step stands before the new sealing"
+    assert await agreed(thread, prison, liar) == "cancel-requested"
+    assert [one.move.message_id for one in (await history(prison, thread)).conflicts] == [kept]
 
 
 async def numbers(station: Station) -> dict[bytes, int | None]:

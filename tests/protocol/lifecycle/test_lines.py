@@ -59,6 +59,19 @@ def test_lif_4_what_was_said_after_a_step_that_the_hub_does_not_have_comes_last_
     assert found.settled is False
 
 
+def test_lif_4_a_step_that_is_sealed_anew_after_a_later_one_was_opened_moves_nothing() -> None:
+    acknowledge = move(Event.ACKNOWLEDGE, Actor.RECIPIENT, 20, 1, number=2)
+    asked_again = move(Event.ANSWER, Actor.REQUESTER, 61, 2, number=3)
+    withdraw = replace(move(Event.WITHDRAW, Actor.REQUESTER, 50, 3, number=4), opened_by=52)
+    late = move(Event.ACCEPT, Actor.RECIPIENT, 59, 2, number=5)
+    found = history([*begun(), late, withdraw, asked_again, acknowledge])
+    assert [step.move.event for step in found.steps][-3:] == [Event.ANSWER, Event.WITHDRAW, Event.ACCEPT]
+    assert found.steps[-1].refused is not None
+    # Its word came after that sealing, so the sealing may be what was taken in.
+    taken_in = history([*begun(), late, replace(withdraw, opened_by=65), asked_again, acknowledge])
+    assert [step.move.event for step in taken_in.steps][-3:] == [Event.ACCEPT, Event.ANSWER, Event.WITHDRAW]
+
+
 def test_lif_4_a_receipt_waits_for_nothing_and_holds_up_nothing() -> None:
     receipt = replace(move(Event.RECEIVE, Actor.RECIPIENT, 3, 0, number=9), line=None)
     acknowledge = move(Event.ACKNOWLEDGE, Actor.RECIPIENT, 2, 1, number=2)
