@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the microseconds of one message go: each step of the hub's own, called alone in this process."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from keys.verifying import verify_sender
 from protocol.envelope import UnverifiedEnvelope, parse_envelope
 from protocol.frames import Accepted, Deliver, Submit, encode_frame, parse_frame
 from protocol.limits import MAX_DELIVERY
+from tests.bench.handing import handed_over
 from tests.bench.hubserver import HubFolder
 from tests.bench.rounds import Extent, cpu_per_call
 from tests.bench.stock import ONLINE, Stock
@@ -47,10 +49,13 @@ async def parts(folder: Path, extent: Extent) -> list[Figure]:
             "make the slice": lambda: hub.mailboxes._item(stored),
             "write the delivery": lambda: encode_frame(Deliver(items)),
         }
-        return [
+        found = [
             Figure(name, min(cpu_per_call(step, extent.cpu_seconds) for _ in range(extent.rounds)) * 1e6, "µs")
             for name, step in steps.items()
         ]
+        answer = encode_frame(Accepted(1, receipt))
+        handed = [await asyncio.to_thread(handed_over, frame, answer, extent.written) for _ in range(extent.rounds)]
+        return [*found, Figure("hand it to another process and take its answer", min(handed) * 1e6, "µs")]
 
 
 def _hashed(envelope: UnverifiedEnvelope) -> bytes:
