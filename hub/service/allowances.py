@@ -28,6 +28,8 @@ wait: a connector for each desk that it can have, and as many whose line has bro
 to be noticed."""
 REFUSED = 8
 """The part of what an agency may send, one by this, that may have to be refused: it is read and checked for nothing."""
+LEAST_SPOILED = 32 << 10
+"""Bytes that a request counts for of which nothing can be used: its signature is checked, and its nonce stored."""
 _TOO_MUCH = "Too much of this agency is on its way at once. Try again after the time in Retry-After."
 _BY_ENVELOPE = ("submitEnvelope", "submitBatch")
 
@@ -135,6 +137,10 @@ class Allowances:
     def refused(self, agency: str, size: int) -> None:
         """Charge `agency` for an envelope of `size` bytes that was read for nothing; its next one waits for that."""
         self._refused.charge(agency, size)
+
+    def spoiled(self, agency: str, size: int) -> None:
+        """Charge `agency` for a request with a body of `size` bytes that ended before any use was made of it."""
+        self.refused(agency, max(LEAST_SPOILED, size))
 
     def place(self, agency: str, size: int) -> "Place":
         """Return what counts `size` bytes of `agency` that wait for the writer, as long as they do."""

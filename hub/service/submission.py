@@ -28,12 +28,13 @@ from protocol.errors import (
     EnvelopeError,
     EnvelopeIdReused,
     Expired,
+    MalformedEnvelope,
     QuotaReached,
     RecipientUnavailable,
     SenderMismatch,
     ThroughcareError,
 )
-from protocol.frames import ItemKind
+from protocol.frames import ItemKind, parse_batch
 from protocol.ids import KeyId
 from protocol.limits import CLOCK_SKEW, HASH
 from protocol.receipts import Detail, ReceiptKind
@@ -212,10 +213,18 @@ class Submissions:
         self._tally.add(IN, "accepted")
         return receipt
 
+    def batch(self, device_id: KeyId, data: bytes) -> tuple[bytes, ...]:
+        """Return the envelopes of a batch, or raise MalformedEnvelope and charge for bytes that are none (HTTP-14)."""
+        try:
+            return parse_batch(data)
+        except MalformedEnvelope:
+            self._allowances.spoiled(self._log.agency_of(device_id), len(data))
+            raise
+
     async def _accept(self, device_id: KeyId, agency: str, data: bytes) -> bytes:
         try:
             return await self._take(device_id, agency, data)
-        except (EnvelopeError, DirectoryError, QuotaReached):
+        except (EnvelopeError, DirectoryError, EnvelopeIdReused, QuotaReached):
             # What is wrong with it shows after the work only; honest senders have few of these (HTTP-14).
             self._allowances.refused(agency, len(data))
             raise

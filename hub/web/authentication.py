@@ -44,14 +44,15 @@ class Authenticator:
             signed = self._verified(request)
         visit = request[VISIT]
         visit.recognise(self.in_force(signed.device_id).agency)
-        # Before the body: while it comes, the time passes for which nonces are kept.
-        reads_only = operation.method is Method.GET
-        stored = self._nonces.use(signed.device_id, signed.nonce, signed.created, reads_only=reads_only)
-        # Stored with the same group as what the request brings, if it brings anything.
-        request[EXCHANGE].pending = asyncio.create_task(stored)
-        body = await read_body()
-        signed.check_body(body)
-        visit.charge(len(body))
+        with visit.coming():
+            # Before the body: while it comes, the time passes for which nonces are kept.
+            reads_only = operation.method is Method.GET
+            stored = self._nonces.use(signed.device_id, signed.nonce, signed.created, reads_only=reads_only)
+            # Stored with the same group as what the request brings, if it brings anything.
+            request[EXCHANGE].pending = asyncio.create_task(stored)
+            body = await read_body()
+            visit.charge(len(body))
+            signed.check_body(body)
         # A device that was revoked while its body came does nothing any more (HTTP-12).
         self.in_force(signed.device_id)
         return signed.device_id

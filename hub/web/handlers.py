@@ -13,7 +13,7 @@ from hub.service.submission import Submissions
 from hub.web.authentication import Authenticator
 from hub.web.refusals import refusal
 from protocol.errors import ThroughcareError
-from protocol.frames import MAX_BATCH_BODY, Accepted, Refused, encode_page, encode_results, parse_batch
+from protocol.frames import MAX_BATCH_BODY, Accepted, Refused, encode_page, encode_results
 from protocol.http import hub as api
 from protocol.http.call import Answer, Call, Handler
 from protocol.http.documents import HUB_TITLE, document_handlers
@@ -120,7 +120,7 @@ class Handlers:
 
     async def submit_batch(self, call: DeviceCall) -> Answer:
         """Accept several envelopes, each for itself (HTTP-6)."""
-        envelopes = enumerate(parse_batch(call.raw))
+        envelopes = enumerate(self.submissions.batch(call.caller, call.raw))
         results = await asyncio.gather(*(self._one(call.caller, place, data) for place, data in envelopes))
         return Answer(encode_results(results))
 

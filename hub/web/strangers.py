@@ -7,14 +7,15 @@ enrolment codes or memory on answers, and connectors that share an address with 
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from aiohttp import web
 
 from hub.service.allowances import Allowances
 from hub.service.buckets import Buckets
-from protocol.errors import Unavailable
+from protocol.errors import OurError, ThroughcareError, Unavailable
 from protocol.http.addresses import network_of
 from protocol.http.answering import ANSWER_PIECE
 from protocol.http.operation import Operation
@@ -47,6 +48,7 @@ class Visit:
         self._done: Callable[[], None] = _nothing
         self._sent: Callable[[], None] = _nothing
         self._came: Callable[[], None] = _nothing
+        self._came_whole = 0
 
     def __enter__(self) -> None:
         self._strangers.arrive(self._address, COSTS.get(self._operation.id, 1), self._places)
@@ -92,8 +94,21 @@ class Visit:
 
     def charge(self, size: int) -> None:
         """Charge the agency for a body of `size` bytes; raises TooManyRequests."""
+        self._came_whole = size
         if self._agency is not None:
             self._strangers.allowances.received(self._agency, self._operation.id, size)
+
+    @contextmanager
+    def coming(self) -> Iterator[None]:
+        """Charge the agency for a request of which nothing can be used, if it fails in this block by its own fault."""
+        try:
+            yield
+        except OurError:
+            raise
+        except ThroughcareError:
+            if self._agency is not None:
+                self._strangers.allowances.spoiled(self._agency, self._came_whole)
+            raise
 
 
 VISIT = web.RequestKey("visit", Visit)

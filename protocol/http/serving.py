@@ -2,9 +2,9 @@
 """Binds operations to routes: the one way in which hub and connectors take requests.
 
 A request passes, in this order: framing, target, host, origin, route, proof of caller present, media type, body
-announced within its limit, caller, body, idempotency key, path, query. What a handler sees has passed all of it; what
+announced within its limit, caller, idempotency key, path, query, body. What a handler sees has passed all of it; what
 fails anywhere becomes one problem document (HTTP-3). Where the caller shows in the headers alone, nothing of a body is
-held before it is known who sends it (HTTP-14).
+held before it is known who sends it, nor of one whose head is refused (HTTP-14).
 """
 
 import time
@@ -16,6 +16,7 @@ from secrets import token_bytes
 from typing import Any, TypeVar
 
 from aiohttp import web
+from pydantic import BaseModel
 
 from protocol.errors import (
     InternalError,
@@ -38,7 +39,7 @@ CallerT = TypeVar("CallerT")
 
 Clock = Callable[[], int]
 ReadBody = Callable[[], Awaitable[bytes]]
-"""Reads the body, once; nothing of one that is streamed."""
+"""Reads the body, once, after all that stands in the head; nothing of one that is streamed."""
 Authenticate = Callable[[web.Request, Operation, ReadBody], Awaitable[CallerT]]
 """Finds out who calls, from the request's head, and then perhaps from its body; raises `NotAuthenticated` or another
 error of the operation."""
@@ -156,6 +157,25 @@ def _check_complete(what: str, wanted: set[str], given: set[str]) -> None:
         raise TypeError(f"{what} {superfluous} has no operation")
 
 
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What of a call stands in its head, besides who makes it."""
+
+    idempotency_key: str
+    version: int | None
+    path: BaseModel | None
+    query: BaseModel | None
+
+
+def _read_head(request: web.Request, operation: Operation) -> _Head:
+    return _Head(
+        reading.read_idempotency_key(request, operation),
+        reading.read_if_match(request, operation),
+        reading.read_path(request, operation),
+        reading.read_query(request, operation),
+    )
+
+
 def _route(
     operation: Operation, handler: Handler[CallerT], authenticate: Authenticate[CallerT], serving: Serving
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -173,30 +193,34 @@ def _route(
         reading.check_media(request, operation)
         reading.check_length(request, operation)
         streamed = operation.streamed and operation.request is not None
-        read: bytes | None = None
+        read: tuple[_Head, bytes] | None = None
 
-        async def read_body() -> bytes:
+        async def read_all() -> tuple[_Head, bytes]:
             nonlocal read
             if read is None:
-                read = b"" if streamed else await reading.read_body(request, operation, serving.body_s)
+                head = _read_head(request, operation)
+                read = head, b"" if streamed else await reading.read_body(request, operation, serving.body_s)
             return read
+
+        async def read_body() -> bytes:
+            return (await read_all())[1]
 
         caller = None
         if operation.auth is not Auth.NONE:
             caller = await authenticate(request, operation, read_body)
             exchange.caller = caller
-        body = await read_body()
+        head, body = await read_all()
         call = Call(
             operation=operation,
             request_id=exchange.request_id,
             traceparent=exchange.traceparent,
-            idempotency_key=reading.read_idempotency_key(request, operation),
-            version=reading.read_if_match(request, operation),
+            idempotency_key=head.idempotency_key,
+            version=head.version,
             raw=body,
             stream=reading.stream_body(request, operation, serving.body_s) if streamed else None,
             authenticated=caller,
-            path_model=reading.read_path(request, operation),
-            query_model=reading.read_query(request, operation),
+            path_model=head.path,
+            query_model=head.query,
             body_model=reading.read_json(body, operation),
         )
         answer = await handler(call)

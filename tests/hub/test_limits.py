@@ -4,18 +4,16 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
 import pytest
-from yarl import URL
 
 from hub.service import allowances as allowances_module
 from hub.service.buckets import Buckets
 from hub.web import connection as connection_module
 from hub.web import strangers as strangers_module
-from keys.signing import DeviceSigner
 from protocol.errors import MalformedEnvelope, NotAuthenticated, Revoked, TooManyRequests, Unavailable
 from protocol.frames import Accepted, Refused, Submit
 from protocol.http import hub as api
@@ -23,12 +21,11 @@ from protocol.http.addresses import network_of
 from protocol.http.calling import Client, Outgoing, signed
 from protocol.ids import CodeId
 from protocol.limits import MINUTE, SECOND
+from tests.hub.heads import begun, head_of, status_of
 from tests.hub.running import RunningHub, TestClock, eventually
 from tests.hub.sockets import connected, hello, stranger
 from tests.keys.world import device_of
 from tests.programme import Programme
-
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 SMALL = (
     "[limits]",
@@ -264,70 +261,45 @@ async def test_http_14_over_the_share_no_websocket_is_opened(small: RunningHub) 
         assert socket.closed == (1008, TooManyRequests.code)
 
 
-def _head(hub: RunningHub, device: DeviceSigner, body: bytes) -> bytes:
-    """Return the head of a signed submission of `body`."""
-    url = URL(f"{hub.url}/v1/envelopes")
-    sign = signed(device.key_id, device.transport.sign_raw, hub.clock)
-    headers = sign(Outgoing("POST", str(url), "application/cbor", body))
-    head = [f"POST {url.path} HTTP/1.1", f"Host: {url.authority}", f"Content-Length: {len(body)}"]
-    return "\r\n".join([*head, *(f"{name}: {value}" for name, value in headers.items()), "", ""]).encode()
-
-
-@asynccontextmanager
-async def _begun(hub: RunningHub, head: bytes) -> AsyncIterator[Streams]:
-    """Send the head of a request, and nothing of the body."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", URL(hub.url).port)
-    writer.write(head)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-
-
-async def _status_of(reader: asyncio.StreamReader) -> int:
-    async with asyncio.timeout(10):
-        return int((await reader.readline()).split()[1])
-
-
 async def test_http_14_nothing_of_a_strangers_body_is_waited_for(hub: RunningHub) -> None:
     """All that is signed stands in the head: else strangers could have the hub hold 256 MiB for each address."""
-    async with _begun(hub, _head(hub, device_of("nobody's"), bytes(1 << 20))) as (reader, _):
-        assert await _status_of(reader) == 401
+    async with begun(hub, head_of(hub, device_of("nobody's"), bytes(1 << 20))) as (reader, _):
+        assert await status_of(reader) == 401
 
 
 async def test_http_14_nothing_of_a_body_over_the_share_is_waited_for(small: RunningHub) -> None:
     prison = small.programme.members["gora-prison"]
     await small.device(prison).submit_batch([b"poison"] * 60)
-    async with _begun(small, _head(small, prison.device, bytes(1 << 20))) as (reader, _):
-        assert await _status_of(reader) == 429
+    async with begun(small, head_of(small, prison.device, bytes(1 << 20))) as (reader, _):
+        assert await status_of(reader) == 429
 
 
 async def test_http_2_another_body_than_the_signed_one_is_refused(hub: RunningHub) -> None:
     prison = hub.programme.members["gora-prison"]
-    async with _begun(hub, _head(hub, prison.device, b"one")) as (reader, writer):
+    async with begun(hub, head_of(hub, prison.device, b"one")) as (reader, writer):
         writer.write(b"two")
-        assert await _status_of(reader) == 401
+        assert await status_of(reader) == 401
 
 
 async def test_http_2_a_nonce_is_used_up_before_its_body_comes(hub: RunningHub) -> None:
     """Else a recorded head could wait, its body held back, until the nonce is forgotten."""
     prison = hub.programme.members["gora-prison"]
-    head = _head(hub, prison.device, b"one")
-    async with _begun(hub, head):
+    head = head_of(hub, prison.device, b"one")
+    async with begun(hub, head):
         await eventually(lambda: bool(hub.hub.nonces._used))
-        async with _begun(hub, head) as (reader, _):
-            assert await _status_of(reader) == 401
+        async with begun(hub, head) as (reader, _):
+            assert await status_of(reader) == 401
 
 
 async def test_http_12_a_device_that_is_revoked_while_its_body_comes_is_refused(hub: RunningHub) -> None:
     prison, probation, _ = hub.programme.members.values()
     data = hub.programme.sender("gora-prison").seal(probation.desk).data
-    async with _begun(hub, _head(hub, prison.device, data)) as (reader, writer):
+    async with begun(hub, head_of(hub, prison.device, data)) as (reader, writer):
         await eventually(lambda: bool(hub.hub.submissions._allowances._requests))
         hub.programme.revoke_device(prison)
         await hub.catch_up()
         writer.write(data)
-        assert await _status_of(reader) == Revoked.status
+        assert await status_of(reader) == Revoked.status
     assert await hub.leaves() == 0
 
 
@@ -375,7 +347,7 @@ async def test_http_14_requests_in_work_are_bounded_for_an_address_and_for_an_ag
     data = small.programme.sender("gora-prison").seal(probation.desk).data
     async with AsyncExitStack() as stack:
         for number in range(3):
-            await stack.enter_async_context(_begun(small, _head(small, prison.device, bytes(number + 1))))
+            await stack.enter_async_context(begun(small, head_of(small, prison.device, bytes(number + 1))))
         await eventually(lambda: _places(small)._requests[prison.address] == 3)
         with pytest.raises(Unavailable):
             await device.submit(data)

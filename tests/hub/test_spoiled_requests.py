@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a device in force sends, and nobody can use, is charged to its agency all the same (HTTP-14)."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from hub.service.allowances import LEAST_SPOILED
+from protocol.errors import EnvelopeIdReused, MalformedEnvelope, TooManyRequests
+from protocol.http import hub as api
+from protocol.limits import SECOND
+from tests.hub.heads import begun, head_of, status_of
+from tests.hub.running import RunningHub
+from tests.programme import Programme
+
+REFUSED = 8 << 20
+"""What may have to be refused of 64 MiB in a minute."""
+
+
+@pytest.fixture
+async def small(tmp_path: Path, programme: Programme) -> AsyncIterator[RunningHub]:
+    """Serve a hub that takes 64 MiB of an agency in a minute."""
+    async with RunningHub(tmp_path, programme, more=("[limits]", "megabytes_per_minute = 64")) as running:
+        yield running
+
+
+async def other_body(hub: RunningHub) -> None:
+    """Send another body than the signed one."""
+    prison = hub.programme.members["gora-prison"]
+    async with begun(hub, head_of(hub, prison.device, b"one")) as (reader, writer):
+        writer.write(b"two")
+        assert await status_of(reader) == 401
+
+
+async def cut_body(hub: RunningHub) -> None:
+    """Send half a body."""
+    prison = hub.programme.members["gora-prison"]
+    async with begun(hub, head_of(hub, prison.device, b"one")) as (reader, writer):
+        writer.write(b"o")
+        writer.write_eof()
+        await reader.read()
+
+
+async def wrong_query(hub: RunningHub) -> None:
+    """Ask for what there is not; the body is not even waited for."""
+    prison = hub.programme.members["gora-prison"]
+    async with begun(hub, head_of(hub, prison.device, b"one", "/v1/envelopes?if=1")) as (reader, _):
+        assert await status_of(reader) == 422
+
+
+async def used_nonce(hub: RunningHub) -> None:
+    """Send the same head again; the first one is a submission like any other."""
+    prison = hub.programme.members["gora-prison"]
+    head = head_of(hub, prison.device, b"o")
+    for status in (400, 401):
+        async with begun(hub, head) as (reader, writer):
+            writer.write(b"o")
+            assert await status_of(reader) == status
+
+
+async def no_batch(hub: RunningHub) -> None:
+    """Send a batch that is none."""
+    with pytest.raises(MalformedEnvelope):
+        await hub.device(hub.programme.members["gora-prison"]).client.call_bytes(api.SUBMIT_BATCH, body=b"no batch")
+
+
+async def large_body(hub: RunningHub) -> None:
+    """Send a larger one: it counts by its bytes."""
+    client = hub.device(hub.programme.members["gora-prison"]).client
+    with pytest.raises(MalformedEnvelope):
+        await client.call_bytes(api.SUBMIT_BATCH, body=bytes(1 << 20))
+
+
+KINDS = {
+    other_body: LEAST_SPOILED,
+    cut_body: LEAST_SPOILED,
+    wrong_query: LEAST_SPOILED,
+    used_nonce: LEAST_SPOILED + 1,
+    no_batch: LEAST_SPOILED,
+    large_body: 1 << 20,
+}
+
+
+@pytest.mark.parametrize(("spoil", "cost"), KINDS.items(), ids=[kind.__name__ for kind in KINDS])
+async def test_http_14_a_submission_of_which_nothing_can_be_used_is_charged_all_the_same(
+    small: RunningHub, spoil: Callable[[RunningHub], Awaitable[None]], cost: int
+) -> None:
+    """Else a hostile agency could have signatures checked, nonces stored and bodies read for ever."""
+    prison, probation, csw = small.programme.members.values()
+    allowances = small.hub.submissions._allowances
+    allowances.refused(prison.address, REFUSED - cost)
+    data = small.programme.sender("gora-prison").seal(csw.desk).data
+    await small.device(prison).submit(data)
+    await spoil(small)
+    with pytest.raises(TooManyRequests) as refused:
+        await small.device(prison).submit(data)
+    assert refused.value.retry_after == 1
+    # What reads is not held up by it, and nobody else notices anything.
+    await small.device(prison).read()
+    await small.device(probation).submit(small.programme.sender("reka-probation").seal(csw.desk).data)
+    small.clock.advance(SECOND)
+    await small.device(prison).submit(data)
+
+
+async def test_http_14_an_envelope_under_a_used_id_counts_among_those_that_must_be_refused(small: RunningHub) -> None:
+    prison, probation, _ = small.programme.members.values()
+    device, sender = small.device(prison), small.programme.sender("gora-prison")
+    first = sender.seal(probation.desk)
+    other = sender.seal(probation.desk, envelope_id=first.envelope_id)
+    await device.submit(first.data)
+    small.hub.submissions._allowances.refused(prison.address, REFUSED - len(other.data))
+    await device.submit(first.data)
+    with pytest.raises(EnvelopeIdReused):
+        await device.submit(other.data)
+    with pytest.raises(TooManyRequests):
+        await device.submit(first.data)
