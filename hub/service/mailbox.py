@@ -126,14 +126,14 @@ class Mailboxes:
             for event in watchers:
                 event.set()
 
-    async def read(self, device_id: KeyId, cursor: int, most: int) -> list[Item]:
-        """Return the items of `device_id` from the place `cursor` on: at most `most`, about 4 MiB."""
-        first = first_index(cursor, self._starts())
-        found = self._tails.read(device_id, first, most, MAX_DELIVERY) if self._tails is not None else None
+    async def read(self, device_id: KeyId, cursor: int, most: int, most_bytes: int | None = None) -> list[Item]:
+        """Return the items of `device_id` from the place `cursor` on: at most `most`, about 4 MiB or `most_bytes`."""
+        first, most_bytes = first_index(cursor, self._starts()), most_bytes or MAX_DELIVERY
+        found = self._tails.read(device_id, first, most, most_bytes) if self._tails is not None else None
         if found is None:
             async with self._reads.turn(device_id):
                 found = await self._store.read(
-                    lambda connection: mailboxes.page(connection, device_id, first, most, MAX_DELIVERY)
+                    lambda connection: mailboxes.page(connection, device_id, first, most, most_bytes)
                 )
         # What is committed and not guarded yet comes a moment later: whoever waits is woken for it then (AUD-3).
         ready = [stored for stored in found if self._writer.is_guarded(stored.entry.size)]

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from protocol.frames import Item
-from protocol.limits import MAX_DELIVERY
+from protocol.limits import MAX_DESKS
 
 AT_ONCE = 64 << 20
 """Bytes of answers and deliveries that the hub holds for one agency until they are taken."""
@@ -18,6 +18,11 @@ BODIES_AT_ONCE = 32 << 20
 READERS = 2
 """Pages and pieces that are read for one agency at the same time: a database has three readers or five connections, and
 others must always find one of them soon."""
+PARTS = MAX_DESKS // 2
+"""Parts of what is left of that room, of which a page over a websocket has one: half of an agency's desks may take
+nothing of two pages, and an eighth of it is left for the others."""
+LEAST_PAGE = 64 << 10
+"""Bytes of a page that is worth reading."""
 LEAST_ITEM = 32 << 10
 """Bytes that even the smallest message of a mailbox counts for in a minute: each is read, put together and signed."""
 
@@ -57,11 +62,21 @@ class Outgoing:
         """Count it no more."""
         self._coming -= size
 
-    async def take(self, size: int) -> None:
-        """Wait for the minute's share, and until `size` bytes more fit."""
+    def page(self, held: int) -> int:
+        """Return the bytes of a page that a websocket may read which holds `held` bytes; 0 if it has its share.
+
+        That is a part of what is left: however many take nothing of what they are sent, the next one gets its mail. Who
+        holds less than that may have one more, so that it is read while the other is sent.
+        """
+        left = AT_ONCE - self._held
+        most = max(LEAST_PAGE, left // PARTS)
+        return most if held < most <= left else 0
+
+    async def room(self, held: Callable[[], int]) -> None:
+        """Wait for the minute's share, and for a page's room beside what is `held` then."""
         if (seconds := self._wait()) > 0:
             await asyncio.sleep(seconds)
-        while not self.try_take(size):
+        while not self.page(held()):
             self._freed.clear()
             await self._freed.wait()
 
@@ -78,17 +93,26 @@ class Pages:
         self._outgoing = outgoing
         self._held = 0
 
-    async def read(self, reading: Callable[[], Awaitable[list[Item]]]) -> tuple[list[Item], int]:
-        """Return the next page of a mailbox, once there is room for one, and its bytes: those stay counted."""
-        async with self._outgoing.pages:
-            await self._outgoing.take(MAX_DELIVERY)
-            self._held += MAX_DELIVERY
-            size = 0
-            try:
-                items = await reading()
-                size = sum([len(item.data) for item in items])
-            finally:
-                self.give(MAX_DELIVERY - size)
+    async def read(self, reading: Callable[[int], Awaitable[list[Item]]]) -> tuple[list[Item], int]:
+        """Return the next page of a mailbox, once there is room for one, and its bytes: those stay counted.
+
+        `reading` is told how many bytes it may have; a single larger item may pass.
+        """
+        while True:
+            # Before the turn: who has its share must keep nobody else from reading.
+            await self._outgoing.room(lambda: self._held)
+            async with self._outgoing.pages:
+                if most := self._outgoing.page(self._held):
+                    return await self._read(most, reading)
+
+    async def _read(self, most: int, reading: Callable[[int], Awaitable[list[Item]]]) -> tuple[list[Item], int]:
+        self.give(-most)
+        size = 0
+        try:
+            items = await reading(most)
+            size = sum([len(item.data) for item in items])
+        finally:
+            self.give(most - size)
         return items, size
 
     def give(self, size: int) -> None:

@@ -3,6 +3,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ from hub.service import outgoing as outgoing_module
 from hub.service.allowances import Allowances
 from hub.service.outgoing import Outgoing
 from hub.web import strangers as strangers_module
+from hub.web.connection import Connection
 from protocol.errors import NotFound, TooManyRequests, Unavailable
-from protocol.frames import Deliver
+from protocol.frames import Deliver, Item, ItemKind
 from protocol.http import calling, strictjson
 from protocol.http import hub as api
 from protocol.ids import BlobId, EnvelopeId
-from protocol.limits import BLOB_CHUNK, MAX_DELIVERY, MINUTE
+from protocol.limits import BLOB_CHUNK, MAX_DELIVERY, MAX_DESKS, MAX_SLICE, MINUTE
 from tests.hub.blobs import announce, collect, make_blob, read_chunk, seal_with, send_chunk, upload
 from tests.hub.running import RunningHub, eventually
 from tests.hub.sockets import connected, hello, stranger
@@ -236,10 +238,11 @@ async def test_http_21_websockets_that_wait_for_their_turn_take_no_room_from_oth
     monkeypatch.setattr(hub.hub.store, "read", slowly)
     sockets = [outgoing_module.Pages(outgoing) for _ in range(16)]
     reading = [
-        asyncio.create_task(pages.read(lambda: hub.hub.mailboxes.read(probation.device_id, 0, 10))) for pages in sockets
+        asyncio.create_task(pages.read(partial(hub.hub.mailboxes.read, probation.device_id, 0, 10)))
+        for pages in sockets
     ]
     await asyncio.sleep(0.05)
-    assert outgoing._held == outgoing_module.READERS * MAX_DELIVERY
+    assert 0 < outgoing._held <= outgoing_module.READERS * MAX_DELIVERY
     go_on.set()
     assert [len(items) for items, _ in await asyncio.gather(*reading)] == [1] * 16
     for pages in sockets:
@@ -300,39 +303,88 @@ async def test_http_21_few_reads_of_one_agency_are_under_way_and_another_finds_a
     assert [type(one) for one in outcomes] == [list if what == "pages" else NotFound] * 20
 
 
+def stall(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Have the other side of a websocket take no deliveries before the event is set."""
+    go_on, send = asyncio.Event(), connection._send_one
+
+    async def slowly(frame: bytes, size: int) -> None:
+        await go_on.wait()
+        await send(frame, size)
+
+    monkeypatch.setattr(connection, "_send_one", slowly)
+    return go_on
+
+
 async def test_http_21_a_websocket_holds_a_page_until_it_is_taken(
     hub: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor does it read another one before there is room for it."""
+    """Nor does it read another one meanwhile, if it has its share."""
     monkeypatch.setattr(outgoing_module, "AT_ONCE", MAX_DELIVERY)
     probation = hub.programme.members["reka-probation"]
-    await deliver(hub, "gora-prison", probation, 200_000)
     outgoing = allowances(hub).outgoing(probation.address)
-    give = outgoing_module.Pages.give
     async with connected(hub, probation.device) as socket:
-        await socket.until(Deliver)
-        await eventually(lambda: outgoing._held == 0)
-        kept = list[tuple[outgoing_module.Pages, int]]()
-        monkeypatch.setattr(outgoing_module.Pages, "give", lambda pages, size: kept.append((pages, size)))
-        await deliver(hub, "gora-prison", probation)
-        await socket.until(Deliver)
-        await eventually(lambda: outgoing._held == MAX_DELIVERY)
-        await deliver(hub, "gora-prison", probation)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.2):
-                await socket.until(Deliver)
-        monkeypatch.setattr(outgoing_module.Pages, "give", give)
-        for pages, size in kept:
-            pages.give(size)
-        await socket.until(Deliver)
+        (connection,) = hub.hub.connections._open
+        go_on = stall(connection, monkeypatch)
+        for _ in range(3):
+            await deliver(hub, "gora-prison", probation, 200_000)
+            await eventually(lambda: outgoing._held >= 200_000)
+            await asyncio.sleep(0.05)
+            assert len(connection._unacknowledged) == 1
+        go_on.set()
+        for _ in range(3):
+            await socket.until(Deliver)
     await eventually(lambda: outgoing._held == 0)
+
+
+async def test_http_21_a_websocket_that_takes_nothing_keeps_no_mail_from_another(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Desks on slow lines would else stop those on fast ones, and all large answers of their agency."""
+    monkeypatch.setattr(outgoing_module, "AT_ONCE", 2 * MAX_DELIVERY)
+    probation = hub.programme.members["reka-probation"]
+    outgoing = allowances(hub).outgoing(probation.address)
+    async with connected(hub, probation.device):
+        (slow,) = hub.hub.connections._open
+        stall(slow, monkeypatch)
+        async with connected(hub, probation.device) as fast:
+            for _ in range(8):
+                await deliver(hub, "gora-prison", probation, 900_000)
+                await fast.until(Deliver)
+            assert len(slow._unacknowledged) == 1
+            assert len(await hub.device(probation).items()) == 8
+    await eventually(lambda: outgoing._held == 0)
+
+
+async def test_http_21_however_many_websockets_take_nothing_there_is_room_for_the_next_and_for_answers() -> None:
+    outgoing = Outgoing(lambda: 0.0)
+
+    async def items(percent: int, most: int) -> list[Item]:
+        return [Item(0, ItemKind.SLICE, bytes(percent * most // 100))]
+
+    for percent in (100, 95):
+        slow = [outgoing_module.Pages(outgoing) for _ in range(MAX_DESKS - 1)]
+        for count, pages in enumerate(slow, 1):
+            while outgoing.page(pages._held):
+                await pages.read(partial(items, percent))
+            assert pages._held <= 2 * (outgoing_module.AT_ONCE // outgoing_module.PARTS)
+            if count == MAX_DESKS // 2:
+                assert outgoing_module.AT_ONCE - outgoing._held > BLOB_CHUNK + MAX_SLICE
+        next_one = outgoing_module.Pages(outgoing)
+        for _ in range(100):
+            _, size = await next_one.read(partial(items, percent))
+            assert size > 0
+            assert outgoing._held <= outgoing_module.AT_ONCE
+            next_one.give(size)
+        for pages in slow:
+            pages.close()
+        assert outgoing._held == 0
 
 
 async def test_http_21_a_single_larger_piece_passes_alone() -> None:
     outgoing = Outgoing(lambda: 0.0)
     assert outgoing.try_take(2 * outgoing_module.AT_ONCE)
     assert not outgoing.try_take(1)
-    waiting = asyncio.create_task(outgoing.take(1))
+    waiting = asyncio.create_task(outgoing.room(lambda: 0))
     await asyncio.sleep(0)
     assert not waiting.done()
     outgoing.give(2 * outgoing_module.AT_ONCE)

@@ -185,8 +185,8 @@ async def test_http_12_mail_that_comes_with_the_revocation_is_not_handed_to_who_
     read = hub.hub.mailboxes.read
     revocation = hub.programme.revoke_device(probation)
 
-    async def revoked_meanwhile(device_id: KeyId, cursor: int, most: int) -> list[Item]:
-        items = await read(device_id, cursor, most)
+    async def revoked_meanwhile(device_id: KeyId, cursor: int, most: int, most_bytes: int | None = None) -> list[Item]:
+        items = await read(device_id, cursor, most, most_bytes)
         if items:
             await hub.hub.directory.append(revocation)
         return items

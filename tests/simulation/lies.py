@@ -36,8 +36,8 @@ class Liar:
         mailboxes, directory = hub.mailboxes, hub.directory
         read, head = mailboxes.read, directory.head
 
-        async def bent_read(device_id: KeyId, cursor: int, most: int) -> list[Item]:
-            return self._bend(device_id, await read(device_id, cursor, most))
+        async def bent_read(device_id: KeyId, cursor: int, most: int, most_bytes: int | None = None) -> list[Item]:
+            return self._bend(device_id, await read(device_id, cursor, most, most_bytes))
 
         async def bent_head() -> bytes:
             newest = await head()
