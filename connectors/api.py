@@ -109,8 +109,9 @@ class Api:
     async def read_attachment(self, call: Call[str]) -> Answer:
         """Give out an attachment that came, after checking it whole (ATT-2)."""
         path = call.path(AttachmentPath)
+        choice = call.query(AttachmentChoice)
         opened = await self._attachments.open(
-            path.id, path.section, path.place, sender=call.query(AttachmentChoice).sender
+            path.id, path.section, path.place, sender=choice.sender, recipient=choice.recipient
         )
         return Answer(opened.pieces, length=opened.size)
 

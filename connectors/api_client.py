@@ -149,10 +149,21 @@ class ApiClient(ThreadCalls):
             STORE_ATTACHMENT, AttachmentStored, pieces, query=query, idempotency_key=idempotency_key
         )
 
-    def attachment(self, message_id: MessageId, section: int, place: int) -> AsyncIterator[bytes]:
-        """Return an attachment that came, in pieces that count only when the iteration has ended by itself (ATT-2)."""
+    def attachment(
+        self,
+        message_id: MessageId,
+        section: int,
+        place: int,
+        *,
+        sender: DeskAddress | None = None,
+        recipient: DeskAddress | None = None,
+    ) -> AsyncIterator[bytes]:
+        """Return an attachment that came, in pieces that count only when the iteration has ended by itself (ATT-2).
+
+        Raises `Conflict` where several are meant until `sender`, or `recipient`, a desk of ours, leaves one.
+        """
         path = {"id": ids.text(Kind.MESSAGE, message_id), "section": str(section), "place": str(place)}
-        return self._client.take_pieces(READ_ATTACHMENT, path=path)
+        return self._client.take_pieces(READ_ATTACHMENT, path=path, query=given(sender=sender, recipient=recipient))
 
     async def send_message(self, request: MessageRequest, *, idempotency_key: str) -> MessageQueued:
         """Send a message of any kind that is no step; when this returns it is stored durably at the connector."""

@@ -87,31 +87,38 @@ class Attachments:
         return stored
 
     async def open(
-        self, message_id: MessageId, section: int, place: int, *, sender: DeskAddress | None = None
+        self,
+        message_id: MessageId,
+        section: int,
+        place: int,
+        *,
+        sender: DeskAddress | None = None,
+        recipient: DeskAddress | None = None,
     ) -> Opened:
         """Return an attachment that came, after checking it whole on the disk.
 
         Raises `NotFound` alike for what does not exist, is not here yet, or came with a message that is held, and
-        `Conflict` where several agencies sent under one id until `sender` says which.
+        `Conflict` where several agencies sent under one id until `sender` says which, or where another one came for
+        another of our desks until `recipient` says which: sections are numbered for each desk by itself.
         """
         async with self._store.read() as tx:
-            found = await self._here(tx, message_id, section, place, sender)
+            came = [one for one in await attachments.of_message(tx, message_id) if sender in (None, one.sender_desk)]
+            if len({one.sender_desk for one in came}) > 1:
+                raise Conflict("Several handovers stand under this id. Say which: ?sender=DESK.")
+            meant = [
+                one
+                for one in came
+                if (one.section, one.place) == (section, place)
+                and recipient in (None, one.recipient_desk)
+                and await _delivered(tx, one)
+            ]
+        if len({one.recipient_desk for one in meant}) > 1:
+            raise Conflict("This came for several desks, for each by its own number. Say which: ?recipient=DESK.")
+        found = next((one for one in meant if one.state in HERE), None)
+        if found is None:
+            raise NotFound
         await asyncio.to_thread(self._files.check, found.file, found.entry, place, part=False)
         return Opened(found.entry.plaintext_size, _in_thread(self._files.plaintext(found.file, found.entry, place)))
-
-    async def _here(
-        self, tx: Transaction, message_id: MessageId, section: int, place: int, sender: DeskAddress | None
-    ) -> Expected:
-        came = [one for one in await attachments.of_message(tx, message_id) if sender in (None, one.sender_desk)]
-        if len({one.sender_desk for one in came}) > 1:
-            raise Conflict("Several handovers stand under this id. Say which: ?sender=DESK.")
-        for one in came:
-            if (one.section, one.place) != (section, place) or one.state not in HERE:
-                continue
-            message = await incoming.known(tx, message_id, one.sender_desk, one.recipient_desk)
-            if message is not None and message.state is IncomingState.DELIVERED:
-                return one
-        raise NotFound
 
     async def sweep(self) -> None:
         """Forget what is over or was never named, and delete files that belong to nothing."""
@@ -120,6 +127,11 @@ class Attachments:
             wanted = await attachments.files(tx)
             # Inside the transaction, so that nothing is added between the look and the deletion.
             await asyncio.to_thread(self._files.sweep, wanted | self._storing)
+
+
+async def _delivered(tx: Transaction, one: Expected) -> bool:
+    message = await incoming.known(tx, one.message_id, one.sender_desk, one.recipient_desk)
+    return message is not None and message.state is IncomingState.DELIVERED
 
 
 async def named(

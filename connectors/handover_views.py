@@ -183,6 +183,7 @@ def _sections(message: ReceivedMessage, came: Sequence[Expected]) -> list[Sectio
                 for one in sorted(came, key=lambda one: one.place)
                 if one.section == section.number
             ],
+            desks=[message.recipient_desk],
         )
         for section in message.sections
     ]

@@ -215,6 +215,7 @@ async def _sections(tx: Transaction, row: ThreadRow, stored: MoveRow) -> list[Se
                 purpose=one.purpose,
                 label=one.label,
                 body=json.loads(one.body),
+                desks=[row.own_desk],
             )
             for one in (message.sections if message else ())
         ]

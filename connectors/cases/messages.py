@@ -239,7 +239,14 @@ def _at_all_desks(views: list[MessageView]) -> MessageView:
     first, *rest = known or views
     if any((one.payload, one.signer) != (first.payload, first.signer) for one in rest):
         raise Conflict("Its sender sent several messages under this id, to several desks of ours. Ask which counts.")
-    sections = first.sections + [section for one in rest for section in one.sections if section not in first.sections]
+    sections = list[SectionView]()
+    for section in (section for one in [first, *rest] for section in one.sections):
+        # What came alike for several desks is there once; another section under its number stands for itself.
+        same = next((one for one in sections if section == one.model_copy(update={"desks": section.desks})), None)
+        if same is None:
+            sections.append(section.model_copy(update={"desks": list(section.desks)}))
+        else:
+            same.desks.extend(section.desks)
     desks = [desk for one in views for desk in one.item.recipients]
     return first.model_copy(
         update={
@@ -263,6 +270,7 @@ def _received_view(message: ReceivedMessage, answers: list[MessageAnswered]) -> 
                 purpose=one.purpose,
                 label=one.label,
                 body=json.loads(one.body),
+                desks=[message.recipient_desk],
             )
             for one in message.sections
             if readable

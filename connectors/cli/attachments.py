@@ -21,6 +21,7 @@ from connectors.api_client import ApiClient
 from connectors.cli.local import AGENCY, connected
 from connectors.cli.voice import Voice, speaks
 from keys.folderowner import open_made
+from protocol.address import desk_name
 from protocol.errors import Conflict, InvalidInput
 from protocol.handover import HandoverPackage
 from protocol.http.handovers import AttachmentView, HandoverView, NamedAttachment
@@ -113,15 +114,22 @@ def save(id_: str, agency: str, folder: Path, voice: Voice) -> None:
 async def _save(profile: home.Profile, message_id: MessageId, folder: Path) -> list[dict[str, Any]]:
     async with connected(profile) as client:
         view: HandoverView = await client.handover(message_id)
+        sender = None if view.origin is None else view.origin.desk
+        several = len({desk for section in view.sections for desk in section.desks}) > 1
         found: list[dict[str, Any]] = []
         for section in view.sections:
+            desk = next(iter(section.desks), None)
             for one in section.attachments:
                 path = None
-                if one.state == "stored":
-                    path = folder / safe_name(section.number, one)
-                    await _take(client.attachment(message_id, section.number, one.place), path)
-                shown = {"section": section.number, "place": one.place, "name": one.name, "state": one.state}
-                found.append({**shown, "size": one.size, "path": None if path is None else str(path)})
+                if one.state == "stored" and desk is not None:
+                    name = safe_name(section.number, one)
+                    # Each desk's sections have numbers of their own.
+                    path = folder / (f"{desk_name(desk)}-{name}" if several else name)
+                    pieces = client.attachment(message_id, section.number, one.place, sender=sender, recipient=desk)
+                    await _take(pieces, path)
+                whose = {"desk": desk, "section": section.number, "place": one.place}
+                shown = {"name": one.name, "state": one.state}
+                found.append({**whose, **shown, "size": one.size, "path": None if path is None else str(path)})
         return found
 
 

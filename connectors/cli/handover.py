@@ -146,8 +146,10 @@ def describe(agency: str, view: HandoverView) -> Iterator[str]:
     yield from offered(view.offer)
     for recipient in view.recipients:
         yield from _recipient(recipient, sender=view.direction is Direction.SENT)
+    several = len({desk for section in view.sections for desk in section.desks}) > 1
     for section in view.sections:
-        yield f"  section {section.number}: {section.category}, for {section.purpose}, {section.label}"
+        whose = f" (to {', '.join(section.desks)})" if several else ""
+        yield f"  section {section.number}{whose}: {section.category}, for {section.purpose}, {section.label}"
         yield from (f"    {line}" for line in outline(section.body))
         for one in section.attachments:
             what = f"{printable(one.name)} ({printable(one.media_type)}, {one.size} bytes)"

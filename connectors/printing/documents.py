@@ -294,11 +294,13 @@ class Writer:
     def _sections(self, sections: Sequence[SectionView], level: int) -> list[Html]:
         """Return the sections under their data categories, in the order in which each category comes first."""
         parts = []
+        several = len({desk for one in sections for desk in one.desks}) > 1
         for category in dict.fromkeys(one.category for one in sections):
             parts.append(element(f"h{level}", self._text(Table.CATEGORIES, category)))
             for one in (section for section in sections if section.category == category):
                 form = self._text(Table.FORMS, str(one.body.get("kind", "")))
                 rows = [
+                    *(self._row(Label.RECIPIENT, desk) for desk in one.desks if several),
                     self._row(Label.PURPOSE, self._text(Table.PURPOSES, one.purpose)),
                     self._row(Label.HANDLING, self._text(Table.CODES, one.label)),
                 ]

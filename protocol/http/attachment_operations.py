@@ -35,6 +35,8 @@ READ_ATTACHMENT = Operation(
     method=Method.GET,
     path="/v1/handovers/{id}/sections/{section}/attachments/{place}",
     summary="Read an attachment that came with a handover; bytes short of Content-Length must not be used.",
+    description="Where the handover came for several desks of this agency, each desk's sections have numbers of "
+    "their own: `recipient` says whose is meant (`desks` of the section); while several could be, it is `conflict`.",
     auth=Auth.TOKEN,
     scope=Scope.READ,
     parameters=AttachmentPath,

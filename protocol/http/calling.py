@@ -248,12 +248,15 @@ class Client:
         except (aiohttp.ClientError, TimeoutError, OSError):
             raise self._unreachable from None
 
-    async def take_pieces(self, operation: Operation, *, path: Mapping[str, str]) -> AsyncIterator[bytes]:
+    async def take_pieces(
+        self, operation: Operation, *, path: Mapping[str, str], query: Mapping[str, str | int] | None = None
+    ) -> AsyncIterator[bytes]:
         """Call an operation and yield its answer piece by piece; raises as `call`, also after pieces have come.
 
         What has come counts only when the iteration has ended by itself.
         """
-        request = Outgoing(operation.method.value, self._base + operation.url_path(path), None, b"")
+        url = self._base + operation.url_path(path) + ("?" + urlencode(query, quote_via=quote) if query else "")
+        request = Outgoing(operation.method.value, url, None, b"")
         try:
             async with self._ask(operation, request, self._authorize(request)) as response:
                 await self._check(operation, response)

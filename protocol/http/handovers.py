@@ -199,9 +199,10 @@ class AttachmentPath(HandoverPath):
 
 
 class AttachmentChoice(QueryModel):
-    """Whose handover is meant, where several agencies sent under one id."""
+    """Whose handover is meant, and which of our desks it came for: each desk's sections have numbers of their own."""
 
     sender: DeskText | None = None
+    recipient: DeskText | None = None
 
 
 class AttachmentView(ResponseModel):
@@ -220,11 +221,14 @@ class SectionView(ResponseModel):
     """One section as this agency holds it: what it sent, or what it received and opened."""
 
     number: int
+    """Its place in what was sent; or in what came for `desks`, where it may be another section at another desk."""
     category: Code
     purpose: Code
     label: Code
     body: dict[str, JsonValue]
     attachments: list[AttachmentView] = Field(default_factory=list)
+    desks: list[DeskText] = Field(default_factory=list)
+    """Of what came: the desks of ours that it came for, under this number."""
 
 
 class RecipientView(ResponseModel):
