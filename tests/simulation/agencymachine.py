@@ -122,6 +122,8 @@ class AgencyMachine:
         self.logged = io.StringIO()
         self.life: _Life | None = None
         self._living = object()
+        self._revocation: bytes | None = None
+        """What revokes its device, while nobody knows whether the log has it."""
         self.away_until = 0
         """Until when it stays switched off, ms UTC."""
         self.skew = 0
@@ -254,6 +256,7 @@ class AgencyMachine:
             await self._restore(self._new_folder)
         elif self.life is None:
             await self.start()
+        await self._revoke()
 
     def back_up(self) -> None:
         """Make a backup, as every night."""
@@ -281,6 +284,7 @@ class AgencyMachine:
             self._end()
         await self.buried()
         self._mourn()
+        self._revocation = None
         self._new_folder = self.disk.replace(secrets.token_hex(8))
 
     def _mourn(self) -> None:
@@ -320,8 +324,15 @@ class AgencyMachine:
         begin = self._nature.now() - CLOCK_SKEW
         revocation = Revocation(KeyId(self.life.installation.device.key_id), "stolen")
         body = Body(self._nature.now(), begin, begin + DEVICE_LIFE, revocation)
+        self._revocation = sign_statement(body, [self._member.identity])
+        await self._revoke()
+
+    async def _revoke(self) -> None:
+        """Hand the revocation in, again until it is known to be in the log: an answer may have been lost."""
+        if self.life is None or self._revocation is None:
+            return
         try:
-            await self.life.parts.client.submit_statement(sign_statement(body, [self._member.identity]))
+            await self.life.parts.client.submit_statement(self._revocation)
         except ThroughcareError as error:
             self.note(f"cannot have its device revoked yet: {error.code}")
             return
