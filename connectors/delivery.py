@@ -14,7 +14,18 @@ from connectors.logs import Log
 from connectors.owing import Owing
 from connectors.receipts import GIVEN_UP, MISSING, OPENED, GivenUp, read_given_up, read_report, read_wanted, report
 from connectors.resealing import Resealing
-from connectors.store import asked, attachments, events, incoming, lost, outgoing, quarantine, resealed, sequences
+from connectors.store import (
+    asked,
+    attachments,
+    events,
+    incoming,
+    lost,
+    moves,
+    outgoing,
+    quarantine,
+    resealed,
+    sequences,
+)
 from connectors.store.engine import Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage, ReceivedSection
 from connectors.store.lost import Place
@@ -103,7 +114,7 @@ class Delivery:
         position = await sequences.position(tx, line)
         if message.seq <= position.seq and await self._came_late(tx, line, message):
             await incoming.add(tx, message, raw)
-            await self._effect(tx, message, alert=_is_alert(message))
+            await self._effect(tx, message, alert=_is_alert(message), late=True)
             await self._threads.found(tx, message.thread)
             return True
         match place(position, _box(message)):
@@ -156,7 +167,8 @@ class Delivery:
         if known is not None:
             if known.thread == by.thread and known.state is IncomingState.DELIVERED and not known.klass.bare:
                 # It came, and our receipt did not; its effect stands, also where attachments never came (ATT-7).
-                await self._answer(tx, known, first=known)
+                complete = await attachments.complete(tx, known.message_id, known.sender_desk, known.recipient_desk)
+                await self._answer(tx, known, first=known, incomplete=not complete)
             return
         position = await sequences.position(tx, line)
         if said.seq is not None:
@@ -237,10 +249,10 @@ class Delivery:
         if held is not None:
             await self._expel(tx, held)
 
-    async def _effect(self, tx: Transaction, message: ReceivedMessage, *, alert: bool) -> None:
+    async def _effect(self, tx: Transaction, message: ReceivedMessage, *, alert: bool, late: bool = False) -> None:
         """Let a message have its effect; that it is an `alert` was told before if it had to wait."""
         await events.message_received(tx, message.thread, message.message_id, self._clock(), alert=alert)
-        await self._threads.received(tx, message)
+        await self._threads.received(tx, message, late=late)
         self._log.event("message-received")
 
     async def _expel(self, tx: Transaction, message: ReceivedMessage) -> None:
@@ -264,7 +276,9 @@ class Delivery:
         if await attachments.complete(tx, message.message_id, message.sender_desk, message.recipient_desk):
             await self._answer(tx, message, first=message)
 
-    async def _answer(self, tx: Transaction, message: ReceivedMessage, *, first: ReceivedMessage) -> None:
+    async def _answer(
+        self, tx: Transaction, message: ReceivedMessage, *, first: ReceivedMessage, incomplete: bool = False
+    ) -> None:
         """Answer with A1 for `message`, which was taken in as `first`: the same, or an earlier sealing of it."""
         now = self._clock()
         answer = report(
@@ -277,6 +291,8 @@ class Delivery:
             now=now,
             deadline=now + self._receipt_life,
             first=first.digest,
+            late=await moves.came_late(tx, message.thread, message.message_id),
+            incomplete=incomplete,
         )
         await outgoing.add(tx, answer, {message.sender_desk: Plan()})
         await self._threads.answered(tx, answer, message.message_id)

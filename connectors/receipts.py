@@ -11,7 +11,7 @@ A third one asks for a message that is missing, by its id alone: whoever asks ha
 says that one will not come any more, and where it stood (SEQ-11).
 """
 
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field, StringConstraints, TypeAdapter
 
@@ -39,11 +39,17 @@ _Digest: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")
 
 
 class Report(Content):
-    """The payload of both receipts; `first` is the sealing that was taken in, where that was another one."""
+    """The payload of both receipts; `first` is the sealing that was taken in, where that was another one.
+
+    `late` says that it came when its place had been passed because its sender had given it up, `incomplete` that it
+    had its effect and its attachments never came (SEQ-11).
+    """
 
     digest: _Digest
     message_id: str | None = None
     first: _Digest | None = None
+    late: Literal[True] | None = None
+    incomplete: Literal[True] | None = None
 
     @property
     def envelope_digest(self) -> bytes:
@@ -132,14 +138,17 @@ def report(
     now: int,
     deadline: int,
     first: bytes | None = None,
+    late: bool = False,
+    incomplete: bool = False,
 ) -> OutgoingMessage:
     """Return the receipt that the desk `sender` of ours sends; `now` and `deadline` in ms UTC.
 
-    `first` is the digest of the sealing by which the message was taken in, be it this one or another.
+    `first` is the digest of the sealing by which the message was taken in, be it this one or another; it came `late`
+    if its place had been passed, and is `incomplete` if its attachments never came.
     """
     text = None if message_id is None else ids.text(Kind.MESSAGE, message_id)
     other = first.hex() if first is not None and first != digest else None
-    said = Report(digest=digest.hex(), message_id=text, first=other)
+    said = Report(digest=digest.hex(), message_id=text, first=other, late=late or None, incomplete=incomplete or None)
     return _receipt(payload_type, said, thread, sender, actor, now, deadline)
 
 

@@ -91,7 +91,8 @@ class Resealing:
             if said.message is None:
                 raise MalformedEnvelope("Who opened a message can say which.")
             row = await self._opened_row(tx, said, said.message, desk, message.device_id)
-            await recipients.opened(tx, row.message_id, desk, message.accepted_at)
+            if not said.incomplete:
+                await recipients.opened(tx, row.message_id, desk, message.accepted_at)
             await self._note_opened(tx, row, said, message)
             if (sent := await owed.sent(tx, row.message_id, desk)) is not None:
                 await self._threads.found(tx, sent.thread)
@@ -124,7 +125,8 @@ class Resealing:
             # It was verified before it was stored, and the generation that it is of may have ended since.
             body = parse_receipt(receipt).body
             sealing = body.place, body.leaf.at
-        await self._threads.opened(tx, row.message_id, by.sender_desk, sealing, by)
+        seq = None if said.late else row.seq
+        await self._threads.opened(tx, row.message_id, by.sender_desk, sealing, by, seq=seq)
 
     async def _reported_row(
         self, tx: Transaction, attempt: Attempt | None, said: Report, desk: DeskAddress, device: KeyId

@@ -14,7 +14,7 @@ from connectors.hub_client import BlobLink
 from connectors.logs import Log
 from connectors.outbox import Outbox
 from connectors.receipts import CANNOT_OPEN, OPENED, report
-from connectors.store import attachments, attempts, incoming, outgoing
+from connectors.store import attachments, attempts, incoming, moves, outgoing
 from connectors.store.attachments import HERE, Expected, FetchState, out_file
 from connectors.store.attempts import ReadyEnvelope
 from connectors.store.engine import Store, Transaction
@@ -246,6 +246,7 @@ class Downloads:
             now=now,
             deadline=now + self._answering.receipt_life,
             first=message.digest if payload_type == OPENED else None,
+            late=payload_type == OPENED and await moves.came_late(tx, message.thread, one.message_id),
         )
         await outgoing.add(tx, answer, {one.sender_desk: Plan()})
         if payload_type == OPENED:

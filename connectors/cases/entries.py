@@ -65,13 +65,16 @@ def begun_by_other(message: ReceivedMessage, payload: Content, roles: Roles) -> 
     )
 
 
-def received(message: ReceivedMessage, event: str, actor: str) -> MoveRow:
-    """Return the move that another's `message` makes, at the place of the sealing that was taken in here."""
+def received(message: ReceivedMessage, event: str, actor: str, *, late: bool = False) -> MoveRow:
+    """Return the move that another's `message` makes, at the place of the sealing that was taken in here.
+
+    One that comes `late`, when its place on the line was passed, stands on the line no more (SEQ-11).
+    """
     return MoveRow(
         thread=message.thread,
         message_id=message.message_id,
         direction=Direction.IN,
-        seq=message.seq,
+        seq=None if late else message.seq,
         leaf_index=message.leaf_index,
         settled=True,
         at=message.accepted_at,

@@ -75,8 +75,11 @@ class Threads:
         self._log = log
         self._notice_life = notice_life
 
-    async def received(self, tx: Transaction, message: ReceivedMessage) -> None:
-        """Take note of a verified message that has its effect now; what moves no thread has its place in a case."""
+    async def received(self, tx: Transaction, message: ReceivedMessage, *, late: bool = False) -> None:
+        """Take note of a verified message that has its effect now; what moves no thread has its place in a case.
+
+        It comes `late` if its place on its line was passed, because its sender had said that it would not (SEQ-11).
+        """
         row = await self.mending.find(tx, message.thread)
         kind = KINDS.get(message.payload_type)
         if kind is None or kind.machine is None or kind.event is None:
@@ -98,7 +101,7 @@ class Threads:
             self._log.event("move-ignored")
             return
         actor = entries.actor_of(row, roles, message.agency, kind.event, payload)
-        await self._add(tx, row, entries.received(message, kind.event, actor))
+        await self._add(tx, row, entries.received(message, kind.event, actor, late=late))
 
     async def composed(
         self, tx: Transaction, message: OutgoingMessage, peer: DeskAddress, copies: Collection[DeskAddress] = ()
@@ -135,15 +138,18 @@ class Threads:
         desk: DeskAddress,
         sealing: tuple[int, int] | None,
         by: ReceivedMessage,
+        *,
+        seq: int | None,
     ) -> None:
         """Take note of another's A1, the receipt `by`, for a message of ours, taken in by `sealing` (leaf index, time).
 
-        `sealing` is None where the A1 overtook the hub's own answer; the place is known with that.
+        `sealing` is None where the A1 overtook the hub's own answer; the place is known with that. `seq` is its number
+        on the line, None where it came when its place had been passed (SEQ-11).
         """
         row = await self.mending.moved_by(tx, message_id)
         if row is None or row.peer_desk != desk:
             return
-        await moves.settle(tx, row.thread, message_id, sealing, by=by.leaf_index, device=by.device_id)
+        await moves.settle(tx, row.thread, message_id, sealing, seq=seq, by=by.leaf_index, device=by.device_id)
         await moves.give_up(tx, row.thread, message_id, given_up=False)
         if row.begun_by == message_id:
             await moves.add(tx, entries.their_receipt(by, ROLES[row.machine]))

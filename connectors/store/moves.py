@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, bindparam, delete, insert, literal_column, or_, select, update
+from sqlalchemy import Row, and_, bindparam, delete, exists, insert, literal_column, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.faults import named
@@ -27,7 +27,8 @@ _MAX_STORED: Final = 16_384
 class MoveRow:
     """One move. `leaf_index` is None while the hub has not accepted it; `settled` when it cannot change any more.
 
-    `seq` is its number on the line from one desk of the thread to the other, None for a receipt, which is on none;
+    `seq` is its number on the line from one desk of the thread to the other, None for what is on none: a receipt, and
+    what came when its place was passed (SEQ-11);
     `opened_by` the leaf index of the A1 that its place follows from.
     `payload` is section 0 of the message, `refused` the code of why it had no effect, `told` whether its sender knows,
     `given_up` whether it is one of ours that the other side will not have (SEQ-11).
@@ -64,6 +65,14 @@ _SETTLE: Final = _CHANGE.where(
     )
 )
 _GIVE_UP: Final = _CHANGE.where(move.c.direction == Direction.OUT)
+_LATE: Final = select(
+    exists().where(
+        move.c.thread == bindparam("of"),
+        move.c.message_id == bindparam("which"),
+        move.c.direction == Direction.IN,
+        move.c.seq.is_(None),
+    )
+)
 _MOVED_BY: Final = select(move.c.thread).where(
     move.c.message_id == bindparam("which"), move.c.direction == Direction.OUT
 )
@@ -100,6 +109,11 @@ async def add(tx: Transaction, row: MoveRow) -> bool:
     return await tx.connection.scalar(_ADD, values) is not None
 
 
+async def came_late(tx: Transaction, thread: ThreadId, message_id: MessageId) -> bool:
+    """Tell whether a move of another's came when its place on its line had been passed (SEQ-11)."""
+    return bool(await tx.connection.scalar(_LATE, {"of": thread, "which": message_id}))
+
+
 async def thread_moved_by(tx: Transaction, message_id: MessageId) -> ThreadId | None:
     """Return which thread a message of ours moves, or None if it is no move."""
     found: ThreadId | None = await tx.connection.scalar(_MOVED_BY, {"which": message_id})
@@ -124,6 +138,7 @@ async def settle(
     message_id: MessageId,
     sealing: tuple[int, int] | None,
     *,
+    seq: int | None,
     by: int,
     device: KeyId,
 ) -> None:
@@ -131,10 +146,11 @@ async def settle(
 
     `by` is the leaf index of the A1 that says so, and `device` whose word it is. Of one device the first word counts;
     of several devices the newest, for where a machine was lost the next takes in anew what it had. `sealing` is None
-    while the hub has not told its place, which is settled with that.
+    while the hub has not told its place, which is settled with that. `seq` is its number on the line, None where it
+    came when its place had been passed (SEQ-11).
     """
     placed = {"settled": 0} if sealing is None else {"leaf_index": sealing[0], "at": sealing[1], "settled": 1}
-    word = {"by": by, "opened_by": by, "device": device, "opened_device": device}
+    word = {"seq": seq, "by": by, "opened_by": by, "device": device, "opened_device": device}
     await tx.connection.execute(_SETTLE, {"of": thread, "which": message_id, **word, **placed})
 
 

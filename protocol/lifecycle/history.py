@@ -41,7 +41,10 @@ class Move:
     order: int = 0
     """The order of composing, for moves that the hub has not accepted yet."""
     line: str | None = None
-    """The desk whose sequence in the thread it belongs to (SEQ-1); None for a receipt, which waits for nothing."""
+    """The desk whose sequence in the thread it belongs to (SEQ-1).
+
+    None for what waits for nothing and holds up nothing: a receipt, and what came after its place was passed (SEQ-11).
+    """
     seq: int = 0
     """Its number there."""
     void: str | None = None
@@ -182,7 +185,7 @@ def _known_places(by_number: list[Move]) -> dict[MessageId, _Place]:
             later = opened.setdefault(move.line, [])
             if move.index is not None and move.void is None:
                 place = min([place, *(bound for word, bound in later if word < move.index)])
-            if move.opened_by is not None:
+            if move.opened_by is not None and move.void is None:
                 later.append((move.opened_by, place))
         places[move.message_id] = place
     return places

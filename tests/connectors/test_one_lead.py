@@ -12,7 +12,9 @@ from connectors.timing import MOST_SEALS
 from protocol.limits import DAY, HOUR
 from tests.connectors.cases.test_clockwork import fire
 from tests.connectors.cases.test_handover import ACCEPT, TAKEN_UP, dated, do, lead, offer
-from tests.connectors.cases.test_referral import history, row, settle
+from tests.connectors.cases.test_referral import agreed, history, refer, row, settle
+from tests.connectors.cases.test_referral import do as step
+from tests.connectors.cases.test_sealed_anew import seal_anew
 from tests.connectors.conftest import World
 from tests.connectors.restoring import back_up, new_machine
 from tests.connectors.test_asking import asks, state_of
@@ -48,7 +50,7 @@ async def test_seq_11_han_2_an_offer_whose_attachment_never_comes_had_its_effect
     assert await prison.parts.owing.step() == 1
     assert (await row(prison, thread)).state == "offered", "nothing says yet that the office had the offer"
     await settle(prison, office)
-    assert await state_of(prison, offered, office) is RecipientState.OPENED
+    assert await state_of(prison, offered, office) is RecipientState.FAILED, "its attachment is not there"
     assert (await row(prison, thread)).state == (await row(office, thread)).state == "accepted"
     await do(prison, thread, "take-effect", effective_at=world.hub.clock())
     await settle(prison, office)
@@ -130,6 +132,44 @@ async def test_seq_11_what_a_machine_has_opened_keeps_its_force_whatever_it_asks
     await exhaust(prison, instant, office)
     assert await prison.parts.owing.step() == 1
     assert await lead(prison, thread, world) == OFFICE
+
+
+async def test_seq_11_lif_4_what_comes_long_after_its_place_was_passed_undoes_nothing_at_either_side(
+    world: World, tmp_path: Path
+) -> None:
+    """A step in the middle was given up, all went on without it, and a new machine gets it when all is over."""
+    prison, csw = world.prison, world.social_work
+    thread = (await refer(prison, csw)).thread
+    await settle(prison, csw)
+    for event in ("acknowledge", "accept"):
+        await step(csw, thread, event)
+    await settle(prison, csw)
+    await step(prison, thread, "hold", reason="person-ill", review_on="2027-02-01")
+    gone = await newest(prison, thread)
+    await prison.seal_and_send()
+    await drain(csw)
+    await exhaust(prison, gone, csw)
+    await prison.parts.owing.step()
+    await settle(prison, csw)
+    await step(prison, thread, "withdraw")
+    await settle(prison, csw)
+    await step(csw, thread, "confirm-cancel")
+    await settle(prison, csw)
+    assert (await row(prison, thread)).state == (await row(csw, thread)).state == "cancelled"
+    backup = back_up(csw, tmp_path / "later")
+    world.hub.clock.advance(HOUR)
+    async with new_machine(world, csw, tmp_path / "again", backup) as again:
+        await prison.look()
+        await prison.seal_and_send()
+        await again.turn()
+        # Its receipt is lost, and what comes again says the same.
+        await drain(prison)
+        await seal_anew(prison, thread, "referral.hold", again)
+        await settle(prison, again)
+        assert await state_of(prison, gone, csw) is RecipientState.OPENED
+        assert await agreed(thread, prison, again) == "cancelled"
+        (late,) = (await history(prison, thread)).conflicts
+        assert late.move.message_id == gone
 
 
 async def test_clk_4_seq_11_time_makes_a_step_again_that_was_given_up(world: World) -> None:
