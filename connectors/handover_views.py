@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How one handover looks from here: at its sender with the fate at every desk, at a recipient with its own part."""
+"""How a message looks from here: at its sender with the fate at every desk, at a recipient with its own part."""
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from connectors.handover_form import stored_package
+from connectors.lost_receipts import LOST
+from connectors.receipts import MISSING
 from connectors.store import attachments, attempts, incoming, recipients
 from connectors.store.attachments import Expected, FetchState
 from connectors.store.engine import Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
-from connectors.store.recipients import Plan, RecipientRow, RecipientState
+from connectors.store.recipients import DAMAGED, Plan, RecipientRow, RecipientState
+from protocol.address import DeskAddress
 from protocol.content import encode_payload
-from protocol.errors import CODES, NotFound, SequenceError
-from protocol.handover import HandoverPackage
+from protocol.errors import CODES, CannotOpen, Expired, KeystoreError, NotFound, NothingToSend, SequenceError
+from protocol.handover import PackageSection
 from protocol.http.handovers import (
     AttachmentView,
     Direction,
@@ -22,6 +25,7 @@ from protocol.http.handovers import (
     MessageState,
     NotUnderstood,
     Origin,
+    RecipientPlan,
     RecipientView,
     SectionGoing,
     SectionView,
@@ -51,6 +55,17 @@ _LEAST_FIRST = (
     MessageState.ACCEPTED,
     MessageState.OPENED,
 )
+_WHY: Final = {
+    Expired.code: "Nobody at that desk opened it in time.",
+    CannotOpen.code: "That desk's connector could not open it.",
+    KeystoreError.code: "What was sealed of it cannot be read here any more; it is sealed anew.",
+    NothingToSend.code: "By the rules as they stand now no section of it may go to that desk.",
+    "device-replaced": "Another device serves that desk, or sends from here, than when it was sealed.",
+    "no-notice": "The hub took it long ago, and nothing was heard of it since.",
+    LOST: "The hub came back from a backup and does not have it any more.",
+    MISSING: "That desk does not have it and asked for it.",
+}
+"""Plain words for what is no error, or where the error's own are meant for whoever made a request."""
 _ASKED = "Later messages of this thread came there, and this one did not or was lost: that desk asked for it."
 
 
@@ -60,13 +75,25 @@ def overall(rows: Sequence[RecipientRow]) -> MessageState:
     return next(state for state in _LEAST_FIRST if state in states)
 
 
-def withheld(package: HandoverPackage, plan: Plan) -> list[SectionWithheld]:
-    """Return which sections of `package` a desk does not get, and why (CON-7).
+def planned(sections: Sequence[PackageSection], plans: Mapping[DeskAddress, Plan]) -> list[RecipientPlan]:
+    """Return what each desk will get of a message of ours with these sections, and what not (CON-7)."""
+    return [
+        RecipientPlan(desk=desk, sections=_going(plan), withheld=_withheld(sections, plan))
+        for desk, plan in plans.items()
+    ]
 
-    A plan lists the reasons in the order of the package, and every section either goes or is withheld.
+
+def _going(plan: Plan) -> list[SectionGoing]:
+    return [SectionGoing(number=number, category=category) for number, category in plan.going]
+
+
+def _withheld(sections: Sequence[PackageSection], plan: Plan) -> list[SectionWithheld]:
+    """Return which of `sections` a desk does not get, and why.
+
+    A plan lists the reasons in the order of the sections, and every one either goes or is withheld.
     """
     going = {number for number, _ in plan.going}
-    kept = [(n, section) for n, section in enumerate(package.sections, start=1) if n not in going]
+    kept = [(n, section) for n, section in enumerate(sections, start=1) if n not in going]
     return [
         SectionWithheld(number=number, category=category, purpose=section.purpose, reason=reason)
         for (number, section), (category, reason) in zip(kept, plan.withheld, strict=False)  # not planned yet: none
@@ -95,7 +122,7 @@ async def sent_view(tx: Transaction, message: OutgoingMessage) -> HandoverView:
             )
             for number, section in enumerate(package.sections, start=1)
         ],
-        recipients=[await _recipient(tx, message, package, row) for row in rows],
+        recipients=await at_desks(tx, rows, package.sections),
         origin=None,
         not_understood=[NotUnderstood(**note) for note in json.loads(message.notes)],
     )
@@ -111,25 +138,41 @@ def _attachment(place: int, entry: Attachment, state: str) -> AttachmentView:
     )
 
 
-async def _recipient(
-    tx: Transaction, message: OutgoingMessage, package: HandoverPackage, row: RecipientRow
-) -> RecipientView:
-    error, detail = row.error, CODES[row.error].default if row.error in CODES else None
+async def at_desks(
+    tx: Transaction, rows: Sequence[RecipientRow], sections: Sequence[PackageSection]
+) -> list[RecipientView]:
+    """Return how a message of ours with these sections stands at its desks, `rows`, whatever its kind."""
+    return [await _recipient(tx, sections, row) for row in rows]
+
+
+async def _recipient(tx: Transaction, sections: Sequence[PackageSection], row: RecipientRow) -> RecipientView:
+    error, detail = row.error, None
+    if row.state is RecipientState.SEALED and error is None and row.envelope_id is not None:
+        # On its way to the hub: what the last try ended with.
+        attempt = await attempts.by_id(tx, row.envelope_id)
+        error = None if attempt is None else attempt.error
+    if error is not None:
+        detail = _WHY.get(error) or (CODES[error].default if error in CODES else None)
     if row.asked_at is not None and row.state is not RecipientState.OPENED:
         error, detail = SequenceError.code, _ASKED
+    marks, receipt = list(row.plan.marks), None
+    try:
+        receipt = None if row.envelope_id is None else await attempts.receipt(tx, row.envelope_id)
+    except KeystoreError:
+        marks.append(DAMAGED)  # all else is shown (CON-8)
     return RecipientView(
         desk=row.desk,
         state=_STATES[row.state],
-        sections=[SectionGoing(number=number, category=category) for number, category in row.plan.going],
-        withheld=withheld(package, row.plan),
+        sections=_going(row.plan),
+        withheld=_withheld(sections, row.plan),
         envelope_id=row.envelope_id,
         attempts=row.seals,
         accepted_at=row.accepted_at,
         opened_at=row.opened_at,
         error=error,
         detail=detail,
-        marks=list(row.plan.marks),
-        receipt=None if row.envelope_id is None else await attempts.receipt(tx, row.envelope_id),
+        marks=list(dict.fromkeys(marks)),
+        receipt=receipt,
     )
 
 

@@ -13,7 +13,7 @@ from connectors.cases.threads import Threads
 from connectors.composition import Composer, compose
 from connectors.directory_sync import DirectorySync
 from connectors.handover_form import HandoverComposer, stored_package
-from connectors.handover_views import overall, received_view, sent_view, withheld
+from connectors.handover_views import overall, planned, received_view, sent_view
 from connectors.installation import Enrolment
 from connectors.officers import Officers
 from connectors.store import attachments, cursors, history, incoming, outgoing, recipients, requests
@@ -49,8 +49,6 @@ from protocol.http.handovers import (
     HandoverRequest,
     HandoverView,
     MessageState,
-    RecipientPlan,
-    SectionGoing,
 )
 from protocol.ids import Kind, MessageId, OfficerId, ThreadId
 from protocol.rows import EnvelopeClass
@@ -233,19 +231,11 @@ def _next_responsible(message: OutgoingMessage, desks: Collection[DeskAddress]) 
 
 
 def _queued(message: OutgoingMessage, plans: dict[DeskAddress, Plan]) -> HandoverQueued:
-    package = stored_package(message)
     return HandoverQueued(
         id=message.message_id,
         thread=message.thread,
         state=MessageState.QUEUED,
-        recipients=[
-            RecipientPlan(
-                desk=desk,
-                sections=[SectionGoing(number=number, category=category) for number, category in plan.going],
-                withheld=withheld(package, plan),
-            )
-            for desk, plan in plans.items()
-        ],
+        recipients=planned(stored_package(message).sections, plans),
         in_the_past=list(bygone(message)),
     )
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from connectors.cases.forms import stored_sections
-from connectors.handover_form import stored_package
 from connectors.store.casefacts import Facts, Stated
 from connectors.store.incoming import ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
@@ -16,7 +15,7 @@ from protocol.address import AgencyAddress
 from protocol.bodies.person import Identifiers, Person
 from protocol.clearance import Category
 from protocol.content import Content
-from protocol.handover import PAYLOAD_TYPE, HandoverOffer, decode_section_body
+from protocol.handover import HandoverOffer, decode_section_body
 from protocol.ids import MessageId
 from protocol.kinds.base import Payload
 from protocol.kinds.catalogue import KINDS, decode_payload
@@ -133,6 +132,4 @@ def _names(bodies: Iterable[Content]) -> Iterator[str | None]:
 
 
 def _own_bodies(message: OutgoingMessage) -> Sequence[Content]:
-    if message.payload_type == PAYLOAD_TYPE:
-        return [section.body for section in stored_package(message).sections]
     return [section.body for section in stored_sections(message)]

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from connectors.admission import PayloadForm
 from connectors.composition import Composer, NoSections, Share
+from connectors.handover_form import stored_package
 from connectors.store.outgoing import OutgoingMessage
 from keys.opening import VerifiedMessage
 from keys.sealing import SectionDraft
@@ -35,7 +36,9 @@ _UNKNOWN_FUNCTION: Final = "unknown-function"
 
 
 def stored_sections(message: OutgoingMessage) -> tuple[PackageSection, ...]:
-    """Return the sections that a message of ours was composed of."""
+    """Return the sections that a message of ours was composed of; of an offer those of its package."""
+    if message.payload_type == PAYLOAD_TYPE:
+        return stored_package(message).sections
     return _SECTIONS.validate_json(message.source) if message.source else ()
 
 

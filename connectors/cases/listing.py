@@ -13,10 +13,12 @@ from connectors.cases.responsibility import responsibility_of
 from connectors.cases.sides import ROLES
 from connectors.cases.threads import Threads, history_of
 from connectors.cases.waiting import owed_by
-from connectors.store import cases, cursors, incoming, lost, moves, outgoing, threads
+from connectors.handover_views import at_desks
+from connectors.store import cases, cursors, incoming, lost, moves, outgoing, recipients, threads
 from connectors.store.engine import Store, Transaction
 from connectors.store.lost import Lost
 from connectors.store.moves import MoveRow
+from connectors.store.outgoing import OutgoingMessage
 from connectors.store.sequences import Direction
 from connectors.store.threads import Filter, ThreadRow
 from connectors.timing import Clock
@@ -191,6 +193,8 @@ def _residual(row: ThreadRow, history: History, stored: Mapping[MessageId, MoveR
 
 
 async def _step(tx: Transaction, row: ThreadRow, stored: MoveRow, step: Step) -> StepView:
+    sent = await outgoing.load(tx, stored.message_id) if stored.direction is Direction.OUT else None
+    desks = [] if sent is None else await recipients.of(tx, sent.message_id)
     return StepView(
         message=stored.message_id,
         event=stored.event,
@@ -201,12 +205,15 @@ async def _step(tx: Transaction, row: ThreadRow, stored: MoveRow, step: Step) ->
         refused=step.refused,
         state=step.after.state,
         payload=json.loads(stored.payload),
-        sections=await _sections(tx, row, stored),
+        sections=await _sections(tx, row, stored, sent),
+        recipients=[] if sent is None else await at_desks(tx, desks, stored_sections(sent)),
     )
 
 
-async def _sections(tx: Transaction, row: ThreadRow, stored: MoveRow) -> list[SectionView]:
-    if stored.direction is Direction.IN:
+async def _sections(
+    tx: Transaction, row: ThreadRow, stored: MoveRow, sent: OutgoingMessage | None
+) -> list[SectionView]:
+    if sent is None:
         message = await incoming.known(tx, stored.message_id, row.peer_desk, row.own_desk)
         return [
             SectionView(
@@ -219,7 +226,6 @@ async def _sections(tx: Transaction, row: ThreadRow, stored: MoveRow) -> list[Se
             )
             for one in (message.sections if message else ())
         ]
-    sent = await outgoing.load(tx, stored.message_id)
     if sent.payload_type == PAYLOAD_TYPE:
         # The package of an offer has a view of its own: GET /v1/handovers/{id}.
         return []

@@ -11,7 +11,7 @@ from connectors.cases.composing import Composing, Said
 from connectors.cases.forms import stored_sections
 from connectors.cases.register import Register
 from connectors.cases.releasing import Releasing
-from connectors.handover_views import overall
+from connectors.handover_views import at_desks, overall, planned
 from connectors.store import cursors, history, incoming, outgoing, recipients, requests, threads
 from connectors.store.engine import Store, Transaction
 from connectors.store.history import Entry
@@ -85,14 +85,21 @@ class Messages:
             own = self._composing.own_desk(asked.sender or desk, asked.to)
             numbers = await self._register.numbers(tx, thread, asked.to)
             message = self._composing.message(KINDS[asked.kind], thread, own, subject, said, numbers)
-            await outgoing.add(tx, message, self._composing.plans(message, asked.to))
+            plans = self._composing.plans(message, asked.to)
+            await outgoing.add(tx, message, plans)
             await self._register.composed(tx, message, asked.to)
             followed = await self._releasing.follow(tx, message, said)
             if followed.steps:
                 # A step all the same, and nothing of it is kept for whom it is refused to.
                 check_scope(call.caller, Scope.MOVE)
             past = list(bygone(message))
-            answer = MessageQueued(id=message.message_id, thread=thread, in_the_past=past, handover=followed.handover)
+            answer = MessageQueued(
+                id=message.message_id,
+                thread=thread,
+                in_the_past=past,
+                handover=followed.handover,
+                recipients=planned(asked.sections, plans),
+            )
             await requests.keep(tx, key, call.raw, answer.model_dump_json().encode(), self._clock())
         self._wake()
         return Answer(answer)
@@ -214,6 +221,7 @@ def _received_item(message: ReceivedMessage) -> MessageItem:
 
 
 async def _sent_view(tx: Transaction, message: OutgoingMessage) -> MessageView:
+    sections = stored_sections(message)
     return MessageView(
         item=await _sent_item(tx, message),
         signer=message.actor.name,
@@ -227,8 +235,9 @@ async def _sent_view(tx: Transaction, message: OutgoingMessage) -> MessageView:
                 label=one.label,
                 body=json.loads(encode_payload(one.body)),
             )
-            for number, one in enumerate(stored_sections(message), start=1)
+            for number, one in enumerate(sections, start=1)
         ],
+        recipients=await at_desks(tx, await recipients.of(tx, message.message_id), sections),
     )
 
 

@@ -5,13 +5,17 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
+from pydantic import TypeAdapter
+
 from connectors.cases.alike import check_new
 from connectors.cases.bygone import bygone
 from connectors.cases.composing import Composing, Said
+from connectors.cases.forms import stored_sections
 from connectors.cases.lineage import ENDING, MOST, open_sub_referrals
 from connectors.cases.responsibility import implied
 from connectors.cases.sides import OBSERVER, ROLES, Roles
 from connectors.cases.threads import Threads, history_of
+from connectors.handover_views import planned
 from connectors.store import drafts, moves, outgoing, recipients, requests, threads
 from connectors.store.engine import Store, Transaction
 from connectors.store.outgoing import OutgoingMessage
@@ -26,6 +30,7 @@ from protocol.errors import (
     PreconditionFailed,
     TooLate,
 )
+from protocol.http.handovers import RecipientPlan
 from protocol.http.threads import StepQueued
 from protocol.ids import Kind, MessageId, ThreadId
 from protocol.kinds.base import MessageKind
@@ -36,7 +41,9 @@ from protocol.shapes import as_bytes, as_int, as_list, as_text
 
 MAX_FIELDS: Final = 16_384
 """Bytes of the fields of a move as JSON."""
-
+_MAX_ANSWER: Final = 4 << 20
+"""Bytes of what is stored under an Idempotency-Key: a step of a handover says it of a hundred desks."""
+_PLANS: Final = TypeAdapter(tuple[RecipientPlan, ...])
 
 _ASKED_OF_TIME: Final = frozenset({Event.CUSTODY_MOVED})
 """Moves of time that somebody has to tell it of."""
@@ -62,6 +69,8 @@ class Moved:
     """Sub-referrals of a thread that this move ends, which are not over (REF-11)."""
     in_the_past: tuple[str, ...] = ()
     """Fields whose date was over when it was written."""
+    recipients: tuple[RecipientPlan, ...] = ()
+    """What each desk gets, and what not."""
 
     def view(self) -> StepQueued:
         """Return it as the local interface answers it."""
@@ -72,18 +81,21 @@ class Moved:
             version=self.version,
             open_sub_referrals=list(self.still_open),
             in_the_past=list(self.in_the_past),
+            recipients=list(self.recipients),
         )
 
     def encode(self) -> bytes:
         """Return the form that is stored under an Idempotency-Key."""
         known: list[cbor.Value] = [self.thread, self.message_id, self.state, self.version]
-        return cbor.encode([*known, list(self.still_open), list(self.in_the_past)])
+        plans = _PLANS.dump_json(self.recipients)
+        return cbor.encode([*known, list(self.still_open), list(self.in_the_past), plans])
 
     @classmethod
     def parse(cls, data: bytes) -> "Moved":
         """Read it again."""
-        thread, message_id, state, version, *more = as_list(cbor.decode(data, limit=4_096), most=6)
-        # What was stored before there were sub-referrals has four parts, and before what is in the past was told, five.
+        thread, message_id, state, version, *more = as_list(cbor.decode(data, limit=_MAX_ANSWER), most=7)
+        # What was stored before there were sub-referrals has four parts, before what is in the past was told five, and
+        # before what each desk gets six.
         still_open = as_list(more[0], most=MOST) if more else []
         return cls(
             ThreadId(as_bytes(thread)),
@@ -93,6 +105,7 @@ class Moved:
             replayed=True,
             still_open=tuple(ThreadId(as_bytes(one)) for one in still_open),
             in_the_past=tuple(as_text(one, most=64) for one in as_list(more[1], most=16)) if more[1:] else (),
+            recipients=_PLANS.validate_json(as_bytes(more[2])) if more[2:] else (),
         )
 
 
@@ -215,10 +228,18 @@ class Moving:
     async def _queue(
         self, tx: Transaction, message: OutgoingMessage, to: DeskAddress, copies: Collection[DeskAddress] = ()
     ) -> Moved:
-        await outgoing.add(tx, message, self._composing.plans(message, [to], copies))
+        plans = self._composing.plans(message, [to], copies)
+        await outgoing.add(tx, message, plans)
         await self._threads.composed(tx, message, to, [to, *copies])
         row = await threads.load(tx, message.thread)
-        return Moved(row.thread, message.message_id, row.state, row.version, in_the_past=bygone(message))
+        return Moved(
+            row.thread,
+            message.message_id,
+            row.state,
+            row.version,
+            in_the_past=bygone(message),
+            recipients=tuple(planned(stored_sections(message), plans)),
+        )
 
     async def _before(self, tx: Transaction, operation: str, key: str, body: bytes) -> Moved | None:
         found = await requests.answer(tx, requests.request_key(operation, key), body)

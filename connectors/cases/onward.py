@@ -14,7 +14,7 @@ from connectors.cases.lineage import request_of
 from connectors.cases.moving import Moved, Moving, Step
 from connectors.cases.sides import OBSERVER, ROLES
 from connectors.cases.threads import history_of
-from connectors.store import moves, outgoing, recipients, requests, threads
+from connectors.store import moves, outgoing, requests, threads
 from connectors.store.engine import Store, Transaction
 from connectors.store.moves import MoveRow
 from connectors.store.threads import ThreadRow
@@ -125,7 +125,6 @@ class Onward:
             tx, REFERRAL.name, asked.to, step, sender=asked.sender or row.own_desk, thread=following, after=thread
         )
         moved = await self._moving.within(tx, thread, approval)
-        (desk,) = await recipients.of(tx, new.message_id)
         return ForwardQueued(
             thread=thread,
             message=moved.message_id,
@@ -133,8 +132,9 @@ class Onward:
             version=moved.version,
             new_thread=following,
             new_message=new.message_id,
-            withheld=list(dict.fromkeys(category for category, _ in desk.plan.withheld)),
+            withheld=list(dict.fromkeys(one.category for plan in new.recipients for one in plan.withheld)),
             in_the_past=list(new.in_the_past),
+            recipients=list(new.recipients),
         )
 
     def _check_covered(self, sections: Sequence[PackageSection], asked: ForwardRequest) -> None:

@@ -23,7 +23,15 @@ from connectors.cli.voice import Voice, speaks, table
 from protocol.errors import Conflict, InvalidInput, NotFound, Unavailable
 from protocol.handover import WithheldReason
 from protocol.http.fields import format_time
-from protocol.http.handovers import MAX_PAGE, Direction, HandoverPage, HandoverView, RecipientView, SectionWithheld
+from protocol.http.handovers import (
+    MAX_PAGE,
+    Direction,
+    HandoverPage,
+    HandoverView,
+    RecipientPlan,
+    RecipientView,
+    SectionWithheld,
+)
 from protocol.ids import Kind, MessageId, raw, text
 
 _WHY_WITHHELD: Final = {
@@ -195,6 +203,28 @@ def _recipient(recipient: RecipientView, *, sender: bool) -> Iterator[str]:
     sections = ", ".join(f"{section.number} {section.category}" for section in recipient.sections)
     yield f"    sections {sections}"
     yield from (f"    {line}" for line in kept_back(recipient.withheld))
+
+
+def at_desk(recipient: RecipientView) -> Iterator[str]:
+    """Yield how a message of ours stands at a desk, in short: why it waits, what goes there and what does not."""
+    yield f"to {recipient.desk}: {recipient.state.value}"
+    if recipient.error:
+        yield f"  {recipient.error}: {recipient.detail or ''}"
+    yield from (f"  {line}" for line in _share(recipient))
+
+
+def going_to(plans: Iterable[RecipientPlan]) -> Iterator[str]:
+    """Yield what each desk will get of a message with sections, and what is withheld from it."""
+    for one in plans:
+        if lines := list(_share(one)):
+            yield f"  to {one.desk}"
+            yield from (f"    {line}" for line in lines)
+
+
+def _share(one: RecipientPlan | RecipientView) -> Iterator[str]:
+    if one.sections:
+        yield f"sections {', '.join(f'{section.number} {section.category}' for section in one.sections)}"
+    yield from kept_back(one.withheld)
 
 
 def kept_back(sections: Iterable[SectionWithheld]) -> Iterator[str]:

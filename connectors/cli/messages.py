@@ -11,6 +11,7 @@ import click
 
 from connectors import home
 from connectors.cli.acting import AS, officer_named
+from connectors.cli.handover import at_desk, going_to
 from connectors.cli.local import AGENCY, CURSOR, KEY, LIMIT, connected
 from connectors.cli.shapes import example
 from connectors.cli.threads import read_json, sections_of, tell_past
@@ -179,6 +180,8 @@ def _lines(view: MessageView) -> Iterator[str]:
         yield f"  {name}: {value}"
     for one in view.sections:
         yield f"  section {one.number}: {one.category} for {one.purpose}"
+    for desk in view.recipients:
+        yield from (f"  {line}" for line in at_desk(desk))
     for given in view.answers:
         yield f"  {given.ack} {format_time(given.at)} by {given.desk} ({given.signer}): {given.answer}"
 
@@ -196,7 +199,7 @@ _EFFECTS: Final = {
 
 def _tell(queued: MessageQueued, agency: str, voice: Voice) -> None:
     message = text(Kind.MESSAGE, queued.id)
-    voice.data(queued.model_dump(mode="json"), [f"{message} is queued"])
+    voice.data(queued.model_dump(mode="json"), [f"{message} is queued", *going_to(queued.recipients)])
     tell_past(queued.in_the_past, voice)
     if queued.handover is not None:
         voice.say(_EFFECTS[queued.handover])

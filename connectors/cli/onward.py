@@ -10,6 +10,7 @@ import click
 from connectors import home
 from connectors.cli.acting import AS, officer_named
 from connectors.cli.failures import advising
+from connectors.cli.handover import going_to
 from connectors.cli.local import AGENCY, KEY, connected
 from connectors.cli.moments import day
 from connectors.cli.once import Once
@@ -72,10 +73,14 @@ def approve_forward(
     new = text(Kind.THREAD, queued.new_thread)
     voice.data(
         queued.model_dump(mode="json"),
-        [f"{text(Kind.THREAD, queued.thread)} is {queued.state}", f"{new} goes on from it"],
+        [
+            f"{text(Kind.THREAD, queued.thread)} is {queued.state}",
+            f"{new} goes on from it",
+            *going_to(queued.recipients),
+        ],
     )
     for category in queued.withheld:
-        voice.warn(f"the desk may never see {category}; it does not go along")
+        voice.warn(f"{category} does not go along")
     tell_past(queued.in_the_past, voice)
     voice.say(f"next:  throughcare referral show {new} --agency {agency}")
 

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from connectors import home
 from connectors.cli.acting import officer_named
 from connectors.cli.failures import then
+from connectors.cli.handover import at_desk, going_to
 from connectors.cli.local import AGENCY, KEY, connected
 from connectors.cli.once import Once
 from connectors.cli.shapes import FILLED_IN, example
@@ -21,11 +22,13 @@ from protocol.address import parse_desk
 from protocol.errors import InvalidInput
 from protocol.handover import PackageSection
 from protocol.http.fields import format_time
+from protocol.http.handovers import MessageState
 from protocol.http.threads import (
     AlertView,
     ReferralRequest,
     Relation,
     StepQueued,
+    StepView,
     ThreadView,
 )
 from protocol.ids import Kind, ThreadId, raw, text
@@ -154,11 +157,18 @@ def _lines(view: ThreadView) -> Iterator[str]:
     for rung in view.ladder:
         yield f"  {rung.ack} {format_time(rung.at)} by {rung.signer}"
     for step in view.steps:
-        refused = f"  refused: {step.refused}" if step.refused else ""
-        yield f"  {format_time(step.at)}  {step.event} by the {step.actor} ({step.signer}) -> {step.state}{refused}"
-        if said := ", ".join(_said(step.payload)):
-            yield f"      {said}"
+        yield from _step(step)
     yield f"  next could be: {', '.join(one for one in view.possible if one not in _BY_ITSELF) or 'nothing'}"
+
+
+def _step(step: StepView) -> Iterator[str]:
+    refused = f"  refused: {step.refused}" if step.refused else ""
+    yield f"  {format_time(step.at)}  {step.event} by the {step.actor} ({step.signer}) -> {step.state}{refused}"
+    if said := ", ".join(_said(step.payload)):
+        yield f"      {said}"
+    for desk in step.recipients if "kind" in step.payload else ():
+        if desk.state is not MessageState.OPENED or desk.sections or desk.withheld:
+            yield from (f"      {line}" for line in at_desk(desk))
 
 
 def _about(alert: AlertView) -> str:
@@ -200,7 +210,7 @@ def tell(queued: StepQueued, agency: str, voice: Voice, once: Once | None = None
     sent_before = {} if once is None else {"sent_before": before}
     voice.data(
         {**queued.model_dump(mode="json"), **sent_before},
-        [f"{thread} was sent before" if before else f"{thread} is {queued.state}"],
+        [f"{thread} was sent before" if before else f"{thread} is {queued.state}", *going_to(queued.recipients)],
     )
     if once is not None:
         once.tell(voice)

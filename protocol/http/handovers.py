@@ -99,10 +99,10 @@ class SectionGoing(ResponseModel):
 
 
 class SectionWithheld(ResponseModel):
-    """A section of the package that does not go to a desk, and why (CON-7); only the sender ever sees this."""
+    """A section of a message that does not go to a desk, and why (CON-7); only the sender ever sees this."""
 
     number: Annotated[int, Field(ge=1, le=MAX_SECTIONS)]
-    """Its place in the whole package, from 1."""
+    """Its place in the whole message, from 1."""
     category: Code
     purpose: Code
     reason: Name
@@ -232,7 +232,7 @@ class SectionView(ResponseModel):
 
 
 class RecipientView(ResponseModel):
-    """How a handover stands at one desk. A receiver sees its own desk only."""
+    """How a message stands at one desk. A receiver sees its own desk only, and of handovers only."""
 
     desk: DeskText
     state: MessageState

@@ -28,7 +28,17 @@ from protocol.http.fields import (
     ThreadIdText,
     Time,
 )
-from protocol.http.handovers import Code, Direction, HandoverChoice, MessageState, Name, Page, SectionView
+from protocol.http.handovers import (
+    Code,
+    Direction,
+    HandoverChoice,
+    MessageState,
+    Name,
+    Page,
+    RecipientPlan,
+    RecipientView,
+    SectionView,
+)
 from protocol.http.operation import Auth, Example, Method, Operation, Scope
 from protocol.http.threads import MAX_EVENT, MAX_FIELDS
 from protocol.limits import MAX_SECTIONS
@@ -79,6 +89,8 @@ class MessageQueued(ResponseModel):
     """Fields whose date was over when it was written; it is sent all the same."""
     handover: HandoverEffect | None = None
     """What it does to a handover of ours, where it tells in that thread of a release or of its cancellation."""
+    recipients: list[RecipientPlan] = Field(default_factory=list)
+    """What each desk will get, and what is withheld from it (CON-7)."""
 
 
 class MessagePath(QueryModel):
@@ -136,6 +148,8 @@ class MessageView(ResponseModel):
     answers: list[MessageAnswered]
     payload: dict[str, Any]
     sections: list[SectionView]
+    recipients: list[RecipientView] = Field(default_factory=list)
+    """Of a message of ours: how it stands at each desk, what goes there and what is withheld (CON-7)."""
 
 
 _ITEM = {
@@ -171,7 +185,12 @@ SEND_MESSAGE = Operation(
             "to": [REKA],
             "fields": {"area": "invented-municipality", "week": "2027-W03"},
         },
-        response={"id": MESSAGE, "thread": THREAD, "in_the_past": []},
+        response={
+            "id": MESSAGE,
+            "thread": THREAD,
+            "in_the_past": [],
+            "recipients": [{"desk": REKA, "sections": [], "withheld": []}],
+        },
     ),
 )
 LIST_MESSAGES = Operation(

@@ -19,7 +19,7 @@ from protocol.errors import (
 )
 from protocol.http.examples import MESSAGE, REKA, THREAD
 from protocol.http.fields import DeskText, MessageIdText, OfficerIdText, RequestModel, ResponseModel, ThreadIdText
-from protocol.http.handovers import Code
+from protocol.http.handovers import Code, RecipientPlan
 from protocol.http.operation import Auth, Example, Method, Operation, Scope
 from protocol.http.threads import Fields, Sections, StepQueued, ThreadPath
 from protocol.kinds.referral.request import MAX_SERVICES
@@ -51,9 +51,11 @@ class ForwardQueued(ResponseModel):
     new_thread: ThreadIdText
     new_message: MessageIdText
     withheld: list[Code]
-    """Categories of which the new agency's desk may never see anything."""
+    """Categories of sections that do not go to the new agency's desk."""
     in_the_past: list[Code] = Field(default_factory=list)
     """Fields of the new referral whose date was over when it was written; it is sent all the same."""
+    recipients: list[RecipientPlan] = Field(default_factory=list)
+    """What the desk of the new referral will get, and what is withheld from it and why (CON-7)."""
 
 
 class SubReferralRequest(RequestModel):

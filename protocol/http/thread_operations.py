@@ -52,6 +52,7 @@ _QUEUED = {
     "version": 1,
     "open_sub_referrals": [],
     "in_the_past": [],
+    "recipients": [{"desk": REKA, "sections": [], "withheld": []}],
 }
 
 SEND_REFERRAL = Operation(

@@ -19,7 +19,7 @@ from protocol.http.fields import (
     ThreadIdText,
     Time,
 )
-from protocol.http.handovers import Code, Name, Page, SectionView
+from protocol.http.handovers import Code, Name, Page, RecipientPlan, RecipientView, SectionView
 from protocol.limits import MAX_SECTIONS
 
 MAX_FIELDS = 40
@@ -63,6 +63,8 @@ class StepQueued(ResponseModel):
     """Sub-referrals of a referral that ends with this step, which are not over (REF-11): see to them."""
     in_the_past: list[Code] = Field(default_factory=list)
     """Fields whose date or time was over when this was written, such as `release_on`: it was sent all the same."""
+    recipients: list[RecipientPlan] = Field(default_factory=list)
+    """What each desk will get, and what is withheld from it (CON-7)."""
 
 
 class ThreadPath(QueryModel):
@@ -232,6 +234,8 @@ class StepView(ResponseModel):
     """The state after it."""
     payload: dict[str, Any]
     sections: list[SectionView]
+    recipients: list[RecipientView] = Field(default_factory=list)
+    """Of a step of ours: how it stands at each desk, what goes there and what is withheld (CON-7)."""
 
 
 class ThreadView(ResponseModel):
