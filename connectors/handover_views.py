@@ -111,21 +111,28 @@ async def sent_view(tx: Transaction, message: OutgoingMessage) -> HandoverView:
         state=overall(rows),
         at=message.created_at,
         offer=json.loads(message.payload),
-        sections=[
-            SectionView(
-                number=number,
-                category=section.category,
-                purpose=section.purpose,
-                label=section.label,
-                body=_json(encode_payload(section.body)),
-                attachments=_own([entry for place, entry in message.attachments if place == number]),
-            )
-            for number, section in enumerate(package.sections, start=1)
-        ],
+        sections=sent_sections(message, package.sections),
         recipients=await at_desks(tx, rows, package.sections),
         origin=None,
         not_understood=[NotUnderstood(**note) for note in json.loads(message.notes)],
     )
+
+
+def sent_sections(message: OutgoingMessage, sections: Sequence[PackageSection]) -> list[SectionView]:
+    """Return the sections of a message of ours, each with the ground in law on which it went."""
+    return [
+        SectionView(
+            number=number,
+            category=section.category,
+            purpose=section.purpose,
+            label=section.label,
+            body=_json(encode_payload(section.body)),
+            attachments=_own([entry for place, entry in message.attachments if place == number]),
+            basis=section.basis,
+            citation=section.citation,
+        )
+        for number, section in enumerate(sections, start=1)
+    ]
 
 
 def _own(entries: Sequence[Attachment]) -> list[AttachmentView]:

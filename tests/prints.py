@@ -94,6 +94,8 @@ PERSON: Final = SectionView(
     category="identity",
     purpose="continuity-of-care",
     label="standard",
+    basis="statute",
+    citation="Измишљени закон, члан 1",
     body={"kind": "person", "family_name": NAME, "given_names": OTHER_NAME, "date_of_birth": "1990-12-31"},
 )
 NEEDS: Final = SectionView(

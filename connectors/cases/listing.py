@@ -13,7 +13,7 @@ from connectors.cases.responsibility import responsibility_of
 from connectors.cases.sides import ROLES
 from connectors.cases.threads import Threads, history_of
 from connectors.cases.waiting import owed_by
-from connectors.handover_views import at_desks
+from connectors.handover_views import at_desks, sent_sections
 from connectors.store import cases, cursors, incoming, lost, moves, outgoing, recipients, threads
 from connectors.store.engine import Store, Transaction
 from connectors.store.lost import Lost
@@ -22,7 +22,6 @@ from connectors.store.outgoing import OutgoingMessage
 from connectors.store.sequences import Direction
 from connectors.store.threads import Filter, ThreadRow
 from connectors.timing import Clock
-from protocol.content import encode_payload
 from protocol.errors import InvalidInput
 from protocol.handover import PAYLOAD_TYPE
 from protocol.http.handovers import SectionView
@@ -229,16 +228,7 @@ async def _sections(
     if sent.payload_type == PAYLOAD_TYPE:
         # The package of an offer has a view of its own: GET /v1/handovers/{id}.
         return []
-    return [
-        SectionView(
-            number=number,
-            category=one.category,
-            purpose=one.purpose,
-            label=one.label,
-            body=json.loads(encode_payload(one.body)),
-        )
-        for number, one in enumerate(stored_sections(sent), start=1)
-    ]
+    return sent_sections(sent, stored_sections(sent))
 
 
 def _place(tx: Transaction, cursor: str | None) -> tuple[int, ThreadId] | None:

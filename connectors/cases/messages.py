@@ -11,7 +11,7 @@ from connectors.cases.composing import Composing, Said
 from connectors.cases.forms import stored_sections
 from connectors.cases.register import Register
 from connectors.cases.releasing import Releasing
-from connectors.handover_views import at_desks, overall, planned
+from connectors.handover_views import at_desks, overall, planned, sent_sections
 from connectors.store import cursors, history, incoming, outgoing, recipients, requests, threads
 from connectors.store.engine import Store, Transaction
 from connectors.store.history import Entry
@@ -22,7 +22,6 @@ from connectors.timing import Clock
 from connectors.tokens import check_scope
 from protocol import ids
 from protocol.address import DeskAddress
-from protocol.content import encode_payload
 from protocol.errors import Conflict, InvalidInput, KeystoreError, MalformedEnvelope, NotFound
 from protocol.http.call import Answer, Call, Handler
 from protocol.http.handovers import Direction, HandoverChoice, MessageState, SectionView
@@ -227,16 +226,7 @@ async def _sent_view(tx: Transaction, message: OutgoingMessage) -> MessageView:
         signer=message.actor.name,
         answers=await answering.received(tx, message),
         payload=json.loads(message.payload),
-        sections=[
-            SectionView(
-                number=number,
-                category=one.category,
-                purpose=one.purpose,
-                label=one.label,
-                body=json.loads(encode_payload(one.body)),
-            )
-            for number, one in enumerate(sections, start=1)
-        ],
+        sections=sent_sections(message, sections),
         recipients=await at_desks(tx, await recipients.of(tx, message.message_id), sections),
     )
 

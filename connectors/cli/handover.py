@@ -30,6 +30,7 @@ from protocol.http.handovers import (
     HandoverView,
     RecipientPlan,
     RecipientView,
+    SectionView,
     SectionWithheld,
 )
 from protocol.ids import Kind, MessageId, raw, text
@@ -157,7 +158,8 @@ def describe(agency: str, view: HandoverView) -> Iterator[str]:
     several = len({desk for section in view.sections for desk in section.desks}) > 1
     for section in view.sections:
         whose = f" (to {', '.join(section.desks)})" if several else ""
-        yield f"  section {section.number}{whose}: {section.category}, for {section.purpose}, {section.label}"
+        what = f"{section.category}, for {section.purpose}, {section.label}{ground(section)}"
+        yield f"  section {section.number}{whose}: {what}"
         yield from (f"    {line}" for line in outline(section.body))
         for one in section.attachments:
             what = f"{printable(one.name)} ({printable(one.media_type)}, {one.size} bytes)"
@@ -225,6 +227,13 @@ def _share(one: RecipientPlan | RecipientView) -> Iterator[str]:
     if one.sections:
         yield f"sections {', '.join(f'{section.number} {section.category}' for section in one.sections)}"
     yield from kept_back(one.withheld)
+
+
+def ground(section: SectionView) -> str:
+    """Return on which ground in law a section of ours went, as the end of its line; nothing for one that came."""
+    if section.basis is None:
+        return ""
+    return f", on {section.basis}" + (f" ({printable(section.citation)})" if section.citation else "")
 
 
 def kept_back(sections: Iterable[SectionWithheld]) -> Iterator[str]:

@@ -71,6 +71,8 @@ class Label(StrEnum):
     SECTION = "section"
     PURPOSE = "purpose"
     HANDLING = "handling"
+    LEGAL_BASIS = "legal_basis"
+    CITATION = "citation"
     ATTACHMENT = "attachment"
     STEPS = "steps"
     NO_EFFECT = "no_effect"

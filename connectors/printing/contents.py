@@ -17,6 +17,7 @@ from connectors.printing.catalogue import Label, Table, Words
 from connectors.printing.markup import NOTHING, Html, Part, element, joined, said
 from protocol.bodies import FORMS
 from protocol.content import Content
+from protocol.http.handovers import SectionView
 from protocol.http.strictjson import render
 from protocol.kinds.base import MOST_INSTANT, OfficerRef
 from protocol.kinds.catalogue import KINDS
@@ -49,6 +50,16 @@ def payload(fields: Mapping[str, JsonValue], words: Words, *, title: Callable[[s
 def body(fields: Mapping[str, JsonValue], words: Words) -> Html:
     """Return the content of a section."""
     return _shown(fields, FORMS.get(str(fields.get("kind"))), _Way(words))
+
+
+def ground(section: SectionView, words: Words) -> list[tuple[str, Part]]:
+    """Return rows of the ground in law on which a section went; none where that is not known, as of what came."""
+    rows: list[tuple[str, Part]] = []
+    if section.basis is not None:
+        rows.append((words.label(Label.LEGAL_BASIS), words.text(Table.CODES, section.basis)))
+    if section.citation is not None:
+        rows.append((words.label(Label.CITATION), said(section.citation)))
+    return rows
 
 
 def _shown(fields: Mapping[str, JsonValue], model: type[Content] | None, way: _Way) -> Html:

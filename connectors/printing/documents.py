@@ -303,6 +303,7 @@ class Writer:
                     *(self._row(Label.RECIPIENT, desk) for desk in one.desks if several),
                     self._row(Label.PURPOSE, self._text(Table.PURPOSES, one.purpose)),
                     self._row(Label.HANDLING, self._text(Table.CODES, one.label)),
+                    *contents.ground(one, self._words),
                 ]
                 title = f"{self._words.label(Label.SECTION)} {one.number}: {form}"
                 parts += [

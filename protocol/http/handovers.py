@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue
 
+from protocol.content import MAX_LINE
 from protocol.handover import HandoverPackage
 from protocol.http.fields import (
     AgencyText,
@@ -227,6 +228,10 @@ class SectionView(ResponseModel):
     label: Code
     body: dict[str, JsonValue]
     attachments: list[AttachmentView] = Field(default_factory=list)
+    basis: Code | None = None
+    """Of what was sent: the ground in law on which it went. No recipient is told."""
+    citation: Annotated[str, Field(max_length=MAX_LINE)] | None = None
+    """Of what was sent: where that stands in the law."""
     desks: list[DeskText] = Field(default_factory=list)
     """Of what came: the desks of ours that it came for, under this number."""
 

@@ -20,6 +20,7 @@ from tests.connectors.cases.test_cases import probation, refer, step
 from tests.connectors.cases.test_referral import FIELDS, REQUEST, WORDS, settle
 from tests.connectors.cases.test_thread_api import Served, csw, prison
 from tests.connectors.conftest import World
+from tests.connectors.printing.reading import read
 from tests.connectors.stations import person_section, risk_section
 from tests.connectors.typing import type_at
 
@@ -189,6 +190,39 @@ async def test_con_2_every_reason_has_plain_words_and_one_on_its_way_that_of_the
     assert all(detail and "envelope's times" not in detail for detail in details)
 
 
+async def test_con_7_the_sender_sees_on_which_ground_each_section_went_and_a_recipient_is_not_told(
+    prison: Served, csw: Served, probation: Served
+) -> None:
+    desks = [csw.station.desk, probation.station.desk]
+    request = MessageRequest(kind="contact.area-notice", to=desks, fields=NOTICE, sections=SECTIONS)
+    message = (await prison.client.send_message(request, idempotency_key=key())).id
+    package = await prison.station.compose(*reversed(desks))
+    thread = await refer(prison, csw, risk_section())
+    await settle(prison.station, csw.station, probation.station)
+
+    async def seen(served: Served) -> list[list[tuple[str | None, str | None]]]:
+        shown = [
+            (await served.client.message(message)).sections,
+            (await served.client.handover(package.id)).sections,
+            (await served.client.thread(thread)).steps[0].sections if served is not probation else [],
+        ]
+        return [[(one.basis, one.citation) for one in sections] for sections in shown]
+
+    grounds = [("statute", "Invented Act, art. 1"), ("statute", "Invented Act, art. 2")]
+    assert await seen(prison) == [grounds] * 3
+    for side in (csw, probation):
+        assert {ground for sections in await seen(side) for ground in sections} == {(None, None)}
+    for content, theirs in (
+        (await prison.client.print_message(message), await csw.client.print_message(message)),
+        (await prison.client.print_handover(package.id), await csw.client.print_handover(package.id)),
+        (await prison.client.print_thread(thread), await csw.client.print_thread(thread)),
+        (await prison.client.print_thread(package.thread), await csw.client.print_thread(package.thread)),
+    ):
+        assert {"Invented Act, art. 1", "Invented Act, art. 2"} <= set(read(content.decode()).said)
+        assert "Legal basis" in content.decode()
+        assert "Invented Act" not in theirs.decode()
+
+
 async def test_con_8_a_receipt_that_the_disk_has_damaged_hides_nothing_else(prison: Served, csw: Served) -> None:
     thread = await refer(prison, csw)
     async with prison.station.parts.store.write() as tx:
@@ -217,6 +251,7 @@ async def test_the_commands_print_what_was_withheld_and_how_it_stands(
         shown = await typed(verb[0], "show", sent.split()[0])
         assert f"to {csw.station.desk}: opened" in shown
         assert WITHHELD in shown
+        assert "section 2: risk-summary for supervision, on statute (Invented Act, art. 2)" in shown
 
 
 def test_an_answer_that_was_stored_by_an_older_version_is_read() -> None:

@@ -14,7 +14,7 @@ from connectors.printing.contents import is_constant
 from connectors.sealer import BARE
 from connectors.store.recipients import DAMAGED
 from protocol.bodies import FORMS
-from protocol.clearance import AgencyKind, Category, DeskFunction, Purpose
+from protocol.clearance import AgencyKind, Basis, Category, DeskFunction, Purpose
 from protocol.clearance import Label as Handling
 from protocol.errors import IllegalTransition, MoveIncomplete, TooLate
 from protocol.handover import WithheldReason
@@ -85,5 +85,5 @@ NEEDED: Final[dict[Table, frozenset[str]]] = {
     Table.FORMS: frozenset(FORMS),
     Table.KINDS: frozenset(KINDS),
     Table.FIELDS: frozenset(_SAID.fields),
-    Table.CODES: frozenset(_SAID.codes) | values(Handling),
+    Table.CODES: frozenset(_SAID.codes) | values(Handling, Basis),
 }
