@@ -31,6 +31,7 @@ class Event(StrEnum):
     CONNECTION_OPENED = "connection-opened"
     CONNECTION_CLOSED = "connection-closed"
     CONNECTION_REVOKED = "connection-revoked"
+    CONNECTION_FLOODED = "connection-flooded"
     GROUP_SPLIT = "group-split"
     CONNECTION_LOST = "connection-lost"
     UNFORESEEN = "unforeseen"

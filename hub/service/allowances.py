@@ -26,6 +26,11 @@ SOCKETS = POLLS = 2 * MAX_DESKS
 """Websockets of one agency that may be open at the same time, and requests that read mailboxes, most of which only
 wait: a connector for each desk that it can have, and as many whose line has broken without a word, which takes a minute
 to be noticed."""
+FRAMES = 6_000
+"""Frames in a minute over all websockets of one agency, besides submissions and one acknowledgement for each delivery:
+a connector sends a few, and says now and then that it is still there."""
+OVER_SHARE = 8 * MAX_DESKS
+"""Submissions of one agency over its share that are read from its websockets at the same time."""
 REFUSED = 8
 """The part of what an agency may send, one by this, that may have to be refused: it is read and checked for nothing."""
 LEAST_SPOILED = 32 << 10
@@ -45,6 +50,7 @@ class Allowances:
         self._reads = Buckets("reads", limits.reads_per_minute, elapsed)
         self._read_bytes = Buckets("bytes-read", limits.megabytes_read_per_minute << 20, elapsed)
         self._uploads = Buckets("uploads", limits.uploads_per_minute, elapsed)
+        self._frames = Buckets("frames", FRAMES, elapsed)
         self._queue = queue
         self._changes: Counter[str] = Counter()
         self._weights: Counter[str] = Counter()
@@ -55,6 +61,7 @@ class Allowances:
         self._polls: Counter[str] = Counter()
         self._reading: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._outgoing: WeakValueDictionary[str, Outgoing] = WeakValueDictionary()
+        self._over_share: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     def request(self, agency: str, operation: str) -> None:
         """Charge a request of `agency` whose body is still to come; raises TooManyRequests.
@@ -123,6 +130,23 @@ class Allowances:
             raise _busy(f"Too many {what}. Try again after the time in Retry-After.")
         places[agency] += 1
         return partial(_leave, places, agency)
+
+    def frame(self, agency: str) -> None:
+        """Charge a frame of a websocket that is no submission; raises TooManyRequests."""
+        self._frames.take(agency)
+
+    def delivered(self, agency: str) -> None:
+        """Note a delivery over a websocket, which may be acknowledged for nothing."""
+        self._frames.give(agency)
+
+    def is_over(self, agency: str, size: int) -> bool:
+        """Tell whether a submission of `size` bytes would be refused for the agency's share."""
+        within = self._submissions.has(agency) and self._bytes.has(agency, size) and self._refused.has(agency)
+        return not within
+
+    def over_share(self, agency: str) -> asyncio.Semaphore:
+        """Return what surrounds the reading of a submission over the share, on all websockets of `agency`."""
+        return self._over_share.setdefault(agency, asyncio.Semaphore(OVER_SHARE))
 
     def submission(self, agency: str, size: int) -> "Place":
         """Charge a submission of `size` bytes; what is returned counts it as long as it is in work.

@@ -36,6 +36,10 @@ class Buckets:
         if wait >= 0:
             raise self._refusal(wait)
 
+    def has(self, key: str, amount: int = 1) -> bool:
+        """Tell whether `take` would find `amount` in the bucket of `key`."""
+        return max(self._full_at.get(key, 0) - self._elapsed(), 0) + amount * MINUTE / self._quota <= MINUTE
+
     def wait(self, key: str) -> float:
         """Return for how many seconds the bucket of `key` stays empty."""
         return max(0.0, (self._full_at.get(key, 0) - self._elapsed() - MINUTE) / SECOND)

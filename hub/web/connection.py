@@ -13,10 +13,12 @@ from functools import partial
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from hub.logs import Event, Log, where
+from hub.service.allowances import Allowances
 from hub.service.mailbox import Mailboxes
 from hub.service.outgoing import Pages
 from hub.service.submission import Submissions
 from hub.web.refusals import refusal
+from hub.web.threshold import Threshold
 from protocol.errors import (
     InternalError,
     InvalidInput,
@@ -89,17 +91,24 @@ class Connection:
         self,
         socket: web.WebSocketResponse,
         device_id: KeyId,
+        agency: str,
+        threshold: Threshold,
         submissions: Submissions,
         mailboxes: Mailboxes,
-        pages: Pages,
+        allowances: Allowances,
         log: Log,
     ) -> None:
+        """`agency` is the device's, `threshold` what stood before the socket until it was known."""
         self.device_id = device_id
+        self._agency = agency
+        self._threshold = threshold
+        self._allowances = allowances
         self._log = log
         self._socket = socket
         self._submissions = submissions
         self._mailboxes = mailboxes
-        self._pages = pages
+        self._pages = Pages(allowances.outgoing(agency))
+        self._over_share = allowances.over_share(agency)
         self._outgoing: asyncio.Queue[tuple[bytes, int]] = asyncio.Queue(QUEUE)
         self._budget = Budget(AT_WORK, IN_FLIGHT)
         self._up_to = -1
@@ -131,6 +140,11 @@ class Connection:
 
     async def _read(self, tasks: asyncio.TaskGroup) -> None:
         async for message in self._socket:
+            if message.type in (WSMsgType.PING, WSMsgType.PONG):
+                await self._charge_frame()
+                if message.type is WSMsgType.PING:
+                    await self._socket.pong(message.data)
+                continue
             if message.type is not WSMsgType.BINARY:
                 self.end(WSCloseCode.UNSUPPORTED_DATA, MalformedEnvelope.code)
                 return
@@ -141,15 +155,33 @@ class Connection:
                 return
             match frame:
                 case Submit():
+                    if self._allowances.is_over(self._agency, len(frame.envelope)):
+                        await self._slow_down()
                     await self._budget.take(_charge(frame))
                     tasks.create_task(self._submit(frame))
                 case Acknowledge(up_to):
+                    await self._charge_frame()
                     self._up_to = max(self._up_to, up_to)
                     self._acknowledged.set()
                 case _:
                     self.end(WSCloseCode.PROTOCOL_ERROR, MalformedEnvelope.code)
                     return
         raise _Ended
+
+    async def _charge_frame(self) -> None:
+        """Let others have their turn, and cut off who says far more than it is told or sends (HTTP-22)."""
+        await asyncio.sleep(0)
+        try:
+            self._allowances.frame(self._agency)
+        except TooManyRequests:
+            self._log.info(Event.CONNECTION_FLOODED, code=TooManyRequests.code)
+            self._threshold.cut()
+            raise _Ended from None
+
+    async def _slow_down(self) -> None:
+        """Wait for a place among what is over the agency's share, and hold it for a while."""
+        await self._over_share.acquire()
+        asyncio.get_running_loop().call_later(OVER_SHARE_S, self._over_share.release)
 
     async def _submit(self, frame: Submit) -> None:
         charge = _charge(frame)
@@ -193,6 +225,7 @@ class Connection:
                     self._window -= size
                     self._unacknowledged.append((items[-1].index, size))
                     await self._outgoing.put((encode_frame(Deliver(tuple(items))), size))
+                    self._allowances.delivered(self._agency)
                     del items
                 else:
                     await arrived.wait()

@@ -13,7 +13,6 @@ from hub.logs import Event, Log
 from hub.service.allowances import Allowances
 from hub.service.clockwatch import Clock
 from hub.service.mailbox import Mailboxes
-from hub.service.outgoing import Pages
 from hub.service.submission import Submissions
 from hub.web.authentication import Authenticator
 from hub.web.connection import Connection
@@ -76,14 +75,27 @@ class Connections:
             raise Unavailable
         if sent_ahead(request):
             raise MalformedRequest("A websocket's first bytes are the hub's.")
-        # Ciphertext does not shrink, so compression would only cost.
-        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, timeout=CLOSE_S, compress=False, max_msg_size=MAX_FRAME)
+        # Ciphertext does not shrink, so compression would only cost. Pings are counted before they are answered.
+        socket = web.WebSocketResponse(
+            heartbeat=HEARTBEAT_S, timeout=CLOSE_S, compress=False, max_msg_size=MAX_FRAME, autoping=False
+        )
         await socket.prepare(request)
-        device_id = await self._greet(socket, request[VISIT], Threshold(request))
+        threshold = Threshold(request)
+        device_id = await self._greet(socket, request[VISIT], threshold)
         if device_id is not None:
-            parts = self._parts
-            pages = Pages(parts.allowances.outgoing(request[VISIT].agency))
-            await self._serve(Connection(socket, device_id, parts.submissions, parts.mailboxes, pages, parts.log))
+            parts, agency = self._parts, request[VISIT].agency
+            await self._serve(
+                Connection(
+                    socket,
+                    device_id,
+                    agency,
+                    threshold,
+                    parts.submissions,
+                    parts.mailboxes,
+                    parts.allowances,
+                    parts.log,
+                )
+            )
         return socket
 
     async def _serve(self, connection: Connection) -> None:
@@ -116,7 +128,9 @@ class Connections:
         try:
             async with self._patience():
                 await socket.send_bytes(encode_frame(Challenge(challenge)))
-                message = await socket.receive()
+                while (message := await socket.receive()).type in (WSMsgType.PING, WSMsgType.PONG):
+                    # Of those the threshold lets few pass.
+                    continue
             if message.type is not WSMsgType.BINARY:
                 raise MalformedEnvelope
             hello = parse_frame(message.data, limit=1_024)

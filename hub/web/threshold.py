@@ -37,8 +37,7 @@ class Threshold:
         """Pass on what a stranger may send."""
         self._taken += len(data)
         if self._taken > STRANGER_BYTES:
-            if self._transport is not None:
-                self._transport.abort()
+            self.cut()
             return False, b""
         fed: tuple[bool, bytes] = self._reader.feed_data(data)
         return fed
@@ -51,3 +50,8 @@ class Threshold:
         """Step aside: it is known who is there."""
         if self._protocol._payload_parser is self:  # noqa: SLF001
             self._protocol._payload_parser = self._reader  # noqa: SLF001
+
+    def cut(self) -> None:
+        """Cut the connection off without a word, which would wait for an answer behind whatever else comes."""
+        if self._transport is not None:
+            self._transport.abort()
