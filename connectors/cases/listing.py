@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
+from connectors.cases import returned
 from connectors.cases.alike import Beside, similar
 from connectors.cases.forms import stored_sections
 from connectors.cases.lineage import children, goes_on_from
@@ -83,6 +84,8 @@ class Listing:
             following = await children(tx, [thread])
             gone = await lost.of(tx, [thread])
             steps = [await _step(tx, row, stored[step.move.message_id], step) for step in history.steps]
+            back = await returned.alerts(tx, row, history, list(stored.values()))
+        standing = (*self._threads.waiting.watch(row, history, list(stored.values())).standing, *back)
         roles = ROLES[row.machine]
         responsible = responsibility_of(row, history, list(stored.values()))
         return ThreadView(
@@ -109,7 +112,7 @@ class Listing:
                     by=one.by,
                     message=one.message_id,
                 )
-                for one in self._threads.waiting.watch(row, history, list(stored.values())).standing
+                for one in standing
             ],
             lost=[lost_view(one) for one in gone],
             steps=steps,

@@ -11,6 +11,7 @@ from connectors.cases.composing import Composing, Said
 from connectors.cases.forms import stored_sections
 from connectors.cases.register import Register
 from connectors.cases.releasing import Releasing
+from connectors.cases.returned import IN_ERROR
 from connectors.handover_views import at_desks, overall, planned, sent_sections
 from connectors.store import cursors, history, incoming, outgoing, recipients, requests, threads
 from connectors.store.engine import Store, Transaction
@@ -41,6 +42,8 @@ from protocol.kinds.alerting import alert_in
 from protocol.kinds.catalogue import KINDS, SENT_HERE
 
 OPERATION: Final = "sendMessage"
+_ANSWERABLE: Final = SENT_HERE | {IN_ERROR}
+"""Kinds that a message can answer: those that move nothing, and the step that gives a lead back (HAN-11)."""
 _CURSOR: Final = "message cursor"
 
 
@@ -109,7 +112,7 @@ class Messages:
         They are those of what is answered, of a thread of ours, or new ones.
         """
         if asked.kind == ANSWER:
-            return await answering.thread_of(tx, asked, SENT_HERE)
+            return await answering.thread_of(tx, asked, _ANSWERABLE)
         if asked.thread is None:
             return ThreadId(ids.new_id()), ids.text(Kind.SUBJECT, ids.new_id()), None
         row = await threads.load(tx, asked.thread)
@@ -156,7 +159,7 @@ class Messages:
         """Return all messages that stand under an id: whoever has seen it can send under it too (CON-9)."""
         async with self._store.read() as tx:
             sent = await _sent(tx, message_id)
-            received = [one for kind in sorted(SENT_HERE) for one in await incoming.find(tx, message_id, kind)]
+            received = [one for kind in sorted(_ANSWERABLE) for one in await incoming.find(tx, message_id, kind)]
             found = [] if sent is None else [await _sent_view(tx, sent)]
             return found + [_received_view(one, await answering.given(tx, one)) for one in received]
 
@@ -166,7 +169,7 @@ async def _sent(tx: Transaction, message_id: MessageId) -> OutgoingMessage | Non
         message = await outgoing.load(tx, message_id)
     except NotFound:
         return None
-    return message if message.payload_type in SENT_HERE else None
+    return message if message.payload_type in _ANSWERABLE else None
 
 
 async def _listed(tx: Transaction, entry: Entry) -> MessageItem:

@@ -18,6 +18,7 @@ from connectors.faults import DAMAGED
 from connectors.store import cases, moves
 from connectors.store.engine import Transaction
 from connectors.store.outgoing import OutgoingMessage
+from connectors.store.speaking import ANSWER
 from connectors.timing import Clock
 from protocol import ids
 from protocol.errors import InvalidInput
@@ -58,6 +59,8 @@ class Releasing:
         `InvalidInput` for a release that has not happened yet, and for a transfer with open referrals and no new
         officer who leads them.
         """
+        if message.payload_type == ANSWER:
+            await self._threads.noted(tx, message.thread)
         if message.payload_type in _TOLD_BY:
             return await self._release(tx, message, said)
         if message.payload_type == "custody.transferred":

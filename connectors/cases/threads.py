@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final
 
-from connectors.cases import entries
+from connectors.cases import entries, returned
 from connectors.cases.forceless import forceless
 from connectors.cases.mending import Mending
 from connectors.cases.register import Register
@@ -36,6 +36,7 @@ from protocol.ids import EnvelopeId, Kind, MessageId, ThreadId
 from protocol.kinds.base import RegisterNumbers
 from protocol.kinds.catalogue import KINDS, decode_payload
 from protocol.kinds.thread import ThreadConflict
+from protocol.lifecycle.alerts import AlertKind
 from protocol.lifecycle.history import GIVEN_UP, History, Move, Step, fold
 from protocol.lifecycle.owed import ESCALATE
 from protocol.rows import EnvelopeClass
@@ -182,6 +183,12 @@ class Threads:
         if (row := await self.mending.find(tx, thread)) is not None and row.alert == MESSAGE_LOST:
             await self.refold(tx, row)
 
+    async def noted(self, tx: Transaction, thread: ThreadId) -> None:
+        """Take note that somebody here answered a message: the alert that the lead is back ends with it (HAN-11)."""
+        row = await self.mending.find(tx, thread)
+        if row is not None and row.alert == AlertKind.LEAD_RETURNED:
+            await self.refold(tx, row)
+
     async def refold(self, tx: Transaction, row: ThreadRow, *, new: MessageId | None = None) -> History:
         """Bring the row of a thread, its timers and its conflicts up to what its moves say; `new` is one of them."""
         stored = {one.message_id: one for one in await moves.of(tx, row.thread)}
@@ -194,7 +201,8 @@ class Threads:
         owed = self.waiting.owed(row, history, every) if live else ()
         due_at = owed[-1].due_at if owed else None
         watched = self.waiting.watch(row, history, every)
-        heard = watched.heard_by(row.side)
+        back = await returned.alerts(tx, row, history, every)
+        heard = watched.heard_by(row.side) or next(iter(back), None)
         alert = None if heard is None else str(heard.kind)
         if alert is None and live and any(_counts(row, one) for one in await lost.of(tx, [row.thread])):
             alert = MESSAGE_LOST
@@ -212,6 +220,8 @@ class Threads:
             await threads.put(tx, changed)
             escalated = any(step.move.message_id == new and step.move.event in ESCALATE for step in history.done)
             await events.thread_changed(tx, changed, before=row, alert=escalated and alert is not None)
+        now, life = self._clock(), self._notice_life
+        await returned.pass_on(tx, row, history, every, self.register, self._service, now=now, life=life)
         if row.side != OBSERVER:
             timers = await self.waiting.timers(tx, row, history, every)
             await moves.set_timers(tx, row.thread, timers, look_at=watched.next_at)

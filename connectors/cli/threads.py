@@ -33,6 +33,7 @@ from protocol.http.threads import (
 )
 from protocol.ids import Kind, ThreadId, raw, text
 from protocol.kinds.catalogue import KINDS
+from protocol.lifecycle.alerts import AlertKind
 
 _SECTIONS: TypeAdapter[list[PackageSection]] = TypeAdapter(list[PackageSection])
 _MOST = 2 << 20
@@ -174,6 +175,8 @@ def _step(step: StepView) -> Iterator[str]:
 
 
 def _about(alert: AlertView) -> str:
+    if alert.kind == AlertKind.LEAD_RETURNED:
+        return f"note it: throughcare message answer {text(Kind.MESSAGE, alert.message)} noted"
     if alert.appointment is None:
         return f"waiting for the {alert.by}: {alert.what}"
     return f"about the appointment of {format_time(alert.appointment)}"

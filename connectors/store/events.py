@@ -53,23 +53,28 @@ _FOLLOWING: Final = (
 
 async def thread_changed(tx: Transaction, row: ThreadRow, *, before: ThreadRow, alert: bool = False) -> None:
     """Tell of a thread as it stands from now on; `before` is how it stood, `alert` that somebody must hear of it."""
-    told = {
-        "event_id": ids.new_id(),
-        "at": row.changed_at,
-        "type": f"{row.machine}.{_word(row, before, alert=alert)}",
-        "thread": row.thread,
-        "machine": row.machine,
-        "side": row.side,
-        "state": row.state,
-        "version": row.version,
-    }
+    told = [
+        {
+            "event_id": ids.new_id(),
+            "at": row.changed_at,
+            "type": f"{row.machine}.{word}",
+            "thread": row.thread,
+            "machine": row.machine,
+            "side": row.side,
+            "state": row.state,
+            "version": row.version,
+        }
+        for word in _words(row, before, alert=alert)
+    ]
     await tx.connection.execute(_ADD, told)
 
 
-def _word(row: ThreadRow, before: ThreadRow, *, alert: bool) -> str:
+def _words(row: ThreadRow, before: ThreadRow, *, alert: bool) -> list[str]:
+    raised = row.alert not in (None, before.alert)
     if row.state != before.state:
-        return row.state
-    return ALERT if alert or row.alert not in (None, before.alert) else UPDATED
+        # Nobody looks for something to do in what is over, unless that is said too (HAN-11).
+        return [row.state, ALERT] if raised and not row.live else [row.state]
+    return [ALERT if alert or raised else UPDATED]
 
 
 async def message_lost(tx: Transaction, thread: ThreadId, message_id: MessageId, at: int) -> None:

@@ -126,8 +126,8 @@ class ThreadItem(ResponseModel):
     """Until when whatever is waited for is due, an answer or what comes after it (LIF-7)."""
     officer: OfficerIdText | None
     alert: Code | None
-    """What this side must hear of: `first-missed`, `missed-again`, `unreported` (REF-5), `overdue` (LIF-7), or
-    `message-lost` (SEQ-11)."""
+    """What this side must hear of: `first-missed`, `missed-again`, `unreported` (REF-5), `overdue` (LIF-7),
+    `message-lost` (SEQ-11), or `lead-returned` (HAN-11)."""
     similar: list[ThreadIdText]
     """Referrals of the half year before about the same person that it does not go on from, the newest 20 (REF-8)."""
     similar_more: bool
@@ -171,7 +171,7 @@ class ResidualView(ResponseModel):
 class AlertView(ResponseModel):
     """One alert that stands: since when, which message proves it, and what it is about.
 
-    That is an appointment (REF-5), or `what` is late and which side it waits for: `by` (LIF-7).
+    That is an appointment (REF-5), or `what` is late or waited for, and by which side: `by` (LIF-7, HAN-11).
     """
 
     kind: Code

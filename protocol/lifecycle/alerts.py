@@ -34,6 +34,8 @@ class AlertKind(StrEnum):
     """An appointment has passed, and nobody has said whether the person came."""
     OVERDUE = "overdue"
     """What the thread waits for is late (LIF-7)."""
+    LEAD_RETURNED = "lead-returned"
+    """The other side ended a handover that had taken effect; nobody here has noted that the lead is back (HAN-11)."""
 
 
 HEARS: Final[Mapping[AlertKind, frozenset[str]]] = {
@@ -43,6 +45,7 @@ HEARS: Final[Mapping[AlertKind, frozenset[str]]] = {
     AlertKind.OVERDUE: frozenset(
         {Actor.REQUESTER, Actor.RECIPIENT, handover.Actor.SENDER, handover.Actor.RECEIVER},
     ),
+    AlertKind.LEAD_RETURNED: frozenset({handover.Actor.SENDER}),
 }
 """Which side is alerted: who is responsible hears of the person, and of a silence or a delay both sides do."""
 
