@@ -8,12 +8,13 @@ from typing import Any, Final
 from connectors.handover_form import stored_package
 from connectors.lost_receipts import LOST
 from connectors.receipts import MISSING
-from connectors.store import attachments, attempts, incoming, recipients
+from connectors.store import attachments, attempts, incoming, recipients, sealings
 from connectors.store.attachments import Expected, FetchState
 from connectors.store.engine import Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
-from connectors.store.recipients import DAMAGED, Plan, RecipientRow, RecipientState
+from connectors.store.recipients import Plan, RecipientRow, RecipientState
+from connectors.store.sealings import Sealing
 from protocol.address import DeskAddress
 from protocol.content import encode_payload
 from protocol.errors import CODES, CannotOpen, Expired, KeystoreError, NotFound, NothingToSend, SequenceError
@@ -27,6 +28,7 @@ from protocol.http.handovers import (
     Origin,
     RecipientPlan,
     RecipientView,
+    SealingView,
     SectionGoing,
     SectionView,
     SectionWithheld,
@@ -149,10 +151,13 @@ async def at_desks(
     tx: Transaction, rows: Sequence[RecipientRow], sections: Sequence[PackageSection]
 ) -> list[RecipientView]:
     """Return how a message of ours with these sections stands at its desks, `rows`, whatever its kind."""
-    return [await _recipient(tx, sections, row) for row in rows]
+    known = await sealings.of(tx, rows)
+    return [await _recipient(tx, sections, row, known.get(row.desk, ())) for row in rows]
 
 
-async def _recipient(tx: Transaction, sections: Sequence[PackageSection], row: RecipientRow) -> RecipientView:
+async def _recipient(
+    tx: Transaction, sections: Sequence[PackageSection], row: RecipientRow, known: Sequence[Sealing]
+) -> RecipientView:
     error, detail = row.error, None
     if row.state is RecipientState.SEALED and error is None and row.envelope_id is not None:
         # On its way to the hub: what the last try ended with.
@@ -162,24 +167,42 @@ async def _recipient(tx: Transaction, sections: Sequence[PackageSection], row: R
         detail = _WHY.get(error) or (CODES[error].default if error in CODES else None)
     if row.asked_at is not None and row.state is not RecipientState.OPENED:
         error, detail = SequenceError.code, _ASKED
-    marks, receipt = list(row.plan.marks), None
-    try:
-        receipt = None if row.envelope_id is None else await attempts.receipt(tx, row.envelope_id)
-    except KeystoreError:
-        marks.append(DAMAGED)  # all else is shown (CON-8)
+    one, plan = sealings.telling(row, known), sealings.shown(row, known)
+    accepted = None if one is None or row.state is not RecipientState.OPENED else one.accepted
     return RecipientView(
         desk=row.desk,
         state=_STATES[row.state],
-        sections=_going(row.plan),
-        withheld=_withheld(sections, row.plan),
-        envelope_id=row.envelope_id,
+        sections=_going(plan),
+        withheld=_withheld(sections, plan),
+        envelope_id=row.envelope_id if one is None else one.envelope_id,
         attempts=row.seals,
-        accepted_at=row.accepted_at,
+        accepted_at=row.accepted_at if accepted is None else accepted.leaf.at,
         opened_at=row.opened_at,
         error=error,
         detail=detail,
-        marks=list(dict.fromkeys(marks)),
-        receipt=receipt,
+        marks=list(dict.fromkeys((*plan.marks, *(one.plan.marks if one is not None else ())))),
+        receipt=None if one is None else one.receipt,
+        sealings=[_sealing(sections, one) for one in known],
+    )
+
+
+def _sealing(sections: Sequence[PackageSection], one: Sealing) -> SealingView:
+    accepted, record = one.accepted, one.record
+    return SealingView(
+        envelope_id=one.envelope_id,
+        digest=one.digest.hex(),
+        sealed_at=None if record is None else record.at,
+        accepted_at=None if accepted is None else accepted.leaf.at,
+        leaf_index=None if accepted is None else accepted.place,
+        opened_at=one.opened_at,
+        taken_in=one.taken_in,
+        function=None if record is None else record.function,
+        sections=_going(one.plan),
+        withheld=_withheld(sections, one.plan),
+        signer=None if record is None else record.actor.name,
+        delegation=None if record is None else record.actor.delegation.hex(),
+        marks=list(one.plan.marks),
+        receipt=one.receipt,
     )
 
 

@@ -59,7 +59,7 @@ class Owing:
         if row.state in GIVEN_UP:
             await self._say(tx, sent.message_id, sent.place, sent.thread, sent.sender, sent.desk)
             return
-        known_there = row.opened_at if row.state is RecipientState.OPENED else row.accepted_at
+        known_there = row.opened_again_at if row.state is RecipientState.OPENED else row.accepted_at
         sealing = None if row.envelope_id is None else await attempts.by_id(tx, row.envelope_id)
         anew = sealing is not None and sealing.devices.get(by.sender_desk) != by.device_id
         if known_there is None or by.accepted_at <= known_there or (row.seals >= MOST_SEALS and not anew):

@@ -15,7 +15,7 @@ from connectors.logs import Log
 from connectors.lost_receipts import LOST, seal_lost_anew
 from connectors.outbox import PinnedLog
 from connectors.receipts import CANNOT_OPEN, OPENED, Report
-from connectors.store import attempts, outgoing, owed, recipients, restored
+from connectors.store import attempts, outgoing, owed, recipients, restored, sealings
 from connectors.store.attempts import Attempt, AttemptState
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import ReceivedMessage
@@ -91,8 +91,11 @@ class Resealing:
             if said.message is None:
                 raise MalformedEnvelope("Who opened a message can say which.")
             row = await self._opened_row(tx, said, said.message, desk, message.device_id)
+            at = message.accepted_at
             if not said.incomplete:
-                await recipients.opened(tx, row.message_id, desk, message.accepted_at)
+                await recipients.opened(tx, row.message_id, desk, at)
+            named = {"digest": said.envelope_digest, "first": said.first_digest}
+            await sealings.opened(tx, row.message_id, desk, at=at, **named)
             await self._note_opened(tx, row, said, message)
             if (sent := await owed.sent(tx, row.message_id, desk)) is not None:
                 await self._threads.found(tx, sent.thread)

@@ -19,6 +19,7 @@ from connectors.store.attempts import Attempt, AttemptState
 from connectors.store.engine import Store, Transaction
 from connectors.store.outgoing import OutgoingMessage
 from connectors.store.recipients import RecipientRow, RecipientState
+from connectors.store.sealings import Record
 from connectors.timing import Chance, Clock, patience, system_chance
 from keys.directory import DeskEntry
 from keys.sealing import MessageDraft, PrekeyChoice, Recipient, choose_prekey, seal
@@ -195,8 +196,9 @@ class Sealer:
         envelope_id = EnvelopeId(ids.new_id())
         expires = min(now + self._envelope_life, message.deadline)
         directory = self._directory.directory
+        actor = self._officers.current(message.actor)
         raw = seal(
-            _draft(message, composition, self._officers.current(message.actor), expires),
+            _draft(message, composition, actor, expires),
             [_recipient(target, composition) for target in group],
             self._device,
             (directory.size, directory.root),
@@ -216,10 +218,19 @@ class Sealer:
             devices=devices,
             error=None,
         )
-        await attempts.add(tx, attempt, raw, now)
+        plans = {
+            target.row.desk: replace(composition.plans[target.row.desk], marks=self._marks(target) + marks)
+            for target in group
+        }
+        # Receipts and notices hold nothing that differs from one sealing to the next.
+        records = {
+            target.row.desk: Record(plans[target.row.desk], target.desk.function, actor, now)
+            for target in group
+            if not message.klass.bare
+        }
+        await attempts.add(tx, attempt, raw, now, records)
         for target in group:
-            plan = replace(composition.plans[target.row.desk], marks=self._marks(target) + marks)
-            await recipients.sealed(tx, target.row, envelope_id, plan)
+            await recipients.sealed(tx, target.row, envelope_id, plans[target.row.desk])
 
     def _marks(self, target: _Target) -> tuple[str, ...]:
         marks = ["old-prekey"] if target.choice.marked else []

@@ -198,6 +198,14 @@ class Directory:
                 )
         return None
 
+    def function_at(self, desk: DeskAddress, at: int) -> str | None:
+        """Return the function that a desk had at `at` (ms UTC) by the newest statement that counted then.
+
+        For looking back: that its agency was revoked, or its desks stated anew, since then changes nothing.
+        """
+        line = [entry for entry in self.agency_line(agency_of(desk)) if entry.not_before <= at]
+        return dict(line[-1].desks).get(desk_name(desk)) if line else None
+
     def _answers(self, at: int) -> Answers:
         answers = self._register.answers
         answers.turn_to(at, self.size)

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from connectors.languages import LANGUAGES, Language
 from connectors.printing.catalogue import words
 from connectors.printing.documents import Known, Party, Writer
-from connectors.printing.evidence import Evidence, Sealing
+from connectors.printing.evidence import Evidence, Journey, Sealing
 from connectors.printing.page import page
 from protocol import ids
 from protocol.address import AgencyAddress, DeskAddress, parse_agency, parse_desk
@@ -187,17 +187,21 @@ VIEW: Final = ThreadView(
 def _evidence(number: int) -> Evidence:
     ours = number in (1, 5)
     actor = Actor(OfficerId(b"o" * 16), ActorKind.OFFICER, VIEW.steps[number - 1].signer, bytes([number]) * 32)
+    withheld = (("medical", "never-for-this-function"), ("offence", "no-basis-in-law-named")) if number == 1 else ()
     sealing = Sealing(
-        desk=INTAKE if ours else RELEASE,
         accepted_at=at(4 + number, 9),
         opened_at=at(4 + number, 10),
         envelope_id=EnvelopeId(bytes([100 + number]) * 16),
         digest=bytes([200 + number]) * 32,
-        withheld=(("medical", "never-for-this-function"), ("offence", "no-basis-in-law-named")) if number == 1 else (),
+        withheld=withheld,
         marks=("old-prekey",) if number == 1 else (),
+        leaf_index=40 + number,
+        taken_in=True,
     )
+    desk = INTAKE if ours else RELEASE
+    journey = Journey(desk, sealing.opened_at, sealing, (sealing,), withheld, sealing.marks)
     sent_at = at(4 + number, 8) if ours else None
-    return Evidence(RELEASE if ours else INTAKE, actor, (sealing,), sent_at=sent_at, leaf_index=40 + number)
+    return Evidence(RELEASE if ours else INTAKE, actor, (journey,), sent_at=sent_at)
 
 
 EVIDENCE: Final = {message(number): _evidence(number) for number in range(1, 6)}
@@ -212,7 +216,7 @@ def _party(address: AgencyAddress) -> Party:
     return _PARTIES[address]
 
 
-def _function(desk: DeskAddress) -> str | None:
+def _function(desk: DeskAddress, _at: int | None) -> str | None:
     return _FUNCTIONS[desk]
 
 

@@ -30,6 +30,7 @@ from protocol.http.handovers import (
     HandoverView,
     RecipientPlan,
     RecipientView,
+    SealingView,
     SectionView,
     SectionWithheld,
 )
@@ -205,6 +206,26 @@ def _recipient(recipient: RecipientView, *, sender: bool) -> Iterator[str]:
     sections = ", ".join(f"{section.number} {section.category}" for section in recipient.sections)
     yield f"    sections {sections}"
     yield from (f"    {line}" for line in kept_back(recipient.withheld))
+    yield from (f"    {line}" for line in _sealings(recipient))
+
+
+def _sealings(recipient: RecipientView) -> Iterator[str]:
+    """Yield what each of several sealings held, and whether the desk opened it (CON-17)."""
+    if len(recipient.sealings) > 1:
+        for number, one in enumerate(recipient.sealings, start=1):
+            yield from _sealing(number, one)
+
+
+def _sealing(number: int, one: SealingView) -> Iterator[str]:
+    yield f"sealing {number} {text(Kind.ENVELOPE, one.envelope_id)}" + (", taken in" if one.taken_in else "")
+    for what, at in (("sealed", one.sealed_at), ("accepted by the hub", one.accepted_at), ("opened", one.opened_at)):
+        if at is not None:
+            yield f"  {what} {format_time(at)}"
+    if one.function is not None:
+        yield f"  for a desk of function {one.function}, by {printable(one.signer or '')}"
+    yield from (f"  mark: {mark}" for mark in one.marks)
+    yield f"  sections {', '.join(f'{section.number} {section.category}' for section in one.sections)}"
+    yield from (f"  {line}" for line in kept_back(one.withheld))
 
 
 def at_desk(recipient: RecipientView) -> Iterator[str]:
@@ -212,7 +233,7 @@ def at_desk(recipient: RecipientView) -> Iterator[str]:
     yield f"to {recipient.desk}: {recipient.state.value}"
     if recipient.error:
         yield f"  {recipient.error}: {recipient.detail or ''}"
-    yield from (f"  {line}" for line in _share(recipient))
+    yield from (f"  {line}" for line in (*_share(recipient), *_sealings(recipient)))
 
 
 def going_to(plans: Iterable[RecipientPlan]) -> Iterator[str]:

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from connectors.printing import contents
 from connectors.printing.catalogue import Label, Table, Words
-from connectors.printing.evidence import DIGEST, Evidence, Sealing
+from connectors.printing.evidence import Evidence
 from connectors.printing.markup import BREAK, Html, Part, element, joined, said
 from connectors.printing.page import blank, grid
+from connectors.printing.proof import Proof
 from protocol import ids
 from protocol.address import AgencyAddress, DeskAddress, agency_of
 from protocol.clocks import Ack
@@ -23,7 +24,6 @@ from protocol.http.handovers import AttachmentView, HandoverView, SectionView
 from protocol.http.messages import MessageView
 from protocol.http.threads import AlertView, StepView, ThreadView
 from protocol.ids import Kind, MessageId
-from protocol.sections import ActorKind
 
 _RUNGS: Final = {Ack.A1: Label.RUNG_OPENED, Ack.A2: Label.RUNG_ACKNOWLEDGED, Ack.A3: Label.RUNG_ANSWERED}
 _MACHINES: Final = {"referral": Label.REFERRAL, "handover": Label.HANDOVER}
@@ -43,7 +43,8 @@ class Known:
     """What the directory says of desks and agencies."""
 
     party: Callable[[AgencyAddress], Party]
-    function: Callable[[DeskAddress], str | None]
+    function: Callable[[DeskAddress, int | None], str | None]
+    """The function of a desk at a moment, in ms UTC, or now: a message is of then."""
     title: Callable[[AgencyAddress, str], str | None]
     """Under which title an officer of an agency acts, by the officer's id."""
 
@@ -80,6 +81,7 @@ class Writer:
         """`known` is the directory."""
         self._words = words
         self._known = known
+        self._proof = Proof(words, self._desk)
 
     def message(self, view: MessageView, evidence: Evidence) -> Sheet:
         """Return the sheet of a message that moves no thread."""
@@ -248,8 +250,8 @@ class Writer:
             parts += [self._heading(level, Label.CONTENT), contents.payload(payload, self._words, title=title)]
         parts += self._sections(sections, level)
         if evidence is not None:
-            parts += self._withheld(evidence, level)
-        parts.append(self._proof(evidence, message, leaf_index))
+            parts += [*self._proof.withheld(evidence, level), *self._proof.sealings(evidence, level)]
+        parts.append(self._proof.of(evidence, message, leaf_index))
         return joined(parts)
 
     def _sides(
@@ -257,39 +259,14 @@ class Writer:
     ) -> list[tuple[str, Part]]:
         rows: list[tuple[str, Part]] = []
         if evidence is not None:
-            actor = evidence.actor
-            role = Label.OFFICER if actor.kind is ActorKind.OFFICER else Label.SERVICE
-            rows += [
-                self._row(Label.SENDER, self._desk(evidence.sender)),
-                *(self._row(Label.RECIPIENT, self._desk(one.desk)) for one in evidence.sealings),
-                self._row(role, joined([said(actor.name), f" ({self._words.label(Label.ATTESTED)})"])),
-                self._row(Label.DELEGATION, actor.delegation.hex()),
-            ]
+            rows += self._proof.parties(evidence)
         if with_numbers:
             ours, theirs = numbers(payload)
             rows += [
                 self._row(Label.NUMBER_OF_SENDER, said(ours) if ours else blank()),
                 self._row(Label.NUMBER_OF_RECIPIENT, said(theirs) if theirs else blank()),
             ]
-        if evidence is not None and evidence.sent_at is not None:
-            rows.append(self._row(Label.SENT_AT, self._words.moment(evidence.sent_at)))
-        sealings = evidence.sealings if evidence is not None else ()
-        for one in sealings:
-            rows += self._journey(one, several=len(sealings) > 1)
-        return rows
-
-    def _journey(self, sealing: Sealing, *, several: bool) -> list[tuple[str, Part]]:
-        """Return how far a message came at a desk, which is named where there are several."""
-        rows: list[tuple[str, Part]] = []
-        where: list[Part] = [BREAK, sealing.desk] if several else []
-        if sealing.accepted_at is not None:
-            rows.append(self._row(Label.ACCEPTED_AT, joined([self._words.moment(sealing.accepted_at), *where])))
-        if sealing.opened_at is not None:
-            rows.append(self._row(Label.RECEIVED_AT, joined([self._words.moment(sealing.opened_at), *where])))
-        if sealing.marks:
-            marks = "; ".join(self._text(Table.NOTES, mark) for mark in sealing.marks)
-            rows.append(self._row(Label.MARKS, joined([marks, *where])))
-        return rows
+        return rows + (self._proof.journeys(evidence) if evidence is not None else [])
 
     def _sections(self, sections: Sequence[SectionView], level: int) -> list[Html]:
         """Return the sections under their data categories, in the order in which each category comes first."""
@@ -314,38 +291,8 @@ class Writer:
                 ]
         return parts
 
-    def _withheld(self, evidence: Evidence, level: int) -> list[Html]:
-        parts = []
-        for one in (sealing for sealing in evidence.sealings if sealing.withheld):
-            heads = [self._words.label(Label.CATEGORY), self._words.label(Label.REASON)]
-            rows: list[list[Part]] = [
-                [self._text(Table.CATEGORIES, category), self._text(Table.NOTES, reason)]
-                for category, reason in one.withheld
-            ]
-            parts += [
-                self._heading(level, Label.WITHHELD),
-                element("p", self._desk(one.desk)),
-                grid(heads, rows),
-            ]
-        return parts
-
-    def _proof(self, evidence: Evidence | None, message: str, leaf_index: int | None) -> Html:
-        rows = [self._row(Label.MESSAGE_ID, message)]
-        sealings = evidence.sealings if evidence is not None else ()
-        # One envelope may go to several desks.
-        for envelope, digest in dict.fromkeys((one.envelope_id, one.digest) for one in sealings):
-            if envelope is not None:
-                rows.append(self._row(Label.ENVELOPE, ids.text(Kind.ENVELOPE, envelope)))
-            if digest is not None:
-                rows.append(self._row(Label.DIGEST, f"{DIGEST} {digest.hex()}"))
-        place = leaf_index if evidence is None or evidence.leaf_index is None else evidence.leaf_index
-        if place is not None:
-            rows.append(self._row(Label.LOG_PLACE, str(place)))
-        label = element("strong", self._words.label(Label.EVIDENCE))
-        return element("div", label, contents.facts(rows), class_="evidence")
-
-    def _desk(self, desk: DeskAddress) -> Html:
-        function = self._known.function(desk)
+    def _desk(self, desk: DeskAddress, at: int | None = None, function: str | None = None) -> Html:
+        function = function or self._known.function(desk, at)
         lines: list[Part] = [self._agency(agency_of(desk)), BREAK, desk]
         if function is not None:
             lines.append(f" ({self._text(Table.FUNCTIONS, function)})")

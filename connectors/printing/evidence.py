@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What proves a message that is printed: who acted under which delegation, in which envelopes, at which desks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from connectors.store import attempts, incoming, outgoing, recipients
+from connectors.store import incoming, outgoing, recipients, sealings
 from connectors.store.engine import Transaction
+from connectors.store.incoming import ReceivedMessage
 from connectors.store.recipients import RecipientRow
 from protocol.address import DeskAddress
 from protocol.errors import NotFound
@@ -17,18 +19,43 @@ DIGEST: Final = "SHA-256"
 
 @dataclass(frozen=True, slots=True)
 class Sealing:
-    """One desk of a message: how far it came there and in which envelope; times in ms UTC.
+    """One envelope in which a message went to a desk: what it held, and how far it came; times in ms UTC.
 
-    `withheld` are (category, reason) of what the desk did not get, known to the sender only.
+    `going` are the categories that it held and `withheld` (category, reason) of the rest, both known to the sender
+    only; so are `function`, the desk's by which that was decided, and `actor`, in whose name it was sealed.
+    """
+
+    accepted_at: int | None
+    opened_at: int | None
+    envelope_id: EnvelopeId
+    digest: bytes
+    going: tuple[str, ...] = ()
+    withheld: tuple[tuple[str, str], ...] = ()
+    marks: tuple[str, ...] = ()
+    sealed_at: int | None = None
+    leaf_index: int | None = None
+    taken_in: bool = False
+    function: str | None = None
+    actor: Actor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """How far a message came at a desk: `shown` is the sealing that tells, and `sealings` are all, the oldest first.
+
+    `withheld` is what the desk never got; `opened_at` is of the first time.
     """
 
     desk: DeskAddress
-    accepted_at: int | None
     opened_at: int | None
-    envelope_id: EnvelopeId | None
-    digest: bytes | None
+    shown: Sealing | None
+    sealings: tuple[Sealing, ...]
     withheld: tuple[tuple[str, str], ...] = ()
     marks: tuple[str, ...] = ()
+
+    def needs_telling(self, actor: Actor) -> bool:
+        """Tell whether one line does not say it all: it was sealed several times, or not in the name of `actor`."""
+        return len(self.sealings) > 1 or any(one.actor not in (None, actor) for one in self.sealings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,33 +64,50 @@ class Evidence:
 
     sender: DeskAddress
     actor: Actor
-    sealings: tuple[Sealing, ...]
+    journeys: tuple[Journey, ...]
     sent_at: int | None = None
-    leaf_index: int | None = None
 
 
 async def of_sent(tx: Transaction, message_id: MessageId) -> Evidence:
     """Return what there is about a message of ours, or raise `NotFound`."""
     message = await outgoing.load(tx, message_id)
     rows = await recipients.of(tx, message_id)
+    known = await sealings.of(tx, rows)
     return Evidence(
         sender=message.sender_desk,
         actor=message.actor,
-        sealings=tuple([await _sealing(tx, row) for row in rows]),
+        journeys=tuple(_journey(row, known.get(row.desk, ())) for row in rows),
         sent_at=message.created_at,
     )
 
 
-async def _sealing(tx: Transaction, row: RecipientRow) -> Sealing:
-    attempt = None if row.envelope_id is None else await attempts.by_id(tx, row.envelope_id)
-    return Sealing(
+def _journey(row: RecipientRow, known: Sequence[sealings.Sealing]) -> Journey:
+    telling, plan = sealings.telling(row, known), sealings.shown(row, known)
+    return Journey(
         desk=row.desk,
-        accepted_at=row.accepted_at,
         opened_at=row.opened_at,
-        envelope_id=row.envelope_id,
-        digest=None if attempt is None else attempt.digest,
-        withheld=row.plan.withheld,
-        marks=row.plan.marks,
+        shown=None if telling is None else _sealing(telling),
+        sealings=tuple(map(_sealing, known)),
+        withheld=plan.withheld,
+        marks=plan.marks,
+    )
+
+
+def _sealing(one: sealings.Sealing) -> Sealing:
+    accepted, record = one.accepted, one.record
+    return Sealing(
+        accepted_at=None if accepted is None else accepted.leaf.at,
+        opened_at=one.opened_at,
+        envelope_id=one.envelope_id,
+        digest=one.digest,
+        going=tuple(dict.fromkeys(category for _, category in one.plan.going)),
+        withheld=one.plan.withheld,
+        marks=one.plan.marks,
+        sealed_at=None if record is None else record.at,
+        leaf_index=None if accepted is None else accepted.place,
+        taken_in=one.taken_in,
+        function=None if record is None else record.function,
+        actor=None if record is None else record.actor,
     )
 
 
@@ -78,16 +122,17 @@ async def of_received(
     return Evidence(
         sender=sender,
         actor=came[0].actor,
-        sealings=tuple(
-            Sealing(
-                desk=one.recipient_desk,
-                accepted_at=one.accepted_at,
-                opened_at=one.received_at,
-                envelope_id=one.envelope_id,
-                digest=one.digest,
-                marks=one.marks,
-            )
-            for one in came
-        ),
-        leaf_index=came[0].leaf_index,
+        journeys=tuple(map(_arrival, came)),
     )
+
+
+def _arrival(one: ReceivedMessage) -> Journey:
+    sealing = Sealing(
+        accepted_at=one.accepted_at,
+        opened_at=one.received_at,
+        envelope_id=one.envelope_id,
+        digest=one.digest,
+        leaf_index=one.leaf_index,
+        taken_in=True,
+    )
+    return Journey(one.recipient_desk, one.received_at, sealing, (sealing,), marks=one.marks)

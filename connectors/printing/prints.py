@@ -197,7 +197,10 @@ def _party(directory: Directory, now: int, address: AgencyAddress) -> Party:
     return Party(address) if entry is None else Party(address, entry.name, entry.agency_kind)
 
 
-def _function(directory: Directory, now: int, desk: DeskAddress) -> str | None:
+def _function(directory: Directory, now: int, desk: DeskAddress, at: int | None) -> str | None:
+    """Return the function of a desk, as of `at` where that is given: it may have been stated anew since."""
+    if at is not None:
+        return directory.function_at(desk, at)
     entry = directory.desk(desk, now)
     return None if entry is None else entry.function
 

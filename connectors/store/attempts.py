@@ -22,8 +22,10 @@ from sqlalchemy import (
 )
 
 from connectors.faults import named
+from connectors.store import sealings
 from connectors.store.engine import Transaction
 from connectors.store.recipients import OPEN_STATES, RecipientState
+from connectors.store.sealings import Record
 from connectors.store.tables import attempt, attempt_row, outgoing, recipient
 from connectors.timing import MOST_SEALS
 from protocol.address import DeskAddress
@@ -81,6 +83,7 @@ class ReadyEnvelope:
     raw: bytes = field(repr=False)
 
 
+_NO_RECORDS: Final[Mapping[DeskAddress, Record]] = {}
 _ADD: Final = insert(attempt)
 _ADD_ROWS: Final = insert(attempt_row)
 _DUE: Final = (
@@ -131,8 +134,10 @@ _NEXT_SENDING: Final = (
 _RECEIPT_OF: Final = select(attempt.c.sealed_receipt).where(attempt.c.envelope_id == bindparam("which"))
 
 
-async def add(tx: Transaction, new: Attempt, raw: bytes, now: int) -> None:
-    """Store a sealing with its bytes, before they are sent (CON-1)."""
+async def add(
+    tx: Transaction, new: Attempt, raw: bytes, now: int, records: Mapping[DeskAddress, Record] = _NO_RECORDS
+) -> None:
+    """Store a sealing with its bytes, before they are sent (CON-1), and what it holds for each desk (CON-17)."""
     values = {
         "envelope_id": new.envelope_id,
         "message_id": new.message_id,
@@ -144,7 +149,15 @@ async def add(tx: Transaction, new: Attempt, raw: bytes, now: int) -> None:
         "sealed_bytes": tx.vault.seal(_BYTES, new.envelope_id, raw),
     }
     await tx.connection.execute(_ADD, values)
-    rows = [{"envelope_id": new.envelope_id, "desk": desk, "device_id": dev} for desk, dev in new.devices.items()]
+    rows = [
+        {
+            "envelope_id": new.envelope_id,
+            "desk": desk,
+            "device_id": device,
+            "sealed": sealings.stored(tx, new.envelope_id, desk, records[desk]) if desk in records else None,
+        }
+        for desk, device in new.devices.items()
+    ]
     await tx.connection.execute(_ADD_ROWS, rows)
 
 

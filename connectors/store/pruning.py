@@ -8,7 +8,7 @@ have no effect any more, and the oldest of a quarantine that somebody floods.
 from itertools import takewhile
 from typing import Final
 
-from sqlalchemy import and_, delete, func, or_, select
+from sqlalchemy import and_, delete, exists, func, or_, select
 
 from connectors.store.engine import Transaction
 from connectors.store.tables import (
@@ -41,7 +41,10 @@ EVIDENCE_KEPT: Final = 1_095 * DAY
 
 
 async def forget_attempts(tx: Transaction, now: int) -> None:
-    """Drop sealings that ended long ago and are no desk's newest: those with a receipt much later."""
+    """Drop sealings that ended long ago and are no desk's newest: those with a receipt much later.
+
+    One that a desk opened stays as long as its message: it is what that desk was shown (CON-17).
+    """
     old = (
         select(attempt.c.envelope_id)
         .outerjoin(recipient, recipient.c.envelope_id == attempt.c.envelope_id)
@@ -51,6 +54,7 @@ async def forget_attempts(tx: Transaction, now: int) -> None:
                 attempt.c.expires < now - EVIDENCE_KEPT,
             ),
             recipient.c.envelope_id.is_(None),
+            ~exists().where(attempt_row.c.envelope_id == attempt.c.envelope_id, attempt_row.c.opened_at.is_not(None)),
         )
     )
     gone = list((await tx.connection.execute(old)).scalars())

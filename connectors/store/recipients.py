@@ -94,6 +94,8 @@ class RecipientRow:
     plan: Plan
     asked_at: int | None = None
     """When the desk asked for it last, because it has later ones (SEQ-10)."""
+    opened_again_at: int | None = None
+    """When A1 came last that made it opened; `opened_at` is of the first."""
 
 
 _ADD: Final = insert(recipient)
@@ -160,7 +162,13 @@ _OPENED: Final = (
         recipient.c.desk == bindparam("which"),
         recipient.c.state != RecipientState.OPENED,
     )
-    .values(state=RecipientState.OPENED, error=null(), new_device=0)
+    .values(
+        state=RecipientState.OPENED,
+        error=null(),
+        new_device=0,
+        opened_at=func.coalesce(recipient.c.opened_at, bindparam("at")),
+        opened_again_at=bindparam("at"),
+    )
 )
 _LATE: Final = (
     select(recipient.c.message_id, recipient.c.desk)
@@ -229,6 +237,7 @@ def _recipient(tx: Transaction, row: Row[Any]) -> RecipientRow:
         opened_at=row.opened_at,
         plan=_plan(tx, row),
         asked_at=row.asked_at,
+        opened_again_at=row.opened_again_at,
     )
 
 
@@ -341,8 +350,8 @@ async def accepted(tx: Transaction, envelope_id: EnvelopeId, at: int) -> None:
 
 
 async def opened(tx: Transaction, message_id: MessageId, desk: DeskAddress, at: int) -> None:
-    """Note that a desk opened the message (A1); nothing that follows can take that back."""
-    await tx.connection.execute(_OPENED, {"of": message_id, "which": desk, "opened_at": at})
+    """Note that a desk opened the message (A1), and when it did first; nothing that follows can take that back."""
+    await tx.connection.execute(_OPENED, {"of": message_id, "which": desk, "at": at})
 
 
 async def overdue(tx: Transaction, now: int, *, since: int) -> list[tuple[MessageId, DeskAddress]]:

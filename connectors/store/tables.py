@@ -80,6 +80,7 @@ recipient: Final = Table(
     Column("asked_at", BigInteger),
     Column("told_at", BigInteger),
     Column("new_device", Integer, nullable=False, server_default="0"),
+    Column("opened_again_at", BigInteger),
     ForeignKeyConstraint(["message_id"], ["outgoing.message_id"]),
     Index("ix_recipient_state", "state", "next_try_at"),
     Index("ix_recipient_untold", "state", sqlite_where=text("told_at IS NULL AND state IN ('failed', 'expired')")),
@@ -88,6 +89,7 @@ recipient: Final = Table(
 """One desk of one message of ours: how far it has come. `sealed` lists what it gets and what is withheld.
 
 `new_device` says that the device which serves the desk now has asked for what the one before it had opened.
+`opened_at` is the first A1, `opened_again_at` the newest that told of an opening after a sealing anew.
 """
 
 attempt: Final = Table(
@@ -106,6 +108,7 @@ attempt: Final = Table(
     ForeignKeyConstraint(["message_id"], ["outgoing.message_id"]),
     Index("ix_attempt_state", "state", "next_try_at"),
     Index("ix_attempt_digest", "digest"),
+    Index("ix_attempt_message_id", "message_id"),
 )
 """One sealing of a message of ours: its bytes until a receipt comes, then its receipt (CON-1)."""
 
@@ -115,8 +118,15 @@ attempt_row: Final = Table(
     Column("envelope_id", LargeBinary, primary_key=True),
     Column("desk", Text, primary_key=True),
     Column("device_id", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary),
+    Column("opened_at", BigInteger),
+    Column("taken_in", Integer, nullable=False, server_default="0"),
     ForeignKeyConstraint(["envelope_id"], ["attempt.envelope_id"]),
 )
+"""One desk of a sealing: what it held for it (`sealed`), when A1 first named it, and if the message was taken in by it.
+
+No later sealing changes any of this (CON-17).
+"""
 
 sequence: Final = Table(
     "sequence",

@@ -32,6 +32,7 @@ MAX_NOT_UNDERSTOOD = 5_000
 MAX_PAGE = 200
 
 Code = Annotated[str, Field(max_length=MAX_CODE)]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(max_length=MAX_NAME)]
 
 
@@ -236,8 +237,41 @@ class SectionView(ResponseModel):
     """Of what came: the desks of ours that it came for, under this number."""
 
 
+class SealingView(ResponseModel):
+    """One sealing of a message for one desk, as its sender keeps it: no later one changes it (CON-17)."""
+
+    envelope_id: EnvelopeIdText
+    digest: Digest
+    """SHA-256 of the envelope, which the hub's log commits to."""
+    sealed_at: Time | None
+    """Null, as `function`, `signer` and `delegation`, where a version that kept none made it."""
+    accepted_at: Time | None
+    leaf_index: int | None
+    """Its place in the hub's log, once the hub has accepted it."""
+    opened_at: Time | None
+    """When the first A1 came that names it; null while nobody has said that it was opened."""
+    taken_in: bool
+    """The desk has the message by this one: it says so in A1 (CON-4)."""
+    function: Code | None
+    """That of the desk when this was sealed, by which it was decided what may go (CON-7)."""
+    sections: list[SectionGoing]
+    withheld: list[SectionWithheld]
+    signer: Name | None
+    delegation: Digest | None
+    """Who acted, and under which delegation: another one than composed the message may have to (CON-12)."""
+    marks: list[Code]
+    """As of a recipient; also `content-not-kept`, where a version before did not keep what this one held."""
+    receipt: Base64UrlBytes | None
+    """The acceptance receipt, as signed by the hub (AUD-5)."""
+
+
 class RecipientView(ResponseModel):
-    """How a message stands at one desk. A receiver sees its own desk only, and of handovers only."""
+    """How a message stands at one desk. A receiver sees its own desk only, and of handovers only.
+
+    At the sender `sections`, `withheld`, `envelope_id`, `accepted_at`, `marks` and `receipt` are those of the newest
+    sealing. Of an opened one they are of the first by which the desk took it in, as `opened_at` is; `sections` are all
+    that it was ever shown, and `marks` those of each that it took in. `sealings` has each by itself.
+    """
 
     desk: DeskText
     state: MessageState
@@ -250,10 +284,12 @@ class RecipientView(ResponseModel):
     error: Code | None
     detail: Annotated[str, Field(max_length=500)] | None
     marks: list[Code]
-    """What the sender should know of the newest sealing: `old-prekey` (DIR-8), `old-directory` (DIR-11),
+    """What the sender should know of the sealing: `old-prekey` (DIR-8), `old-directory` (DIR-11),
     `without-attachments` if they were deleted here before; `damaged` if what was stored of it cannot be read."""
     receipt: Base64UrlBytes | None
     """The acceptance receipt, as signed by the hub (AUD-5)."""
+    sealings: list[SealingView] = Field(default_factory=list)
+    """At the sender: every sealing for this desk that is still known, the oldest first."""
 
 
 class Origin(ResponseModel):

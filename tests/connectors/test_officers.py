@@ -8,13 +8,14 @@ import pytest
 from connectors.officers import delegation, endings, officer_entries
 from keys.directory import AgencyEntry
 from protocol.errors import InvalidInput, NotFound
-from protocol.http.handovers import HandoverRequest
+from protocol.http.handovers import HandoverFilter, HandoverRequest
 from protocol.ids import OfficerId
 from protocol.limits import DAY
 from protocol.statements import Delegation, parse_statement
 from tests.connectors.conftest import World
 from tests.connectors.hand import only_recipient
 from tests.connectors.stations import Station, package
+from tests.connectors.test_sealings import print_of
 from tests.hub.running import RunningHub
 
 
@@ -46,8 +47,6 @@ async def send_as(station: Station, officer: OfficerId, to: Station) -> None:
 
 
 async def origin_of_newest(station: Station) -> str:
-    from protocol.http.handovers import HandoverFilter
-
     newest = (await station.parts.handovers.list(HandoverFilter())).items[0]
     origin = (await station.view(newest.id)).origin
     assert origin is not None
@@ -91,6 +90,15 @@ async def test_con_12_what_an_officer_left_behind_is_sent_by_the_service(world: 
     await world.probation.turn()
     assert await origin_of_newest(world.probation) == "connector service"
     assert await world.probation.quarantined() == []
+    # Both sides' papers name the service, and the sender's says beside it who composed the message.
+    (sent,) = (await world.prison.parts.handovers.list(HandoverFilter())).items
+    (sealing,) = (await only_recipient(world.prison, sent.id)).sealings
+    assert sealing.signer == "connector service"
+    assert sealing.delegation == world.prison.member.delegation.hex()
+    for station, names in ((world.prison, True), (world.probation, False)):
+        printed = await print_of(station, sent.id)
+        assert "connector service" in printed
+        assert ("head of release" in printed) is names
 
 
 async def test_con_12_a_message_outlives_the_delegation_under_which_it_was_composed(

@@ -229,6 +229,18 @@ def test_dir_12_the_directory_lists_desks_with_their_functions_and_devices(share
     assert shared_cast.world.directory.desks(NOW + 1000 * DAY) == []
 
 
+def test_the_directory_tells_which_function_a_desk_had_before_it_was_put_right(cast: Cast) -> None:
+    world, one = cast.world, cast.probation
+    (name, before), *others = one.desks
+    right = replace(one, desks=((name, "social-work"), *others))
+    world.add(sign_statement(body(right.agency_subject(), issued=NOW, life=365 * DAY), APPROVERS[:2]))
+    world.revoke(one.identity.key_id, *APPROVERS[:2])
+    asked = [world.directory.function_at(one.desk, at) for at in (NOW - 1000 * DAY, NOW - 1, NOW, NOW + 1000 * DAY)]
+    assert asked == [None, before, "social-work", "social-work"]
+    assert world.directory.function_at(DeskAddress(f"nobody.{one.address}"), NOW) is None
+    assert world.directory.function_at(DeskAddress(f"intake.nobody@{DOMAIN}"), NOW) is None
+
+
 def test_dir_8_the_last_prekeys_of_a_device_can_be_looked_up(cast: Cast) -> None:
     for epoch in range(2, 15):
         cast.world.add_prekey(cast.prison, epoch, issued=NOW + epoch * DAY)

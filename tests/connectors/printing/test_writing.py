@@ -93,9 +93,9 @@ def test_an_officer_that_a_message_names_is_shown_by_title_and_by_id_where_nobod
 
 def test_the_ways_to_several_desks_are_told_apart_and_one_envelope_stands_once() -> None:
     evidence = EVIDENCE[VIEW.steps[0].message]
-    other = replace(evidence.sealings[0], desk=RELEASE, opened_at=None)
-    for sealings, named in ((evidence.sealings, 0), ((*evidence.sealings, other), 2)):
-        both = replace(evidence, sealings=sealings)
+    other = replace(evidence.journeys[0], desk=RELEASE, opened_at=None)
+    for journeys, named in ((evidence.journeys, 0), ((*evidence.journeys, other), 2)):
+        both = replace(evidence, journeys=journeys)
         sheet = Writer(english(), KNOWN).step(VIEW, VIEW.steps[0], both)
         told = sheet.content.markup
         assert len(re.findall(r"Accepted by the hub on</th><td>[^<]+<br>[a-z]+\.[a-z-]+@", told)) == named
