@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Handovers as the local interface offers them: send one, list them, show one with what this agency may see."""
 
-import contextlib
 import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from connectors.directory_sync import DirectorySync
 from connectors.handover_form import HandoverComposer, stored_package
 from connectors.handover_views import overall, planned, received_view, sent_view
 from connectors.installation import Enrolment
+from connectors.newcomers import Newcomers
 from connectors.officers import Officers
 from connectors.store import attachments, cursors, history, incoming, outgoing, recipients, requests
 from connectors.store.engine import Store, Transaction
@@ -34,8 +34,6 @@ from protocol.errors import (
     MalformedEnvelope,
     NotFound,
     NothingToSend,
-    OurError,
-    PeerError,
     PolicyDenied,
     RecipientUnavailable,
 )
@@ -50,7 +48,7 @@ from protocol.http.handovers import (
     HandoverView,
     MessageState,
 )
-from protocol.ids import Kind, MessageId, OfficerId, ThreadId
+from protocol.ids import Kind, MessageId, ThreadId
 from protocol.rows import EnvelopeClass
 
 OPERATION: Final = "sendHandover"
@@ -76,6 +74,7 @@ class Handovers:
         directory: DirectorySync,
         enrolment: Enrolment,
         officers: Officers,
+        newcomers: Newcomers,
         threads: Threads,
         clock: Clock,
         wake: Callable[[], None],
@@ -87,6 +86,7 @@ class Handovers:
         self._directory = directory
         self._enrolment = enrolment
         self._officers = officers
+        self._newcomers = newcomers
         self._threads = threads
         self._clock = clock
         self._wake = wake
@@ -101,7 +101,7 @@ class Handovers:
         get no section, `TooLarge`, and `IdempotencyKeyReused`.
         """
         stored_key = requests.request_key(OPERATION, key)
-        await self._learn_of(request.to, request.officer)
+        await self._newcomers.learn_of(request.to, request.officer)
         async with self._store.write() as tx:
             before = await requests.answer(tx, stored_key, body)
             if before is not None:
@@ -119,15 +119,6 @@ class Handovers:
             await requests.keep(tx, stored_key, body, answer.model_dump_json().encode(), self._clock())
         self._wake()
         return Queued(answer, replayed=False)
-
-    async def _learn_of(self, desks: Collection[DeskAddress], officer: OfficerId | None) -> None:
-        """Look at the directory once more if it lacks a desk or an officer: they may have come just now."""
-        known = officer is None or any(one.actor.officer == officer for one in self._officers.acting())
-        if known and all(self._directory.directory.desk(desk, self._clock()) is not None for desk in desks):
-            return
-        with contextlib.suppress(OurError, PeerError):
-            # Without an answer the desk stays unknown, and the caller is told so.
-            await self._directory.sync()
 
     def _message(self, request: HandoverRequest) -> tuple[OutgoingMessage, dict[DeskAddress, str]]:
         now = self._clock()

@@ -44,6 +44,7 @@ from connectors.inbox import Inbox, OwnDevice
 from connectors.installation import Enrolment, Installation
 from connectors.logs import Log
 from connectors.metrics import Metrics
+from connectors.newcomers import Newcomers
 from connectors.officers import Officers, service_id
 from connectors.outbox import Outbox, PinnedLog
 from connectors.overview import Overview
@@ -181,9 +182,12 @@ def make_parts(
     files = AttachmentFiles(settings.data_dir)
     blobs = BlobLink(session, base, clock, device)
     outbox = Outbox(store, audit, directory, threads, clock, log, chance=chance)
-    composing = Composing(directory, enrolment, officers, clock, message_life=message_life)
+    newcomers = Newcomers(directory, officers, clock)
+    composing = Composing(directory, enrolment, officers, newcomers, clock, message_life=message_life)
     moving = Moving(store, composing, threads, clock, work.set)
-    handovers = Handovers(store, directory, enrolment, officers, threads, clock, work.set, message_life=message_life)
+    handovers = Handovers(
+        store, directory, enrolment, officers, newcomers, threads, clock, work.set, message_life=message_life
+    )
     drafts = Drafts(store, composing, moving, clock, work.set)
     casebook = Casebook(store, enrolment.agency, calendar, clock)
     listing = Listing(store, threads, clock)

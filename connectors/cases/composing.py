@@ -13,6 +13,7 @@ from connectors.cases.threads import LABEL
 from connectors.composition import compose
 from connectors.directory_sync import DirectorySync
 from connectors.installation import Enrolment
+from connectors.newcomers import Newcomers
 from connectors.officers import Officers
 from connectors.store.outgoing import OutgoingMessage
 from connectors.store.recipients import Plan
@@ -55,6 +56,7 @@ class Composing:
         directory: DirectorySync,
         enrolment: Enrolment,
         officers: Officers,
+        newcomers: Newcomers,
         clock: Clock,
         *,
         message_life: int,
@@ -63,6 +65,7 @@ class Composing:
         self._directory = directory
         self._enrolment = enrolment
         self._officers = officers
+        self.learn_of = newcomers.learn_of
         self._clock = clock
         self._message_life = message_life
 
@@ -118,14 +121,29 @@ class Composing:
         return ()
 
     def plans(
-        self, message: OutgoingMessage, to: Collection[DeskAddress], copies: Collection[DeskAddress] = ()
+        self,
+        message: OutgoingMessage,
+        to: Collection[DeskAddress],
+        copies: Collection[DeskAddress] = (),
+        *,
+        known: bool = True,
     ) -> dict[DeskAddress, Plan]:
         """Return what each desk gets; `RecipientUnavailable` if unknown, `NothingToSend` where nothing may go.
 
         A desk of `copies` that is unknown now is left out, and one that may see no section gets the bare message.
+        Without sections a message can wait until a desk is there (again): for `copies`, and for all if not `known`.
         """
         if not message.source:
+            if known:
+                self._functions(to)
             return {desk: Plan() for desk in (*to, *copies)}
+        functions = self._functions(to, copies)
+        plans = dict(compose(SectionComposer(), message, functions).plans)
+        if any(not plans[desk].going for desk in to):
+            raise NothingToSend
+        return plans
+
+    def _functions(self, to: Collection[DeskAddress], copies: Collection[DeskAddress] = ()) -> dict[DeskAddress, str]:
         functions = {}
         for desk in (*to, *copies):
             entry = self._directory.directory.desk(desk, self._clock())
@@ -134,18 +152,13 @@ class Composing:
             if entry is None:
                 raise RecipientUnavailable("The directory has no such desk. `throughcare directory list` shows all.")
             functions[desk] = entry.function
-        plans = dict(compose(SectionComposer(), message, functions).plans)
-        if any(not plans[desk].going for desk in to):
-            raise NothingToSend
-        return plans
+        return functions
 
     def withheld(self, sections: Sequence[PackageSection], desk: DeskAddress) -> Mapping[int, WithheldReason]:
         """Return which of `sections`, by their place from 0, a desk would not get, and why."""
-        entry = self._directory.directory.desk(desk, self._clock())
-        if entry is None:
-            raise RecipientUnavailable("The directory has no such desk. `throughcare directory list` shows all.")
+        function = self._functions([desk])[desk]
         try:
-            share = share_of(sections, DeskFunction(entry.function))
+            share = share_of(sections, DeskFunction(function))
         except ValueError:
             return dict.fromkeys(range(len(sections)), WithheldReason.NEVER)
         return {one.position: one.reason for one in share.withheld}

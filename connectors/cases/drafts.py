@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drafts of referrals: made, listed, changed, sent or deleted here, and nobody is told before one is sent (DFT-1)."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,6 +14,7 @@ from connectors.store.drafts import DraftRow
 from connectors.store.engine import Store, Transaction
 from connectors.timing import Clock
 from protocol import ids
+from protocol.errors import NotFound
 from protocol.http.call import Answer, Call, Handler
 from protocol.http.drafts import (
     MAX_LACKING,
@@ -110,6 +112,7 @@ class Drafts:
         """Send a draft as a referral, once; it is gone with that (DFT-2)."""
         draft = call.path(DraftPath).draft
         key = requests.request_key(f"send draft {draft.hex()}", call.idempotency_key)
+        await self._learn_of(draft)
         async with self._store.write() as tx:
             before = await requests.answer(tx, key, call.raw)
             if before is not None:
@@ -128,6 +131,13 @@ class Drafts:
             await requests.keep(tx, key, call.raw, moved.encode(), now)
         self._wake()
         return _queued(moved)
+
+    async def _learn_of(self, draft: DraftId) -> None:
+        """Look whether the directory has whom a draft names; one that was sent before is not there any more."""
+        with contextlib.suppress(NotFound):
+            async with self._store.read() as tx:
+                content = _decode(await drafts.load(tx, draft, self._clock()))
+            await self._composing.learn_of([] if content.to is None else [content.to], content.officer)
 
     async def delete_draft(self, call: Call[str]) -> Answer:
         """Delete a draft for good."""

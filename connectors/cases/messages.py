@@ -78,6 +78,7 @@ class Messages:
             raise InvalidInput("There is no such kind to send; steps of a life cycle have an operation of their own.")
         key = requests.request_key(OPERATION, call.idempotency_key)
         said = Said(fields=asked.fields, sections=asked.sections, officer=asked.officer)
+        await self._composing.learn_of(asked.to, asked.officer)
         async with self._store.write() as tx:
             before = await requests.answer(tx, key, call.raw)
             if before is not None:

@@ -36,6 +36,7 @@ from protocol.ids import Kind, MessageId, ThreadId
 from protocol.kinds.base import MessageKind
 from protocol.kinds.catalogue import KINDS, kind_for
 from protocol.lifecycle.history import History
+from protocol.lifecycle.machine import Row as TableRow
 from protocol.lifecycle.referral import REFERRAL, Event
 from protocol.shapes import as_bytes, as_int, as_list, as_text
 
@@ -143,6 +144,7 @@ class Moving:
         `step.event` is the machine's own beginning. Raises `InvalidInput`, `RecipientUnavailable`, `NothingToSend`,
         `PolicyDenied` and `IdempotencyKeyReused`.
         """
+        await self._composing.learn_of([to], step.officer)
         async with self._store.write() as tx:
             if (before := await self._before(tx, f"begin {machine}", key, body)) is not None:
                 return before
@@ -192,20 +194,29 @@ class Moving:
         changed since, `IllegalTransition` if the step is not possible in the state that it is in.
         """
         operation = f"move {thread.hex()}"
+        await self._composing.learn_of([], step.officer)
         async with self._store.write() as tx:
             if (before := await self._before(tx, operation, key, body)) is not None:
                 return before
-            moved = await self.within(tx, thread, step, version=version)
+            moved = await self.within(tx, thread, step, version=version, asked=True)
             await self._keep(tx, operation, key, body, moved)
         self._wake()
         return moved
 
     async def within(
-        self, tx: Transaction, thread: ThreadId, step: Step, *, version: int | None = None, by_time: bool = False
+        self,
+        tx: Transaction,
+        thread: ThreadId,
+        step: Step,
+        *,
+        version: int | None = None,
+        by_time: bool = False,
+        asked: bool = False,
     ) -> Moved:
         """Make a move inside the caller's transaction, for what must happen together or not at all.
 
         Only the clockwork makes the moves of time (`by_time`): nobody here lets a referral expire because he likes to.
+        What is `asked` for itself is refused where the other desk is gone, unless it ends the thread (CON-18).
         """
         row = await self._threads.mending.find(tx, thread)
         if row is None or row.side == OBSERVER:
@@ -220,15 +231,22 @@ class Moving:
         copies = await _copied(tx, row) if step.event in roles.told and row.side == roles.begins else []
         numbers = await self._threads.register.numbers(tx, thread, [row.peer_desk, *copies])
         message = self._composing.message(kind, thread, row.own_desk, row.subject, said, numbers)
-        _check(roles, row, history, step.event, message, by_time=by_time)
-        moved = await self._queue(tx, message, row.peer_desk, copies)
+        found = _check(roles, row, history, step.event, message, by_time=by_time)
+        known = asked and found.target not in roles.machine.finals
+        moved = await self._queue(tx, message, row.peer_desk, copies, known=known)
         ends = row.machine == REFERRAL.name and row.side == roles.answers and step.event in ENDING
         return replace(moved, still_open=await open_sub_referrals(tx, thread)) if ends else moved
 
     async def _queue(
-        self, tx: Transaction, message: OutgoingMessage, to: DeskAddress, copies: Collection[DeskAddress] = ()
+        self,
+        tx: Transaction,
+        message: OutgoingMessage,
+        to: DeskAddress,
+        copies: Collection[DeskAddress] = (),
+        *,
+        known: bool = True,
     ) -> Moved:
-        plans = self._composing.plans(message, [to], copies)
+        plans = self._composing.plans(message, [to], copies, known=known)
         await outgoing.add(tx, message, plans)
         await self._threads.composed(tx, message, to, [to, *copies])
         row = await threads.load(tx, message.thread)
@@ -263,8 +281,8 @@ async def _copied(tx: Transaction, row: ThreadRow) -> list[DeskAddress]:
 
 def _check(
     roles: Roles, row: ThreadRow, history: History, event: str, message: OutgoingMessage, *, by_time: bool
-) -> None:
-    """Raise IllegalTransition unless the table permits the step here and now; nothing has changed then (LIF-2)."""
+) -> TableRow:
+    """Return the row that permits the step now; IllegalTransition without one, and nothing has changed (LIF-2)."""
     payload = KINDS[message.payload_type].payload.model_validate_json(message.payload)
     actor = roles.actor(row.side, event, payload)
     if actor == roles.clock and not by_time and event not in _ASKED_OF_TIME:
@@ -277,3 +295,4 @@ def _check(
         ) from None
     if not found.in_time(history.since, message.created_at):
         raise TooLate
+    return found

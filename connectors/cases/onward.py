@@ -70,6 +70,7 @@ class Onward:
         asked, thread = call.body(ForwardRequest), call.path(ThreadPath).thread
         check_scope(call.caller, Scope.SEND)
         key = requests.request_key(f"forward {thread.hex()}", call.idempotency_key)
+        await self._composing.learn_of([asked.to], asked.officer)
         async with self._store.write() as tx:
             before = await requests.answer(tx, key, call.raw)
             if before is not None:
@@ -83,6 +84,7 @@ class Onward:
         """Refer on a part of a referral that was accepted here, once for each Idempotency-Key with the same body."""
         asked, thread = call.body(SubReferralRequest), call.path(ThreadPath).thread
         key = requests.request_key(f"sub-refer {thread.hex()}", call.idempotency_key)
+        await self._composing.learn_of([asked.to], asked.officer)
         async with self._store.write() as tx:
             before = await requests.answer(tx, key, call.raw)
             if before is not None:
