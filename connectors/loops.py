@@ -7,6 +7,7 @@ the log, and nothing is ever given up silently (CON-2).
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 import stamina
@@ -80,8 +81,10 @@ class Loops:
                 tasks.create_task(self._keep("directory", self._follow)),
                 tasks.create_task(self._keep("clock", self._tick)),
                 tasks.create_task(self._keep("gaps", self._ask)),
-                tasks.create_task(self._keep("webhooks", self._tell)),
             ]
+            # A task for each address: one that does not answer keeps nobody else waiting (EVT-5).
+            for address in self._parts.courier.addresses or (None,):
+                loops.append(tasks.create_task(self._keep("webhooks", partial(self._tell, address))))
             if self._drop is not None:
                 loops.append(tasks.create_task(self._keep("drop", self._look_into)))
             if isinstance(self._clock, SkippingClock):
@@ -236,10 +239,10 @@ class Loops:
                 self._parts.directory.wanted.set()
                 self._parts.work.set()
 
-    async def _tell(self) -> None:
-        """Tell others of events that they have not confirmed (EVT-5), then rest until there may be more."""
-        if not await self._parts.courier.step():
-            await asyncio.sleep(WEBHOOKS_EVERY_S if self._parts.courier.busy else LONGEST_REST_S)
+    async def _tell(self, address: str | None) -> None:
+        """Tell an address of events that it has not confirmed (EVT-5), then rest until there may be more."""
+        if not await self._parts.courier.step(address):
+            await asyncio.sleep(LONGEST_REST_S if address is None else WEBHOOKS_EVERY_S)
 
     async def _look_into(self) -> None:
         """Take what lies in the drop folder, and put there what happened (DRP-1), then rest."""

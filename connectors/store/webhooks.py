@@ -70,26 +70,28 @@ async def plan(tx: Transaction, urls: Collection[str], now: int, most: int) -> i
     return planned
 
 
-async def pending(tx: Transaction, urls: Collection[str], now: int) -> bool:
-    """Tell whether `plan` or `due` would find anything."""
+async def pending(tx: Transaction, urls: Collection[str], now: int, *, of: Collection[str]) -> bool:
+    """Tell whether `plan` would find anything for the addresses `urls`, or `due` for one `of` them."""
     known = {row.url: row for row in await tx.connection.execute(select(webhook))}
     newest = await tx.connection.scalar(select(func.max(event.c.position))) or 0
     if set(urls) != set(known):
         return True
     if any(row.disabled_at is None and row.planned < newest for row in known.values()):
         return True
-    return bool(await due(tx, now, 1))
+    return any([bool(await due(tx, url, now, 1)) for url in of])
 
 
-async def due(tx: Transaction, now: int, most: int) -> Sequence[Delivery]:
-    """Return up to `most` deliveries to try now, the one that is due longest first."""
+async def due(tx: Transaction, url: str, now: int, most: int) -> Sequence[Delivery]:
+    """Return up to `most` deliveries to try at an address now: those never tried first, and those due longest."""
     in_force = select(webhook.c.url).where(webhook.c.disabled_at.is_(None))
     conditions = (
         delivery.c.state == DeliveryState.WAITING,
         delivery.c.next_try_at <= now,
+        delivery.c.url == url,
         delivery.c.url.in_(in_force),
     )
-    return await _found(tx, conditions, (delivery.c.next_try_at, delivery.c.event), most)
+    # What is new is told at once, whatever has to be tried again (EVT-5).
+    return await _found(tx, conditions, (delivery.c.tries > 0, delivery.c.next_try_at, delivery.c.event), most)
 
 
 async def page(

@@ -38,15 +38,17 @@ PAUSES: Final = (
 )
 """What lies between the ten tries: the schedule of Standard Webhooks, 75 h 35 min 5 s in all."""
 AT_ONCE: Final = 100
-"""Events looked at in one step."""
+"""New events noted for an address in one step."""
+MOST: Final = 20
+"""Events told to one address in one step, so that those that come meanwhile are told soon."""
 SIDE_BY_SIDE: Final = 4
-"""Calls under way at the same time."""
+"""Calls to one address under way at the same time."""
 GONE: Final = 410
 CONTENT_TYPE: Final = "application/cloudevents+json"
 
 
 class Courier:
-    """Looks at what is to be told. `step` may be called at any time, by one task."""
+    """Looks at what is to be told. `step` may be called at any time, by one task for each address."""
 
     def __init__(self, store: Store, agency: AgencyAddress, settings: WebhooksSection, clock: Clock, log: Log) -> None:
         """Read the secrets; `ConfigurationError` if there are addresses and no usable secret."""
@@ -58,26 +60,31 @@ class Courier:
         self._secrets, self._tls = read_files(settings)
 
     @property
-    def busy(self) -> bool:
-        """Whether anybody is to be told of events."""
-        return bool(self._settings.urls)
+    def addresses(self) -> tuple[str, ...]:
+        """Who is to be told of events."""
+        return self._settings.urls
 
-    async def step(self) -> int:
-        """Tell what is due, each once, and return how many tries that were."""
-        now = self._clock()
+    async def step(self, only: str | None = None) -> int:
+        """Tell every address, or `only` one, what is due, each once; return how many tries that were.
+
+        Nobody waits for an address that does not answer but who is told by the same call.
+        """
+        now, urls = self._clock(), self._settings.urls
+        asked = urls if only is None else (only,)
         async with self._store.read() as tx:
-            if not await webhooks.pending(tx, self._settings.urls, now):
+            if not await webhooks.pending(tx, urls, now, of=asked):
                 return 0
         async with self._store.write() as tx:
-            await webhooks.plan(tx, self._settings.urls, now, AT_ONCE)
-            found = await webhooks.due(tx, now, AT_ONCE)
-        if not found:
+            await webhooks.plan(tx, urls, now, AT_ONCE)
+            found = {url: await webhooks.due(tx, url, now, MOST) for url in asked}
+        if not any(found.values()):
             return 0
-        turn = asyncio.Semaphore(SIDE_BY_SIDE)
         async with new_session(tls=self._tls) as session, asyncio.TaskGroup() as tasks:
-            for one in found:
-                tasks.create_task(self._tell(session, turn, one))
-        return len(found)
+            for told in found.values():
+                turn = asyncio.Semaphore(SIDE_BY_SIDE)
+                for one in told:
+                    tasks.create_task(self._tell(session, turn, one))
+        return sum(map(len, found.values()))
 
     async def _tell(self, session: aiohttp.ClientSession, turn: asyncio.Semaphore, one: Delivery) -> None:
         async with turn:

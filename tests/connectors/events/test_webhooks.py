@@ -20,7 +20,7 @@ from connectors.store.engine import Store
 from connectors.store.webhooks import DeliveryState
 from connectors.timing import system_clock
 from connectors.vault import Vault
-from connectors.webhooks.courier import PAUSES, Courier
+from connectors.webhooks.courier import MOST, PAUSES, Courier
 from connectors.webhooks.service import Webhooks
 from connectors.webhooks.settings import WebhooksSection
 from protocol.address import AgencyAddress
@@ -214,6 +214,25 @@ async def test_evt_5_who_does_not_answer_is_tried_again_and_a_list_goes_by_pages
     assert len({one.event for one in first.items + rest.items}) == 3
     assert rest.next_cursor is None
     assert receiver.calls == []
+
+
+async def test_evt_5_what_is_new_is_told_before_what_is_tried_again_and_each_address_has_its_own_share(
+    sender: Sender, receiver: Receiver
+) -> None:
+    dead = sender.url.replace("/hook", "").rpartition(":")[0] + ":9/hook"
+    courier = sender.courier(urls=(dead, sender.url), hosts=tuple(one.split("/")[2] for one in (dead, sender.url)))
+    await courier.step()
+    await sender.happens(MOST + 1)
+    receiver.says(503)
+    assert await courier.step() == 2 * MOST
+    assert await courier.step() == 2, "the one that was left for each"
+    sender.now += MINUTE
+    await sender.happens()
+    async with sender.store.read() as tx:
+        newest = (await events.page(tx, after=None, limit=200))[-1].event_id
+    receiver.calls.clear()
+    assert await courier.step(sender.url) == MOST, "what the other address has not confirmed takes no place"
+    assert text(Kind.EVENT, newest) in {call.headers["webhook-id"] for call in receiver.calls}
 
 
 async def test_evt_6_a_crash_between_answer_and_note_only_repeats_under_the_same_id(
