@@ -241,14 +241,14 @@ class Submissions:
         accepted = False
         try:
             with self._allowances.place(agency, READER_WEIGHT * readers) if readers else nullcontext():
-                receipt = await self._write(envelope, room, share)
+                receipt = await self._write(envelope, agency, room, share)
             accepted = True
         finally:
             room.settle(accepted=accepted)
             share.settle(stored=accepted)
         return receipt
 
-    async def _write(self, envelope: UnverifiedEnvelope, room: Room, share: Share) -> bytes:
+    async def _write(self, envelope: UnverifiedEnvelope, agency: str, room: Room, share: Share) -> bytes:
         while True:
             size = self._log.directory.size
             try:
@@ -258,7 +258,7 @@ class Submissions:
             except ThroughcareError:
                 # What was accepted once stays accepted, however time and directory have moved on (HTTP-5). Whether it
                 # was is asked for only here: while the checks pass, the writer sees it anyway.
-                before = await self._accepted_before(envelope)
+                before = await self._accepted_before(envelope, agency)
                 if before is None:
                     raise
                 check_same(envelope, before)
@@ -271,9 +271,10 @@ class Submissions:
             except DirectoryMoved as moved:
                 await self._log.reached(moved.size)
 
-    async def _accepted_before(self, envelope: UnverifiedEnvelope) -> Accepted | None:
+    async def _accepted_before(self, envelope: UnverifiedEnvelope, agency: str) -> Accepted | None:
         id_ = envelope.common.envelope_id
-        found = await self._store.read(lambda connection: envelopes.accepted(connection, [id_]))
+        async with self._allowances.reading(agency):
+            found = await self._store.read(lambda connection: envelopes.accepted(connection, [id_]))
         return found.get(id_)
 
     def _check(self, envelope: UnverifiedEnvelope) -> int:

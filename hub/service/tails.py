@@ -43,8 +43,11 @@ class Tails:
             tail.items.append((one.item(), one.size))
             tail.bytes += one.size
             self.bytes += one.size
-        if tail.bytes > ONE_TAIL or self.bytes > ALL_TAILS:
+        if tail.bytes > ONE_TAIL:
             self.drop(device)
+        while self.bytes > ALL_TAILS:
+            # The longest, which somebody does not read on: who keeps up is not to be sent to the database for it.
+            self.drop(max(self._tails, key=lambda one: self._tails[one].bytes))
 
     def read(self, device: KeyId, cursor: int, most: int, most_bytes: int) -> list[StoredItem] | None:
         """Return the items from leaf index `cursor` on, or None if only the database can tell.

@@ -11,6 +11,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from hub.config import LimitsSection
 from hub.service.clockwatch import Clock
@@ -63,12 +64,14 @@ class Waiting:
         self._totals: dict[str, Amount] = defaultdict(Amount)
         self._pending: dict[tuple[str, KeyId], Amount] = defaultdict(Amount)
         self._asked: dict[KeyId, int] = {}
-        self._asking = asyncio.Lock()
+        self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._counting: WeakValueDictionary[KeyId, asyncio.Lock] = WeakValueDictionary()
 
     async def take(self, agency: str, sizes: Mapping[KeyId, int]) -> None:
         """Count a message of `agency` by its bytes for each device, or raise QuotaReached and count nothing."""
         if self._full(agency, sizes):
-            async with self._asking:
+            # One of an agency at a time, which holds up no other: it may have thousands of recipients.
+            async with self._asking.setdefault(agency, asyncio.Lock()):
                 await self._ask(agency, sizes)
             if self._full(agency, sizes):
                 raise _reached()
@@ -107,6 +110,10 @@ class Waiting:
                 await self._count(device)
 
     async def _count(self, device: KeyId) -> None:
+        async with self._counting.setdefault(device, asyncio.Lock()):
+            await self._count_alone(device)
+
+    async def _count_alone(self, device: KeyId) -> None:
         now = self._elapsed()
         if now - self._asked.get(device, -ASK_EVERY) < ASK_EVERY:
             return

@@ -223,10 +223,10 @@ def _route(
             query_model=head.query,
             body_model=reading.read_json(body, operation),
         )
-        answer = await handler(call)
-        await exchange.settle()
-        response, pieces = response_to(request, operation, answer)
+        response, pieces = response_to(request, operation, await handler(call))
+        # Before the wait: what is held meanwhile is to be bounded.
         serving.weigh(request, response.content_length or 0)
+        await exchange.settle()
         if pieces is not None:
             exchange.started = True
             await send(request, response, pieces, serving.body_s)

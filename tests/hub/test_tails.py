@@ -68,6 +68,16 @@ def test_a_tail_that_grows_too_long_is_dropped_and_begins_anew(
     assert (read(found, 12), read(found, 13)) == (None, [13])
 
 
+def test_where_all_tails_are_too_long_the_longest_is_dropped_and_not_that_of_who_reads_on(
+    found: Tails, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else some devices that read nothing on would send all others to the database."""
+    monkeypatch.setattr(tails, "ALL_TAILS", 350)
+    found.extend(OTHER, delivered(12), 12)
+    assert found.read(OTHER, 12, 1, PLENTY) is not None
+    assert (found.bytes, read(found, 5)) == (100, None)
+
+
 def test_dropping_leaves_nothing(found: Tails) -> None:
     found.extend(OTHER, delivered(10), 10)
     found.drop(ONE)
