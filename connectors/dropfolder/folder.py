@@ -210,7 +210,7 @@ class DropFolder:
             found = await events.following(tx, await self.given(tx) or 0, _GIVEN_AT_ONCE)
         for position, row in found:
             content = render(await self._told(row))
-            await asyncio.to_thread(files.give, self._folders.out, f"{position:012d}-{row.type}{files.SUFFIX}", content)
+            await asyncio.to_thread(files.give, self._folders.out, _name(position, row), content)
             async with self._store.write() as tx:
                 await facts.put(tx, _PLACE, cbor.encode(position))
         return len(found)
@@ -264,6 +264,11 @@ class DropFolder:
         except _NOT_SHOWN:
             return None
         return shown
+
+
+def _name(position: int, row: EventRow) -> str:
+    """Return what the file of an event is called: in order, and by its id, for a restore counts places anew (DRP-3)."""
+    return f"{position:012d}-{row.type}-{ids.text(Kind.EVENT, row.event_id)}{files.SUFFIX}"
 
 
 def _path(operation: Operation, thread: object) -> BaseModel | None:
