@@ -14,6 +14,7 @@ from tests.bench.attachments import attachments
 from tests.bench.delivery import Systems, at_half_load, one_in_flight, systems, throughput
 from tests.bench.further import catch_up, wire_sizes
 from tests.bench.growth import full_stores
+from tests.bench.parts import parts
 from tests.bench.peers.envelopes import against_libraries
 from tests.bench.peers.systems import Peers
 from tests.bench.proofs import batched_acceptance, log_checks
@@ -92,6 +93,12 @@ async def test_a_connector_and_the_wire_are_measured(tmp_path: Path) -> None:
     promises = [*await wire_sizes(tmp_path), *await catch_up(tmp_path, TINY)]
     assert len(promises) == 7
     assert promises[0].ok
+
+
+async def test_the_steps_of_one_message_are_measured(tmp_path: Path) -> None:
+    found = await parts(tmp_path, TINY)
+    assert len(found) == len({one.name for one in found}) > 5
+    assert all(one.value > 0 for one in found)
 
 
 @pytest.mark.full
