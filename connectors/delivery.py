@@ -290,7 +290,7 @@ class Delivery:
             actor=self._service,
             now=now,
             deadline=now + self._receipt_life,
-            first=first.digest,
+            first=first,
             late=await moves.came_late(tx, message.thread, message.message_id),
             incomplete=incomplete,
         )

@@ -15,6 +15,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field, StringConstraints, TypeAdapter
 
+from connectors.store.incoming import ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
 from protocol import ids, shapes
 from protocol.address import DeskAddress
@@ -35,6 +36,7 @@ LABEL: Final = "standard"
 _MAX_PAYLOAD: Final = 512
 
 
+_Number: TypeAlias = Annotated[int, Field(ge=0, le=shapes.MAX_NUMBER)]
 _Digest: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -42,7 +44,8 @@ class Report(Content):
     """The payload of both receipts; `first` is the sealing that was taken in, where that was another one.
 
     `late` says that it came when its place had been passed because its sender had given it up, `incomplete` that it
-    had its effect and its attachments never came (SEQ-11).
+    had its effect and its attachments never came (SEQ-11). `index` and `at` are the leaf index and the hub's time of
+    the sealing that was taken in, as its slice's receipt says.
     """
 
     digest: _Digest
@@ -50,6 +53,8 @@ class Report(Content):
     first: _Digest | None = None
     late: Literal[True] | None = None
     incomplete: Literal[True] | None = None
+    index: _Number | None = None
+    at: _Number | None = None
 
     @property
     def envelope_digest(self) -> bytes:
@@ -60,6 +65,11 @@ class Report(Content):
     def first_digest(self) -> bytes:
         """The digest of the sealing that the message was taken in by, 32 bytes."""
         return bytes.fromhex(self.first or self.digest)
+
+    @property
+    def place(self) -> tuple[int, int] | None:
+        """Leaf index and time of that sealing, None where they are not said."""
+        return None if self.index is None or self.at is None else (self.index, self.at)
 
     @property
     def message(self) -> MessageId | None:
@@ -137,18 +147,25 @@ def report(
     actor: Actor,
     now: int,
     deadline: int,
-    first: bytes | None = None,
+    first: ReceivedMessage | None = None,
     late: bool = False,
     incomplete: bool = False,
 ) -> OutgoingMessage:
     """Return the receipt that the desk `sender` of ours sends; `now` and `deadline` in ms UTC.
 
-    `first` is the digest of the sealing by which the message was taken in, be it this one or another; it came `late`
+    `first` is the message as it was taken in, be it by this sealing or another; it came `late`
     if its place had been passed, and is `incomplete` if its attachments never came.
     """
     text = None if message_id is None else ids.text(Kind.MESSAGE, message_id)
-    other = first.hex() if first is not None and first != digest else None
-    said = Report(digest=digest.hex(), message_id=text, first=other, late=late or None, incomplete=incomplete or None)
+    said = Report(
+        digest=digest.hex(),
+        message_id=text,
+        first=first.digest.hex() if first is not None and first.digest != digest else None,
+        late=late or None,
+        incomplete=incomplete or None,
+        index=None if first is None else first.leaf_index,
+        at=None if first is None else first.accepted_at,
+    )
     return _receipt(payload_type, said, thread, sender, actor, now, deadline)
 
 

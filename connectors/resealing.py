@@ -30,6 +30,7 @@ from protocol.receipts import ReceiptKind, parse_receipt
 
 SILENCE: Final = DAY
 """CON-13: after an envelope's end, by which its fate is known from whoever is honest."""
+_UNANSWERED: Final = (AttemptState.READY, AttemptState.UPLOADING)
 _ON_ITS_WAY = (RecipientState.SEALED, RecipientState.ACCEPTED)
 
 
@@ -112,24 +113,26 @@ class Resealing:
         self._log.event("resealing", code=CannotOpen.code)
 
     async def _note_opened(self, tx: Transaction, row: RecipientRow, said: Report, by: ReceivedMessage) -> None:
-        """Tell the thread where in the hub's order the sealing stands by which a message was taken in (LIF-4)."""
+        """Tell the thread where in the hub's order the sealing stands by which a message was taken in (LIF-4).
+
+        The hub's own receipt says it best. Where its answer was lost the word of the desk that has the sealing counts.
+        """
+        taken = await attempts.by_digest(tx, said.first_digest)
         receipt = None
-        for digest in (said.first_digest, said.envelope_digest):
-            taken = await attempts.by_digest(tx, digest)
-            # It may name none of ours, or one that is forgotten.
-            if taken is not None and taken.message_id == row.message_id and by.sender_desk in taken.devices:
-                receipt = await attempts.receipt(tx, taken.envelope_id)
-                break
-        else:
-            if row.envelope_id is not None:
-                receipt = await attempts.receipt(tx, row.envelope_id)
-        sealing = None
+        # It may name none of ours, or one that is forgotten.
+        if taken is not None and taken.message_id == row.message_id and by.sender_desk in taken.devices:
+            receipt = await attempts.receipt(tx, taken.envelope_id)
+        sealing, settled = None, True
         if receipt is not None:
             # It was verified before it was stored, and the generation that it is of may have ended since.
             body = parse_receipt(receipt).body
             sealing = body.place, body.leaf.at
+        elif said.place is not None and said.place[0] < by.leaf_index and said.place[1] <= by.accepted_at:
+            sealing = said.place
+            # Where the answer may still come it has the last word.
+            settled = taken is None or taken.state not in _UNANSWERED
         seq = None if said.late else row.seq
-        await self._threads.opened(tx, row.message_id, by.sender_desk, sealing, by, seq=seq)
+        await self._threads.opened(tx, row.message_id, by.sender_desk, sealing, by, seq=seq, settled=settled)
 
     async def _reported_row(
         self, tx: Transaction, attempt: Attempt | None, said: Report, desk: DeskAddress, device: KeyId

@@ -245,7 +245,7 @@ class Downloads:
             actor=self._answering.service,
             now=now,
             deadline=now + self._answering.receipt_life,
-            first=message.digest if payload_type == OPENED else None,
+            first=message if payload_type == OPENED else None,
             late=payload_type == OPENED and await moves.came_late(tx, message.thread, one.message_id),
         )
         await outgoing.add(tx, answer, {one.sender_desk: Plan()})

@@ -141,16 +141,19 @@ class Threads:
         by: ReceivedMessage,
         *,
         seq: int | None,
+        settled: bool,
     ) -> None:
         """Take note of another's A1, the receipt `by`, for a message of ours, taken in by `sealing` (leaf index, time).
 
-        `sealing` is None where the A1 overtook the hub's own answer; the place is known with that. `seq` is its number
-        on the line, None where it came when its place had been passed (SEQ-11).
+        `sealing` is None where nobody says its place, and not `settled` where the hub's own answer may still come.
+        `seq` is its number on the line, None where it came when its place had been passed (SEQ-11).
         """
         row = await self.mending.moved_by(tx, message_id)
         if row is None or row.peer_desk != desk:
             return
-        await moves.settle(tx, row.thread, message_id, sealing, seq=seq, by=by.leaf_index, device=by.device_id)
+        await moves.settle(
+            tx, row.thread, message_id, sealing, settled=settled, seq=seq, by=by.leaf_index, device=by.device_id
+        )
         await moves.give_up(tx, row.thread, message_id, given_up=False)
         if row.begun_by == message_id:
             await moves.add(tx, entries.their_receipt(by, ROLES[row.machine]))

@@ -138,6 +138,7 @@ async def settle(
     message_id: MessageId,
     sealing: tuple[int, int] | None,
     *,
+    settled: bool,
     seq: int | None,
     by: int,
     device: KeyId,
@@ -146,10 +147,12 @@ async def settle(
 
     `by` is the leaf index of the A1 that says so, and `device` whose word it is. Of one device the first word counts;
     of several devices the newest, for where a machine was lost the next takes in anew what it had. `sealing` is None
-    while the hub has not told its place, which is settled with that. `seq` is its number on the line, None where it
-    came when its place had been passed (SEQ-11).
+    while nobody has told its place, and not `settled` while the hub's own answer may still tell another. `seq` is its
+    number on the line, None where it came when its place had been passed (SEQ-11).
     """
-    placed = {"settled": 0} if sealing is None else {"leaf_index": sealing[0], "at": sealing[1], "settled": 1}
+    placed = (
+        {"settled": 0} if sealing is None else {"leaf_index": sealing[0], "at": sealing[1], "settled": int(settled)}
+    )
     word = {"seq": seq, "by": by, "opened_by": by, "device": device, "opened_device": device}
     await tx.connection.execute(_SETTLE, {"of": thread, "which": message_id, **word, **placed})
 

@@ -106,6 +106,36 @@ async def test_lif_4_a_copy_that_is_sealed_anew_moves_nothing_between_the_two_si
     assert (await row(csw, thread)).state == "effective"
 
 
+@pytest.mark.parametrize("first", ["sending", "taking in"])
+async def test_lif_4_a_step_whose_answer_was_lost_for_weeks_stands_where_the_hub_took_it(
+    world: World, first: str
+) -> None:
+    """The hub has it, and its sender was away until the envelope was over: he knows the place from the A1 alone."""
+    prison, csw = world.prison, world.social_work
+    thread = (await refer(prison, csw)).thread
+    await settle(prison, csw)
+    await step(csw, thread, "acknowledge")
+    await settle(prison, csw)
+    await step(csw, thread, "accept")
+    await csw.parts.sealer.step()
+    async with csw.parts.store.read() as tx:
+        ready = await attempts.ready(tx, world.hub.clock(), limit=9, most_bytes=1 << 20)
+    await csw.link.submit([one.raw for one in ready])
+    await prison.collect()
+    await step(prison, thread, "withdraw")
+    await prison.seal_and_send()
+    for _ in range(2):
+        world.hub.clock.advance(16 * DAY)
+        for station in (prison, csw):
+            await station.look()
+    if first == "taking in":
+        await csw.collect()
+    await csw.seal_and_send()
+    await settle(prison, csw)
+    assert await agreed(thread, prison, csw) == "cancel-requested"
+    assert (await history(csw, thread)).conflicts == ()
+
+
 async def newest_leaf(station: Station, message_id: MessageId, to: Station) -> int:
     """Return where the hub put the newest sealing of a message."""
     async with station.parts.store.read() as tx:
