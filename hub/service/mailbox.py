@@ -127,8 +127,12 @@ class Mailboxes:
                 event.set()
 
     async def read(self, device_id: KeyId, cursor: int, most: int, most_bytes: int | None = None) -> list[Item]:
-        """Return the items of `device_id` from the place `cursor` on: at most `most`, about 4 MiB or `most_bytes`."""
-        first, most_bytes = first_index(cursor, self._starts()), most_bytes or MAX_DELIVERY
+        """Return the items of `device_id` from the place `cursor` on: at most `most`, and about `most_bytes`.
+
+        If they are not given, they are what a page may have now of its agency's room, and never over 4 MiB.
+        """
+        first, most_bytes = first_index(cursor, self._starts()), most_bytes or self._reads.page(device_id)
+        most_bytes = min(most_bytes, MAX_DELIVERY)
         found = self._tails.read(device_id, first, most, most_bytes) if self._tails is not None else None
         if found is None:
             async with self._reads.turn(device_id):

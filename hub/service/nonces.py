@@ -16,6 +16,8 @@ from protocol.limits import CLOCK_SKEW, SECOND, SIGNATURE_WINDOW
 _USED = "The signature's nonce was used before. Sign each request anew."
 _KEPT = 2 * SIGNATURE_WINDOW
 """A signature may be dated a window ahead, and is accepted for a window from then."""
+AT_ONCE = 2_000
+"""Nonces deleted by one change: an agency that asks for all that it may leaves a hundred thousand in a minute."""
 
 
 class StoreNonce(Change[None]):
@@ -35,14 +37,14 @@ class StoreNonce(Change[None]):
         return lambda: None
 
 
-class DropNonces(Change[int]):
-    """Delete nonces whose signatures are too old to be accepted anyway."""
+class DropNonces(Change[bool]):
+    """Delete nonces whose signatures are too old to be accepted anyway, a portion at once; others get their turn."""
 
-    def apply(self, transaction: Transaction) -> Finish[int]:
-        """Delete them; the answer is how many."""
+    def apply(self, transaction: Transaction) -> Finish[bool]:
+        """Delete them; the answer is whether there are more."""
         # The log's time may be ahead of the clock that judges signatures (AUD-7).
-        dropped = nonces.drop_old(transaction.connection, transaction.now - CLOCK_SKEW)
-        return lambda: dropped
+        more = nonces.drop_old(transaction.connection, transaction.now - CLOCK_SKEW, AT_ONCE)
+        return lambda: more
 
 
 class Nonces:
@@ -95,5 +97,6 @@ class Nonces:
         """Forget nonces whose signatures are too old anyway."""
         now = self._clock()
         # The writer first: it refuses while the clock is wrong, when nothing must be forgotten (AUD-7).
-        await self._writer.write(DropNonces())
+        while await self._writer.write(DropNonces()):
+            pass
         self._used = {key: expires for key, expires in self._used.items() if expires >= now}

@@ -18,9 +18,11 @@ BODIES_AT_ONCE = 32 << 20
 READERS = 2
 """Pages and pieces that are read for one agency at the same time: a database has three readers or five connections, and
 others must always find one of them soon."""
+FOR_DELIVERIES = 4
+"""The part of that, one by this, which no answer takes: mail that is pushed finds room beside slow downloads."""
 PARTS = MAX_DESKS // 2
-"""Parts of what is left of that room, of which a page over a websocket has one: half of an agency's desks may take
-nothing of two pages, and an eighth of it is left for the others."""
+"""Parts of what is left of that room, of which a page has one: half of an agency's desks may take nothing of two pages,
+and an eighth of it is left for the others."""
 LEAST_PAGE = 64 << 10
 """Bytes of a page that is worth reading."""
 LEAST_ITEM = 32 << 10
@@ -45,8 +47,8 @@ class Outgoing:
         """What surrounds the room for a page and its reading: who waits for a turn holds no room meanwhile."""
 
     def try_take(self, size: int) -> bool:
-        """Count `size` bytes more, if they fit; a single larger piece may pass alone."""
-        if self._held and self._held + size > AT_ONCE:
+        """Count an answer of `size` bytes, if it fits; a single larger piece may pass alone."""
+        if self._held and self._held + size > AT_ONCE - AT_ONCE // FOR_DELIVERIES:
             return False
         self._held += size
         return True
@@ -63,7 +65,7 @@ class Outgoing:
         self._coming -= size
 
     def page(self, held: int) -> int:
-        """Return the bytes of a page that a websocket may read which holds `held` bytes; 0 if it has its share.
+        """Return how many bytes a page may have for who holds `held` bytes already; 0 if those are a share.
 
         That is a part of what is left: however many take nothing of what they are sent, the next one gets its mail. Who
         holds less than that may have one more, so that it is read while the other is sent.

@@ -5,6 +5,7 @@ import asyncio
 
 from hub.service.allowances import Allowances
 from hub.service.directory import DirectoryLog
+from hub.service.outgoing import LEAST_PAGE
 from protocol.ids import KeyId
 
 
@@ -18,6 +19,10 @@ class Reads:
     def turn(self, device_id: KeyId) -> asyncio.Semaphore:
         """Return what surrounds a read for `device_id`, and waits while its agency has enough of them under way."""
         return self._allowances.reading(self._log.agency_of(device_id))
+
+    def page(self, device_id: KeyId) -> int:
+        """Return how many bytes a page that is asked for may have now (HTTP-21)."""
+        return self._allowances.outgoing(self._log.agency_of(device_id)).page(0) or LEAST_PAGE
 
     def charge(self, device_id: KeyId, size: int) -> None:
         """Charge for `size` bytes that were read."""

@@ -10,7 +10,14 @@ from hub.store.tables import nonce
 from protocol.ids import KeyId
 
 _ALL = select(nonce.c.device_id, nonce.c.nonce, nonce.c.expires)
-_OLD = delete(nonce).where(nonce.c.expires < bindparam("now"))
+_OLD = delete(nonce).where(nonce.c.expires < bindparam("before"))
+_LAST = (
+    select(nonce.c.expires)
+    .where(nonce.c.expires < bindparam("now"))
+    .order_by(nonce.c.expires)
+    .limit(1)
+    .offset(bindparam("most"))
+)
 # One at a time: asked for by a list of pairs, SQLite would rather walk through all nonces.
 _ONE = Query(
     select(nonce.c.expires).where(nonce.c.device_id == bindparam("device"), nonce.c.nonce == bindparam("which"))
@@ -28,6 +35,11 @@ def used(connection: Connection, which: Iterable[tuple[KeyId, bytes]]) -> set[tu
     return {(device, one) for device, one in which if _ONE.run(connection, device=device, which=one)}
 
 
-def drop_old(connection: Connection, now: int) -> int:
-    """Delete nonces whose signatures are refused for their age anyway; returns how many."""
-    return connection.execute(_OLD, {"now": now}).rowcount
+def drop_old(connection: Connection, now: int, most: int) -> bool:
+    """Delete nonces whose signatures are refused for their age anyway; tells whether there are more.
+
+    About `most` of them: those of the same millisecond go together.
+    """
+    last = connection.scalar(_LAST, {"now": now, "most": most})
+    connection.execute(_OLD, {"before": now if last is None else last + 1})
+    return last is not None

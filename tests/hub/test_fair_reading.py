@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from hub.service import outgoing as outgoing_module
 from hub.service.outgoing import READERS
 from protocol.errors import ThroughcareError
-from protocol.limits import DAY
+from protocol.limits import BLOB_CHUNK, DAY
 from tests.hub.blobs import announce, make_blob, send_chunk, upload
 from tests.hub.running import RunningHub, eventually
 
@@ -113,3 +114,26 @@ async def test_http_18_asking_what_waits_of_one_agency_holds_up_no_other(
     assert {agency: total.messages for agency, total in waiting._totals.items()} == dict.fromkeys(
         (prison.address, probation.address, csw.address), 1
     )
+
+
+async def test_http_21_a_poll_gets_a_smaller_page_where_little_room_is_left(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Desks on slow lines that poll stop no mail of others either."""
+    monkeypatch.setattr(outgoing_module, "AT_ONCE", 4 << 20)
+    prison, probation, _ = hub.programme.members.values()
+    for _ in range(4):
+        sealed = hub.programme.sender("gora-prison").seal(probation.desk, sections=[(bytes(30_000), [probation.desk])])
+        await hub.device(prison).submit(sealed.data)
+    outgoing = hub.hub.submissions._allowances.outgoing(probation.address)
+    assert len((await hub.device(probation).read())[1]) == 2
+    assert outgoing.try_take(2 << 20)
+    assert len((await hub.device(probation).read())[1]) == 1
+    assert len(await hub.device(probation).items()) == 4
+
+
+def test_http_21_answers_leave_room_for_what_is_pushed() -> None:
+    outgoing = outgoing_module.Outgoing(lambda: 0.0)
+    while outgoing.try_take(BLOB_CHUNK):
+        assert outgoing._held <= 48 << 20
+    assert outgoing.page(0) == (16 << 20) // outgoing_module.PARTS

@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from hub.service import nonces as nonces_module
 from hub.service.nonces import StoreNonce
 from hub.service.tally import IN
 from hub.service.transaction import Change
@@ -166,6 +167,22 @@ async def test_http_2_a_nonce_outlives_a_clock_that_is_set_back_behind_the_log(
         assert (await get(hub, signature(hub, probation.device)))[0] == 200
         await hub.hub.nonces.prune()
         assert probation.device_id in {device for device, _, _ in await hub.hub.store.read(stored_nonces)}
+
+
+async def test_http_2_old_nonces_are_dropped_in_portions_and_others_get_their_turn(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nonces_module, "AT_ONCE", 3)
+    probation = hub.programme.members["reka-probation"]
+    for _ in range(10):
+        assert (await get(hub, signature(hub, probation.device)))[0] == 200
+        hub.clock.advance(1)
+    hub.clock.advance(13 * MINUTE)
+    assert (await get(hub, signature(hub, probation.device)))[0] == 200
+    before = hub.hub.writer.counters.changes
+    await hub.hub.nonces.prune()
+    assert hub.hub.writer.counters.changes == before + 3
+    assert len(await hub.hub.store.read(stored_nonces)) == 1
 
 
 async def test_http_2_nothing_is_answered_before_the_nonce_is_stored(
