@@ -101,6 +101,7 @@ class Messages:
                 thread=thread,
                 in_the_past=past,
                 handover=followed.handover,
+                blocked_referrals=list(followed.blocked),
                 recipients=planned(asked.sections, plans),
             )
             await requests.keep(tx, key, call.raw, answer.model_dump_json().encode(), self._clock())

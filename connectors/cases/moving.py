@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes moves of our own: what the table permits is composed, stored and sent; what it refuses changes nothing."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,9 +15,11 @@ from connectors.cases.lineage import ENDING, MOST, open_sub_referrals
 from connectors.cases.responsibility import implied
 from connectors.cases.sides import OBSERVER, ROLES, Roles
 from connectors.cases.threads import Threads, history_of
+from connectors.cases.transferred import not_told
 from connectors.handover_views import planned
 from connectors.store import drafts, moves, outgoing, recipients, requests, threads
 from connectors.store.engine import Store, Transaction
+from connectors.store.moves import MoveRow
 from connectors.store.outgoing import OutgoingMessage
 from connectors.store.threads import ThreadRow
 from connectors.timing import Clock
@@ -234,8 +236,21 @@ class Moving:
         found = _check(roles, row, history, step.event, message, by_time=by_time)
         known = asked and found.target not in roles.machine.finals
         moved = await self._queue(tx, message, row.peer_desk, copies, known=known)
+        if row.machine == REFERRAL.name and step.event == Event.UNBLOCK:
+            moved = await self._tell_of_transfer(tx, row, stored, step, moved)
         ends = row.machine == REFERRAL.name and row.side == roles.answers and step.event in ENDING
         return replace(moved, still_open=await open_sub_referrals(tx, thread)) if ends else moved
+
+    async def _tell_of_transfer(
+        self, tx: Transaction, row: ThreadRow, stored: Sequence[MoveRow], step: Step, moved: Moved
+    ) -> Moved:
+        """Tell of what a recipient could not hear while the referral was blocked: who leads now (REF-9)."""
+        fields = await not_told(tx, row, stored)
+        if fields is None:
+            return moved
+        told = Step(event=Event.CUSTODY_MOVED, fields=fields, officer=step.officer)
+        after = await self.within(tx, row.thread, told)
+        return replace(moved, state=after.state, version=after.version)
 
     async def _queue(
         self,

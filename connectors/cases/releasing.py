@@ -3,7 +3,7 @@
 
 The notice of a release moves the handover that waits for it, at once or as soon as it is accepted. The notice that
 somebody changed prison moves every referral of that case which is still open: its recipient learns who leads now, and
-is asked what still works.
+is asked what still works. The recipient of one that is blocked is told once it goes on (`transferred`).
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from connectors.cases.moving import Moving, Step
 from connectors.cases.sides import ROLES
 from connectors.cases.terms import dates_of
 from connectors.cases.threads import Threads, history_of
+from connectors.cases.transferred import TRANSFERRED, told_of
 from connectors.cases.waiting import NOTICE
 from connectors.faults import DAMAGED
 from connectors.store import cases, moves
@@ -21,16 +22,17 @@ from connectors.store.outgoing import OutgoingMessage
 from connectors.store.speaking import ANSWER
 from connectors.timing import Clock
 from protocol import ids
-from protocol.errors import InvalidInput
+from protocol.errors import IllegalTransition, InvalidInput
 from protocol.handover import TriggerEvent
 from protocol.http.messages import HandoverEffect
-from protocol.ids import Kind
+from protocol.ids import Kind, ThreadId
 from protocol.kinds.catalogue import KINDS, decode_payload
 from protocol.kinds.reasons import HandoverEndReason
-from protocol.kinds.release import CustodyTransferred, ReleaseNotice
+from protocol.kinds.release import ReleaseNotice
 from protocol.lifecycle.handover import AGREED, HANDOVER, Event, State
-from protocol.lifecycle.referral import REFERRAL
+from protocol.lifecycle.referral import LIVE, REFERRAL
 from protocol.lifecycle.referral import Event as ReferralEvent
+from protocol.lifecycle.referral import State as ReferralState
 
 _TOLD_BY = frozenset({NOTICE, "release.cancelled", "custody.returned"})
 _OFFERED_AGAIN = frozenset(state for row in HANDOVER.rows if row.event == Event.OFFER_AGAIN for state in row.sources)
@@ -38,10 +40,14 @@ _OFFERED_AGAIN = frozenset(state for row in HANDOVER.rows if row.event == Event.
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """Whether a message makes a step, now or later, and what becomes of the handover in whose thread it stands."""
+    """Whether a message makes a step, now or later, and what becomes of the handover in whose thread it stands.
+
+    `blocked` are referrals whose recipients are told of a transfer once they go on.
+    """
 
     steps: bool = False
     handover: HandoverEffect | None = None
+    blocked: tuple[ThreadId, ...] = ()
 
 
 class Releasing:
@@ -63,34 +69,39 @@ class Releasing:
             await self._threads.noted(tx, message.thread)
         if message.payload_type in _TOLD_BY:
             return await self._release(tx, message, said)
-        if message.payload_type == "custody.transferred":
-            return Followed(await self._transfer(tx, message, said))
+        if message.payload_type == TRANSFERRED:
+            return await self._transfer(tx, message, said)
         return Followed()
 
-    async def _transfer(self, tx: Transaction, message: OutgoingMessage, said: Said) -> bool:
-        payload = decode_payload(KINDS[message.payload_type], message.payload)
+    async def _transfer(self, tx: Transaction, message: OutgoingMessage, said: Said) -> Followed:
         placed = await cases.find(tx, message.thread)
-        if placed is None or not isinstance(payload, CustodyTransferred):
-            return False
-        moved, begins = False, ROLES[REFERRAL.name].begins
+        if placed is None:
+            return Followed()
+        moved, blocked, fields = False, list[ThreadId](), told_of(message)
         for one in await cases.of(tx, [placed.case_id]):
             try:
                 row = await self._threads.mending.find(tx, one.thread)
-                if row is None or not row.live or (row.machine, row.side) != (REFERRAL.name, begins):
+                if row is None or (row.machine, row.side) != (REFERRAL.name, ROLES[REFERRAL.name].begins):
                     continue
-                if payload.officer is None:
-                    raise InvalidInput("Referrals of this case are open: name in `officer` who leads them from now on.")
-                fields = {
-                    "officer": payload.officer,
-                    "moved_on": payload.moved_on.isoformat(),
-                    "notice": ids.text(Kind.MESSAGE, message.message_id),
-                }
+                if row.state not in (*LIVE, ReferralState.BLOCKED_CONSENT):
+                    continue
+                if fields is None:
+                    raise InvalidInput(
+                        "Referrals of this case are not over: name in `officer` who leads them from now on."
+                    )
+                if row.state == ReferralState.BLOCKED_CONSENT:
+                    # No basis stands on which its recipient could be told; `transferred.not_told` knows of it later.
+                    blocked.append(one.thread)
+                    continue
                 step = Step(event=ReferralEvent.CUSTODY_MOVED, fields=fields, officer=said.officer)
                 await self._moving.within(tx, one.thread, step)
+            except IllegalTransition as error:
+                thread = ids.text(Kind.THREAD, one.thread)
+                raise IllegalTransition(f"The recipient of {thread} cannot be told. {error.detail}") from None
             except DAMAGED:
                 continue  # its moves cannot be read: the case shows it as damaged, and the others move (CON-8)
             moved = True
-        return moved
+        return Followed(moved, blocked=tuple(blocked))
 
     async def _release(self, tx: Transaction, message: OutgoingMessage, said: Said) -> Followed:
         """Move the handover in whose thread `message` tells of a release, where the release is what it waits for.

@@ -203,4 +203,6 @@ def _tell(queued: MessageQueued, agency: str, voice: Voice) -> None:
     tell_past(queued.in_the_past, voice)
     if queued.handover is not None:
         voice.say(_EFFECTS[queued.handover])
+    for thread in queued.blocked_referrals:
+        voice.warn(f"{text(Kind.THREAD, thread)} is blocked: its recipient is told once it goes on")
     voice.say(f"next:  throughcare message show {message} --agency {agency}")

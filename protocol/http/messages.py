@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue
 from protocol.errors import (
     Conflict,
     IdempotencyKeyReused,
+    IllegalTransition,
     InvalidInput,
     NotFound,
     NothingToSend,
@@ -89,6 +90,9 @@ class MessageQueued(ResponseModel):
     """Fields whose date was over when it was written; it is sent all the same."""
     handover: HandoverEffect | None = None
     """What it does to a handover of ours, where it tells in that thread of a release or of its cancellation."""
+    blocked_referrals: list[ThreadIdText] = Field(default_factory=list)
+    """Of a transfer to another prison: referrals of the case that are blocked, whose recipients hear of it once they go
+    on (REF-9)."""
     recipients: list[RecipientPlan] = Field(default_factory=list)
     """What each desk will get, and what is withheld from it (CON-7)."""
 
@@ -169,7 +173,10 @@ SEND_MESSAGE = Operation(
     method=Method.POST,
     path="/v1/messages",
     summary="Send a message of any kind that is no step of a life cycle.",
-    description="Which kinds there are, and what each carries: `GET /v1/schemas`. A 202 answer means stored durably.",
+    description=(
+        "Which kinds there are, and what each carries: `GET /v1/schemas`. A 202 answer means stored durably. 409 "
+        "`illegal-transition` names a thread that the message would move along (HAN-6, REF-9) and that forbids it."
+    ),
     auth=Auth.TOKEN,
     scope=Scope.SEND,
     request=MessageRequest,
@@ -178,7 +185,16 @@ SEND_MESSAGE = Operation(
     created="/v1/messages/{id}",
     idempotency_key=True,
     limit=2 << 20,
-    errors=(NotFound, Conflict, NothingToSend, RecipientUnavailable, PolicyDenied, IdempotencyKeyReused, StoreFull),
+    errors=(
+        NotFound,
+        Conflict,
+        IllegalTransition,
+        NothingToSend,
+        RecipientUnavailable,
+        PolicyDenied,
+        IdempotencyKeyReused,
+        StoreFull,
+    ),
     example=Example(
         request={
             "kind": "contact.area-notice",

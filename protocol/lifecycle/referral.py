@@ -166,6 +166,7 @@ def _row(
 #   11  serves the first appointment and every further one, so it leads from `scheduled` and `active` too.
 #   26  is the requester's move, and carries the reference under which the data-protection officer agreed.
 #   28, 29  begin at `delivered`: what is only sent nobody at the recipient knows.
+#   30  leaves out what is blocked: nothing of the person goes where no basis stands, and it follows row 26 (REF-9).
 #   31  reopens a closed loop as well: closing says what is known, and later something else may be.
 ROWS: tuple[Row, ...] = (
     _row(1, (State.DRAFT,), Event.SEND, _Q, State.SENT, "request"),
