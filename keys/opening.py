@@ -280,6 +280,8 @@ def _check_chain(unverified: UnverifiedSlice, claims: Claims, receipt: ReceiptBo
     actor = (delegation.agency, delegation.officer, delegation.actor_kind)
     if actor != (device.agency, claims.actor.officer, claims.actor.kind) or desk not in delegation.desks:
         raise SenderMismatch("The actor's delegation is not one of this agency's for this desk.")
+    if claims.actor.name != delegation.title:
+        raise SenderMismatch("The actor calls himself otherwise than his delegation does.")
 
 
 def _check_claims(

@@ -248,6 +248,7 @@ def test_env_14_an_actor_needs_a_delegation_of_the_sending_agency(shared_cast: C
         {"delegation": cast.probation.delegation, "officer": cast.probation.officer},
         {"officer": cast.probation.officer},
         {"kind": ActorKind.OFFICER},
+        {"name": "head of release"},
     ]
     for changes in mismatches:
         with pytest.raises(SenderMismatch):
