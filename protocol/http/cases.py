@@ -206,6 +206,8 @@ LIST_CASES = Operation(
     method=Method.GET,
     path="/v1/cases",
     summary="List cases: each one person in this agency's own register.",
+    description="The one that changed last comes first, so a case that changes while pages are read can be on none "
+    "of them. This is for people who look; a program that must miss nothing follows `GET /v1/events`.",
     auth=Auth.TOKEN,
     scope=Scope.READ,
     query=CaseFilter,

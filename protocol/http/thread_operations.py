@@ -96,6 +96,8 @@ LIST_THREADS = Operation(
     method=Method.GET,
     path="/v1/threads",
     summary="List referrals or handovers as they stand: new, mine, unassigned, sent, answer due, alerts, closed.",
+    description="The one that changed last comes first, so a thread that changes while pages are read can be on none "
+    "of them. This is for people who look; a program that must miss nothing follows `GET /v1/events`.",
     auth=Auth.TOKEN,
     scope=Scope.READ,
     query=ThreadFilter,
