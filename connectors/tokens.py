@@ -75,6 +75,8 @@ class Tokens:
         key, now = requests.request_key(_OPERATION, call.idempotency_key), self._clock()
         async with self._store.write() as tx:
             before = await requests.answer(tx, key, call.raw)
+            if before == b"":
+                raise Conflict("The token that was made by this request is revoked. Make another with another key.")
             if before is not None:
                 return Answer(TokenMade.model_validate_json(before), headers={"Idempotent-Replayed": "true"})
             if await tokens.in_force(tx, now) >= MAX_TOKENS:
@@ -87,6 +89,7 @@ class Tokens:
                 scopes=tuple(scope.value for scope in Scope if scope in asked.scopes),
                 made_at=now,
                 ends_at=now + asked.days * DAY,
+                asked_by=key,
             )
             await tokens.add(tx, row)
             made = TokenMade(**_item(row).model_dump(), secret=secret)
@@ -104,6 +107,9 @@ class Tokens:
         async with self._store.write() as tx:
             await tokens.revoke(tx, token_id, self._clock())
             found = await tokens.by_id(tx, token_id)
+            if found is not None and found.asked_by is not None:
+                # Its secret is in that answer, for whoever lost it; nobody needs it any more.
+                await requests.empty(tx, found.asked_by)
         if found is None:
             raise NotFound
         return Answer(_item(found))

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Collection
 from typing import Final
 
-from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.store.engine import Transaction
@@ -22,6 +22,7 @@ FILES_KEPT: Final = 366 * DAY
 _PLACE: Final = "request"
 
 _KEEP: Final = insert(request)
+_EMPTY: Final = update(request).where(request.c.key == bindparam("which"))
 _FIND: Final = select(request).where(request.c.key == bindparam("which"))
 _FORGET: Final = delete(request).where(
     request.c.created_at < bindparam("before"),
@@ -60,6 +61,11 @@ async def keep(tx: Transaction, key: bytes, body: bytes, answered: bytes, now: i
         "sealed": tx.vault.seal(_PLACE, key, answered),
     }
     await tx.connection.execute(_KEEP, values)
+
+
+async def empty(tx: Transaction, key: bytes) -> None:
+    """Forget what was answered under `key`, but not that it was: the answer is empty from now on."""
+    await tx.connection.execute(_EMPTY, {"which": key, "sealed": tx.vault.seal(_PLACE, key, b"")})
 
 
 def file_name(name: str) -> bytes:

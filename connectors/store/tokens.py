@@ -28,7 +28,7 @@ _MOST: Final = 1_024
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """One token; times in ms UTC."""
+    """One token; times in ms UTC. `asked_by` is under what the answer to its making is kept (CON-14)."""
 
     token_id: TokenId
     digest: bytes
@@ -37,6 +37,7 @@ class TokenRow:
     made_at: int
     ends_at: int
     revoked_at: int | None = None
+    asked_by: bytes | None = None
 
     def counts(self, now: int) -> bool:
         """Say whether it is good for anything at `now`."""
@@ -59,7 +60,7 @@ _FORGET: Final = delete(token).where(
 async def add(tx: Transaction, row: TokenRow) -> None:
     """Store a new token."""
     # Also what stands in clear: whoever can write to the file must not make one good for more, or for longer.
-    held = cbor.encode([row.name, list(row.scopes), row.digest, row.ends_at])
+    held = cbor.encode([row.name, list(row.scopes), row.digest, row.ends_at, row.asked_by])
     values = {
         "token_id": row.token_id,
         "digest": row.digest,
@@ -113,7 +114,8 @@ def _listed(tx: Transaction, row: Row[Any]) -> TokenRow:
 
 def _row(tx: Transaction, row: Row[Any]) -> TokenRow:
     opened = tx.vault.open(_PLACE, row.token_id, row.sealed)
-    name, scopes, digest, ends_at = as_tuple(cbor.decode(opened, limit=_MOST), 4)
+    held = as_list(cbor.decode(opened, limit=_MOST), most=5)
+    (name, scopes, digest, ends_at), more = as_tuple(held[:4], 4), held[4:]
     if (as_bytes(digest, size=HASH), as_int(ends_at)) != (row.digest, row.ends_at):
         raise KeystoreError("A stored token is not as it was made: the store was altered.")
     return TokenRow(
@@ -124,4 +126,6 @@ def _row(tx: Transaction, row: Row[Any]) -> TokenRow:
         made_at=row.made_at,
         ends_at=row.ends_at,
         revoked_at=row.revoked_at,
+        # A token from before this was kept names none.
+        asked_by=as_bytes(more[0], size=HASH) if more and more[0] is not None else None,
     )

@@ -72,7 +72,8 @@ MAKE_TOKEN = Operation(
     summary="Make a token for one program of the agency, good for the named scopes only.",
     description=(
         "The secret is in this answer and nowhere else; only its hash counts later. The same Idempotency-Key gets the "
-        "same answer for seven days, for a caller that lost it."
+        "same answer for seven days, for a caller that lost it: so long it lies here and in backups, sealed, or until "
+        "the token is revoked."
     ),
     auth=Auth.TOKEN,
     scope=Scope.ADMIN,

@@ -9,13 +9,15 @@ from typing import Any
 
 import aiohttp
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from connectors.api_client import ApiClient
 from connectors.cases.moving import Step
 from connectors.store import tokens
+from connectors.store.tables import request
 from connectors.store.tables import token as table
 from connectors.tokens import PREFIX, Holder, check_scope
+from protocol import cbor
 from protocol.errors import Conflict, Forbidden, KeystoreError, NotAuthenticated, NotFound
 from protocol.http.connector import CONNECTOR_OPERATIONS
 from protocol.http.messages import MessageFilter, MessageRequest
@@ -179,3 +181,42 @@ async def test_tokens_in_force_are_bounded(prison: Served) -> None:
         await make(prison, Scope.WATCH)
     await prison.client.revoke_token(made[0].id)
     await make(prison, Scope.WATCH)
+
+
+async def test_con_14_the_secret_of_a_token_lies_nowhere_any_more_once_it_is_revoked(prison: Served) -> None:
+    """Kept for whoever lost the answer, it would lie in every backup of those days as well."""
+    asked, key = TokenRequest(name="case system", scopes=[Scope.READ]), secrets.token_hex(12)
+    made = await prison.client.make_token(asked, idempotency_key=key)
+    assert await prison.client.make_token(asked, idempotency_key=key) == made
+    store = prison.station.parts.store
+
+    async def kept() -> list[bytes]:
+        async with store.read() as tx:
+            rows = (await tx.connection.execute(select(request))).all()
+            return [tx.vault.open("request", row.key, row.sealed) for row in rows]
+
+    assert sum(made.secret.encode() in one for one in await kept()) == 1
+    other = await make(prison, Scope.READ)
+    await prison.client.revoke_token(made.id)
+    assert sum(made.secret.encode() in one for one in await kept()) == 0
+    assert sum(other.secret.encode() in one for one in await kept()) == 1, "that of another token stays"
+    # The request was answered: it is no other token's either.
+    with pytest.raises(Conflict, match="revoked"):
+        await prison.client.make_token(asked, idempotency_key=key)
+    assert len((await prison.client.tokens()).items) == 2
+
+
+async def test_con_14_a_token_from_before_an_update_is_revoked_as_well(prison: Served) -> None:
+    made = await make(prison, Scope.READ)
+    store = prison.station.parts.store
+    async with store.write() as tx:
+        row = (await tx.connection.execute(select(table).where(table.c.token_id == made.id))).one()
+        held = cbor.decode(tx.vault.open("token", made.id, row.sealed), limit=1_024)
+        assert isinstance(held, list)
+        sealed = tx.vault.seal("token", made.id, cbor.encode(held[:4]))
+        await tx.connection.execute(update(table).where(table.c.token_id == made.id).values(sealed=sealed))
+    async with showing(prison, made.secret) as reader:
+        assert (await reader.threads(ThreadFilter())).items == []
+        assert (await prison.client.revoke_token(made.id)).revoked_at is not None
+        with pytest.raises(NotAuthenticated):
+            await reader.threads(ThreadFilter())
