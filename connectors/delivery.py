@@ -5,31 +5,32 @@ Everything here happens inside the transaction that also writes the replay cache
 that a crash leaves either all of it or nothing (CON-3).
 """
 
-from collections import Counter
 from dataclasses import replace
 from typing import Final
 
 from connectors.cases.threads import Threads
 from connectors.logs import Log
 from connectors.owing import Owing
-from connectors.receipts import GIVEN_UP, MISSING, OPENED, GivenUp, read_given_up, read_report, read_wanted, report
-from connectors.resealing import Resealing
-from connectors.store import (
-    asked,
-    attachments,
-    events,
-    incoming,
-    lost,
-    moves,
-    outgoing,
-    quarantine,
-    resealed,
-    sequences,
+from connectors.receipts import (
+    FORK,
+    GIVEN_UP,
+    MISSING,
+    OPENED,
+    GivenUp,
+    read_forked,
+    read_given_up,
+    read_report,
+    read_wanted,
+    report,
 )
+from connectors.refusing import PlaceTaken, Refusing
+from connectors.renumbering import Renumbering
+from connectors.resealing import Resealing
+from connectors.sameness import check_same, is_numbered_anew
+from connectors.store import asked, attachments, events, incoming, lost, moves, outgoing, resealed, sequences
 from connectors.store.engine import Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage, ReceivedSection
 from connectors.store.lost import Place
-from connectors.store.quarantine import Quarantined
 from connectors.store.recipients import Plan
 from connectors.store.sequences import MAIN, Direction, Line
 from connectors.timing import Clock
@@ -54,6 +55,7 @@ class Delivery:
         service: Actor,
         resealing: Resealing,
         owing: Owing,
+        renumbering: Renumbering,
         threads: Threads,
         clock: Clock,
         log: Log,
@@ -65,6 +67,8 @@ class Delivery:
         self._threads = threads
         self._resealing = resealing
         self._owing = owing
+        self._renumbering = renumbering
+        self._refusing = Refusing(service, threads, clock, log, receipt_life=receipt_life)
         self._clock = clock
         self._log = log
         self._receipt_life = receipt_life
@@ -79,8 +83,9 @@ class Delivery:
 
         A message that waits for a gap is answered when it is released: A1 says that it had its effect (CON-4). One
         whose attachments are still to be fetched is answered when they are here (ATT-7).
-        Raises `SequenceError` for a fork (SEQ-2) or for a known message_id that carries something else (SEQ-5),
-        `TooManyHeld` if it would have to wait and too much does (SEQ-9),
+        One on a fork is put aside here, and its sender told (SEQ-2, SEQ-12).
+        Raises `SequenceError` for a known message_id that waits and carries something else (SEQ-5), `PlaceTaken` for a
+        place at which another waits, `TooManyHeld` if it would have to wait and too much does (SEQ-9),
         `CannotOpen` if what is stored under it is damaged, and what `Resealing.report` raises.
         """
         received = _received(message, marks, self._clock())
@@ -89,12 +94,29 @@ class Delivery:
         except (KeystoreError, MalformedEnvelope):
             # What came first cannot be read any more, so nobody can say whether this is the same (SEQ-5).
             raise CannotOpen from None
+        if known is not None and is_numbered_anew(known, received):
+            # It never had its effect, and waits no more where it waited (SEQ-12).
+            await incoming.remove(tx, known)
+            await attachments.drop(tx, known.message_id, known.sender_desk, known.recipient_desk)
+            known = None
         if known is None:
             complete = not any(section.attachments for section in message.sections.values())
             await attachments.expect(tx, message, received.received_at)
-            effective = await self._take_in(tx, received, raw)
+            try:
+                effective = await self._take_in(tx, received, raw)
+            except PlaceTaken:
+                raise
+            except SequenceError:
+                await self._refusing.refuse(tx, received, raw, await sequences.position(tx, _line(received)))
+                return
         else:
-            check_same(known, received)
+            try:
+                check_same(known, received)
+            except SequenceError:
+                if known.state is not IncomingState.DELIVERED or known.thread != received.thread or known.klass.bare:
+                    raise
+                await self._made_again(tx, known, received, raw)
+                return
             complete = await attachments.expect_again(tx, message, received.received_at)
             await resealed.keep(tx, known, received, raw)
             effective = known.state is IncomingState.DELIVERED
@@ -110,11 +132,11 @@ class Delivery:
                 await self._receipt(tx, message)
             await incoming.add(tx, message, raw)
             return True
-        line = Line.of(Direction.IN, message.thread, message.sender_desk, message.recipient_desk, message.klass)
+        line = _line(message)
         position = await sequences.position(tx, line)
         if message.seq <= position.seq and await self._came_late(tx, line, message):
             await incoming.add(tx, message, raw)
-            await self._effect(tx, message, alert=_is_alert(message), late=True)
+            await self._effect(tx, message, late=True)
             await self._threads.found(tx, message.thread)
             return True
         match place(position, _box(message)):
@@ -122,9 +144,9 @@ class Delivery:
                 waiting = await incoming.waiting(tx, line, message.seq)
                 if message.seq in waiting:
                     # Its gap has closed, and its turn is still to come (SEQ-7).
-                    await self._displace(tx, line, position, message.seq, waiting[message.seq])
+                    await self._displace(tx, line, position, message, waiting[message.seq])
                 await incoming.add(tx, message, raw)
-                await self._effect(tx, message, alert=_is_alert(message))
+                await self._effect(tx, message)
                 await sequences.advance(tx, line, Position(message.seq, message.message_id))
                 given_up = await lost.ahead(tx, line, position.seq)
                 if given_up is not None and given_up.seq == message.seq:
@@ -142,12 +164,12 @@ class Delivery:
     async def _hold(self, tx: Transaction, line: Line, message: ReceivedMessage, raw: bytes) -> None:
         """Store a message that has to wait for an earlier one (SEQ-1)."""
         if message.seq in await incoming.waiting(tx, line, message.seq):
-            raise SequenceError
+            raise PlaceTaken
         messages, size = await incoming.held_of(tx, message.agency)
         if messages >= MOST_HELD or size + len(raw) > MOST_HELD_BYTES:
             raise TooManyHeld
         await incoming.add(tx, replace(message, state=IncomingState.HELD), raw)
-        if _is_alert(message):
+        if await self._is_untold_alert(tx, message):
             # An emergency reaches people at once; its place, and its effect, wait all the same (KIND-6).
             await events.message_received(tx, message.thread, message.message_id, self._clock(), alert=True)
         self._log.event("message-held")
@@ -157,6 +179,8 @@ class Delivery:
             await self._owing.asked(tx, message, read_wanted(message.payload))
         elif message.payload_type == GIVEN_UP:
             await self._given_up(tx, message, read_given_up(message.payload))
+        elif message.payload_type == FORK:
+            await self._renumbering.refused(tx, message, read_forked(message.payload))
         else:
             await self._resealing.report(tx, message, read_report(message.payload))
 
@@ -185,6 +209,23 @@ class Delivery:
             self._log.event("receipt-received", code=GIVEN_UP)
             self.released[line] = None
 
+    async def _made_again(self, tx: Transaction, first: ReceivedMessage, again: ReceivedMessage, raw: bytes) -> None:
+        """Put aside what came under the id of a message that had its effect, and answer that one anew (SEQ-5).
+
+        Its sender may not know the first: a machine that was lost made it, and the next one made it once more (CLK-4).
+        Whatever number it gave to it then has nothing else at its place, so the line goes on over that (SEQ-12).
+        """
+        await self._refusing.put_aside(tx, again, raw)
+        line = _line(first)
+        position = await sequences.position(tx, line)
+        if again.seq > position.seq and again.seq not in await incoming.waiting(tx, line, again.seq):
+            if await lost.waiting_of(tx, again.agency) >= MOST_HELD:
+                raise TooManyHeld
+            passing = Place(again.seq, again.message_id, again.previous, alone=False, passed=False)
+            await lost.add(tx, line, passing, self._clock())
+            self.released[line] = None
+        await self._answer_whole(tx, first)
+
     async def _came_late(self, tx: Transaction, line: Line, message: ReceivedMessage) -> bool:
         """Tell whether a message's place was passed because it was said to be lost; it has its effect now (SEQ-11)."""
         gone = await lost.at(tx, line, message.seq)
@@ -208,9 +249,10 @@ class Delivery:
             return None
         now = self._clock()
         await lost.passed(tx, line, gone.seq, now)
-        await events.message_lost(tx, line.thread, gone.message_id, now)
-        await self._threads.lost(tx, line.thread)
-        self._log.event("message-lost")
+        if not await lost.came(tx, line, gone.message_id):
+            await events.message_lost(tx, line.thread, gone.message_id, now)
+            await self._threads.lost(tx, line.thread)
+            self._log.event("message-lost")
         return Position(gone.seq, gone.message_id)
 
     async def release(self, tx: Transaction, line: Line, most: int) -> bool:
@@ -228,11 +270,10 @@ class Delivery:
                 position = passed
                 continue
             if place(position, _box(waiting)) is not Placement.DELIVER:
-                await self._expel(tx, waiting)
+                await self._refusing.expel(tx, waiting, position)
                 break
             await incoming.release(tx, waiting)
-            told = await events.told_alert(tx, waiting.message_id)
-            await self._effect(tx, waiting, alert=_is_alert(waiting) and not told)
+            await self._effect(tx, waiting)
             await self._answer_whole(tx, waiting)
             position = Position(waiting.seq, waiting.message_id)
         if position != begun:
@@ -240,36 +281,26 @@ class Delivery:
         return position.seq >= begun.seq + most
 
     async def _displace(
-        self, tx: Transaction, line: Line, position: Position, seq: int, previous: MessageId | None
+        self, tx: Transaction, line: Line, position: Position, message: ReceivedMessage, previous: MessageId | None
     ) -> None:
-        """Expel what waits at `seq`, the next place, if it is on a fork; else raise: the newcomer is (SEQ-2)."""
-        if place(position, Box(seq, previous, b"")) is Placement.DELIVER:
-            raise SequenceError
-        held = await incoming.held(tx, line, seq)
+        """Expel what waits where `message` belongs, behind `previous`, if that is on a fork; else raise (SEQ-2)."""
+        if place(position, Box(message.seq, previous, b"")) is Placement.DELIVER:
+            raise PlaceTaken
+        held = await incoming.held(tx, line, message.seq)
         if held is not None:
-            await self._expel(tx, held)
+            await self._refusing.expel(tx, held, Position(message.seq, message.message_id))
 
-    async def _effect(self, tx: Transaction, message: ReceivedMessage, *, alert: bool, late: bool = False) -> None:
-        """Let a message have its effect; that it is an `alert` was told before if it had to wait."""
+    async def _effect(self, tx: Transaction, message: ReceivedMessage, *, late: bool = False) -> None:
+        """Let a message have its effect; that it is an alert was told before if it had to wait."""
+        alert = await self._is_untold_alert(tx, message)
         await events.message_received(tx, message.thread, message.message_id, self._clock(), alert=alert)
         await self._threads.received(tx, message, late=late)
         self._log.event("message-received")
 
-    async def _expel(self, tx: Transaction, message: ReceivedMessage) -> None:
-        """Put a held message that names another predecessor than the one that came into quarantine (SEQ-2)."""
-        raw = await incoming.remove(tx, message)
-        await attachments.drop(tx, message.message_id, message.sender_desk, message.recipient_desk)
-        entry = Quarantined(
-            item_index=message.leaf_index,
-            received_at=self._clock(),
-            code=SequenceError.code,
-            sender=message.sender_desk,
-            envelope_id=message.envelope_id,
-            message_id=message.message_id,
-            reported=False,
-        )
-        await quarantine.add(tx, entry, raw)
-        self._log.event("item-quarantined", code=SequenceError.code)
+    async def _is_untold_alert(self, tx: Transaction, message: ReceivedMessage) -> bool:
+        if alert_in(message.payload_type, message.payload) is None:
+            return False
+        return not await events.told_alert(tx, message.message_id)
 
     async def _answer_whole(self, tx: Transaction, message: ReceivedMessage) -> None:
         """Answer a message that has its effect, if all its attachments are here; else it is when they are (ATT-7)."""
@@ -298,39 +329,8 @@ class Delivery:
         await self._threads.answered(tx, answer, message.message_id)
 
 
-def check_same(first: ReceivedMessage, again: ReceivedMessage) -> None:
-    """Raise `SequenceError` unless `again` is `first` sealed anew (SEQ-5).
-
-    A1 says that the message was opened. Were other content answered under a known message_id, its sender would hold
-    a signed word for something that nobody here ever saw. Sections may be fewer: what goes is decided at every
-    sealing (CON-7).
-    """
-    if _identity(first) != _identity(again):
-        raise SequenceError("A message came again under its id, but is not the same message.")
-    if not _contents(again) <= _contents(first):
-        raise SequenceError("A message came again under its id with another section.")
-
-
-def _identity(message: ReceivedMessage) -> tuple[object, ...]:
-    return (
-        message.thread,
-        message.klass,
-        message.payload_type,
-        message.payload_version,
-        message.payload,
-        message.label,
-        message.seq,
-        message.previous,
-    )
-
-
-def _contents(message: ReceivedMessage) -> Counter[tuple[str, str, str, bytes]]:
-    # Without numbers: a section that goes to fewer desks is counted anew in each envelope.
-    return Counter((one.category, one.purpose, one.label, one.body) for one in message.sections)
-
-
-def _is_alert(message: ReceivedMessage) -> bool:
-    return alert_in(message.payload_type, message.payload) is not None
+def _line(message: ReceivedMessage) -> Line:
+    return Line.of(Direction.IN, message.thread, message.sender_desk, message.recipient_desk, message.klass)
 
 
 def _box(message: ReceivedMessage) -> Box:

@@ -22,6 +22,8 @@ from connectors.logs import Log
 from connectors.outbox import PinnedLog
 from connectors.owing import Owing
 from connectors.receipts import CANNOT_OPEN, report
+from connectors.refusing import PlaceTaken
+from connectors.renumbering import Renumbering
 from connectors.resealing import Resealing
 from connectors.store import incoming, lost, mailboxes, outgoing, quarantine
 from connectors.store.engine import Store, Transaction
@@ -66,6 +68,7 @@ _REPORTED: Final = (
     PolicyDenied,
     UntrustedKey,
     InternalError,
+    PlaceTaken,
 )
 """Faults that a fresh sealing by its sender may mend, and mistakes of ours: it comes again (SEQ-4, HTTP-10)."""
 RELEASED_AT_ONCE: Final = 50
@@ -107,6 +110,7 @@ class Inbox:
         admission: Admission,
         resealing: Resealing,
         owing: Owing,
+        renumbering: Renumbering,
         threads: Threads,
         clock: Clock,
         log: Log,
@@ -121,7 +125,9 @@ class Inbox:
         self._audit = audit
         self._admission = admission
         self._resealing = resealing
-        self._delivery = Delivery(own.service, resealing, owing, threads, clock, log, receipt_life=receipt_life)
+        self._delivery = Delivery(
+            own.service, resealing, owing, renumbering, threads, clock, log, receipt_life=receipt_life
+        )
         self._clock = clock
         self._log = log
         self._receipt_life = receipt_life

@@ -11,8 +11,9 @@ from typing import Final
 from connectors.cases.threads import Threads
 from connectors.faults import DAMAGED
 from connectors.logs import Log
+from connectors.predecessor import Predecessor
 from connectors.receipts import MISSING, give_up
-from connectors.store import attempts, events, outgoing, owed, recipients, restored, sequences
+from connectors.store import attempts, events, forgotten, outgoing, owed, recipients, sequences
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import ReceivedMessage
 from connectors.store.owed import GIVEN_UP, Sent
@@ -32,11 +33,20 @@ class Owing:
     """Answers desks that lack messages of ours. `step` may be called at any time."""
 
     def __init__(
-        self, store: Store, service: Actor, threads: Threads, clock: Clock, log: Log, *, message_life: int
+        self,
+        store: Store,
+        service: Actor,
+        predecessor: Predecessor,
+        threads: Threads,
+        clock: Clock,
+        log: Log,
+        *,
+        message_life: int,
     ) -> None:
         """`service` signs what is said; `message_life` is for how long it, and what is asked for, is sent, in ms."""
         self._store = store
         self._service = service
+        self._predecessor = predecessor
         self._threads = threads
         self._clock = clock
         self._log = log
@@ -74,9 +84,13 @@ class Owing:
     async def _unknown(self, tx: Transaction, by: ReceivedMessage, message_id: MessageId) -> None:
         """Say that a message is not here any more, where that can be: a machine before this one may have sent it."""
         line = Line(Direction.OUT, by.thread, by.recipient_desk, by.sender_desk, MAIN)
-        never_lost = await restored.behind(tx) is None and await sequences.position(tx, line) != Position()
+        succeeds = await self._predecessor.behind(tx, line.sender) is not None
+        never_lost = not succeeds and await sequences.position(tx, line) != Position()
         if never_lost or await owed.is_ours(tx, message_id):
             raise PolicyDenied("A message is asked for that its sender was not sent.")
+        if succeeds:
+            await forgotten.note(tx, line, 1, self._clock())
+            await self._threads.forgotten(tx, line.thread)
         await self._say(tx, message_id, None, by.thread, by.recipient_desk, by.sender_desk)
 
     async def step(self) -> int:

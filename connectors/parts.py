@@ -49,10 +49,23 @@ from connectors.officers import Officers, service_id
 from connectors.outbox import Outbox, PinnedLog
 from connectors.overview import Overview
 from connectors.owing import Owing
+from connectors.predecessor import Predecessor
 from connectors.prekeys import Prekeys
 from connectors.printing.prints import Prints, Views
-from connectors.receipts import CANNOT_OPEN, GIVEN_UP, MISSING, OPENED, VERSION, read_given_up, read_report, read_wanted
+from connectors.receipts import (
+    CANNOT_OPEN,
+    FORK,
+    GIVEN_UP,
+    MISSING,
+    OPENED,
+    VERSION,
+    read_forked,
+    read_given_up,
+    read_report,
+    read_wanted,
+)
 from connectors.renewal import Renewal
+from connectors.renumbering import Renumbering
 from connectors.resealing import Resealing
 from connectors.sealer import Sealer
 from connectors.store.engine import Store
@@ -154,8 +167,10 @@ def make_parts(
         # The other side knows the round that a timer's id is made from; it must not take that id beforehand.
         secret=hashlib.sha256(b"tc/1 timer secret\0" + installation.storage_key).digest(),
     )
-    resealing = Resealing(store, directory, audit, threads, clock, log)
-    owing = Owing(store, enrolment.actor(None), threads, clock, log, message_life=message_life)
+    predecessor = Predecessor(directory, device.key_id)
+    resealing = Resealing(store, directory, audit, predecessor, threads, clock, log)
+    owing = Owing(store, enrolment.actor(None), predecessor, threads, clock, log, message_life=message_life)
+    renumbering = Renumbering(predecessor, threads, clock, log)
     composers: dict[str, Composer] = {
         **kind_composers(),
         PAYLOAD_TYPE: HandoverComposer(),
@@ -163,6 +178,7 @@ def make_parts(
         CANNOT_OPEN: NoSections(),
         MISSING: NoSections(),
         GIVEN_UP: NoSections(),
+        FORK: NoSections(),
     }
     prekeys = Prekeys(
         store, installation.keystore, device, lambda: directory.directory, clock, log, wake=directory.wanted.set
@@ -212,6 +228,7 @@ def make_parts(
             Admission(enrolment.desks, FORMS),
             resealing,
             owing,
+            renumbering,
             threads,
             clock,
             log,
@@ -274,6 +291,10 @@ def _check_given_up(message: VerifiedMessage) -> None:
     read_given_up(message.payload)
 
 
+def _check_forked(message: VerifiedMessage) -> None:
+    read_forked(message.payload)
+
+
 FORMS = (
     HANDOVER_FORM,
     *kind_forms(),
@@ -281,6 +302,7 @@ FORMS = (
     PayloadForm(CANNOT_OPEN, VERSION, EnvelopeClass.RECEIPT, _check_receipt),
     PayloadForm(MISSING, VERSION, EnvelopeClass.RECEIPT, _check_wanted),
     PayloadForm(GIVEN_UP, VERSION, EnvelopeClass.RECEIPT, _check_given_up),
+    PayloadForm(FORK, VERSION, EnvelopeClass.RECEIPT, _check_forked),
 )
 """Every payload that this connector understands."""
 

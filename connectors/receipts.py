@@ -8,7 +8,8 @@ had been taken in before, A1 also names the sealing by which: whichever A1 arriv
 the same place of the message in the hub's order (LIF-4).
 
 A third one asks for a message that is missing, by its id alone: whoever asks has no sealing of it (SEQ-10). The fourth
-says that one will not come any more, and where it stood (SEQ-11).
+says that one will not come any more, and where it stood (SEQ-11). The fifth says that one takes a place that another
+has, and how far its line has come (SEQ-12).
 """
 
 from typing import Annotated, Final, Literal, TypeAlias
@@ -30,6 +31,7 @@ OPENED: Final = "receipt.opened"
 CANNOT_OPEN: Final = "receipt.cannot-open"
 MISSING: Final = "receipt.missing"
 GIVEN_UP: Final = "receipt.given-up"
+FORK: Final = "receipt.fork"
 VERSION: Final = 1
 LABEL: Final = "standard"
 
@@ -106,9 +108,28 @@ class GivenUp(Content):
         return None if self.previous_id is None else _named(self.previous_id)
 
 
+class Forked(Content):
+    """The payload of the receipt that refuses a message for its place; `seq` and `last_id` are what came last."""
+
+    message_id: str
+    seq: Annotated[int, Field(ge=1, le=shapes.MAX_NUMBER)]
+    last_id: str
+
+    @property
+    def message(self) -> MessageId:
+        """Which message; `MalformedEnvelope` for an id of another form."""
+        return _named(self.message_id)
+
+    @property
+    def taken(self) -> Position:
+        """How far the line has come; `MalformedEnvelope` for an id of another form."""
+        return Position(self.seq, _named(self.last_id))
+
+
 _REPORT: TypeAdapter[Report] = TypeAdapter(Report)
 _WANTED: TypeAdapter[Wanted] = TypeAdapter(Wanted)
 _GIVEN_UP: TypeAdapter[GivenUp] = TypeAdapter(GivenUp)
+_FORKED: TypeAdapter[Forked] = TypeAdapter(Forked)
 
 
 def _named(text: str) -> MessageId:
@@ -134,6 +155,13 @@ def read_given_up(payload: bytes) -> GivenUp:
     if said.seq is None and said.previous_id is not None:
         raise MalformedEnvelope("A message without a place has none before it.")
     _ = said.message, said.previous
+    return said
+
+
+def read_forked(payload: bytes) -> Forked:
+    """Read the payload of the receipt that refuses a message for its place, or raise `MalformedEnvelope`."""
+    said = decode_content(_FORKED, payload, what="a message refused, of version 1", limit=_MAX_PAYLOAD)
+    _ = said.message, said.taken
     return said
 
 
@@ -198,6 +226,27 @@ def give_up(
         previous_id=previous,
     )
     return _receipt(GIVEN_UP, said, thread, sender, actor, now, deadline)
+
+
+def refuse(
+    message_id: MessageId,
+    taken: Position,
+    *,
+    thread: ThreadId,
+    sender: DeskAddress,
+    actor: Actor,
+    now: int,
+    deadline: int,
+) -> OutgoingMessage:
+    """Return the receipt by which the desk `sender` of ours refuses a message whose place another has (SEQ-12).
+
+    `taken` is how far its line has come here; that is never its beginning, at which nothing can be refused.
+    """
+    assert taken.last is not None  # noqa: S101 - what came first on a line is on no fork
+    said = Forked(
+        message_id=ids.text(Kind.MESSAGE, message_id), seq=taken.seq, last_id=ids.text(Kind.MESSAGE, taken.last)
+    )
+    return _receipt(FORK, said, thread, sender, actor, now, deadline)
 
 
 def _receipt(

@@ -14,12 +14,14 @@ from connectors.directory_sync import DirectorySync
 from connectors.logs import Log
 from connectors.lost_receipts import LOST, seal_lost_anew
 from connectors.outbox import PinnedLog
+from connectors.predecessor import Predecessor
 from connectors.receipts import CANNOT_OPEN, OPENED, Report
-from connectors.store import attempts, outgoing, owed, recipients, restored, sealings
+from connectors.store import attempts, forgotten, outgoing, owed, recipients, sealings
 from connectors.store.attempts import Attempt, AttemptState
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import ReceivedMessage
 from connectors.store.recipients import RecipientRow, RecipientState
+from connectors.store.sequences import MAIN, Direction, Line
 from connectors.timing import Clock
 from keys.verifying import verify_receipt
 from protocol.address import DeskAddress
@@ -42,6 +44,7 @@ class Resealing:
         store: Store,
         directory: DirectorySync,
         audit: PinnedLog,
+        predecessor: Predecessor,
         threads: Threads,
         clock: Clock,
         log: Log,
@@ -51,6 +54,7 @@ class Resealing:
         self._threads = threads
         self._directory = directory
         self._audit = audit
+        self._predecessor = predecessor
         self._clock = clock
         self._log = log
 
@@ -91,7 +95,9 @@ class Resealing:
         if message.payload_type == OPENED:
             if said.message is None:
                 raise MalformedEnvelope("Who opened a message can say which.")
-            row = await self._opened_row(tx, said, said.message, desk, message.device_id)
+            if await self._is_forgotten(tx, said.message, message):
+                return
+            row = await self._opened_row(tx, said, said.message, message)
             at = message.accepted_at
             if not said.incomplete:
                 await recipients.opened(tx, row.message_id, desk, at)
@@ -143,15 +149,26 @@ class Resealing:
             raise PolicyDenied("The receipt names another message than the envelope that it is of.")
         return await self._sent_row(tx, attempt.message_id, desk)
 
+    async def _is_forgotten(self, tx: Transaction, message_id: MessageId, by: ReceivedMessage) -> bool:
+        """Note that a desk opened what the machine before this one said and this one does not know (SEQ-12)."""
+        if await self._predecessor.behind(tx, by.recipient_desk) is None or await owed.is_ours(tx, message_id):
+            return False
+        line = Line(Direction.OUT, by.thread, by.recipient_desk, by.sender_desk, MAIN)
+        await forgotten.note(tx, line, 1, self._clock())
+        await self._threads.forgotten(tx, by.thread)
+        self._log.event("receipt-received", code=OPENED)
+        return True
+
     async def _opened_row(
-        self, tx: Transaction, said: Report, message_id: MessageId, desk: DeskAddress, device: KeyId
+        self, tx: Transaction, said: Report, message_id: MessageId, by: ReceivedMessage
     ) -> RecipientRow:
         """Return what A1 is of: said by the device that was sent it, or by the one that serves the desk since.
 
         What a machine before this one sealed after its backup is not known here, and may have been opened all the same.
         """
+        desk, device = by.sender_desk, by.device_id
         attempt = await attempts.by_digest(tx, said.envelope_digest)
-        if attempt is None and await restored.behind(tx) is not None:
+        if attempt is None and await self._predecessor.behind(tx, by.recipient_desk) is not None:
             return await self._sent_row(tx, message_id, desk)
         serving = self._directory.directory.desk(desk, self._clock())
         serves = serving is not None and serving.device is not None and serving.device.key_id == device

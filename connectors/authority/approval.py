@@ -19,7 +19,7 @@ from protocol.kinds.catalogue import KINDS
 from protocol.statements import Agency
 
 PAYLOAD_TYPES: Final = tuple(
-    sorted({*KINDS, "receipt.cannot-open", "receipt.given-up", "receipt.missing", "receipt.opened"})
+    sorted({*KINDS, "receipt.cannot-open", "receipt.fork", "receipt.given-up", "receipt.missing", "receipt.opened"})
 )
 """What agencies may send in this release."""
 

@@ -15,7 +15,7 @@ from connectors.cases.sides import ROLES
 from connectors.cases.threads import Threads, history_of
 from connectors.cases.waiting import owed_by
 from connectors.handover_views import at_desks, sent_sections
-from connectors.store import cases, cursors, incoming, lost, moves, outgoing, recipients, threads
+from connectors.store import cases, cursors, forgotten, incoming, lost, moves, outgoing, recipients, threads
 from connectors.store.engine import Store, Transaction
 from connectors.store.lost import Lost
 from connectors.store.moves import MoveRow
@@ -28,6 +28,7 @@ from protocol.handover import PAYLOAD_TYPE
 from protocol.http.handovers import SectionView
 from protocol.http.threads import (
     AlertView,
+    ForgottenView,
     ListName,
     LostView,
     ResidualView,
@@ -83,6 +84,7 @@ class Listing:
             history = history_of(row, list(stored.values()))
             following = await children(tx, [thread])
             gone = await lost.of(tx, [thread])
+            unknown = await forgotten.of(tx, thread)
             steps = [await _step(tx, row, stored[step.move.message_id], step) for step in history.steps]
             back = await returned.alerts(tx, row, history, list(stored.values()))
         standing = (*self._threads.waiting.watch(row, history, list(stored.values())).standing, *back)
@@ -115,6 +117,10 @@ class Listing:
                 for one in standing
             ],
             lost=[lost_view(one) for one in gone],
+            forgotten=[
+                ForgottenView(sender=one.sender, recipient=one.recipient, count=one.count, since=one.since)
+                for one in unknown
+            ],
             steps=steps,
             possible=list(
                 dict.fromkeys(

@@ -18,8 +18,9 @@ from connectors.cases.sides import OBSERVER, ROLES, STRANGER, Roles
 from connectors.cases.terms import officer_of
 from connectors.cases.waiting import Waiting
 from connectors.logs import Log
-from connectors.store import attempts, events, lost, moves, outgoing, recipients, speaking, threads
+from connectors.store import attempts, events, forgotten, lost, moves, outgoing, recipients, speaking, threads
 from connectors.store.engine import Transaction
+from connectors.store.forgotten import Forgotten
 from connectors.store.incoming import ReceivedMessage
 from connectors.store.lost import Lost
 from connectors.store.moves import MoveRow
@@ -45,6 +46,8 @@ from protocol.sections import Actor
 CONFLICT: Final = "thread.conflict"
 MESSAGE_LOST: Final = "message-lost"
 """The alert of a thread that is not over and in which a message was lost (SEQ-11)."""
+FORGOTTEN: Final = "messages-forgotten"
+"""The alert of one in which a side does not know all that it said: its machine was lost (SEQ-12)."""
 LABEL: Final = "standard"
 
 
@@ -192,6 +195,11 @@ class Threads:
         if row is not None and row.alert == AlertKind.LEAD_RETURNED:
             await self.refold(tx, row)
 
+    async def forgotten(self, tx: Transaction, thread: ThreadId) -> None:
+        """Take note that a side of a thread does not know all that it said there (SEQ-12)."""
+        if (row := await self.mending.find(tx, thread)) is not None and row.alert != FORGOTTEN:
+            await self.refold(tx, row)
+
     async def refold(self, tx: Transaction, row: ThreadRow, *, new: MessageId | None = None) -> History:
         """Bring the row of a thread, its timers and its conflicts up to what its moves say; `new` is one of them."""
         stored = {one.message_id: one for one in await moves.of(tx, row.thread)}
@@ -207,6 +215,8 @@ class Threads:
         back = await returned.alerts(tx, row, history, every)
         heard = watched.heard_by(row.side) or next(iter(back), None)
         alert = None if heard is None else str(heard.kind)
+        if alert is None and live and any(_counts(row, one) for one in await forgotten.of(tx, row.thread)):
+            alert = FORGOTTEN
         if alert is None and live and any(_counts(row, one) for one in await lost.of(tx, [row.thread])):
             alert = MESSAGE_LOST
         if new is not None or (state, officer, due_at, alert) != (row.state, row.officer, row.due_at, row.alert):
@@ -273,7 +283,7 @@ class Threads:
             await self.refold(tx, row, new=one.message_id)
 
 
-def _counts(row: ThreadRow, gone: Lost) -> bool:
+def _counts(row: ThreadRow, gone: Lost | Forgotten) -> bool:
     # What a third agency says that it lost changes nothing under an officer (LIF-6).
     return gone.sender == row.own_desk or row.is_between(gone.sender, gone.recipient)
 

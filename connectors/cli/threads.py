@@ -130,6 +130,11 @@ def _to_be_heard_of(view: ThreadView) -> Iterator[str]:
         yield f"  ALERT {alert.kind} since {format_time(alert.since)}, {_about(alert)}"
     for gone in view.lost:
         yield f"  LOST a message of {gone.sender} to {gone.recipient} never arrived; given up {format_time(gone.since)}"
+    for one in view.forgotten:
+        yield (
+            f"  FORGOTTEN {one.sender} does not know {one.count} of its messages that {one.recipient} has, its machine "
+            f"was lost; since {format_time(one.since)}"
+        )
 
 
 def _lines(view: ThreadView) -> Iterator[str]:

@@ -5,13 +5,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, bindparam, delete, func, or_, select, union_all, update
+from sqlalchemy import Row, and_, bindparam, delete, exists, func, or_, select, union_all, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.store.engine import Transaction
 from connectors.store.owed import GIVEN_UP
 from connectors.store.sequences import MAIN, Direction, Line
-from connectors.store.tables import lost, outgoing, recipient, sequence
+from connectors.store.tables import incoming, lost, outgoing, recipient, sequence
 from protocol.address import AgencyAddress, DeskAddress
 from protocol.ids import MessageId, ThreadId
 from protocol.rows import EnvelopeClass
@@ -65,6 +65,13 @@ _PASS: Final = (
     .values(passed_at=bindparam("now"))
 )
 _REMOVE: Final = delete(lost).where(_ON_LINE, lost.c.seq == bindparam("number"))
+_CAME: Final = exists().where(
+    incoming.c.message_id == lost.c.message_id,
+    incoming.c.sender_desk == lost.c.sender_desk,
+    incoming.c.recipient_desk == lost.c.recipient_desk,
+)
+"""The message came all the same, under a number of its own; its sender did not know that, and gave it another."""
+_CAME_AT: Final = select(exists().where(_ON_LINE, lost.c.message_id == bindparam("which"), _CAME))
 _READY: Final = (
     select(lost.c.thread, lost.c.sender_desk, lost.c.recipient_desk)
     .select_from(
@@ -125,6 +132,11 @@ async def passed(tx: Transaction, line: Line, seq: int, now: int) -> None:
     await tx.connection.execute(_PASS, _line(line) | {"number": seq, "now": now})
 
 
+async def came(tx: Transaction, line: Line, message_id: MessageId) -> bool:
+    """Tell whether a message came under another number than the one that is passed for it (SEQ-12)."""
+    return bool(await tx.connection.scalar(_CAME_AT, _line(line) | {"which": message_id}))
+
+
 async def remove(tx: Transaction, line: Line, seq: int) -> None:
     """Forget that the message at a place will not come: it came, or what was said of it cannot be."""
     await tx.connection.execute(_REMOVE, _line(line) | {"number": seq})
@@ -140,7 +152,7 @@ async def of(tx: Transaction, threads: Collection[ThreadId]) -> Sequence[Lost]:
     """Return what was lost in these threads, of others' and of our own, the earliest first."""
     theirs = select(
         lost.c.thread, lost.c.message_id, lost.c.sender_desk, lost.c.recipient_desk, lost.c.passed_at.label("since")
-    ).where(lost.c.thread.in_(threads), lost.c.passed_at.is_not(None))
+    ).where(lost.c.thread.in_(threads), lost.c.passed_at.is_not(None), ~_CAME)
     ours = (
         select(outgoing.c.thread, recipient.c.message_id, outgoing.c.sender_desk, recipient.c.desk, recipient.c.told_at)
         .join(outgoing, outgoing.c.message_id == recipient.c.message_id)

@@ -97,6 +97,17 @@ move: Final = Table(
 word that was.
 """
 
+forgotten: Final = Table(
+    "forgotten",
+    metadata,
+    Column("thread", LargeBinary, primary_key=True),
+    Column("sender_desk", Text, primary_key=True),
+    Column("recipient_desk", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Column("since", BigInteger, nullable=False),
+)
+"""How many messages from one desk to another their sender does not know: its machine was lost (SEQ-12)."""
+
 draft: Final = Table(
     "draft",
     metadata,

@@ -127,7 +127,7 @@ class ThreadItem(ResponseModel):
     officer: OfficerIdText | None
     alert: Code | None
     """What this side must hear of: `first-missed`, `missed-again`, `unreported` (REF-5), `overdue` (LIF-7),
-    `message-lost` (SEQ-11), or `lead-returned` (HAN-11)."""
+    `messages-forgotten` (SEQ-12), `message-lost` (SEQ-11), or `lead-returned` (HAN-11)."""
     similar: list[ThreadIdText]
     """Referrals of the half year before about the same person that it does not go on from, the newest 20 (REF-8)."""
     similar_more: bool
@@ -189,6 +189,16 @@ class LostView(ResponseModel):
     thread: ThreadIdText
     sender: DeskText
     recipient: DeskText
+    since: Time
+    """When that was known here."""
+
+
+class ForgottenView(ResponseModel):
+    """Messages that their recipient has and their sender does not know: its machine was lost (SEQ-12)."""
+
+    sender: DeskText
+    recipient: DeskText
+    count: int
     since: Time
     """When that was known here."""
 
@@ -263,5 +273,7 @@ class ThreadView(ResponseModel):
     alerts: list[AlertView]
     lost: list[LostView] = Field(default_factory=list)
     """Messages that were lost in it, theirs and ours."""
+    forgotten: list[ForgottenView] = Field(default_factory=list)
+    """What a side does not know of its own messages in it, so that its officers and ours talk."""
     steps: list[StepView]
     possible: list[Code]

@@ -136,7 +136,7 @@ def sealed_as(
     )
 
 
-def claimed(payload_type: str, desk: DeskAddress, device_id: KeyId) -> ReceivedMessage:
+def claimed(payload_type: str, desk: DeskAddress, device_id: KeyId, to: DeskAddress | None = None) -> ReceivedMessage:
     """Return a receipt as if it had been verified, from a desk and device of the test's choice."""
     return ReceivedMessage(
         message_id=MessageId(bytes(16)),
@@ -145,7 +145,7 @@ def claimed(payload_type: str, desk: DeskAddress, device_id: KeyId) -> ReceivedM
         payload_type=payload_type,
         payload_version=1,
         sender_desk=desk,
-        recipient_desk=desk,
+        recipient_desk=to or desk,
         agency=agency_of(desk),
         actor=Actor(OfficerId(bytes(16)), ActorKind.SERVICE, "connector service", bytes(32)),
         device_id=device_id,

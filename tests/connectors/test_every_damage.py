@@ -47,6 +47,8 @@ NOT_PARSED = frozenset(
         "event.side",
         "event.state",
         "incoming.payload_type",
+        "forgotten.recipient_desk",
+        "forgotten.sender_desk",
         "lost.recipient_desk",
         "lost.sender_desk",
         "meta.name",

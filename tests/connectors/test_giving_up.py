@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 
 from connectors.cases.listing import Listing
 from connectors.receipts import give_up
-from connectors.store import lost, outgoing, recipients, tables
+from connectors.store import forgotten, lost, outgoing, recipients, tables
 from connectors.store.recipients import Plan, RecipientState
 from connectors.timing import FREE_SEALS, MOST_SEALS
 from protocol.http.handovers import MessageState
@@ -267,7 +267,10 @@ async def test_seq_11_a_machine_that_lost_what_it_sent_says_so_and_the_line_goes
         async with csw.parts.store.read() as tx:
             assert [one.message_id for one in await lost.of(tx, [thread])] == gone[-1:]
         assert await csw.quarantined() == []
-        assert await again.quarantined() == ["policy-denied"], "the receipt for the one that it does not know"
+        assert await again.quarantined() == []
+        async with again.parts.store.read() as tx:
+            (unknown,) = await forgotten.of(tx, thread)
+        assert (unknown.sender, unknown.recipient) == (prison.desk, csw.desk), "its officers hear of it (SEQ-12)"
 
 
 async def gives_up(

@@ -224,10 +224,10 @@ async def test_seq_7_what_failed_when_its_gap_closed_is_named_by_the_doctor_and_
     await hand.submit(sent[0])
     received = Threads.received
 
-    async def failing(self: Threads, tx: Transaction, message: ReceivedMessage) -> None:
+    async def failing(self: Threads, tx: Transaction, message: ReceivedMessage, *, late: bool = False) -> None:
         if message.message_id == sent[2].message_id:
             raise RuntimeError
-        await received(self, tx, message)
+        await received(self, tx, message, late=late)
 
     async def named() -> list[str]:
         found = await examine_standing(station.settings, station.installation, world.hub.clock)

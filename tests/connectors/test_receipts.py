@@ -40,13 +40,14 @@ async def test_con_4_a_restored_sender_believes_a_receipt_of_a_sealing_that_it_l
     """A machine before this one sealed the message after the backup was made; that it was opened binds both."""
     sent = await world.prison.send(world.probation.desk)
     said = Report(digest=bytes(32).hex(), message_id=text(Kind.MESSAGE, sent))
-    resealing, by = world.prison.parts.resealing, claimed(OPENED, world.probation.desk, KeyId(bytes(32)))
+    resealing, own = world.prison.parts.resealing, world.prison.desk
+    by = claimed(OPENED, world.probation.desk, KeyId(bytes(32)), own)
     async with world.prison.parts.store.write() as tx:
         with pytest.raises(PolicyDenied):
             await resealing.report(tx, by, said)
         await restored.note(tx)
         with pytest.raises(PolicyDenied):
-            await resealing.report(tx, claimed(OPENED, world.social_work.desk, KeyId(bytes(32))), said)
+            await resealing.report(tx, claimed(OPENED, world.social_work.desk, KeyId(bytes(32)), own), said)
         await resealing.report(tx, by, said)
     assert (await only_recipient(world.prison, sent)).state is MessageState.OPENED
 

@@ -8,7 +8,7 @@ from typing import Any, Final, get_args
 from pydantic import BaseModel
 
 from connectors.cases.sides import OBSERVER, ROLES, STRANGER
-from connectors.cases.threads import MESSAGE_LOST
+from connectors.cases.threads import FORGOTTEN, MESSAGE_LOST
 from connectors.printing.catalogue import Label, Table, is_name
 from connectors.printing.contents import is_constant
 from connectors.sealer import BARE
@@ -78,7 +78,7 @@ NEEDED: Final[dict[Table, frozenset[str]]] = {
     Table.FUNCTIONS: values(DeskFunction),
     Table.STATES: values(referral.State, handover.State, MessageState),
     Table.NOTES: values(WithheldReason, AlertKind)
-    | {IllegalTransition.code, MoveIncomplete.code, TooLate.code, GIVEN_UP, MESSAGE_LOST, UNKNOWN_FUNCTION}
+    | {IllegalTransition.code, MoveIncomplete.code, TooLate.code, FORGOTTEN, GIVEN_UP, MESSAGE_LOST, UNKNOWN_FUNCTION}
     | MARKS
     | MESSAGE_ALERTS,
     Table.CATEGORIES: values(Category),
