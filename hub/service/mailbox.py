@@ -28,6 +28,8 @@ MAX_WATCHERS = 8
 """Long polls and connections of one device at the same time."""
 AT_ONCE = 500
 """Deliveries deleted by one change; a long acknowledgement takes several, and others get their turn between."""
+IN_ONE_GROUP = 4_000
+"""Deliveries deleted by all changes of a group: it holds up everybody, and 256 changes would delete 128,000."""
 
 
 class AcknowledgeUpTo(Change[bool]):
@@ -42,9 +44,10 @@ class AcknowledgeUpTo(Change[bool]):
         """Collect what is to be deleted."""
         if self.up_to >= transaction.size(Log.AUDIT):
             raise InvalidInput("Nothing with this index was delivered yet.")
-        found = mailboxes.acknowledged(transaction.connection, self.device_id, self.up_to, AT_ONCE)
+        most = min(AT_ONCE, IN_ONE_GROUP - transaction.removed)
+        found = mailboxes.acknowledged(transaction.connection, self.device_id, self.up_to, most) if most else []
         transaction.remove(found)
-        return lambda: len(found) == AT_ONCE
+        return lambda: len(found) == most
 
 
 class Mailboxes:

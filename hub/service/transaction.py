@@ -9,7 +9,7 @@ index of a leaf comes from the tree state read in this very transaction, and the
 import secrets
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -101,6 +101,8 @@ class Transaction:
         self._leaves: list[dict[str, object]] = []
         self._entries: list[Entry] = []
         self._removals: list[Removal] = []
+        self.removed = 0
+        """How many acknowledged deliveries it deletes."""
 
     def size_before(self, log: Log) -> int:
         """Return how many leaves `log` had before this transaction."""
@@ -148,9 +150,10 @@ class Transaction:
         self.insert(envelopes.NEW_DELIVERIES, row)
         self.delivered[device].append(item)
 
-    def remove(self, removals: Iterable[Removal]) -> None:
+    def remove(self, removals: Sequence[Removal]) -> None:
         """Collect acknowledged deliveries to be deleted."""
         self._removals.extend(removals)
+        self.removed += len(removals)
 
     def settle(self) -> None:
         """Delete what was collected for deletion, before something asks what is left."""

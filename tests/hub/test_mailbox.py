@@ -3,13 +3,15 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from hub.service import mailbox as mailbox_module
 from hub.store import mailboxes as mailbox_rows
+from hub.store.mailboxes import Removal
 from hub.store.tables import metadata
 from protocol.address import DeskAddress
 from protocol.errors import InvalidInput, NotAuthenticated, Revoked, Unavailable
@@ -225,6 +227,27 @@ async def test_a_page_is_bounded_in_bytes_but_never_empty(hub: RunningHub, monke
             break
         sizes.append(len(items))
     assert sizes == [2, 1, 1, 1]
+
+
+async def test_http_15_many_long_acknowledgements_at_once_make_no_large_group(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else's message is committed while a group deletes a hundred thousand of them."""
+    monkeypatch.setattr(mailbox_module, "AT_ONCE", 5)
+    monkeypatch.setattr(mailbox_module, "IN_ONE_GROUP", 7)
+    probation, csw = hub.programme.members["reka-probation"], hub.programme.members["polje-csw"]
+    await send(hub, probation.desk, csw.desk, count=12)
+    groups, remove = list[int](), mailbox_rows.remove
+
+    def removing(connection: Connection, removals: Sequence[Removal]) -> None:
+        groups.append(len(removals))
+        remove(connection, removals)
+
+    monkeypatch.setattr(mailbox_rows, "remove", removing)
+    await asyncio.gather(*(hub.hub.mailboxes.acknowledge(one.device_id, 11) for one in (probation, csw)))
+    assert sum(groups) == 24
+    assert max(groups) == 7
+    assert [len(await hub.device(one).items()) for one in (probation, csw)] == [0, 0]
 
 
 async def test_long_acknowledgements_are_worked_off_in_portions(
