@@ -52,6 +52,7 @@ from hub.web.authentication import Authenticator
 from hub.web.blobs import BlobHandlers
 from hub.web.connections import Connections, Parts
 from hub.web.handlers import Handlers, Identity
+from hub.web.handouts import Handouts
 from hub.web.metrics import Metrics, Sources, Stored
 from hub.web.strangers import Strangers, weigh
 from hub.web.tls import certificate_end
@@ -143,12 +144,14 @@ class Hub:
             submissions=self.submissions,
             mailboxes=self.mailboxes,
             authenticator=authenticator,
+            handouts=(handouts := Handouts()),
             clock=clock,
         )
         self._blob_handlers = BlobHandlers(self.blobs, authenticator)
         self._authenticator = authenticator
         knocks = Buckets("requests", settings.limits.stranger_requests_per_minute, elapsed)
-        strangers = Strangers(knocks, allowances, settings.hub.proxy_header if settings.hub.behind_proxy else None)
+        header = settings.hub.proxy_header if settings.hub.behind_proxy else None
+        strangers = Strangers(knocks, allowances, handouts, header)
         self._serving = Serving(
             clock=clock, hosts=_hosts(settings), observe=self.observe, admit=strangers.visit, weigh=weigh
         )

@@ -40,6 +40,9 @@ HEAD_KEPT = MINUTE
 REACHED_S = 10.0
 """Seconds to wait for a committed statement to be in memory, which takes a moment."""
 
+LEAST_STATEMENT = 2_048
+"""Bytes that hardly a statement has less of: its signatures have more."""
+
 _PAGE = 500
 
 
@@ -74,6 +77,10 @@ class DirectoryLog:
         self._key = key
         self._clock = clock
         self._turn = asyncio.Lock()
+        self._looking = asyncio.Lock()
+        self._asked = 0
+        self._seen = 0
+        """Up to which of those who asked the stored directory was looked at."""
         self._grown = asyncio.Condition()
         self._head: tuple[Head, bytes] | None = None
         self._behind = False
@@ -105,7 +112,7 @@ class DirectoryLog:
     async def refresh(self) -> None:
         """Take in what other processes have appended to the stored directory, or what was committed unanswered."""
         if self._store.shared:
-            await self._catch_up()
+            await self._look()
         elif self._behind:
             try:
                 await self._writer.settle()
@@ -114,6 +121,16 @@ class DirectoryLog:
                 return
             await self._catch_up()
             self._behind = False
+
+    async def _look(self) -> None:
+        """Look at the stored directory, once for all who have asked since the last look began."""
+        self._asked += 1
+        asked = self._asked
+        async with self._looking:
+            if self._seen < asked:
+                newest = self._asked
+                await self._catch_up()
+                self._seen = newest
 
     async def _catch_up(self) -> None:
         grown = False
@@ -217,6 +234,7 @@ class DirectoryLog:
     async def statements(self, start: int, most: int, most_bytes: int) -> tuple[list[bytes], int | None]:
         """Return statements from index `start` on, at most `most` and `most_bytes`, and where to go on, or None."""
         await self.refresh()
+        most = min(most, most_bytes // LEAST_STATEMENT + 1)
         found = await self._store.read(lambda connection: trees.leaves(connection, Log.DIRECTORY, start, most))
         page: list[bytes] = []
         total = 0

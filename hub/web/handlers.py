@@ -11,6 +11,7 @@ from hub.service.enrolment import Enrolments
 from hub.service.mailbox import Mailboxes
 from hub.service.submission import Submissions
 from hub.web.authentication import Authenticator
+from hub.web.handouts import Handouts
 from hub.web.refusals import refusal
 from protocol.errors import ThroughcareError
 from protocol.frames import MAX_BATCH_BODY, Accepted, Refused, encode_page, encode_results
@@ -43,6 +44,7 @@ class Handlers:
     submissions: Submissions
     mailboxes: Mailboxes
     authenticator: Authenticator
+    handouts: Handouts
     clock: Clock
 
     def by_operation(self) -> Mapping[str, Handler[KeyId]]:
@@ -90,7 +92,9 @@ class Handlers:
     async def list_statements(self, call: DeviceCall) -> Answer:
         """Give a page of the directory."""
         asked = call.query(api.StatementRange)
-        items, following = await self.directory.statements(asked.from_index, asked.limit, api.STATEMENT_PAGE)
+        async with self.handouts.turn:
+            most = self.handouts.page(api.STATEMENT_PAGE)
+            items, following = await self.directory.statements(asked.from_index, asked.limit, most)
         return Answer(api.StatementPage(items=items, next_index=following))
 
     async def submit_statement(self, call: DeviceCall) -> Answer:

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from hub.service.allowances import Allowances
 from hub.service.buckets import Buckets
+from hub.web.handouts import Handouts
 from protocol.errors import OurError, ThroughcareError, Unavailable
 from protocol.http.addresses import network_of
 from protocol.http.answering import ANSWER_PIECE
@@ -78,12 +79,14 @@ class Visit:
         self._strangers.give_back(self._address, COSTS.get(self._operation.id, 1))
 
     def answer(self, size: int) -> None:
-        """Charge a stranger for an answer of `size` bytes; hold a large one to its agency's share.
+        """Charge a stranger for an answer of `size` bytes; count a large one, or hold it to its agency's share.
 
         Raises Unavailable if the agency is being sent too much at once.
         """
         if self._agency is None:
             self._strangers.owe(self._address, size // ANSWER_UNIT)
+            if size > ANSWER_PIECE:
+                self._sent = self._strangers.handouts.hold(size)
         elif size > ANSWER_PIECE:
             self._sent = self._strangers.allowances.hold(self._agency, size)
 
@@ -123,9 +126,10 @@ def weigh(request: web.Request, size: int) -> None:
 class Strangers:
     """The addresses that call, and what they have used."""
 
-    def __init__(self, requests: Buckets, allowances: Allowances, header: str | None) -> None:
+    def __init__(self, requests: Buckets, allowances: Allowances, handouts: Handouts, header: str | None) -> None:
         """`header` is where the proxy says who calls; None where there is no proxy, and none is believed."""
         self.allowances = allowances
+        self.handouts = handouts
         self._requests = requests
         self._header = header
         self._held: Counter[str] = Counter()
