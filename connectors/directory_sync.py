@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from connectors import fork
 from connectors.faults import DAMAGED
+from connectors.fork import SIGNED_HEAD
 from connectors.hub_restored import check_minimum, check_restored, hand_back, kept_of
 from connectors.logs import Log
 from connectors.store import facts, statements
@@ -23,23 +24,23 @@ from connectors.timing import Clock
 from keys.directory import Directory
 from keys.verifying import head_generation, verify_head
 from protocol import cbor
+from protocol.contradiction import Form
 from protocol.errors import (
     ClockSkewed,
     DirectoryError,
     DirectoryInconsistent,
+    DirectorySplit,
     DirectoryStale,
     EnvelopeError,
     KeystoreError,
 )
-from protocol.generations import origin_of
+from protocol.generations import generation_in, origin_of
 from protocol.http.hub import HubInfo
 from protocol.limits import CLOCK_SKEW, DIRECTORY_MARKED, DIRECTORY_REFUSED
-from protocol.receipts import Head
+from protocol.receipts import Head, ReceiptBody
 from protocol.shapes import as_bytes, as_int, as_tuple
 
 _HEAD: Final = "directory-head"
-SIGNED_HEAD: Final = "directory-signed-head"
-"""The fact that keeps the newest head as the hub signed it: what this connector is a witness of (GEN-5)."""
 _MAX_FACT: Final = 16_384
 _BREATH: Final = 50
 """Statements verified before other tasks get a turn: about 30 ms."""
@@ -107,6 +108,8 @@ class DirectorySync:
         self._lost: Head | None = None
         self._refused: DirectoryError | None = None
         self._forked = False
+        self._waiting = False
+        """Whether something signed is kept that may turn out to be a lie when the directory comes to its size."""
         self._clock_difference: int | None = None
         self._turn = asyncio.Lock()
         self.wanted = asyncio.Event()
@@ -136,6 +139,7 @@ class DirectorySync:
             raws, whole = await statements.load_whole(tx)
             self._head = await _known_head(tx)
             self._forked = await fork.is_kept(tx)
+            self._waiting = await fork.is_waiting(tx)
         self._directory = await self._replayed(raws)
         if not whole:
             self._log.event("part-failed", part="directory", code=KeystoreError.code)
@@ -190,9 +194,10 @@ class DirectorySync:
         if generation > known:
             kept = kept_of(info, known, kept)
         elif self._directory.root_at(head.size) not in (head.root, None):
-            await self._keep_evidence(raw_head)
-            raise DirectoryInconsistent("The hub signed two different directories of the same size.")
+            await self._keep_evidence(raw_head, stops=True)
+            raise DirectorySplit("The hub signed two different directories of the same size.")
         elif head.size < (self._lost.size if self._lost else self._directory.size):
+            await self._keep_evidence(raw_head, stops=False)
             raise DirectoryInconsistent("The hub shows an older directory than it showed before.")
         try:
             lost = await self._cut(kept)
@@ -204,9 +209,12 @@ class DirectorySync:
                 # The hub's directory grows by what it gets back.
                 self.wanted.set()
             await self._store_progress(head, raw_head, kept, new)
-        except BaseException:
+        except BaseException as error:
             # Memory never runs ahead of what is stored, whatever failed: a lie, the disk, or a cancellation.
             await self._go_back()
+            if isinstance(error, (DirectoryError, EnvelopeError)):
+                # What came with it may be to blame; what the hub signed is its word all the same.
+                await self._keep_evidence(raw_head, stops=False)
             raise
         return len(new)
 
@@ -254,7 +262,10 @@ class DirectorySync:
             await statements.append(tx, head.size - len(new), new)
             await facts.put(tx, SIGNED_HEAD, raw_head)
             await facts.put(tx, _HEAD, cbor.encode([head.size, head.root, at]))
+            contradicted = self._waiting and await fork.settle(tx, self._directory)
+            self._waiting = self._waiting and await fork.is_waiting(tx)
         self._head, self._lost = newest, None
+        self._forked = self._forked or contradicted
 
     def _check_lost(self, same_generation: bool) -> None:
         """Compare what was fetched with what stood here before the disk damaged it (DIR-10)."""
@@ -262,10 +273,25 @@ class DirectorySync:
         if lost is not None and same_generation and self._directory.root_at(lost.size) != lost.root:
             raise DirectoryInconsistent("The hub shows another directory than it showed before.")
 
-    async def _keep_evidence(self, raw_head: bytes) -> None:
+    async def _keep_evidence(self, raw_head: bytes, *, stops: bool) -> None:
         async with self._store.write() as tx:
-            await fork.keep(tx, raw_head)
-        self._forked = True
+            stops = await fork.keep(tx, Form.HEAD, raw_head, self._clock(), stops=stops)
+        self._forked, self._waiting = self._forked or stops, self._waiting or not stops
+
+    def contradicts(self, receipt: ReceiptBody) -> bool:
+        """Tell whether a verified receipt names another directory than a head of the hub vouches for here (DIR-18)."""
+        size, root = receipt.detail.directory_size, receipt.detail.directory_root
+        known = self._head is not None and size <= self._head.size
+        same = generation_in(f"{self._pinned.domain}/audit", receipt.origin) == self._directory.generation
+        return known and same and self._directory.root_at(size) not in (root, None)
+
+    def is_later(self, receipt: ReceiptBody) -> bool:
+        """Tell whether a receipt is of a time later than the newest head: then there may be a larger directory."""
+        return self._head is None or receipt.leaf.at > self._head.at
+
+    async def keep_receipt(self, tx: Transaction, raw: bytes) -> None:
+        """Keep a receipt of the hub's, which was verified, as evidence that it shows two directories (DIR-18)."""
+        self._forked = await fork.keep(tx, Form.RECEIPT, raw, self._clock(), stops=True) or self._forked
 
     def standing(self) -> Standing:
         """Say how the directory stands now."""
@@ -287,10 +313,13 @@ class DirectorySync:
     def check_sealing(self) -> bool:
         """Return whether sealing goes on marked (the newest head is over 24 hours old), or refuse (DIR-11).
 
-        Raises `DirectoryInconsistent` after a refused directory, `ClockSkewed` if this machine's clock is over
-        10 minutes from the hub's, `DirectoryStale` if the newest head is over 72 hours old.
+        Raises `DirectorySplit` while evidence against the hub is kept, `DirectoryInconsistent` after a refused
+        directory, `ClockSkewed` if this machine's clock is over 10 minutes from the hub's, `DirectoryStale` if the
+        newest head is over 72 hours old.
         """
-        if self._forked or self._refused is not None:
+        if self._forked:
+            raise DirectorySplit
+        if self._refused is not None:
             raise DirectoryInconsistent
         if self._clock_difference is not None and abs(self._clock_difference) > CLOCK_SKEW:
             raise ClockSkewed

@@ -41,6 +41,7 @@ from protocol.errors import (
     BadSignature,
     CannotOpen,
     DirectoryInconsistent,
+    DirectorySplit,
     DirectoryStale,
     HubUnreachable,
     InternalError,
@@ -56,7 +57,7 @@ from protocol.errors import (
 from protocol.frames import Item, ItemKind
 from protocol.ids import EnvelopeId, KeyId, ThreadId
 from protocol.limits import PREKEY_MARKED
-from protocol.receipts import Detail, ReceiptKind
+from protocol.receipts import Detail, ReceiptBody, ReceiptKind
 from protocol.sections import Actor
 from protocol.slices import parse_slice
 
@@ -178,6 +179,8 @@ class Inbox:
         for item, peeked in zip(items, peeks, strict=True):
             try:
                 await self._take(item, peeked, before)
+            except DirectorySplit as error:
+                await self._quarantine(item, error)
             except DirectoryInconsistent:
                 # The hub's directory itself is refused: mail waits until it is put right, and nothing is lost.
                 raise
@@ -254,14 +257,23 @@ class Inbox:
         try:
             async with self._directory.settled() as directory:
                 return self._open_with(directory, item, seen=seen)
-        except DirectoryStale:
+        except (DirectoryStale, DirectorySplit):
             await self._catch_up()
         try:
             async with self._directory.settled() as directory:
                 return self._open_with(directory, item, seen=seen)
         except DirectoryStale:
-            # The receipt counts more statements than the hub's own head: one of the two is a lie.
-            raise BadSignature("The receipt names a directory that the hub does not show.") from None
+            if self._directory.is_later(self._receipt_of(item)):
+                raise HubUnreachable(
+                    "The hub shows no directory as new as its own receipt; mail waits there."
+                ) from None
+            # The receipt counts more statements than a head that the hub signed later: one of the two is a lie.
+            raise DirectorySplit from None
+
+    def _receipt_of(self, item: Item) -> ReceiptBody:
+        """Return what the hub's receipt of a slice says, or raise as opening it did."""
+        starts = self._directory.directory.audit_starts
+        return verify_receipt(parse_slice(item.data).receipt, self._audit.origin, self._audit.key, starts)
 
     async def _catch_up(self) -> None:
         """Bring the directory up to date, or raise: an odd answer from the hub is never the item's fault."""
@@ -275,19 +287,15 @@ class Inbox:
         self._directory.wanted.set()
 
     def _open_with(self, directory: Directory, item: Item, *, seen: bool) -> VerifiedMessage:
-        try:
-            return open_slice(
-                item.data,
-                own_device=self._own.device_id,
-                prekey=self._prekey,
-                directory=directory,
-                audit_origin=self._audit.origin,
-                audit_key=self._audit.key,
-                seen=lambda _: seen,
-            )
-        except DirectoryInconsistent as error:
-            # Said of this slice's receipt, not of the directory that is replayed here.
-            raise UntrustedKey(error.detail) from None
+        return open_slice(
+            item.data,
+            own_device=self._own.device_id,
+            prekey=self._prekey,
+            directory=directory,
+            audit_origin=self._audit.origin,
+            audit_key=self._audit.key,
+            seen=lambda _: seen,
+        )
 
     def _marks(self, message: VerifiedMessage, raw: bytes) -> tuple[str, ...]:
         marks = ["revoked-since"] if message.revoked_since else []
@@ -312,6 +320,8 @@ class Inbox:
                 reported=told,
             )
             new = await quarantine.add(tx, entry, item.data)
+            if isinstance(error, DirectorySplit):
+                await self._directory.keep_receipt(tx, parse_slice(item.data).receipt)
             if new and told and sent is not None and peeked is not None:
                 await self._report(tx, sent, peeked.recipient_desk)
         self._passed = max(self._passed, item.index)

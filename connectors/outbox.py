@@ -25,6 +25,7 @@ from keys.verifying import verify_receipt
 from protocol.errors import (
     AttachmentMissing,
     DirectoryError,
+    DirectorySplit,
     EnvelopeError,
     EnvelopeIdReused,
     Expired,
@@ -224,6 +225,10 @@ class Outbox:
         async with self._store.write() as tx:
             for one in answers:
                 message_id = await attempts.accept(tx, one.envelope_id, one.receipt)
+                if self._directory.contradicts(one.body):
+                    # It was accepted; that the hub shows others another directory is another matter (DIR-18).
+                    await self._directory.keep_receipt(tx, one.receipt)
+                    self._log.event("directory-inconsistent", code=DirectorySplit.code)
                 await recipients.accepted(tx, one.envelope_id, one.body.leaf.at)
                 if told and message_id is not None:
                     await self._threads.accepted(tx, message_id, one.envelope_id, one.body.place, one.body.leaf.at)

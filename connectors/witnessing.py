@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from connectors.directory_sync import SIGNED_HEAD
+from connectors.fork import SIGNED_HEAD
 from connectors.installation import Installation
 from connectors.store import attempts, facts, incoming, statements
 from connectors.store.engine import DATABASE_FILE, Store, Transaction

@@ -20,7 +20,8 @@ from protocol.address import AgencyAddress, DeskAddress, agency_of
 from protocol.errors import (
     BadSignature,
     CannotOpen,
-    DirectoryInconsistent,
+    DirectoryDisputed,
+    DirectorySplit,
     DirectoryStale,
     Expired,
     MalformedEnvelope,
@@ -130,8 +131,8 @@ def open_slice(
     `prekey` gives the secret of an epoch, or None once it was destroyed; `seen` tells whether an envelope id was
     received before; `audit_origin` and `audit_key` are the pinned hub's. Raises, in the order of ENV-16:
     `MalformedEnvelope`, `UnsupportedSuite`, `BadSignature` or `Expired` for the acceptance receipt, `DirectoryStale`
-    when `directory` must be brought up to date first, `DirectoryInconsistent`, `Replayed`, `NotARecipient`,
-    `CannotOpen`, `UntrustedKey`, `BadSignature`, `Revoked`, `SenderMismatch`, `MalformedEnvelope`.
+    when `directory` must be brought up to date first, `DirectorySplit`, `Replayed`, `NotARecipient`, `CannotOpen`,
+    `UntrustedKey`, `BadSignature`, `Revoked`, `SenderMismatch`, `DirectoryDisputed`, `MalformedEnvelope`.
     """
     unverified = parse_slice(raw_slice)
     receipt = _check_receipt(unverified, audit_origin, audit_key, directory)
@@ -212,7 +213,7 @@ def _check_directory(detail: Detail, directory: Directory) -> None:
     if root is None:
         raise DirectoryStale("The envelope was accepted under a newer directory. Fetch the directory, then open it.")
     if root != detail.directory_root:
-        raise DirectoryInconsistent
+        raise DirectorySplit
 
 
 def _check_row(unverified: UnverifiedSlice, own_device: bytes, directory: Directory) -> None:
@@ -303,7 +304,21 @@ def _check_claims(
     size, root = claims.directory
     if size > receipt.detail.directory_size or directory.root_at(size) != root:
         # The sender says so, not the hub: it may have been shown another log, or it may lie.
-        raise SenderMismatch("The sender relied on another directory than the one shown here.")
+        if _may_be_lost(claims, directory):
+            raise SenderMismatch("The sender relied on statements that the hub had lost when it was restored.")
+        raise DirectoryDisputed
+
+
+def _may_be_lost(claims: Claims, directory: Directory) -> bool:
+    """Tell whether a sender may have relied on what a restored hub has lost, not having heard of the restore (GEN-4).
+
+    By a directory that is not confirmed for 72 hours nobody seals (DIR-11).
+    """
+    size, _ = claims.directory
+    return any(
+        size > one.subject.directory.size and claims.created < one.issued + limits.DIRECTORY_REFUSED
+        for one in directory.restorations
+    )
 
 
 def _check_box(unverified: UnverifiedSlice, box: bytes) -> Box:

@@ -132,6 +132,7 @@ NEXT_STEPS: dict[type[Exception], str] = {
     errors.StoreFailed: "throughcare doctor --config FILE   (then restore the newest backup)",
     errors.StoreBehind: "restore the newest copy of the data directory",
     errors.DirectoryInconsistent: "stop, and call the hub's operator and your authority",
+    errors.DirectorySplit: "throughcare directory evidence FILE   (and give it to your authority)",
 }
 
 

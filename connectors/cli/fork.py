@@ -20,10 +20,11 @@ from connectors.installation import open_installation, read_enrolment
 from connectors.logs import Log
 from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store
 from connectors.store.lock import InstallationLock
+from connectors.timing import system_clock
 from connectors.vault import Vault
+from protocol.contradiction import Contradiction, encode_file, named
 from protocol.errors import Forbidden, NotFound
 from protocol.http.fields import format_time
-from protocol.receipts import parse_head
 
 
 @click.command()
@@ -32,16 +33,27 @@ from protocol.receipts import parse_head
 @REPLACE
 @speaks
 def evidence(target: Path, config_file: Path, replace: bool, voice: Voice) -> None:
-    """Write the signed head by which the hub contradicted itself to a file."""
+    """Write all by which the hub contradicted itself to a file, dismissed or not."""
     must_be_writable(target, replace=replace)
-    raw = asyncio.run(_evidence(config_file))
-    head = parse_head(raw).head
-    write_out(target, raw, replace=replace)
-    voice.data(
-        {"file": str(target), "origin": head.origin, "size": head.size, "root": head.root.hex(), "at": head.at},
-        [f"{target}: {head.origin} of {head.size} statements, root {head.root.hex()}, {format_time(head.at)}"],
-    )
-    voice.say("next:  give the file to your authority; the hub signed it")
+    domain, found = asyncio.run(_evidence(config_file))
+    write_out(target, encode_file(domain, found), replace=replace)
+    items = [_item(one) for one in found]
+    lines = [f"{one['at']}  {one['form']} of {one['size']} statements, root {one['root']}" for one in items]
+    voice.data({"file": str(target), "items": items}, [f"{target}:", *(f"  {line}" for line in lines)])
+    voice.say("next:  give the file to your authority; the hub signed what is in it")
+
+
+def _item(one: Contradiction) -> dict[str, object]:
+    said = named(one.form, one.signed)
+    return {
+        "form": one.form.value,
+        "origin": said.origin,
+        "size": said.size,
+        "root": said.root.hex(),
+        "at": format_time(said.at),
+        "kept_at": format_time(one.kept_at),
+        "dismissed_at": None if one.dismissed_at is None else format_time(one.dismissed_at),
+    }
 
 
 @click.command()
@@ -58,12 +70,13 @@ def dismiss(agency: str, config_file: Path, voice: Voice) -> None:
     voice.say(f"next:  throughcare connector run --config {config_file}")
 
 
-async def _evidence(config_file: Path) -> bytes:
+async def _evidence(config_file: Path) -> tuple[str, list[Contradiction]]:
+    domain = read_enrolment(load(config_file, os.environ).settings.connector.data_dir).domain
     async with _opened(config_file) as store, store.read() as tx:
-        raw = await fork.evidence(tx)
-    if raw is None:
+        found = await fork.evidence(tx)
+    if not found:
         raise _nothing()
-    return raw
+    return domain, found
 
 
 async def _dismiss(agency: str, config_file: Path) -> None:
@@ -74,7 +87,7 @@ async def _dismiss(agency: str, config_file: Path) -> None:
         raise then(error, "the same command with the agency's name")
     with InstallationLock(data_dir / LOCK_FILE):
         async with _opened(config_file) as store:
-            if not await fork.dismiss(store, Log()):
+            if not await fork.dismiss(store, system_clock, Log()):
                 raise _nothing()
 
 

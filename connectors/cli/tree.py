@@ -211,7 +211,7 @@ FHIR = {
 }
 DIRECTORY = {
     "list": Entry("directory:list_", "List the desks that can be written to."),
-    "evidence": Entry("fork:evidence", "Write the signed head by which the hub contradicted itself to a file."),
+    "evidence": Entry("fork:evidence", "Write all by which the hub contradicted itself to a file."),
     "dismiss": Entry("fork:dismiss", "Seal again after a contradiction that your authority has looked at."),
 }
 KEY = {"renew": Entry("key:renew", "Renew this device's certificate for another 90 days.")}

@@ -9,7 +9,7 @@ from connectors.directory_sync import Freshness, Standing
 from connectors.installation import Installation
 from connectors.logs import Log
 from connectors.parts import make_parts
-from connectors.store import incoming, moves, quarantine, recipients, webhooks
+from connectors.store import contradictions, incoming, moves, quarantine, recipients, webhooks
 from connectors.store.damage import damaged
 from connectors.store.engine import DATABASE_FILE, Store
 from connectors.store.webhooks import DeliveryState
@@ -20,7 +20,7 @@ from connectors.way_out import WayOut
 from keys.directory import Directory
 from keys.entries import DeviceEntry
 from protocol.diagnosis import Finding, fault, fine, warning
-from protocol.errors import Revoked, ThroughcareError
+from protocol.errors import DirectorySplit, Revoked, ThroughcareError
 from protocol.ids import KeyId, Kind, MessageId, ThreadId, text
 from protocol.limits import DAY, HOUR, PREKEY_MARKED, PREKEY_REFUSED
 
@@ -55,6 +55,7 @@ async def examine_standing(settings: ConnectorSection, installation: Installatio
         found += _own(parts.directory.directory, device, now)
         async with store.read() as tx:
             found.append(_outbox(await recipients.oldest_open(tx), now))
+            found += _refused(len(await contradictions.waiting(tx)))
             found.append(_quarantine(await quarantine.count(tx)))
             found += _held(len(await incoming.gap_closed(tx)))
             damage = await damaged(tx)
@@ -71,6 +72,9 @@ def _directory(standing: Standing, now: int) -> Finding:
     if standing.confirmed_at is None:
         return warning("directory", "The directory was never fetched.", _RUN)
     age = f"{standing.size} statements, confirmed {_age(now - standing.confirmed_at)} ago"
+    if standing.error == DirectorySplit.code:
+        fix = "Call your authority, and give it the proof: throughcare directory evidence FILE. No agency is at fault."
+        return fault("directory", "The hub signed two directories. Nothing is sealed.", fix)
     if standing.freshness is Freshness.INCONSISTENT:
         fix = "Stop, and call the hub's operator and your authority: the evidence is in the store."
         return fault("directory", "The hub showed a directory that contradicts an earlier one.", fix)
@@ -79,6 +83,17 @@ def _directory(standing: Standing, now: int) -> Finding:
     if standing.freshness is Freshness.MARKED:
         return warning("directory", f"{age}.", _RUN)
     return fine("directory", f"{age}.")
+
+
+def _refused(heads: int) -> list[Finding]:
+    """Judge what the hub signed and did not back: it proves nothing yet (DIR-18)."""
+    if heads == 0:
+        return []
+    what = "a head that it" if heads == 1 else f"{heads} heads that it"
+    fix = (
+        "If the directory goes on, nothing. If it comes again: throughcare directory evidence FILE, for the authority."
+    )
+    return [warning("evidence", f"The hub showed {what} signed and what does not add up to it.", fix)]
 
 
 def _own(directory: Directory, device: KeyId, now: int) -> list[Finding]:

@@ -3,5 +3,5 @@
 
 from typing import Final
 
-NEWEST: Final = "0025"
+NEWEST: Final = "0026"
 """The revision that this program works with."""

@@ -241,6 +241,18 @@ quarantine: Final = Table(
 )
 """What was received and not believed, with its reason and its bytes (HTTP-10)."""
 
+contradiction: Final = Table(
+    "contradiction",
+    metadata,
+    Column("position", Integer, primary_key=True),
+    Column("kept_at", BigInteger, nullable=False),
+    Column("stops", Integer, nullable=False),
+    Column("dismissed_at", BigInteger),
+    Column("sealed", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""What the hub signed of its directory and cannot be true; `stops` sealing until it is dismissed (DIR-18, DIR-19)."""
+
 mailbox: Final = Table(
     "mailbox",
     metadata,

@@ -123,6 +123,24 @@ class DirectoryInconsistent(DirectoryError):
     default = "The directory log contradicts what was seen before. Stop and call the hub's operator and your authority."
 
 
+class DirectorySplit(DirectoryInconsistent):
+    code = "directory-split"
+    title = "The hub shows two directories"
+    default = (
+        "The hub signed two different directories, or one that it does not show here. No agency is at fault. "
+        "Nothing is sealed: take out the proof (throughcare directory evidence) and call your authority."
+    )
+
+
+class DirectoryDisputed(DirectoryError):
+    code = "directory-disputed"
+    title = "The sender was shown another directory"
+    default = (
+        "Its sender sealed it by another directory than the hub shows here: the hub shows two, or that agency's "
+        "connector errs. Call that agency and your authority, and compare what each of you is shown."
+    )
+
+
 class DirectoryStale(DirectoryError):
     code = "directory-stale"
     status = 503

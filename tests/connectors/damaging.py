@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Column, update
 
+from connectors import fork
 from connectors.doctor.standing import examine_standing
 from connectors.dropfolder.files import Folders
 from connectors.dropfolder.folder import DropFolder
@@ -24,6 +25,8 @@ from connectors.store.damage import Damage, damaged
 from connectors.store.engine import DATABASE_FILE
 from connectors.tokens import OWNER, Holder
 from keys.keystore import Keystore
+from keys.signing import sign_head
+from protocol.contradiction import Form
 from protocol.diagnosis import Condition
 from protocol.http.call import Call
 from protocol.http.cases import GET_CASE, CasePath
@@ -34,10 +37,12 @@ from protocol.http.thread_operations import GET_THREAD
 from protocol.http.threads import ThreadPath
 from protocol.ids import DraftId, Kind, MessageId, ThreadId, TokenId, new_id, text
 from protocol.limits import DAY, HOUR
+from protocol.receipts import Head
 from tests.connectors.cases.test_referral import REQUEST, WORDS, refer, settle
 from tests.connectors.conftest import World
 from tests.connectors.stations import Station, api_of, open_station, package, person_section
 from tests.connectors.test_attachments import carry, store
+from tests.hub.running import KEYS
 
 URL = "http://localhost:9/told"
 OF_EACH = 3
@@ -94,6 +99,9 @@ async def prepare(world: World) -> Whole:
             await tokens.add(tx, tokens.TokenRow(token_id, digest, "case system", ("read",), now, now + DAY))
             item = quarantine.Quarantined(0, now, "cannot-open", None, None, None, reported=False)
             await quarantine.add(tx, item, new_id())
+        for number in range(OF_EACH):
+            head = sign_head(Head("hub.example/directory", 10**6 + number, bytes(32), now), KEYS.directory)
+            await fork.keep(tx, Form.HEAD, head, now + number, stops=False)
         await webhooks.plan(tx, [URL], now, 100)
     unsent = [(await prison.compose(csw.desk, content=package(person_section()))).id for _ in range(OF_EACH)]
     await prison.parts.sealer.step()

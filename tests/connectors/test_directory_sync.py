@@ -3,7 +3,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from connectors.directory_sync import Freshness
 from connectors.logs import Log
 from connectors.store import statements
 from keys.signing import sign_head
+from protocol.contradiction import Contradiction
 from protocol.errors import (
     ClockSkewed,
     DirectoryInconsistent,
@@ -133,7 +134,7 @@ async def test_dir_10_a_directory_below_the_minimum_of_the_enrolment_code_is_ref
             await station.parts.directory.sync()
 
 
-async def kept(scene: Scene) -> bytes | None:
+async def kept(scene: Scene) -> list[Contradiction]:
     async with scene.prison.parts.store.read() as tx:
         return await fork.evidence(tx)
 
@@ -146,23 +147,24 @@ async def test_dir_10_another_root_at_a_known_size_is_evidence_and_stops_sealing
     scene.lying.bends.clear()
     await scene.prison.parts.directory.sync()
     assert scene.freshness is Freshness.INCONSISTENT
-    evidence = await kept(scene)
-    assert evidence is not None
-    assert parse_head(evidence).head.root == bytes(32)
+    (evidence,) = await kept(scene)
+    assert parse_head(evidence.signed).head.root == bytes(32)
     old = scene.prison
     async with open_station(old.folder, old.member, old.installation, scene.hub.clock) as again:
         assert again.parts.directory.standing().freshness is Freshness.INCONSISTENT
-        assert await fork.dismiss(again.parts.store, Log())
-        assert not await fork.dismiss(again.parts.store, Log())
+        assert await fork.dismiss(again.parts.store, scene.hub.clock, Log())
+        assert not await fork.dismiss(again.parts.store, scene.hub.clock, Log())
     async with open_station(old.folder, old.member, old.installation, scene.hub.clock) as after:
         assert after.parts.directory.standing().freshness is Freshness.NORMAL
+    (dismissed,) = await kept(scene)
+    assert dismissed == replace(evidence, dismissed_at=scene.hub.clock())
 
 
 async def test_dir_10_another_root_at_an_earlier_size_is_evidence_too(scene: Scene) -> None:
     await scene.prison.look()
     scene.lying.bends[HEAD] = resigned(lambda head: Head(head.origin, 5, bytes(32), head.at))
     await refused(scene)
-    assert await kept(scene) is not None
+    assert len(await kept(scene)) == 1
 
 
 async def test_dir_10_a_head_that_the_statements_do_not_reach_is_refused(scene: Scene) -> None:

@@ -11,7 +11,7 @@ from protocol import limits
 from protocol.envelope import parse_envelope
 from protocol.errors import (
     BadSignature,
-    DirectoryInconsistent,
+    DirectorySplit,
     DirectoryStale,
     Expired,
     MalformedEnvelope,
@@ -109,12 +109,12 @@ def test_env_17_a_newer_directory_must_be_fetched_first(shared_cast: Cast, seale
         open_as(cast.probation, cast.world, with_receipt(sealed, receipt))
 
 
-def test_dir_10_a_receipt_that_names_another_directory_is_inconsistent(shared_cast: Cast, sealed: bytes) -> None:
+def test_dir_18_a_receipt_that_names_another_directory_is_no_agencys_fault(shared_cast: Cast, sealed: bytes) -> None:
     """The hub shows the sender one log and the recipient another."""
     cast = shared_cast
     for size in (0, 3, cast.world.directory.size):
         receipt = receipt_for(parse_envelope(sealed), cast.world, directory=(size, seed("another root")))
-        with pytest.raises(DirectoryInconsistent):
+        with pytest.raises(DirectorySplit):
             open_as(cast.probation, cast.world, with_receipt(sealed, receipt))
 
 

@@ -152,7 +152,7 @@ class Oracle:
         assert agency.life is not None
         known = {(sent.message_id, sent.sender.desk): sent for sent in self._people.ledger}
         async with agency.life.parts.store.read() as tx:
-            demand(await fork.evidence(tx) is None, f"{agency.name} has evidence of a forked directory")
+            demand(not await fork.is_kept(tx), f"{agency.name} has evidence of a forked directory")
             positions = (await tx.connection.execute(select(tables.incoming.c.position))).scalars().all()
             messages = [await incoming.at(tx, position) for position in positions]
             raws = [await incoming.slice_of(tx, message) for message in messages]

@@ -83,7 +83,7 @@ def opening(recording: Recording, log: VectorLog, raw: bytes) -> Document:
         "accepted when expired": (with_receipt(at=NOW + 30 * DAY), "expired"),
         "accepted 10 minutes before it was made": (with_receipt(at=NOW - 600_001), "expired"),
         "directory not fetched yet": (with_receipt(directory=(99, seed("root"))), "directory-stale"),
-        "another directory": (with_receipt(directory=(3, seed("root"))), "directory-inconsistent"),
+        "another directory": (with_receipt(directory=(3, seed("root"))), "directory-split"),
         "accepted before the device was known": (with_receipt(directory=(3, root)), "untrusted-key"),
         "flipped bit in the wrap": (tamper(good_slice, world, wrap=_flip(parsed.wrap, 1_119)), "cannot-open"),
         "X25519 share zero": (

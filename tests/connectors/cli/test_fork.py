@@ -10,10 +10,12 @@ import pytest
 from connectors import fork
 from connectors.cli import main
 from connectors.installation import open_installation
+from connectors.store import facts
 from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store
 from connectors.store.lock import InstallationLock
 from connectors.vault import Vault
 from keys.signing import Ed25519Signer, sign_head
+from protocol.contradiction import Form, parse_file
 from protocol.receipts import Head
 from tests.connectors.stations import PASSPHRASE, install
 from tests.programme import make_programme
@@ -24,7 +26,7 @@ _HEAD = Head("hub.example/directory", 7, b"\7" * 32, 1_795_420_000_000)
 async def _keep(folder: Path, raw: bytes) -> None:
     store = await Store.open(folder / DATABASE_FILE, Vault(open_installation(folder, PASSPHRASE).storage_key))
     async with store.write() as tx:
-        await fork.keep(tx, raw)
+        await fork.keep(tx, Form.HEAD, raw, 1_795_420_000_001, stops=True)
     await store.close()
 
 
@@ -39,24 +41,56 @@ def config(tmp_path: Path) -> Path:
     return file
 
 
-def test_dir_10_the_evidence_is_written_and_dismissed_by_the_agencys_name(
+def test_dir_19_the_evidence_is_written_and_dismissed_by_the_agencys_name_and_stays(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     raw = sign_head(_HEAD, Ed25519Signer.from_seed(b"\1" * 32))
     asyncio.run(_keep(config.parent, raw))
     target = config.parent / "proof"
     assert main(["directory", "evidence", str(target), "--config", str(config), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["root"] == _HEAD.root.hex()
-    assert target.read_bytes() == raw
+    (told,) = json.loads(capsys.readouterr().out)["items"]
+    assert (told["root"], told["dismissed_at"]) == (_HEAD.root.hex(), None)
+    domain, (kept,) = parse_file(target.read_bytes())
+    assert (domain, kept.form, kept.signed) == ("hub.example", Form.HEAD, raw)
     target.write_bytes(b"something else")
     assert main(["directory", "evidence", str(target), "--config", str(config)]) == 6
     assert target.read_bytes() == b"something else"
     assert main(["directory", "evidence", str(target), "--config", str(config), "--replace", "--quiet"]) == 0
-    assert target.read_bytes() == raw
+    assert parse_file(target.read_bytes())[1] == [kept]
     capsys.readouterr()
     assert main(["directory", "dismiss", "reka-probation", "--config", str(config)]) == 4
     assert main(["directory", "dismiss", "gora-prison", "--config", str(config)]) == 0
     assert "fork-dismissed" in capsys.readouterr().err
+    assert main(["directory", "dismiss", "gora-prison", "--config", str(config)]) == 5
+    # What was dismissed stays, and says when it was.
+    assert main(["directory", "evidence", str(target), "--config", str(config), "--replace", "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)["items"]
+    assert (told["root"], told["dismissed_at"] is not None) == (_HEAD.root.hex(), True)
+
+
+def test_what_a_version_before_kept_stops_sealing_and_is_evidence_too(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = sign_head(_HEAD, Ed25519Signer.from_seed(b"\1" * 32))
+
+    async def keep_as_before() -> None:
+        folder = config.parent
+        store = await Store.open(folder / DATABASE_FILE, Vault(open_installation(folder, PASSPHRASE).storage_key))
+        async with store.write() as tx:
+            await facts.put(tx, "directory-fork", raw)
+            assert await fork.is_kept(tx)
+        await store.close()
+
+    asyncio.run(keep_as_before())
+    target = config.parent / "proof"
+    for _ in ("kept", "dismissed"):
+        assert main(["directory", "evidence", str(target), "--config", str(config), "--replace"]) == 0
+        assert [one.signed for one in parse_file(target.read_bytes())[1]] == [raw]
+        main(["directory", "dismiss", "gora-prison", "--config", str(config)])
+    assert main(["directory", "dismiss", "gora-prison", "--config", str(config)]) == 5
+
+
+def test_an_agency_without_evidence_is_told_so(config: Path) -> None:
     for command in ("dismiss", "evidence"):
         assert main(["directory", command, "gora-prison", "--config", str(config)]) == 5
 
