@@ -132,6 +132,7 @@ class Delivery:
                 await self._receipt(tx, message)
             await incoming.add(tx, message, raw)
             return True
+        await self._threads.check_beginning(tx, message)
         line = _line(message)
         position = await sequences.position(tx, line)
         if message.seq <= position.seq and await self._came_late(tx, line, message):

@@ -18,7 +18,18 @@ from connectors.cases.sides import OBSERVER, ROLES, STRANGER, Roles
 from connectors.cases.terms import officer_of
 from connectors.cases.waiting import Waiting
 from connectors.logs import Log
-from connectors.store import attempts, events, forgotten, lost, moves, outgoing, recipients, speaking, threads
+from connectors.store import (
+    attempts,
+    events,
+    forgotten,
+    incoming,
+    lost,
+    moves,
+    outgoing,
+    recipients,
+    speaking,
+    threads,
+)
 from connectors.store.engine import Transaction
 from connectors.store.forgotten import Forgotten
 from connectors.store.incoming import ReceivedMessage
@@ -33,6 +44,7 @@ from protocol import ids
 from protocol.address import AgencyAddress, DeskAddress
 from protocol.clocks import Calendar
 from protocol.content import encode_payload
+from protocol.errors import PolicyDenied
 from protocol.ids import EnvelopeId, Kind, MessageId, ThreadId
 from protocol.kinds.base import RegisterNumbers
 from protocol.kinds.catalogue import KINDS, decode_payload
@@ -79,6 +91,18 @@ class Threads:
         self._log = log
         self._notice_life = notice_life
 
+    async def check_beginning(self, tx: Transaction, message: ReceivedMessage) -> None:
+        """Raise `PolicyDenied` for the beginning of a thread that another desk has begun here (LIF-6).
+
+        Answered with A1 it would be taken for delivered, and nobody here would ever see it.
+        """
+        kind = KINDS.get(message.payload_type)
+        if kind is None or kind.machine is None or kind.event != ROLES[kind.machine.name].begin:
+            return
+        row = await self.mending.find(tx, message.thread)
+        if row is not None and message.sender_desk != row.peer_desk:
+            raise PolicyDenied("Another desk has begun the thread that this message would begin.")
+
     async def received(self, tx: Transaction, message: ReceivedMessage, *, late: bool = False) -> None:
         """Take note of a verified message that has its effect now; what moves no thread has its place in a case.
 
@@ -104,8 +128,22 @@ class Threads:
             # It would stand in the history as if the other side had said it, and change the version under an officer.
             self._log.event("move-ignored")
             return
+        if begun is not None and late:
+            await self._catch_up(tx, begun, roles)
         actor = entries.actor_of(row, roles, message.agency, kind.event, payload)
-        await self._add(tx, row, entries.received(message, kind.event, actor, late=late))
+        # Nothing can have gone on without what begins the thread: what its sender said after it stands behind it.
+        await self._add(tx, row, entries.received(message, kind.event, actor, late=late and begun is None))
+
+    async def _catch_up(self, tx: Transaction, row: ThreadRow, roles: Roles) -> None:
+        """Take note of what the desk that began a thread said in it while its beginning had not come."""
+        for kind in KINDS.values():
+            if kind.machine is not roles.machine or kind.event is None or kind.event == roles.begin:
+                continue
+            for message in await incoming.in_thread(tx, row.thread, kind.name):
+                if row.is_between(message.sender_desk, message.recipient_desk):
+                    payload = decode_payload(kind, message.payload)
+                    actor = entries.actor_of(row, roles, message.agency, kind.event, payload)
+                    await moves.add(tx, entries.received(message, kind.event, actor))
 
     async def composed(
         self, tx: Transaction, message: OutgoingMessage, peer: DeskAddress, copies: Collection[DeskAddress] = ()

@@ -172,6 +172,33 @@ async def test_seq_11_lif_4_what_comes_long_after_its_place_was_passed_undoes_no
         assert late.move.message_id == gone
 
 
+async def test_seq_11_han_2_what_was_said_after_a_beginning_counts_when_the_beginning_comes_at_last(
+    world: World, tmp_path: Path
+) -> None:
+    """The office cannot open the offer, but what binds it; its new machine gets the offer: it leads, at both sides."""
+    prison, office = world.prison, world.probation
+    thread = (await prison.compose(office.desk)).thread
+    await prison.seal_and_send()
+    await drain(office)
+    offered = await newest(prison, thread)
+    await exhaust(prison, offered, office)
+    await prison.parts.owing.step()
+    await do(prison, thread, "bind", statute="probation-act-12")
+    await settle(prison, office)
+    assert await lead(prison, thread, world) == GORA
+    backup = back_up(office, tmp_path / "backup")
+    world.hub.clock.advance(HOUR)
+    async with new_machine(world, office, tmp_path / "again", backup) as again:
+        await prison.look()
+        await settle(prison, again)
+        assert await state_of(prison, offered, office) is RecipientState.OPENED
+        assert await agreed(thread, prison, again) == "accepted"
+        await do(prison, thread, "take-effect", effective_at=world.hub.clock())
+        await settle(prison, again)
+        assert await agreed(thread, prison, again) == "effective"
+        assert await lead(prison, thread, world) == await lead(again, thread, world) == OFFICE
+
+
 async def test_clk_4_seq_11_time_makes_a_step_again_that_was_given_up(world: World) -> None:
     """The instant that the clock made never came to the office: it would else wait for ever, led by the prison."""
     prison, office = world.prison, world.probation

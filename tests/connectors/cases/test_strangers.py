@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from connectors.cases.composing import Said
-from connectors.store import outgoing
-from connectors.store.recipients import Plan
+from connectors.cases.moving import Step
+from connectors.store import outgoing, recipients
+from connectors.store.recipients import Plan, RecipientState
 from protocol import ids
 from protocol.errors import NotFound
 from protocol.handover import PackageSection
@@ -53,13 +54,29 @@ async def test_lif_6_a_move_of_a_third_agency_is_none_and_is_not_shown_as_the_ot
     thread = await refer(prison, csw, about("Invented", "51"))
     before = [await served.client.thread(thread) for served in (prison, csw)]
     for served in (prison, csw):
-        await intrude(world, served, thread, "referral.request", REQUEST, [WORDS, about("Planted", "667")])
         await intrude(world, served, thread, "referral.withdraw", FIELDS["withdraw"])
+        await intrude(world, served, thread, "referral.request", REQUEST, [WORDS, about("Planted", "667")])
+        assert set(await served.station.quarantined()) == {"policy-denied"}
     assert [await served.client.thread(thread) for served in (prison, csw)] == before
     assert [(entry.what, entry.agency) for entry in (await only(csw)).history] == [("receive", POLJE), ("send", GORA)]
-    assert csw.station.logged.getvalue().count("move-ignored") == 2
+    assert csw.station.logged.getvalue().count("move-ignored") == 1
     await step(csw, thread, "acknowledge", prison)
     assert (await prison.client.thread(thread)).item.state == "acknowledged"
+
+
+async def test_lif_6_whoever_takes_a_thread_first_makes_nobody_believe_that_the_other_s_beginning_arrived(
+    prison: Served, csw: Served, world: World
+) -> None:
+    """The stranger knows the id, say from a copy, and the prison's own message is late."""
+    step = Step(event="send", fields=REQUEST, sections=(WORDS,))
+    moved = await prison.station.parts.moving.begin("referral", csw.station.desk, step, key="a" * 24, body=b"")
+    await intrude(world, csw, moved.thread, "referral.request", REQUEST, [WORDS])
+    await settle(prison.station, csw.station)
+    assert (await prison.client.thread(moved.thread)).item.state == "sent", "nobody says that it was delivered"
+    assert await csw.station.quarantined() != []
+    async with prison.station.parts.store.read() as tx:
+        waiting = await recipients.find(tx, moved.message_id, csw.station.desk)
+    assert (waiting.state, waiting.error) == (RecipientState.QUEUED, "cannot-open")
 
 
 async def test_cas_1_a_third_agency_does_not_say_whom_a_thread_is_about(
@@ -69,9 +86,9 @@ async def test_cas_1_a_third_agency_does_not_say_whom_a_thread_is_about(
     other = await refer(prison, csw, about("Other", "62"))
     before = {one: (await csw.client.thread(one)).case for one in (thread, other)}
     numbers = {"sender": "R-1", "recipient": "P-1"}
-    await intrude(world, csw, thread, "referral.request", REQUEST, [WORDS, about("Planted", "667")])
     alert = {"imminence": "days", "answer_by": world.hub.clock() + DAY, "register_numbers": numbers}
     await intrude(world, csw, thread, "alert.risk", alert)
+    await intrude(world, csw, thread, "referral.request", REQUEST, [WORDS, about("Planted", "667")])
     assert {one: (await csw.client.thread(one)).case for one in (thread, other)} == before
     case = before[thread]
     assert case is not None
