@@ -44,12 +44,17 @@ class Authenticator:
             signed = self._verified(request)
         visit = request[VISIT]
         visit.recognise(self.in_force(signed.device_id).agency)
-        with visit.coming():
-            # Before the body: while it comes, the time passes for which nonces are kept.
-            reads_only = operation.method is Method.GET
+        # Before the body: while it comes, the time passes for which nonces are kept.
+        reads_only = operation.method is Method.GET
+        try:
             stored = self._nonces.use(signed.device_id, signed.nonce, signed.created, reads_only=reads_only)
-            # Stored with the same group as what the request brings, if it brings anything.
-            request[EXCHANGE].pending = asyncio.create_task(stored)
+        except NotAuthenticated:
+            # Whoever has seen a signed request can repeat it, and its agency must not pay for that (HTTP-14).
+            visit.doubt()
+            raise
+        # Stored with the same group as what the request brings, if it brings anything.
+        request[EXCHANGE].pending = asyncio.create_task(stored)
+        with visit.coming():
             body = await read_body()
             visit.charge(len(body))
             signed.check_body(body)

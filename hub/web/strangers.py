@@ -78,6 +78,10 @@ class Visit:
         allowances.request(agency, self._operation.id)
         self._strangers.give_back(self._address, COSTS.get(self._operation.id, 1))
 
+    def doubt(self) -> None:
+        """Charge the address after all: the signature is good, and may have been made for somebody else's request."""
+        self._strangers.owe(self._address, COSTS.get(self._operation.id, 1))
+
     def answer(self, size: int) -> None:
         """Charge a stranger for an answer of `size` bytes; count a large one, or hold it to its agency's share.
 

@@ -14,12 +14,16 @@ from tests.hub.running import RunningHub
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-def head_of(hub: RunningHub, device: DeviceSigner, body: bytes, path: str = "/v1/envelopes") -> bytes:
-    """Return the head of a signed submission of `body`."""
+def head_of(
+    hub: RunningHub, device: DeviceSigner, body: bytes, path: str = "/v1/envelopes", forwarded: str = ""
+) -> bytes:
+    """Return the head of a signed submission of `body`; a proxy says that it comes from `forwarded`."""
     url = URL(hub.url + path)
     sign = signed(device.key_id, device.transport.sign_raw, hub.clock)
     headers = sign(Outgoing("POST", str(url), "application/cbor", body))
     head = [f"POST {url.path_qs} HTTP/1.1", f"Host: {url.authority}", f"Content-Length: {len(body)}"]
+    if forwarded:
+        head.append(f"X-Forwarded-For: {forwarded}")
     return "\r\n".join([*head, *(f"{name}: {value}" for name, value in headers.items()), "", ""]).encode()
 
 

@@ -49,16 +49,6 @@ async def wrong_query(hub: RunningHub) -> None:
         assert await status_of(reader) == 422
 
 
-async def used_nonce(hub: RunningHub) -> None:
-    """Send the same head again; the first one is a submission like any other."""
-    prison = hub.programme.members["gora-prison"]
-    head = head_of(hub, prison.device, b"o")
-    for status in (400, 401):
-        async with begun(hub, head) as (reader, writer):
-            writer.write(b"o")
-            assert await status_of(reader) == status
-
-
 async def no_batch(hub: RunningHub) -> None:
     """Send a batch that is none."""
     with pytest.raises(MalformedEnvelope):
@@ -76,7 +66,6 @@ KINDS = {
     other_body: LEAST_SPOILED,
     cut_body: LEAST_SPOILED,
     wrong_query: LEAST_SPOILED,
-    used_nonce: LEAST_SPOILED + 1,
     no_batch: LEAST_SPOILED,
     large_body: 1 << 20,
 }
@@ -101,6 +90,28 @@ async def test_http_14_a_submission_of_which_nothing_can_be_used_is_charged_all_
     await small.device(probation).submit(small.programme.sender("reka-probation").seal(csw.desk).data)
     small.clock.advance(SECOND)
     await small.device(prison).submit(data)
+
+
+async def test_http_14_who_repeats_a_signed_request_pays_by_address_and_its_agency_does_not(
+    tmp_path: Path, programme: Programme
+) -> None:
+    """It may be somebody else, who has seen the request on its way."""
+    prison, _, csw = programme.members.values()
+    limits = ("[limits]", "megabytes_per_minute = 64", "stranger_requests_per_minute = 60")
+    async with RunningHub(tmp_path, programme, more=("behind_proxy = true", *limits)) as hub:
+        data = programme.sender("gora-prison").seal(csw.desk).data
+        head = head_of(hub, prison.device, data, forwarded="192.0.2.1")
+        statuses = []
+        for _ in range(63):
+            async with begun(hub, head) as (reader, writer):
+                writer.write(data)
+                statuses.append(await status_of(reader))
+        assert statuses == [201] + [401] * 60 + [429] * 2
+        assert hub.hub.submissions._allowances._refused.wait(prison.address) == 0
+        assert len(hub.hub.submissions._allowances._refused) == 0
+        async with begun(hub, head_of(hub, prison.device, data, forwarded="192.0.2.2")) as (reader, writer):
+            writer.write(data)
+            assert await status_of(reader) == 201
 
 
 async def test_http_14_an_envelope_under_a_used_id_counts_among_those_that_must_be_refused(small: RunningHub) -> None:
