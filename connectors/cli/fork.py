@@ -33,7 +33,10 @@ from protocol.http.fields import format_time
 @REPLACE
 @speaks
 def evidence(target: Path, config_file: Path, replace: bool, voice: Voice) -> None:
-    """Write all by which the hub contradicted itself to a file, dismissed or not."""
+    """Write all by which the hub contradicted itself to a file.
+
+    Also what was dismissed. `directory check` and `authority check` judge the file.
+    """
     must_be_writable(target, replace=replace)
     domain, found = asyncio.run(_evidence(config_file))
     write_out(target, encode_file(domain, found), replace=replace)

@@ -77,6 +77,7 @@ AUTHORITY = {
     "renew": Entry("authority_renew:renew", "Sign an agency, the authority or the root anew, for the same keys."),
     "revoke": Entry("authority_revoke:revoke", "End an agency, or one device of it, for good."),
     "restore": Entry("authority_restore:restore", "Sign what a hub kept when it was restored from a backup."),
+    "check": Entry("evidence_check:for_authority", "Check a file of evidence that an agency brings."),
     "show": Entry("authority:show", "Show the programme, its hub and its root fingerprint."),
 }
 CONNECTOR = {
@@ -212,6 +213,7 @@ FHIR = {
 DIRECTORY = {
     "list": Entry("directory:list_", "List the desks that can be written to."),
     "evidence": Entry("fork:evidence", "Write all by which the hub contradicted itself to a file."),
+    "check": Entry("evidence_check:check", "Check such a file, without the hub."),
     "dismiss": Entry("fork:dismiss", "Seal again after a contradiction that your authority has looked at."),
 }
 KEY = {"renew": Entry("key:renew", "Renew this device's certificate for another 90 days.")}

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """A hub that shows two directories: its signatures prove it, nothing is sealed, no agency is blamed (DIR-18)."""
 
+import contextlib
+import io
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from connectors import fork
+from connectors.cli import main
 from connectors.doctor.standing import examine_standing
 from connectors.hub_client import Outcome
+from keys.contradicting import Logs, Verdict, judge
 from keys.signing import sign_head
+from protocol.contradiction import Form, encode_file
 from protocol.diagnosis import Condition
 from protocol.errors import DirectoryInconsistent, DirectorySplit, HubUnreachable
 from protocol.frames import Item
@@ -71,6 +77,22 @@ async def test_dir_18_a_receipt_under_a_directory_that_is_not_shown_stops_sealin
     assert (await office.parts.overview.status()).directory.error == "directory-split"
     async with open_station(office.folder, office.member, office.installation, scene.hub.clock) as again:
         assert again.parts.directory.standing().error == "directory-split"
+    async with office.parts.store.read() as tx:
+        (kept,) = await fork.evidence(tx)
+    pinned = office.installation.enrolment
+    logs = Logs(pinned.directory.origin, pinned.directory.key, pinned.audit.origin, pinned.audit.key)
+    proves = Verdict.TWO_DIRECTORIES if lie is ANOTHER_ROOT else Verdict.WITHHELD
+    assert (kept.form, judge(kept, logs)[0]) == (Form.RECEIPT, proves)
+    # Both signatures are in the file, and whoever has the keys needs nothing else.
+    file = office.folder.parent / "evidence"
+    file.write_bytes(encode_file(pinned.domain, [kept]))
+    config = office.folder / "connector.toml"
+    config.write_text('[connector]\ndata_dir = "."\npassphrase_file = "none"\nprofile = "demo"\n')
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told):
+        assert main(["directory", "check", str(file), "--config", str(config), "--json"]) == 0
+    (judged,) = json.loads(told.getvalue())["items"]
+    assert (judged["verdict"], judged["form"]) == (proves.value, "receipt")
     found = await examine_standing(office.settings, office.installation, scene.hub.clock)
     (directory,) = [one for one in found if one.check == "directory"]
     assert directory.condition is Condition.FAULT

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from connectors import fork
+from connectors.authority.office import HubFacts, OfficeFacts
 from connectors.cli import main
 from connectors.installation import open_installation
 from connectors.store import facts
@@ -15,9 +16,10 @@ from connectors.store.engine import DATABASE_FILE, LOCK_FILE, Store
 from connectors.store.lock import InstallationLock
 from connectors.vault import Vault
 from keys.signing import Ed25519Signer, sign_head
-from protocol.contradiction import Form, parse_file
+from protocol.contradiction import Contradiction, Form, encode_file, parse_file
 from protocol.receipts import Head
 from tests.connectors.stations import PASSPHRASE, install
+from tests.hub.running import KEYS
 from tests.programme import make_programme
 
 _HEAD = Head("hub.example/directory", 7, b"\7" * 32, 1_795_420_000_000)
@@ -112,3 +114,53 @@ def test_a_connector_without_its_folder_is_sent_to_enrolment(config: Path, capsy
     config.write_text(config.read_text().replace('"."', '"elsewhere"'))
     assert main(["connector", "run", "--config", str(config)]) == 3
     assert "Enrol first" in capsys.readouterr().err
+
+
+def test_dir_19_a_file_that_proves_nothing_or_is_of_another_hub_is_told_so(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = config.parent / "evidence"
+    for raw, verdict in (
+        (sign_head(_HEAD, Ed25519Signer.from_seed(b"\1" * 32)), "not-signed-by-this-hub"),
+        (sign_head(_HEAD, KEYS.directory), "nothing"),
+    ):
+        file.write_bytes(encode_file("hub.example", [Contradiction(Form.HEAD, raw, None, b"", (), 5)]))
+        assert main(["directory", "check", str(file), "--config", str(config), "--json"]) == 1
+        out = capsys.readouterr()
+        assert [one["verdict"] for one in json.loads(out.out)["items"]] == [verdict]
+        assert "nothing in this file proves" in out.err
+        assert main(["directory", "check", str(file), "--config", str(config)]) == 1
+        capsys.readouterr()
+    file.write_bytes(b"something else")
+    assert main(["directory", "check", str(file), "--config", str(config)]) != 0
+    assert "throughcare directory evidence" in capsys.readouterr().err
+
+
+def test_dir_19_an_authority_judges_by_the_keys_that_it_knows_of_its_hub(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = {"origin": "hub.example/directory", "key": KEYS.directory.public.hex()}
+    audit = {"origin": "hub.example/audit", "key": KEYS.audit.public.hex()}
+    facts_ = OfficeFacts(
+        programme="Demo programme",
+        jurisdiction="Demo jurisdiction",
+        domain="hub.example",
+        root_fingerprint=b"\0" * 32,
+        root_persons=(),
+        approvers=(),
+        threshold=2,
+        hub=HubFacts.model_validate_json(
+            json.dumps({"domain": "hub.example", "url": "http://localhost:1", "directory": log, "audit": audit})
+        ),
+    )
+    folder = config.parent / "authority"
+    folder.mkdir()
+    (folder / "office.json").write_text(facts_.model_dump_json())
+    (folder / "office.json").chmod(0o600)
+    lie, genuine = (
+        sign_head(Head(_HEAD.origin, 1, root, _HEAD.at), KEYS.directory) for root in (bytes(32), b"\1" * 32)
+    )
+    file = config.parent / "evidence"
+    file.write_bytes(encode_file("hub.example", [Contradiction(Form.HEAD, lie, genuine, b"\1" * 32, (), 5)]))
+    assert main(["authority", "check", str(folder), str(file)]) == 0
+    assert "PROVES that the hub signed two different directories" in capsys.readouterr().out
