@@ -36,6 +36,9 @@ BYTES_AT_ONCE = 256 << 20
 CLAIMS_AT_ONCE = 500
 """Rows deleted by one change that say who may read a blob; others get their turn between."""
 
+HASHED = 2
+"""Attachments of one agency that are hashed at the same time; its mail is read meanwhile."""
+
 
 class Announce(Change[StoredBlob]):
     """Make room for a blob, or say how far it has come (ATT-3)."""
@@ -126,6 +129,7 @@ class Blobs:
         self._place = place
         self._clock = clock
         self._locks: WeakValueDictionary[BlobKey, asyncio.Lock] = WeakValueDictionary()
+        self._hashing: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def announce(self, device_id: KeyId, blob_id: BlobId, size: int, sha256: bytes) -> StoredBlob:
         """Return how far the blob has come, after making room for a new one.
@@ -183,8 +187,9 @@ class Blobs:
             return StoredBlob(known.size, known.sha256, received, complete)
 
     async def _digest(self, key: BlobKey, size: int) -> bytes:
-        """Return the hash of a blob in its agency's turn: that of a large one takes seconds (HTTP-21)."""
-        async with self._reads.turn(key.sender_device):
+        """Return the hash of a blob, that of a large one takes seconds: a few of an agency at a time (HTTP-21)."""
+        agency = self._log.agency_of(key.sender_device)
+        async with self._hashing.setdefault(agency, asyncio.Semaphore(HASHED)):
             return await self._files.digest(key, size)
 
     async def read(self, device_id: KeyId, envelope_id: EnvelopeId, blob_id: BlobId, offset: int) -> bytes:
