@@ -10,6 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
+from connectors import bound
 from connectors.attachments import Attachments
 from connectors.cases.api import ThreadApi
 from connectors.handovers import Handovers
@@ -18,7 +19,7 @@ from connectors.metrics import Metrics
 from connectors.overview import Overview
 from connectors.printing.prints import Prints
 from connectors.timing import Clock
-from connectors.tokens import Tokens, check_scope
+from connectors.tokens import Tokens, check_scope, desks_of
 from protocol.errors import NotAuthenticated
 from protocol.http.call import Answer, Call, Handler
 from protocol.http.connector import CONNECTOR_OPERATIONS
@@ -84,18 +85,21 @@ class Api:
 
     async def send_handover(self, call: Call[str]) -> Answer:
         """Store a handover durably; it is sent as soon as the hub can be reached."""
-        queued = await self._handovers.send(call.body(HandoverRequest), key=call.idempotency_key, body=call.raw)
+        asked, desks = call.body(HandoverRequest), desks_of(call.caller)
+        queued = await self._handovers.send(asked, key=call.idempotency_key, body=call.raw, desks=desks)
         headers = {"Idempotent-Replayed": "true"} if queued.replayed else {}
         return Answer(queued.answer, headers=headers)
 
     async def list_handovers(self, call: Call[str]) -> Answer:
         """List handovers sent and received."""
-        return Answer(await self._handovers.list(call.query(HandoverFilter)))
+        return Answer(await self._handovers.list(call.query(HandoverFilter), desks=desks_of(call.caller)))
 
     async def get_handover(self, call: Call[str]) -> Answer:
         """Show one handover with what this agency may see of it."""
         choice = call.query(HandoverChoice)
-        view = await self._handovers.show(call.path(HandoverPath).id, sender=choice.sender, direction=choice.direction)
+        view = await self._handovers.show(
+            call.path(HandoverPath).id, sender=choice.sender, direction=choice.direction, desks=desks_of(call.caller)
+        )
         return Answer(view)
 
     async def store_attachment(self, call: Call[str]) -> Answer:
@@ -111,7 +115,12 @@ class Api:
         path = call.path(AttachmentPath)
         choice = call.query(AttachmentChoice)
         opened = await self._attachments.open(
-            path.id, path.section, path.place, sender=choice.sender, recipient=choice.recipient
+            path.id,
+            path.section,
+            path.place,
+            sender=choice.sender,
+            recipient=choice.recipient,
+            desks=desks_of(call.caller),
         )
         return Answer(opened.pieces, length=opened.size)
 
@@ -141,6 +150,7 @@ def application(api: Api, token: str, clock: Clock, log: Log) -> web.Application
             raise NotAuthenticated
         holder = await api.tokens.holder(values[0].removeprefix(_BEARER), token)
         check_scope(holder, operation.scope)
+        bound.check(holder.desks, operation.id)
         return holder
 
     def observe(exchange: Exchange) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from connectors.attachment_files import PIECE, AttachmentFiles
+from connectors.bound import Desks, sees
 from connectors.store import attachments, incoming, requests
 from connectors.store.attachments import HERE, Expected, out_file
 from connectors.store.engine import Store, Transaction
@@ -94,6 +95,7 @@ class Attachments:
         *,
         sender: DeskAddress | None = None,
         recipient: DeskAddress | None = None,
+        desks: Desks = None,
     ) -> Opened:
         """Return an attachment that came, after checking it whole on the disk.
 
@@ -102,7 +104,11 @@ class Attachments:
         another of our desks until `recipient` says which: sections are numbered for each desk by itself.
         """
         async with self._store.read() as tx:
-            came = [one for one in await attachments.of_message(tx, message_id) if sender in (None, one.sender_desk)]
+            came = [
+                one
+                for one in await attachments.of_message(tx, message_id)
+                if sender in (None, one.sender_desk) and sees(desks, one.recipient_desk)
+            ]
             if len({one.sender_desk for one in came}) > 1:
                 raise Conflict("Several handovers stand under this id. Say which: ?sender=DESK.")
             meant = [

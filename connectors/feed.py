@@ -3,9 +3,11 @@
 
 from collections.abc import Mapping
 
+from connectors.bound import Desks
 from connectors.store import events
 from connectors.store.engine import Store
 from connectors.store.events import EventRow
+from connectors.tokens import desks_of
 from protocol.address import AgencyAddress
 from protocol.http.call import Answer, Call, Handler
 from protocol.http.events import CloudEvent, EventData, EventFilter, EventPage, source_of
@@ -25,12 +27,12 @@ class Feed:
 
     async def list_events(self, call: Call[str]) -> Answer:
         """List what happened, oldest first."""
-        return Answer(await self.page(call.query(EventFilter)))
+        return Answer(await self.page(call.query(EventFilter), desks=desks_of(call.caller)))
 
-    async def page(self, query: EventFilter) -> EventPage:
+    async def page(self, query: EventFilter, *, desks: Desks = None) -> EventPage:
         """Return what followed the event that the caller has last (EVT-3)."""
         async with self._store.read() as tx:
-            found = await events.page(tx, after=query.after, limit=query.limit + 1)
+            found = await events.page(tx, after=query.after, limit=query.limit + 1, desks=desks)
         shown = found[: query.limit]
         return EventPage(
             items=[cloud_event(self._agency, row) for row in shown],

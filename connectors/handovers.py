@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from connectors.attachments import named
+from connectors.bound import Desks, sees
+from connectors.bound import sender as sending
 from connectors.cases.bygone import bygone
 from connectors.cases.threads import Threads
 from connectors.composition import Composer, compose
@@ -93,7 +95,7 @@ class Handovers:
         self._message_life = message_life
         self._composer: Composer = HandoverComposer()
 
-    async def send(self, request: HandoverRequest, *, key: str, body: bytes) -> Queued:
+    async def send(self, request: HandoverRequest, *, key: str, body: bytes, desks: Desks = None) -> Queued:
         """Store a handover durably for all its desks, once for each idempotency `key` with the same `body`.
 
         Message, places in the thread and the answer are one transaction (CON-1). Raises `InvalidInput`,
@@ -106,7 +108,7 @@ class Handovers:
             before = await requests.answer(tx, stored_key, body)
             if before is not None:
                 return Queued(HandoverQueued.model_validate_json(before), replayed=True)
-            message, functions = self._message(request)
+            message, functions = self._message(request, desks)
             entries = await named(tx, request.attachments, len(request.package.sections))
             message = replace(message, attachments=entries)
             plans = dict(compose(self._composer, message, functions).plans)
@@ -120,11 +122,11 @@ class Handovers:
         self._wake()
         return Queued(answer, replayed=False)
 
-    def _message(self, request: HandoverRequest) -> tuple[OutgoingMessage, dict[DeskAddress, str]]:
+    def _message(self, request: HandoverRequest, desks: Desks) -> tuple[OutgoingMessage, dict[DeskAddress, str]]:
         now = self._clock()
         check_size(request.package)
-        sender = request.sender or self._enrolment.desks[0]
-        if sender not in self._enrolment.desks:
+        sender = sending(desks, request.sender, self._enrolment.desks)
+        if sender is None:
             raise InvalidInput("The sending desk is not one of this connector's.")
         if len(set(request.to)) != len(request.to) or sender in request.to:
             raise InvalidInput("A desk stands twice among the recipients, or is the sender itself.")
@@ -173,7 +175,7 @@ class Handovers:
         except ValueError:
             raise RecipientUnavailable("The desk has a function that this connector does not know.") from None
 
-    async def list(self, query: HandoverFilter) -> HandoverPage:
+    async def list(self, query: HandoverFilter, *, desks: Desks = None) -> HandoverPage:
         """Return a page of handovers sent and received, newest first."""
         async with self._store.read() as tx:
             entries = await history.page(
@@ -183,13 +185,19 @@ class Handovers:
                 message_id=query.id,
                 before=cursors.entry(tx, _CURSOR, query.cursor),
                 limit=query.limit + 1,
+                desks=desks,
             )
             items = [await _item(tx, entry) for entry in entries[: query.limit]]
             more = cursors.text(tx, _CURSOR, entries[query.limit - 1]) if len(entries) > query.limit else None
         return HandoverPage(items=items, next_cursor=more)
 
     async def show(
-        self, message_id: MessageId, *, sender: DeskAddress | None = None, direction: Direction | None = None
+        self,
+        message_id: MessageId,
+        *,
+        sender: DeskAddress | None = None,
+        direction: Direction | None = None,
+        desks: Desks = None,
     ) -> HandoverView:
         """Return one handover; `NotFound` alike for what does not exist and what is not ours (CON-9).
 
@@ -198,10 +206,12 @@ class Handovers:
         """
         async with self._store.read() as tx:
             sent = await _sent_as(tx, message_id) if direction is not Direction.RECEIVED else None
-            if sent is not None and sender not in (None, sent.sender_desk):
+            if sent is not None and not (sender in (None, sent.sender_desk) and sees(desks, sent.sender_desk)):
                 sent = None
             received = await incoming.find(tx, message_id, PAYLOAD_TYPE) if direction is not Direction.SENT else []
-            received = [one for one in received if sender in (None, one.sender_desk)]
+            received = [
+                one for one in received if sender in (None, one.sender_desk) and sees(desks, one.recipient_desk)
+            ]
             if len({one.sender_desk for one in received}) + (sent is not None) > 1:
                 raise Conflict("Several handovers stand under this id. Say which: ?sender=DESK, or ?direction=.")
             return await received_view(tx, received) if sent is None else await sent_view(tx, sent)

@@ -260,7 +260,7 @@ def make_parts(
         downloads=Downloads(
             store, files, blobs, Answering(own.service, message_life), threads, clock, log, chance=chance
         ),
-        tokens=Tokens(store, clock),
+        tokens=Tokens(store, clock, enrolment.desks),
         prints=Prints(
             store,
             Views(casebook, listing, messages, handovers),

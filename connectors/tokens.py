@@ -9,15 +9,17 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
+from connectors.bound import Desks
 from connectors.store import requests, tokens
 from connectors.store.engine import Store
 from connectors.store.tokens import TokenRow
 from connectors.timing import Clock
 from protocol import ids
-from protocol.errors import Conflict, Forbidden, NotAuthenticated, NotFound
+from protocol.address import DeskAddress
+from protocol.errors import Conflict, Forbidden, InvalidInput, NotAuthenticated, NotFound
 from protocol.http.call import Answer, Call, Handler
 from protocol.http.operation import Scope
 from protocol.http.tokens import MAX_TOKENS, TokenItem, TokenList, TokenMade, TokenPath, TokenRequest
@@ -37,20 +39,23 @@ class Holder(str):
     """Who calls, by the id of a token or as `OWNER`, and what that token is good for."""
 
     scopes: frozenset[Scope]
+    desks: Desks
 
-    def __new__(cls, name: str, scopes: frozenset[Scope]) -> "Holder":
-        """Return the holder of that name."""
+    def __new__(cls, name: str, scopes: frozenset[Scope], desks: Desks = None) -> "Holder":
+        """Return the holder of that name, bound to `desks` if there are some (CON-19)."""
         made = super().__new__(cls, name)
         made.scopes = scopes
+        made.desks = desks
         return made
 
 
 class Tokens:
     """Knows who calls, and is the service behind the operations on tokens."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        """Keep tokens in `store`."""
+    def __init__(self, store: Store, clock: Clock, desks: Collection[DeskAddress]) -> None:
+        """Keep tokens in `store`; `desks` are our own."""
         self._store = store
+        self._desks = frozenset(desks)
         self._clock = clock
 
     def by_operation(self) -> Mapping[str, Handler[str]]:
@@ -67,11 +72,16 @@ class Tokens:
             found = await tokens.by_digest(tx, _digest(secret))
         if found is None or not found.counts(self._clock()):
             raise NotAuthenticated
-        return Holder(ids.text(Kind.TOKEN, found.token_id), frozenset(_known(found)))
+        desks = frozenset(found.desks) if found.desks else None
+        return Holder(ids.text(Kind.TOKEN, found.token_id), frozenset(_known(found)), desks)
 
     async def make_token(self, call: Call[str]) -> Answer:
         """Make a token, once for each Idempotency-Key with the same body."""
         asked = call.body(TokenRequest)
+        if not self._desks.issuperset(asked.desks):
+            raise InvalidInput("A token can be bound to desks of this connector only.")
+        if asked.desks and Scope.ADMIN in asked.scopes:
+            raise InvalidInput("Who may make tokens can make one for every desk: `admin` is not bound to desks.")
         key, now = requests.request_key(_OPERATION, call.idempotency_key), self._clock()
         async with self._store.write() as tx:
             before = await requests.answer(tx, key, call.raw)
@@ -90,6 +100,7 @@ class Tokens:
                 made_at=now,
                 ends_at=now + asked.days * DAY,
                 asked_by=key,
+                desks=tuple(dict.fromkeys(asked.desks)),
             )
             await tokens.add(tx, row)
             made = TokenMade(**_item(row).model_dump(), secret=secret)
@@ -124,6 +135,11 @@ def check_scope(caller: str, scope: Scope | None) -> None:
         )
 
 
+def desks_of(caller: str) -> Desks:
+    """Return which desks the caller's token is bound to; None if to none (CON-19)."""
+    return caller.desks if isinstance(caller, Holder) else frozenset()
+
+
 def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("utf-8", "replace")).digest()
 
@@ -141,4 +157,5 @@ def _item(row: TokenRow) -> TokenItem:
         made_at=row.made_at,
         ends_at=row.ends_at,
         revoked_at=row.revoked_at,
+        desks=list(row.desks),
     )

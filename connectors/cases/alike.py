@@ -12,7 +12,7 @@ from connectors.store import cases, moves, threads
 from connectors.store.engine import Transaction
 from connectors.store.outgoing import OutgoingMessage
 from protocol import ids
-from protocol.address import AgencyAddress
+from protocol.address import AgencyAddress, DeskAddress
 from protocol.errors import PossibleDuplicate
 from protocol.ids import Kind, ThreadId
 from protocol.kinds.catalogue import KINDS, decode_payload
@@ -26,15 +26,26 @@ MOST: Final = 20
 """How many others are shown beside one."""
 
 
-async def check_new(tx: Transaction, register: Register, message: OutgoingMessage, to: AgencyAddress) -> None:
+async def check_new(
+    tx: Transaction,
+    register: Register,
+    message: OutgoingMessage,
+    to: AgencyAddress,
+    desks: Collection[DeskAddress] | None = None,
+) -> None:
     """Raise `PossibleDuplicate` for a referral that says that it found none while one to the same agency is open.
 
     The same person, by our own numbers, and at least one of the same services; what it says it goes on from is none.
+    Of another desk's nothing is said to a caller that is bound to `desks` (CON-19).
     """
     asked = decode_payload(KINDS[message.payload_type], message.payload)
     if not isinstance(asked, Request) or asked.duplicates is not DuplicateCheck.NONE_FOUND:
         return
-    for one in await register.same_person(tx, message, to):
+    found = await register.same_person(tx, message, to)
+    seen = None if desks is None else await threads.of_desks(tx, [one.thread for one in found], desks)
+    for one in found:
+        if seen is not None and one.thread not in seen:
+            continue
         if not _goes_on_from(asked, one.thread) and await _asks_the_same(tx, asked, one.thread, to):
             raise PossibleDuplicate(
                 f"{ids.text(Kind.THREAD, one.thread)} asks this agency for the same, for the same person, and is not "
@@ -50,10 +61,18 @@ class Beside:
     more: bool = False
 
 
-async def similar(tx: Transaction, among: Collection[ThreadId]) -> Mapping[ThreadId, Beside]:
-    """Return which earlier referrals about the same person stand beside those of these threads that have any."""
+async def similar(
+    tx: Transaction, among: Collection[ThreadId], desks: Collection[DeskAddress] | None = None
+) -> Mapping[ThreadId, Beside]:
+    """Return which earlier referrals about the same person stand beside those of these threads that have any.
+
+    Those of `desks` of ours only, where there are some (CON-19).
+    """
     asked = ROLES[REFERRAL.name].answers
     found = await cases.alike(tx, among, machine=REFERRAL.name, asked=asked, span=SPAN, most=MOST + 1)
+    if desks is not None:
+        seen = await threads.of_desks(tx, {one for before in found.values() for one in before}, desks)
+        found = {thread: [one for one in before if one in seen] for thread, before in found.items()}
     return {thread: Beside(tuple(before[:MOST]), len(before) > MOST) for thread, before in found.items()}
 
 

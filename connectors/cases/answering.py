@@ -4,6 +4,7 @@
 from collections.abc import Collection
 from typing import Final
 
+from connectors.bound import Desks, sees
 from connectors.store import incoming, outgoing, recipients
 from connectors.store.engine import Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage
@@ -31,7 +32,7 @@ def is_readable(message: ReceivedMessage) -> bool:
 
 
 async def thread_of(
-    tx: Transaction, asked: MessageRequest, kinds: Collection[str]
+    tx: Transaction, asked: MessageRequest, kinds: Collection[str], desks: Desks = None
 ) -> tuple[ThreadId, str, DeskAddress]:
     """Return the thread, the person's pseudonym and our desk of the message of `kinds` that `asked` answers.
 
@@ -44,6 +45,8 @@ async def thread_of(
     for kind in sorted(kinds):
         for message in await incoming.find(tx, message_id, kind):
             if message.sender_desk == asked.to[0] and asked.sender in (None, message.recipient_desk):
+                if not sees(desks, message.recipient_desk):
+                    continue
                 payload = decode_payload(KINDS[kind], message.payload)
                 if not is_readable(message):
                     raise Conflict(_HELD)

@@ -12,6 +12,7 @@ from connectors.cases.onward import Onward
 from connectors.feed import Feed
 from connectors.fhir.drafting import FhirDrafts
 from connectors.fhir.exporting import export_thread
+from connectors.tokens import desks_of
 from connectors.webhooks.service import Webhooks
 from protocol.http.call import Answer, Call, Handler
 from protocol.http.strictjson import render
@@ -72,17 +73,23 @@ class ThreadApi:
         asked = call.body(ReferralRequest)
         step = Step(event="send", fields=asked.fields, sections=asked.sections, officer=asked.officer)
         moved = await self._moving.begin(
-            Machine.REFERRAL, asked.to, step, key=call.idempotency_key, body=call.raw, sender=asked.sender
+            Machine.REFERRAL,
+            asked.to,
+            step,
+            key=call.idempotency_key,
+            body=call.raw,
+            sender=asked.sender,
+            desks=desks_of(call.caller),
         )
         return _queued(moved)
 
     async def list_threads(self, call: Call[str]) -> Answer:
         """List referrals or handovers as they stand."""
-        return Answer(await self._listing.list(call.query(ThreadFilter)))
+        return Answer(await self._listing.list(call.query(ThreadFilter), desks=desks_of(call.caller)))
 
     async def get_thread(self, call: Call[str]) -> Answer:
         """Show one thread."""
-        view = await self._listing.show(call.path(ThreadPath).thread)
+        view = await self._listing.show(call.path(ThreadPath).thread, desks=desks_of(call.caller))
         return Answer(view, headers={"ETag": f'"{view.item.version}"'})
 
     async def get_thread_fhir(self, call: Call[str]) -> Answer:
@@ -95,7 +102,14 @@ class ThreadApi:
         asked = call.body(StepRequest)
         step = Step(event=asked.event, fields=asked.fields, sections=asked.sections, officer=asked.officer)
         thread = call.path(ThreadPath).thread
-        moved = await self._moving.move(thread, step, key=call.idempotency_key, body=call.raw, version=call.version)
+        moved = await self._moving.move(
+            thread,
+            step,
+            key=call.idempotency_key,
+            body=call.raw,
+            version=call.version,
+            desks=desks_of(call.caller),
+        )
         return _queued(moved)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from connectors.bound import Desks, sender
 from connectors.cases.forms import SectionComposer, source_of
 from connectors.cases.threads import LABEL
 from connectors.composition import compose
@@ -69,10 +70,13 @@ class Composing:
         self._clock = clock
         self._message_life = message_life
 
-    def own_desk(self, wanted: DeskAddress | None, to: Collection[DeskAddress]) -> DeskAddress:
-        """Return which desk of ours writes to `to`; `InvalidInput` for one that is not ours or writes to itself."""
-        own = wanted or self._enrolment.desks[0]
-        if own not in self._enrolment.desks or own in to or len(set(to)) != len(to):
+    def own_desk(self, wanted: DeskAddress | None, to: Collection[DeskAddress], desks: Desks = None) -> DeskAddress:
+        """Return which desk of ours writes to `to`; `InvalidInput` for one that is not ours or writes to itself.
+
+        It is one of `desks`, where the caller is bound to some.
+        """
+        own = sender(desks, wanted, self._enrolment.desks)
+        if own is None or own in to or len(set(to)) != len(to):
             raise InvalidInput("The sending desk is not one of this connector's, or a desk stands twice.")
         return own
 

@@ -3,8 +3,10 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
+from connectors.bound import Desks, must_see, sees, sees_either
 from connectors.cases import returned
 from connectors.cases.alike import Beside, similar
 from connectors.cases.forms import stored_sections
@@ -60,11 +62,12 @@ class Listing:
         self._threads = threads_
         self._clock = clock
 
-    async def list(self, query: ThreadFilter) -> ThreadPage:
+    async def list(self, query: ThreadFilter, *, desks: Desks = None) -> ThreadPage:
         """Return a page of threads, the one that changed last first."""
         async with self._store.read() as tx:
-            found = await threads.page(tx, self._filter(query), before=_place(tx, query.cursor), limit=query.limit + 1)
-            beside = await similar(tx, [row.thread for row in found[: query.limit]])
+            wanted = replace(self._filter(query), desks=desks)
+            found = await threads.page(tx, wanted, before=_place(tx, query.cursor), limit=query.limit + 1)
+            beside = await similar(tx, [row.thread for row in found[: query.limit]], desks)
             more = (
                 cursors.seal(tx, _CURSOR, [found[query.limit - 1].changed_at, found[query.limit - 1].thread])
                 if len(found) > query.limit
@@ -74,17 +77,19 @@ class Listing:
             items=[item_of(row, beside.get(row.thread, Beside())) for row in found[: query.limit]], next_cursor=more
         )
 
-    async def show(self, thread: ThreadId) -> ThreadView:
+    async def show(self, thread: ThreadId, *, desks: Desks = None) -> ThreadView:
         """Return one thread; `NotFound` alike for what does not exist and what is not ours."""
         async with self._store.read() as tx:
             row = await threads.load(tx, thread)
+            must_see(desks, row.own_desk)
             placed = await cases.find(tx, thread)
-            beside = await similar(tx, [thread])
+            beside = await similar(tx, [thread], desks)
             stored = {one.message_id: one for one in await moves.of(tx, thread)}
             history = history_of(row, list(stored.values()))
             following = await children(tx, [thread])
-            gone = await lost.of(tx, [thread])
-            unknown = await forgotten.of(tx, thread)
+            # In one thread copies can go to other desks of ours.
+            gone = [one for one in await lost.of(tx, [thread]) if sees_either(desks, one.sender, one.recipient)]
+            unknown = [one for one in await forgotten.of(tx, thread) if sees_either(desks, one.sender, one.recipient)]
             steps = [await _step(tx, row, stored[step.move.message_id], step) for step in history.steps]
             back = await returned.alerts(tx, row, history, list(stored.values()))
         standing = (*self._threads.waiting.watch(row, history, list(stored.values())).standing, *back)
@@ -92,7 +97,7 @@ class Listing:
         responsible = responsibility_of(row, history, list(stored.values()))
         return ThreadView(
             item=item_of(row, beside.get(thread, Beside())),
-            case=placed.case_id if placed else None,
+            case=placed.case_id if placed and desks is None else None,
             subject=row.subject,
             lead=responsible.lead,
             lead_since=responsible.since,
@@ -100,7 +105,7 @@ class Listing:
             no_supervisor=responsible.nobody,
             residual=_residual(row, history, stored),
             goes_on_from=goes_on_from(row, list(stored.values())),
-            children=[one.view() for one in following[thread]],
+            children=[one.view() for one in following[thread] if sees(desks, one.row.own_desk)],
             ladder=[
                 RungView(ack=ack, at=rung.at, signer=rung.signer, message=rung.message_id)
                 for ack, rung in ladder(history).items()

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from connectors.bound import Desks, check_kind, must_see, sees
 from connectors.cases import answering
 from connectors.cases.bygone import bygone
 from connectors.cases.composing import Composing, Said
@@ -20,7 +21,7 @@ from connectors.store.incoming import IncomingState, ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
 from connectors.store.speaking import ANSWER
 from connectors.timing import Clock
-from connectors.tokens import check_scope
+from connectors.tokens import check_scope, desks_of
 from protocol import ids
 from protocol.address import DeskAddress
 from protocol.errors import Conflict, InvalidInput, KeystoreError, MalformedEnvelope, NotFound
@@ -76,6 +77,8 @@ class Messages:
         asked = call.body(MessageRequest)
         if asked.kind not in SENT_HERE:
             raise InvalidInput("There is no such kind to send; steps of a life cycle have an operation of their own.")
+        desks = desks_of(call.caller)
+        check_kind(desks, asked.kind)
         key = requests.request_key(OPERATION, call.idempotency_key)
         said = Said(fields=asked.fields, sections=asked.sections, officer=asked.officer)
         await self._composing.learn_of(asked.to, asked.officer)
@@ -84,8 +87,8 @@ class Messages:
             if before is not None:
                 answer = MessageQueued.model_validate_json(before)
                 return Answer(answer, headers={"Idempotent-Replayed": "true"})
-            thread, subject, desk = await self._thread(tx, asked)
-            own = self._composing.own_desk(asked.sender or desk, asked.to)
+            thread, subject, desk = await self._thread(tx, asked, desks)
+            own = self._composing.own_desk(asked.sender or desk, asked.to, desks)
             numbers = await self._register.numbers(tx, thread, asked.to)
             message = self._composing.message(KINDS[asked.kind], thread, own, subject, said, numbers)
             plans = self._composing.plans(message, asked.to)
@@ -108,16 +111,19 @@ class Messages:
         self._wake()
         return Answer(answer)
 
-    async def _thread(self, tx: Transaction, asked: MessageRequest) -> tuple[ThreadId, str, DeskAddress | None]:
+    async def _thread(
+        self, tx: Transaction, asked: MessageRequest, desks: Desks
+    ) -> tuple[ThreadId, str, DeskAddress | None]:
         """Return the thread, the person's pseudonym in it, and our desk there if it follows from that.
 
         They are those of what is answered, of a thread of ours, or new ones.
         """
         if asked.kind == ANSWER:
-            return await answering.thread_of(tx, asked, _ANSWERABLE)
+            return await answering.thread_of(tx, asked, _ANSWERABLE, desks)
         if asked.thread is None:
             return ThreadId(ids.new_id()), ids.text(Kind.SUBJECT, ids.new_id()), None
         row = await threads.load(tx, asked.thread)
+        must_see(desks, row.own_desk)
         return row.thread, row.subject, row.own_desk
 
     async def list_messages(self, call: Call[str]) -> Answer:
@@ -132,6 +138,7 @@ class Messages:
                 message_id=None,
                 before=cursors.entry(tx, _CURSOR, query.cursor),
                 limit=query.limit + 1,
+                desks=desks_of(call.caller),
             )
             items = [await _listed(tx, entry) for entry in entries[: query.limit]]
             more = cursors.text(tx, _CURSOR, entries[query.limit - 1]) if len(entries) > query.limit else None
@@ -140,15 +147,21 @@ class Messages:
     async def get_message(self, call: Call[str]) -> Answer:
         """Show one message."""
         choice = call.query(HandoverChoice)
-        return Answer(await self.show(call.path(MessagePath).id, sender=choice.sender, direction=choice.direction))
+        message_id, desks = call.path(MessagePath).id, desks_of(call.caller)
+        return Answer(await self.show(message_id, sender=choice.sender, direction=choice.direction, desks=desks))
 
     async def show(
-        self, message_id: MessageId, *, sender: DeskAddress | None = None, direction: Direction | None = None
+        self,
+        message_id: MessageId,
+        *,
+        sender: DeskAddress | None = None,
+        direction: Direction | None = None,
+        desks: Desks = None,
     ) -> MessageView:
         """Return one message; `Conflict` where several stand under its id, until the others leave one (CON-9)."""
         found = [
             one
-            for one in await self.under(message_id)
+            for one in await self.under(message_id, desks=desks)
             if sender in (None, one.item.sender) and direction in (None, one.item.direction)
         ]
         if not found:
@@ -157,13 +170,16 @@ class Messages:
             raise Conflict("Several messages stand under this id. Say which: ?sender=DESK, or ?direction=.")
         return found[0] if len(found) == 1 else _at_all_desks(found)
 
-    async def under(self, message_id: MessageId) -> list[MessageView]:
+    async def under(self, message_id: MessageId, *, desks: Desks = None) -> list[MessageView]:
         """Return all messages that stand under an id: whoever has seen it can send under it too (CON-9)."""
         async with self._store.read() as tx:
             sent = await _sent(tx, message_id)
             received = [one for kind in sorted(_ANSWERABLE) for one in await incoming.find(tx, message_id, kind)]
-            found = [] if sent is None else [await _sent_view(tx, sent)]
-            return found + [_received_view(one, await answering.given(tx, one)) for one in received]
+            found = [] if sent is None or not sees(desks, sent.sender_desk) else [await _sent_view(tx, sent)]
+            for one in (one for one in received if sees(desks, one.recipient_desk)):
+                answers = [each for each in await answering.given(tx, one) if sees(desks, each.desk)]
+                found.append(_received_view(one, answers))
+            return found
 
 
 async def _sent(tx: Transaction, message_id: MessageId) -> OutgoingMessage | None:

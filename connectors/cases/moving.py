@@ -7,6 +7,7 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
+from connectors.bound import Desks
 from connectors.cases.alike import check_new
 from connectors.cases.bygone import bygone
 from connectors.cases.composing import Composing, Said
@@ -140,6 +141,7 @@ class Moving:
         body: bytes,
         sender: DeskAddress | None = None,
         subject: str | None = None,
+        desks: Desks = None,
     ) -> Moved:
         """Begin a thread with the desk `to`, once for each idempotency `key` with the same `body`.
 
@@ -150,7 +152,7 @@ class Moving:
         async with self._store.write() as tx:
             if (before := await self._before(tx, f"begin {machine}", key, body)) is not None:
                 return before
-            moved = await self.begun(tx, machine, to, step, sender=sender, subject=subject)
+            moved = await self.begun(tx, machine, to, step, sender=sender, subject=subject, desks=desks)
             await self._keep(tx, f"begin {machine}", key, body, moved)
         self._wake()
         return moved
@@ -166,19 +168,22 @@ class Moving:
         subject: str | None = None,
         thread: ThreadId | None = None,
         after: ThreadId | None = None,
+        desks: Desks = None,
     ) -> Moved:
         """Begin a thread inside the caller's transaction, for what must happen together or not at all.
 
         Our number of the correspondence `after` goes on in it.
         """
-        own = self._composing.own_desk(sender, [to])
+        own = self._composing.own_desk(sender, [to], desks)
         pseudonym = subject or ids.text(Kind.SUBJECT, ids.new_id())
         numbers = {} if after is None else await self._threads.register.numbers(tx, after, [to])
         kind = _kind(machine, ROLES[machine].begin)
         message = self._composing.message(kind, thread or ThreadId(ids.new_id()), own, pseudonym, step, numbers)
-        await check_new(tx, self._threads.register, message, agency_of(to))
+        await check_new(tx, self._threads.register, message, agency_of(to), desks)
         if (rest := step.fields.get("residual_of")) is not None:
-            await drafts.remove_rest(tx, ThreadId(ids.raw(Kind.THREAD, rest)), self._clock())
+            left = ThreadId(ids.raw(Kind.THREAD, rest))
+            if desks is None or await threads.of_desks(tx, [left], desks):
+                await drafts.remove_rest(tx, left, self._clock())
         return await self._queue(tx, message, to)
 
     async def move(
@@ -189,6 +194,7 @@ class Moving:
         key: str,
         body: bytes,
         version: int | None = None,
+        desks: Desks = None,
     ) -> Moved:
         """Move a thread of ours; `version` is what its caller saw last, None for whatever it is now.
 
@@ -200,6 +206,8 @@ class Moving:
         async with self._store.write() as tx:
             if (before := await self._before(tx, operation, key, body)) is not None:
                 return before
+            if desks is not None and not await threads.of_desks(tx, [thread], desks):
+                raise NotFound
             moved = await self.within(tx, thread, step, version=version, asked=True)
             await self._keep(tx, operation, key, body, moved)
         self._wake()

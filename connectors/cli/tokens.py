@@ -13,6 +13,7 @@ from connectors import home
 from connectors.cli.local import AGENCY, KEY, connected
 from connectors.cli.outfile import must_be_writable, write_out
 from connectors.cli.voice import Voice, speaks, table
+from protocol.address import parse_desk
 from protocol.errors import Conflict, InvalidInput
 from protocol.http.fields import format_time
 from protocol.http.operation import Scope
@@ -31,19 +32,34 @@ from protocol.ids import Kind, TokenId, raw, text
     type=click.Choice([one.value for one in Scope]),
     help="What it is good for; may stand several times.",
 )
+@click.option(
+    "--desk",
+    "desks",
+    multiple=True,
+    metavar="DESK",
+    help="A desk of ours to which it is bound: what is another's does not exist for it. May stand several times.",
+)
 @click.option("--days", type=click.IntRange(1, MAX_DAYS), default=USUAL_DAYS, show_default=True, help="For how long.")
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="The new file for the token (0600).")
 @KEY
 @speaks
 def make(
-    agency: str, name: str, scopes: tuple[str, ...], days: int, output: Path, key: str | None, voice: Voice
+    agency: str,
+    name: str,
+    scopes: tuple[str, ...],
+    desks: tuple[str, ...],
+    days: int,
+    output: Path,
+    key: str | None,
+    voice: Voice,
 ) -> None:
     """Make a token for one program, good for the named scopes only."""
     if os.path.lexists(output):
         raise InvalidInput("The file for the token exists. Name a new one.")
     must_be_writable(output)
+    bound = [parse_desk(one) for one in dict.fromkeys(desks)]
     try:
-        request = TokenRequest(name=name, scopes=[Scope(one) for one in dict.fromkeys(scopes)], days=days)
+        request = TokenRequest(name=name, scopes=[Scope(one) for one in dict.fromkeys(scopes)], days=days, desks=bound)
     except ValidationError:
         raise InvalidInput(
             "A program's name has 1 to 60 letters a-z and digits, with single spaces, dots or hyphens between."
@@ -80,11 +96,12 @@ def list_(agency: str, voice: Voice) -> None:
             text(Kind.TOKEN, item.id),
             item.name,
             " ".join(scope.value for scope in item.scopes),
+            " ".join(item.desks) or "all",
             format_time(item.ends_at) if item.revoked_at is None else f"revoked {format_time(item.revoked_at)}",
         ]
         for item in found.items
     ]
-    voice.data(found.model_dump(mode="json"), table(["TOKEN", "FOR", "SCOPES", "UNTIL"], rows))
+    voice.data(found.model_dump(mode="json"), table(["TOKEN", "FOR", "SCOPES", "DESKS", "UNTIL"], rows))
     if not found.items:
         voice.say("None was made. The installation's own token is good for everything.")
 

@@ -2,16 +2,18 @@
 """What happened, in order, each with the change that it tells of in one transaction (EVT-1). Ids and states only."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row, bindparam, exists, func, insert, select
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, exists, func, insert, or_, select
 
 from connectors.store.engine import Transaction
-from connectors.store.tables import event
+from connectors.store.tables import event, incoming, lost, outgoing
 from connectors.store.threads import ThreadRow
+from connectors.store.threadtables import thread as thread_table
 from protocol import ids
+from protocol.address import DeskAddress
 from protocol.errors import InvalidInput
 from protocol.ids import EventId, MessageId, ThreadId
 
@@ -102,16 +104,39 @@ async def message_received(
     await tx.connection.execute(_ADD, told)
 
 
-async def page(tx: Transaction, *, after: EventId | None, limit: int) -> Sequence[EventRow]:
-    """Return up to `limit` events that follow `after`, oldest first; `InvalidInput` if that is none of ours."""
+async def page(
+    tx: Transaction, *, after: EventId | None, limit: int, desks: Collection[DeskAddress] | None = None
+) -> Sequence[EventRow]:
+    """Return up to `limit` events that follow `after`, oldest first; `InvalidInput` if that is none of ours.
+
+    Those of `desks` of ours only, where there are some (CON-19).
+    """
     place = 0
+    which, following_ = (_PLACE, _FOLLOWING) if desks is None else (_PLACE.where(_of(desks)), _after(desks))
     if after is not None:
-        found = await tx.connection.scalar(_PLACE, {"which": after})
+        found = await tx.connection.scalar(which, {"which": after})
         if found is None:
             raise InvalidInput("No event here has that id. Read from the beginning, without `after`.")
         place = found
-    rows = await tx.connection.execute(_FOLLOWING, {"place": place, "most": limit})
+    rows = await tx.connection.execute(following_, {"place": place, "most": limit})
     return [of(row) for row in rows]
+
+
+def _after(desks: Collection[DeskAddress]) -> Select[Any]:
+    where = event.c.position > bindparam("place"), _of(desks)
+    return select(event).where(*where).order_by(event.c.position).limit(bindparam("most"))
+
+
+def _of(desks: Collection[DeskAddress]) -> ColumnElement[bool]:
+    """Return the condition that an event is of one of these desks: of its thread, or of a message from or to it."""
+    about = incoming.c.message_id == event.c.message_id, incoming.c.thread == event.c.thread
+    came = exists().where(*about, incoming.c.recipient_desk.in_(desks))
+    said = outgoing.c.message_id == event.c.message_id, outgoing.c.thread == event.c.thread
+    went = exists().where(*said, outgoing.c.sender_desk.in_(desks))
+    gone = lost.c.message_id == event.c.message_id, lost.c.thread == event.c.thread
+    missed = exists().where(*gone, or_(lost.c.sender_desk.in_(desks), lost.c.recipient_desk.in_(desks)))
+    moved = exists().where(thread_table.c.thread == event.c.thread, thread_table.c.own_desk.in_(desks))
+    return or_(came, went, missed, and_(event.c.message_id.is_(None), moved))
 
 
 async def newest(tx: Transaction) -> int:

@@ -55,8 +55,12 @@ async def page(
     message_id: MessageId | None,
     before: Entry | None,
     limit: int,
+    desks: Collection[DeskAddress] | None = None,
 ) -> list[Entry]:
-    """Return up to `limit` entries before `before`, newest first; None as `direction` or `message_id` is any."""
+    """Return up to `limit` entries before `before`, newest first; None as `direction` or `message_id` is any.
+
+    Those of `desks` of ours only, where there are some: what these sent, and what came for them (CON-19).
+    """
     sent = select(
         outgoing.c.created_at.label("at"), literal(SENT, String).label("direction"), outgoing.c.position
     ).where(outgoing.c.payload_type.in_(payload_types))
@@ -66,6 +70,9 @@ async def page(
     if message_id is not None:
         sent = sent.where(outgoing.c.message_id == message_id)
         received = received.where(incoming.c.message_id == message_id)
+    if desks is not None:
+        sent = sent.where(outgoing.c.sender_desk.in_(desks))
+        received = received.where(incoming.c.recipient_desk.in_(desks))
     parts = {SENT: [sent], RECEIVED: [received]}.get(direction or "", [sent, received])
     entries = union_all(*parts).subquery()
     place = tuple_(entries.c.at, entries.c.direction, entries.c.position)

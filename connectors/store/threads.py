@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Threads as they stand now. Every row follows from the thread's moves: it is a place to look, not the truth."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -125,6 +125,8 @@ class Filter:
     live: bool | None = None
     due_before: int | None = None
     alerted: bool = False
+    desks: frozenset[DeskAddress] | None = None
+    """Of which of our desks (CON-19)."""
 
 
 async def page(tx: Transaction, what: Filter, *, before: tuple[int, ThreadId] | None, limit: int) -> list[ThreadRow]:
@@ -147,12 +149,20 @@ async def page(tx: Transaction, what: Filter, *, before: tuple[int, ThreadId] | 
         conditions.append(and_(thread.c.due_at.is_not(None), thread.c.due_at <= what.due_before))
     if what.alerted:
         conditions.append(thread.c.alert.is_not(None))
+    if what.desks is not None:
+        conditions.append(thread.c.own_desk.in_(sorted(what.desks)))
     if before is not None:
         conditions.append(tuple_(thread.c.changed_at, thread.c.thread) < tuple_(*before))
     rows = await tx.connection.execute(
         select(thread).where(*conditions).order_by(thread.c.changed_at.desc(), thread.c.thread.desc()).limit(limit)
     )
     return [_listed(tx, row) for row in rows]
+
+
+async def of_desks(tx: Transaction, among: Collection[ThreadId], desks: Collection[DeskAddress]) -> set[ThreadId]:
+    """Return which of these threads are those of these desks of ours."""
+    where = thread.c.thread.in_(among), thread.c.own_desk.in_(desks)
+    return set(await tx.connection.scalars(select(thread.c.thread).where(*where)))
 
 
 def _listed(tx: Transaction, row: Row[Any]) -> ThreadRow:

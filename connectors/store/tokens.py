@@ -11,6 +11,7 @@ from connectors.faults import DAMAGED
 from connectors.store.engine import Transaction
 from connectors.store.tables import token
 from protocol import cbor
+from protocol.address import MAX_ADDRESS, DeskAddress, parse_desk
 from protocol.errors import KeystoreError
 from protocol.ids import TokenId
 from protocol.limits import DAY, HASH
@@ -23,12 +24,17 @@ DAMAGED_NAME: Final = "damaged"
 """How a token is called whose row cannot be read any more."""
 
 _PLACE: Final = "token"
-_MOST: Final = 1_024
+_MOST: Final = 32_768
+MAX_DESKS: Final = 100
+"""Desks that one token can be bound to."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """One token; times in ms UTC. `asked_by` is under what the answer to its making is kept (CON-14)."""
+    """One token; times in ms UTC. `asked_by` is under what the answer to its making is kept (CON-14).
+
+    `desks` are those of ours to which it is bound; none is all of them (CON-19).
+    """
 
     token_id: TokenId
     digest: bytes
@@ -38,6 +44,7 @@ class TokenRow:
     ends_at: int
     revoked_at: int | None = None
     asked_by: bytes | None = None
+    desks: tuple[DeskAddress, ...] = ()
 
     def counts(self, now: int) -> bool:
         """Say whether it is good for anything at `now`."""
@@ -60,7 +67,7 @@ _FORGET: Final = delete(token).where(
 async def add(tx: Transaction, row: TokenRow) -> None:
     """Store a new token."""
     # Also what stands in clear: whoever can write to the file must not make one good for more, or for longer.
-    held = cbor.encode([row.name, list(row.scopes), row.digest, row.ends_at, row.asked_by])
+    held = cbor.encode([row.name, list(row.scopes), row.digest, row.ends_at, row.asked_by, list(row.desks)])
     values = {
         "token_id": row.token_id,
         "digest": row.digest,
@@ -114,7 +121,7 @@ def _listed(tx: Transaction, row: Row[Any]) -> TokenRow:
 
 def _row(tx: Transaction, row: Row[Any]) -> TokenRow:
     opened = tx.vault.open(_PLACE, row.token_id, row.sealed)
-    held = as_list(cbor.decode(opened, limit=_MOST), most=5)
+    held = as_list(cbor.decode(opened, limit=_MOST), most=6)
     (name, scopes, digest, ends_at), more = as_tuple(held[:4], 4), held[4:]
     if (as_bytes(digest, size=HASH), as_int(ends_at)) != (row.digest, row.ends_at):
         raise KeystoreError("A stored token is not as it was made: the store was altered.")
@@ -126,6 +133,9 @@ def _row(tx: Transaction, row: Row[Any]) -> TokenRow:
         made_at=row.made_at,
         ends_at=row.ends_at,
         revoked_at=row.revoked_at,
-        # A token from before this was kept names none.
+        # A token from before these were kept has neither.
         asked_by=as_bytes(more[0], size=HASH) if more and more[0] is not None else None,
+        desks=tuple(parse_desk(as_text(one, most=MAX_ADDRESS)) for one in as_list(more[1], most=MAX_DESKS))
+        if more[1:]
+        else (),
     )

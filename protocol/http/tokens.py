@@ -5,14 +5,15 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from protocol.errors import Conflict, IdempotencyKeyReused, NotFound, StoreFull
+from protocol.errors import Conflict, IdempotencyKeyReused, InvalidInput, NotFound, StoreFull
 from protocol.http.examples import NOW
-from protocol.http.fields import QueryModel, RequestModel, ResponseModel, Time, TokenIdText
+from protocol.http.fields import DeskText, QueryModel, RequestModel, ResponseModel, Time, TokenIdText
 from protocol.http.operation import Auth, Example, Method, Operation, Scope
 
 MAX_TOKENS: Final = 200
 """Tokens in force at a time; more than an agency has programs."""
 MAX_DAYS: Final = 732
+MAX_DESKS: Final = 100
 USUAL_DAYS: Final = 366
 
 _Label = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9]+([ ._-][A-Za-z0-9]+)*$")]
@@ -25,6 +26,8 @@ class TokenRequest(RequestModel):
     name: _Label
     scopes: _Scopes
     days: Annotated[int, Field(ge=1, le=MAX_DAYS)] = USUAL_DAYS
+    desks: Annotated[list[DeskText], Field(max_length=MAX_DESKS)] = Field(default_factory=list)
+    """The desks of this connector to which it is bound: it reads and sends for these only; none is all of them."""
 
 
 class TokenItem(ResponseModel):
@@ -36,6 +39,7 @@ class TokenItem(ResponseModel):
     made_at: Time
     ends_at: Time
     revoked_at: Time | None
+    desks: list[DeskText]
 
 
 class TokenMade(TokenItem):
@@ -63,6 +67,7 @@ _ITEM: Final = {
     "made_at": NOW,
     "ends_at": "2027-11-24T08:09:10.123Z",
     "revoked_at": None,
+    "desks": [],
 }
 
 MAKE_TOKEN = Operation(
@@ -71,6 +76,8 @@ MAKE_TOKEN = Operation(
     path="/v1/tokens",
     summary="Make a token for one program of the agency, good for the named scopes only.",
     description=(
+        "Bound to `desks` it reaches what they sent and what came for them: for it nothing else exists, and operations "
+        "over all desks (cases, search, drafts, prints, FHIR, forward, sub-referral) are `forbidden`. "
         "The secret is in this answer and nowhere else; only its hash counts later. The same Idempotency-Key gets the "
         "same answer for seven days, for a caller that lost it: so long it lies here and in backups, sealed, or until "
         "the token is revoked."
@@ -81,7 +88,7 @@ MAKE_TOKEN = Operation(
     response=TokenMade,
     status=201,
     idempotency_key=True,
-    errors=(Conflict, IdempotencyKeyReused, StoreFull),
+    errors=(InvalidInput, Conflict, IdempotencyKeyReused, StoreFull),
     example=Example(
         request={"name": "case system", "scopes": ["read", "send", "move"], "days": 366},
         response={**_ITEM, "secret": "TC-TOKEN-" + "A" * 52},
