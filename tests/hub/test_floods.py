@@ -10,6 +10,7 @@ import pytest
 
 from hub.service import allowances as allowances_module
 from hub.web import connection as connection_module
+from hub.web import connections as connections_module
 from protocol.errors import TooManyRequests
 from protocol.frames import Accepted, Acknowledge, Deliver, Refused, Submit, parse_frame
 from protocol.limits import MINUTE
@@ -78,6 +79,21 @@ async def test_http_9_a_ping_is_answered_also_before_the_challenge_is(hub: Runni
         await ws.ping(b"later")
         found = await ws.receive()
         assert (found.type, found.data) == (aiohttp.WSMsgType.PONG, b"later")
+
+
+async def test_http_9_a_websocket_on_which_nothing_is_said_stays_open_as_long_as_the_other_side_answers(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections_module, "HEARTBEAT_S", 1.0)
+    probation, csw = hub.programme.members["reka-probation"], hub.programme.members["polje-csw"]
+    async with connected(hub, csw.device), connected(hub, probation.device) as alive:
+        listening = asyncio.create_task(alive.receive())
+        # Who does not read answers no ping either.
+        await eventually(lambda: len(hub.hub.connections) == 1)
+        await asyncio.sleep(1.2)
+        assert len(hub.hub.connections) == 1
+        assert not listening.done()
+        listening.cancel()
 
 
 async def test_http_22_submissions_over_the_share_are_read_slowly_over_all_websockets_of_an_agency(
