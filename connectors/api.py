@@ -37,6 +37,7 @@ from protocol.http.handovers import (
 from protocol.http.operation import Operation
 from protocol.http.schema_operations import get_schema, list_schemas
 from protocol.http.serving import LOCAL_HOSTS, Exchange, ReadBody, Serving, bind_all
+from protocol.http.standing import QuarantinePath
 
 _BEARER: Final = "Bearer "
 
@@ -73,6 +74,7 @@ class Api:
             "readAttachment": self.read_attachment,
             "listDesks": self.list_desks,
             "listQuarantine": self.list_quarantine,
+            "readQuarantined": self.read_quarantined,
             "getStatus": self.get_status,
             "getMetrics": self.get_metrics,
             **self._threads.by_operation(),
@@ -131,6 +133,10 @@ class Api:
     async def list_quarantine(self, call: Call[str]) -> Answer:
         """List what was not believed."""
         return Answer(await self._overview.quarantine(call.query(Page)))
+
+    async def read_quarantined(self, call: Call[str]) -> Answer:
+        """Give out the bytes of what was not believed."""
+        return Answer(await self._overview.quarantined(call.path(QuarantinePath).number))
 
     async def get_metrics(self, call: Call[str]) -> Answer:
         """Give numbers for Prometheus."""

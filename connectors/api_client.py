@@ -47,6 +47,7 @@ from protocol.http.standing import (
     GET_STATUS,
     LIST_DESKS,
     LIST_QUARANTINE,
+    READ_QUARANTINED,
     DeskPage,
     QuarantinePage,
     Status,
@@ -217,6 +218,10 @@ class ApiClient(ThreadCalls):
     async def quarantine(self, *, limit: int = 50, cursor: str | None = None) -> QuarantinePage:
         """Return a page of what the connector received and did not believe, newest first."""
         return await self._client.call(LIST_QUARANTINE, QuarantinePage, query=given(limit=limit, cursor=cursor))
+
+    async def quarantined(self, number: int) -> bytes:
+        """Return the bytes of an item of the quarantine, as they came."""
+        return await self._client.call_bytes(READ_QUARANTINED, path={"number": str(number)})
 
     async def status(self) -> Status:
         """Return how the connector is: its hub, its directory, its queues."""

@@ -25,6 +25,7 @@ from connectors.receipts import CANNOT_OPEN, report
 from connectors.refusing import PlaceTaken
 from connectors.renumbering import Renumbering
 from connectors.resealing import Resealing
+from connectors.signed_by import signed_by
 from connectors.store import incoming, lost, mailboxes, outgoing, quarantine
 from connectors.store.engine import Store, Transaction
 from connectors.store.quarantine import Quarantined
@@ -318,6 +319,7 @@ class Inbox:
                 envelope_id=peeked.envelope_id if peeked else None,
                 message_id=None,
                 reported=told,
+                signed_by=signed_by(item, error, self._directory.directory, self._audit),
             )
             new = await quarantine.add(tx, entry, item.data)
             if isinstance(error, DirectorySplit):

@@ -98,6 +98,11 @@ class Overview:
         directory, now = self._directory.directory, self._clock()
         return DeskPage(items=[_desk(directory, entry, now) for entry in directory.desks(now)])
 
+    async def quarantined(self, number: int) -> bytes:
+        """Return the bytes of one item; `NotFound` if there is none, or it was pushed out."""
+        async with self._store.read() as tx:
+            return await quarantine.raw(tx, number)
+
     async def quarantine(self, query: Page) -> QuarantinePage:
         """List what came and could not be taken in, newest first."""
         async with self._store.read() as tx:
@@ -128,6 +133,8 @@ def _desk(directory: Directory, entry: DeskEntry, now: int) -> DeskItem:
 def _item(one: Quarantined) -> QuarantineItem:
     known = CODES.get(one.code, ThroughcareError)
     return QuarantineItem(
+        number=one.position,
+        signed_by=one.signed_by.name.lower(),
         leaf_index=one.item_index,
         at=one.received_at,
         code=one.code,

@@ -12,7 +12,7 @@ from connectors.receipts import refuse
 from connectors.store import attachments, forgotten, incoming, outgoing, quarantine
 from connectors.store.engine import Transaction
 from connectors.store.incoming import ReceivedMessage
-from connectors.store.quarantine import Quarantined
+from connectors.store.quarantine import Quarantined, SignedBy
 from connectors.store.recipients import Plan
 from connectors.store.sequences import Direction, Line
 from connectors.timing import Clock
@@ -72,6 +72,7 @@ class Refusing:
             envelope_id=message.envelope_id,
             message_id=message.message_id,
             reported=False,
+            signed_by=SignedBy.SENDER,
         )
         await quarantine.add(tx, entry, raw)
         self._log.event("item-quarantined", code=SequenceError.code)

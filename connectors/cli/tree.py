@@ -237,7 +237,10 @@ WEBHOOK = {
     "list": Entry("webhooks:list_", "List events that webhooks have not confirmed, and which webhooks are disabled."),
     "replay": Entry("webhooks:replay", "Tell every webhook of one event again."),
 }
-QUARANTINE = {"list": Entry("quarantine:list_", "List what arrived and was refused, with the reason.")}
+QUARANTINE = {
+    "list": Entry("quarantine:list_", "List what arrived and was refused, with the reason."),
+    "save": Entry("quarantine:save", "Save the bytes of something that was refused, as evidence."),
+}
 CONFIG = {
     "check": Entry("config:check", "Validate a connector's configuration file offline."),
     "show": Entry("config:show", "Show the configuration in force and where each value is from."),

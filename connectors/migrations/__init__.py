@@ -3,5 +3,5 @@
 
 from typing import Final
 
-NEWEST: Final = "0026"
+NEWEST: Final = "0027"
 """The revision that this program works with."""

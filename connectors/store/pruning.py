@@ -11,6 +11,7 @@ from typing import Final
 from sqlalchemy import and_, delete, exists, func, or_, select
 
 from connectors.store.engine import Transaction
+from connectors.store.quarantine import SignedBy
 from connectors.store.tables import (
     attempt,
     attempt_row,
@@ -97,17 +98,29 @@ async def forget_events(tx: Transaction, now: int, *, given: int | None = None) 
 async def bound_quarantine(
     tx: Transaction, *, items: int = MOST_QUARANTINED, size: int = MOST_QUARANTINED_BYTES
 ) -> int:
-    """Drop the oldest of the quarantine until `items` and `size` bytes hold; returns how many went."""
+    """Drop the oldest of the quarantine until `items` and `size` bytes hold; returns how many went.
+
+    What agencies signed has half of both to itself, what the hub alone signed a quarter, and what nobody signed what is
+    left: whoever sends rubbish pushes out rubbish.
+    """
     rows = await tx.connection.execute(
-        select(quarantine.c.position, func.length(quarantine.c.sealed).label("size")).order_by(
+        select(quarantine.c.position, quarantine.c.signed_by, func.length(quarantine.c.sealed).label("size")).order_by(
             quarantine.c.position.desc()
         )
     )
-    total, gone = 0, []
-    for number, row in enumerate(rows.all(), start=1):
-        total += row.size
-        if number > items or total > size:
-            gone.append(row.position)
+    found, gone = rows.all(), list[int]()
+    left_items, left_size = items, size
+    for signer, part in ((SignedBy.SENDER, 2), (SignedBy.HUB, 4), (SignedBy.NOBODY, 1)):
+        most, room = (left_items, left_size) if part == 1 else (items // part, size // part)
+        of_signer = [row for row in found if row.signed_by == signer]
+        for row in of_signer:
+            most, room = most - 1, room - row.size
+            if most < 0 or room < 0:
+                # All that are older go as well, also one that would have room.
+                room = -1
+                gone.append(row.position)
+            else:
+                left_items, left_size = left_items - 1, left_size - row.size
     if gone:
-        await tx.connection.execute(delete(quarantine).where(quarantine.c.position <= max(gone)))
+        await tx.connection.execute(delete(quarantine).where(quarantine.c.position.in_(gone)))
     return len(gone)

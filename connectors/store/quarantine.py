@@ -3,6 +3,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final
 
 from sqlalchemy import bindparam, func, select
@@ -18,9 +19,17 @@ from protocol.ids import EnvelopeId, MessageId
 _PLACE: Final = "quarantine"
 
 
+class SignedBy(IntEnum):
+    """Whose signature stands on an item: the best of what there is to prove something by it."""
+
+    NOBODY = 0
+    HUB = 1
+    SENDER = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """One item. The ids are as the item claimed them; nothing vouches for them."""
+    """One item. The ids are as the item claimed them; nothing vouches for them unless its sender signed it."""
 
     item_index: int
     received_at: int
@@ -29,6 +38,7 @@ class Quarantined:
     envelope_id: EnvelopeId | None
     message_id: MessageId | None
     reported: bool
+    signed_by: SignedBy = SignedBy.NOBODY
     position: int = 0
 
 
@@ -42,12 +52,24 @@ _REPORTED: Final = (
     .where(quarantine.c.envelope_id == bindparam("which"), quarantine.c.reported == 1)
     .limit(1)
 )
+_SENT: Final = (
+    select(quarantine.c.position)
+    .where(quarantine.c.envelope_id == bindparam("which"), quarantine.c.signed_by == int(SignedBy.SENDER))
+    .limit(1)
+)
 _AT: Final = select(quarantine).where(quarantine.c.position == bindparam("place"))
+_SIGNERS: Final = frozenset(SignedBy)
 _COUNT: Final = select(func.count()).select_from(quarantine)
 
 
 async def add(tx: Transaction, item: Quarantined, raw: bytes) -> bool:
-    """Store `item` with its bytes and return True, or return False if these bytes came at this place before."""
+    """Store `item` with its bytes and return True, or return False if these bytes came at this place before.
+
+    Of one envelope only the first copy is its sender's evidence: the hub can make others, with receipts of its own.
+    """
+    signed_by = item.signed_by
+    if signed_by is SignedBy.SENDER and await tx.connection.scalar(_SENT, {"which": item.envelope_id}) is not None:
+        signed_by = SignedBy.HUB
     fingerprint = hashlib.sha256(item.item_index.to_bytes(8, "big") + raw).digest()
     values = {
         "fingerprint": fingerprint,
@@ -59,6 +81,7 @@ async def add(tx: Transaction, item: Quarantined, raw: bytes) -> bool:
         "message_id": item.message_id,
         "reported": int(item.reported),
         "sealed": tx.vault.seal(_PLACE, fingerprint, raw),
+        "signed_by": int(signed_by),
     }
     return await tx.connection.scalar(_ADD, values) is not None
 
@@ -82,6 +105,7 @@ async def page(tx: Transaction, *, before: int | None, limit: int) -> list[Quara
             envelope_id=row.envelope_id,
             message_id=row.message_id,
             reported=bool(row.reported),
+            signed_by=SignedBy(row.signed_by) if row.signed_by in _SIGNERS else SignedBy.NOBODY,
             position=row.position,
         )
         for row in await tx.connection.execute(statement)

@@ -236,6 +236,7 @@ quarantine: Final = Table(
     Column("message_id", LargeBinary),
     Column("reported", Integer, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
+    Column("signed_by", Integer, nullable=False, server_default="0"),
     UniqueConstraint("fingerprint"),
     sqlite_autoincrement=True,
 )

@@ -18,7 +18,7 @@ from protocol.http.onward import FORWARD_REFERRAL, SEND_SUB_REFERRAL
 from protocol.http.operation import registry
 from protocol.http.printing import PRINT_CASE, PRINT_HANDOVER, PRINT_MESSAGE, PRINT_THREAD
 from protocol.http.schema_operations import GET_SCHEMA, LIST_SCHEMAS
-from protocol.http.standing import GET_METRICS, GET_STATUS, LIST_DESKS, LIST_QUARANTINE
+from protocol.http.standing import GET_METRICS, GET_STATUS, LIST_DESKS, LIST_QUARANTINE, READ_QUARANTINED
 from protocol.http.thread_operations import GET_THREAD, LIST_THREADS, MAKE_STEP, SEND_REFERRAL
 from protocol.http.tokens import LIST_TOKENS, MAKE_TOKEN, REVOKE_TOKEN
 from protocol.http.webhooks import LIST_DELIVERIES, REPLAY_EVENT
@@ -62,6 +62,7 @@ CONNECTOR_OPERATIONS = registry(
         REVOKE_TOKEN,
         LIST_DESKS,
         LIST_QUARANTINE,
+        READ_QUARANTINED,
         GET_STATUS,
         GET_METRICS,
         LIST_SCHEMAS,

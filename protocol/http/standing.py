@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from protocol.errors import InvalidInput
+from protocol.errors import InvalidInput, KeystoreError, NotFound
 from protocol.http.examples import NOW, REKA
 from protocol.http.fields import (
     AgencyText,
@@ -13,11 +13,13 @@ from protocol.http.fields import (
     EnvelopeIdText,
     KeyIdText,
     OfficerIdText,
+    QueryModel,
     ResponseModel,
     Time,
 )
 from protocol.http.handovers import Code, Name, Page
 from protocol.http.operation import Auth, Example, Media, Method, Operation, Scope
+from protocol.shapes import MAX_NUMBER
 
 
 class DeskItem(ResponseModel):
@@ -40,14 +42,24 @@ class DeskPage(ResponseModel):
 
 
 class QuarantineItem(ResponseModel):
-    """Something that came and could not be taken in (HTTP-10). The ids are as claimed, not proven."""
+    """Something that came and could not be taken in (HTTP-10). The ids are as claimed, unless its sender signed it."""
 
+    number: int
+    """Its number here, under which its bytes are given out."""
+    signed_by: Code
+    """`sender`, `hub` (which signed a receipt for it, or it is a notice of the hub's), or `nobody`."""
     leaf_index: int
     at: Time
     code: Code
     detail: Annotated[str, Field(max_length=500)]
     envelope_id: EnvelopeIdText | None
     sender: DeskText | None
+
+
+class QuarantinePath(QueryModel):
+    """Path parameters of one item in quarantine."""
+
+    number: Annotated[int, Field(ge=1, le=MAX_NUMBER)]
 
 
 class QuarantinePage(ResponseModel):
@@ -149,6 +161,19 @@ LIST_QUARANTINE = Operation(
     response=QuarantinePage,
     errors=(InvalidInput,),
     example=Example(response={"items": [], "next_cursor": None}),
+)
+READ_QUARANTINED = Operation(
+    id="readQuarantined",
+    method=Method.GET,
+    path="/v1/quarantine/{number}",
+    summary="Read the bytes of something that came and could not be taken in, as the hub gave them.",
+    description="They are sealed as they came: evidence of who signed what, and nothing to read.",
+    auth=Auth.TOKEN,
+    scope=Scope.ADMIN,
+    parameters=QuarantinePath,
+    response=Media.BYTES,
+    errors=(NotFound, KeystoreError),
+    example=Example(path={"number": "7"}, response="the item's bytes"),
 )
 GET_STATUS = Operation(
     id="getStatus",

@@ -1,15 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a connector forgets, and what it never does."""
 
+from dataclasses import replace
+
+import pytest
 from sqlalchemy import delete, insert, update
 
 from connectors.store import events, pruning, recipients, webhooks
 from connectors.store.pruning import ATTEMPTS_KEPT, EVENTS_KEPT, EVIDENCE_KEPT, REPLAY_KEPT
 from connectors.store.tables import attempt, delivery, webhook
+from protocol.errors import NotFound
 from protocol.frames import Item, ItemKind
+from protocol.http.handovers import Page
+from protocol.ids import ThreadId, new_id
 from protocol.limits import DAY, MINUTE
+from protocol.receipts import parse_receipt
+from protocol.slices import parse_slice
 from tests.connectors.conftest import World
-from tests.connectors.hand import count, only_recipient
+from tests.connectors.hand import Hand, count, items_of, only_recipient
+from tests.connectors.tampering import rebuilt, receipt_for
 
 
 async def test_con_10_what_can_have_no_effect_any_more_is_forgotten_and_receipts_are_not(world: World) -> None:
@@ -80,6 +89,54 @@ async def test_con_10_a_flood_of_rubbish_pushes_out_the_oldest_of_the_quarantine
     await world.probation.parts.inbox.take((Item(200, ItemKind.SLICE, b"more"),))
     page = await world.probation.quarantined()
     assert 0 < len(page) <= 6
+
+
+async def test_con_10_rubbish_and_replays_push_out_no_evidence_against_an_agency(world: World) -> None:
+    """A hub that wants to spare an agency delivers whatever it can make, with receipts of its own for all of it."""
+    prison, office, hand = world.prison, world.probation, Hand(world)
+    genuine = [await prison.send(office.desk) for _ in range(3)]
+    thread = ThreadId(new_id())
+    fork = [hand.seal(office.desk, thread=thread)]
+    hand.sender._last.clear()
+    fork.append(hand.seal(office.desk, thread=thread))
+    await hand.submit(*fork)
+    items = await items_of(office)
+    await office.take(items)
+    assert len(genuine) == 3
+    (evidence,) = (await office.parts.overview.quarantine(Page())).items
+    assert (evidence.code, evidence.signed_by) == ("sequence-error", "sender")
+    copies = list[Item]()
+    for number in range(30):
+        # What was genuine again, under receipts of the hub's own: at another place, or after its end, or of the fork.
+        item = items[number % len(items)]
+        body = parse_receipt(parse_slice(item.data).receipt).body
+        late = body.leaf.at if number % 2 else body.leaf.at + 400 * DAY
+        again = replace(body, index=1_000 + number, size=2_000 + number)
+        raw = rebuilt(item.data, receipt=receipt_for(body.detail, again, at=late))
+        copies.append(Item(1_000 + number, ItemKind.SLICE, raw))
+    await office.parts.inbox.take(tuple(copies))
+    await office.parts.inbox.take(tuple(Item(n, ItemKind.SLICE, b"rubbish %d" % n) for n in range(3_000, 3_030)))
+    found = (await office.parts.overview.quarantine(Page(limit=200))).items
+    assert {one.signed_by for one in found[:30]} == {"nobody"}
+    assert {one.signed_by for one in found[30:-1]} == {"hub"}, "also the copies of the fork itself"
+    assert await office.parts.overview.quarantined(evidence.number) == items[-1].data
+    async with office.parts.store.write() as tx:
+        assert await pruning.bound_quarantine(tx, items=20) == 61 - 20
+    left = (await office.parts.overview.quarantine(Page(limit=200))).items
+    assert left[-1] == evidence
+    assert [one.signed_by for one in left].count("hub") == 5
+    async with office.parts.store.write() as tx:
+        assert await pruning.bound_quarantine(tx, size=3 * len(items[-1].data)) > 0
+    assert evidence in (await office.parts.overview.quarantine(Page(limit=200))).items
+
+
+async def test_http_10_the_bytes_of_what_was_refused_can_be_taken_out(world: World) -> None:
+    office = world.probation
+    await office.parts.inbox.take((Item(7, ItemKind.SLICE, b"rubbish"),))
+    (item,) = (await office.parts.overview.quarantine(Page())).items
+    assert (item.signed_by, await office.parts.overview.quarantined(item.number)) == ("nobody", b"rubbish")
+    with pytest.raises(NotFound):
+        await office.parts.overview.quarantined(item.number + 1)
 
 
 async def test_evt_7_old_events_are_forgotten_once_everybody_knows_of_them(world: World) -> None:
