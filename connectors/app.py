@@ -91,7 +91,8 @@ async def run(
             parts.tokens,
             parts.prints,
         )
-        drop = drop_folder(settings.drop, interface.by_operation(), store, parts.agency, clock, log)
+        own = installation.enrolment.desks
+        drop = drop_folder(settings.drop, interface.by_operation(), store, parts.agency, clock, log, own)
         if drop is not None:
             await drop.prepare()
         loops = Loops(parts, section, clock, log, drop=drop)

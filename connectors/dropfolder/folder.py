@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from connectors import bound
+from connectors.bound import Desks, sees
 from connectors.dropfolder import files
 from connectors.dropfolder.files import Folders
 from connectors.dropfolder.settings import DropSection
@@ -69,7 +71,7 @@ TAKEN: Final[Mapping[str, Operation]] = {
 }
 """The operations that a file can name."""
 
-_CALLER: Final = Holder("drop folder", frozenset({Scope.READ, Scope.SEND, Scope.MOVE}))
+_SCOPES: Final = frozenset({Scope.READ, Scope.SEND, Scope.MOVE})
 _GIVEN_AT_ONCE: Final = 50
 _PLACE: Final = "drop out"
 _FIELDS: Final = frozenset({"operation", "thread", "version", "body"})
@@ -91,8 +93,12 @@ class DropFolder:
         log: Log,
         *,
         out: bool = True,
+        desks: Desks = None,
     ) -> None:
-        """`handlers` are those of the local interface; `out` says whether what happens is given out."""
+        """`handlers` are those of the local interface; `out` says whether what happens is given out.
+
+        With `desks` it is the folder of these desks of ours, and nothing else exists for it (CON-19).
+        """
         self._folders = folders
         self._handlers = handlers
         self._store = store
@@ -100,6 +106,8 @@ class DropFolder:
         self._clock = clock
         self._log = log
         self._out = out
+        self._desks = desks
+        self._caller = Holder("drop folder", _SCOPES, desks)
         self._failed: set[str] = set()
         self._begun: set[str] = set()
 
@@ -179,6 +187,7 @@ class DropFolder:
         operation = TAKEN.get(str(asked.get("operation")))
         if operation is None:
             raise InvalidInput(f"`operation` is one of {', '.join(sorted(TAKEN))}.")
+        bound.check(self._desks, operation.id)
         version = asked.get("version")
         if version is not None and (type(version) is not int or not operation.if_match):
             raise InvalidInput("`version` is the number of the state that was seen, of a thread that is to move.")
@@ -197,7 +206,7 @@ class DropFolder:
 
     async def _call(self, operation: Operation, path_model: BaseModel | None, **more: Any) -> BaseModel:
         call: Call[str] = Call(
-            operation=operation, request_id=new_request_id(), authenticated=_CALLER, path_model=path_model, **more
+            operation=operation, request_id=new_request_id(), authenticated=self._caller, path_model=path_model, **more
         )
         answer = (await self._handlers[operation.id](call)).body
         if not isinstance(answer, BaseModel):
@@ -207,13 +216,21 @@ class DropFolder:
     async def _give(self) -> int:
         """Put there what happened since the last time; the place moves on once the file is there for good (DRP-3)."""
         async with self._store.read() as tx:
-            found = await events.following(tx, await self.given(tx) or 0, _GIVEN_AT_ONCE)
+            begun = await self.given(tx) or 0
+            found = await events.following(tx, begun, _GIVEN_AT_ONCE, desks=self._desks)
+            newest = await events.newest(tx)
         for position, row in found:
             content = render(await self._told(row))
             await asyncio.to_thread(files.give, self._folders.out, _name(position, row), content)
-            async with self._store.write() as tx:
-                await facts.put(tx, _PLACE, cbor.encode(position))
+            await self._now_at(position)
+        if self._desks is not None and not found and newest > begun:
+            # What is not for these desks is dealt with as well: events are kept until all of them are (EVT-7).
+            await self._now_at(newest)
         return len(found)
+
+    async def _now_at(self, position: int) -> None:
+        async with self._store.write() as tx:
+            await facts.put(tx, _PLACE, cbor.encode(position))
 
     async def _told(self, row: EventRow) -> Json:
         """Return an event with what it tells of: the thread as it is now, and the message that came."""
@@ -232,6 +249,7 @@ class DropFolder:
         """
         async with self._store.read() as tx:
             came = await incoming.under(tx, message_id)
+        came = [one for one in came if sees(self._desks, one.recipient_desk)]
         there = [one for one in came if one.thread == thread and one.payload_type in _SHOWN_KINDS]
         senders = list(dict.fromkeys(one.sender_desk for one in there))
         if not senders:
@@ -291,8 +309,12 @@ def drop_folder(
     agency: AgencyAddress,
     clock: Clock,
     log: Log,
+    own: Collection[DeskAddress],
 ) -> DropFolder | None:
-    """Return the drop folder that the configuration names, if it names one."""
+    """Return the drop folder that the configuration names, if it names one; `own` are the desks of this connector."""
     if settings.folder is None:
         return None
-    return DropFolder(Folders(settings.folder), handlers, store, agency, clock, log, out=settings.out)
+    if not set(own).issuperset(settings.desks):
+        raise ConfigurationError("drop.desks names a desk that is not this connector's.")
+    desks = frozenset(settings.desks) or None
+    return DropFolder(Folders(settings.folder), handlers, store, agency, clock, log, out=settings.out, desks=desks)

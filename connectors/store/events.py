@@ -144,9 +144,12 @@ async def newest(tx: Transaction) -> int:
     return await tx.connection.scalar(_NEWEST) or 0
 
 
-async def following(tx: Transaction, place: int, limit: int) -> Sequence[tuple[int, EventRow]]:
-    """Return up to `limit` events behind `place`, oldest first, each with its own place."""
-    rows = await tx.connection.execute(_FOLLOWING, {"place": place, "most": limit})
+async def following(
+    tx: Transaction, place: int, limit: int, *, desks: Collection[DeskAddress] | None = None
+) -> Sequence[tuple[int, EventRow]]:
+    """Return up to `limit` events behind `place`, oldest first, each with its own place; of `desks`, as in `page`."""
+    statement = _FOLLOWING if desks is None else _after(desks)
+    rows = await tx.connection.execute(statement, {"place": place, "most": limit})
     return [(row.position, of(row)) for row in rows]
 
 

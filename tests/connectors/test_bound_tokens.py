@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A token that is bound to desks: what came for the others, and what they sent, does not exist for it (CON-19)."""
 
+import json
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,9 +14,14 @@ import pytest
 from connectors.api_client import ApiClient
 from connectors.bound import OPERATIONS, check
 from connectors.cases.moving import Step
+from connectors.dropfolder.files import Folders
+from connectors.dropfolder.folder import drop_folder
+from connectors.dropfolder.settings import DropSection
+from connectors.logs import Log
+from connectors.store import events
 from protocol.address import DeskAddress
 from protocol.clearance import DeskFunction
-from protocol.errors import Forbidden, InvalidInput, NotFound
+from protocol.errors import ConfigurationError, Forbidden, InvalidInput, NotFound
 from protocol.http.cases import CaseFilter
 from protocol.http.connector import CONNECTOR_OPERATIONS
 from protocol.http.handovers import HandoverRequest
@@ -27,7 +33,7 @@ from protocol.ids import Kind, MessageId, ThreadId, text
 from tests.connectors.cases.test_referral import FIELDS, REQUEST, WORDS, settle
 from tests.connectors.cases.test_thread_api import Served, serve
 from tests.connectors.conftest import World
-from tests.connectors.stations import package, person_section
+from tests.connectors.stations import api_of, package, person_section
 from tests.connectors.test_attachment_desks import copied, two_desks
 from tests.connectors.test_tokens import showing
 
@@ -230,3 +236,45 @@ async def test_con_19_a_token_is_bound_to_our_own_desks_and_never_with_admin(age
         await token(agency.served, agency.intake, scopes=(Scope.ADMIN,))
     (known,) = (await agency.served.client.tokens()).items
     assert known.desks == [agency.supervision]
+
+
+async def test_con_19_a_drop_folder_is_that_of_its_desks(world: World, tmp_path: Path) -> None:
+    async with two_desks(tmp_path / "two", world) as both:
+        intake, supervision = both.installation.enrolment.desks
+        log = Log(both.logged, json=True)
+        folders, handlers, parts = Folders(tmp_path / "drop"), api_of(both).by_operation(), both.parts
+        settings = DropSection(folder=folders.root, desks=(supervision,))
+        more = (handlers, parts.store, parts.agency, world.hub.clock, log, both.installation.enrolment.desks)
+        folder = drop_folder(settings, *more)
+        assert folder is not None
+        await folder.prepare()
+        handover = await copied(world, both)
+        came = {desk: await sent(world, desk) for desk in (intake, supervision)}
+        await settle(world.prison, both)
+        asked: dict[str, dict[str, Any]] = {
+            "theirs": {"operation": "makeStep", "thread": text(Kind.THREAD, came[intake].referral)},
+            "mine": {"operation": "makeStep", "thread": text(Kind.THREAD, came[supervision].referral)},
+            "forward": {"operation": "forwardReferral", "thread": text(Kind.THREAD, came[supervision].referral)},
+        }
+        step = {"event": "acknowledge", "fields": FIELDS["acknowledge"]}
+        for name, what in asked.items():
+            body = step if name != "forward" else {"to": world.prison.desk}
+            (folders.incoming / f"{name}.json").write_text(json.dumps({**what, "body": body}), encoding="utf-8")
+        while await folder.step():
+            pass
+        assert {path.name for path in folders.done.iterdir()} == {"mine.json", "mine.answer.json"}
+        reasons = {path.name: json.loads(path.read_bytes())["code"] for path in folders.refused.glob("*.reason.json")}
+        assert reasons == {"theirs.reason.json": "not-found", "forward.reason.json": "forbidden"}
+        given = [json.loads(path.read_bytes()) for path in sorted(folders.out.iterdir())]
+        assert {one["thread"]["item"]["thread"] for one in given if one["thread"]} == {
+            text(Kind.THREAD, came[supervision].referral)
+        }
+        shown = [one["message"] for one in given if one["message"]]
+        assert {desk for one in shown for section in one["sections"] for desk in section["desks"]} == {supervision}
+        assert text(Kind.MESSAGE, handover) in {one.get("id") for one in shown}
+        assert text(Kind.MESSAGE, came[intake].message) not in json.dumps(given)
+        # What is not theirs keeps no event from being forgotten.
+        async with parts.store.read() as tx:
+            assert await folder.given(tx) == await events.newest(tx)
+        with pytest.raises(ConfigurationError, match=r"drop\.desks"):
+            drop_folder(settings.model_copy(update={"desks": (world.prison.desk,)}), *more)
