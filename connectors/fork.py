@@ -23,7 +23,7 @@ from protocol.tree import consistency_proof, leaf_hash, root_of
 SIGNED_HEAD: Final = "directory-signed-head"
 """The fact that keeps the newest head as the hub signed it: what this connector is a witness of (GEN-5)."""
 MOST_OPEN: Final = 100
-"""One proves it, and a hub can sign as many as it likes."""
+"""Of those that prove it, and of those that do not yet: one is enough, and a hub can sign as many as it likes."""
 _OLD: Final = "directory-fork"
 """The fact in which versions before kept one head, and nothing that it contradicts."""
 
@@ -33,11 +33,12 @@ async def keep(tx: Transaction, form: Form, signed: bytes, now: int, *, stops: b
 
     Returns whether it stops sealing now: not if what is stored agrees with it after all.
     """
-    known = await contradictions.open_(tx)
-    if len(known) >= MOST_OPEN or any(one.signed == signed for _, one in known):
+    alike = await (contradictions.proving(tx) if stops else contradictions.waiting(tx))
+    if len(alike) >= MOST_OPEN or any(one.signed == signed for _, one in alike):
         return stops
     one = await _beside(tx, form, signed, now)
-    if stops and one.root == named(form, signed).root:
+    if one.root == named(form, signed).root and (stops or not _shrank(one)):
+        # It agrees with what is known here; an old head that is shown again says nothing new.
         return False
     await contradictions.add(tx, one, stops=stops)
     return stops
@@ -54,6 +55,11 @@ async def _beside(tx: Transaction, form: Form, signed: bytes, now: int) -> Contr
         leaves = [leaf_hash(raw) for raw in stated[:here]]
         root, proof = root_of(leaves[:size]), consistency_proof(size, here, leaves.__getitem__)
     return Contradiction(form, signed, head, root, proof, now)
+
+
+def _shrank(one: Contradiction) -> bool:
+    """Tell whether a head of fewer statements is later than the one that was followed here."""
+    return one.head is not None and named(one.form, one.signed).at > parse_head(one.head).head.at
 
 
 async def settle(tx: Transaction, directory: Directory) -> bool:
@@ -100,13 +106,13 @@ async def is_kept(tx: Transaction) -> bool:
 
 async def is_waiting(tx: Transaction) -> bool:
     """Tell whether something is kept that may yet turn out to be a lie, or none."""
-    return bool(await contradictions.waiting(tx))
+    return any(not one.root for _, one in await contradictions.waiting(tx))
 
 
 async def dismiss(store: Store, clock: Clock, log: Log) -> bool:
     """Let the next start seal again, and log it; the evidence stays. Tell whether there was anything to dismiss."""
     async with store.write() as tx:
-        if not (await is_kept(tx) or await contradictions.open_(tx)):
+        if not (await is_kept(tx) or await contradictions.waiting(tx)):
             return False
         if (old := await _old(tx)) is not None:
             await contradictions.add(tx, old, stops=True)

@@ -22,7 +22,7 @@ from protocol.receipts import parse_head, parse_receipt
 from protocol.shapes import as_bytes, as_int, as_list, as_text, as_tuple
 
 BEGIN: Final = b"throughcare contradiction 1\n"
-MOST: Final = 200
+MOST: Final = 2_000
 """Contradictions in one file."""
 _MOST_HASHES: Final = 64
 _MAX_SIGNED: Final = max(limits.MAX_RECEIPT, 2_048)

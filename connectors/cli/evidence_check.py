@@ -23,7 +23,7 @@ from protocol.errors import BadSignature, InvalidInput, MalformedEnvelope
 from protocol.http.fields import format_time
 
 FILE: Final = click.argument("evidence", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, exists=True))
-_MOST_BYTES: Final = 8 << 20
+_MOST_BYTES: Final = 32 << 20
 _SAYS: Final = {
     Verdict.TWO_DIRECTORIES: "PROVES that the hub signed two different directories of {signed.size} statements",
     Verdict.WITHHELD: "PROVES that the hub signed a directory of fewer statements after it had signed for more",

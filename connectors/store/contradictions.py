@@ -17,6 +17,7 @@ _ADD: Final = insert(contradiction)
 _ALL: Final = select(contradiction).order_by(contradiction.c.position)
 _OPEN: Final = _ALL.where(contradiction.c.dismissed_at.is_(None))
 _WAITING: Final = _OPEN.where(contradiction.c.stops == 0)
+_PROVING: Final = _OPEN.where(contradiction.c.stops == 1)
 _STOPS: Final = (
     select(func.count())
     .select_from(contradiction)
@@ -49,9 +50,9 @@ async def waiting(tx: Transaction) -> list[tuple[int, Contradiction]]:
     return await _read(tx, _WAITING)
 
 
-async def open_(tx: Transaction) -> list[tuple[int, Contradiction]]:
-    """Return what nobody has dismissed yet and can be read, with its place, the oldest first."""
-    return await _read(tx, _OPEN)
+async def proving(tx: Transaction) -> list[tuple[int, Contradiction]]:
+    """Return what stops sealing, and can be read, with its place, the oldest first."""
+    return await _read(tx, _PROVING)
 
 
 async def _read(tx: Transaction, asked: Select[Any]) -> list[tuple[int, Contradiction]]:

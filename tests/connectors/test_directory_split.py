@@ -182,3 +182,47 @@ async def test_dir_18_a_head_that_could_not_be_followed_is_kept_until_the_direct
         assert (again.parts.directory.standing().error == "directory-split") is lied
         async with again.parts.store.read() as tx:
             assert len(await fork.evidence(tx)) == int(lied)
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["shown again", "signed anew"])
+async def test_dir_18_a_head_of_fewer_statements_is_evidence_only_if_it_is_later(scene: Scene, later: bool) -> None:
+    directory = scene.prison.parts.directory
+    size = directory.directory.size - 1
+    root = directory.directory.root_at(size)
+    assert root is not None
+    scene.hub.clock.advance(HOUR)
+    await directory.sync()
+    at = scene.hub.clock() + (1 if later else -MINUTE)
+
+    def smaller(raw: bytes) -> bytes:
+        return sign_head(Head(parse_head(raw).head.origin, size, root, at), KEYS.directory)
+
+    scene.lying.bends[HEAD] = bend_head(smaller)
+    for _ in range(2):
+        with pytest.raises(DirectoryInconsistent):
+            await directory.sync()
+    scene.lying.bends.clear()
+    await directory.sync()
+    assert directory.check_sealing() is False
+    async with scene.prison.parts.store.read() as tx:
+        kept = await fork.evidence(tx)
+    pinned = scene.prison.installation.enrolment
+    logs = Logs(pinned.directory.origin, pinned.directory.key, pinned.audit.origin, pinned.audit.key)
+    assert [judge(one, logs)[0] for one in kept] == [Verdict.WITHHELD] * later
+
+
+async def test_dir_18_heads_that_prove_nothing_leave_room_for_one_that_does(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fork, "MOST_OPEN", 3)
+    prison, at, size = scene.prison, scene.hub.clock(), scene.prison.parts.directory.directory.size
+    async with prison.parts.store.write() as tx:
+        for number in range(5):
+            head = Head("hub.example/directory", size + 1 + number, bytes(32), at)
+            assert not await fork.keep(tx, Form.HEAD, sign_head(head, KEYS.directory), at, stops=False)
+        assert not await fork.is_kept(tx)
+        for number in range(5):
+            head = Head("hub.example/directory", size, bytes([number]) * 32, at)
+            assert await fork.keep(tx, Form.HEAD, sign_head(head, KEYS.directory), at, stops=True)
+        assert await fork.is_kept(tx)
+        assert len(await fork.evidence(tx)) == 6
