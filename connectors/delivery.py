@@ -35,7 +35,7 @@ from connectors.store.recipients import Plan
 from connectors.store.sequences import MAIN, Direction, Line
 from connectors.timing import Clock
 from keys.opening import VerifiedMessage
-from protocol.errors import CannotOpen, KeystoreError, MalformedEnvelope, SequenceError, TooManyHeld
+from protocol.errors import CannotOpen, KeystoreError, MalformedEnvelope, PlacesDiffer, SequenceError, TooManyHeld
 from protocol.ids import MessageId
 from protocol.kinds.alerting import alert_in
 from protocol.rows import Box, EnvelopeClass
@@ -128,8 +128,8 @@ class Delivery:
         """Store a new message and return whether it has its effect."""
         if message.klass.bare:
             # Receipts and notices never wait for a gap (SEQ-3).
-            if message.klass is EnvelopeClass.RECEIPT:
-                await self._receipt(tx, message)
+            if message.klass is EnvelopeClass.RECEIPT and not await self._receipt(tx, message):
+                await self._refusing.put_aside(tx, message, raw, code=PlacesDiffer.code)
             await incoming.add(tx, message, raw)
             return True
         await self._threads.check_beginning(tx, message)
@@ -175,7 +175,8 @@ class Delivery:
             await events.message_received(tx, message.thread, message.message_id, self._clock(), alert=True)
         self._log.event("message-held")
 
-    async def _receipt(self, tx: Transaction, message: ReceivedMessage) -> None:
+    async def _receipt(self, tx: Transaction, message: ReceivedMessage) -> bool:
+        """Take a receipt; False if the hub has said other things to its sender than to us (CON-20)."""
         if message.payload_type == MISSING:
             await self._owing.asked(tx, message, read_wanted(message.payload))
         elif message.payload_type == GIVEN_UP:
@@ -183,7 +184,8 @@ class Delivery:
         elif message.payload_type == FORK:
             await self._renumbering.refused(tx, message, read_forked(message.payload))
         else:
-            await self._resealing.report(tx, message, read_report(message.payload))
+            return await self._resealing.report(tx, message, read_report(message.payload))
+        return True
 
     async def _given_up(self, tx: Transaction, by: ReceivedMessage, said: GivenUp) -> None:
         """Note that a message of the desk that says so, to the desk that it tells, will not come (SEQ-11)."""

@@ -62,12 +62,14 @@ class Refusing:
         await forgotten.note(tx, line, taken.seq - message.seq + 1, now)
         await self._threads.forgotten(tx, message.thread)
 
-    async def put_aside(self, tx: Transaction, message: ReceivedMessage, raw: bytes) -> None:
-        """Put a verified message into quarantine that is on a fork, or not the one whose id it has (SEQ-2, SEQ-5)."""
+    async def put_aside(
+        self, tx: Transaction, message: ReceivedMessage, raw: bytes, *, code: str = SequenceError.code
+    ) -> None:
+        """Put a verified message into quarantine: it is on a fork, not the one whose id it has, or what `code` says."""
         entry = Quarantined(
             item_index=message.leaf_index,
             received_at=self._clock(),
-            code=SequenceError.code,
+            code=code,
             sender=message.sender_desk,
             envelope_id=message.envelope_id,
             message_id=message.message_id,
@@ -75,4 +77,4 @@ class Refusing:
             signed_by=SignedBy.SENDER,
         )
         await quarantine.add(tx, entry, raw)
-        self._log.event("item-quarantined", code=SequenceError.code)
+        self._log.event("item-quarantined", code=code)

@@ -85,9 +85,10 @@ class Resealing:
                 self._log.event("resealing", code="expired")
         return body.place
 
-    async def report(self, tx: Transaction, message: ReceivedMessage, said: Report) -> None:
+    async def report(self, tx: Transaction, message: ReceivedMessage, said: Report) -> bool:
         """Take a verified receipt, which `message` carries and which says `said` (CON-4).
 
+        False if it names another place in the log for a message of ours than the hub's receipt (CON-20).
         Raises `PolicyDenied` for a receipt about what that desk was not sent: receipts count only for one's own
         messages.
         """
@@ -96,32 +97,34 @@ class Resealing:
             if said.message is None:
                 raise MalformedEnvelope("Who opened a message can say which.")
             if await self._is_forgotten(tx, said.message, message):
-                return
+                return True
             row = await self._opened_row(tx, said, said.message, message)
             at = message.accepted_at
             if not said.incomplete:
                 await recipients.opened(tx, row.message_id, desk, at)
             named = {"digest": said.envelope_digest, "first": said.first_digest}
             await sealings.opened(tx, row.message_id, desk, at=at, **named)
-            await self._note_opened(tx, row, said, message)
+            agreed = await self._note_opened(tx, row, said, message)
             if (sent := await owed.sent(tx, row.message_id, desk)) is not None:
                 await self._threads.found(tx, sent.thread)
             self._log.event("receipt-received", code=OPENED)
-            return
+            return agreed
         attempt = await attempts.by_digest(tx, said.envelope_digest)
         row = await self._reported_row(tx, attempt, said, desk, message.device_id)
         self._log.event("receipt-received", code=CANNOT_OPEN)
         superseded = attempt is None or row.envelope_id != attempt.envelope_id
         if superseded or row.state not in _ON_ITS_WAY:
             # It was opened, or sealed anew, since: the report is late and changes nothing.
-            return
+            return True
         await recipients.requeue(tx, row, now=self._clock(), error=CannotOpen.code, complained=True)
         self._log.event("resealing", code=CannotOpen.code)
+        return True
 
-    async def _note_opened(self, tx: Transaction, row: RecipientRow, said: Report, by: ReceivedMessage) -> None:
+    async def _note_opened(self, tx: Transaction, row: RecipientRow, said: Report, by: ReceivedMessage) -> bool:
         """Tell the thread where in the hub's order the sealing stands by which a message was taken in (LIF-4).
 
         The hub's own receipt says it best. Where its answer was lost the word of the desk that has the sealing counts.
+        Returns False where both are known and differ, of a log that was never set back.
         """
         taken = await attempts.by_digest(tx, said.first_digest)
         receipt = None
@@ -139,6 +142,9 @@ class Resealing:
             settled = taken is None or taken.state not in _UNANSWERED
         seq = None if said.late else row.seq
         await self._threads.opened(tx, row.message_id, by.sender_desk, sealing, by, seq=seq, settled=settled)
+        # A hub that was restored gives what it had lost another place, and whoever had it keeps the first.
+        set_back = len(self._directory.directory.audit_starts) > 1
+        return set_back or receipt is None or said.place is None or said.place == sealing
 
     async def _reported_row(
         self, tx: Transaction, attempt: Attempt | None, said: Report, desk: DeskAddress, device: KeyId

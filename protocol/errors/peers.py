@@ -77,6 +77,16 @@ class TooManyHeld(EnvelopeError):
     default = "Too many messages of its agency wait for earlier ones. It counts once it is sealed anew and those came."
 
 
+class PlacesDiffer(EnvelopeError):
+    code = "places-differ"
+    status = 409
+    title = "Two places in the log"
+    default = (
+        "The desk that opened a message of ours names another place of it in the hub's log than the hub's receipt to "
+        "us. The hub has signed two, or that desk does not say the truth: save this item and compare both receipts."
+    )
+
+
 class ConsentDenied(EnvelopeError):
     code = "consent-denied"
     status = 403

@@ -2,16 +2,22 @@
 """What receipts may do, and what they may not: they count for one's own messages only (CON-4)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from connectors.receipts import CANNOT_OPEN, OPENED, Report, read_report
-from connectors.store import recipients, restored
+from connectors.receipts import CANNOT_OPEN, OPENED, Report, read_report, report
+from connectors.store import attempts, outgoing, recipients, restored
+from connectors.store.recipients import Plan
+from protocol.content import encode_payload
 from protocol.errors import MalformedEnvelope, PolicyDenied
 from protocol.http.handovers import MessageState
-from protocol.ids import KeyId, Kind, text
+from protocol.ids import KeyId, Kind, MessageId, text
+from protocol.limits import DAY
+from tests.connectors.cases.test_referral import history, refer, row
 from tests.connectors.conftest import World
 from tests.connectors.hand import claimed, digest_of, only_recipient, say
+from tests.connectors.stations import Station
 from tests.hub.running import RunningHub
 
 
@@ -125,3 +131,43 @@ def test_con_4_a_receipt_names_a_message_or_none() -> None:
     assert read_report(b'{"digest":"' + b"0" * 64 + b'"}').message is None
     with pytest.raises(MalformedEnvelope):
         _ = read_report(b'{"digest":"' + b"0" * 64 + b'","message_id":"msg_x"}').message
+
+
+@pytest.mark.parametrize(("further", "quarantined"), [(0, []), (1, ["places-differ"])])
+async def test_con_20_two_places_of_one_message_are_shown_and_ours_counts(
+    world: World, further: int, quarantined: list[str]
+) -> None:
+    prison, csw = world.prison, world.social_work
+    referred = await refer(prison, csw)
+    await prison.seal_and_send()
+    (item,) = await csw.link.receive(await csw.parts.inbox.cursor())
+    now = world.hub.clock()
+    said = report(
+        OPENED,
+        digest=await digest_at(prison, referred.message_id, csw),
+        message_id=referred.message_id,
+        thread=referred.thread,
+        sender=csw.desk,
+        actor=csw.member.actor,
+        now=now,
+        deadline=now + DAY,
+    )
+    named = Report.model_validate_json(said.payload).model_copy(update={"index": item.index + further, "at": now})
+    async with csw.parts.store.write() as tx:
+        await outgoing.add(tx, replace(said, payload=encode_payload(named)), {prison.desk: Plan()})
+    await csw.seal_and_send()
+    await prison.collect()
+    assert await prison.quarantined() == quarantined
+    (begun, *_) = (await history(prison, referred.thread)).steps
+    assert begun.move.index == item.index
+    assert (await row(prison, referred.thread)).state == "delivered"
+
+
+async def digest_at(station: Station, message_id: MessageId, to: Station) -> bytes:
+    """Return the digest of the newest sealing of a message for a desk."""
+    async with station.parts.store.read() as tx:
+        found = await recipients.find(tx, message_id, to.desk)
+        assert found.envelope_id is not None
+        sealing = await attempts.by_id(tx, found.envelope_id)
+    assert sealing is not None
+    return sealing.digest
