@@ -35,7 +35,8 @@ def main() -> int:
                     traceback.print_exception(outcome.error)
                 print(
                     f"seed {seed}: {'FAILED' if outcome.error else 'ok'}, {time.process_time() - begin:.2f} s,"
-                    f" {outcome.opened} opened, {outcome.failed} failed, {outcome.caught} forgeries in quarantine",
+                    f" {outcome.opened} opened, {outcome.failed} failed, {outcome.caught} forgeries in quarantine,"
+                    f" {outcome.forks} numbered anew",
                     flush=True,
                 )
     for name in POINTS:

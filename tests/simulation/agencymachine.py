@@ -137,9 +137,6 @@ class AgencyMachine:
         """(message_id, sender) of what came, or was whole, only after the last backup of a machine that was lost."""
         self.lost_own_after: list[tuple[int, int]] = []
         """Spans of time, ms UTC, whose own messages were lost with a machine."""
-        self.forgotten: set[bytes] = set()
-        """Threads in which a lost machine had said more than its backup knows (the other side may know that)."""
-        self._own_in_backup: set[tuple[bytes, bytes]] = set()
         self._ends: list[asyncio.Task[None]] = []
         self.taken: set[bytes] = set()
         """SHA-256 of all items that the inbox took and that must therefore be somewhere on this machine."""
@@ -267,7 +264,6 @@ class AgencyMachine:
             make_backup(self.disk.folder, self.life.installation, target, OFFLINE.public, self._nature.now())
             self.backup, self.backed_up_at = target, self._nature.now()
             self.in_backup = _taken_in(self.database)
-            self._own_in_backup = _said(self.database)
 
     async def move(self, *, fresh: bool) -> None:
         """Lose the machine, or give it up in good order after a last backup; a new one is made from the backup."""
@@ -290,7 +286,6 @@ class AgencyMachine:
     def _mourn(self) -> None:
         """Note what the machine had taken in since its backup: it was acknowledged, and is gone with the machine."""
         self.lost |= _taken_in(self.database) - self.in_backup
-        self.forgotten |= {thread for thread, _ in _said(self.database) - self._own_in_backup}
         self.lost_own_after.append((self.backed_up_at, self._nature.now()))
         self.taken.clear()
 
@@ -375,12 +370,6 @@ class AgencyMachine:
         if self._network.parted(self.name):
             self._network.join(self.name)
         await self.look()
-
-
-def _said(database: Path) -> set[tuple[bytes, bytes]]:
-    """Return what this machine has said, by thread, receipts and notices excepted."""
-    with closing(sqlite3.connect(database)) as connection:
-        return set(connection.execute("SELECT thread, message_id FROM outgoing WHERE klass NOT IN (2, 5)"))
 
 
 def _taken_in(database: Path) -> set[tuple[bytes, str]]:

@@ -32,6 +32,8 @@ class Outcome:
     failed: int
     caught: int
     """Items made up by the hub that are in quarantine."""
+    forks: int
+    """Messages that a restored agency gave another number, for others have what its lost machine had said."""
 
 
 async def _live(world: World, people: People) -> None:
@@ -77,6 +79,13 @@ async def _settle(world: World, people: People) -> None:
         await agency.recover()
         # What a hub lied of its places counts for the link on which it did (HTTP-7).
         world.network.hang_up(agency.name)
+    await _come_to_rest(world, people)
+    # What is said in a thread after a machine was lost must arrive too, whatever that machine had said there.
+    await people.speak_once_more()
+    await _come_to_rest(world, people)
+
+
+async def _come_to_rest(world: World, people: People) -> None:
     begin, turn, quiet = world.loop.time(), 0, 0
     while True:
         # After a while longer than any pause after a failure: a directory that a jump has made old is fetched first.
@@ -96,11 +105,11 @@ async def _settle(world: World, people: People) -> None:
 def tell(seed: int, founding: Founding) -> Outcome:
     """Run one seed and say how it went; never raises what went wrong in it."""
     faults = Faults(seed)
-    opened = failed = caught = 0
+    opened = failed = caught = forks = 0
     told = list[str]()
 
     async def main(loop: VirtualLoop) -> None:
-        nonlocal opened, failed, caught, told
+        nonlocal opened, failed, caught, forks, told
         with scratch() as folder:
             world = World(loop, seed, folder, founding, faults)
             told = world.history.lines
@@ -112,7 +121,7 @@ def tell(seed: int, founding: Founding) -> Outcome:
             await oracle.agencies()
             await world.stop()
             await oracle.hub()
-            opened, failed, caught = oracle.opened, oracle.failed, oracle.caught
+            opened, failed, caught, forks = oracle.opened, oracle.failed, oracle.caught, oracle.forks
 
     error: BaseException | None = None
     with seeded(str(seed)):
@@ -120,4 +129,4 @@ def tell(seed: int, founding: Founding) -> Outcome:
             run(main, hold=lambda: faults.seconds(0.01, 3) if faults.happens("store-slow") else 0.0)
         except Exception as found:  # noqa: BLE001 - whatever it is, it is what this seed has found
             error = found
-    return Outcome(seed, error, "\n".join(told), faults.counts, opened, failed, caught)
+    return Outcome(seed, error, "\n".join(told), faults.counts, opened, failed, caught, forks)
