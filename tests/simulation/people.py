@@ -83,7 +83,7 @@ class People:
                 wish.tries += 1
                 if wish.tries < 5:
                     self._wishes.append(wish)
-        if self.ledger and self.world.chance.random() < 0.5:
+        if self.ledger and self.world.chance.random() < 0.25:
             await self._follow_up(self.world.chance.choice(self.ledger))
 
     async def _try(self, wish: _Wish) -> bool:
@@ -110,10 +110,12 @@ class People:
             named.append(NamedAttachment(id=stored.id, section=1))
         return HandoverRequest(to=wish.to, package=package(_identity(wish.phrase), risk_section()), attachments=named)
 
-    async def speak_once_more(self) -> None:
-        """Send another message in every thread."""
-        for sent in list({sent.thread: sent for sent in self.ledger if not sent.lost}.values()):
+    async def speak_once_more(self) -> bool:
+        """Send another message in every thread of those whose machine was ever lost; tell whether there are any."""
+        threads = {sent.thread: sent for sent in self.ledger if sent.sender.lost_own_after and not sent.lost}
+        for sent in threads.values():
             await self._follow_up(sent)
+        return bool(threads)
 
     async def _follow_up(self, before: Sent) -> None:
         """Send another message in a thread: what later kinds of messages will do all the time."""

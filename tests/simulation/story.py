@@ -81,8 +81,8 @@ async def _settle(world: World, people: People) -> None:
         world.network.hang_up(agency.name)
     await _come_to_rest(world, people)
     # What is said in a thread after a machine was lost must arrive too, whatever that machine had said there.
-    await people.speak_once_more()
-    await _come_to_rest(world, people)
+    if await people.speak_once_more():
+        await _come_to_rest(world, people)
 
 
 async def _come_to_rest(world: World, people: People) -> None:
