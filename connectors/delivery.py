@@ -276,6 +276,8 @@ class Delivery:
                 await self._refusing.expel(tx, waiting, position)
                 break
             await incoming.release(tx, waiting)
+            # It may have been said to be lost before it came; what says so would hide the next gap of this line.
+            await lost.remove(tx, line, waiting.seq)
             await self._effect(tx, waiting)
             await self._answer_whole(tx, waiting)
             position = Position(waiting.seq, waiting.message_id)

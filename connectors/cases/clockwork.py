@@ -56,9 +56,20 @@ class Clockwork:
         except Exception as error:  # noqa: BLE001 # whatever it is, the other threads' clocks go on
             told = error if isinstance(error, ThroughcareError) else InternalError()
             self._log.event("part-failed", part="clock", code=type(error).__name__)
+            await self._alert(thread)
             async with self._store.write() as tx:
                 await moves.postpone(tx, thread, until=self._clock() + AGAIN, error=told.code)
             return 0
+
+    async def _alert(self, thread: ThreadId) -> None:
+        """Show here what is late, whether or not the other side can be told of it (LIF-7)."""
+        try:
+            async with self._store.write() as tx:
+                await self._threads.refold(tx, await threads.load(tx, thread))
+        except TRANSIENT:
+            raise
+        except Exception as error:  # noqa: BLE001 # as above
+            self._log.event("part-failed", part="clock", code=type(error).__name__)
 
     async def _make(self, thread: ThreadId) -> int:
         made = 0

@@ -224,18 +224,18 @@ class Threads:
 
     async def found(self, tx: Transaction, thread: ThreadId) -> None:
         """Take note that a message of a thread came after all: the alert of one that was lost ends with the last."""
-        if (row := await self.mending.find(tx, thread)) is not None and row.alert == MESSAGE_LOST:
+        if (row := await self.mending.find(tx, thread)) is not None and _stands(row, MESSAGE_LOST):
             await self.refold(tx, row)
 
     async def noted(self, tx: Transaction, thread: ThreadId) -> None:
         """Take note that somebody here answered a message: the alert that the lead is back ends with it (HAN-11)."""
         row = await self.mending.find(tx, thread)
-        if row is not None and row.alert == AlertKind.LEAD_RETURNED:
+        if row is not None and _stands(row, AlertKind.LEAD_RETURNED):
             await self.refold(tx, row)
 
     async def forgotten(self, tx: Transaction, thread: ThreadId) -> None:
         """Take note that a side of a thread does not know all that it said there (SEQ-12)."""
-        if (row := await self.mending.find(tx, thread)) is not None and row.alert != FORGOTTEN:
+        if (row := await self.mending.find(tx, thread)) is not None and not _stands(row, FORGOTTEN):
             await self.refold(tx, row)
 
     async def refold(self, tx: Transaction, row: ThreadRow, *, new: MessageId | None = None) -> History:
@@ -251,19 +251,22 @@ class Threads:
         due_at = owed[-1].due_at if owed else None
         watched = self.waiting.watch(row, history, every)
         back = await returned.alerts(tx, row, history, every)
-        heard = watched.heard_by(row.side) or next(iter(back), None)
-        alert = None if heard is None else str(heard.kind)
-        if alert is None and live and any(_counts(row, one) for one in await forgotten.of(tx, row.thread)):
-            alert = FORGOTTEN
-        if alert is None and live and any(_counts(row, one) for one in await lost.of(tx, [row.thread])):
-            alert = MESSAGE_LOST
-        if new is not None or (state, officer, due_at, alert) != (row.state, row.officer, row.due_at, row.alert):
+        heard = (*watched.heard_by(row.side), *back)
+        alert = None if not heard else str(heard[0].kind)
+        marks = {one.mark for one in heard}
+        if live and any(_counts(row, one) for one in await forgotten.of(tx, row.thread)):
+            alert, marks = alert or FORGOTTEN, marks | {FORGOTTEN}
+        if live and (gone := [one for one in await lost.of(tx, [row.thread]) if _counts(row, one)]):
+            alert, marks = alert or MESSAGE_LOST, marks | {f"{MESSAGE_LOST}:{one.message_id.hex()}" for one in gone}
+        stands = (state, officer, due_at, alert, frozenset(marks))
+        if new is not None or stands != (row.state, row.officer, row.due_at, row.alert, row.alerts):
             changed = replace(
                 row,
                 state=state,
                 officer=officer,
                 due_at=due_at,
                 alert=alert,
+                alerts=frozenset(marks),
                 live=live,
                 version=row.version + 1,
                 changed_at=self._clock(),
@@ -319,6 +322,10 @@ class Threads:
     async def _add(self, tx: Transaction, row: ThreadRow, one: MoveRow) -> None:
         if await moves.add(tx, one):
             await self.refold(tx, row, new=one.message_id)
+
+
+def _stands(row: ThreadRow, kind: str) -> bool:
+    return any(mark.partition(":")[0] == kind for mark in row.alerts) or row.alert == kind
 
 
 def _counts(row: ThreadRow, gone: Lost | Forgotten) -> bool:

@@ -72,7 +72,8 @@ async def thread_changed(tx: Transaction, row: ThreadRow, *, before: ThreadRow, 
 
 
 def _words(row: ThreadRow, before: ThreadRow, *, alert: bool) -> list[str]:
-    raised = row.alert not in (None, before.alert)
+    # Also beside one that stands already: whoever has heard of that has not heard of this.
+    raised = not row.alerts <= before.alerts
     if row.state != before.state:
         # Nobody looks for something to do in what is over, unless that is said too (HAN-11).
         return [row.state, ALERT] if raised and not row.live else [row.state]

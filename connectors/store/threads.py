@@ -32,8 +32,9 @@ class ThreadRow:
     """One thread; times in ms UTC. `side` is this agency's own, in the words of the machine's table.
 
     `begun_by` is the message that began it, `version` counts its changes, `live` says whether something is still to be
-    done, `officer` who has it here, `due_at` until when an answer is due, `alert` what this side must hear of; `begins`
-    and `answers` are the two agencies. A list also has what the disk has `damaged`: what stands in clear of it.
+    done, `officer` who has it here, `due_at` until when an answer is due, `alert` what this side must hear of first and
+    `alerts` a mark of each that stands; `begins` and `answers` are the two agencies. A list also has what the disk has
+    `damaged`: what stands in clear of it.
     """
 
     thread: ThreadId
@@ -55,6 +56,7 @@ class ThreadRow:
     begins: AgencyAddress
     answers: AgencyAddress
     damaged: bool = False
+    alerts: frozenset[str] = frozenset()
 
     def involves(self, agency: AgencyAddress) -> bool:
         """Tell whether it is one of the two; anybody else who knows the thread's id has no part in it (LIF-6)."""
@@ -87,6 +89,7 @@ async def put(tx: Transaction, row: ThreadRow) -> None:
         "officer": row.officer,
         "due_at": row.due_at,
         "alert": row.alert,
+        "alerts": " ".join(sorted(row.alerts)),
         "sealed": tx.vault.seal(_PLACE, row.thread, cbor.encode([row.subject, row.priority, row.begins, row.answers])),
     }
     await tx.connection.execute(_PUT, values)
@@ -211,4 +214,5 @@ def _clear(row: Row[Any]) -> ThreadRow:
         begins=agency_of(desk_of_row(row.own_desk)),
         answers=agency_of(desk_of_row(row.peer_desk)),
         damaged=True,
+        alerts=frozenset(str(row.alerts).split()),
     )

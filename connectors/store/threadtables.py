@@ -33,6 +33,7 @@ thread: Final = Table(
     Column("due_at", BigInteger),
     Column("alert", Text),
     Column("sealed", LargeBinary, nullable=False),
+    Column("alerts", Text, nullable=False, server_default=""),
     Index("ix_thread_live", "live", "side", "changed_at"),
     Index("ix_thread_due", "live", "due_at"),
 )

@@ -72,6 +72,12 @@ class Alert:
     what: str | None = None
     by: str | None = None
 
+    @property
+    def mark(self) -> str:
+        """One word by which it is known again while it stands: what is late is late once, by whatever message."""
+        about = self.message_id.hex() if self.what is None else f"{self.what}:{self.by}"
+        return f"{self.kind}:{about}"
+
 
 @dataclass(frozen=True, slots=True)
 class Watch:
@@ -85,9 +91,9 @@ class Watch:
         due = [at for at in (self.next_at, other.next_at) if at is not None]
         return Watch(self.standing + other.standing, min(due, default=None))
 
-    def heard_by(self, side: str) -> Alert | None:
-        """Return the alert that `side` is to hear of first, or None."""
-        return next((alert for alert in self.standing if side in HEARS[alert.kind]), None)
+    def heard_by(self, side: str) -> tuple[Alert, ...]:
+        """Return the alerts that `side` is to hear of."""
+        return tuple(alert for alert in self.standing if side in HEARS[alert.kind])
 
 
 def watch(history: History, visits: Mapping[MessageId, Visit], calendar: Calendar, *, now: int) -> Watch:

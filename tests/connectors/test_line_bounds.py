@@ -13,11 +13,11 @@ from connectors.timing import MOST_SEALS
 from protocol.ids import MessageId, ThreadId, new_id
 from protocol.limits import HOUR
 from protocol.sequence import Position
-from tests.connectors.cases.test_referral import settle
+from tests.connectors.cases.test_referral import refer, settle
 from tests.connectors.conftest import World
 from tests.connectors.restoring import back_up, new_machine
 from tests.connectors.test_asking import ask_until_quiet, follow_up, held, state_of
-from tests.connectors.test_giving_up import gives_up
+from tests.connectors.test_giving_up import drain, gives_up
 
 
 async def test_seq_11_a_peer_cannot_fill_a_store_with_what_it_says_was_lost(
@@ -60,3 +60,24 @@ async def test_seq_10_a_new_device_gets_what_was_sealed_for_the_old_one_as_often
         await ask_until_quiet(world, again, prison)
         assert await held(again) == 0
         assert await state_of(prison, second, csw) is RecipientState.OPENED
+
+
+async def test_seq_10_what_came_after_word_of_its_loss_hides_no_later_gap(world: World) -> None:
+    prison, csw = world.prison, world.social_work
+    referred = await refer(prison, csw)
+    await prison.seal_and_send()
+    await drain(csw)
+    second = await follow_up(prison, referred.message_id, csw)
+    await gives_up(prison, second, Position(2, referred.message_id), referred.thread, csw)
+    second_item, word = await csw.link.receive(await csw.parts.inbox.cursor())
+    await csw.take((word, second_item))
+    assert await held(csw) == 1
+    await ask_until_quiet(world, csw, prison)
+    assert await held(csw) == 0
+    await follow_up(prison, referred.message_id, csw)
+    await drain(csw)
+    await follow_up(prison, referred.message_id, csw)
+    await csw.collect()
+    assert await held(csw) == 1
+    assert await ask_until_quiet(world, csw, prison) >= 1
+    assert await held(csw) == 0

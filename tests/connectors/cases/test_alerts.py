@@ -92,6 +92,23 @@ async def test_ref_5_after_the_person_came_once_it_is_the_second_miss_that_alert
     assert await alerted(prison, world) == [], "the end of the referral ends the alert"
 
 
+async def test_ref_5_each_new_alert_is_told_also_beside_one_that_stands(world: World) -> None:
+    prison, csw, at = world.prison, world.social_work, world.hub.clock()
+    thread = await scheduled(world, at=at)
+    for missed in (1, 2, 3):
+        await report(world, thread, "no-show", appointment=at)
+        assert (await told(prison)).count("referral.alert") == missed
+        await report(world, thread, "schedule", appointment=at + missed * DAY)
+        assert (await told(prison)).count("referral.alert") == missed
+    world.hub.clock.advance(10 * DAY)
+    for station in (prison, csw):
+        await station.look()
+        await fire(station)
+    assert await alerts(prison, thread, world) == ["missed-again", "unreported"]
+    assert (await told(prison)).count("referral.alert") == 4
+    assert (await told(csw)).count("referral.alert") == 1
+
+
 async def test_ref_5_nobody_says_whether_the_person_came_and_both_sides_hear_of_it(world: World) -> None:
     prison, csw = world.prison, world.social_work
     at = world.hub.clock() + DAY

@@ -15,14 +15,17 @@ from connectors.cases.clockwork import Clockwork
 from connectors.cases.listing import Listing
 from connectors.cases.moving import Step
 from connectors.migrations import NEWEST
+from connectors.store import moves
 from connectors.store.engine import DATABASE_FILE, migrate
 from connectors.store.tables import outgoing
 from connectors.store.threadtables import move
 from protocol.address import AgencyAddress
 from protocol.handover import Priority
 from protocol.http.threads import ListName, ThreadFilter
+from protocol.kinds.catalogue import KINDS
 from protocol.lifecycle.timers import Level, timers
 from protocol.limits import DAY, HOUR, MINUTE
+from protocol.statements import Agency
 from tests.connectors.cases.test_referral import OFFICER, agreed, do, history, refer, row, settle
 from tests.connectors.conftest import World
 from tests.connectors.stations import Station, open_station
@@ -190,6 +193,26 @@ async def test_lif_7_a_thread_of_an_older_version_is_looked_at_once_after_the_up
         assert (await row(again, thread)).alert == "overdue"
 
 
+async def test_lif_7_what_is_late_is_an_alert_here_also_where_time_may_not_say_so(world: World) -> None:
+    """The agency was approved before there were escalations, so its clock can make none."""
+    prison, csw, programme = world.prison, world.social_work, world.hub.programme
+    thread = (await refer(prison, csw, priority="emergency")).thread
+    await settle(prison, csw)
+    member = prison.member
+    types = (*(one for one in KINDS if one != "referral.escalate"), "receipt.opened", "receipt.cannot-open")
+    agency = Agency(
+        member.address, member.kind, member.identity.public, tuple(member.functions.items()), types, "older"
+    )
+    programme.state(agency, programme.approvers[:2])
+    await world.hub.catch_up()
+    await prison.look()
+    world.hub.clock.advance(3 * DAY)
+    assert await fire(prison) == 0
+    assert (await row(prison, thread)).alert == "overdue"
+    async with prison.parts.store.read() as tx:
+        assert await moves.failing(tx) == [(thread, "policy-denied")]
+
+
 @pytest.mark.parametrize("level", Level)
 async def test_a_level_that_was_told_is_on_record_with_what_was_late(world: World, level: Level) -> None:
     prison, csw = world.prison, world.social_work
@@ -197,8 +220,6 @@ async def test_a_level_that_was_told_is_on_record_with_what_was_late(world: Worl
     world.hub.clock.advance(HOUR)
     await fire(prison)
     async with prison.parts.store.read() as tx:
-        from connectors.store import moves
-
         payloads = b"".join(one.payload for one in await moves.of(tx, thread))
     assert f'"level":"{level}"'.encode() in payloads
     assert b'"ack":"opened"' in payloads

@@ -152,7 +152,7 @@ def test_lif_7_every_state_that_is_no_end_has_a_clock_that_each_side_hears(machi
             continue
         by_the_end = case.watch(BEGAN + FAR)
         for side in SIDES[machine.name]:
-            if not heard or by_the_end.heard_by(side) is None:
+            if not heard or not by_the_end.heard_by(side):
                 silent.append(f"{name}: the {side} never hears of it")
         owed = case.owed(BEGAN + FAR)
         if not any(one.late_at <= BEGAN + FAR for one in owed):
@@ -300,7 +300,7 @@ def test_lif_7_an_appointment_that_was_cancelled_or_missed_waits_for_the_next_on
         case = Case(REFERRAL, along(REFERRAL, way), TRIGGERS["a date"], TODAY)
         (owed,) = case.owed(BEGAN)
         assert (owed.what, owed.by, owed.quiet) == ("schedule", "recipient", False)
-        assert case.watch(BEGAN + FAR).heard_by("recipient") is not None
+        assert case.watch(BEGAN + FAR).heard_by("recipient")
 
 
 def test_lif_7_time_itself_stirs_nothing() -> None:
