@@ -13,7 +13,7 @@ from connectors.installation import ActorName, Enrolment
 from connectors.timing import Clock
 from keys.directory import AgencyEntry, DelegationEntry, Directory
 from keys.signing import HybridSigner, sign_statement
-from protocol.errors import DirectoryError, InvalidInput, MalformedEnvelope, NotFound
+from protocol.errors import DelegationEnded, DirectoryError, InvalidInput, MalformedEnvelope, NotFound
 from protocol.ids import OfficerId, new_id
 from protocol.limits import CLOCK_SKEW, DAY
 from protocol.sections import Actor, ActorKind
@@ -62,10 +62,15 @@ class Officers:
         raise InvalidInput("Nobody may act here under that id now. `throughcare officer list` shows who may.")
 
     def current(self, actor: Actor) -> Actor:
-        """Return `actor`, under a newer delegation if its own has ended; the service if there is none (CON-12)."""
-        if self._counts(actor):
-            return actor
-        return next((one.actor for one in self.acting() if one.actor.officer == actor.officer), self.actor(None))
+        """Return `actor`, under a newer delegation if its own has ended; the service if there is none (CON-12).
+
+        Raises `DelegationEnded` if the service's has ended too: whoever gets what is signed now would not believe it.
+        """
+        newer = (one.actor for one in self.acting() if one.actor.officer == actor.officer)
+        found = next((one for one in (actor, *newer, self.actor(None)) if self._counts(one)), None)
+        if found is None:
+            raise DelegationEnded
+        return found
 
     def _counts(self, actor: Actor) -> bool:
         directory = self._directory()

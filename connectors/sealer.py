@@ -152,9 +152,10 @@ class Sealer:
             desk = directory.desk(row.desk, now)
             if desk is None:
                 raise RecipientUnavailable
+            self._officers.current(message.actor)
             return _Target(row, desk, choose_prekey(directory, row.desk, now))
         except DirectoryError as error:
-            # Another agency must act first; this one shows it and looks again (CON-2).
+            # Another agency must act first, or this one renew itself; it is shown and looked at again (CON-2, CON-12).
             until = now + patience(now - message.created_at, self._chance)
             await recipients.wait(tx, message.message_id, row.desk, until=until, error=error.code)
             self._directory.wanted.set()

@@ -120,6 +120,17 @@ class UntrustedKey(DirectoryError):
     default = "A key or certificate is not vouched for by the programme's root."
 
 
+class DelegationEnded(DirectoryError):
+    code = "delegation-ended"
+    status = 503
+    retryable = True
+    title = "Nobody may sign now"
+    default = (
+        "No delegation of this agency under which the message could be signed counts now, so it waits. The connector "
+        "renews its own by itself; `throughcare doctor` says why if it does not."
+    )
+
+
 class Revoked(DirectoryError):
     code = "revoked"
     status = 403

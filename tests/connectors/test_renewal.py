@@ -213,6 +213,24 @@ async def test_con_11_the_service_s_delegation_is_renewed_like_the_certificate(w
     assert len(directory.all_delegations(station.member.address)) == count
 
 
+async def test_con_12_nothing_is_signed_before_a_service_that_ended_while_it_was_away_is_renewed(world: World) -> None:
+    station, clock = world.prison, world.hub.clock
+    for one in (station, world.probation):
+        give_agency_key(one)
+        await one.look()
+    clock.advance(120 * DAY)
+    await world.probation.look()
+    queued = await station.compose(world.probation.desk)
+    await station.parts.directory.sync()
+    assert await station.seal_and_send() == 0
+    waiting = await only_recipient(station, queued.id)
+    assert (waiting.state, waiting.error) == (MessageState.QUEUED, "delegation-ended")
+    await station.look()
+    assert await station.seal_and_send() == 1
+    await world.probation.collect()
+    assert await world.probation.quarantined() == []
+
+
 async def test_con_11_a_service_that_the_agency_revoked_is_not_renewed(world: World, hub: RunningHub) -> None:
     station = world.probation
     give_agency_key(station)
