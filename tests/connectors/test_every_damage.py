@@ -64,6 +64,7 @@ NOT_PARSED = frozenset(
         "sequence.recipient_desk",
         "sequence.sender_desk",
         "thread.alert",
+        "thread.alerts",
         "thread.side",
         "thread.state",
         "timer.ack",
