@@ -41,6 +41,8 @@ from protocol.sections import Actor
 
 BARE: Final = "without-attachments"
 """The mark of a sealing for which the attachments were not here any more."""
+OLD_DIRECTORY: Final = "old-directory"
+"""The mark of a sealing by a directory that was last confirmed over 24 hours ago (DIR-11)."""
 _AT_ONCE: Final = 20
 """Messages sealed in one step, before the loop looks at other work."""
 
@@ -94,13 +96,14 @@ class Sealer:
         if not due:
             return 0
         async with self._directory.settled():
-            self._directory.check_sealing()
+            # Asked once: were the clock put ahead meanwhile, what is being sealed would fail for it, and for good.
+            marks = (OLD_DIRECTORY,) if self._directory.check_sealing() else ()
             try:
-                return await self._seal_messages(due)
+                return await self._seal_messages(due, marks)
             except TRANSIENT:
                 raise
             except Exception:  # noqa: BLE001 # one of them cannot be sealed: each for itself shows which (CON-8)
-                return sum([await self._try_message(message_id) for message_id in due])
+                return sum([await self._try_message(message_id, marks) for message_id in due])
 
     async def _expire(self) -> None:
         """Give up what nobody opened in time; what was looked at once is not looked through at every step again."""
@@ -114,10 +117,10 @@ class Sealer:
                     await recipients.expire(tx, message_id, [desk])
         self._expired_up_to = now
 
-    async def _try_message(self, message_id: MessageId) -> int:
+    async def _try_message(self, message_id: MessageId, marks: tuple[str, ...]) -> int:
         """Seal for one message; one that cannot be composed fails visibly, and holds up no other (CON-8)."""
         try:
-            return await self._seal_messages([message_id])
+            return await self._seal_messages([message_id], marks)
         except TRANSIENT:
             raise
         except Exception as error:  # noqa: BLE001 # whatever it is, the other messages must go out
@@ -127,16 +130,16 @@ class Sealer:
                 await recipients.fail_queued(tx, message_id, self._clock(), told.code)
             return 0
 
-    async def _seal_messages(self, message_ids: Sequence[MessageId]) -> int:
+    async def _seal_messages(self, message_ids: Sequence[MessageId], marks: tuple[str, ...]) -> int:
         # One transaction from reading the state to storing the bytes: two processes never seal for one desk.
         async with self._store.write() as tx:
-            made = [await self._seal_message(tx, message_id) for message_id in message_ids]
+            made = [await self._seal_message(tx, message_id, marks) for message_id in message_ids]
         for count in filter(None, made):
             self._log.event("message-sealed", count=count)
         return sum(made)
 
-    async def _seal_message(self, tx: Transaction, message_id: MessageId) -> int:
-        message, marks = await _as_kept(tx, await outgoing.load(tx, message_id))
+    async def _seal_message(self, tx: Transaction, message_id: MessageId, marks: tuple[str, ...]) -> int:
+        message, more = await _as_kept(tx, await outgoing.load(tx, message_id))
         now = self._clock()
         rows = [
             row
@@ -144,7 +147,7 @@ class Sealer:
             if row.state is RecipientState.QUEUED and row.next_try_at <= now
         ]
         targets = [target for row in rows if (target := await self._target(tx, message, row, now)) is not None]
-        return sum([await self._seal_group(tx, message, group, marks, now) for group in _groups(targets)])
+        return sum([await self._seal_group(tx, message, group, marks + more, now) for group in _groups(targets)])
 
     async def _target(self, tx: Transaction, message: OutgoingMessage, row: RecipientRow, now: int) -> _Target | None:
         directory = self._directory.directory
@@ -220,7 +223,7 @@ class Sealer:
             error=None,
         )
         plans = {
-            target.row.desk: replace(composition.plans[target.row.desk], marks=self._marks(target) + marks)
+            target.row.desk: replace(composition.plans[target.row.desk], marks=_marks(target) + marks)
             for target in group
         }
         # Receipts and notices hold nothing that differs from one sealing to the next.
@@ -233,11 +236,9 @@ class Sealer:
         for target in group:
             await recipients.sealed(tx, target.row, envelope_id, plans[target.row.desk])
 
-    def _marks(self, target: _Target) -> tuple[str, ...]:
-        marks = ["old-prekey"] if target.choice.marked else []
-        if self._directory.check_sealing():
-            marks.append("old-directory")
-        return tuple(marks)
+
+def _marks(target: _Target) -> tuple[str, ...]:
+    return ("old-prekey",) if target.choice.marked else ()
 
 
 async def _as_kept(tx: Transaction, message: OutgoingMessage) -> tuple[OutgoingMessage, tuple[str, ...]]:

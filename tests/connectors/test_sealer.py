@@ -74,3 +74,23 @@ async def test_dir_11_and_dir_8_a_sealing_by_an_old_directory_or_prekey_is_marke
     recipient = await only_recipient(world.prison, sent)
     assert recipient.marks == ["old-prekey", "old-directory"]
     assert "    mark: old-directory" in list(_recipient(recipient, sender=True))
+
+
+async def test_dir_11_con_2_a_clock_that_is_put_ahead_amid_a_sealing_makes_nothing_fail(world: World) -> None:
+    """A machine wakes up after four days, say, in the very step that seals."""
+    station, clock = world.prison, world.hub.clock
+    queued = await station.compose(world.probation.desk)
+    looked = 0
+
+    def waking() -> int:
+        nonlocal looked
+        looked, now = looked + 1, clock()
+        if looked == 3:
+            clock.advance(4 * DAY)
+        return now
+
+    station.parts.sealer._clock = waking
+    await station.parts.sealer.step()
+    assert looked >= 3
+    found = await only_recipient(station, queued.id)
+    assert (found.state is not MessageState.FAILED, found.error, found.attempts) == (True, None, 1)
