@@ -170,7 +170,7 @@ class Delivery:
         if messages >= MOST_HELD or size + len(raw) > MOST_HELD_BYTES:
             raise TooManyHeld
         await incoming.add(tx, replace(message, state=IncomingState.HELD), raw)
-        if await self._is_untold_alert(tx, message):
+        if _is_alert(message):
             # An emergency reaches people at once; its place, and its effect, wait all the same (KIND-6).
             await events.message_received(tx, message.thread, message.message_id, self._clock(), alert=True)
         self._log.event("message-held")
@@ -278,7 +278,8 @@ class Delivery:
             await incoming.release(tx, waiting)
             # It may have been said to be lost before it came; what says so would hide the next gap of this line.
             await lost.remove(tx, line, waiting.seq)
-            await self._effect(tx, waiting)
+            # Told when it came and had to wait, unless a version did not do that before an update.
+            await self._effect(tx, waiting, told=await events.told_alert(tx, waiting.message_id))
             await self._answer_whole(tx, waiting)
             position = Position(waiting.seq, waiting.message_id)
         if position != begun:
@@ -295,17 +296,17 @@ class Delivery:
         if held is not None:
             await self._refusing.expel(tx, held, Position(message.seq, message.message_id))
 
-    async def _effect(self, tx: Transaction, message: ReceivedMessage, *, late: bool = False) -> None:
-        """Let a message have its effect; that it is an alert was told before if it had to wait."""
-        alert = await self._is_untold_alert(tx, message)
+    async def _effect(
+        self, tx: Transaction, message: ReceivedMessage, *, late: bool = False, told: bool = False
+    ) -> None:
+        """Let a message have its effect; that it is an alert was `told` before if it had to wait.
+
+        Of one that did not wait nothing was told, whoever else has sent an alert under its id (CON-9).
+        """
+        alert = _is_alert(message) and not told
         await events.message_received(tx, message.thread, message.message_id, self._clock(), alert=alert)
         await self._threads.received(tx, message, late=late)
         self._log.event("message-received")
-
-    async def _is_untold_alert(self, tx: Transaction, message: ReceivedMessage) -> bool:
-        if alert_in(message.payload_type, message.payload) is None:
-            return False
-        return not await events.told_alert(tx, message.message_id)
 
     async def _answer_whole(self, tx: Transaction, message: ReceivedMessage) -> None:
         """Answer a message that has its effect, if all its attachments are here; else it is when they are (ATT-7)."""
@@ -332,6 +333,10 @@ class Delivery:
         )
         await outgoing.add(tx, answer, {message.sender_desk: Plan()})
         await self._threads.answered(tx, answer, message.message_id)
+
+
+def _is_alert(message: ReceivedMessage) -> bool:
+    return alert_in(message.payload_type, message.payload) is not None
 
 
 def _line(message: ReceivedMessage) -> Line:

@@ -8,9 +8,10 @@ import pytest
 from connectors.cases.composing import Said
 from connectors.cases.listing import Listing
 from connectors.store import events, outgoing
+from connectors.store.recipients import Plan
 from protocol import ids
 from protocol.http.threads import ListName, ThreadFilter
-from protocol.ids import Kind, ThreadId
+from protocol.ids import Kind, MessageId, ThreadId
 from protocol.kinds.alerting import alert_in, alert_of
 from protocol.kinds.catalogue import KINDS
 from protocol.limits import DAY, HOUR
@@ -161,3 +162,17 @@ async def test_kind_6_who_leads_is_alerted_by_a_report_that_somebody_did_not_com
 def test_kind_6_an_alert_of_risk_is_one(kind: str, fields: dict[str, Any], alert: str) -> None:
     payload = KINDS[kind].payload.model_construct(**fields)
     assert alert_of(payload) == alert
+
+
+async def test_kind_6_con_9_an_alert_is_told_whoever_has_sent_another_under_its_id_before(world: World) -> None:
+    """Somebody who got a copy of it is quicker, and sends one of his own under the same id."""
+    csw, said = world.social_work, {"imminence": "days", "answer_by": world.hub.clock() + DAY}
+    message_id = MessageId(ids.new_id())
+    for station in (world.probation, world.prison):
+        composing, subject = station.parts.moving._composing, ids.text(Kind.SUBJECT, ids.new_id())
+        words = Said(fields=said, message_id=message_id)
+        message = composing.message(KINDS["alert.risk"], ThreadId(ids.new_id()), station.desk, subject, words)
+        async with station.parts.store.write() as tx:
+            await outgoing.add(tx, message, {csw.desk: Plan()})
+        await settle(station, csw)
+    assert (await told(csw)).count("message.alert") == 2
