@@ -9,6 +9,7 @@ from typing import Final
 from connectors.attachments import named
 from connectors.bound import Desks, sees
 from connectors.bound import sender as sending
+from connectors.cases import twice
 from connectors.cases.bygone import bygone
 from connectors.cases.threads import Threads
 from connectors.composition import Composer, compose
@@ -117,7 +118,7 @@ class Handovers:
             await outgoing.add(tx, message, plans)
             await self._threads.composed(tx, message, _next_responsible(message, plans), list(plans))
             await attachments.claim(tx, [one.id for one in request.attachments], message.message_id)
-            answer = _queued(message, plans)
+            answer = _queued(message, plans, await twice.others(tx, message.thread, desks))
             await requests.keep(tx, stored_key, body, answer.model_dump_json().encode(), self._clock())
         self._wake()
         return Queued(answer, replayed=False)
@@ -231,13 +232,14 @@ def _next_responsible(message: OutgoingMessage, desks: Collection[DeskAddress]) 
     return next(desk for desk in desks if agency_of(desk) == agency)
 
 
-def _queued(message: OutgoingMessage, plans: dict[DeskAddress, Plan]) -> HandoverQueued:
+def _queued(message: OutgoingMessage, plans: dict[DeskAddress, Plan], others: list[ThreadId]) -> HandoverQueued:
     return HandoverQueued(
         id=message.message_id,
         thread=message.thread,
         state=MessageState.QUEUED,
         recipients=planned(stored_package(message).sections, plans),
         in_the_past=list(bygone(message)),
+        other_handovers=others,
     )
 
 

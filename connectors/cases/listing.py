@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from connectors.bound import Desks, must_see, sees, sees_either
-from connectors.cases import returned
+from connectors.cases import returned, twice
 from connectors.cases.alike import Beside, similar
 from connectors.cases.forms import stored_sections
 from connectors.cases.lineage import children, goes_on_from
@@ -92,7 +92,8 @@ class Listing:
             unknown = [one for one in await forgotten.of(tx, thread) if sees_either(desks, one.sender, one.recipient)]
             steps = [await _step(tx, row, stored[step.move.message_id], step) for step in history.steps]
             back = await returned.alerts(tx, row, history, list(stored.values()))
-        standing = (*self._threads.waiting.watch(row, history, list(stored.values())).standing, *back)
+            both = await twice.alerts(tx, row, history)
+        standing = (*both, *self._threads.waiting.watch(row, history, list(stored.values())).standing, *back)
         roles = ROLES[row.machine]
         responsible = responsibility_of(row, history, list(stored.values()))
         return ThreadView(

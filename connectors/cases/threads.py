@@ -6,10 +6,11 @@ holds. Nothing is remembered that the signed messages do not say; a thread can b
 """
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from connectors.cases import entries, returned
+from connectors.cases import entries, returned, twice
 from connectors.cases.forceless import forceless
 from connectors.cases.mending import Mending
 from connectors.cases.register import Register
@@ -17,6 +18,7 @@ from connectors.cases.residual import keep_draft
 from connectors.cases.sides import OBSERVER, ROLES, STRANGER, Roles
 from connectors.cases.terms import officer_of
 from connectors.cases.waiting import Waiting
+from connectors.faults import DAMAGED
 from connectors.logs import Log
 from connectors.store import (
     attempts,
@@ -251,7 +253,7 @@ class Threads:
         due_at = owed[-1].due_at if owed else None
         watched = self.waiting.watch(row, history, every)
         back = await returned.alerts(tx, row, history, every)
-        heard = (*watched.heard_by(row.side), *back)
+        heard = (*await twice.alerts(tx, row, history), *watched.heard_by(row.side), *back)
         alert = None if not heard else str(heard[0].kind)
         marks = {one.mark for one in heard}
         if live and any(_counts(row, one) for one in await forgotten.of(tx, row.thread)):
@@ -274,6 +276,8 @@ class Threads:
             await threads.put(tx, changed)
             escalated = any(step.move.message_id == new and step.move.event in ESCALATE for step in history.done)
             await events.thread_changed(tx, changed, before=row, alert=escalated and alert is not None)
+            if twice.is_taken(changed) != twice.is_taken(row):
+                await self._refold_others(tx, row.thread)
         now, life = self._clock(), self._notice_life
         await returned.pass_on(tx, row, history, every, self.register, self._service, now=now, life=life)
         if row.side != OBSERVER:
@@ -281,6 +285,14 @@ class Threads:
             await moves.set_timers(tx, row.thread, timers, look_at=watched.next_at)
         await keep_draft(tx, row, history, every, self._clock())
         return history
+
+    async def _refold_others(self, tx: Transaction, thread: ThreadId) -> None:
+        """Look again at the handovers of one person whose alert depends on this one (HAN-12)."""
+        for one in await twice.beside(tx, thread):
+            with suppress(*DAMAGED):
+                other = await self.mending.find(tx, one.thread)
+                if other is not None and twice.is_taken(other):
+                    await self.refold(tx, other)
 
     async def _judge(self, tx: Transaction, row: ThreadRow, stored: MoveRow, step: Step) -> None:
         told = stored.told

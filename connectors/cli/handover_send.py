@@ -115,6 +115,11 @@ def send(
     voice.data({**shown, "sent_before": once.before}, describe(queued, view))
     once.tell(voice)
     tell_past(queued.in_the_past, voice)
+    for one in queued.other_handovers:
+        voice.warn(
+            f"{text(Kind.THREAD, one)} hands over the same person, and its receiver can still accept it or has: "
+            f"throughcare referral show {text(Kind.THREAD, one)} --agency {profile.name}"
+        )
     voice.say(f"next:  throughcare handover show {text(Kind.MESSAGE, queued.id)} --agency {profile.name}")
 
 

@@ -182,6 +182,8 @@ def _step(step: StepView) -> Iterator[str]:
 def _about(alert: AlertView) -> str:
     if alert.kind == AlertKind.LEAD_RETURNED:
         return f"note it: throughcare message answer {text(Kind.MESSAGE, alert.message)} noted"
+    if alert.kind == AlertKind.HANDED_OVER_TWICE:
+        return "withdraw one of them, or let it fail: throughcare case show tells which"
     if alert.appointment is None:
         return f"waiting for the {alert.by}: {alert.what}"
     return f"about the appointment of {format_time(alert.appointment)}"

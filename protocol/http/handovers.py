@@ -127,6 +127,9 @@ class HandoverQueued(ResponseModel):
     recipients: list[RecipientPlan]
     in_the_past: list[Code] = Field(default_factory=list)
     """Fields of its terms whose date was over when this was written, such as `answer_by`: it was sent all the same."""
+    other_handovers: list[ThreadIdText] = Field(default_factory=list)
+    """Other handovers of the same person, at most 20, that the other side can still accept or has: it may be offered
+    twice (HAN-12)."""
 
 
 class Page(QueryModel):

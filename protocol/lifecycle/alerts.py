@@ -36,6 +36,8 @@ class AlertKind(StrEnum):
     """What the thread waits for is late (LIF-7)."""
     LEAD_RETURNED = "lead-returned"
     """The other side ended a handover that had taken effect; nobody here has noted that the lead is back (HAN-11)."""
+    HANDED_OVER_TWICE = "handed-over-twice"
+    """Two agencies have accepted the same person from us, and neither handover is over (HAN-12)."""
 
 
 HEARS: Final[Mapping[AlertKind, frozenset[str]]] = {
@@ -46,6 +48,7 @@ HEARS: Final[Mapping[AlertKind, frozenset[str]]] = {
         {Actor.REQUESTER, Actor.RECIPIENT, handover.Actor.SENDER, handover.Actor.RECEIVER},
     ),
     AlertKind.LEAD_RETURNED: frozenset({handover.Actor.SENDER}),
+    AlertKind.HANDED_OVER_TWICE: frozenset({handover.Actor.SENDER}),
 }
 """Which side is alerted: who is responsible hears of the person, and of a silence or a delay both sides do."""
 

@@ -128,18 +128,19 @@ HANDOVER = Machine("handover", State.PROPOSED, ROWS, FINAL)
 """The handover's life cycle."""
 
 # fmt: off
-# Whoever got a copy of the offer is told by the sender alone, so this says nothing of what the receiver answered.
+# Whoever got a copy of the offer is told by the sender alone, so this says nothing of what the receiver answered. An
+# instant that the receiver never had has no force (SEQ-11): what its sender says next is told from a state before it.
 COPY_ROWS: tuple[Row, ...] = (
     _row(1, (State.PROPOSED,), Event.OFFER, _S, State.OFFERED, "offer"),
     _row(10, (State.OFFERED,), Event.CHANGE_DATE, _S, Turn.SAME, "trigger reason"),
     _row(11, (State.OFFERED,), Event.TAKE_EFFECT, _S | _CLOCK, State.EFFECTIVE, "effective_at"),
     _row(12, (State.OFFERED,), Event.FAIL, _S, State.FAILED_EFFECTIVE, "reason"),
     _row(13, (State.EFFECTIVE,), Event.FAIL, _S, State.FAILED_EFFECTIVE, "reason"),
-    _row(15, (State.OFFERED,), Event.WITHDRAW, _S, State.WITHDRAWN, "reason"),
-    _row(17, (State.OFFERED,), Event.EXPIRE, _CLOCK, State.EXPIRED),
-    _row(18, (State.OFFERED, State.EXPIRED, State.FAILED_EFFECTIVE), Event.OFFER_AGAIN, _S, State.OFFERED,
-         "trigger acknowledge_by answer_by reason"),
-    _row(19, (State.OFFERED,), Event.ENTERED_IN_ERROR, _S, State.ENTERED_IN_ERROR, "reason"),
+    _row(15, (State.OFFERED, State.EFFECTIVE), Event.WITHDRAW, _S, State.WITHDRAWN, "reason"),
+    _row(17, (State.OFFERED, State.EFFECTIVE), Event.EXPIRE, _CLOCK, State.EXPIRED),
+    _row(18, (State.OFFERED, State.EFFECTIVE, State.EXPIRED, State.FAILED_EFFECTIVE), Event.OFFER_AGAIN, _S,
+         State.OFFERED, "trigger acknowledge_by answer_by reason"),
+    _row(19, (State.OFFERED, State.EFFECTIVE), Event.ENTERED_IN_ERROR, _S, State.ENTERED_IN_ERROR, "reason"),
     _row(19, (State.OFFERED, State.EFFECTIVE, State.EXPIRED, State.FAILED_EFFECTIVE, State.WITHDRAWN),
          Event.ENTERED_IN_ERROR, _DPO, State.ENTERED_IN_ERROR, "reason"),
 )

@@ -168,10 +168,11 @@ def timers(
 def still_to_come(history: History, found: Iterable[Timer]) -> tuple[Timer, ...]:
     """Return those of `found` whose move is not made yet, soonest first.
 
-    A move that was given up has no force (SEQ-11), and is made again under another name. That somebody was told that
-    something is late is not said again.
+    A move without effect is made again under another name where the thread calls for it: one that was given up
+    (SEQ-11), and one that came to stand where the table refuses it (LIF-4). That somebody was told that something is
+    late is not said again.
     """
-    made = {step.move.message_id: step.move.void is not None for step in history.steps}
+    made = {step.move.message_id: step.refused is not None for step in history.steps}
     left = list[Timer]()
     for timer in found:
         again, one = 0, timer

@@ -294,6 +294,37 @@ def test_ref_12_a_question_that_a_block_interrupted_is_not_expired_when_the_bloc
     assert expires.at >= ended + 3 * DAY
 
 
+def test_clk_4_a_step_of_time_that_was_refused_is_made_again_where_the_thread_calls_for_it() -> None:
+    """A block crosses the expiry and has the earlier leaf; once it ends, the referral must not wait for ever."""
+    sent = along(REFERRAL, ways(REFERRAL)[referral.State.ACKNOWLEDGED])
+    (expires,) = [one for one in waiting(sent) if one.event == referral.Event.EXPIRE]
+    crossing = [step("block", "data-protection"), step("expire", "clock"), step("unblock", "requester")]
+    block, expire, unblock = [
+        Move(
+            message_id=expires.move_id if row.event == referral.Event.EXPIRE else MessageId(bytes([number]) * 16),
+            index=100 + number,
+            at=BEGAN + 100 + number,
+            event=row.event,
+            actor=actor,
+            signer="somebody",
+            carried=row.needs,
+        )
+        for number, (row, actor) in enumerate(crossing)
+    ]
+    moves = [one.move for one in sent.steps]
+    blocked = fold(REFERRAL, [*moves, block, expire])
+    assert (blocked.state, blocked.steps[-1].refused) == (referral.State.BLOCKED_CONSENT, "illegal-transition")
+    assert waiting(blocked) == (), "a block waits for no answer"
+    unblocked = fold(REFERRAL, [*moves, block, expire, unblock])
+    assert unblocked.state == referral.State.ACKNOWLEDGED
+    (again,) = [one for one in waiting(unblocked) if one.event == referral.Event.EXPIRE]
+    assert again.move_id != expires.move_id
+
+
+def waiting(history: History) -> tuple[Timer, ...]:
+    return timers(history, Priority.NORMAL, CALENDAR, named={}, now=BEGAN)
+
+
 def test_lif_7_an_appointment_that_was_cancelled_or_missed_waits_for_the_next_one() -> None:
     for event in ("appointment-cancelled", "no-show"):
         way = [*ways(REFERRAL)[referral.State.SCHEDULED], step(event, "recipient")]

@@ -198,3 +198,12 @@ def test_han_1_a_handover_binds_only_by_a_statute_that_is_named() -> None:
 @pytest.mark.parametrize("state", sorted(HANDOVER.finals))
 def test_han_2_a_handover_that_did_not_happen_leaves_the_lead_with_the_sender(state: handover.State) -> None:
     assert (lead(state) is handover.Actor.SENDER) == (state is not handover.State.COMPLETED)
+
+
+@pytest.mark.parametrize("event", ["withdraw", "expire", "offer-again", "fail", "entered-in-error"])
+def test_han_5_a_copy_follows_its_sender_after_an_instant_that_the_receiver_never_had(event: str) -> None:
+    """Such an instant has no force for its sender (SEQ-11), who leads on; the copy has it and must not keep it."""
+    told = Position(handover.State.EFFECTIVE)
+    actor = handover.Actor.CLOCK if event == "expire" else handover.Actor.SENDER
+    needs = COPY.row(told, event, actor).needs
+    assert lead(handover.State(COPY.step(told, event, actor, needs).state)) is handover.Actor.SENDER

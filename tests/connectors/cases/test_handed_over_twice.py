@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One person offered to two agencies: told to whoever offers, and an alert once both have accepted."""
+
+import secrets
+
+from connectors.cases import twice
+from connectors.store import threads
+from protocol.handover import HandoverPackage
+from protocol.http.handovers import HandoverQueued, HandoverRequest
+from protocol.ids import ThreadId
+from protocol.limits import DAY
+from tests.connectors.cases.test_alerts import told
+from tests.connectors.cases.test_cases import about
+from tests.connectors.cases.test_clockwork import fire
+from tests.connectors.cases.test_handover import ACCEPT, TAKEN_UP, dated, do
+from tests.connectors.cases.test_referral import agreed, row, settle
+from tests.connectors.cases.test_thread_api import Served, prison
+from tests.connectors.conftest import World
+from tests.connectors.stations import Station
+
+__all__ = ["prison"]
+
+TWICE = "handed-over-twice"
+
+
+def content(world: World, number: str = "51") -> HandoverPackage:
+    terms = dated(world.hub.clock(), effective=9)
+    return terms.model_copy(update={"sections": (about("Invented", number),)})
+
+
+async def offered(world: World, station: Station, number: str = "51") -> HandoverQueued:
+    queued = await world.prison.compose(station.desk, content=content(world, number))
+    await settle(world.prison, world.probation, world.social_work)
+    return queued
+
+
+async def accept(world: World, station: Station, thread: ThreadId) -> None:
+    supervisor = {"agency": station.installation.enrolment.agency}
+    await do(station, thread, "acknowledge", **TAKEN_UP)
+    await do(station, thread, "accept", **{**ACCEPT, "supervisor": supervisor})
+    await settle(world.prison, world.probation, world.social_work)
+
+
+async def alerts_at(station: Station, *among: ThreadId) -> list[str | None]:
+    return [(await row(station, thread)).alert for thread in among]
+
+
+async def test_han_12_whoever_offers_a_person_twice_is_told_and_alerted_until_one_handover_is_over(
+    world: World, prison: Served
+) -> None:
+    first = await offered(world, world.probation)
+    other = await offered(world, world.social_work, "52")
+    second = await offered(world, world.social_work)
+    assert (first.other_handovers, other.other_handovers, second.other_handovers) == ([], [], [first.thread])
+    await accept(world, world.probation, first.thread)
+    await accept(world, world.social_work, other.thread)
+    assert await alerts_at(world.prison, first.thread, other.thread, second.thread) == [None, None, None]
+    await accept(world, world.social_work, second.thread)
+    both = first.thread, second.thread
+    assert await alerts_at(world.prison, *both, other.thread) == [TWICE, TWICE, None]
+    assert (await told(world.prison)).count("handover.alert") == 1, "its state stayed; the other's new state tells it"
+    for station, thread in ((world.probation, first.thread), (world.social_work, second.thread)):
+        assert await alerts_at(station, thread) == [None], "neither knows of the other"
+    for thread in both:
+        (alert,) = (await prison.client.thread(thread)).alerts
+        assert (alert.kind, alert.what, alert.by) == (TWICE, "end-one", "sender")
+    await do(world.prison, first.thread, "withdraw", reason="release-cancelled")
+    assert await alerts_at(world.prison, *both) == [None, None]
+    await settle(world.prison, world.probation, world.social_work)
+    assert await agreed(first.thread, world.prison, world.probation) == "withdrawn"
+    assert (await prison.client.thread(second.thread)).alerts == []
+
+
+async def test_han_12_an_offer_whose_end_is_not_opened_can_still_be_accepted_and_whoever_offers_again_is_told(
+    world: World,
+) -> None:
+    """The office accepts in time, and the prison cannot know: its own clock lets the offer expire meanwhile."""
+    office, centre = world.probation, world.social_work
+    first = (await offered(world, office)).thread
+    await do(office, first, "acknowledge", **TAKEN_UP)
+    await do(office, first, "accept", **ACCEPT)
+    await office.seal_and_send()
+    world.hub.clock.advance(10 * DAY)
+    for station in (world.prison, office, centre):
+        await station.look()
+    await fire(world.prison)
+    assert (await row(world.prison, first)).state == "expired"
+    key, request = secrets.token_hex(12), HandoverRequest(to=[centre.desk], package=content(world))
+    sent, again = [await world.prison.parts.handovers.send(request, key=key, body=key.encode()) for _ in range(2)]
+    second = sent.answer.thread
+    assert sent.answer.other_handovers == [first]
+    assert (again.replayed, again.answer) == (True, sent.answer)
+    await settle(world.prison, office, centre)
+    assert await agreed(first, world.prison, office) == "accepted"
+    await accept(world, centre, second)
+    assert await alerts_at(world.prison, first, second) == [TWICE, TWICE]
+
+
+async def test_han_12_an_offer_whose_end_was_opened_is_over(world: World) -> None:
+    first = (await offered(world, world.probation)).thread
+    await do(world.prison, first, "withdraw", reason="release-cancelled")
+    second = await world.prison.compose(world.social_work.desk, content=content(world))
+    assert second.other_handovers == [first]
+    await settle(world.prison, world.probation, world.social_work)
+    third = await world.prison.compose(world.probation.desk, content=content(world))
+    assert third.other_handovers == [second.thread]
+
+
+async def test_han_12_both_of_one_day_take_effect_and_the_alert_stays(world: World) -> None:
+    first, second = await offered(world, world.probation), await offered(world, world.social_work)
+    await accept(world, world.probation, first.thread)
+    await accept(world, world.social_work, second.thread)
+    world.hub.clock.advance(10 * DAY)
+    for station in (world.prison, world.probation, world.social_work):
+        await station.look()
+    await fire(world.prison)
+    await settle(world.prison, world.probation, world.social_work)
+    assert [(await row(world.prison, one.thread)).state for one in (first, second)] == ["effective", "effective"]
+    assert await alerts_at(world.prison, first.thread, second.thread) == [TWICE, TWICE]
+    await do(world.social_work, second.thread, "complete", items=[])
+    await settle(world.prison, world.social_work)
+    assert await alerts_at(world.prison, first.thread, second.thread) == [None, None]
+    async with world.prison.parts.store.read() as tx:
+        assert await twice.others(tx, second.thread) == [first.thread]
+        own = (await threads.load(tx, first.thread)).own_desk
+        assert await twice.others(tx, second.thread, frozenset({own})) == [first.thread]
+        assert await twice.others(tx, second.thread, frozenset({world.probation.desk})) == []
