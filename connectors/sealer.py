@@ -18,7 +18,7 @@ from connectors.store import attachments, attempts, outgoing, recipients
 from connectors.store.attempts import Attempt, AttemptState
 from connectors.store.engine import Store, Transaction
 from connectors.store.outgoing import OutgoingMessage
-from connectors.store.recipients import RecipientRow, RecipientState
+from connectors.store.recipients import DAMAGED, RecipientRow, RecipientState
 from connectors.store.sealings import Record
 from connectors.timing import Chance, Clock, patience, system_chance
 from keys.directory import DeskEntry
@@ -172,8 +172,7 @@ class Sealer:
         functions = {target.row.desk: target.desk.function for target in group}
         composition = compose(composer, message, functions)
         if not message.klass.bare:
-            # A move may have no sections at all; one that has some, of which none may go, would say something else.
-            empty = [desk for desk, plan in composition.plans.items() if message.source and not plan.going]
+            empty = [target.row.desk for target in group if message.source and _is_emptied(target.row, composition)]
             if empty:
                 await recipients.fail(tx, message.message_id, empty, NothingToSend.code)
             group = [target for target in group if target.row.desk not in empty]
@@ -239,6 +238,15 @@ class Sealer:
 
 def _marks(target: _Target) -> tuple[str, ...]:
     return ("old-prekey",) if target.choice.marked else ()
+
+
+def _is_emptied(row: RecipientRow, composition: Composition) -> bool:
+    """Tell whether nothing may go any more to a desk that was to get sections: bare it would say something else.
+
+    A copy that may see none of them was never to get any, and is told the move all the same (HAN-5).
+    """
+    promised = bool(row.plan.going) or DAMAGED in row.plan.marks
+    return promised and not composition.plans[row.desk].going
 
 
 async def _as_kept(tx: Transaction, message: OutgoingMessage) -> tuple[OutgoingMessage, tuple[str, ...]]:

@@ -134,8 +134,8 @@ class Composing:
     ) -> dict[DeskAddress, Plan]:
         """Return what each desk gets; `RecipientUnavailable` if unknown, `NothingToSend` where nothing may go.
 
-        A desk of `copies` that is unknown now is left out, and one that may see no section gets the bare message.
-        Without sections a message can wait until a desk is there (again): for `copies`, and for all if not `known`.
+        One of `copies` that may see no section gets the bare message, and one that is unknown now waits until it is
+        there (again), and gets then what it may see. So does any desk of a message without sections, if not `known`.
         """
         if not message.source:
             if known:
@@ -145,7 +145,7 @@ class Composing:
         plans = dict(compose(SectionComposer(), message, functions).plans)
         if any(not plans[desk].going for desk in to):
             raise NothingToSend
-        return plans
+        return plans | {desk: Plan() for desk in copies if desk not in plans}
 
     def _functions(self, to: Collection[DeskAddress], copies: Collection[DeskAddress] = ()) -> dict[DeskAddress, str]:
         functions = {}

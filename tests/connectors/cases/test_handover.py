@@ -18,7 +18,9 @@ from protocol.address import AgencyAddress
 from protocol.errors import IllegalTransition, NotFound
 from protocol.handover import HandoverPackage, Moved, Priority, Terms, Trigger
 from protocol.ids import ThreadId
+from protocol.kinds.catalogue import KINDS
 from protocol.limits import DAY, HOUR
+from protocol.statements import Agency
 from tests.connectors.cases.test_clockwork import day, fire, told
 from tests.connectors.cases.test_referral import OFFICER, agreed, row, settle
 from tests.connectors.conftest import World
@@ -133,6 +135,67 @@ async def test_han_5_a_copy_is_told_when_the_lead_comes_back(world: World) -> No
     await settle(prison, csw)
     assert await lead(csw, thread, world) == "gora-prison@hub.example"
     assert not (await row(csw, thread)).live
+
+
+@pytest.mark.parametrize(
+    ("event", "fields", "state"),
+    [
+        ("change-date", {"trigger": {"expected_on": "2027-03-01"}, "reason": "release-moved"}, "offered"),
+        ("take-effect", {"effective_at": 1_800_000_000_000}, "effective"),
+        ("withdraw", {"reason": "release-cancelled"}, "withdrawn"),
+    ],
+)
+async def test_han_5_a_copy_is_told_a_step_whose_words_it_may_not_see(
+    world: World, event: str, fields: dict[str, Any], state: str
+) -> None:
+    prison, probation, csw = everybody = (world.prison, world.probation, world.social_work)
+    thread = await offer(world)
+    await do(prison, thread, "bind", statute="probation-act-12")
+    step = Step(event=event, fields=fields, sections=(risk_section(),))
+    moved = await prison.parts.moving.move(thread, step, key=secrets.token_hex(12), body=b"")
+    await settle(*everybody)
+    listing = Listing(prison.parts.store, prison.parts.threads, world.hub.clock)
+    at = {one.desk: one for one in (await listing.show(thread)).steps[-1].recipients}
+    assert [(one.state, one.error) for one in at.values()] == [("opened", None)] * 2
+    assert [one.reason for one in at[csw.desk].withheld] == ["not-meant-for-this-function"]
+    assert [one.category for one in at[probation.desk].sections] == ["risk-summary"]
+    view = await Listing(csw.parts.store, csw.parts.threads, world.hub.clock).show(thread)
+    assert (view.steps[-1].event, view.steps[-1].message, view.steps[-1].sections) == (event, moved.message_id, [])
+    assert (view.item.state, view.lead, view.lost) == (state, await lead(prison, thread, world), [])
+
+
+async def test_han_5_a_copy_that_the_directory_lacks_just_now_is_told_once_it_is_there_again(world: World) -> None:
+    prison, probation, csw = everybody = (world.prison, world.probation, world.social_work)
+    thread = await offer(world)
+    await do(prison, thread, "bind", statute="probation-act-12")
+    await settle(*everybody)
+
+    async def state_desks(*desks: str) -> None:
+        member, programme = csw.member, world.hub.programme
+        world.hub.clock.advance(HOUR)
+        programme.now = world.hub.clock()
+        stated = tuple((name, "social-work") for name in desks)
+        agency = Agency(member.address, member.kind, member.identity.public, stated, tuple(KINDS), "DEMO")
+        programme.state(agency, programme.approvers[:2], age=0, life=365 * DAY)
+        await world.hub.catch_up()
+
+    await state_desks("other")
+    await prison.look()
+    sections = (risk_section(), person_section())
+    step = Step(event="take-effect", fields={"effective_at": world.hub.clock()}, sections=sections)
+    await prison.parts.moving.move(thread, step, key=secrets.token_hex(12), body=b"")
+    await settle(prison, probation)
+    listing = Listing(prison.parts.store, prison.parts.threads, world.hub.clock)
+    waits = {one.desk: one for one in (await listing.show(thread)).steps[-1].recipients}[csw.desk]
+    assert (waits.state, waits.error) == ("queued", "recipient-unavailable")
+    assert await lead(csw, thread, world) == "gora-prison@hub.example"
+    await state_desks(csw.desk.partition(".")[0])
+    for station in everybody:
+        await station.look()
+    await settle(*everybody)
+    view = await Listing(csw.parts.store, csw.parts.threads, world.hub.clock).show(thread)
+    assert view.lead == PROBATION
+    assert [one.category for one in view.steps[-1].sections] == ["identity"]
 
 
 async def test_an_agency_that_was_sent_a_copy_observes_and_moves_nothing(world: World) -> None:
