@@ -129,7 +129,7 @@ NEXT_STEPS: dict[type[Exception], str] = {
     errors.ClockSkewed: "set this machine's clock, then the same command again",
     errors.DirectoryError: "throughcare doctor --config FILE   (if it finds nothing, call your authority)",
     errors.KeystoreError: "check the passphrase file, then the same command again",
-    errors.StoreFailed: "throughcare doctor --config FILE   (then restore the newest backup)",
+    errors.StoreFailed: "throughcare doctor --config FILE   (restore the newest backup only if it is damaged)",
     errors.StoreBehind: "restore the newest copy of the data directory",
     errors.DirectoryInconsistent: "stop, and call the hub's operator and your authority",
     errors.DirectorySplit: "throughcare directory evidence FILE   (and give it to your authority)",

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Alembic's entry point: it runs the steps on the connection that `connectors.store.engine` hands over."""
+"""Alembic's entry point: it runs the steps in the transaction that `connectors.store.engine` has open."""
 
 from alembic import context
 
-context.configure(connection=context.config.attributes["connection"], render_as_batch=True)
+context.configure(
+    connection=context.config.attributes["connection"],
+    transactional_ddl=True,
+    render_as_batch=True,
+)
 with context.begin_transaction():
     context.run_migrations()

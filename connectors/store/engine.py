@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -36,6 +36,16 @@ _PRIMARY: Final = 0xFF
 """SQLite's extended result codes have the primary one in their lowest byte."""
 _MAYBE_FULL: Final = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 """What SQLite says, among other things, when a quota or a file's allowed size is used up."""
+_PASSING: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT)
+_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_CLOSED: Final = (
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_AUTH,
+)
+"""What SQLite says of files that it may not open or write: of another user, or on a disk that is read only."""
+_WHOLE: Final = "Nothing in it was changed. Restore no backup."
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +71,19 @@ class Store:
     async def open(cls, path: Path, vault: Vault) -> "Store":
         """Open the database at `path`, made and migrated to the newest form if need be, mode 0600.
 
-        Raises `StoreFailed` if it is damaged, no database, or made by a newer version.
+        Raises `StoreFull` when the disk is full, `Unavailable` when another process keeps it busy, and `StoreFailed`
+        if it is damaged, no database, made by a newer version, or cannot be read or written. An upgrade is all or
+        nothing: whatever breaks it off, the store is as it was, and the next opening begins anew.
         """
         try:
             await asyncio.to_thread(_prepare, path)
         except (sqlite3.DatabaseError, DatabaseError) as error:
-            raise _cannot_open(error) from error
+            raise _cannot_open(error, path) from error
         url, way = URL.create("sqlite+aiosqlite", database=str(path)), partial(driver.connect, path)
         writer = create_async_engine(url, async_creator=way, pool_size=1, max_overflow=0)
         readers = create_async_engine(url, async_creator=way, pool_size=4, max_overflow=4)
-        _configure(writer, "BEGIN IMMEDIATE", query_only=False)
-        _configure(readers, "BEGIN", query_only=True)
+        _configure(writer.sync_engine, "BEGIN IMMEDIATE", query_only=False)
+        _configure(readers.sync_engine, "BEGIN", query_only=True)
         return cls(path, writer, readers, vault)
 
     @asynccontextmanager
@@ -104,7 +116,7 @@ class Store:
             yield
         except OperationalError as error:
             code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-            if code == sqlite3.SQLITE_FULL or (code in _MAYBE_FULL and not has_room(self._path.parent, self._size())):
+            if _is_full(code, self._path):
                 raise StoreFull from error
             if code & _PRIMARY == sqlite3.SQLITE_BUSY:
                 raise Unavailable from error
@@ -112,21 +124,46 @@ class Store:
         except DatabaseError as error:
             raise StoreFailed from error
 
-    def _size(self) -> int:
-        """Return the bytes of the larger of database and write-ahead log."""
-        files = (self._path, self._path.with_name(f"{self._path.name}-wal"))
-        return max(file.stat().st_size if file.exists() else 0 for file in files)
+
+def _is_full(code: int, path: Path) -> bool:
+    if code not in _MAYBE_FULL:
+        return code == sqlite3.SQLITE_FULL
+    files = (path, path.with_name(f"{path.name}-wal"))
+    return not has_room(path.parent, max(file.stat().st_size if file.exists() else 0 for file in files))
 
 
-def _cannot_open(error: Exception) -> Exception:
-    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", 0) & _PRIMARY
-    if code == sqlite3.SQLITE_BUSY:
+def _cannot_open(error: Exception, path: Path) -> Exception:
+    """Return what it means that the store could not be opened; a backup is named only where the file is damaged."""
+    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    if _is_full(code, path):
+        return _advised(StoreFull(), "make room on that disk, then the same command again")
+    primary = code & _PRIMARY
+    if primary in _PASSING:
         return Unavailable()
-    return StoreFailed(f"{DATABASE_FILE} cannot be opened: it is damaged, or no database. Restore the newest backup.")
+    if primary in _DAMAGED:
+        what = "it is damaged, or no database. Restore the newest backup."
+        return StoreFailed(f"{DATABASE_FILE} cannot be opened: {what}")
+    if primary in _CLOSED:
+        what = f"it, or its folder, cannot be written by this user. {_WHOLE}"
+        advice = "look who owns data_dir and its files, and whether that disk is read-only, then the same command again"
+    elif primary == sqlite3.SQLITE_IOERR:
+        what = f"the disk fails. {_WHOLE}"
+        advice = "look at the disk (dmesg, SMART), then the same command again; throughcare doctor --config FILE"
+    else:
+        what = f"it cannot be brought to this version's form. {_WHOLE}"
+        advice = "install the version that it was used with before, and report this"
+    return _advised(StoreFailed(f"{DATABASE_FILE} cannot be opened: {what}"), advice)
+
+
+def _advised(error: Exception, advice: str) -> Exception:
+    error.add_note(f"next: {advice}")
+    return error
 
 
 def migrate(path: Path, revision: str = "head") -> None:
     """Bring the database at `path` to `revision`; used at start and by the tests of each migration.
+
+    All steps are one transaction: a step that is cut off half-way could never be done again.
 
     Raises `StoreFailed` for a database whose form this version does not know.
     """
@@ -136,6 +173,8 @@ def migrate(path: Path, revision: str = "head") -> None:
     from alembic.util import CommandError  # noqa: PLC0415
 
     engine = create_engine(URL.create("sqlite", database=str(path)), poolclass=NullPool)
+    # A step makes tables anew under their old names, which other tables refer to.
+    _configure(engine, "BEGIN IMMEDIATE", query_only=False, foreign_keys=False)
     config = Config()
     config.set_main_option("script_location", str(Path(connectors.migrations.__file__).parent))
     with engine.begin() as connection:
@@ -145,8 +184,7 @@ def migrate(path: Path, revision: str = "head") -> None:
             move(config, revision)
         except CommandError as error:
             newer = StoreFailed(f"{DATABASE_FILE} was made by a newer version of Throughcare. Install that version.")
-            newer.add_note("next: install that version, or a newer one, then the same command again")
-            raise newer from error
+            raise _advised(newer, "install that version, or a newer one, then the same command again") from error
 
 
 def _prepare(path: Path) -> None:
@@ -171,8 +209,8 @@ def _revision(connection: sqlite3.Connection) -> str | None:
     return str(found[0]) if found else None
 
 
-def _configure(engine: AsyncEngine, begin: str, *, query_only: bool) -> None:
-    @event.listens_for(engine.sync_engine, "connect")
+def _configure(engine: Engine, begin: str, *, query_only: bool, foreign_keys: bool = True) -> None:
+    @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _: object) -> None:  # SQLAlchemy's adapted driver connection has no public type
         # The driver must not begin transactions of its own: `begin` below says which kind.
         connection.isolation_level = None
@@ -180,13 +218,13 @@ def _configure(engine: AsyncEngine, begin: str, *, query_only: bool) -> None:
         for pragma in (
             f"busy_timeout={_BUSY_MS}",
             "synchronous=FULL",
-            "foreign_keys=ON",
+            f"foreign_keys={int(foreign_keys)}",
             "secure_delete=ON",
             f"query_only={int(query_only)}",
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def on_begin(connection: Any) -> None:  # as above
         connection.exec_driver_sql(begin)
