@@ -20,7 +20,8 @@ FOLDER: Final = "attachments"
 PIECE: Final = 1 << 20
 
 _PART: Final = ".part"
-_NAME: Final = re.compile("[a-z0-9-]+")
+_NAME: Final = re.compile("(in-[0-9]+|out)-[0-9a-f]+")
+"""The names of finished files. Whatever else lies in the folder (`lost+found`) is not ours, and left alone (ATT-9)."""
 
 
 class AttachmentFiles:
@@ -54,7 +55,7 @@ class AttachmentFiles:
     def finished(self) -> Iterator[tuple[str, Path]]:
         """Yield the name and path of every finished file, for a backup."""
         if self._folder.is_dir():
-            yield from ((path.name, path) for path in sorted(self._folder.iterdir()) if path.suffix != _PART)
+            yield from ((path.name, path) for path in sorted(self._folder.iterdir()) if _is_ours(path, path.name))
 
     def place_for(self, name: str) -> Path:
         """Return where a finished file of that name belongs; `KeystoreError` for a name that none of ours has."""
@@ -98,11 +99,24 @@ class AttachmentFiles:
         yield end
 
     def sweep(self, wanted: Collection[str]) -> None:
-        """Delete every file that belongs to no attachment; called while nothing is being stored."""
-        if self._folder.is_dir():
-            for path in self._folder.iterdir():
-                if path.name.removesuffix(_PART) not in wanted:
+        """Delete every file of ours that belongs to no attachment; called while nothing is being stored.
+
+        One that cannot be deleted keeps no other; it is told at the end.
+        """
+        failed: OSError | None = None
+        for path in list(self._folder.iterdir()) if self._folder.is_dir() else []:
+            name = path.name.removesuffix(_PART)
+            if name not in wanted and _is_ours(path, name):
+                try:
                     path.unlink()
+                except OSError as error:
+                    failed = error
+        if failed is not None:
+            raise failed
 
     def _part(self, name: str) -> Path:
         return self._folder / (name + _PART)
+
+
+def _is_ours(path: Path, name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and path.is_file()

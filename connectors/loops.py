@@ -250,7 +250,31 @@ class Loops:
             await asyncio.sleep(DROP_EVERY_S)
 
     async def _follow(self) -> None:
-        """Look at old answers, at the directory and at prekeys, then wait for the next time or for a wish."""
+        """Look at the directory, at prekeys and at what is old, then wait for the next time or for a wish."""
+        failure: Exception | None = None
+        try:
+            # First: whatever happens to the rest, the directory is followed (SEQ-4).
+            await self._look()
+            if await self._parts.resealing.follow_silence(self._drained_at):
+                self._parts.work.set()
+        except Exception as error:  # noqa: BLE001 # raised below; a hub that is away keeps nothing from being forgotten
+            failure = error
+        for part, work in (("pruning", self._prune), ("attachments", self._parts.attachments.sweep)):
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 # what cannot be tidied up holds up nothing, and is tried again
+                self._failed(part, error)
+        if failure is not None:
+            raise failure
+        await _until(self._skipped, min(WANTED_EVERY_S, self._directory_every_s))
+        try:
+            async with asyncio.timeout(max(0.0, self._directory_every_s - WANTED_EVERY_S)):
+                await self._parts.directory.wanted.wait()
+        except TimeoutError:
+            return
+
+    async def _prune(self) -> None:
+        """Forget what nobody needs any more."""
         async with self._parts.store.write() as tx:
             await requests.forget_old(tx, self._clock())
             await tokens.forget_old(tx, self._clock())
@@ -263,16 +287,6 @@ class Loops:
             dropped = await pruning.bound_quarantine(tx)
         if dropped:
             self._log.event("quarantine-full", count=dropped)
-        await self._parts.attachments.sweep()
-        await self._look()
-        if await self._parts.resealing.follow_silence(self._drained_at):
-            self._parts.work.set()
-        await _until(self._skipped, min(WANTED_EVERY_S, self._directory_every_s))
-        try:
-            async with asyncio.timeout(max(0.0, self._directory_every_s - WANTED_EVERY_S)):
-                await self._parts.directory.wanted.wait()
-        except TimeoutError:
-            return
 
     async def _look(self) -> None:
         parts = self._parts

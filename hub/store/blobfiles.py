@@ -7,6 +7,7 @@
 import asyncio
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -16,10 +17,12 @@ from keys.folderowner import make_folder, open_made
 from keys.privatefile import sync_folder
 from protocol.disk import is_full, is_short
 from protocol.errors import NotFound, StoreFailed, StoreFull, Unavailable
-from protocol.ids import KEY_ID_SIZE, BlobId, KeyId
+from protocol.ids import ID_SIZE, KEY_ID_SIZE, BlobId, KeyId
 
 T = TypeVar("T")
 
+_NAME = re.compile(f"[0-9a-f]{{{2 * (KEY_ID_SIZE + ID_SIZE)}}}")
+"""The name of a blob's file; whatever else lies in the folder is not ours (ATT-9)."""
 _PIECE = 1 << 20
 _FAILED = "The disk failed at an attachment. What was not answered with success must be sent again."
 
@@ -126,7 +129,9 @@ class BlobFiles(BlobBytes):
     def _keys(self) -> set[BlobKey]:
         if not self._folder.is_dir():
             return set()
-        names = [bytes.fromhex(path.name) for path in self._folder.iterdir()]
+        # A folder that is a disk of its own has a `lost+found`, and others leave files: none of that is ours to touch.
+        ours = (path for path in self._folder.iterdir() if _NAME.fullmatch(path.name) and path.is_file())
+        names = [bytes.fromhex(path.name) for path in ours]
         return {BlobKey(KeyId(name[:KEY_ID_SIZE]), BlobId(name[KEY_ID_SIZE:])) for name in names}
 
     async def _do(self, work: Callable[..., T], *arguments: Any) -> T:

@@ -203,8 +203,11 @@ async def works(station: Station, world: World, whole: Whole) -> None:
     parts = station.parts
     loops = Loops(parts, station.settings, world.hub.clock, Log(station.logged, json=True), drop=drop_folder(station))
     loops._skipped.set()
-    # Directory, upkeep, and what is forgotten; it raises what of it failed.
+    # Directory, upkeep, and what is forgotten; it raises what of the first two failed, and logs what of the last.
+    before = len(station.logged.getvalue())
     await loops._follow()
+    assert '"part":"pruning"' not in (logged := station.logged.getvalue()[before:].replace(" ", ""))
+    assert '"part":"attachments"' not in logged
     await world.probation.look()
     came = await world.probation.send(station.desk, content=package(WORDS))
     attached = await send_with_attachment(world.probation, station)

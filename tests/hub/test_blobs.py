@@ -289,6 +289,24 @@ async def test_att_3_a_crash_leaves_a_file_too_much_and_the_next_start_removes_i
         assert (await announce(hub.device(prison), blob)).complete
 
 
+async def test_att_9_what_is_not_the_hubs_in_the_folder_of_attachments_hinders_no_start_and_is_left_alone(
+    tmp_path: Path,
+) -> None:
+    programme, folder = make_programme(), tmp_path / BLOBS_NAME
+    prison, blob = programme.members["gora-prison"], make_blob(b"x")
+    async with RunningHub(tmp_path, programme) as hub:
+        await upload(hub.device(prison), blob)
+    like_ours = "0f" * (len(next(folder.iterdir()).name) // 2)
+    for name in ("lost+found", like_ours):
+        (folder / name).mkdir()
+    for name in (".DS_Store", ".nfs0001", f"{like_ours}.bak", "0f"):
+        (folder / name).touch()
+    there = set(folder.iterdir())
+    async with RunningHub(tmp_path, programme) as hub:
+        assert (await announce(hub.device(prison), blob)).complete
+    assert set(folder.iterdir()) == there
+
+
 @pytest.mark.parametrize("store_settings", [()])  # it is about files
 async def test_att_3_a_file_that_was_shortened_or_lost_is_noticed_before_it_counts(hub: RunningHub) -> None:
     device = hub.device(hub.programme.members["gora-prison"])
