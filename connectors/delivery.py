@@ -27,7 +27,7 @@ from connectors.refusing import PlaceTaken, Refusing
 from connectors.renumbering import Renumbering
 from connectors.resealing import Resealing
 from connectors.sameness import check_same, is_numbered_anew
-from connectors.store import asked, attachments, events, incoming, lost, moves, outgoing, resealed, sequences
+from connectors.store import asked, attachments, awaited, events, incoming, lost, moves, outgoing, resealed, sequences
 from connectors.store.engine import Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage, ReceivedSection
 from connectors.store.lost import Place
@@ -173,6 +173,7 @@ class Delivery:
         if _is_alert(message):
             # An emergency reaches people at once; its place, and its effect, wait all the same (KIND-6).
             await events.message_received(tx, message.thread, message.message_id, self._clock(), alert=True)
+            await _await(tx, message)
         self._log.event("message-held")
 
     async def _receipt(self, tx: Transaction, message: ReceivedMessage) -> bool:
@@ -306,6 +307,8 @@ class Delivery:
         alert = _is_alert(message) and not told
         await events.message_received(tx, message.thread, message.message_id, self._clock(), alert=alert)
         await self._threads.received(tx, message, late=late)
+        await _await(tx, message)
+        await awaited.answered(tx, message.thread, message.payload_type, message.payload)
         self._log.event("message-received")
 
     async def _answer_whole(self, tx: Transaction, message: ReceivedMessage) -> None:
@@ -333,6 +336,11 @@ class Delivery:
         )
         await outgoing.add(tx, answer, {message.sender_desk: Plan()})
         await self._threads.answered(tx, answer, message.message_id)
+
+
+async def _await(tx: Transaction, message: ReceivedMessage) -> None:
+    """See to it that somebody hears if nobody takes a message up in time (KIND-7)."""
+    await awaited.came(tx, message.message_id, message.payload_type, message.sender_desk, message.recipient_desk)
 
 
 def _is_alert(message: ReceivedMessage) -> bool:

@@ -41,6 +41,7 @@ Event = Literal[
     "message-lost",
     "message-received",
     "message-sealed",
+    "message-unanswered",
     "message-waiting",
     "move-ignored",
     "part-failed",

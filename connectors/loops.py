@@ -208,12 +208,14 @@ class Loops:
             await _until(self._arrived, TRANSFER_EVERY_S)
 
     async def _tick(self) -> None:
-        """Make the moves of time that are due (CLK-4), then rest until the next is."""
-        if await self._parts.clockwork.step():
+        """Make the moves of time that are due (CLK-4), hear what is late (KIND-7), then rest until the next is."""
+        moved, heard = await self._parts.clockwork.step(), await self._parts.hearing.step()
+        if moved:
             self._parts.work.set()
+        if moved or heard:
             return
-        due = await self._parts.clockwork.next_due()
-        await _until(self._skipped, self._rest_until(due))
+        due = [await self._parts.clockwork.next_due(), await self._parts.hearing.next_due()]
+        await _until(self._skipped, self._rest_until(min((at for at in due if at is not None), default=None)))
 
     async def _ask(self) -> None:
         """Ask for what is missing (SEQ-10) and say what will not come (SEQ-11), then rest until there is more."""

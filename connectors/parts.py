@@ -23,6 +23,7 @@ from connectors.cases.composing import Composing
 from connectors.cases.drafts import Drafts
 from connectors.cases.forms import composers as kind_composers
 from connectors.cases.forms import forms as kind_forms
+from connectors.cases.hearing import Hearing
 from connectors.cases.listing import Listing
 from connectors.cases.messages import Messages
 from connectors.cases.moving import Moving
@@ -104,6 +105,7 @@ class Parts:
     handovers: Handovers
     moving: Moving
     clockwork: Clockwork
+    hearing: Hearing
     thread_api: ThreadApi
     threads: Threads
     overview: Overview
@@ -207,7 +209,8 @@ def make_parts(
     drafts = Drafts(store, composing, moving, clock, work.set)
     casebook = Casebook(store, enrolment.agency, calendar, clock)
     listing = Listing(store, threads, clock)
-    messages = Messages(store, composing, register, Releasing(moving, threads, clock), clock, work.set)
+    hearing = Hearing(store, calendar, clock, log)
+    messages = Messages(store, composing, register, Releasing(moving, threads, clock), hearing, clock, work.set)
     return Parts(
         agency=enrolment.agency,
         store=store,
@@ -253,6 +256,7 @@ def make_parts(
             FhirDrafts(services or {}, drafts.keep_import),
         ),
         clockwork=Clockwork(store, threads, moving, clock, log),
+        hearing=hearing,
         overview=Overview(store, directory, connection, enrolment, officers, clock),
         metrics=Metrics(store, directory, connection, enrolment, settings.data_dir, clock),
         attachments=Attachments(store, files, clock),

@@ -10,6 +10,7 @@ from connectors.cases import answering
 from connectors.cases.bygone import bygone
 from connectors.cases.composing import Composing, Said
 from connectors.cases.forms import stored_sections
+from connectors.cases.hearing import Hearing
 from connectors.cases.register import Register
 from connectors.cases.releasing import Releasing
 from connectors.cases.returned import IN_ERROR
@@ -57,14 +58,19 @@ class Messages:
         composing: Composing,
         register: Register,
         releasing: Releasing,
+        hearing: Hearing,
         clock: Clock,
         wake: Callable[[], None],
     ) -> None:
-        """`register` puts messages into cases, `releasing` moves handovers; `wake` is called to have them sent."""
+        """`register` puts messages into cases, `releasing` moves handovers, `hearing` knows what is late.
+
+        `wake` is called to have them sent.
+        """
         self._store = store
         self._composing = composing
         self._register = register
         self._releasing = releasing
+        self._hearing = hearing
         self._clock = clock
         self._wake = wake
 
@@ -140,7 +146,7 @@ class Messages:
                 limit=query.limit + 1,
                 desks=desks_of(call.caller),
             )
-            items = [await _listed(tx, entry) for entry in entries[: query.limit]]
+            items = [await self._listed(tx, entry) for entry in entries[: query.limit]]
             more = cursors.text(tx, _CURSOR, entries[query.limit - 1]) if len(entries) > query.limit else None
         return Answer(MessagePage(items=items, next_cursor=more))
 
@@ -175,11 +181,94 @@ class Messages:
         async with self._store.read() as tx:
             sent = await _sent(tx, message_id)
             received = [one for kind in sorted(_ANSWERABLE) for one in await incoming.find(tx, message_id, kind)]
-            found = [] if sent is None or not sees(desks, sent.sender_desk) else [await _sent_view(tx, sent)]
+            found = [] if sent is None or not sees(desks, sent.sender_desk) else [await self._sent_view(tx, sent)]
             for one in (one for one in received if sees(desks, one.recipient_desk)):
                 answers = [each for each in await answering.given(tx, one) if sees(desks, each.desk)]
-                found.append(_received_view(one, answers))
+                found.append(await self._received_view(tx, one, answers))
             return found
+
+    async def _listed(self, tx: Transaction, entry: Entry) -> MessageItem:
+        """Return a message as a list shows it; one that the disk has damaged as such, so that the others are shown."""
+        try:
+            if entry.direction == history.SENT:
+                return await self._sent_item(tx, await outgoing.at(tx, entry.position))
+            return await self._received_item(tx, await incoming.at(tx, entry.position))
+        except (KeystoreError, MalformedEnvelope):
+            clear = await history.clear(tx, entry)
+            return MessageItem(
+                id=clear.message_id,
+                thread=clear.thread,
+                kind="damaged",
+                direction=Direction(entry.direction),
+                state=MessageState.DAMAGED,
+                sender=clear.sender,
+                recipients=clear.recipients,
+                at=entry.at,
+                alert=None,
+            )
+
+    async def _sent_item(self, tx: Transaction, message: OutgoingMessage) -> MessageItem:
+        rows = await recipients.of(tx, message.message_id)
+        return MessageItem(
+            id=message.message_id,
+            thread=message.thread,
+            kind=message.payload_type,
+            direction=Direction.SENT,
+            state=overall(rows),
+            sender=message.sender_desk,
+            recipients=[row.desk for row in rows],
+            at=message.created_at,
+            alert=alert_in(message.payload_type, message.payload),
+            overdue=await self._hearing.overdue(tx, message.message_id, None),
+        )
+
+    async def _received_item(self, tx: Transaction, message: ReceivedMessage) -> MessageItem:
+        return MessageItem(
+            id=message.message_id,
+            thread=message.thread,
+            kind=message.payload_type,
+            direction=Direction.RECEIVED,
+            state=MessageState.HELD if message.state is IncomingState.HELD else MessageState.RECEIVED,
+            sender=message.sender_desk,
+            recipients=[message.recipient_desk],
+            at=message.accepted_at,
+            alert=alert_in(message.payload_type, message.payload),
+            overdue=await self._hearing.overdue(tx, message.message_id, message.position),
+        )
+
+    async def _sent_view(self, tx: Transaction, message: OutgoingMessage) -> MessageView:
+        sections = stored_sections(message)
+        return MessageView(
+            item=await self._sent_item(tx, message),
+            signer=message.actor.name,
+            answers=await answering.received(tx, message),
+            payload=json.loads(message.payload),
+            sections=sent_sections(message, sections),
+            recipients=await at_desks(tx, await recipients.of(tx, message.message_id), sections),
+        )
+
+    async def _received_view(
+        self, tx: Transaction, message: ReceivedMessage, answers: list[MessageAnswered]
+    ) -> MessageView:
+        readable = answering.is_readable(message)
+        return MessageView(
+            item=await self._received_item(tx, message),
+            signer=message.actor.name,
+            answers=answers,
+            payload=json.loads(message.payload) if readable else {},
+            sections=[
+                SectionView(
+                    number=one.number,
+                    category=one.category,
+                    purpose=one.purpose,
+                    label=one.label,
+                    body=json.loads(one.body),
+                    desks=[message.recipient_desk],
+                )
+                for one in message.sections
+                if readable
+            ],
+        )
 
 
 async def _sent(tx: Transaction, message_id: MessageId) -> OutgoingMessage | None:
@@ -188,68 +277,6 @@ async def _sent(tx: Transaction, message_id: MessageId) -> OutgoingMessage | Non
     except NotFound:
         return None
     return message if message.payload_type in _ANSWERABLE else None
-
-
-async def _listed(tx: Transaction, entry: Entry) -> MessageItem:
-    """Return a message as a list shows it; one that the disk has damaged as such, so that the others are shown."""
-    try:
-        if entry.direction == history.SENT:
-            return await _sent_item(tx, await outgoing.at(tx, entry.position))
-        return _received_item(await incoming.at(tx, entry.position))
-    except (KeystoreError, MalformedEnvelope):
-        clear = await history.clear(tx, entry)
-        return MessageItem(
-            id=clear.message_id,
-            thread=clear.thread,
-            kind="damaged",
-            direction=Direction(entry.direction),
-            state=MessageState.DAMAGED,
-            sender=clear.sender,
-            recipients=clear.recipients,
-            at=entry.at,
-            alert=None,
-        )
-
-
-async def _sent_item(tx: Transaction, message: OutgoingMessage) -> MessageItem:
-    rows = await recipients.of(tx, message.message_id)
-    return MessageItem(
-        id=message.message_id,
-        thread=message.thread,
-        kind=message.payload_type,
-        direction=Direction.SENT,
-        state=overall(rows),
-        sender=message.sender_desk,
-        recipients=[row.desk for row in rows],
-        at=message.created_at,
-        alert=alert_in(message.payload_type, message.payload),
-    )
-
-
-def _received_item(message: ReceivedMessage) -> MessageItem:
-    return MessageItem(
-        id=message.message_id,
-        thread=message.thread,
-        kind=message.payload_type,
-        direction=Direction.RECEIVED,
-        state=MessageState.HELD if message.state is IncomingState.HELD else MessageState.RECEIVED,
-        sender=message.sender_desk,
-        recipients=[message.recipient_desk],
-        at=message.accepted_at,
-        alert=alert_in(message.payload_type, message.payload),
-    )
-
-
-async def _sent_view(tx: Transaction, message: OutgoingMessage) -> MessageView:
-    sections = stored_sections(message)
-    return MessageView(
-        item=await _sent_item(tx, message),
-        signer=message.actor.name,
-        answers=await answering.received(tx, message),
-        payload=json.loads(message.payload),
-        sections=sent_sections(message, sections),
-        recipients=await at_desks(tx, await recipients.of(tx, message.message_id), sections),
-    )
 
 
 def _at_all_desks(views: list[MessageView]) -> MessageView:
@@ -268,31 +295,10 @@ def _at_all_desks(views: list[MessageView]) -> MessageView:
         else:
             same.desks.extend(section.desks)
     desks = [desk for one in views for desk in one.item.recipients]
+    late = sorted((one for view in views for one in view.item.overdue), key=lambda one: (one.since, one.desk, one.ack))
     return first.model_copy(
         update={
-            "item": first.item.model_copy(update={"recipients": desks}),
+            "item": first.item.model_copy(update={"recipients": desks, "overdue": late}),
             "sections": sorted(sections, key=lambda section: section.number),
         }
-    )
-
-
-def _received_view(message: ReceivedMessage, answers: list[MessageAnswered]) -> MessageView:
-    readable = answering.is_readable(message)
-    return MessageView(
-        item=_received_item(message),
-        signer=message.actor.name,
-        answers=answers,
-        payload=json.loads(message.payload) if readable else {},
-        sections=[
-            SectionView(
-                number=one.number,
-                category=one.category,
-                purpose=one.purpose,
-                label=one.label,
-                body=json.loads(one.body),
-                desks=[message.recipient_desk],
-            )
-            for one in message.sections
-            if readable
-        ],
     )

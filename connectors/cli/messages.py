@@ -3,7 +3,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ from connectors.cli.shapes import example
 from connectors.cli.threads import read_json, sections_of, tell_past
 from connectors.cli.voice import Voice, speaks, table
 from protocol.address import parse_desk
+from protocol.clocks import Ack
 from protocol.errors import InvalidInput
 from protocol.http.fields import format_time
 from protocol.http.handovers import Direction
@@ -34,6 +35,7 @@ from protocol.kinds.catalogue import KINDS, SENT_HERE
 from protocol.kinds.thread import Answer
 
 _KINDS = sorted(SENT_HERE)
+_SAID: Final[Mapping[str, str]] = {Ack.A2: "noted", Ack.A3: "answered"}
 _INPUT = click.option("--input", "file", type=click.Path(path_type=Path), help="A JSON file: fields, sections.")
 
 
@@ -141,10 +143,11 @@ def list_(agency: str, kind: str | None, limit: int, cursor: str | None, voice: 
             one.state,
             one.sender,
             one.alert or "",
+            "OVERDUE" if one.overdue else "",
         ]
         for one in found.items
     ]
-    head = ["MESSAGE", "AT", "KIND", "DIRECTION", "STATE", "FROM", "ALERT"]
+    head = ["MESSAGE", "AT", "KIND", "DIRECTION", "STATE", "FROM", "ALERT", "LATE"]
     voice.data(found.model_dump(mode="json"), table(head, rows))
     if not found.items:
         voice.say("There are none.")
@@ -176,6 +179,8 @@ def _lines(view: MessageView) -> Iterator[str]:
     yield f"  from {item.sender} ({view.signer}) to {', '.join(item.recipients)}, {format_time(item.at)}"
     if item.alert:
         yield f"  ALERT {item.alert}"
+    for late in item.overdue:
+        yield f"  OVERDUE since {format_time(late.since)}: {late.desk} has not {_SAID[late.ack]} it"
     for name, value in view.payload.items():
         yield f"  {name}: {value}"
     for one in view.sections:

@@ -23,6 +23,8 @@ DAMAGED: Final = "event.damaged"
 """What is told of an event whose type cannot be read any more (CON-8)."""
 LOST: Final = "message.lost"
 """A message of the thread that its sender gave up, ours or another's (SEQ-11)."""
+UNANSWERED: Final = "message.unanswered"
+"""A message that was not noted or answered in time, ours or another's (KIND-7)."""
 UPDATED: Final = "updated"
 """What happened to a thread whose state stayed."""
 ALERT: Final = "alert"
@@ -83,6 +85,12 @@ def _words(row: ThreadRow, before: ThreadRow, *, alert: bool) -> list[str]:
 async def message_lost(tx: Transaction, thread: ThreadId, message_id: MessageId, at: int) -> None:
     """Tell of a message that will not come, or not arrive, any more."""
     told = {"event_id": ids.new_id(), "at": at, "type": LOST, "thread": thread, "message_id": message_id}
+    await tx.connection.execute(_ADD, told)
+
+
+async def message_unanswered(tx: Transaction, thread: ThreadId, message_id: MessageId, at: int) -> None:
+    """Tell of a message that was not noted or answered in time."""
+    told = {"event_id": ids.new_id(), "at": at, "type": UNANSWERED, "thread": thread, "message_id": message_id}
     await tx.connection.execute(_ADD, told)
 
 

@@ -13,6 +13,7 @@ from connectors.faults import is_desk, named
 from connectors.store.engine import Transaction
 from connectors.store.sequences import MAIN, Direction, Line
 from connectors.store.tables import incoming, replay, sequence
+from connectors.store.threadtables import awaited
 from protocol import cbor, limits
 from protocol.address import AgencyAddress, DeskAddress
 from protocol.errors import NotFound
@@ -171,6 +172,7 @@ _SLICE: Final = select(incoming.c.sealed_slice).where(_AT)
 _RELEASE: Final = update(incoming).where(_AT).values(state=IncomingState.DELIVERED)
 _HOLDS_BEFORE: Final = select(exists().where(_ON_LINE, incoming.c.seq < bindparam("number")))
 _REMOVE: Final = delete(incoming).where(_AT)
+_FORGET: Final = delete(awaited).where(awaited.c.ours == 0, awaited.c.position == bindparam("place"))
 
 
 async def seen(tx: Transaction, envelope_ids: Sequence[EnvelopeId]) -> set[EnvelopeId]:
@@ -258,6 +260,7 @@ async def remove(tx: Transaction, message: ReceivedMessage) -> bytes:
     """Take out a held message that turned out to stand on a fork; returns its slice for the quarantine (SEQ-2)."""
     raw = await slice_of(tx, message)
     await tx.connection.execute(_REMOVE, {"place": message.position})
+    await tx.connection.execute(_FORGET, {"place": message.position})
     return raw
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Row, bindparam, insert, select, update
 
 from connectors.faults import is_desk, named
-from connectors.store import recipients
+from connectors.store import awaited, recipients
 from connectors.store.engine import Transaction
 from connectors.store.recipients import Plan
 from connectors.store.sequences import Direction, Line, take_next
@@ -105,6 +105,8 @@ async def add(tx: Transaction, message: OutgoingMessage, plans: Mapping[DeskAddr
         line = Line.of(Direction.OUT, message.thread, message.sender_desk, desk, message.klass)
         place = await take_next(tx, line, message.message_id)
         await recipients.add(tx, message.message_id, desk, place, plan, message.created_at)
+    await awaited.sent(tx, message.message_id, message.payload_type)
+    await awaited.answered(tx, message.thread, message.payload_type, message.payload)
 
 
 async def load(tx: Transaction, message_id: MessageId) -> OutgoingMessage:

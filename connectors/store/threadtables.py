@@ -98,6 +98,23 @@ move: Final = Table(
 word that was.
 """
 
+awaited: Final = Table(
+    "awaited",
+    metadata,
+    Column("ours", Integer, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("desk", Text, primary_key=True),
+    Column("message_id", LargeBinary, nullable=False, index=True),
+    Column("thread", LargeBinary, nullable=False, index=True),
+    Column("due_at", BigInteger),
+    Column("look_at", BigInteger, index=True),
+    Column("told_until", BigInteger, nullable=False, server_default="0"),
+)
+"""A message that moves no thread, and the desk that has to note or answer it, until it does (KIND-7).
+
+`position` is that of `outgoing` if it is `ours`, else of `incoming`; `look_at` is null where there is nothing to find.
+"""
+
 forgotten: Final = Table(
     "forgotten",
     metadata,

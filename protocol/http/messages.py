@@ -110,6 +110,15 @@ class MessageFilter(Page):
     direction: Direction | None = None
 
 
+class MessageOverdue(ResponseModel):
+    """What a desk has not said in time: that it has noted the message (`acknowledged`), or an answer (`answered`)."""
+
+    desk: DeskText
+    ack: Code
+    since: Time
+    """Until when it was due."""
+
+
 class MessageItem(ResponseModel):
     """One message in a list."""
 
@@ -123,6 +132,8 @@ class MessageItem(ResponseModel):
     at: Time
     alert: Code | None
     """Why somebody at the recipient must hear of it: `no-show`, `risk` or `safeguarding` (KIND-6)."""
+    overdue: list[MessageOverdue] = Field(default_factory=list)
+    """What is late now, the longest first, on both sides alike; empty once it is said (KIND-7)."""
 
 
 class MessagePage(ResponseModel):

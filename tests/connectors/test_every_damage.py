@@ -41,6 +41,7 @@ NOT_PARSED = frozenset(
         "asked.sender_desk",
         "attempt.error",
         "attempt_row.desk",
+        "awaited.desk",
         "delivery.outcome",
         "delivery.url",
         "event.machine",
