@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What most tests of the connector need: a hub, and the stations of a prison, probation and social work."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from tests.connectors.stations import Station, station
 from tests.hub.begun import Beginnings
 from tests.hub.running import RunningHub
 from tests.programme import Programme, make_programme
+from tests.unthreaded import without_threads
 
 
 @dataclass
@@ -55,3 +56,10 @@ async def world(tmp_path: Path, hub: RunningHub) -> AsyncIterator[World]:
         station(tmp_path / "social-work", hub, members["polje-csw"]) as social_work,
     ):
         yield World(hub, prison, probation, social_work)
+
+
+@pytest.fixture(scope="module")
+def databases_in_the_loop() -> Iterator[None]:
+    """Use the connectors' databases without going to a thread, in modules where nothing happens side by side."""
+    with without_threads():
+        yield

@@ -25,6 +25,8 @@ from tests.connectors.restoring import back_up, new_machine
 from tests.connectors.stations import Station, open_station
 from tests.connectors.test_attachments import carry, fetch, send, store
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 
 async def ask_until_quiet(world: World, *stations: Station) -> int:
     """Let time pass and everybody work until nobody asks for anything more; return how often somebody asked."""

@@ -37,6 +37,8 @@ from tests.connectors.stations import api_of, package, person_section
 from tests.connectors.test_attachment_desks import copied, two_desks
 from tests.connectors.test_tokens import showing
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 NOTICE: dict[str, Any] = {"area": "invented-municipality", "week": "2027-W03"}
 EVERY = (DeskFunction.PROBATION_INTAKE, DeskFunction.PROBATION_SUPERVISION, DeskFunction.PRISON_RELEASE)
 

@@ -13,6 +13,8 @@ from tests.connectors.conftest import World
 from tests.connectors.stations import package, person_section, risk_section, station
 from tests.hub.running import RunningHub
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 
 async def test_con_7_each_desk_gets_exactly_its_sections_and_the_sender_sees_what_was_withheld(world: World) -> None:
     sent = await world.prison.send(world.probation.desk, world.social_work.desk)

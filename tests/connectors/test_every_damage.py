@@ -26,6 +26,8 @@ from tests.connectors.conftest import World
 from tests.connectors.damaging import OF_EACH, Bad, copied, found_by_doctor, names_of, prepare, strike_keys, works
 from tests.connectors.hand import count
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 NEEDED = {DEVICE_ED25519, DEVICE_MLDSA65, DEVICE_TRANSPORT, STORAGE}
 """Without these keys no connector starts; `throughcare restore` brings them back."""
 PARTS = 6

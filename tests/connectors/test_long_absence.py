@@ -8,6 +8,8 @@ the hub does its rounds, and who is online looks at the directory, reads mail an
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from connectors.installation import PREKEY_PREFIX
 from protocol.http.handovers import MessageState
 from protocol.ids import MessageId
@@ -16,6 +18,8 @@ from tests.connectors.conftest import World
 from tests.connectors.hand import only_recipient
 from tests.connectors.stations import PLANTED, Station, install, open_station, package, person_section
 from tests.hub.running import RunningHub
+
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
 
 AWAY = 60
 """Days; an envelope lives for 30 of them."""

@@ -18,6 +18,8 @@ from tests.connectors.stations import Station, package
 from tests.connectors.test_sealings import print_of
 from tests.hub.running import RunningHub
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 
 def own(station: Station, hub: RunningHub) -> AgencyEntry:
     found = hub.hub.directory.directory.agency(station.member.address, hub.clock())

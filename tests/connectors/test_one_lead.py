@@ -3,6 +3,7 @@
 
 from pathlib import Path
 
+import pytest
 from sqlalchemy import text, update
 
 from connectors.migrations.versions import v0022_lost
@@ -20,6 +21,8 @@ from tests.connectors.restoring import back_up, new_machine
 from tests.connectors.test_asking import asks, state_of
 from tests.connectors.test_attachments import carry, send, store
 from tests.connectors.test_giving_up import GORA, OFFICE, accepted, drain, exhaust, newest
+
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
 
 
 async def test_seq_11_where_the_beginning_was_given_up_nothing_binds_the_other_side(world: World) -> None:

@@ -25,6 +25,8 @@ from tests.connectors.hand import Hand, count, items_of
 from tests.connectors.stations import Station, open_station
 from tests.programme import Sealed
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 
 async def test_seq_1_a_message_ahead_of_a_gap_is_held_shown_and_released_in_order(world: World) -> None:
     """Attack 40."""

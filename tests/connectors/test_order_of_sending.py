@@ -17,6 +17,8 @@ from tests.connectors.cases.test_referral import agreed, do, history, refer, row
 from tests.connectors.conftest import World
 from tests.connectors.test_outbox import Raised, ScriptedLink
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 
 @pytest.mark.parametrize(
     "trouble",

@@ -21,6 +21,8 @@ from tests.connectors.hand import only_recipient
 from tests.connectors.stations import Station
 from tests.hub.running import RunningHub
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 
 @dataclass
 class Sink:

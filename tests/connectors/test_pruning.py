@@ -20,6 +20,8 @@ from tests.connectors.conftest import World
 from tests.connectors.hand import Hand, count, items_of, only_recipient
 from tests.connectors.tampering import rebuilt, receipt_for
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 
 async def test_con_10_what_can_have_no_effect_any_more_is_forgotten_and_receipts_are_not(world: World) -> None:
     prison, probation = world.prison, world.probation

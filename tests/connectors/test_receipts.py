@@ -20,6 +20,8 @@ from tests.connectors.hand import claimed, digest_of, only_recipient, say
 from tests.connectors.stations import Station
 from tests.hub.running import RunningHub
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 
 @pytest.mark.parametrize("payload_type", [OPENED, CANNOT_OPEN])
 async def test_con_4_an_agency_that_was_no_recipient_cannot_speak_for_one_that_was(

@@ -17,6 +17,8 @@ from tests.connectors.hand import only_recipient
 from tests.connectors.stations import Station, install, open_station
 from tests.hub.running import RunningHub
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 ENDS_IN = 70
 """Days until the certificates of the programme's devices end."""
 

@@ -16,6 +16,8 @@ from tests.connectors.conftest import World
 from tests.connectors.hand import BODY, offer, sealed_as
 from tests.connectors.stations import Station, person_section
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 OTHER_BODY = encode_payload(person_section("something else entirely").body)
 THREAD = ThreadId(bytes(16))
 

@@ -26,6 +26,8 @@ from tests.connectors.hand import digest_of, only_recipient, say
 from tests.connectors.stations import Station, install, open_station
 from tests.hub.running import KEYS, RunningHub
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 hub_tables = metadata.tables
 
 

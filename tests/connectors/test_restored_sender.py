@@ -24,6 +24,8 @@ from tests.connectors.stations import Station
 from tests.connectors.test_asking import ask_until_quiet, follow_up, held
 from tests.connectors.test_giving_up import GORA, OFFICE, accepted, newest, shown, told
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 
 async def sent(station: Station, message_id: MessageId, to: Station) -> RecipientRow:
     async with station.parts.store.read() as tx:
@@ -54,6 +56,13 @@ async def send_on(station: Station, thread: ThreadId, to: Station, count: int = 
         )
     assert first is not None
     return [await follow_up(station, first, to) for _ in range(count)]
+
+
+async def backed_up(world: World, folder: Path) -> tuple[ThreadId, Path]:
+    """Return a referral of the prison's, and its backup of then: what it says after that is lost with its machine."""
+    thread = (await refer(world.prison, world.social_work)).thread
+    await settle(world.prison, world.social_work)
+    return thread, back_up(world.prison, folder)
 
 
 async def say_fork(station: Station, to: Station, message_id: MessageId, thread: ThreadId, taken: Position) -> None:
@@ -112,9 +121,7 @@ async def test_seq_12_a_line_goes_on_behind_all_that_was_lost_in_the_order_in_wh
     world: World, tmp_path: Path, count: int
 ) -> None:
     prison, csw = world.prison, world.social_work
-    thread = (await refer(prison, csw)).thread
-    await settle(prison, csw)
-    backup = back_up(prison, tmp_path / "backup")
+    thread, backup = await backed_up(world, tmp_path / "backup")
     gone = await send_on(prison, thread, csw, 2)
     await settle(prison, csw)
     world.hub.clock.advance(HOUR)
@@ -222,9 +229,7 @@ async def test_seq_12_a_step_of_time_that_got_another_number_leaves_no_gap(world
 async def test_seq_12_what_waits_under_an_old_number_waits_under_the_new_one(world: World, tmp_path: Path) -> None:
     """Three messages are refused, refused, and held; the last one comes first under its new number."""
     prison, csw = world.prison, world.social_work
-    thread = (await refer(prison, csw)).thread
-    await settle(prison, csw)
-    backup = back_up(prison, tmp_path / "backup")
+    thread, backup = await backed_up(world, tmp_path / "backup")
     await send_on(prison, thread, csw)
     await settle(prison, csw)
     async with new_machine(world, prison, tmp_path / "again", backup) as again:
@@ -253,9 +258,7 @@ async def test_seq_12_a_message_whose_place_one_of_the_lost_machine_waits_at_com
 ) -> None:
     """What the lost machine said second is held, what it said first never comes: which is right is not known yet."""
     prison, csw = world.prison, world.social_work
-    thread = (await refer(prison, csw)).thread
-    await settle(prison, csw)
-    backup = back_up(prison, tmp_path / "backup")
+    thread, backup = await backed_up(world, tmp_path / "backup")
     gone = await send_on(prison, thread, csw, 2)
     world.hub.clock.advance(HOUR)
     _, second = await items_of(csw)
@@ -329,9 +332,7 @@ async def test_seq_12_a_desk_moves_nothing_but_what_it_has_not_opened_since_the_
 
 async def test_seq_12_a_liar_has_a_message_sealed_no_more_often_than_anybody(world: World, tmp_path: Path) -> None:
     prison, csw = world.prison, world.social_work
-    thread = (await refer(prison, csw)).thread
-    await settle(prison, csw)
-    backup = back_up(prison, tmp_path / "backup")
+    thread, backup = await backed_up(world, tmp_path / "backup")
     async with new_machine(world, prison, tmp_path / "again", backup) as again:
         await csw.look()
         (waits,) = await send_on(again, thread, csw)
@@ -344,9 +345,7 @@ async def test_seq_12_a_liar_has_a_message_sealed_no_more_often_than_anybody(wor
 
 async def test_seq_12_a_second_restore_leaves_known_what_the_first_did_not_know(world: World, tmp_path: Path) -> None:
     prison, csw = world.prison, world.social_work
-    thread = (await refer(prison, csw)).thread
-    await settle(prison, csw)
-    first = back_up(prison, tmp_path / "first")
+    thread, first = await backed_up(world, tmp_path / "first")
     await send_on(prison, thread, csw)
     await settle(prison, csw)
     async with new_machine(world, prison, tmp_path / "again", first) as again:
@@ -366,9 +365,7 @@ async def test_seq_12_a_second_restore_leaves_known_what_the_first_did_not_know(
 
 async def test_seq_12_a_fork_is_told_once_for_each_envelope(world: World, tmp_path: Path) -> None:
     prison, csw = world.prison, world.social_work
-    thread = (await refer(prison, csw)).thread
-    await settle(prison, csw)
-    backup = back_up(prison, tmp_path / "backup")
+    thread, backup = await backed_up(world, tmp_path / "backup")
     await send_on(prison, thread, csw)
     await settle(prison, csw)
     async with new_machine(world, prison, tmp_path / "again", backup) as again:

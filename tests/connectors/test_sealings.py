@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from sqlalchemy import update
 from sqlalchemy.dialects import sqlite
 
@@ -29,6 +30,8 @@ from tests.connectors.hand import count, digest_of, only_recipient, say
 from tests.connectors.restoring import new_machine
 from tests.connectors.stations import Station, open_station
 from tests.connectors.test_asking import ask_until_quiet, follow_up
+
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
 
 
 async def put_right(world: World, function: str) -> None:

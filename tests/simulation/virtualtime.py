@@ -7,17 +7,12 @@ result may be held back for a while; so the order of everything follows from the
 """
 
 import asyncio
-import queue
 import selectors
 import threading
-from collections.abc import Callable, Coroutine, Generator, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from aiosqlite.core import Connection
-
-from connectors.store import driver
+from tests.unthreaded import without_threads
 
 T = TypeVar("T")
 
@@ -99,48 +94,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self.call_later(seconds, lambda: None if done.done() else settle(value))
 
 
-class _AtOnce(queue.SimpleQueue[Any]):
-    """Takes the place of the queue to aiosqlite's thread: a job is done when it is put in."""
-
-    def put_nowait(self, item: tuple["asyncio.Future[Any] | None", Callable[[], Any]]) -> None:
-        """Do the job and settle its future."""
-        future, job = item
-        try:
-            result = job()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the asking task's
-            if future is not None and not future.done():
-                future.set_exception(error)
-        else:
-            if future is not None and not future.done():
-                future.set_result(result)
-
-
-class _Connection(driver._Connection):
-    """A connection of a connector's store without its thread."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self._tx = _AtOnce()
-
-    def __await__(self) -> Generator[Any, None, Connection]:
-        return self._connect().__await__()
-
-    def __del__(self) -> None:
-        # A machine that lost its power in the middle of opening its database closes nothing, and is not to be blamed.
-        if self._connection is not None:
-            self._connection.close()
-
-
-@contextmanager
-def _without_threads() -> Iterator[None]:
-    threaded = driver._Connection
-    driver._Connection = _Connection  # type: ignore[misc] # the same but for its thread
-    try:
-        yield
-    finally:
-        driver._Connection = threaded  # type: ignore[misc] # as above
-
-
 async def _end_all() -> None:
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
@@ -151,7 +104,7 @@ async def _end_all() -> None:
 def run(main: Callable[[VirtualLoop], Coroutine[Any, Any, T]], hold: Callable[[], float] = lambda: 0.0) -> T:
     """Run `main` in a loop of its own, and end whatever it leaves behind; raises `Disturbed` if a thread took part."""
     loop = VirtualLoop(hold)
-    with _without_threads():
+    with without_threads():
         try:
             result = loop.run_until_complete(main(loop))
         finally:

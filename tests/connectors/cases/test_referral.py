@@ -73,8 +73,8 @@ async def do(station: Station, thread: ThreadId, event: str, **more: object) -> 
 async def settle(*stations: Station) -> None:
     """Let mail go to and fro until nobody has anything to send."""
     for _ in range(6):
-        for station in stations:
-            await station.turn()
+        if not sum([await station.turn() for station in stations]):
+            return
 
 
 async def row(station: Station, thread: ThreadId) -> ThreadRow:
