@@ -6,17 +6,20 @@ A desk that lacks one of our messages holds all later ones of that thread back. 
 never have has no force here either: both tell one history.
 """
 
+from contextlib import suppress
 from typing import Final
 
 from connectors.cases.threads import Threads
 from connectors.faults import DAMAGED
 from connectors.logs import Log
 from connectors.predecessor import Predecessor
-from connectors.receipts import MISSING, give_up
+from connectors.receipts import GIVEN_UP as GIVEN_UP_WORD
+from connectors.receipts import MISSING, give_up, read_given_up
 from connectors.store import attempts, events, forgotten, outgoing, owed, recipients, sequences
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import ReceivedMessage
 from connectors.store.owed import GIVEN_UP, Sent
+from connectors.store.pruning import EVIDENCE_KEPT
 from connectors.store.recipients import Plan, RecipientState
 from connectors.store.sequences import MAIN, Direction, Line
 from connectors.timing import MOST_SEALS, Clock
@@ -94,9 +97,16 @@ class Owing:
         await self._say(tx, message_id, None, by.thread, by.recipient_desk, by.sender_desk)
 
     async def step(self) -> int:
-        """Tell desks what was given up since, and return how many messages that were."""
+        """Tell desks what was given up since, and return how many messages that were.
+
+        A word that expired unheard is said once more: nothing else would ever tell the desk, or us that it has the
+        message.
+        """
         async with self._store.read() as tx:
             found = await owed.untold(tx, _AT_ONCE)
+            unheard = await owed.unheard(tx, GIVEN_UP_WORD, _AT_ONCE)
+        for word, desk in unheard:
+            await self._say_again(word, desk)
         for one in found:
             try:
                 await self._tell(one, forceless=True)
@@ -104,7 +114,16 @@ class Owing:
                 # What cannot be read of the thread is shown as damaged; the desk is told all the same (CON-8).
                 self._log.event("part-failed", part="gaps", code=error.code)
                 await self._tell(one, forceless=False)
-        return len(found)
+        return len(found) + len(unheard)
+
+    async def _say_again(self, word: MessageId, desk: DeskAddress) -> None:
+        async with self._store.write() as tx:
+            await owed.told(tx, word, desk, self._clock())
+            with suppress(*DAMAGED):
+                said = read_given_up((await outgoing.load(tx, word)).payload)
+                one = await owed.given_up(tx, said.message, desk, since=self._clock() - EVIDENCE_KEPT)
+                if one is not None:
+                    await self._say(tx, one.message_id, one.place, one.thread, one.sender, one.desk)
 
     async def _tell(self, one: Sent, *, forceless: bool) -> None:
         async with self._store.write() as tx:

@@ -50,8 +50,20 @@ _MESSAGES: Final = (
     .where(outgoing.c.klass.not_in(_BARE))
 )
 _SENT: Final = _MESSAGES.where(recipient.c.message_id == bindparam("of"), recipient.c.desk == bindparam("which"))
+_GIVEN_UP_THERE: Final = _SENT.where(recipient.c.state.in_(GIVEN_UP), outgoing.c.created_at > bindparam("since"))
 _UNTOLD: Final = (
     _MESSAGES.where(recipient.c.told_at.is_(None), recipient.c.state.in_(GIVEN_UP))
+    .order_by(outgoing.c.position, recipient.c.desk)
+    .limit(bindparam("most"))
+)
+_UNHEARD: Final = (
+    select(recipient.c.message_id, recipient.c.desk)
+    .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
+    .where(
+        recipient.c.told_at.is_(None),
+        recipient.c.state == RecipientState.EXPIRED,
+        outgoing.c.payload_type == bindparam("word"),
+    )
     .order_by(outgoing.c.position, recipient.c.desk)
     .limit(bindparam("most"))
 )
@@ -86,13 +98,25 @@ async def begin_again(tx: Transaction, row: RecipientRow, *, now: int, error: st
 
 
 async def told(tx: Transaction, message_id: MessageId, desk: DeskAddress, now: int) -> None:
-    """Note that a desk is told that a message was given up."""
+    """Note that a desk is told that a message was given up, or told it once more where that word expired unheard."""
     await _set(tx, message_id, desk, told_at=now)
 
 
 async def untold(tx: Transaction, limit: int) -> list[Sent]:
     """Return messages of ours that were given up at desks which are not told yet, receipts and notices excepted."""
     return [_sent(row) for row in (await tx.connection.execute(_UNTOLD, {"most": limit})).all()]
+
+
+async def unheard(tx: Transaction, word: str, limit: int) -> list[tuple[MessageId, DeskAddress]]:
+    """Return messages of ours of the type `word` that nobody collected in time, each with its desk; see `told`."""
+    return [(row.message_id, row.desk) for row in await tx.connection.execute(_UNHEARD, {"word": word, "most": limit})]
+
+
+async def given_up(tx: Transaction, message_id: MessageId, desk: DeskAddress, *, since: int) -> Sent | None:
+    """Return a message of ours that a desk was told was given up, if it was, and was composed after `since` (ms)."""
+    values = {"of": message_id, "which": desk, "since": since}
+    row = (await tx.connection.execute(_GIVEN_UP_THERE, values)).one_or_none()
+    return None if row is None else _sent(row)
 
 
 async def sent(tx: Transaction, message_id: MessageId, desk: DeskAddress) -> Sent | None:

@@ -4,11 +4,12 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, func, select, update
 
 from connectors.cases.listing import Listing
-from connectors.receipts import give_up
+from connectors.receipts import GIVEN_UP, give_up
 from connectors.store import forgotten, lost, outgoing, recipients, tables
+from connectors.store.pruning import EVIDENCE_KEPT
 from connectors.store.recipients import Plan, RecipientState
 from connectors.timing import FREE_SEALS, MOST_SEALS
 from protocol.http.handovers import MessageState
@@ -23,6 +24,8 @@ from tests.connectors.hand import items_of
 from tests.connectors.restoring import back_up, new_machine
 from tests.connectors.stations import Station
 from tests.connectors.test_asking import ask_until_quiet, asks, follow_up, held, state_of
+
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
 
 GORA = "gora-prison@hub.example"
 OFFICE = "reka-probation@hub.example"
@@ -108,27 +111,68 @@ async def test_seq_11_han_2_a_move_that_was_given_up_has_no_force_and_exactly_on
     assert await prison.quarantined() == await office.quarantined() == []
 
 
-async def test_seq_11_a_late_a1_gives_a_move_its_force_again(world: World) -> None:
+async def opened_unheard(world: World) -> ThreadId:
+    """Return a handover whose instant the office has, its receipt was never sent, and the prison has given it up."""
     prison, office = world.prison, world.probation
     thread = await accepted(world)
     await do(prison, thread, "take-effect", effective_at=world.hub.clock())
     await prison.seal_and_send()
     await office.collect()
     async with office.parts.store.write() as tx:
-        # The office has it, and its receipt is never sent.
         newest_receipt = select(tables.outgoing.c.message_id).order_by(tables.outgoing.c.position.desc()).limit(1)
         await tx.connection.execute(
             update(tables.recipient)
             .where(tables.recipient.c.message_id == newest_receipt.scalar_subquery())
             .values(state="accepted")
         )
+    await world.social_work.turn()
+    await prison.collect()
     await exhaust(prison, await newest(prison, thread), office)
-    await prison.parts.owing.step()
+    assert await prison.parts.owing.step() == 1
     assert await lead(prison, thread, world) == GORA
+    return thread
+
+
+async def test_seq_11_a_late_a1_gives_a_move_its_force_again(world: World) -> None:
+    prison, office = world.prison, world.probation
+    thread = await opened_unheard(world)
     await settle(prison, office, world.social_work)
     assert await lead(prison, thread, world) == await lead(office, thread, world) == OFFICE
     assert (await shown(prison, thread, world)).lost == (await shown(office, thread, world)).lost == []
     assert (await row(prison, thread)).alert is None
+
+
+async def test_seq_11_han_2_a_word_that_expired_unheard_is_said_again_and_both_tell_one_history(world: World) -> None:
+    """The office is away for longer than the word lives: else the prison would believe for ever that it leads."""
+    prison, office = world.prison, world.probation
+    prison.parts.owing._message_life = 10 * DAY
+    thread = await opened_unheard(world)
+    told_of = (await told(prison)).count("message.lost")
+    for times in (1, 2):
+        world.hub.clock.advance(11 * DAY)
+        await prison.look()
+        await prison.parts.sealer.step()
+        assert await prison.parts.owing.step() == 1, f"said again, {times}"
+        assert await prison.parts.owing.step() == 0
+    assert (await told(prison)).count("message.lost") == told_of, "it was lost once"
+    for station in (office, prison, world.social_work):
+        await station.look()
+    await settle(prison, office, world.social_work)
+    assert await lead(prison, thread, world) == await lead(office, thread, world) == OFFICE
+    assert await prison.parts.owing.step() == 0
+    # Of what was lost years ago nobody needs to hear any more.
+    async with prison.parts.store.write() as tx:
+        await tx.connection.execute(update(tables.recipient).values(state="expired", told_at=1))
+        await tx.connection.execute(update(tables.recipient).where(of_words()).values(told_at=None))
+    world.hub.clock.advance(EVIDENCE_KEPT)
+    assert await prison.parts.owing.step() > 0
+    async with prison.parts.store.read() as tx:
+        assert await tx.connection.scalar(select(func.count()).where(of_words())) == 3
+
+
+def of_words() -> ColumnElement[bool]:
+    words = select(tables.outgoing.c.message_id).where(tables.outgoing.c.payload_type == GIVEN_UP)
+    return tables.recipient.c.message_id.in_(words)
 
 
 async def test_seq_11_a_new_device_gets_what_the_old_one_could_not_open_and_it_has_its_force_again(

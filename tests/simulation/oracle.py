@@ -19,7 +19,7 @@ from sqlalchemy import Row, func, select
 
 from connectors import fork
 from connectors.cases.threads import history_of
-from connectors.receipts import FORK
+from connectors.receipts import FORK, GIVEN_UP
 from connectors.store import attempts, incoming, moves, owed, quarantine, recipients, tables, threads
 from connectors.store.incoming import IncomingState, ReceivedMessage
 from connectors.store.quarantine import page as quarantined
@@ -69,7 +69,7 @@ async def unsettled(world: World, people: People) -> list[str]:
         if agency.life is not None:
             async with agency.life.parts.store.read() as tx:
                 held = await tx.connection.scalar(select(func.count()).where(tables.incoming.c.state == "held"))
-                untold = await owed.untold(tx, 1)
+                untold = await owed.untold(tx, 1) or await owed.unheard(tx, GIVEN_UP, 1)
                 unsent = await tx.connection.scalar(
                     select(func.count()).where(tables.recipient.c.state.in_([str(state) for state in OPEN_STATES]))
                 )
