@@ -13,7 +13,8 @@ from typing import Final
 from keys.blobopening import BlobOpener
 from keys.folderowner import make_folder, open_made
 from keys.privatefile import sync_folder
-from protocol.errors import CannotOpen, KeystoreError
+from protocol.disk import spares_reserve
+from protocol.errors import CannotOpen, KeystoreError, StoreFull
 from protocol.sections import Attachment
 
 FOLDER: Final = "attachments"
@@ -30,9 +31,15 @@ class AttachmentFiles:
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / FOLDER
 
-    def append(self, name: str, data: bytes) -> None:
-        """Append to an unfinished file, made with mode 0600 at the first time."""
+    def find_room(self, size: int) -> None:
+        """Raise `StoreFull` unless `size` more bytes leave the rest of the connector its reserve (ATT-10)."""
         make_folder(self._folder, exist_ok=True)
+        if not spares_reserve(self._folder, size):
+            raise StoreFull("There is no room for an attachment. The operator must free space.")
+
+    def append(self, name: str, data: bytes) -> None:
+        """Append to an unfinished file, made with mode 0600 at the first time; raises as `find_room` does."""
+        self.find_room(len(data))
         descriptor = open_made(self._part(name), os.O_WRONLY | os.O_APPEND)
         with os.fdopen(descriptor, "ab") as file:
             file.write(data)

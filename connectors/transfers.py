@@ -6,7 +6,11 @@ when the last of a message's attachments is here and checked is the message answ
 """
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 from connectors.attachment_files import AttachmentFiles
 from connectors.cases.threads import Threads
@@ -22,18 +26,31 @@ from connectors.store.incoming import IncomingState
 from connectors.store.recipients import Plan
 from connectors.timing import Chance, Clock, pause, system_chance
 from protocol.blobs import chunk_size
+from protocol.disk import is_full, is_short
 from protocol.envelope import parse_envelope
 from protocol.errors import (
     AttachmentMissing,
     CannotOpen,
     NotFound,
     OurError,
+    StoreFailed,
+    StoreFull,
     ThroughcareError,
+    Unavailable,
     UnexpectedAnswer,
 )
 from protocol.http.problems import is_permanent
 from protocol.limits import SECOND
 from protocol.sections import Actor, Attachment
+
+T = TypeVar("T")
+
+
+def _of_disk(error: OSError) -> OurError:
+    """Return what the disk says of one file in our words: that file waits, and holds up no other (ATT-10, CON-8)."""
+    if is_full(error):
+        return StoreFull()
+    return Unavailable() if is_short(error) else StoreFailed("A file of an attachment cannot be read or written.")
 
 
 def _wait(tries: int, error: ThroughcareError, chance: Chance) -> int:
@@ -120,6 +137,8 @@ class Uploads:
                 chunk = await asyncio.to_thread(self._files.read, out_file(entry.blob_id), before, length)
             except FileNotFoundError:
                 chunk = b""
+            except OSError as error:
+                raise _of_disk(error) from error
             if len(chunk) != length:
                 raise AttachmentMissing("An attachment of this handover is not whole on this machine any more.")
             progress = await self._hub.upload(entry.blob_id, before, chunk)
@@ -171,6 +190,9 @@ class Downloads:
                 if one.state is FetchState.WAITING:
                     await self._fetch(one, headway)
                 await self._hub.collect(one.envelope_id, one.entry.blob_id)
+            except (StoreFull, StoreFailed) as error:
+                # It begins anew, and not soon: however far it came, the disk is no better for trying.
+                await self._postpone(one, error)
             except OurError as error:
                 await self._postpone(replace(one, tries=headway.tries(one.tries)), error)
             except ThroughcareError as error:
@@ -194,25 +216,38 @@ class Downloads:
         """Fetch, check and store one attachment; what is not what was signed for leaves no file (ATT-2)."""
         try:
             await self._download(one, headway)
-            await asyncio.to_thread(self._files.check, one.file, one.entry, one.place, part=True)
+            await self._on_disk(one, lambda: self._files.check(one.file, one.entry, one.place, part=True))
         except (CannotOpen, NotFound) as error:
             self._log.event("item-quarantined", code=error.code, part="attachments")
-            await asyncio.to_thread(self._files.discard, one.file)
+            await self._on_disk(one, lambda: self._files.discard(one.file))
             await self._move(one, FetchState.FAILED)
             return
-        await asyncio.to_thread(self._files.finish, one.file)
+        await self._on_disk(one, lambda: self._files.finish(one.file))
         await self._move(one, FetchState.STORED)
 
     async def _download(self, one: Expected, headway: Headway) -> None:
         size = one.entry.ciphertext_size
-        have = await asyncio.to_thread(self._files.part_size, one.file)
+        have = await self._on_disk(one, lambda: self._files.part_size(one.file))
+        # What does not fit as a whole is not begun: it would take the room of what does, and of the mail.
+        await self._on_disk(one, lambda: self._files.find_room(size - have))
         while have < size:
             chunk = await self._hub.read(one.envelope_id, one.entry.blob_id, have)
             if len(chunk) != chunk_size(have, size):
                 raise CannotOpen
-            await asyncio.to_thread(self._files.append, one.file, chunk)
+            await self._on_disk(one, partial(self._files.append, one.file, chunk))
             have += len(chunk)
             headway.chunks += 1
+
+    async def _on_disk(self, one: Expected, work: Callable[[], T]) -> T:
+        """Do `work` on one's file; a part that finds no room, or that the disk has spoiled, is thrown away."""
+        try:
+            return await asyncio.to_thread(work)
+        except (OSError, StoreFull) as error:
+            told = _of_disk(error) if isinstance(error, OSError) else error
+            if not isinstance(told, Unavailable):
+                with suppress(OSError):
+                    await asyncio.to_thread(self._files.discard, one.file)
+            raise told from error
 
     async def _move(self, one: Expected, state: FetchState) -> None:
         """Store what became of it; with the last of a message the message is answered, a failure at once (CON-4)."""

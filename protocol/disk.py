@@ -7,11 +7,16 @@ again: the system may have thrown away what it could not write, and says the nex
 
 import errno
 import os
+import shutil
 from pathlib import Path
+from typing import Final
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _ROOM = 64 << 10
+
+RESERVE: Final = 512 << 20
+"""Bytes of free disk that attachments leave to mail and all else, but no more than a twentieth of the disk (ATT-10)."""
 
 
 def is_full(error: OSError) -> bool:
@@ -22,6 +27,12 @@ def is_full(error: OSError) -> bool:
 def is_short(error: OSError) -> bool:
     """Tell whether `error` says that the process has run out of file descriptors or memory for now."""
     return error.errno in _SHORT
+
+
+def spares_reserve(folder: Path, size: int) -> bool:
+    """Tell whether `size` more bytes of attachments in `folder` leave free what they must leave (ATT-10)."""
+    usage = shutil.disk_usage(folder)
+    return usage.free - size >= min(RESERVE, usage.total // 20)
 
 
 def has_room(folder: Path, size: int) -> bool:

@@ -2,14 +2,17 @@
 """How the installation stands: directory, certificate, prekey, what waits to go out, what was refused."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
+from connectors.attachment_files import FOLDER
 from connectors.config import ConnectorSection
 from connectors.directory_sync import Freshness, Standing
 from connectors.installation import Installation
 from connectors.logs import Log
 from connectors.parts import make_parts
-from connectors.store import contradictions, incoming, moves, quarantine, recipients, webhooks
+from connectors.store import attachments, contradictions, incoming, moves, quarantine, recipients, webhooks
+from connectors.store.attachments import Expected
 from connectors.store.damage import damaged
 from connectors.store.engine import DATABASE_FILE, Store
 from connectors.store.webhooks import DeliveryState
@@ -20,6 +23,7 @@ from connectors.way_out import WayOut
 from keys.directory import Directory
 from keys.entries import DeviceEntry
 from protocol.diagnosis import Finding, fault, fine, warning
+from protocol.disk import spares_reserve
 from protocol.errors import DirectorySplit, Revoked, ThroughcareError
 from protocol.ids import KeyId, Kind, MessageId, ThreadId, text
 from protocol.limits import DAY, HOUR, PREKEY_MARKED, PREKEY_REFUSED
@@ -30,6 +34,9 @@ AGENCY_MARKED: Final = 60 * DAY
 """Rest of the agency's certificate below which the authority should be asked to renew it, in ms."""
 OUTBOX_MARKED: Final = DAY
 """Age of the oldest unsent message above which somebody should look, in ms."""
+
+STUCK_TRIES: Final = 12
+"""Tries in a row to fetch an attachment after which somebody should look: they took about an hour."""
 
 _NAMED: Final = 5
 """Damaged messages that are named; of the others their number."""
@@ -62,6 +69,7 @@ async def examine_standing(settings: ConnectorSection, installation: Installatio
             found.append(_messages(list(damage.messages)))
             found += _rows(list(damage.others))
             found += _clocks(await moves.failing(tx))
+            found += _attachments(await attachments.failing(tx), settings.data_dir / FOLDER)
             found.append(_webhooks(await webhooks.counts(tx), await webhooks.disabled(tx)))
         return found
     finally:
@@ -212,6 +220,30 @@ def _clocks(failing: Sequence[tuple[ThreadId, str]]) -> list[Finding]:
         "another. Until then look at these yourself: their reminders and ends do not come."
     )
     return [fault("clocks", f"Time cannot do what is due in {len(failing)}: {named}{more}.", fix)]
+
+
+def _attachments(failing: Sequence[Expected], folder: Path) -> list[Finding]:
+    """Judge what cannot be fetched: who sent it sees that its message is not opened, and nobody sees why (ATT-10)."""
+    at = next(one for one in (folder, folder.parent) if one.is_dir())
+    too_large = [one for one in failing if not spares_reserve(at, one.entry.ciphertext_size)]
+    if too_large:
+        largest = max(one.entry.ciphertext_size for one in too_large) >> 20
+        verb = "finds" if len(too_large) == 1 else "find"
+        found = f"{_many(too_large)} {verb} no room; the largest has {largest:,} MiB."
+        fix = f"Make room on the disk of {at}: beside them it needs a twentieth of it free, 512 MiB at most."
+        return [warning("attachments", found, fix)]
+    stuck = [one for one in failing if one.tries >= STUCK_TRIES]
+    if not stuck:
+        return []
+    fix = (
+        f"Look who owns {folder} and what is in it, and at the disk; the log says why: `part-failed` of part "
+        "`attachments`."
+    )
+    return [warning("attachments", f"{_many(stuck)} could not be fetched for an hour or more.", fix)]
+
+
+def _many(ones: Sequence[Expected]) -> str:
+    return "One attachment" if len(ones) == 1 else f"{len(ones)} attachments"
 
 
 def _age(milliseconds: int) -> str:

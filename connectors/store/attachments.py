@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attachments in the store: ours until their handover is over, others' from the message until they are kept (ATT-7)."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -97,6 +97,7 @@ _EXPECT: Final = insert(attachment_in)
 _UNFINISHED: Final = attachment_in.c.state.in_((FetchState.WAITING, FetchState.STORED))
 _EXPECTED: Final = select(attachment_in).order_by(attachment_in.c.position)
 _DUE: Final = _EXPECTED.where(_UNFINISHED, attachment_in.c.next_try_at <= bindparam("now"))
+_FAILING: Final = _EXPECTED.where(_UNFINISHED, attachment_in.c.tries > 0)
 _NEXT_DUE: Final = select(func.min(attachment_in.c.next_try_at)).where(_UNFINISHED)
 _OF_MESSAGE: Final = _EXPECTED.where(attachment_in.c.message_id == bindparam("of"))
 _AT: Final = attachment_in.c.position == bindparam("which")
@@ -201,13 +202,12 @@ def _anew(message: VerifiedMessage, state: FetchState, now: int) -> dict[str, ob
 
 async def due(tx: Transaction, now: int) -> list[Expected]:
     """Return what is to be fetched or collected now, the longest waiting first."""
-    found = []
-    for row in await tx.connection.execute(_DUE, {"now": now}):
-        try:
-            found.append(_expected(tx, row))
-        except DAMAGED:
-            continue  # its message is named as damaged; the others are fetched (CON-8)
-    return found
+    return _readable(tx, await tx.connection.execute(_DUE, {"now": now}))
+
+
+async def failing(tx: Transaction) -> list[Expected]:
+    """Return what could not be fetched or collected at the last try."""
+    return _readable(tx, await tx.connection.execute(_FAILING))
 
 
 async def next_due(tx: Transaction) -> int | None:
@@ -260,6 +260,16 @@ async def files(tx: Transaction) -> set[str]:
 
 async def _set(tx: Transaction, position: int, **values: object) -> None:
     await tx.connection.execute(_CHANGE, {"which": position, **values})
+
+
+def _readable(tx: Transaction, rows: Iterable[Row[Any]]) -> list[Expected]:
+    found = []
+    for row in rows:
+        try:
+            found.append(_expected(tx, row))
+        except DAMAGED:
+            continue  # its message is named as damaged; the others are fetched (CON-8)
+    return found
 
 
 def _expected(tx: Transaction, row: Row[Any]) -> Expected:

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from hub.store.blobs import BlobKey
 from keys.folderowner import make_folder, open_made
 from keys.privatefile import sync_folder
-from protocol.disk import is_full, is_short
+from protocol.disk import is_full, is_short, spares_reserve
 from protocol.errors import NotFound, StoreFailed, StoreFull, Unavailable
 from protocol.ids import ID_SIZE, KEY_ID_SIZE, BlobId, KeyId
 
@@ -64,6 +64,8 @@ class BlobFiles(BlobBytes):
         path = self.path(key)
         if offset == 0:
             make_folder(self._folder, exist_ok=True)
+        if not spares_reserve(self._folder, len(data)):
+            raise StoreFull
         with os.fdopen(open_made(path, os.O_RDWR), "r+b", buffering=0) as file:
             file.seek(offset)
             view = memoryview(data)
