@@ -35,6 +35,7 @@ from protocol.restoration import Restoration
 from protocol.statements import (
     Agency,
     Authority,
+    Body,
     Delegation,
     Device,
     Prekey,
@@ -65,7 +66,7 @@ def judge(register: Register, statement: UnverifiedStatement, *, verify: bool) -
     """
     if statement.digest in register.indexes:
         raise UntrustedKey("The statement stands in the directory already.")
-    if statement.body.issued < _time_back(register, statement.body.subject) - limits.STATEMENT_LAG:
+    if statement.body.issued < _time_back(register, statement.body) - limits.STATEMENT_LAG:
         raise UntrustedKey("The statement is dated over 7 days before others in the directory. Sign it again.")
     subject = statement.body.subject
     change = _change(register, statement, subject, verify)
@@ -80,14 +81,16 @@ def judge(register: Register, statement: UnverifiedStatement, *, verify: bool) -
     return complete
 
 
-def _time_back(register: Register, subject: Subject) -> int:
+def _time_back(register: Register, body: Body) -> int:
     """Return the log's time that a statement may be dated 7 days before, ms UTC (DIR-14).
 
     What a restore lost must come back though somebody else was faster: a thief would otherwise date a prekey of today,
-    and the revocation of his device, handed back a moment later, would be too old for ever.
+    and the revocation of his device, handed back a moment later, would be too old for ever. What was signed after a
+    restore was not lost by it: a draft that was given up since has its seven days and no more.
     """
     for restored in register.restorations:
-        if isinstance(subject, Revocation) or register.time <= restored.issued + limits.HANDED_BACK:
+        in_time = isinstance(body.subject, Revocation) or register.time <= restored.issued + limits.HANDED_BACK
+        if body.issued <= restored.issued and in_time:
             return min(register.time, restored.log_time)
     return register.time
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from keys.directory import Directory
-from keys.signing import Ed25519Signer, sign_head, sign_receipt, sign_statement
+from keys.signing import Ed25519Signer, device_proof, sign_head, sign_receipt, sign_statement
 from keys.verifying import head_generation, verify_receipt
 from protocol.address import DeskAddress
 from protocol.errors import BadSignature, DirectoryInconsistent, DirectoryStale, Revoked, UntrustedKey
@@ -14,7 +14,7 @@ from protocol.ids import EnvelopeId
 from protocol.limits import DAY, HANDED_BACK
 from protocol.receipts import Detail, Head, Leaf, ReceiptBody, ReceiptKind, commitment
 from protocol.restoration import Kept, Restoration
-from protocol.statements import Authority, Body
+from protocol.statements import Authority, Body, Device, Revocation
 from tests.keys.world import seed
 from tests.programme import NOW, Programme, make_programme
 
@@ -135,6 +135,25 @@ def test_dir_14_before_a_restore_nothing_old_is_taken(programme: Programme) -> N
     programme.add_prekey(programme.members["gora-prison"], epoch=2)
     with pytest.raises(UntrustedKey, match="dated over 7 days before"):
         programme.add(revocation)
+
+
+def test_dir_14_what_is_dated_after_a_restore_has_seven_days_like_any_other(programme: Programme) -> None:
+    """Nothing that a restore lost is of after it: a draft that somebody kept must not come true for ever."""
+    one = subject(programme)
+    programme.add(signed(programme, one))
+    programme.now += 2 * DAY
+    prison, social = programme.members["gora-prison"], programme.members["polje-csw"]
+    begun = programme.now
+    revocation = Revocation(prison.identity.key_id, "lost")
+    given_up = sign_statement(Body(begun, begun, begun + 80 * DAY, revocation), programme.approvers[:2])
+    proof = device_proof(social.address, social.device)
+    device = Device(social.address, social.device.public, tuple(social.functions), proof)
+    renewed = sign_statement(Body(begun, begun, begun + 80 * DAY, device), [social.identity])
+    programme.now += 10 * DAY
+    programme.add_prekey(prison, epoch=2)
+    for draft in (given_up, renewed):
+        with pytest.raises(UntrustedKey, match="dated over 7 days before"):
+            programme.add(draft)
 
 
 DESK = DeskAddress("intake.a@hub.example")
