@@ -57,7 +57,7 @@ class VerifiedMessage:
     """A message whose every check has passed (ENV-18); times in ms UTC. Only `open_slice` makes one.
 
     `directory` is the size and root in force at acceptance; `revoked_since` marks a message whose sender, or an
-    authority over it, has been revoked after that (ENV-17).
+    authority over it, has been revoked after that, or replaced by what did not count at acceptance (ENV-17).
     """
 
     envelope_id: EnvelopeId
@@ -339,6 +339,7 @@ def _revoked_since(claims: Claims, receipt: ReceiptBody, directory: Directory) -
     try:
         directory.device_in_force(claims.device_id, at=at, size=directory.size)
         directory.delegation(claims.actor.delegation, at=at, size=directory.size)
-    except Revoked:
+    except (Revoked, UntrustedKey):
+        # Replaced since by what did not count at acceptance: that takes back no more than a revocation.
         return True
     return False

@@ -147,6 +147,23 @@ def test_env_17_a_revocation_above_counts_alike(cast: Cast, target: str) -> None
         open_as(cast.probation, world, deliver(envelope, 0, world))
 
 
+@pytest.mark.parametrize("ended", ["device", "agency"])
+def test_env_17_what_a_sender_signs_afterwards_takes_back_nothing_that_was_accepted(cast: Cast, ended: str) -> None:
+    """A newer statement of the same keys that has ended already: less than a revocation, which takes back nothing."""
+    world, envelope = cast.world, two_recipients(cast)
+    before = deliver(envelope, 0, world)
+    if ended == "device":
+        over = body(cast.prison.device_subject(), issued=NOW, begin=NOW - 60 * DAY, life=60 * DAY - 1)
+        world.add(sign_statement(over, [cast.prison.identity]))
+    else:
+        agency = replace(cast.prison.agency_subject(), name="Another name")
+        over = body(agency, issued=NOW, begin=NOW - 60 * DAY, life=60 * DAY - 1)
+        world.add(sign_statement(over, APPROVERS[:2]))
+    assert open_as(cast.probation, world, before).revoked_since
+    with pytest.raises(UntrustedKey):
+        open_as(cast.probation, world, deliver(envelope, 0, world))
+
+
 def test_env_17_a_certificate_must_cover_the_time_of_acceptance(cast: Cast) -> None:
     """Attack 33: not yet valid, and expired."""
     world = cast.world
