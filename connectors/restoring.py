@@ -16,7 +16,7 @@ same keys:
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,7 @@ from protocol import limits
 from protocol.address import desk_name
 from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused
 from protocol.http.fields import Bytes32, KeyIdText
+from protocol.ids import KeyId
 from protocol.statements import Body, Device, Revocation
 
 DRAFT_FOLDER: Final = ".restoring"
@@ -176,13 +177,16 @@ async def restore(
     hub_url: str | None = None,
     revoke: bool = False,
     params: KdfParams = CONNECTOR,
+    told: Callable[[KeyId], None] = lambda _: None,
 ) -> Enrolment:
     """Make the installation whole and publish its new device at the hub; return its enrolment, for `finish`.
 
     `source` is the backup, opened into the draft, or the restore that is under way: that goes on with the keys that
     were made, and what the log has already is not sent again. `hub_url` is where the hub is now, if not where it was
-    at the enrolment. With `revoke` the lost device is revoked as well. Raises `EnrolmentRefused` if the hub is not the
-    pinned one, or if the authority does not vouch for the agency's keys now, and says what helps.
+    at the enrolment. With `revoke` every earlier device for these desks is revoked as well, and `told` of each: the
+    machine that was lost may itself be one that was restored from this backup. Raises `EnrolmentRefused` if the hub is
+    not the pinned one, if it does not know the device to revoke, or if the authority does not vouch for the agency's
+    keys now, and says what helps.
     """
     pins = Pins.kept(source.enrolment)
     await check_hub(hub, pins)
@@ -197,16 +201,32 @@ async def restore(
     agency, device = places.agency_signer(keystore), places.device_signer(keystore)
     enrolment = restoration.enrolment
     _check_certificate(directory, enrolment, agency, now)
-    lost = directory.device(restoration.lost_device)
-    if revoke and lost is not None and lost.revoked_index is None:
-        revocation = Revocation(restoration.lost_device, "lost")
-        await hub.submit_statement(_signed(revocation, agency, now))
+    for lost in _lost_devices(directory, restoration, agency, device.key_id) if revoke else ():
+        await hub.submit_statement(_signed(Revocation(lost, "lost"), agency, now))
+        told(lost)
     if directory.device(device.key_id) is None:
         # The last step, since it takes the desks from the old device: from here on senders seal for the new one.
         desks = tuple(desk_name(desk) for desk in enrolment.desks)
         certificate = Device(enrolment.agency, device.public, desks, device_proof(enrolment.agency, device))
         await hub.submit_statement(_signed(certificate, agency, now))
     return enrolment.model_copy(update={"hub_url": hub_url or enrolment.hub_url})
+
+
+def _lost_devices(directory: Directory, restoration: Restoration, agency: HybridSigner, new: KeyId) -> Sequence[KeyId]:
+    """Return each device, but the `new` one, that this agency's keys certified for one of these desks (BAK-8)."""
+    if directory.device(restoration.lost_device) is None:
+        error = EnrolmentRefused("The hub's directory does not hold the device that is to be revoked.")
+        error.add_note("next: call the operator; without --revoke the lost device stays in force where others know it")
+        raise error
+    desks = set(restoration.enrolment.desks)
+    return [
+        entry.key_id
+        for entry in directory.devices_of(restoration.enrolment.agency)
+        if entry.issuer == agency.key_id
+        and entry.key_id != new
+        and entry.revoked_index is None
+        and desks & set(entry.desks)
+    ]
 
 
 def finish(place: Place, enrolment: Enrolment) -> None:

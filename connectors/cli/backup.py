@@ -97,7 +97,7 @@ _STEPS: Final[Mapping[type[Exception], str]] = {
 @click.option("--passphrase-file", type=FILE, help="File with a passphrase for the new keystore.")
 @click.option("--hub-url", help="The hub's URL, if it is not the one of the enrolment any more.")
 @click.option("--verify", is_flag=True, help="Only open and check the backup: nothing is kept or published.")
-@click.option("--revoke", is_flag=True, help="Revoke the lost device too: it may be in strange hands.")
+@click.option("--revoke", is_flag=True, help="Revoke all earlier devices too: the lost one may be in strange hands.")
 @click.option("--demo", is_flag=True, help="Weaker but faster protection of the keystore, for trying out only.")
 @goes_out
 @speaks
@@ -127,6 +127,7 @@ def restore(
     profile = Profile.DEMO if demo else Profile.PRODUCTION
     if hub_url is not None:
         check_hub_url(profile, hub_url)
+    revoked: list[str] = []
     with advising(_STEPS), restoring_into(data_dir, source) as place:
         found: Opened | Restoration
         if place.begun is None:
@@ -148,6 +149,7 @@ def restore(
                     hub_url=hub_url,
                     revoke=revoke,
                     params=SMALL if demo else CONNECTOR,
+                    told=lambda lost: revoked.append(lost.hex()),
                 )
 
         enrolment = asyncio.run(publish(found))
@@ -160,9 +162,18 @@ def restore(
         finish(place, enrolment)
     made = format_time(found.made_at)
     voice.data(
-        {"agency": enrolment.agency, "device": enrolment.device_key_id.hex(), "backup_made_at": made},
+        {
+            "agency": enrolment.agency,
+            "device": enrolment.device_key_id.hex(),
+            "backup_made_at": made,
+            "revoked": revoked,
+        },
         [f"{enrolment.agency} has a new device; its cases are as of {made}."],
     )
+    for one in revoked:
+        voice.say(f"revoked: device {one}")
+    if revoke and not revoked:
+        voice.say("No earlier device of these desks was left to revoke.")
     voice.say(
         "Never start the old machine's connector again. What was under way comes by itself, sealed anew. What was\n"
         f"opened on the old machine after {made} is not in the backup: it comes again when something newer comes in\n"

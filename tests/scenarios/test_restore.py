@@ -155,17 +155,22 @@ async def test_bak_2_a_refused_restore_leaves_nothing_and_takes_no_desk(drill: D
     )  # fmt: skip
 
 
-async def test_dir_2_a_stolen_machine_is_revoked_once_and_a_restore_can_be_done_again(drill: Drill) -> None:
+async def test_bak_8_each_stolen_machine_is_revoked_once_and_a_restore_can_be_done_again(drill: Drill) -> None:
     await drill.run_and_back_up()
     await drill.restore("--revoke")
     directory = drill.hub.hub.directory.directory
     with pytest.raises(Revoked):
         directory.device_in_force(drill.installation.device.key_id, at=system_clock(), size=directory.size)
+    lost_next = open_installation(drill.new, PASSPHRASE).device.key_id
     shutil.rmtree(drill.new)
     moved = drill.hub.url.replace("localhost", "127.0.0.1")
-    await drill.restore("--revoke", "--hub-url", moved)
+    said = await drill.restore("--revoke", "--hub-url", moved)
+    # The machine that was stolen now was itself restored from this backup.
+    assert f"revoked: device {lost_next.hex()}" in said
+    with pytest.raises(Revoked):
+        directory.device_in_force(lost_next, at=system_clock(), size=directory.size)
     enrolment = read_enrolment(drill.new)
-    assert (enrolment.hub_url, enrolment.directory.minimum_size) == (moved, directory.size - 1)
+    assert (enrolment.hub_url, enrolment.directory.minimum_size) == (moved, directory.size - 2)
     restored = open_installation(drill.new, PASSPHRASE).device.key_id
     assert directory.device_in_force(restored, at=system_clock(), size=directory.size)
 
