@@ -136,6 +136,10 @@ class Prekeys:
             lost = not made[-1].statement or self._is_lost(made[-1].epoch)
             return lost or abs(self._clock() - made[-1].made_at) >= _MADE_ANEW
         newest = self._directory().newest_prekey(self._device.key_id)
+        if newest is not None and prekey_name(newest.epoch) not in self._keystore.names(PREKEY_PREFIX):
+            # This device's keys are elsewhere too, or this machine is an old copy of itself.
+            self._log.event("prekey-not-ours")
+            return True
         # What is sealed to one whose seed is lost opens for nobody: others need another at once.
         return newest is None or self._is_lost(newest.epoch) or self._clock() - newest.issued >= PREKEY_EVERY
 

@@ -8,7 +8,7 @@ from typing import Final
 from connectors.attachment_files import FOLDER
 from connectors.config import ConnectorSection
 from connectors.directory_sync import Freshness, Standing
-from connectors.installation import Installation
+from connectors.installation import PREKEY_PREFIX, Installation, prekey_name
 from connectors.logs import Log
 from connectors.parts import make_parts
 from connectors.store import attachments, contradictions, incoming, moves, quarantine, recipients, webhooks
@@ -22,6 +22,7 @@ from connectors.vouching import TROUBLES, vouching
 from connectors.way_out import WayOut
 from keys.directory import Directory
 from keys.entries import DeviceEntry
+from keys.keystore import Keystore
 from protocol.diagnosis import Finding, fault, fine, warning
 from protocol.disk import spares_reserve
 from protocol.errors import DirectorySplit, Revoked, ThroughcareError
@@ -43,6 +44,10 @@ _NAMED: Final = 5
 
 _ENROL: Final = "Ask the authority for a new code, and type throughcare enrol with a new data folder."
 _RESTORE: Final = "Restore the newest backup (throughcare restore): it makes a new device. Without one, enrol anew."
+_ELSEWHERE: Final = (
+    "If an old copy of this machine was put back, let the connector run: it publishes another. If not, somebody else "
+    "has its keys: stop it, and type throughcare restore with --revoke."
+)
 _RENEW: Final = "throughcare key renew --config FILE   (it says what stands in the way)"
 _RUN: Final = "Let the connector run: throughcare connector run --config FILE"
 
@@ -59,7 +64,7 @@ async def examine_standing(settings: ConnectorSection, installation: Installatio
                 return [fault("directory", error.detail, "Restore the newest backup.")]
         now, device = clock(), installation.device.key_id
         found = [_directory(parts.directory.standing(), now)]
-        found += _own(parts.directory.directory, device, now)
+        found += _own(parts.directory.directory, device, now, installation.keystore)
         async with store.read() as tx:
             found.append(_outbox(await recipients.oldest_open(tx), now))
             found += _refused(len(await contradictions.waiting(tx)))
@@ -104,7 +109,7 @@ def _refused(heads: int) -> list[Finding]:
     return [warning("evidence", f"The hub showed {what} signed and what does not add up to it.", fix)]
 
 
-def _own(directory: Directory, device: KeyId, now: int) -> list[Finding]:
+def _own(directory: Directory, device: KeyId, now: int, keystore: Keystore) -> list[Finding]:
     """Judge our own certificate and prekey as others see them (DIR-6, DIR-7, DIR-8)."""
     entry = directory.device(device)
     if entry is None:
@@ -113,6 +118,8 @@ def _own(directory: Directory, device: KeyId, now: int) -> list[Finding]:
     newest = directory.newest_prekey(device)
     if newest is None:
         return [*found, warning("prekey", "No prekey is published: nobody can write to this agency.", _RUN)]
+    if prekey_name(newest.epoch) not in keystore.names(PREKEY_PREFIX):
+        return [*found, fault("prekey", "The newest prekey of this device was not made on this machine.", _ELSEWHERE)]
     age = now - newest.issued
     if age > PREKEY_REFUSED:
         return [*found, fault("prekey", f"The newest prekey is {_age(age)} old: nobody can write to us.", _RUN)]

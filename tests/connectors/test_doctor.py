@@ -244,6 +244,15 @@ async def test_dir_7_a_replaced_and_a_revoked_device_are_told(world: World) -> N
     assert "revoked" in (await looked_at(world.probation, world.hub.clock))["certificate"].found
 
 
+async def test_http_10_a_prekey_that_was_not_made_here_is_told(world: World) -> None:
+    world.hub.programme.add_prekey(world.prison.member, epoch=2, age=0)
+    await world.hub.catch_up()
+    await world.prison.parts.directory.sync()
+    found = (await looked_at(world.prison, world.hub.clock))["prekey"]
+    assert found.condition is Condition.FAULT
+    assert "not made on this machine" in found.found
+
+
 async def test_quarantine_is_counted(world: World) -> None:
     link = world.probation.link
     await world.prison.send(world.probation.desk)

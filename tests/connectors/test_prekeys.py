@@ -14,6 +14,7 @@ from connectors.store.prekeys import PrekeyState
 from keys.signing import sign_statement
 from keys.xwing import XWingSecret
 from protocol.errors import CannotOpen, HubUnreachable, KeystoreError, UntrustedKey
+from protocol.http.handovers import MessageState
 from protocol.limits import DAY
 from protocol.statements import Body, Prekey
 from tests.connectors.conftest import World
@@ -144,8 +145,29 @@ async def test_a_prekey_that_another_one_overtook_is_dropped_unpublished(world: 
     hub.programme.add_prekey(station.member, epoch=5, age=0)
     await hub.catch_up()
     await station.look()
-    assert await states(station) == {2: PrekeyState.DESTROYED}
+    assert await states(station) == {2: PrekeyState.DESTROYED, 6: PrekeyState.MADE}
     assert "prekey-2" not in station.installation.keystore.names("prekey-")
+
+
+async def test_http_10_a_prekey_of_our_device_that_was_not_made_here_is_replaced_at_once_and_told(
+    world: World, hub: RunningHub
+) -> None:
+    """A thief of the device's keys published it, or this machine is an old copy: here nobody can open what comes."""
+    station = world.probation
+    hub.programme.now = hub.clock()
+    hub.programme.add_prekey(station.member, epoch=5, age=0)
+    await hub.catch_up()
+    for _ in range(2):
+        await station.look()
+    assert newest(station) == 6
+    assert station.parts.prekeys.secret(6) is not None
+    assert station.logged.getvalue().count("prekey-not-ours") == 1
+    sent = await world.prison.send(station.desk)
+    await world.prison.look()
+    await world.prison.turn()
+    await station.turn()
+    await world.prison.turn()
+    assert await world.prison.states(sent) == {station.desk: MessageState.OPENED}
 
 
 async def test_dir_14_a_prekey_that_came_too_late_for_the_log_is_made_anew(world: World, hub: RunningHub) -> None:
