@@ -9,6 +9,7 @@ import pytest
 
 from connectors.enrolment.pins import Pins, replay
 from connectors.hub_client import HubClient
+from connectors.installation import PREKEY_PURPOSE, prekey_name
 from connectors.store import attempts, incoming
 from connectors.store.incoming import IncomingState
 from connectors.witnessing import write_witness
@@ -143,6 +144,8 @@ async def test_gen_5_with_a_witness_nothing_of_the_directory_has_to_be_handed_ba
         await settle(prison, office)
         await back_up(hub, story.file)
         story.programme.add_prekey(csw.member, epoch=2)
+        seed = csw.member.prekeys[csw.member.device_id, 2].seed
+        csw.installation.keystore.put(prekey_name(2), PREKEY_PURPOSE, seed)
         await hub.catch_up()
         await csw.look()
         message = await prison.send(office.desk)
