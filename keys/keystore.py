@@ -88,6 +88,11 @@ class Keystore(Secret):
         store._load()
         return store
 
+    @staticmethod
+    def is_made(folder: Path) -> bool:
+        """Tell whether there is a keystore in `folder`."""
+        return (folder / _INDEX).exists()
+
     def put(self, name: str, purpose: str, secret: bytes) -> None:
         """Store `secret` (at most 4,096 bytes) as `name`, to be read for `purpose` only (KEY-1).
 

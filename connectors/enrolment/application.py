@@ -39,6 +39,7 @@ _MAX_FILE = 512 * 1024
 _STORAGE_KEY_SIZE = 32
 _AGENCY_NAMES = (places.AGENCY_ED25519, places.AGENCY_MLDSA65)
 _DEVICE_NAMES = (places.DEVICE_ED25519, places.DEVICE_MLDSA65, places.DEVICE_TRANSPORT)
+_NAMES = (*_AGENCY_NAMES, *_DEVICE_NAMES, places.STORAGE)
 
 
 class _Saved(BaseModel):
@@ -152,21 +153,34 @@ class Application:
 def begin(code: EnrolmentCode, data_dir: Path, passphrase: bytes, params: KdfParams = CONNECTOR) -> Application:
     """Make the agency's and the device's keys in `data_dir` and the key request under `code` (ENR-3).
 
-    Raises `Conflict` if the folder holds an enrolment or an application already.
+    Where it was cut off before anything was sent, it goes on with the keys that were made. Raises `Conflict` if the
+    folder holds an enrolment or an application already.
     """
     taken = (places.ENROLMENT_FILE, places.RESTORATION_FILE)
     if any((data_dir / name).exists() for name in taken) or is_begun(data_dir):
         raise Conflict("This folder holds an enrolment already; its keys are never overwritten.")
     make_folder(data_dir, parents=True, exist_ok=True)
-    keystore = Keystore.create(data_dir / places.KEYSTORE_FOLDER, passphrase, params)
-    agency, device = HybridSigner.generate(), DeviceSigner.generate()
-    for name, seed in zip(_AGENCY_NAMES + _DEVICE_NAMES, agency.seeds + device.seeds, strict=True):
-        keystore.put(name, name, seed)
-    keystore.put(places.STORAGE, places.STORAGE, secrets.token_bytes(_STORAGE_KEY_SIZE))
+    keystore = _keystore(data_dir / places.KEYSTORE_FOLDER, passphrase, params)
+    made = keystore.names()
+    seeds = HybridSigner.generate().seeds + DeviceSigner.generate().seeds + (secrets.token_bytes(_STORAGE_KEY_SIZE),)
+    for name, seed in zip(_NAMES, seeds, strict=True):
+        if name not in made:
+            keystore.put(name, name, seed)
+    agency, device = places.agency_signer(keystore), places.device_signer(keystore)
     request = key_request(code, agency, device)
     _write(data_dir, _Saved(code=code.text(), request=request))
     sync_folder(data_dir.absolute().parent)  # no power cut takes away what is about to be sent
     return Application(data_dir, code, request, keystore, agency, device)
+
+
+def _keystore(folder: Path, passphrase: bytes, params: KdfParams) -> Keystore:
+    """Make the keystore, or open one in which no more was made than before anything is sent."""
+    if not Keystore.is_made(folder):
+        return Keystore.create(folder, passphrase, params)
+    keystore = Keystore.open(folder, passphrase)
+    if not set(keystore.names()) <= set(_NAMES):
+        raise Conflict("There is a keystore here already, of an enrolment; it is never overwritten.")
+    return keystore
 
 
 def resume(data_dir: Path, passphrase: bytes) -> Application:

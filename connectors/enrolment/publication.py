@@ -64,11 +64,20 @@ def make_publication(
         digest = KeyId(parse_statement(raw).digest)
         statements.append(raw)
         actors.append(ActorRecord(officer_id=officer, kind=kind, name=title, delegation=digest))
-    secret = XWingSecret.generate()
-    keystore.put(places.prekey_name(FIRST_EPOCH), places.PREKEY_PURPOSE, secret.seed)
+    secret = _first_prekey(keystore)
     prekey = Prekey(device.key_id, FIRST_EPOCH, secret.public)
     statements.append(_signed(now, limits.DEVICE_LIFE, prekey, device))
     return Publication(statements=tuple(statements), actors=tuple(actors))
+
+
+def _first_prekey(keystore: Keystore) -> XWingSecret:
+    """Return the secret of the first prekey: what lies there, where the writing was cut off just after it."""
+    name = places.prekey_name(FIRST_EPOCH)
+    if name in keystore.names():
+        return XWingSecret(keystore.get(name, places.PREKEY_PURPOSE))
+    secret = XWingSecret.generate()
+    keystore.put(name, places.PREKEY_PURPOSE, secret.seed)
+    return secret
 
 
 def renew_publication(

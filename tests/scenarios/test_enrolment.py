@@ -15,6 +15,7 @@ from connectors.enrolment import application
 from connectors.installation import read_enrolment
 from keys.sealedfile import SMALL
 from protocol.enrolment import parse_code
+from protocol.errors import KeystoreError
 from protocol.ids import Kind, text
 from tests.scenarios.running import Typist
 from tests.scenarios.town import Town, approve, enrol, invited, opened_town, words_in
@@ -84,6 +85,30 @@ def _officers_come_and_go(type_: Typist, config: Path) -> None:
         assert type_("officer", verb, added.json["id"], "--config", config).code == 5, "nobody ends twice"
     service = read_enrolment(config.parent).actors[0].officer_id
     assert type_("officer", "end", text(Kind.OFFICER, service), "--config", config).code == 5, "it could do nothing"
+
+
+def test_enr_3_what_was_cut_off_while_its_file_was_written_goes_on_with_the_keys_that_were_made(
+    town: Town, type_: Typist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk: the keystore took its key, the application's file found no room any more."""
+
+    def full(*_: object) -> None:
+        raise KeystoreError("A file cannot be written. Check who owns its folder, and the free space.")
+
+    code, folder = invited(town, type_, "cutoff"), tmp_path / "cutoff"
+    with monkeypatch.context() as at_first:
+        at_first.setattr(application, "_write", full)
+        assert enrol(type_, folder, code)[0] == 8
+    status, _, talk = enrol(type_, folder, code)
+    assert status == 7, talk
+    words = words_in(talk)
+    for number in (1, 2):
+        assert approve(town, type_, "cutoff", number, words)[0] == 0
+    with monkeypatch.context() as then:
+        then.setattr(application, "_write", full)
+        assert enrol(type_, folder)[0] == 8
+    status, _, talk = enrol(type_, folder)
+    assert status == 0, talk
 
 
 def test_enr_2_a_code_is_redeemed_once_only(town: Town, type_: Typist, tmp_path: Path) -> None:
