@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from connectors.bound import Desks, sender
-from connectors.cases.forms import SectionComposer, source_of
+from connectors.cases.forms import SectionComposer, source_of, stored_sections
 from connectors.cases.threads import LABEL
 from connectors.composition import compose
 from connectors.directory_sync import DirectorySync
@@ -31,6 +31,7 @@ from protocol.kinds.base import MessageKind
 
 FIELDS: Final = "/fields"
 """Where in every request that says something the fields of the message stand."""
+NEVER_HALF: Final = frozenset({"alert.risk", "alert.safeguarding"})
 MAX_FIELDS: Final = 16_384
 """Bytes of the fields of a message as JSON."""
 
@@ -134,6 +135,8 @@ class Composing:
     ) -> dict[DeskAddress, Plan]:
         """Return what each desk gets; `RecipientUnavailable` if unknown, `NothingToSend` where nothing may go.
 
+        So it is where an alert would go without a section that is meant for its desk (KIND-8).
+
         One of `copies` that may see no section gets the bare message, and one that is unknown now waits until it is
         there (again), and gets then what it may see. So does any desk of a message without sections, if not `known`.
         """
@@ -142,6 +145,8 @@ class Composing:
                 self._functions(to)
             return {desk: Plan() for desk in (*to, *copies)}
         functions = self._functions(to, copies)
+        if message.payload_type in NEVER_HALF:
+            _check_whole(stored_sections(message), functions)
         plans = dict(compose(SectionComposer(), message, functions).plans)
         if any(not plans[desk].going for desk in to):
             raise NothingToSend
@@ -166,6 +171,19 @@ class Composing:
         except ValueError:
             return dict.fromkeys(range(len(sections)), WithheldReason.NEVER)
         return {one.position: one.reason for one in share.withheld}
+
+
+def _check_whole(sections: Sequence[PackageSection], functions: Mapping[DeskAddress, str]) -> None:
+    """Refuse an alert of which a section that is meant for a desk's function would be withheld from it (KIND-8)."""
+    known = {desk: function for desk, function in functions.items() if function in set(DeskFunction)}
+    for desk, function in known.items():
+        for one in share_of(sections, DeskFunction(function)).withheld:
+            if function in sections[one.position].functions:
+                raise NothingToSend(
+                    f"Section {one.position + 1} ({one.category.value}) is meant for {desk} and would be withheld from "
+                    f"it ({one.reason.value}). An alert goes whole or not at all: name the law or public task and cite "
+                    "it, or take the section out, and tell what it says in another way."
+                )
 
 
 def _numbered(fields: Mapping[str, Any], known: Mapping[str, str]) -> Mapping[str, Any]:
