@@ -22,6 +22,7 @@ Event = Literal[
     "connector-started",
     "connector-stopped",
     "connector-stopping",
+    "desk-taken",
     "directory-inconsistent",
     "directory-synced",
     "drop-refused",
@@ -69,6 +70,7 @@ FIELDS: Final = frozenset(
 
 _LEVELS: Final[dict[str, str]] = {
     "clock-skewed": "error",
+    "desk-taken": "error",
     "directory-inconsistent": "error",
     "drop-refused": "warning",
     "envelope-refused": "warning",

@@ -19,7 +19,7 @@ from connectors.vouching import vouched
 from keys.directory import AgencyEntry, DelegationEntry, DeviceEntry, Directory
 from keys.keystore import Keystore
 from keys.signing import DeviceSigner, HybridSigner, device_proof, sign_statement
-from protocol.address import AgencyAddress, desk_name
+from protocol.address import AgencyAddress, DeskAddress, desk_name
 from protocol.errors import DirectoryError, KeystoreError, Revoked, UntrustedKey
 from protocol.ids import OfficerId
 from protocol.limits import CLOCK_SKEW, DAY, DEVICE_LIFE, HOUR
@@ -99,6 +99,7 @@ class Renewal:
         self._clock = clock
         self._log = log
         self._refused_at: int | None = None
+        self._taken: list[DeskAddress] = []
 
     async def maintain(self, sink: StatementSink) -> bool:
         """Renew what ends within 30 days, or has ended; return whether something was published.
@@ -108,6 +109,7 @@ class Renewal:
         """
         now, directory = self._clock(), self._directory()
         entry = directory.device(self._device.key_id)
+        self._tell_taken(directory.taken_from(self._device.key_id))
         if entry is None or entry.revoked_index is not None:
             return False
         device_ends = entry.not_after - now < RENEWED_WITHIN
@@ -131,6 +133,12 @@ class Renewal:
             return False
         self._refused_at = None
         return True
+
+    def _tell_taken(self, taken: list[DeskAddress]) -> None:
+        """Tell once of each desk that another device has taken: whoever has the agency's keys can do that (CON-21)."""
+        if set(taken) - set(self._taken):
+            self._log.event("desk-taken", count=len(taken))
+        self._taken = taken
 
 
 def renewed_service(found: Renewable, service: DelegationEntry, agency: HybridSigner, now: int) -> bytes:

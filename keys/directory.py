@@ -254,6 +254,12 @@ class Directory:
         """Tell whether any statement of the device names `desk`: old mail of a desk that was given up still opens."""
         return any(desk in entry.desks for entry in self._register.devices.get(KeyId(device_id), []))
 
+    def taken_from(self, device_id: bytes) -> list[DeskAddress]:
+        """Return the desks that the device served once and that another has taken over since (DIR-17), sorted."""
+        key_id = KeyId(device_id)
+        desks = {desk for entry in self._register.devices.get(key_id, []) for desk in entry.desks}
+        return sorted(desk for desk in desks if self._register.lost(desk, key_id))
+
     def newest_prekey(self, device_id: bytes) -> PrekeyEntry | None:
         """Return the device's prekey of the highest epoch, the only one to seal to (DIR-8)."""
         line = self._register.prekeys.get(KeyId(device_id))

@@ -114,7 +114,7 @@ def _own(directory: Directory, device: KeyId, now: int, keystore: Keystore) -> l
     entry = directory.device(device)
     if entry is None:
         return [warning("certificate", "The directory that is stored here does not know this device yet.", _RUN)]
-    found = [_agency(directory, entry, now), _certificate(directory, entry, now)]
+    found = [_agency(directory, entry, now), _certificate(directory, entry, now), *_taken(directory, entry)]
     newest = directory.newest_prekey(device)
     if newest is None:
         return [*found, warning("prekey", "No prekey is published: nobody can write to this agency.", _RUN)]
@@ -150,12 +150,27 @@ def _certificate(directory: Directory, entry: DeviceEntry, now: int) -> Finding:
     except ThroughcareError:
         return fault("certificate", "This device's certificate does not count (ended, or not begun).", _RENEW)
     if entry.superseded_at is not None:
-        fix = "Use that device. What came for this one before can still be opened here."
+        fix = (
+            "Use that device; what came for this one before can still be opened here. If there is none, somebody has "
+            "the agency's keys: ask the authority to revoke the agency."
+        )
         return fault("certificate", "A newer device serves this agency's desks.", fix)
     rest = entry.not_after - now
     if rest < CERTIFICATE_MARKED:
         return warning("certificate", f"The device's certificate ends in {_age(rest)}.", _RENEW)
     return fine("certificate", f"The device's certificate counts for {_age(rest)} more.")
+
+
+def _taken(directory: Directory, entry: DeviceEntry) -> list[Finding]:
+    """Name the desks that another device took, while this one goes on with others (CON-21)."""
+    taken = directory.taken_from(entry.key_id)
+    if not taken or entry.superseded_at is not None:
+        return []
+    fix = (
+        "If that was not you, somebody has the agency's keys: ask the authority to revoke the agency and to invite it "
+        "anew (throughcare authority revoke)."
+    )
+    return [fault("desks", f"Another device serves {', '.join(taken)} now.", fix)]
 
 
 def _outbox(oldest: int | None, now: int) -> Finding:

@@ -20,8 +20,9 @@ from protocol.http import reaching
 from protocol.limits import DAY, HOUR, MINUTE
 from protocol.settings import Profile
 from tests.connectors.conftest import World
-from tests.connectors.stations import PASSPHRASE, Station, install
+from tests.connectors.stations import PASSPHRASE, Station, install, station
 from tests.hub.running import RunningHub, TestClock
+from tests.keys.world import device_of
 from tests.tlsnames import certificate
 from tests.weather import Relay, Weather
 
@@ -242,6 +243,31 @@ async def test_dir_7_a_replaced_and_a_revoked_device_are_told(world: World) -> N
     await world.hub.catch_up()
     await world.probation.parts.directory.sync()
     assert "revoked" in (await looked_at(world.probation, world.hub.clock))["certificate"].found
+
+
+async def test_con_21_a_desk_that_another_device_took_is_told_by_log_and_doctor(world: World, tmp_path: Path) -> None:
+    """Whoever has a copy of the agency's identity takes one desk of two, and the rest goes on as if nothing were."""
+    programme = world.hub.programme
+    member = programme.enrol("two-desks", "csw", {"intake": "social-work", "second": "social-work"})
+    await world.hub.catch_up()
+    async with station(tmp_path / "two-desks", world.hub, member) as one:
+        await one.look()
+        (one.folder / DATABASE_FILE).chmod(0o600)
+        assert "desks" not in await looked_at(one, world.hub.clock)
+        programme.state_device(member, device_of("a thief"), desks=["second"])
+        await world.hub.catch_up()
+        for _ in range(2):
+            await one.look()
+        assert one.logged.getvalue().count("desk-taken") == 1
+        found = await looked_at(one, world.hub.clock)
+        assert (found["certificate"].condition, found["desks"].condition) == (Condition.OK, Condition.FAULT)
+        assert f"second.{member.address}" in found["desks"].found
+        programme.state_device(member, device_of("a thief"), desks=["intake", "second"])
+        await world.hub.catch_up()
+        await one.look()
+        assert one.logged.getvalue().count("desk-taken") == 2
+        found = await looked_at(one, world.hub.clock)
+        assert "somebody has the agency's keys" in str(found["certificate"].fix)
 
 
 async def test_http_10_a_prekey_that_was_not_made_here_is_told(world: World) -> None:
