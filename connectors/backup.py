@@ -25,6 +25,7 @@ from connectors.attachment_files import AttachmentFiles
 from connectors.backup_files import END, FileStream, write_file
 from connectors.installation import Enrolment, Installation
 from connectors.store.engine import DATABASE_FILE, Store
+from connectors.store.lock import InstallationLock
 from connectors.vault import Vault
 from keys.backupfile import BackupWriter
 from keys.backupopening import read_backup
@@ -37,6 +38,8 @@ from protocol.errors import ConfigurationError, KeystoreError, MalformedEnvelope
 from protocol.shapes import as_bytes, as_int, as_map
 
 PURPOSE: Final = "connector"
+LOCK_FILE: Final = "backup.lock"
+_COPY: Final = ".backup-"
 _VERSION: Final = 2
 _MAX_FACTS: Final = 512 * 1024
 _SIZE: Final = 4
@@ -57,7 +60,8 @@ class Opened:
 def make_backup(data_dir: Path, installation: Installation, target: Path, public: bytes, now: int) -> None:
     """Write a backup of the installation to the new file `target`, sealed to `public`, also beside a running connector.
 
-    Raises `Conflict` if the file exists and `ConfigurationError` if there is no store yet; then nothing is written.
+    Raises `Conflict` if the file exists or another backup is being made, and
+    `ConfigurationError` if there is no store yet; then nothing is written.
     """
     if not (data_dir / DATABASE_FILE).exists():
         raise ConfigurationError("There is no store yet to make a backup of. Run the connector first.")
@@ -87,8 +91,20 @@ def make_backup(data_dir: Path, installation: Installation, target: Path, public
 
 @contextmanager
 def _copied(data_dir: Path) -> Iterator[Path]:
-    """Yield a consistent copy of the database, made while others may write; it is as encrypted as the original."""
-    copy = data_dir / f".backup-{secrets.token_hex(8)}.db"
+    """Yield a consistent copy of the database, made while others may write; it is as encrypted as the original.
+
+    The copy has the size of the database. One that a killed backup left goes first, so that at most one lies there.
+    """
+    with InstallationLock(data_dir / LOCK_FILE, "Another backup of this installation is being made. Wait for it."):
+        for left in data_dir.glob(f"{_COPY}*"):
+            left.unlink()
+        with _copy(data_dir) as copy:
+            yield copy
+
+
+@contextmanager
+def _copy(data_dir: Path) -> Iterator[Path]:
+    copy = data_dir / f"{_COPY}{secrets.token_hex(8)}.db"
     os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
         with closing(sqlite3.connect(data_dir / DATABASE_FILE)) as source, closing(sqlite3.connect(copy)) as target:

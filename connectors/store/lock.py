@@ -10,17 +10,21 @@ import sqlite3
 import sys
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 from keys.folderowner import open_made
 from protocol.errors import Conflict
+
+TAKEN: Final = "Another connector runs on this installation. Stop it first."
 
 
 class InstallationLock:
     """Held while a connector runs. It is SQLite's own file lock, so the system frees it even after kill -9."""
 
-    def __init__(self, path: Path) -> None:
-        """Name the lock's file; nothing is taken before `acquire`."""
+    def __init__(self, path: Path, taken: str = TAKEN) -> None:
+        """Name the lock's file, and what is told when another has it; nothing is taken before `acquire`."""
         self._path = path
+        self._taken = taken
         self._connection: sqlite3.Connection | None = None
 
     def acquire(self) -> None:
@@ -34,7 +38,7 @@ class InstallationLock:
             connection.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
             connection.close()
-            raise Conflict("Another connector runs on this installation. Stop it first.") from error
+            raise Conflict(self._taken) from error
         self._connection = connection
 
     def release(self) -> None:

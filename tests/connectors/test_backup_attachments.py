@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from connectors.attachment_files import FOLDER, AttachmentFiles
-from connectors.backup import make_backup, open_backup
+from connectors.backup import _copied, make_backup, open_backup
 from connectors.backup_files import END, FileStream, write_file
 from connectors.installation import AGENCY_ED25519, AGENCY_MLDSA65
 from keys.backupfile import CHUNK, BackupWriter
@@ -101,3 +101,18 @@ def test_bak_2_a_cut_stream_is_an_error(tmp_path: Path, data: bytes) -> None:
         read()
     with pytest.raises(KeystoreError):
         FileStream(iter([b"", b"more"])).end()
+
+
+async def test_bak_3_a_copy_that_a_killed_backup_left_is_removed_by_the_next_and_never_under_another(
+    world: World, tmp_path: Path
+) -> None:
+    folder = world.prison.folder
+    for name in (".backup-0123456789abcdef.db", ".backup-0123456789abcdef.db-journal"):
+        (folder / name).touch()
+    with _copied(folder) as copy:
+        assert list(folder.glob(".backup-*")) == [copy]
+        with pytest.raises(Conflict, match="Another backup"):
+            back_up(world.prison, tmp_path / "other")
+        assert copy.exists()
+    back_up(world.prison, tmp_path / "other")
+    assert list(folder.glob(".backup-*")) == []
