@@ -24,9 +24,16 @@ from protocol.http.restoring import KeptLog
 @APPROVER
 @KEY_FILE
 @PASSPHRASE_FILE
+@click.option("--accept-loss", is_flag=True, help="Sign although statements that this authority has seen are lost.")
 @speaks
 def restore(
-    folder: Path, request: Path, approver: int, key_file: Path | None, passphrase_file: Path | None, voice: Voice
+    folder: Path,
+    request: Path,
+    approver: int,
+    key_file: Path | None,
+    passphrase_file: Path | None,
+    accept_loss: bool,
+    voice: Voice,
 ) -> None:
     """Sign what a hub kept when it was restored from a backup.
 
@@ -46,7 +53,7 @@ def restore(
         "when it serves, state anew: throughcare authority list shows it; revoke and approve as before."
     )
     signer = open_approver(office, approver, key_file, passphrase_file)
-    path, lacking = sign_restoration(office, facts, signer, now_ms())
+    path, lacking = sign_restoration(office, facts, signer, now_ms(), accept_loss=accept_loss)
     line = f"Signed; {lacking} more approver must sign." if lacking else f"{path} is complete."
     voice.data({"statement": str(path), "signatures_lacking": lacking}, [line])
     if not lacking:

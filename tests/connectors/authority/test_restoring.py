@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What approvers sign after a hub was restored: one for each generation, and after reading what it may undo."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from connectors.authority.office import Office
+from connectors.authority.office import Office, Seen
 from connectors.authority.restoring import sign_restoration
 from keys.signing import HybridSigner
 from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused
@@ -39,6 +40,31 @@ def test_gen_2_two_approvers_sign_one_restoration_of_a_generation_and_no_other(
     with pytest.raises(ConfigurationError, match="another domain"):
         sign_restoration(office, request(2, domain="other.example"), approvers[0], NOW)
     assert path.read_bytes() == signed
+
+
+def test_enr_10_nothing_is_signed_that_loses_what_this_authority_has_seen_itself(
+    office: Office, approvers: list[HybridSigner]
+) -> None:
+    """A backup of before a revocation, restored as if nobody had seen more: the revoked would be in force again."""
+
+    def having_seen(generation: int, size: int, root: bytes = b"s" * 32) -> Office:
+        seen = Seen(generation=generation, size=size, root=root)
+        return Office(office.folder, office.facts.model_copy(update={"seen": seen}))
+
+    for seen in (
+        having_seen(0, 17),  # one more than the 16 that anybody has shown
+        having_seen(0, 14),  # another directory than the one that was kept
+        having_seen(0, 16),
+        having_seen(1, 3),  # the hub serves this generation already
+    ):
+        with pytest.raises(EnrolmentRefused, match="Nothing was signed"):
+            sign_restoration(seen, request(1), approvers[0], NOW)
+    for seen in (having_seen(0, 17), having_seen(0, 16, b"n" * 32), having_seen(0, 14, b"k" * 32), having_seen(0, 5)):
+        with suppress(Conflict):  # signed by this approver before
+            sign_restoration(seen, request(1), approvers[0], NOW, accept_loss=True)
+    with pytest.raises(EnrolmentRefused, match="Nothing was signed"):
+        sign_restoration(having_seen(0, 14), request(1), approvers[1], NOW, accept_loss=True)
+    assert sign_restoration(having_seen(0, 16, b"n" * 32), request(1), approvers[1], NOW)[1] == 0
 
 
 def test_gen_8_an_approver_reads_what_is_lost_and_what_that_may_undo(
