@@ -15,8 +15,9 @@ from connectors.cases.waiting import owed_in
 from connectors.store.moves import MoveRow
 from connectors.store.threads import ThreadRow
 from protocol.address import AgencyAddress
-from protocol.clocks import Calendar
+from protocol.clocks import Ack, Calendar
 from protocol.content import Content
+from protocol.kinds.awaiting import times
 from protocol.lifecycle.history import History
 from protocol.lifecycle.referral import REFERRAL, State
 
@@ -37,6 +38,9 @@ class Due:
         return None if self.on is None else calendar.close_of(self.on)
 
 
+NOTE: Final = "note"
+"""What is due of an alert that asks for no answer: that somebody has noted it."""
+_NOTED: Final = "alert.safeguarding"
 _DATED: Final[Mapping[str, tuple[str, str, bool]]] = {
     "appointment.scheduled": ("appointment", "appointment", True),
     "appointment.changed": ("appointment", "appointment", True),
@@ -64,10 +68,20 @@ def of_thread(
 
 
 def of_message(
-    payload: Content, sender: AgencyAddress, recipients: Sequence[AgencyAddress], calendar: Calendar, *, now: int
+    payload: Content,
+    sender: AgencyAddress,
+    recipients: Sequence[AgencyAddress],
+    calendar: Calendar,
+    *,
+    since: int,
+    now: int,
 ) -> Iterator[Due]:
     """Yield what a message that moves no thread makes due; whether it was answered, other messages say."""
     kind = getattr(payload, "kind", "")
+    if kind == _NOTED:
+        # It names no date of its own (KIND-7).
+        at = times(kind, payload, since, calendar)[Ack.A2]
+        yield from (Due(NOTE, agency, at=at) for agency in recipients)
     if kind not in _DATED:
         return
     what, name, by_sender = _DATED[kind]

@@ -114,6 +114,7 @@ class Telling:
         self._due: list[tuple[int, DueItem]] = []
         self._asked: list[tuple[str, ThreadId, due.Due]] = []
         self._answered: set[tuple[str, AgencyAddress]] = set()
+        self._noted: set[tuple[str, AgencyAddress]] = set()
         self._threads: dict[ThreadId, ThreadRow] = {}
         self._peers: dict[ThreadId, set[DeskAddress]] = {}
         self.entries: list[CaseEntry] = []
@@ -179,10 +180,12 @@ class Telling:
             )
         )
         if isinstance(payload, MessageAnswer):
+            self._noted.add((payload.answers, sender))
             if payload.ack is Ack.A3:
                 self._answered.add((payload.answers, sender))
             return
-        for found in due.of_message(payload, sender, recipients, self._calendar(recipients[0]), now=self._now):
+        calendar = self._calendar(recipients[0])
+        for found in due.of_message(payload, sender, recipients, calendar, since=one.at, now=self._now):
             self._asked.append((ids.text(Kind.MESSAGE, one.message_id), one.thread, found))
 
     def _part(self, agency: AgencyAddress, at: int) -> _Part:
@@ -214,7 +217,7 @@ class Telling:
     def dues(self) -> list[DueItem]:
         """Return what is due, the soonest first; what an agency has answered is not (KIND-5)."""
         for message, thread, one in self._asked:
-            if (message, one.by) not in self._answered:
+            if (message, one.by) not in (self._noted if one.what == due.NOTE else self._answered):
                 self._add_due(one, thread)
         return [item for _, item in sorted(self._due, key=lambda found: (found[0], found[1].what, found[1].thread))]
 

@@ -15,6 +15,7 @@ from protocol import ids
 from protocol.address import AgencyAddress
 from protocol.clocks import Ack
 from protocol.handover import Priority
+from protocol.http.cases import CaseFilter
 from protocol.http.messages import MessageFilter, MessageRequest
 from protocol.ids import Kind, MessageId
 from protocol.kinds.awaiting import times
@@ -104,7 +105,14 @@ async def test_kind_7_an_alert_that_nobody_takes_up_is_told_on_both_sides_once_a
 
 async def test_kind_7_what_was_answered_in_time_is_never_late(world: World, prison: Served, csw: Served) -> None:
     message = await alert(world, prison, [csw], "alert.safeguarding")
+    for served in (prison, csw):
+        (case,) = (await served.client.cases(CaseFilter())).items
+        (due,) = (await served.client.case(case.id)).due
+        assert (due.what, due.late) == ("note", False)
     await say_to(csw, prison, message, "noted")
+    for served in (prison, csw):
+        (case,) = (await served.client.cases(CaseFilter())).items
+        assert (await served.client.case(case.id)).due == []
     world.hub.clock.advance(30 * DAY)
     assert await heard_of(prison.station, csw.station) == [0, 0]
     assert await overdue(prison, message) == await overdue(csw, message) == []
