@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from connectors.cases.stopped import Withholding, withheld_for
 from connectors.composition import Composer, Composition, compose
 from connectors.directory_sync import DirectorySync
 from connectors.faults import TRANSIENT
@@ -169,9 +170,12 @@ class Sealer:
         self, tx: Transaction, message: OutgoingMessage, group: Sequence[_Target], marks: tuple[str, ...], now: int
     ) -> int:
         composer = self._composers[message.payload_type]
+        stopped = await withheld_for(tx, message) if message.source else None
+        if stopped is not None:
+            composer = Withholding(composer, stopped)
         functions = {target.row.desk: target.desk.function for target in group}
         composition = compose(composer, message, functions)
-        if not message.klass.bare:
+        if not message.klass.bare and stopped is None:
             empty = [target.row.desk for target in group if message.source and _is_emptied(target.row, composition)]
             if empty:
                 await recipients.fail(tx, message.message_id, empty, NothingToSend.code)

@@ -204,6 +204,10 @@ class WithheldReason(StrEnum):
     NOT_MEANT = "not-meant-for-this-function"
     NEVER = "never-for-this-function"
     NO_BASIS = "no-basis-in-law-named"
+    BLOCKED = "thread-blocked"
+    IN_ERROR = "thread-in-error"
+    WITHDRAWN = "thread-withdrawn"
+    """These three: its thread was stopped before it was sealed (CON-22)."""
 
 
 class Withheld(NamedTuple):

@@ -14,6 +14,7 @@ from connectors.cases.hearing import Hearing
 from connectors.cases.register import Register
 from connectors.cases.releasing import Releasing
 from connectors.cases.returned import IN_ERROR
+from connectors.cases.stopped import check_open
 from connectors.handover_views import at_desks, overall, planned, sent_sections
 from connectors.store import cursors, history, incoming, outgoing, recipients, requests, threads
 from connectors.store.engine import Store, Transaction
@@ -94,6 +95,8 @@ class Messages:
                 answer = MessageQueued.model_validate_json(before)
                 return Answer(answer, headers={"Idempotent-Replayed": "true"})
             thread, subject, desk = await self._thread(tx, asked, desks)
+            if asked.sections:
+                await check_open(tx, thread)
             own = self._composing.own_desk(asked.sender or desk, asked.to, desks)
             numbers = await self._register.numbers(tx, thread, asked.to)
             message = self._composing.message(KINDS[asked.kind], thread, own, subject, said, numbers)

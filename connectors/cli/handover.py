@@ -40,6 +40,9 @@ _WHY_WITHHELD: Final = {
     WithheldReason.NOT_MEANT.value: "not meant for this desk's function",
     WithheldReason.NEVER.value: "never for this desk's function",
     WithheldReason.NO_BASIS.value: "its basis in law is not named",
+    WithheldReason.BLOCKED.value: "blocked before it was sent, since no basis stands",
+    WithheldReason.IN_ERROR.value: "entered in error before it was sent",
+    WithheldReason.WITHDRAWN.value: "withdrawn before it was sent",
     "unknown-function": "this desk's function is not known here",
 }
 

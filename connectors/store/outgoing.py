@@ -88,6 +88,19 @@ _NEWEST: Final = (
 )
 
 
+_EARLIER: Final = outgoing.alias("earlier")
+_FOLLOWED: Final = (
+    select(outgoing.c.position)
+    .join(_EARLIER, _EARLIER.c.thread == outgoing.c.thread)
+    .where(
+        _EARLIER.c.message_id == bindparam("which"),
+        outgoing.c.payload_type.in_(bindparam("types", expanding=True)),
+        outgoing.c.position > _EARLIER.c.position,
+    )
+    .limit(1)
+)
+
+
 async def add(tx: Transaction, message: OutgoingMessage, plans: Mapping[DeskAddress, Plan]) -> None:
     """Store `message` for the desks of `plans`; each gets the next place in its thread (SEQ-1)."""
     values = {
@@ -136,6 +149,11 @@ async def newest(tx: Transaction, thread: ThreadId, payload_types: Collection[st
     asked = {"of": thread, "types": sorted(payload_types)}
     row = (await tx.connection.execute(_NEWEST, asked)).one_or_none()
     return None if row is None else _message(tx, row)
+
+
+async def is_followed_by(tx: Transaction, message_id: MessageId, payload_types: Collection[str]) -> bool:
+    """Tell whether a later message of ours in the thread of this one is of one of these types."""
+    return await tx.connection.scalar(_FOLLOWED, {"which": message_id, "types": sorted(payload_types)}) is not None
 
 
 def _message(tx: Transaction, row: Row[Any]) -> OutgoingMessage:

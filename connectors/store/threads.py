@@ -106,6 +106,24 @@ async def clear(tx: Transaction, thread_id: ThreadId) -> ThreadRow:
     return _clear((await tx.connection.execute(_FIND, {"which": thread_id})).one())
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a thread stands, of what lies in clear; also of one that the disk has damaged."""
+
+    machine: str
+    side: str
+    state: str
+
+
+_STANDING: Final = select(thread.c.machine, thread.c.side, thread.c.state).where(thread.c.thread == bindparam("which"))
+
+
+async def standing(tx: Transaction, thread_id: ThreadId) -> Standing | None:
+    """Return how a thread stands without opening anything of it, or None if none of ours has that id."""
+    row = (await tx.connection.execute(_STANDING, {"which": thread_id})).one_or_none()
+    return None if row is None else Standing(row.machine, row.side, row.state)
+
+
 async def load(tx: Transaction, thread_id: ThreadId) -> ThreadRow:
     """Return the thread, or raise `NotFound`."""
     row = await find(tx, thread_id)

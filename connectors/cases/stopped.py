@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whose sections stay here, since somebody stopped the thread after they were written and before they were sealed.
+
+A consent that was withdrawn, or a record that goes to the wrong desk, must not leave because a line was down or because
+the wrong desk has a new machine. The message goes out all the same, without its sections: its line and the order of the
+thread stay whole (CON-22).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from connectors.cases.sides import ROLES
+from connectors.composition import Composer, Share
+from connectors.store import outgoing, threads
+from connectors.store.engine import Transaction
+from connectors.store.outgoing import OutgoingMessage
+from keys.sealing import SectionDraft
+from protocol.errors import IllegalTransition
+from protocol.handover import WithheldReason
+from protocol.ids import ThreadId
+from protocol.kinds.catalogue import KINDS
+from protocol.lifecycle import handover, referral
+
+_STOPPED: Final = {
+    referral.State.BLOCKED_CONSENT.value: WithheldReason.BLOCKED,
+    referral.State.ENTERED_IN_ERROR.value: WithheldReason.IN_ERROR,
+}
+_WITHDRAWN: Final = frozenset(
+    {
+        referral.State.CANCEL_REQUESTED.value,
+        referral.State.CANCELLED.value,
+        handover.State.WITHDRAWN.value,
+    }
+)
+_STOPS: Final = frozenset({referral.Event.BLOCK.value, referral.Event.ENTERED_IN_ERROR.value})
+_WITHDRAWALS: Final = frozenset(kind.name for kind in KINDS.values() if kind.event == referral.Event.WITHDRAW.value)
+
+
+async def withheld_for(tx: Transaction, message: OutgoingMessage) -> WithheldReason | None:
+    """Return why no section of `message` may be sealed any more, or None where its thread was not stopped.
+
+    It goes by what stands in clear of the thread, which a damaged row has too (CON-8). What the stopping step itself
+    says goes along with it.
+    """
+    standing = await threads.standing(tx, message.thread)
+    if standing is None or KINDS[message.payload_type].event in _STOPS:
+        return None
+    if standing.state in _STOPPED:
+        return _STOPPED[standing.state]
+    ours = standing.machine in ROLES and standing.side == ROLES[standing.machine].begins
+    if not ours or standing.state not in _WITHDRAWN:
+        return None
+    # What the other side writes of its work is no part of what was withdrawn, nor is what was written afterwards.
+    later = await outgoing.is_followed_by(tx, message.message_id, _WITHDRAWALS)
+    return WithheldReason.WITHDRAWN if later else None
+
+
+async def check_open(tx: Transaction, thread: ThreadId) -> None:
+    """Raise `IllegalTransition` for sections that somebody would send into a thread in which none may go."""
+    standing = await threads.standing(tx, thread)
+    if standing is not None and standing.state in _STOPPED:
+        raise IllegalTransition(
+            f"No section may go while the {standing.machine} is {standing.state}. Send the message without sections, "
+            "or in another thread."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Withholding:
+    """Withholds each section of a message, whoever is to get it."""
+
+    composer: Composer
+    reason: WithheldReason
+
+    def sections(self, message: OutgoingMessage) -> tuple[SectionDraft, ...]:
+        """Return all sections of the message, of which none goes."""
+        return self.composer.sections(message)
+
+    def share(self, message: OutgoingMessage, function: str) -> Share:
+        """Return nothing for any function, and the one reason for each section."""
+        drafts = self.composer.sections(message)
+        return Share(withheld=tuple((draft.category, self.reason.value) for draft in drafts))
