@@ -187,7 +187,7 @@ _OVERDUE: Final = union_all(
 _OLDEST_OPEN: Final = (
     select(func.min(outgoing.c.created_at))
     .join(recipient, outgoing.c.message_id == recipient.c.message_id)
-    .where(recipient.c.state.in_(OPEN_STATES))
+    .where(recipient.c.state.in_(OPEN_STATES), outgoing.c.klass.not_in(_BARE))
 )
 
 
@@ -365,7 +365,7 @@ async def overdue(tx: Transaction, now: int, *, since: int) -> list[tuple[Messag
 
 
 async def oldest_open(tx: Transaction) -> int | None:
-    """Return when the oldest message was composed that is still to be sealed or sent, in ms UTC, or None."""
+    """Return when the oldest message of people was composed that is still to go out, in ms UTC, or None."""
     found: int | None = await tx.connection.scalar(_OLDEST_OPEN)
     return found
 

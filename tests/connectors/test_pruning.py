@@ -175,3 +175,16 @@ async def test_evt_7_old_events_are_forgotten_once_everybody_knows_of_them(world
     await compose()
     async with store.read() as tx:
         assert [place for place, _ in await events.following(tx, 6, 100)] == [7]
+
+
+async def test_con_2_what_waits_to_go_out_is_as_old_as_the_oldest_message_of_people(world: World) -> None:
+    """A receipt for an agency that has left waits for months, and nobody can do anything about it."""
+    await world.prison.send(world.probation.desk)
+    await world.probation.collect()
+    async with world.probation.parts.store.read() as tx:
+        assert sum((await recipients.counts(tx)).values()) == 0
+        assert await count(world.probation, "recipient") == 1, "the receipt"
+        assert await recipients.oldest_open(tx) is None
+    await world.prison.compose(world.probation.desk)
+    async with world.prison.parts.store.read() as tx:
+        assert await recipients.oldest_open(tx) == world.hub.clock()
