@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from connectors.connection import Connection
 from connectors.directory_sync import DirectorySync, Freshness
 from connectors.installation import ENROLMENT_FILE, Enrolment
-from connectors.store import incoming, quarantine, recipients, webhooks
+from connectors.store import awaited, incoming, quarantine, recipients, webhooks
 from connectors.store.engine import Store
 from connectors.store.incoming import IncomingState
 from connectors.store.recipients import OPEN_STATES, RecipientState
@@ -35,6 +35,8 @@ class _Stored:
     quarantined: int
     unconfirmed: Mapping[DeliveryState, int]
     disabled: int
+    late: tuple[int, int]
+    """Messages that were not noted or answered in time: ours at other desks, and those that came."""
 
 
 class Metrics(Collector):
@@ -74,6 +76,7 @@ class Metrics(Collector):
                 await quarantine.count(tx),
                 await webhooks.counts(tx),
                 sum(since is not None for since in (await webhooks.disabled(tx)).values()),
+                await awaited.late(tx, self._clock()),
             )
         return self._measured.text()
 
@@ -101,6 +104,8 @@ class Metrics(Collector):
         held = stored.received[IncomingState.HELD]
         yield gauge("inbox_depth", "Messages that came and wait for an earlier one.", held)
         yield gauge("quarantine_depth", "Items that came and were not believed.", stored.quarantined)
+        late = list(zip(("others", "us"), stored.late, strict=True))
+        yield gauges("messages_unanswered", "Messages not noted or answered in time, by who has to.", "by", late)
 
     def _told(self, stored: _Stored) -> Iterable[Metric]:
         states = [(state.value, count) for state, count in stored.unconfirmed.items()]

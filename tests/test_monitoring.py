@@ -260,7 +260,7 @@ def test_the_dashboard_has_its_panels_side_by_side_and_explained() -> None:
 def test_promise_9_no_metric_of_a_connector_names_anybody(told: Mapping[str, Told]) -> None:
     labels = {name for samples in told.values() for found in samples.values() for one in found for name in one}
     assert labels <= {
-        "check", "code", "direction", "key", "le", "operation", "outcome", "python", "state", "version",
+        "by", "check", "code", "direction", "key", "le", "operation", "outcome", "python", "state", "version",
     }  # fmt: skip
     values = str(told)
     for member in make_programme().members.values():

@@ -5,6 +5,7 @@ import secrets
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import func, select, update
 
 from connectors.calendars import Calendars
@@ -71,6 +72,13 @@ async def say_to(csw: Served, prison: Served, message_id: MessageId, what: str) 
     await settle(csw.station, prison.station)
 
 
+async def counted(station: Station) -> dict[str, float]:
+    """Return how many messages are late as the connector's metrics say it, by who has to."""
+    families = text_string_to_metric_families((await station.parts.metrics.text()).decode())
+    (late,) = [one for one in families if one.name == "throughcare_messages_unanswered"]
+    return {sample.labels["by"]: sample.value for sample in late.samples}
+
+
 async def overdue(served: Served, message_id: MessageId) -> list[tuple[str, str]]:
     """Return what is late, which one message and the list say alike."""
     found = (await served.client.message(message_id)).item.overdue
@@ -90,6 +98,7 @@ async def test_kind_7_an_alert_that_nobody_takes_up_is_told_on_both_sides_once_a
     world.hub.clock.advance(HOUR)
     assert await heard_of(*sides) == await heard_of(*sides) == [1, 1]
     assert await overdue(prison, message) == await overdue(csw, message) == [(desk, "acknowledged")]
+    assert [await counted(one) for one in sides] == [{"others": 1, "us": 0}, {"others": 0, "us": 1}]
     await say_to(csw, prison, message, "noted")
     assert await heard_of(*sides) == [1, 1]
     assert await overdue(prison, message) == await overdue(csw, message) == []
@@ -100,6 +109,7 @@ async def test_kind_7_an_alert_that_nobody_takes_up_is_told_on_both_sides_once_a
     assert await overdue(prison, message) == await overdue(csw, message) == []
     assert await heard_of(*sides) == [2, 2]
     for one in sides:
+        assert set((await counted(one)).values()) == {0}
         assert await one.parts.hearing.next_due() is None, "nobody waits for anything any more"
 
 
