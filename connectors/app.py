@@ -28,6 +28,7 @@ from connectors.vault import Vault
 from connectors.way_out import WayOut
 from keys.passphrasefile import read_passphrase_file
 from keys.selftest import self_test
+from protocol.clockwatch import machine_time
 from protocol.errors import ConfigurationError
 from protocol.http.running import Runner, cannot_listen, listen
 from protocol.http.skipping import SkippingClock
@@ -42,6 +43,7 @@ async def run(
     ready: Callable[[str], None],
     stop: asyncio.Event | None = None,
     clock: Clock = system_clock,
+    elapsed: Clock = machine_time,
     log: Log | None = None,
     supervisor: Supervisor = NOBODY,
 ) -> None:
@@ -56,7 +58,9 @@ async def run(
     await asyncio.to_thread(self_test)
     section = settings.connector
     if section.clock_file is not None:
+        # Both, or it would look as if the clock had jumped (CON-23).
         clock = SkippingClock(section.clock_file, clock)
+        elapsed = SkippingClock(section.clock_file, elapsed)
     if not section.data_dir.is_dir():
         raise ConfigurationError(f"There is no folder {section.data_dir}. Enrol first: `throughcare enrol` makes it.")
     passphrase = read_passphrase(section)
@@ -77,6 +81,7 @@ async def run(
             clock,
             log,
             calendars=calendars,
+            elapsed=elapsed,
             webhooks=settings.webhooks,
             services=services,
         )

@@ -24,6 +24,7 @@ from connectors.timing import Clock
 from keys.directory import Directory
 from keys.verifying import head_generation, verify_head
 from protocol import cbor
+from protocol.clockwatch import ClockWatch
 from protocol.contradiction import Form
 from protocol.errors import (
     ClockSkewed,
@@ -96,13 +97,16 @@ class Standing:
 class DirectorySync:
     """Keeps the verified directory up to date. `load` comes first, then `sync` as often as one likes."""
 
-    def __init__(self, store: Store, source: DirectorySource, pinned: Pinned, clock: Clock, log: Log) -> None:
-        """Nothing is read before `load`."""
+    def __init__(
+        self, store: Store, source: DirectorySource, pinned: Pinned, clock: Clock, log: Log, watch: ClockWatch
+    ) -> None:
+        """Nothing is read before `load`; `watch` is told the hub's time at each look."""
         self._store = store
         self._source = source
         self._pinned = pinned
         self._clock = clock
         self._log = log
+        self._watch = watch
         self._directory = self._empty()
         self._head: Head | None = None
         self._lost: Head | None = None
@@ -125,6 +129,19 @@ class DirectorySync:
         """Give the directory as a signed head vouches for it: nobody replays while it is in use (DIR-10)."""
         async with self._turn:
             yield self._directory
+
+    @property
+    def clock_is_sound(self) -> bool:
+        """Whether this machine's clock is known to be right: the hub told the same time, and it has not jumped since.
+
+        Whatever cannot be undone waits for that (CON-23).
+        """
+        return self._watch.compared and self._watch.is_sound()
+
+    @property
+    def clock_is_wrong(self) -> bool:
+        """Whether it is known to be wrong; before the first look at the hub neither may be known."""
+        return not self._watch.is_sound()
 
     def _empty(self) -> Directory:
         return Directory(self._pinned.root_fingerprint, self._pinned.domain)
@@ -179,6 +196,7 @@ class DirectorySync:
     async def _look(self) -> int:
         info = await self._source.hub()
         self._clock_difference = info.server_time - self._clock()
+        self._watch.compare(info.server_time)
         if (info.directory.origin, info.directory.key) != (self._pinned.origin, self._pinned.key):
             raise DirectoryInconsistent("The hub names another directory log than the one that was pinned.")
         raw_head = await self._source.directory_head()

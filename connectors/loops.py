@@ -23,6 +23,7 @@ from connectors.upkeep import upkeep
 from protocol.disk import is_full
 from protocol.errors import HubUnreachable, StoreFull, ThroughcareError, TooManyRequests
 from protocol.http.skipping import LOOK_EVERY_S, SkippingClock
+from protocol.limits import SECOND
 
 FIRST_LOOK_S: Final = 10.0
 """Seconds that the start waits for the hub; without it the connector begins with what it has."""
@@ -34,6 +35,10 @@ WEBHOOKS_EVERY_S: Final = 2.0
 DROP_EVERY_S: Final = 2.0
 """Seconds between two looks into the drop folder."""
 LEAST_REST_S: Final = 0.05
+QUIET_S: Final = 2
+"""Seconds without mail on an open link after which what waited at the hub is taken to have come."""
+READING_S: Final = 600
+"""Seconds after which it is, however much goes on coming."""
 WANTED_EVERY_S: Final = 5.0
 """Seconds between two looks at the directory that somebody asked for."""
 TRANSFER_EVERY_S: Final = 2.0
@@ -56,6 +61,10 @@ class Loops:
         self._skipped = asyncio.Event()
         self._log = log
         self._drained_at: int | None = None
+        self._opened_at: float | None = None
+        """When the first link was opened, and below when the newest was or mail came last, in the loop's seconds."""
+        self._came_at: float | None = None
+        self._mail_read = False
         self._followed = -1
         self._sealed = asyncio.Event()
         self._arrived = asyncio.Event()
@@ -135,6 +144,9 @@ class Loops:
         served = False
         try:
             async with connection.open() as link:
+                self._came_at = asyncio.get_running_loop().time()
+                if self._opened_at is None:
+                    self._opened_at = self._came_at
                 await self._parts.inbox.reconnected()
                 # Who comes back may have been restored, and what it lost is to be known soon (GEN-4).
                 self._parts.directory.wanted.set()
@@ -155,6 +167,7 @@ class Loops:
         if not items:
             self._drained_at = self._clock()
             return
+        self._came_at = asyncio.get_running_loop().time()
         await self._parts.inbox.take(items)
         self._parts.work.set()
         self._arrived.set()
@@ -209,13 +222,33 @@ class Loops:
 
     async def _tick(self) -> None:
         """Make the moves of time that are due (CLK-4), hear what is late (KIND-7), then rest until the next is."""
-        moved, heard = await self._parts.clockwork.step(), await self._parts.hearing.step()
+        clockwork, directory, mail_read = self._parts.clockwork, self._parts.directory, self._mail_is_read()
+        moved = await clockwork.step(mail_read=mail_read)
+        heard = 0 if directory.clock_is_wrong else await self._parts.hearing.step()
         if moved:
             self._parts.work.set()
         if moved or heard:
             return
-        due = [await self._parts.clockwork.next_due(), await self._parts.hearing.next_due()]
+        due = [] if directory.clock_is_wrong else [await self._parts.hearing.next_due()]
+        if not mail_read and self._opened_at is not None:
+            due.append(self._clock() + QUIET_S * SECOND)
+        elif directory.clock_is_sound and mail_read:
+            due.append(await clockwork.next_due())
         await _until(self._skipped, self._rest_until(min((at for at in due if at is not None), default=None)))
+
+    def _mail_is_read(self) -> bool:
+        """Tell whether what came while this connector was off has been read, by all that can be known (CON-23).
+
+        A hub says so to who polls. Over a websocket it sends at once what waits; and one with which mail never ends
+        must not keep time from going on for ever.
+        """
+        if self._drained_at is not None or self._mail_read:
+            return True
+        now = asyncio.get_running_loop().time()
+        if self._opened_at is None or self._came_at is None or not self._parts.connection.connected:
+            return False
+        self._mail_read = now - self._came_at >= QUIET_S or now - self._opened_at >= READING_S
+        return self._mail_read
 
     async def _ask(self) -> None:
         """Ask for what is missing (SEQ-10) and say what will not come (SEQ-11), then rest until there is more."""
@@ -236,10 +269,13 @@ class Loops:
             await asyncio.sleep(LOOK_EVERY_S)
             if clock.ahead() != known:
                 known = clock.ahead()
-                skipped, self._skipped = self._skipped, asyncio.Event()
-                skipped.set()
+                self._wake_resting()
                 self._parts.directory.wanted.set()
                 self._parts.work.set()
+
+    def _wake_resting(self) -> None:
+        skipped, self._skipped = self._skipped, asyncio.Event()
+        skipped.set()
 
     async def _tell(self, address: str | None) -> None:
         """Tell an address of events that it has not confirmed (EVT-5), then rest until there may be more."""
@@ -261,7 +297,7 @@ class Loops:
                 self._parts.work.set()
         except Exception as error:  # noqa: BLE001 # raised below; a hub that is away keeps nothing from being forgotten
             failure = error
-        for part, work in (("pruning", self._prune), ("attachments", self._parts.attachments.sweep)):
+        for part, work in (("pruning", self._prune), ("attachments", self._sweep)):
             try:
                 await work()
             except Exception as error:  # noqa: BLE001 # what cannot be tidied up holds up nothing, and is tried again
@@ -276,19 +312,25 @@ class Loops:
             return
 
     async def _prune(self) -> None:
-        """Forget what nobody needs any more."""
+        """Forget what nobody needs any more; nothing for its age by a clock not known to be right (CON-23)."""
+        now = self._clock()
         async with self._parts.store.write() as tx:
-            await requests.forget_old(tx, self._clock())
-            await tokens.forget_old(tx, self._clock())
-            await drafts.forget_old(tx, self._clock())
-            await pruning.forget_attempts(tx, self._clock())
-            await pruning.forget_replays(tx, self._clock())
-            await pruning.forget_resealed(tx, self._clock())
-            given = None if self._drop is None else await self._drop.given(tx)
-            await pruning.forget_events(tx, self._clock(), given=given)
+            if self._parts.directory.clock_is_sound:
+                await requests.forget_old(tx, now)
+                await tokens.forget_old(tx, now)
+                await drafts.forget_old(tx, now)
+                await pruning.forget_attempts(tx, now)
+                await pruning.forget_replays(tx, now)
+                await pruning.forget_resealed(tx, now)
+                given = None if self._drop is None else await self._drop.given(tx)
+                await pruning.forget_events(tx, now, given=given)
             dropped = await pruning.bound_quarantine(tx)
         if dropped:
             self._log.event("quarantine-full", count=dropped)
+
+    async def _sweep(self) -> None:
+        if self._parts.directory.clock_is_sound:
+            await self._parts.attachments.sweep()
 
     async def _look(self) -> None:
         parts = self._parts
@@ -308,8 +350,11 @@ class Loops:
     async def _sync(self) -> list[Exception]:
         """Bring the directory up to date; return what failed of what follows from it, which holds up nothing else."""
         parts = self._parts
+        waited = not parts.directory.clock_is_sound
         await parts.directory.sync()
         parts.connection.reached()
+        if waited and parts.directory.clock_is_sound:
+            self._wake_resting()
         size = parts.directory.directory.size
         if size == self._followed:
             return []

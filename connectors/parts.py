@@ -79,6 +79,7 @@ from connectors.webhooks.service import Webhooks
 from connectors.webhooks.settings import WebhooksSection
 from keys.opening import VerifiedMessage
 from protocol.address import AgencyAddress
+from protocol.clockwatch import ClockWatch, machine_time
 from protocol.errors import ConfigurationError
 from protocol.handover import PAYLOAD_TYPE
 from protocol.limits import DAY
@@ -139,13 +140,15 @@ def make_parts(
     *,
     calendars: Calendars | None = None,
     chance: Chance = system_chance,
+    elapsed: Clock = machine_time,
     webhooks: WebhooksSection | None = None,
     services: Services | None = None,
 ) -> Parts:
     """Return the parts of a connector over an opened store, not yet loaded.
 
-    Without `calendars` weekends are free; `chance` spreads its pauses (CON-2); without `webhooks` nobody is told
-    of events; `services` say which code of a FHIR bundle is which service of ours.
+    Without `calendars` weekends are free; `chance` spreads its pauses (CON-2); `elapsed` counts ms whatever the clock
+    does (CON-23); without `webhooks` nobody is told of events; `services` say which code of a FHIR bundle is which
+    service of ours.
     """
     enrolment, device = installation.enrolment, installation.device
     told = webhooks or WebhooksSection()
@@ -153,7 +156,7 @@ def make_parts(
     work = asyncio.Event()
     client = HubClient(session, base, clock, device)
     audit = PinnedLog(enrolment.audit.origin, enrolment.audit.key)
-    directory = DirectorySync(store, client, _pinned(enrolment), clock, log)
+    directory = DirectorySync(store, client, _pinned(enrolment), clock, log, ClockWatch(clock, elapsed))
     message_life = settings.message_days * DAY
     officers = Officers(enrolment, lambda: directory.directory, clock)
     calendar = (calendars or Calendars()).of
@@ -183,7 +186,14 @@ def make_parts(
         FORK: NoSections(),
     }
     prekeys = Prekeys(
-        store, installation.keystore, device, lambda: directory.directory, clock, log, wake=directory.wanted.set
+        store,
+        installation.keystore,
+        device,
+        lambda: directory.directory,
+        clock,
+        log,
+        sound=lambda: directory.clock_is_sound,
+        wake=directory.wanted.set,
     )
     own = OwnDevice(device.key_id, enrolment.desks, enrolment.actor(None))
     connection = Connection(
@@ -255,7 +265,7 @@ def make_parts(
             Webhooks(store, told.urls, clock),
             FhirDrafts(services or {}, drafts.keep_import),
         ),
-        clockwork=Clockwork(store, threads, moving, clock, log),
+        clockwork=Clockwork(store, threads, moving, directory, clock, log),
         hearing=hearing,
         overview=Overview(store, directory, connection, enrolment, officers, clock),
         metrics=Metrics(store, directory, connection, enrolment, settings.data_dir, clock),

@@ -46,9 +46,13 @@ class Prekeys:
         clock: Clock,
         log: Log,
         *,
+        sound: Callable[[], bool],
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        """`directory` gives the verified directory as it is now; `wake` is called to have `maintain` called soon."""
+        """`directory` gives the verified directory as it is now; `wake` is called to have `maintain` called soon.
+
+        `sound` tells whether the clock is known to be right: by another no seed is destroyed (CON-23).
+        """
         self._store = store
         self._keystore = keystore
         self._device = device
@@ -56,6 +60,7 @@ class Prekeys:
         self._clock = clock
         self._log = log
         self._wake = wake
+        self._sound = sound
 
     def secret(self, epoch: int) -> XWingSecret | None:
         """Return the secret of `epoch`, or None if it never was, is destroyed (DIR-9) or cannot be read any more.
@@ -117,6 +122,8 @@ class Prekeys:
         newest = directory.newest_prekey(self._device.key_id)
         for own in [own for own in await self._load() if own.state is PrekeyState.MADE]:
             if self._is_logged(own):
+                if not self._sound():
+                    continue  # dated years back, it would end the one before it at once
                 async with self._store.write() as tx:
                     await prekeys.logged(tx, own.epoch, now)
             elif (newest is not None and newest.epoch >= own.epoch) or own.epoch > _last(newest) + PREKEY_EPOCH_STEP:
@@ -175,6 +182,8 @@ class Prekeys:
 
     async def _destroy(self, drained_at: int | None) -> None:
         """Destroy the seeds whose successor has been logged for 44 days, if the mailbox was drained since (DIR-9)."""
+        if not self._sound():
+            return
         successors = await self._successors_logged_at()
         for name in self._keystore.names(PREKEY_PREFIX):
             epoch = int(name.removeprefix(PREKEY_PREFIX))

@@ -78,7 +78,7 @@ class Resealing:
         for row in await recipients.of(tx, attempt.message_id):
             if row.envelope_id != attempt.envelope_id or row.state not in _ON_ITS_WAY:
                 continue
-            if message.deadline <= self._clock():
+            if message.deadline <= self._clock() and self._directory.clock_is_sound:
                 await recipients.expire(tx, row.message_id, [row.desk])
             else:
                 await recipients.requeue(tx, row, now=self._clock(), error="expired")
@@ -229,7 +229,7 @@ class Resealing:
         `drained_at` is when the mailbox was last found empty, in ms UTC: a day after its end there is a receipt of
         the desk in it or a notice of the hub, or the hub has dropped the envelope and said nothing.
         """
-        if drained_at is None:
+        if drained_at is None or not self._directory.clock_is_sound:
             return 0
         now = self._clock()
         async with self._store.read() as tx:

@@ -20,7 +20,6 @@ from hub.service.blobrows import BlobRows, Place
 from hub.service.blobs import Blobs
 from hub.service.buckets import Buckets
 from hub.service.certificates import Certificates
-from hub.service.clockwatch import Clock, machine_time
 from hub.service.directory import DirectoryLog
 from hub.service.enrolment import Enrolments
 from hub.service.expiry import Expiry
@@ -58,6 +57,7 @@ from hub.web.strangers import Strangers, weigh
 from hub.web.tls import certificate_end
 from keys.directory import Directory
 from keys.selftest import self_test
+from protocol.clockwatch import Clock, machine_time
 from protocol.errors import ConfigurationError, StoreBehind, StoreFailed
 from protocol.http.hub import HUB_OPERATIONS, LogIdentity
 from protocol.http.serving import LOCAL_HOSTS, Exchange, Serving, bind_all

@@ -13,10 +13,10 @@ from typing import Any
 from hub.app import Hub, system_clock
 from hub.config import HubSettings
 from hub.logs import Event, Log, where
-from hub.service.clockwatch import Clock, machine_time
 from hub.service.signingkeys import open_keys, write_public
 from hub.web.admin import Health, admin_application
 from hub.web.tls import tls_context
+from protocol.clockwatch import Clock, machine_time
 from protocol.disk import is_short
 from protocol.http.running import Runner, cannot_listen, listen
 from protocol.http.skipping import SkippingClock

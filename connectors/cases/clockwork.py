@@ -4,9 +4,12 @@
 A timer's row is only a reason to look. What is due is computed from the thread's history in the same transaction that
 makes the move, under an id that is always the same, so neither a crash nor a second process makes it twice. A thread
 that cannot be moved, because the disk has damaged it or nothing can be composed there, stops no other (CON-8).
+
+A move cannot be taken back. So none is made before the clock is known to be right and the mail that came meanwhile is
+read: it may hold the answer. What is late is shown here all the same (LIF-7), which a later look undoes.
 """
 
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from connectors.cases.moving import Moving, Step
 from connectors.cases.threads import Threads, history_of
@@ -26,19 +29,40 @@ AGAIN: Final = 10 * MINUTE
 """After which a thread that could not be moved is looked at again; meanwhile the others are."""
 
 
+class TrustedClock(Protocol):
+    """What knows whether the clock of this machine is right; one that never met the hub may know neither."""
+
+    @property
+    def clock_is_sound(self) -> bool:
+        """Whether it is known to be right (CON-23)."""
+
+    @property
+    def clock_is_wrong(self) -> bool:
+        """Whether it is known to be wrong."""
+
+
 class Clockwork:
     """Looks at what is due. `step` may be called at any time."""
 
-    def __init__(self, store: Store, threads_: Threads, moving: Moving, clock: Clock, log: Log) -> None:
+    def __init__(
+        self, store: Store, threads_: Threads, moving: Moving, trusted: TrustedClock, clock: Clock, log: Log
+    ) -> None:
         """Take the parts; nothing happens before `step`."""
         self._store = store
         self._threads = threads_
         self._moving = moving
+        self._trusted = trusted
+        self._shown_at: int | None = None
         self._clock = clock
         self._log = log
 
-    async def step(self) -> int:
-        """Make what is due and return how many moves that were."""
+    async def step(self, *, mail_read: bool = True) -> int:
+        """Make what is due and return how many moves that were; none before the mailbox was read empty (CON-23)."""
+        if not (mail_read and self._trusted.clock_is_sound):
+            if not self._trusted.clock_is_wrong:
+                await self._show()
+            return 0
+        self._shown_at = None
         async with self._store.read() as tx:
             due = await moves.due(tx, self._clock(), AT_ONCE)
         return sum([await self._try(thread) for thread in due])
@@ -47,6 +71,17 @@ class Clockwork:
         """Return when there is something to look at next, in ms UTC, or None."""
         async with self._store.read() as tx:
             return await moves.next_timer_at(tx)
+
+    async def _show(self) -> None:
+        """Show here what is late, every ten minutes as long as nothing may be made."""
+        now = self._clock()
+        if self._shown_at is not None and abs(now - self._shown_at) < AGAIN:
+            return
+        self._shown_at = now
+        async with self._store.read() as tx:
+            late = await moves.due(tx, now)
+        for thread in late:
+            await self._alert(thread)
 
     async def _try(self, thread: ThreadId) -> int:
         try:

@@ -78,6 +78,8 @@ _MOVED_BY: Final = select(move.c.thread).where(
 )
 _NO_TIMERS: Final = delete(timer).where(timer.c.thread == bindparam("of"))
 _ADD_TIMERS: Final = insert(timer)
+_ALL: Final = -1
+"""No limit, as SQLite says it."""
 _DUE: Final = (
     select(timer.c.thread)
     .where(timer.c.at <= bindparam("now"))
@@ -199,8 +201,8 @@ async def set_timers(tx: Transaction, thread: ThreadId, timers: Iterable[Timer],
         await tx.connection.execute(_ADD_TIMERS, values)
 
 
-async def due(tx: Transaction, now: int, limit: int) -> list[ThreadId]:
-    """Return up to `limit` threads that time has something to do to, the longest overdue first."""
+async def due(tx: Transaction, now: int, limit: int = _ALL) -> list[ThreadId]:
+    """Return all threads, or up to `limit`, that time has something to do to, the longest overdue first."""
     return list(await tx.connection.scalars(_DUE, {"now": now, "most": limit}))
 
 

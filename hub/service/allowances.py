@@ -14,9 +14,9 @@ from weakref import WeakValueDictionary
 
 from hub.config import LimitsSection
 from hub.service.buckets import Buckets
-from hub.service.clockwatch import Clock
 from hub.service.outgoing import READERS, Outgoing
 from hub.service.writer import Queue
+from protocol.clockwatch import Clock
 from protocol.errors import Unavailable
 from protocol.limits import MAX_DESKS
 

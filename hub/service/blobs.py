@@ -12,7 +12,6 @@ from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from hub.service.blobrows import Place
-from hub.service.clockwatch import Clock
 from hub.service.directory import DirectoryLog
 from hub.service.holdings import Holding, Holdings, Share
 from hub.service.reads import Reads
@@ -23,6 +22,7 @@ from hub.store.blobfiles import BlobBytes
 from hub.store.blobs import BlobKey, StoredBlob
 from hub.store.engine import Store
 from protocol.blobs import chunk_size
+from protocol.clockwatch import Clock
 from protocol.errors import Conflict, InvalidInput, NotFound
 from protocol.ids import BlobId, EnvelopeId, KeyId
 from protocol.limits import BLOB_UNCLAIMED

@@ -5,7 +5,7 @@ A bucket is one number, the moment at which it will be full again (the generic c
 costs a comparison, nothing is counted by a clock tick, and who has not asked for a minute is forgotten.
 """
 
-from hub.service.clockwatch import Clock
+from protocol.clockwatch import Clock
 from protocol.errors import TooManyRequests
 from protocol.limits import MINUTE, SECOND
 

@@ -5,8 +5,8 @@ What has ended already is not counted: an agency that left is no alarm. Going th
 on the event loop, so the answer is kept until the directory grows or one of the certificates ends.
 """
 
-from hub.service.clockwatch import Clock
 from hub.service.directory import DirectoryLog
+from protocol.clockwatch import Clock
 
 
 class Certificates:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from hub.service.clockwatch import Clock
 from hub.service.quota import Quota
 from hub.service.replaying import take
 from hub.service.transaction import Change, Finish, Transaction
@@ -20,6 +19,7 @@ from hub.store.engine import Store
 from hub.store.trees import Log
 from keys.directory import Directory
 from keys.signing import Ed25519Signer, sign_head
+from protocol.clockwatch import Clock
 from protocol.errors import (
     NotFound,
     PolicyDenied,

@@ -4,7 +4,6 @@
 import hmac
 from dataclasses import dataclass, field
 
-from hub.service.clockwatch import Clock
 from hub.service.directory import DirectoryLog
 from hub.service.transaction import Change, Finish, Transaction
 from hub.service.writer import Writer
@@ -14,6 +13,7 @@ from hub.store.enrolments import StoredRequest
 from keys.verifying import check_device, check_identity, verify_device_proof, verify_hybrid
 from protocol import labels
 from protocol.address import domain_of
+from protocol.clockwatch import Clock
 from protocol.enrolment import CodeRegistration, KeyRequest, code_verifier, parse_registration
 from protocol.errors import EnrolmentRefused, NotFound, UntrustedKey
 from protocol.identities import identity_proof_message

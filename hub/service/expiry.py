@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What time demands of the store: expired envelopes, and evidence past its time."""
 
-from hub.service.clockwatch import Clock
 from hub.service.transaction import Change, Delivered, Finish, Transaction
 from hub.service.writer import Writer
 from hub.store import envelopes
 from hub.store.engine import Store
 from hub.store.trees import Log
+from protocol.clockwatch import Clock
 from protocol.frames import ItemKind
 from protocol.ids import KeyId
 from protocol.limits import DAY

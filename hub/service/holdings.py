@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from hub.config import LimitsSection
-from hub.service.clockwatch import Clock
 from hub.store import blobs
 from hub.store.engine import Store
+from protocol.clockwatch import Clock
 from protocol.errors import QuotaReached
 from protocol.limits import SECOND
 

@@ -3,11 +3,11 @@
 
 import secrets
 
-from hub.service.clockwatch import Clock
 from hub.service.transaction import Change, Finish, Transaction
 from hub.service.writer import Writer
 from hub.store import leases
 from hub.store.engine import Store
+from protocol.clockwatch import Clock
 from protocol.limits import SECOND
 
 HELD = 30 * SECOND

@@ -4,11 +4,11 @@
 from collections.abc import Coroutine
 from typing import Any
 
-from hub.service.clockwatch import Clock
 from hub.service.transaction import Change, Finish, Transaction
 from hub.service.writer import Writer
 from hub.store import nonces, restorations
 from hub.store.engine import Store
+from protocol.clockwatch import Clock
 from protocol.errors import NotAuthenticated, StoreFull, Unavailable
 from protocol.ids import KeyId
 from protocol.limits import CLOCK_SKEW, SECOND, SIGNATURE_WINDOW

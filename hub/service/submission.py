@@ -6,7 +6,6 @@ from contextlib import nullcontext
 from functools import partial
 
 from hub.service.allowances import Allowances
-from hub.service.clockwatch import Clock
 from hub.service.directory import DirectoryLog
 from hub.service.holdings import Holding, Holdings, Share
 from hub.service.receipts import Receipts
@@ -20,6 +19,7 @@ from hub.store.envelopes import Accepted, Entry
 from hub.store.mailboxes import SliceParts, bits
 from hub.store.trees import Log
 from keys.verifying import verify_sender
+from protocol.clockwatch import Clock
 from protocol.envelope import UnverifiedEnvelope, parse_envelope
 from protocol.errors import (
     AttachmentMissing,

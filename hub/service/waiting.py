@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from hub.config import LimitsSection
-from hub.service.clockwatch import Clock
 from hub.service.directory import DirectoryLog
 from hub.store import mailboxes
 from hub.store.engine import Store
+from protocol.clockwatch import Clock
 from protocol.errors import QuotaReached
 from protocol.ids import KeyId
 from protocol.limits import SECOND

@@ -21,12 +21,12 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from hub.logs import Event, Log, where
-from hub.service.clockwatch import Clock, ClockWatch, machine_time
 from hub.service.following import Followed
 from hub.service.guard import Guard, GuardedHead
 from hub.service.transaction import Change, Finish, Transaction
 from hub.store import trees
 from hub.store.engine import ConnectionLost, Store
+from protocol.clockwatch import Clock, ClockWatch, machine_time
 from protocol.errors import InternalError, StoreBehind, StoreFull, ThroughcareError, Unavailable
 from protocol.limits import CLOCK_SKEW
 

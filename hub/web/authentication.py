@@ -5,11 +5,11 @@ import asyncio
 
 from aiohttp import web
 
-from hub.service.clockwatch import Clock
 from hub.service.directory import DirectoryLog
 from hub.service.nonces import Nonces
 from hub.web.strangers import VISIT
 from keys.directory import DeviceEntry
+from protocol.clockwatch import Clock
 from protocol.errors import NotAuthenticated, UntrustedKey
 from protocol.http.operation import Method, Operation
 from protocol.http.serving import EXCHANGE, ReadBody

@@ -11,7 +11,6 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from hub.logs import Event, Log
 from hub.service.allowances import Allowances
-from hub.service.clockwatch import Clock
 from hub.service.mailbox import Mailboxes
 from hub.service.submission import Submissions
 from hub.web.authentication import Authenticator
@@ -20,6 +19,7 @@ from hub.web.strangers import VISIT, Visit
 from hub.web.threshold import Threshold, sent_ahead
 from keys.verifying import verify_ed25519
 from protocol import labels
+from protocol.clockwatch import Clock
 from protocol.errors import (
     BadSignature,
     MalformedEnvelope,

@@ -5,7 +5,6 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hub.service.clockwatch import Clock
 from hub.service.directory import DirectoryLog
 from hub.service.enrolment import Enrolments
 from hub.service.mailbox import Mailboxes
@@ -13,6 +12,7 @@ from hub.service.submission import Submissions
 from hub.web.authentication import Authenticator
 from hub.web.handouts import Handouts
 from hub.web.refusals import refusal
+from protocol.clockwatch import Clock
 from protocol.errors import ThroughcareError
 from protocol.frames import MAX_BATCH_BODY, Accepted, Refused, encode_page, encode_results
 from protocol.http import hub as api

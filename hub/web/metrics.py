@@ -13,11 +13,11 @@ from pathlib import Path
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from hub.service.clockwatch import Clock
 from hub.service.signingkeys import SEALED_NAME
 from hub.service.tally import Tally
 from hub.service.writer import Writer
 from keys.backuprecord import newest_backup
+from protocol.clockwatch import Clock
 from protocol.http.measuring import Measured, gauge, gauges
 from protocol.http.serving import Exchange
 

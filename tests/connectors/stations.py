@@ -253,9 +253,13 @@ async def open_station(
     hub_url: str | None = None,
     link: HubLink | None = None,
     tls: ssl.SSLContext | bool = True,
+    elapsed: Callable[[], int] | None = None,
     **changes: object,
 ) -> AsyncIterator[Station]:
-    """Open the connector of `installation` in `folder`, loaded but idle; it can be opened again later."""
+    """Open the connector of `installation` in `folder`, loaded but idle; it can be opened again later.
+
+    `elapsed` is the counter that it compares its clock with; by default they move together.
+    """
     url = hub_url or installation.enrolment.hub_url
     values = {
         "data_dir": folder,
@@ -271,7 +275,7 @@ async def open_station(
     store = await Store.open(folder / DATABASE_FILE, Vault(installation.storage_key))
     session = new_session(tls=tls)
     try:
-        parts = make_parts(settings, installation, store, session, clock, log)
+        parts = make_parts(settings, installation, store, session, clock, log, elapsed=elapsed or clock)
         await parts.directory.load()
         yield Station(
             folder=folder,
@@ -310,6 +314,9 @@ async def station(folder: Path, hub: RunningHub, member: Member) -> AsyncIterato
             _LOOKED[looked] = kept, Path(kept.name) / DATABASE_FILE
             with closing(sqlite3.connect(folder / DATABASE_FILE)) as database:
                 database.execute("VACUUM INTO ?", [str(_LOOKED[looked][1])])
+        else:
+            # The clock is known to be right only once this very process has met the hub (CON-23).
+            await opened.parts.directory.sync()
         yield opened
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.service.clockwatch import ClockWatch, machine_time
 from hub.web.admin import Health
+from protocol.clockwatch import ClockWatch, machine_time
 from protocol.errors import Unavailable
 from protocol.http import hub as api
 from protocol.limits import DAY, MINUTE, SECOND

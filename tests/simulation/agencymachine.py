@@ -179,7 +179,8 @@ class AgencyMachine:
         store.machine, store.life = self, living
         session = self._session(living)
         log = Log(self.logged, json=True)
-        parts = make_parts(section, installation, store, session, self.clock, log, chance=self._chance)
+        counter = self._nature.now
+        parts = make_parts(section, installation, store, session, self.clock, log, chance=self._chance, elapsed=counter)
         await parts.directory.load()
         self._watch_inbox(parts)
         loops, stop = Loops(parts, section, self.clock, log), asyncio.Event()

@@ -54,9 +54,8 @@ async def test_clk_4_an_hour_off_misses_no_escalation_and_doubles_none(world: Wo
     assert await fire(prison) == 0
     world.hub.clock.advance(HOUR)
     assert await fire(prison) == 2
-    again = Clockwork(
-        prison.parts.store, prison.parts.threads, prison.parts.moving, world.hub.clock, prison.parts.inbox._log
-    )
+    parts = prison.parts
+    again = Clockwork(parts.store, parts.threads, parts.moving, parts.directory, world.hub.clock, parts.inbox._log)
     assert await again.step() == 0
     assert await told(prison, thread) == ["send", "escalate", "escalate"]
     await settle(prison, csw)
@@ -185,6 +184,7 @@ async def test_lif_7_a_thread_of_an_older_version_is_looked_at_once_after_the_up
         database.execute("UPDATE alembic_version SET version_num = ?", (NEWEST,))
         database.commit()
     async with open_station(folder, csw.member, csw.installation, world.hub.clock) as again:
+        await again.look()
         assert await again.parts.clockwork.next_due() == 0
         assert await fire(again) == 0
         assert await again.parts.clockwork.next_due() == (await row(again, thread)).due_at
@@ -236,10 +236,12 @@ async def test_clk_4_an_hour_of_downtime_misses_and_doubles_none_of_many_timers(
     folder = tmp_path / "started anew"
     shutil.copytree(prison.folder, folder)
     async with open_station(folder, prison.member, prison.installation, world.hub.clock) as again:
+        await again.look()
         half = again.parts.clockwork
         for _ in range(2):
             await half.step()
     async with open_station(folder, prison.member, prison.installation, world.hub.clock) as once_more:
+        await once_more.look()
         await fire(once_more)
         assert await fire(once_more) == 0
         async with once_more.parts.store.read() as tx:
