@@ -2,7 +2,7 @@
 """Threads as the local interface shows them: the lists that caseworkers use, and one thread whole."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -13,7 +13,7 @@ from connectors.cases.forms import stored_sections
 from connectors.cases.lineage import children, goes_on_from
 from connectors.cases.residual import residual_of
 from connectors.cases.responsibility import responsibility_of
-from connectors.cases.sides import ROLES
+from connectors.cases.sides import OBSERVER, ROLES
 from connectors.cases.threads import Threads, history_of
 from connectors.cases.waiting import owed_by
 from connectors.handover_views import at_desks, sent_sections
@@ -25,6 +25,7 @@ from connectors.store.outgoing import OutgoingMessage
 from connectors.store.sequences import Direction
 from connectors.store.threads import Filter, ThreadRow
 from connectors.timing import Clock
+from protocol.address import DeskAddress
 from protocol.errors import InvalidInput
 from protocol.handover import PAYLOAD_TYPE
 from protocol.http.handovers import SectionView
@@ -81,16 +82,16 @@ class Listing:
         """Return one thread; `NotFound` alike for what does not exist and what is not ours."""
         async with self._store.read() as tx:
             row = await threads.load(tx, thread)
-            must_see(desks, row.own_desk)
+            stored = {one.message_id: one for one in await moves.of(tx, thread)}
+            await _must_see(tx, desks, row, stored.values())
             placed = await cases.find(tx, thread)
             beside = await similar(tx, [thread], desks)
-            stored = {one.message_id: one for one in await moves.of(tx, thread)}
             history = history_of(row, list(stored.values()))
             following = await children(tx, [thread])
             # In one thread copies can go to other desks of ours.
             gone = [one for one in await lost.of(tx, [thread]) if sees_either(desks, one.sender, one.recipient)]
             unknown = [one for one in await forgotten.of(tx, thread) if sees_either(desks, one.sender, one.recipient)]
-            steps = [await _step(tx, row, stored[step.move.message_id], step) for step in history.steps]
+            steps = [await _step(tx, row, stored[step.move.message_id], step, desks) for step in history.steps]
             back = await returned.alerts(tx, row, history, list(stored.values()))
             both = await twice.alerts(tx, row, history)
         standing = (*both, *self._threads.waiting.watch(row, history, list(stored.values())).standing, *back)
@@ -206,9 +207,9 @@ def _residual(row: ThreadRow, history: History, stored: Mapping[MessageId, MoveR
     return ResidualView(services=services, draft=left.draft if row.side == ROLES[row.machine].begins else None)
 
 
-async def _step(tx: Transaction, row: ThreadRow, stored: MoveRow, step: Step) -> StepView:
+async def _step(tx: Transaction, row: ThreadRow, stored: MoveRow, step: Step, desks: Desks) -> StepView:
     sent = await outgoing.load(tx, stored.message_id) if stored.direction is Direction.OUT else None
-    desks = [] if sent is None else await recipients.of(tx, sent.message_id)
+    gets = [] if sent is None else await recipients.of(tx, sent.message_id)
     return StepView(
         message=stored.message_id,
         event=stored.event,
@@ -219,16 +220,31 @@ async def _step(tx: Transaction, row: ThreadRow, stored: MoveRow, step: Step) ->
         refused=step.refused,
         state=step.after.state,
         payload=json.loads(stored.payload),
-        sections=await _sections(tx, row, stored, sent),
-        recipients=[] if sent is None else await at_desks(tx, desks, stored_sections(sent)),
+        sections=await _sections(tx, row, stored, sent, desks),
+        recipients=[] if sent is None else await at_desks(tx, gets, stored_sections(sent)),
     )
 
 
+async def _came_at(tx: Transaction, row: ThreadRow, stored: MoveRow) -> list[DeskAddress]:
+    """Return the desks of ours at which a move of the other side came; a copy can go to several (HAN-10)."""
+    came = await incoming.under(tx, stored.message_id)
+    return [one.recipient_desk for one in came if one.sender_desk == row.peer_desk]
+
+
+async def _must_see(tx: Transaction, desks: Desks, row: ThreadRow, stored: Collection[MoveRow]) -> None:
+    """Raise `NotFound` for a thread of other desks; a copy is the thread of each desk at which one came (CON-19)."""
+    if row.side == OBSERVER and not sees(desks, row.own_desk):
+        at = {desk for one in stored if one.direction is Direction.IN for desk in await _came_at(tx, row, one)}
+        if any(sees(desks, desk) for desk in at):
+            return
+    must_see(desks, row.own_desk)
+
+
 async def _sections(
-    tx: Transaction, row: ThreadRow, stored: MoveRow, sent: OutgoingMessage | None
+    tx: Transaction, row: ThreadRow, stored: MoveRow, sent: OutgoingMessage | None, desks: Desks
 ) -> list[SectionView]:
     if sent is None:
-        message = await incoming.known(tx, stored.message_id, row.peer_desk, row.own_desk)
+        # A copy can go to several desks of ours, each with sections of its own (HAN-10).
         return [
             SectionView(
                 number=one.number,
@@ -236,9 +252,11 @@ async def _sections(
                 purpose=one.purpose,
                 label=one.label,
                 body=json.loads(one.body),
-                desks=[row.own_desk],
+                desks=[message.recipient_desk],
             )
-            for one in (message.sections if message else ())
+            for desk in await _came_at(tx, row, stored)
+            if sees(desks, desk) and (message := await incoming.known(tx, stored.message_id, row.peer_desk, desk))
+            for one in message.sections
         ]
     if sent.payload_type == PAYLOAD_TYPE:
         # The package of an offer has a view of its own: GET /v1/handovers/{id}.

@@ -7,6 +7,7 @@ is asked what still works. The recipient of one that is blocked is told once it 
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from connectors.cases.composing import Said
 from connectors.cases.moving import Moving, Step
@@ -28,12 +29,13 @@ from protocol.http.messages import HandoverEffect
 from protocol.ids import Kind, ThreadId
 from protocol.kinds.catalogue import KINDS, decode_payload
 from protocol.kinds.reasons import HandoverEndReason
-from protocol.kinds.release import ReleaseNotice
+from protocol.kinds.release import ReleaseDateChanged, ReleaseNotice
 from protocol.lifecycle.handover import AGREED, HANDOVER, Event, State
 from protocol.lifecycle.referral import LIVE, REFERRAL
 from protocol.lifecycle.referral import Event as ReferralEvent
 from protocol.lifecycle.referral import State as ReferralState
 
+DATE_CHANGED: Final = "release.date-changed"
 _TOLD_BY = frozenset({NOTICE, "release.cancelled", "custody.returned"})
 _OFFERED_AGAIN = frozenset(state for row in HANDOVER.rows if row.event == Event.OFFER_AGAIN for state in row.sources)
 
@@ -71,7 +73,24 @@ class Releasing:
             return await self._release(tx, message, said)
         if message.payload_type == TRANSFERRED:
             return await self._transfer(tx, message, said)
+        if message.payload_type == DATE_CHANGED:
+            return await self._date(tx, message)
         return Followed()
+
+    async def _date(self, tx: Transaction, message: OutgoingMessage) -> Followed:
+        """Tell whoever tells another day of release whether the handover in that thread still has its own (HAN-13)."""
+        row = await self._threads.mending.find(tx, message.thread)
+        if row is None or row.machine != HANDOVER.name or row.side != ROLES[HANDOVER.name].begins:
+            return Followed()
+        stored = await moves.of(tx, row.thread)
+        history = history_of(row, stored)
+        dates = dates_of(history, stored)
+        if dates is None or history.state in (State.EFFECTIVE, *HANDOVER.finals):
+            return Followed(handover=HandoverEffect.NOTHING)
+        payload = decode_payload(KINDS[message.payload_type], message.payload)
+        assert isinstance(payload, ReleaseDateChanged)  # noqa: S101 - the only payload of the kind
+        same = payload.becomes == dates.trigger.expected_on
+        return Followed(handover=None if same else HandoverEffect.STILL_ITS_DAY)
 
     async def _transfer(self, tx: Transaction, message: OutgoingMessage, said: Said) -> Followed:
         placed = await cases.find(tx, message.thread)

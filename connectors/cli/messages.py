@@ -197,6 +197,7 @@ _EFFECTS: Final = {
     HandoverEffect.STILL_WAITS: "Nothing moved: the handover waits for a release again.",
     HandoverEffect.IF_OFFERED_AGAIN: "Nothing moved: nobody took the handover over. Offer it again (offer-again).",
     HandoverEffect.ON_ITS_DAY: "Nothing moved: the handover takes effect on its day, whatever is told of the release.",
+    HandoverEffect.STILL_ITS_DAY: "Nothing moved: the handover keeps the day it has. Move it too (change-date).",
     HandoverEffect.NOTHING: "Nothing moved, and nothing will: the handover took effect before, or is over.",
 }
 """What the word of a release does, for people."""

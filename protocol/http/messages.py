@@ -65,7 +65,10 @@ class MessageRequest(RequestModel):
 
 
 class HandoverEffect(StrEnum):
-    """What the word of a release, or of its cancellation, does to the handover in whose thread it stands (HAN-6)."""
+    """What the word of a release, of its day or of its cancellation, does to the handover in whose thread it stands.
+
+    See HAN-6 and HAN-13.
+    """
 
     MOVED = "moved"
     """The lead moved with it, or came back."""
@@ -77,6 +80,8 @@ class HandoverEffect(StrEnum):
     """Nothing moved: the handover was declined, expired or failed. Offered again, it takes effect once accepted."""
     ON_ITS_DAY = "on-its-day"
     """Nothing moved: a day was agreed, not the release."""
+    STILL_ITS_DAY = "still-its-day"
+    """Nothing moved: another day of release was told, and the handover keeps the one it has until `change-date`."""
     NOTHING = "nothing"
     """Nothing moved, and nothing will: the handover has taken effect already, or is over."""
 

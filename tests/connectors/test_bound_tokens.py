@@ -99,6 +99,37 @@ async def agency(world: World, tmp_path: Path) -> AsyncIterator[Agency]:
         yield one
 
 
+async def test_con_19_han_10_what_each_desk_got_of_a_later_step_of_a_copy_is_shown_to_whoever_sees_that_desk(
+    agency: Agency, world: World
+) -> None:
+    """The thread is of the desk whose copy came first; what came for the other one was shown to nobody."""
+    served, thread = agency.served, (await agency.served.station.view(agency.handover)).thread
+    meant = {
+        agency.intake: ("for intake", DeskFunction.PROBATION_INTAKE),
+        agency.supervision: ("for supervision", DeskFunction.PROBATION_SUPERVISION),
+    }
+    words = tuple(
+        person_section(name).model_copy(update={"functions": (function,)}) for name, function in meant.values()
+    )
+    fields: dict[str, Any] = {"trigger": {"expected_on": "2027-03-01"}, "reason": "release-moved"}
+    step = Step(event="change-date", fields=fields, sections=words)
+    await world.prison.parts.moving.move(thread, step, key=secrets.token_hex(12), body=b"")
+    await settle(world.prison, world.probation, served.station)
+
+    async def shown(client: ApiClient) -> set[tuple[DeskAddress, str]]:
+        (moved,) = [one for one in (await client.thread(thread)).steps if one.event == "change-date"]
+        return {(desk, str(one.body["family_name"])) for one in moved.sections for desk in one.desks}
+
+    everything = {(desk, name) for desk, (name, _) in meant.items()}
+    assert await shown(served.client) == everything
+    for desk in meant:
+        async with showing(served, await token(served, desk)) as bound:
+            assert await shown(bound) == {(of, name) for of, name in everything if of == desk}
+    elsewhere = next(one for one in agency.came if one != agency.supervision)
+    with pytest.raises(NotFound):
+        await agency.bound.thread(agency.came[elsewhere].referral)
+
+
 def test_con_19_every_operation_over_all_desks_is_refused_to_it() -> None:
     desks = frozenset({DeskAddress("supervision.velika-probation@hub.example")})
     known = {one.id for one in CONNECTOR_OPERATIONS}

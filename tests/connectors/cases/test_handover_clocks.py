@@ -365,3 +365,20 @@ async def test_han_9_days_that_were_over_when_they_were_written_are_told_and_lea
     assert await agreed(thread, prison, probation) == "offered", "it did not expire in the second in which it was made"
     await accept(world, thread)
     assert await agreed(thread, prison, probation) == "accepted"
+
+
+async def test_han_13_another_day_of_release_moves_no_handover_and_whoever_tells_it_is_told_so(world: World) -> None:
+    now, told_of = world.hub.clock(), {"reason": "decision", "certainty": "decided"}
+    thread = await offer(world, by_release(now, expected=9))
+    await accept(world, thread)
+
+    async def another(days: int) -> HandoverEffect | None:
+        return (await tell(world, thread, "release.date-changed", becomes=str(day(now, days)), **told_of))[1]
+
+    assert await another(9) is None, "the day that it has"
+    assert await another(20) is HandoverEffect.STILL_ITS_DAY
+    trigger = {"event": TriggerEvent.RELEASE_NOTICE, "expected_on": str(day(now, 20))}
+    await do(world.prison, thread, "change-date", trigger=trigger, reason="release-moved")
+    assert await another(20) is None
+    await released(world, thread)
+    assert await another(30) is HandoverEffect.NOTHING, "it took effect"
