@@ -14,6 +14,8 @@ from tests.connectors.conftest import World
 from tests.connectors.hand import BODY, sealed_as
 from tests.connectors.stations import risk_section
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 RISK = encode_payload(risk_section().body)
 IDENTITY, CARE, STANDARD = Category.IDENTITY, Purpose.CONTINUITY_OF_CARE, Label.STANDARD
 

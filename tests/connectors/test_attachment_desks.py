@@ -24,6 +24,8 @@ from tests.connectors.conftest import World
 from tests.connectors.stations import Station, api_of, package, person_section, station
 from tests.connectors.test_attachments import carry, fetch, store
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 FUNCTIONS = {"intake": "probation-intake", "supervision": "probation-supervision"}
 CONTENT = {"intake": b"the letter", "supervision": b"the scan"}
 

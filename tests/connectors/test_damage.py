@@ -33,6 +33,8 @@ from tests.connectors.stations import PASSPHRASE, Station, api_of, package, pers
 from tests.connectors.test_resealing import pass_time
 from tests.hub.running import RunningHub
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 SEALED_THERE = ("subject", "priority", "begins", "answers", "own_desk", "peer_desk", "side")
 
 

@@ -32,7 +32,7 @@ from tests.hub.running import KEYS, RunningHub, TestClock
 from tests.keys.world import seed
 from tests.programme import NOW, Programme, make_programme
 
-pytestmark = pytest.mark.usefixtures("quick_keys")
+pytestmark = pytest.mark.usefixtures("quick_keys", "databases_in_the_loop")
 
 LATER = NOW + 10 * MINUTE
 NAMES = ("gora-prison", "reka-probation", "polje-csw")

@@ -19,6 +19,8 @@ from tests.connectors.restoring import back_up, new_machine
 from tests.connectors.test_asking import ask_until_quiet, follow_up, held, state_of
 from tests.connectors.test_giving_up import drain, gives_up
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 
 async def test_seq_11_a_peer_cannot_fill_a_store_with_what_it_says_was_lost(
     world: World, monkeypatch: pytest.MonkeyPatch

@@ -24,6 +24,8 @@ from tests.connectors.stations import Station, install, open_station
 from tests.connectors.tampering import TAMPERINGS, rebuilt, receipt_for, with_receipt
 from tests.hub.running import RunningHub
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 MAILBOX = "/v1/mailbox"
 
 

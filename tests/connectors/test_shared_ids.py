@@ -20,6 +20,8 @@ from tests.connectors.conftest import World
 from tests.connectors.hand import BODY, sealed_as
 from tests.connectors.stations import PLANTED, Station, api_of
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 
 @pytest.fixture
 async def sent(world: World) -> MessageId:

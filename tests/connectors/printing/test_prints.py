@@ -36,6 +36,8 @@ from tests.connectors.cases.test_thread_api import Served, csw, prison
 from tests.connectors.conftest import World
 from tests.connectors.printing.reading import harmless, read
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 __all__ = ["csw", "prison"]
 
 SECRET = "Words about health for nobody else"
