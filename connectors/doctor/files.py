@@ -13,6 +13,7 @@ from connectors.config import ConnectorSection
 from connectors.installation import ENROLMENT_FILE, KEYSTORE_FOLDER, Installation, open_installation
 from connectors.migrations import NEWEST
 from connectors.store.engine import DATABASE_FILE
+from connectors.store.refusals import Refusal, refusal_of
 from keys.privatefile import open_to_others
 from protocol.diagnosis import Finding, fault, fine, warning
 from protocol.errors import ConfigurationError, ThroughcareError
@@ -84,6 +85,24 @@ def examine_keys(settings: ConnectorSection) -> tuple[Finding, Installation | No
     return fine("keys", f"The keys of {installation.enrolment.agency} open."), installation
 
 
+def _refused(error: sqlite3.Error, path: Path) -> Finding:
+    """Tell a store that this user cannot look at from one that is damaged: only that one needs its backup."""
+    match refusal_of(error, path):
+        case Refusal.PASSING:
+            return warning("store", "Another program keeps the store busy.", "Type the same command again.")
+        case Refusal.CLOSED:
+            fix = f"Look who owns {path.parent} and its files, or type this as the connector's user. Restore no backup."
+            return fault("store", "The store cannot be read by this user.", fix)
+        case Refusal.FAILING | Refusal.FULL:
+            fix = "Look at the disk (dmesg, SMART, free room), then type the same command again. Restore no backup yet."
+            return fault("store", "The disk fails at the store.", fix)
+        case _:
+            return _DAMAGED
+
+
+_DAMAGED: Final = fault("store", "The store is damaged.", "Stop the connector and restore the newest backup.")
+
+
 def examine_store(folder: Path) -> Finding:
     """Look at the database: is it there, is it whole, does this program understand it."""
     path = folder / DATABASE_FILE
@@ -96,10 +115,12 @@ def examine_store(folder: Path) -> Finding:
             (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone() or ("",)
         finally:
             connection.close()
-    except (sqlite3.Error, TypeError):
+    except sqlite3.Error as error:
+        return _refused(error, path)
+    except TypeError:
         sound, revision = "unreadable", ""
     if sound != "ok":
-        return fault("store", "The store is damaged.", "Stop the connector and restore the newest backup.")
+        return _DAMAGED
     if revision > NEWEST:
         fix = "Install that version or a newer one."
         return fault("store", "The store was made by a newer version of Throughcare.", fix)

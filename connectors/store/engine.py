@@ -23,28 +23,15 @@ from sqlalchemy.pool import NullPool
 import connectors.migrations
 from connectors.migrations import NEWEST
 from connectors.store import driver
+from connectors.store.refusals import Refusal, refusal_of
 from connectors.vault import Vault
 from keys.folderowner import make_folder, open_made
-from protocol.disk import has_room
 from protocol.errors import StoreFailed, StoreFull, Unavailable
 
 DATABASE_FILE: Final = "connector.db"
 LOCK_FILE: Final = "connector.lock"
 
 _BUSY_MS: Final = 10_000
-_PRIMARY: Final = 0xFF
-"""SQLite's extended result codes have the primary one in their lowest byte."""
-_MAYBE_FULL: Final = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
-"""What SQLite says, among other things, when a quota or a file's allowed size is used up."""
-_PASSING: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT)
-_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_CLOSED: Final = (
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_AUTH,
-)
-"""What SQLite says of files that it may not open or write: of another user, or on a disk that is read only."""
 _WHOLE: Final = "Nothing in it was changed. Restore no backup."
 
 
@@ -115,43 +102,39 @@ class Store:
         try:
             yield
         except OperationalError as error:
-            code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-            if _is_full(code, self._path):
-                raise StoreFull from error
-            if code & _PRIMARY == sqlite3.SQLITE_BUSY:
-                raise Unavailable from error
+            match refusal_of(error, self._path):
+                case Refusal.FULL:
+                    raise StoreFull from error
+                case Refusal.PASSING:
+                    raise Unavailable from error
+                case _:
+                    pass
             raise StoreFailed from error
         except DatabaseError as error:
             raise StoreFailed from error
 
 
-def _is_full(code: int, path: Path) -> bool:
-    if code not in _MAYBE_FULL:
-        return code == sqlite3.SQLITE_FULL
-    files = (path, path.with_name(f"{path.name}-wal"))
-    return not has_room(path.parent, max(file.stat().st_size if file.exists() else 0 for file in files))
-
-
 def _cannot_open(error: Exception, path: Path) -> Exception:
     """Return what it means that the store could not be opened; a backup is named only where the file is damaged."""
-    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-    if _is_full(code, path):
-        return _advised(StoreFull(), "make room on that disk, then the same command again")
-    primary = code & _PRIMARY
-    if primary in _PASSING:
-        return Unavailable()
-    if primary in _DAMAGED:
-        what = "it is damaged, or no database. Restore the newest backup."
-        return StoreFailed(f"{DATABASE_FILE} cannot be opened: {what}")
-    if primary in _CLOSED:
-        what = f"it, or its folder, cannot be written by this user. {_WHOLE}"
-        advice = "look who owns data_dir and its files, and whether that disk is read-only, then the same command again"
-    elif primary == sqlite3.SQLITE_IOERR:
-        what = f"the disk fails. {_WHOLE}"
-        advice = "look at the disk (dmesg, SMART), then the same command again; throughcare doctor --config FILE"
-    else:
-        what = f"it cannot be brought to this version's form. {_WHOLE}"
-        advice = "install the version that it was used with before, and report this"
+    match refusal_of(error, path):
+        case Refusal.FULL:
+            return _advised(StoreFull(), "make room on that disk, then the same command again")
+        case Refusal.PASSING:
+            return Unavailable()
+        case Refusal.DAMAGED:
+            what = "it is damaged, or no database. Restore the newest backup."
+            return StoreFailed(f"{DATABASE_FILE} cannot be opened: {what}")
+        case Refusal.CLOSED:
+            what = f"it, or its folder, cannot be written by this user. {_WHOLE}"
+            advice = (
+                "look who owns data_dir and its files, and whether that disk is read-only, then the same command again"
+            )
+        case Refusal.FAILING:
+            what = f"the disk fails. {_WHOLE}"
+            advice = "look at the disk (dmesg, SMART), then the same command again; throughcare doctor --config FILE"
+        case _:
+            what = f"it cannot be brought to this version's form. {_WHOLE}"
+            advice = "install the version that it was used with before, and report this"
     return _advised(StoreFailed(f"{DATABASE_FILE} cannot be opened: {what}"), advice)
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from connectors.config import ConnectorSection
-from connectors.doctor import examine
+from connectors.doctor import examine, files
 from connectors.installation import write_enrolment
-from connectors.store.engine import DATABASE_FILE
+from connectors.store.engine import DATABASE_FILE, migrate
 from protocol.diagnosis import Condition, Finding
 from protocol.http import reaching
 from protocol.limits import DAY, HOUR, MINUTE
@@ -315,6 +315,28 @@ async def test_an_empty_folder_and_a_missing_store_are_named(tmp_path: Path, hub
     assert found["store"].condition is Condition.WARNING
     assert found["directory"].condition is Condition.SKIPPED
     assert not (folder / DATABASE_FILE).exists()
+
+
+async def test_a_store_that_is_busy_or_on_a_disk_that_fails_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever believes that it is damaged restores a backup, and loses all that came since."""
+    monkeypatch.setattr(files, "_BUSY_S", 0.0)
+    busy, shut = tmp_path / "busy", tmp_path / "shut"
+    for folder in (busy, shut):
+        folder.mkdir()
+    # Nobody reads a folder as a file: the machine refuses it as a disk does that fails.
+    (shut / DATABASE_FILE).mkdir()
+    found = files.examine_store(shut)
+    assert (found.condition, found.found) == (Condition.FAULT, "The disk fails at the store.")
+    assert "Restore no backup" in str(found.fix)
+    migrate(busy / DATABASE_FILE)
+    with closing(sqlite3.connect(busy / DATABASE_FILE, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode=DELETE")
+        other.execute("BEGIN EXCLUSIVE")
+        found = files.examine_store(busy)
+        assert (found.condition, found.found) == (Condition.WARNING, "Another program keeps the store busy.")
+    assert files.examine_store(busy).condition is Condition.OK
 
 
 async def test_a_damaged_store_and_one_of_another_version_are_named(world: World, tmp_path: Path) -> None:
