@@ -222,10 +222,13 @@ class DirectorySync:
             new = await self._fetch(head)
             self._check_lost(known == generation)
             check_restored(self._directory, known, generation, kept if lost else None)
-            check_minimum(self._directory, self._pinned.minimum_size)
             if generation > known and await hand_back(self._source, self._directory, lost, self._log):
-                # The hub's directory grows by what it gets back.
+                # The hub's directory grows by what it gets back: what enrolment pinned may be among that.
                 self.wanted.set()
+                if self._directory.size < self._pinned.minimum_size:
+                    await self._go_back()
+                    return 0
+            check_minimum(self._directory, self._pinned.minimum_size)
             await self._store_progress(head, raw_head, kept, new)
         except BaseException as error:
             # Memory never runs ahead of what is stored, whatever failed: a lie, the disk, or a cancellation.

@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,35 @@ async def test_gen_5_with_a_witness_nothing_of_the_directory_has_to_be_handed_ba
         await settle(prison, office, csw)
         assert hub.hub.directory.directory.size == 16
         assert await opened_at(prison, message) == {MessageState.OPENED}
+
+
+async def test_gen_4_who_enrolled_last_hands_back_what_its_pin_counts_and_follows_then(story: Story) -> None:
+    """It alone holds the statements that the restore lost, its own among them, and its pin counts them (ENR-1)."""
+    async with story.hub("old") as hub, AsyncExitStack() as stack:
+        await back_up(hub, story.file)
+        for name in ("reka-probation", "polje-csw"):
+            story.programme.add_prekey(story.programme.members[name], epoch=2)
+        await hub.catch_up()
+        prison, *_ = await story.stations(stack, hub.url)
+        await prison.parts.directory.sync()
+        pinned = prison.parts.directory.directory.size
+    lost = story.programme.statements[-2:]
+    assert await story.restore() == len(lost)
+    async with story.hub("new") as hub, AsyncExitStack() as stack:
+        prison, office, _ = await story.stations(stack, hub.url)
+        for one in (prison, office):
+            one.parts.directory._pinned = replace(one.parts.directory._pinned, minimum_size=pinned)
+        with pytest.raises(DirectoryInconsistent, match="older directory"):
+            # Of one that holds nothing beyond it the hub may be showing an old restore.
+            await office.parts.directory.sync()
+        assert await prison.parts.directory.sync() == 0, "handed back; what it showed before is not enough"
+        assert prison.parts.directory.directory.generation == 0
+        await prison.parts.directory.sync()
+        directory = prison.parts.directory.directory
+        assert (directory.generation, directory.size) == (1, pinned + 1)
+        assert all(directory.index_of(raw) is not None for raw in lost)
+        assert not prison.parts.directory.check_sealing()
+        await office.parts.directory.sync()
 
 
 async def test_gen_4_a_newcomer_replays_a_directory_of_two_generations(story: Story) -> None:
