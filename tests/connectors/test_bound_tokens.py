@@ -300,7 +300,8 @@ async def test_con_19_a_drop_folder_is_that_of_its_desks(world: World, tmp_path:
         assert reasons == {"theirs.reason.json": "not-found", "forward.reason.json": "forbidden"}
         given = [json.loads(path.read_bytes()) for path in sorted(folders.out.iterdir())]
         assert {one["thread"]["item"]["thread"] for one in given if one["thread"]} == {
-            text(Kind.THREAD, came[supervision].referral)
+            text(Kind.THREAD, came[supervision].referral),
+            text(Kind.THREAD, (await both.view(handover)).thread),
         }
         shown = [one["message"] for one in given if one["message"]]
         assert {desk for one in shown for section in one["sections"] for desk in section["desks"]} == {supervision}
