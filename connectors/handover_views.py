@@ -137,6 +137,21 @@ def sent_sections(message: OutgoingMessage, sections: Sequence[PackageSection]) 
     ]
 
 
+def came_sections(message: ReceivedMessage) -> list[SectionView]:
+    """Return the sections of a message that came, each with the desk of ours that got it."""
+    return [
+        SectionView(
+            number=one.number,
+            category=one.category,
+            purpose=one.purpose,
+            label=one.label,
+            body=_json(one.body),
+            desks=[message.recipient_desk],
+        )
+        for one in message.sections
+    ]
+
+
 def _own(entries: Sequence[Attachment]) -> list[AttachmentView]:
     return [_attachment(place, entry, "sent") for place, entry in enumerate(entries)]
 

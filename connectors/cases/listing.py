@@ -16,7 +16,7 @@ from connectors.cases.responsibility import responsibility_of
 from connectors.cases.sides import OBSERVER, ROLES
 from connectors.cases.threads import Threads, history_of
 from connectors.cases.waiting import owed_by
-from connectors.handover_views import at_desks, sent_sections
+from connectors.handover_views import at_desks, came_sections, sent_sections
 from connectors.store import cases, cursors, forgotten, incoming, lost, moves, outgoing, recipients, threads
 from connectors.store.engine import Store, Transaction
 from connectors.store.lost import Lost
@@ -246,17 +246,10 @@ async def _sections(
     if sent is None:
         # A copy can go to several desks of ours, each with sections of its own (HAN-10).
         return [
-            SectionView(
-                number=one.number,
-                category=one.category,
-                purpose=one.purpose,
-                label=one.label,
-                body=json.loads(one.body),
-                desks=[message.recipient_desk],
-            )
+            section
             for desk in await _came_at(tx, row, stored)
             if sees(desks, desk) and (message := await incoming.known(tx, stored.message_id, row.peer_desk, desk))
-            for one in message.sections
+            for section in came_sections(message)
         ]
     if sent.payload_type == PAYLOAD_TYPE:
         # The package of an offer has a view of its own: GET /v1/handovers/{id}.

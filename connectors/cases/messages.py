@@ -15,7 +15,7 @@ from connectors.cases.register import Register
 from connectors.cases.releasing import Releasing
 from connectors.cases.returned import IN_ERROR
 from connectors.cases.stopped import check_open
-from connectors.handover_views import at_desks, overall, planned, sent_sections
+from connectors.handover_views import at_desks, came_sections, overall, planned, sent_sections
 from connectors.store import cursors, history, incoming, outgoing, recipients, requests, threads
 from connectors.store.engine import Store, Transaction
 from connectors.store.history import Entry
@@ -259,18 +259,7 @@ class Messages:
             signer=message.actor.name,
             answers=answers,
             payload=json.loads(message.payload) if readable else {},
-            sections=[
-                SectionView(
-                    number=one.number,
-                    category=one.category,
-                    purpose=one.purpose,
-                    label=one.label,
-                    body=json.loads(one.body),
-                    desks=[message.recipient_desk],
-                )
-                for one in message.sections
-                if readable
-            ],
+            sections=came_sections(message) if readable else [],
         )
 
 
