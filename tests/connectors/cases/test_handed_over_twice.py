@@ -4,7 +4,7 @@
 import secrets
 
 from connectors.cases import twice
-from connectors.store import threads
+from connectors.store import cases, threads
 from protocol.handover import HandoverPackage
 from protocol.http.handovers import HandoverQueued, HandoverRequest
 from protocol.ids import ThreadId
@@ -125,3 +125,21 @@ async def test_han_12_both_of_one_day_take_effect_and_the_alert_stays(world: Wor
         own = (await threads.load(tx, first.thread)).own_desk
         assert await twice.others(tx, second.thread, frozenset({own})) == [first.thread]
         assert await twice.others(tx, second.thread, frozenset({world.probation.desk})) == []
+
+
+async def test_han_12_nobody_else_s_handover_of_that_person_raises_an_alert_or_is_named(world: World) -> None:
+    """A stranger that knows our number of the person hands that person over to us: he cannot make us doubt our own."""
+    first = (await offered(world, world.probation)).thread
+    theirs = dated(world.hub.clock(), effective=9)
+    theirs = theirs.model_copy(update={"sections": (about("Invented", recipient_number="51"),)})
+    liar = await world.social_work.compose(world.prison.desk, content=theirs)
+    await settle(world.prison, world.probation, world.social_work)
+    await accept(world, world.probation, first)
+    await do(world.social_work, liar.thread, "bind", statute="probation-act-12")
+    await settle(world.prison, world.probation, world.social_work)
+    assert (await row(world.prison, liar.thread)).state == "accepted"
+    assert await alerts_at(world.prison, first, liar.thread) == [None, None]
+    async with world.prison.parts.store.read() as tx:
+        placed = [await cases.find(tx, one) for one in (first, liar.thread)]
+        assert len({one.case_id for one in placed if one is not None}) == 1, "it stands in the same case"
+        assert await twice.others(tx, first) == []
