@@ -12,7 +12,7 @@ from tests.simulation.people import People
 from tests.simulation.virtualtime import VirtualLoop, run
 from tests.simulation.world import Founding, World, scratch, seeded
 
-ROUNDS = 10
+ROUNDS = 7
 LONG = 8
 QUIET = 3
 """How often in a row nobody has anything to send: what is said may be answered."""

@@ -26,8 +26,8 @@ from tests.simulation.story import Outcome, tell
 from tests.simulation.virtualtime import Disturbed, VirtualLoop, run
 from tests.simulation.world import Founding, found, scratch
 
-EVERY_DAY = 11
-"""A quick seed with twelve kinds of faults: of the network, the machines and the people, and a hub that lies."""
+EVERY_DAY = 15
+"""A quick seed with fourteen kinds of faults: of the network, the machines and the people, and a hub that lies."""
 CHUNK = 100
 SEEDS = 1_000
 FIRST = 1_000
