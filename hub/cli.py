@@ -72,6 +72,30 @@ def init(path: Path) -> None:
         click.echo(f"next:  throughcare-hub check --config {path}", err=True)
 
 
+@main.command("change-passphrase", short_help="Put the signing keys under a new passphrase.")
+@config_option
+@click.option("--new-passphrase-file", "new_file", type=_FILE, help="The file with it; asked for, twice, without it.")
+def change_passphrase(path: Path, new_file: Path | None) -> None:
+    """Put the signing keys under a new passphrase, from that in hub.passphrase_file; a hub that runs goes on."""
+    with _told():
+        from hub.service.signingkeys import SEALED_NAME
+        from hub.service.signingkeys import change_passphrase as change
+
+        settings = _settings(path)
+        new = _passphrase(new_file, "New passphrase of the hub's keys", "--new-passphrase-file", twice=True)
+        anew = change(settings, new)
+        state = "open under the new passphrase only" if anew else "were under the new passphrase already"
+        click.echo(f"{settings.hub.data_dir / SEALED_NAME}: the signing keys {state}.")
+        named = settings.hub.passphrase_file
+        put = f"mv {new_file} {named}" if new_file else f"write the new passphrase into {named} (chmod 600)"
+        click.echo(
+            "Backups that were made before, and other copies, still open under the old passphrase: whoever restores\n"
+            "one needs it. Other hub processes have their own copy of the keys: do the same there.\n"
+            f"next:  {put}   (before the hub starts again), then make a backup",
+            err=True,
+        )
+
+
 @main.command(short_help="Serve until it is told to stop.")
 @config_option
 @click.option("--ready-json", is_flag=True, help="Print one line of JSON with the URLs once the hub serves.")
@@ -225,7 +249,7 @@ def restore(
         if source is None or key_file is None:
             standing = asyncio.run(restoring.restore_in_place(settings, evidence, now, ask))
         else:
-            secret = restoring.open_key(key_file, _passphrase(key_passphrase_file))
+            secret = restoring.open_key(key_file, _passphrase(key_passphrase_file, _ASKED, "--key-passphrase-file"))
             if only_verify:
                 found = asyncio.run(restoring.verify(source, secret, settings))
                 click.echo("\n".join(telling.verified(found)))
@@ -263,21 +287,21 @@ def resume(path: Path, statement: Path) -> None:
         )
 
 
-def _passphrase(path: Path | None) -> bytes:
+def _passphrase(path: Path | None, asked: str, option: str, *, twice: bool = False) -> bytes:
     """Return the passphrase in `path`; without a path what is typed, or the next line where there is no terminal."""
     from keys.passphrasefile import MAX_PASSPHRASE, one_line, read_passphrase_file
 
     if path is not None:
         return read_passphrase_file(path)
     if sys.stdin.isatty():
-        return str(click.prompt(_ASKED, hide_input=True, err=True)).encode()
+        return str(click.prompt(asked, hide_input=True, err=True, confirmation_prompt=twice)).encode()
     # A hidden question at no terminal gets a warning of Python's own, and what is typed might be shown.
-    click.echo(f"{_ASKED}: ", err=True)
+    click.echo(f"{asked}: ", err=True)
     line = sys.stdin.buffer.readline(MAX_PASSPHRASE)
     if not line:
         raise ConfigurationError(
-            "The backup key's passphrase is needed, and there is neither a terminal to ask at nor a line to read. Give "
-            "--key-passphrase-file FILE."
+            f"The {asked[0].lower()}{asked[1:]} is needed, and there is neither a terminal to ask at nor a line to "
+            f"read. Give {option} FILE."
         )
     return one_line(line, "Standard input")
 

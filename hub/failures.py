@@ -13,6 +13,7 @@ from protocol.diagnosis import system_advice
 from protocol.errors import (
     ConfigurationError,
     Conflict,
+    InvalidInput,
     KeystoreError,
     SelfTestFailed,
     StoreBehind,
@@ -28,6 +29,7 @@ _NEXT = "next: "
 _TOLD: dict[type[ThroughcareError], tuple[int, str]] = {
     ConfigurationError: (3, f"mend what is named, then {_DOCTOR}"),
     Conflict: (6, "choose another name or an empty folder, then the same command again"),
+    InvalidInput: (2, "the same command with another value"),
     SelfTestFailed: (
         8,
         "pip install --require-hashes -r requirements/runtime.txt   (in a clone), then the same command again",

@@ -20,7 +20,8 @@ from keys.xwing import HPKE_SUITE, XWingSecret
 from protocol import labels
 from protocol.errors import KeystoreError
 
-_SEALED_FOR = "throughcare backup key"
+SEALED_FOR = "throughcare backup key"
+"""The purpose of the sealed file of the offline key."""
 _CANNOT = "The backup cannot be opened: it was made for another key or of another program, or is damaged."
 
 
@@ -34,14 +35,14 @@ def make_backup_key(folder: Path, passphrase: bytes, params: KdfParams = CONNECT
         raise KeystoreError("There is a backup key in this folder already. Choose another folder.")
     secret = XWingSecret.generate()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    seal_file(kept, _SEALED_FOR, secret.seed, passphrase, params)
+    seal_file(kept, SEALED_FOR, secret.seed, passphrase, params)
     write_private(public, secret.public.hex().encode() + b"\n")
     return kept, public
 
 
 def open_backup_key(path: Path, passphrase: bytes) -> XWingSecret:
     """Return the offline key; `KeystoreError` for a wrong passphrase or a damaged file."""
-    return XWingSecret(open_file(path, _SEALED_FOR, passphrase))
+    return XWingSecret(open_file(path, SEALED_FOR, passphrase))
 
 
 def read_backup(source: BinaryIO, secret: XWingSecret, purpose: str) -> Iterator[bytes]:

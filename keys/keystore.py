@@ -23,7 +23,7 @@ from pathlib import Path
 from keys import xchacha
 from keys.folderowner import make_folder, open_made
 from keys.privatefile import read_private, remove_private, write_private
-from keys.sealedfile import CONNECTOR, MAX_FILE_SIZE, KdfParams, PassphraseKey
+from keys.sealedfile import CONNECTOR, MAX_FILE_SIZE, KdfParams, PassphraseKey, reseal_file
 from keys.secret import Secret
 from protocol import cbor
 from protocol.errors import KeystoreError, MalformedEnvelope
@@ -74,7 +74,7 @@ class Keystore(Secret):
             make_folder(folder, parents=True, exist_ok=True)
         except OSError as error:
             raise KeystoreError("The keystore's folder cannot be made. Check who owns its parent.") from error
-        with store._locked():
+        with _locked(folder):
             if (folder / _INDEX).exists():
                 raise KeystoreError("There is a keystore here already; it is never overwritten.")
             store._save({})
@@ -87,6 +87,18 @@ class Keystore(Secret):
         store = cls(folder, PassphraseKey.of(sealed, passphrase))
         store._load()
         return store
+
+    @staticmethod
+    def change_passphrase(folder: Path, old: bytes, new: bytes) -> bool:
+        """Put the keystore in `folder` under the passphrase `new`; the keys and their files stay as they are (KEY-6).
+
+        Whoever has it open, a connector that runs, can open no key any more until it opens the keystore anew. Returns
+        False if it was under `new` already. Raises what `reseal_file` raises.
+        """
+        if not Keystore.is_made(folder):
+            raise KeystoreError(f"There is no keystore in {folder}. Check the path.")
+        with _locked(folder):
+            return reseal_file(folder / _INDEX, (_INDEX_PURPOSE,), old, new).anew
 
     @staticmethod
     def is_made(folder: Path) -> bool:
@@ -103,7 +115,7 @@ class Keystore(Secret):
             raise KeystoreError("A key's name is 1 to 100 of a-z, 0-9, . and -; a secret has up to 4,096 bytes.")
         entry = _Entry(name, purpose, f"{name[:80]}.{secrets.token_hex(8)}", secrets.token_bytes(xchacha.KEY_SIZE))
         sealed = xchacha.encrypt(entry.wrapping_key, secret, _associated(entry))
-        with self._locked():
+        with _locked(self._folder):
             index = self._load()
             if name in index:
                 raise KeystoreError("A key of this name is in the keystore already; destroy it first.")
@@ -146,7 +158,7 @@ class Keystore(Secret):
 
     def destroy(self, name: str) -> None:
         """Drop the wrapping key of `name` and delete its file (KEY-4); a key that is gone is no error."""
-        with self._locked():
+        with _locked(self._folder):
             index = self._load()
             entry = index.pop(name, None)
             if entry is None:
@@ -169,20 +181,21 @@ class Keystore(Secret):
         rows: list[cbor.Value] = [[e.name, e.purpose, e.file, e.wrapping_key] for e in index.values()]
         write_private(self._folder / _INDEX, self._passphrase_key.seal(_INDEX_PURPOSE, cbor.encode(rows)))
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep the other processes of this installation from changing the index meanwhile."""
-        try:
-            file = os.fdopen(open_made(self._folder / "lock", os.O_WRONLY | os.O_APPEND), "ab")
-        except OSError as error:
-            raise KeystoreError("The keystore's folder cannot be written. Check who owns it.") from error
-        with file as lock:
-            if sys.platform == "win32":
-                msvcrt.locking(lock.fileno(), msvcrt.LK_LOCK, 1)
-            else:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            # Closing the file releases the lock, whatever happens.
-            yield
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep the other processes of this installation from changing the index meanwhile."""
+    try:
+        file = os.fdopen(open_made(folder / "lock", os.O_WRONLY | os.O_APPEND), "ab")
+    except OSError as error:
+        raise KeystoreError("The keystore's folder cannot be written. Check who owns it.") from error
+    with file as lock:
+        if sys.platform == "win32":
+            msvcrt.locking(lock.fileno(), msvcrt.LK_LOCK, 1)
+        else:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        # Closing the file releases the lock, whatever happens.
+        yield
 
 
 def _entry(row: cbor.Value) -> _Entry:

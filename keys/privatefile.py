@@ -5,6 +5,7 @@ What root writes belongs to whoever owns the folder (`keys.folderowner`).
 """
 
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -83,6 +84,19 @@ def write_private(path: Path, data: bytes, *, shared: bool = False) -> None:
         finally:
             draft.unlink(missing_ok=True)
         sync_folder(path.parent)
+    except OSError as error:
+        raise KeystoreError(f"{path} cannot be written. Check the folder's owner and free space.") from error
+
+
+def remove_drafts(path: Path) -> None:
+    """Remove what a `write_private` of `path` that was cut off has left beside it.
+
+    Call it only where nobody else writes `path` now. Raises `KeystoreError` if the folder cannot be changed.
+    """
+    draft = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{16}}")
+    try:
+        for left in [one for one in path.parent.iterdir() if draft.fullmatch(one.name)]:
+            left.unlink(missing_ok=True)
     except OSError as error:
         raise KeystoreError(f"{path} cannot be written. Check the folder's owner and free space.") from error
 

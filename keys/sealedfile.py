@@ -11,6 +11,7 @@ connector uses the same format for its index.
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +19,10 @@ import nacl.exceptions
 import nacl.pwhash.argon2id
 
 from keys import xchacha
-from keys.privatefile import read_private, write_private
+from keys.privatefile import read_private, remove_drafts, sync_folder, write_private
 from keys.secret import Secret
 from protocol import cbor
-from protocol.errors import KeystoreError, MalformedEnvelope
+from protocol.errors import InvalidInput, KeystoreError, MalformedEnvelope
 from protocol.shapes import as_bytes, as_int, as_map
 
 MAX_FILE_SIZE = 4 * 1024 * 1024
@@ -109,6 +110,61 @@ def open_file(path: Path, purpose: str, passphrase: bytes) -> bytes:
     """Return the secret that `seal_file` wrote, or raise `KeystoreError` (KEY-2, KEY-3, KEY-5)."""
     sealed = read_private(path, MAX_FILE_SIZE)
     return PassphraseKey.of(sealed, passphrase).open(purpose, sealed)
+
+
+@dataclass(frozen=True, slots=True)
+class Resealed:
+    """What became of a file whose passphrase was to change."""
+
+    purpose: str
+    """What its secret is for."""
+    anew: bool
+    """False if it was under the new passphrase already, from a time before that was cut off before its answer."""
+
+
+def reseal_file(path: Path, purposes: Sequence[str], old: bytes, new: bytes) -> Resealed:
+    """Put the secret in `path`, which is for one of `purposes`, under the passphrase `new` (KEY-6).
+
+    The secret, its purpose and the effort stay; the salt is fresh, and the new seal is opened once before it takes the
+    old one's place. Wherever this is cut off the file is the old one or the new one, whole. Where `path` is a link, the
+    file that it names changes. Copies of the file know nothing of it.
+
+    Raises `KeystoreError` if neither passphrase opens the file or it cannot be written, and `InvalidInput` if both
+    passphrases are one; then nothing has changed (KEY-5).
+    """
+    if new == old:
+        raise InvalidInput("The new passphrase is the old one. Nothing was changed.")
+    path = path.resolve()
+    sealed = read_private(path, MAX_FILE_SIZE)
+    params = _parse(sealed).params
+    try:
+        purpose, secret = _open_for(sealed, purposes, old)
+    except KeystoreError:
+        try:
+            purpose, _ = _open_for(sealed, purposes, new)
+        except KeystoreError:
+            pass
+        else:
+            sync_folder(path.parent)
+            return Resealed(purpose, anew=False)
+        raise
+    again = PassphraseKey.create(new, params).seal(purpose, secret)
+    if PassphraseKey.of(again, new).open(purpose, again) != secret:
+        raise KeystoreError("The new seal does not give back what it holds: this machine's memory may be damaged.")
+    # One that was cut off before left a draft, under a passphrase that may not be the one chosen now.
+    remove_drafts(path)
+    write_private(path, again)
+    return Resealed(purpose, anew=True)
+
+
+def _open_for(sealed: bytes, purposes: Sequence[str], passphrase: bytes) -> tuple[str, bytes]:
+    key = PassphraseKey.of(sealed, passphrase)
+    for purpose in purposes:
+        try:
+            return purpose, key.open(purpose, sealed)
+        except KeystoreError:
+            continue
+    raise KeystoreError
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ from protocol.statements import Agency, Authority, Root, parse_statement
 AUTHORITY_THRESHOLD: Final = 2
 """DIR-2: an agency is never vouched for by one person alone."""
 MAX_PERSONS: Final = 10
+PERSONS: Final = tuple(f"{role}-{number}" for role in ("approver", "root") for number in range(1, MAX_PERSONS + 1))
+"""Whose keys there can be: each is sealed for its owner's name."""
 
 _FACTS = "office.json"
 _MAX_FILE = 256 * 1024

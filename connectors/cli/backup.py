@@ -37,7 +37,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 @speaks
 def backup_key(folder: Path, passphrase_file: Path | None, demo: bool, voice: Voice) -> None:
     """Make the key that opens backups, to be kept offline."""
-    passphrase = read_passphrase(passphrase_file, "the backup key")
+    passphrase = read_passphrase(passphrase_file, "the backup key", new=True)
     kept, public = make_backup_key(folder, passphrase, SMALL if demo else CONNECTOR)
     voice.data({"key": str(kept), "public": str(public)}, [f"{public} is for every machine that makes backups."])
     voice.say(f"Keep {kept} and its passphrase offline, apart from each other: they open every backup.")

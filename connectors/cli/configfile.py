@@ -17,21 +17,31 @@ _HELP: Final = (
     "machine has one connector only, and it has run, that one's."
 )
 
+CONFIG: Final = click.option("--config", "config_file", type=click.Path(path_type=Path, dir_okay=False), help=_HELP)
+AGENCY: Final = click.option(
+    "--agency", "of_agency", metavar="NAME", help="In place of --config: which agency's, by its name."
+)
+
 
 def finds_config(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `--config`, or `--agency` in its place, and pass the file on as `config_file`."""
 
-    @click.option("--config", "config_file", type=click.Path(path_type=Path, dir_okay=False), help=_HELP)
-    @click.option("--agency", "of_agency", metavar="NAME", help="In place of --config: which agency's, by its name.")
+    @CONFIG
+    @AGENCY
     @functools.wraps(command)
     def with_config(*args: Any, config_file: Path | None, of_agency: str | None, **kwargs: Any) -> Any:
-        if config_file is not None and of_agency is not None:
-            raise click.UsageError("Say --config or --agency, not both.")
-        if config_file is None:
-            config_file = _config_of(home.find(of_agency) if of_agency is not None else _only_one())
-        return command(*args, config_file=config_file, **kwargs)
+        return command(*args, config_file=found_config(config_file, of_agency), **kwargs)
 
     return with_config
+
+
+def found_config(config_file: Path | None, of_agency: str | None) -> Path:
+    """Return the file that `--config` or `--agency` means, or the only one that there is."""
+    if config_file is not None and of_agency is not None:
+        raise click.UsageError("Say --config or --agency, not both.")
+    if config_file is not None:
+        return config_file
+    return _config_of(home.find(of_agency) if of_agency is not None else _only_one())
 
 
 def _only_one() -> Profile:

@@ -26,16 +26,19 @@ def tell_if_missing(path: Path, config: Path, voice: Voice) -> None:
         )
 
 
-def read_passphrase(path: Path | None, of_what: str) -> bytes:
-    """Return the passphrase in `path` (`-` is standard input), or ask for it if there is no path.
+def read_passphrase(path: Path | None, of_what: str, *, new: bool = False, option: str = "--passphrase-file") -> bytes:
+    """Return the passphrase in `path` (`-` is standard input), or ask for it if there is no path; a `new` one twice.
 
-    Raises `ConfigurationError` if the file cannot be used, and `KeystoreError` if there is nobody to ask.
+    `option` is what the command calls `path`. Raises `ConfigurationError` if the file cannot be used, and
+    `KeystoreError` if there is nobody to ask.
     """
+    asked = f"{'New passphrase' if new else 'Passphrase'} of {of_what}"
     if path is None:
         if not sys.stdin.isatty():
-            error = KeystoreError(f"The passphrase of {of_what} is needed and there is no terminal to ask at.")
-            raise then(error, "the same command with --passphrase-file FILE")
-        return str(click.prompt(f"Passphrase of {of_what}", hide_input=True, err=True)).encode()
+            error = KeystoreError(f"The {asked[0].lower()}{asked[1:]} is needed and there is no terminal to ask at.")
+            raise then(error, f"the same command with {option} FILE")
+        # What is mistyped here opens nothing ever after.
+        return str(click.prompt(asked, hide_input=True, err=True, confirmation_prompt=new)).encode()
     if str(path) == "-":
         return one_line(sys.stdin.buffer.readline(MAX_PASSPHRASE), "Standard input")
     with advising({ConfigurationError: "the same command with the right passphrase file, readable by its owner only"}):

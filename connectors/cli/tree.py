@@ -77,6 +77,9 @@ AUTHORITY = {
     "renew": Entry("authority_renew:renew", "Sign an agency, the authority or the root anew, for the same keys."),
     "revoke": Entry("authority_revoke:revoke", "End an agency, or one device of it, for good."),
     "restore": Entry("authority_restore:restore", "Sign what a hub kept when it was restored from a backup."),
+    "change-passphrase": Entry(
+        "change_passphrase:of_person", "Put an approver's or root person's key under a new passphrase."
+    ),
     "check": Entry("evidence_check:for_authority", "Check a file of evidence that an agency brings."),
     "show": Entry("authority:show", "Show the programme, its hub and its root fingerprint."),
 }
@@ -216,7 +219,12 @@ DIRECTORY = {
     "check": Entry("evidence_check:check", "Check such a file, without the hub."),
     "dismiss": Entry("fork:dismiss", "Seal again after a contradiction that your authority has looked at."),
 }
-KEY = {"renew": Entry("key:renew", "Renew this device's certificate for another 90 days.")}
+KEY = {
+    "renew": Entry("key:renew", "Renew this device's certificate for another 90 days."),
+    "change-passphrase": Entry(
+        "change_passphrase:of_connector", "Put a connector's keystore, or a backup.key, under a new passphrase."
+    ),
+}
 OFFICER = {
     "list": Entry("officer:list_", "List who may act for this agency, and until when."),
     "add": Entry("officer:add", "Let somebody act for this agency, under a title."),
@@ -273,7 +281,7 @@ COMMANDS: dict[str, Entry] = {
     "directory": Noun("directory", "See who can be written to.", DIRECTORY),
     "quarantine": Noun("quarantine", "See what was refused.", QUARANTINE),
     "connector": Noun("connector", "Run an agency's connector.", CONNECTOR),
-    "key": Noun("key", "Renew the certificate of this agency's device.", KEY),
+    "key": Noun("key", "Renew the certificate of this agency's device, or change a passphrase.", KEY),
     "officer": Noun("officer", "Say who may act for this agency.", OFFICER),
     "enrol": Entry("enrol:enrol", "Enrol this agency with the code its authority gave it."),
     "authority": Noun("authority", "Vouch for agencies (the jurisdiction's authority).", AUTHORITY),

@@ -15,7 +15,7 @@ from hub.config import DATABASE_NAME, GUARD_NAME, HubSettings
 from keys.folderowner import open_made
 from keys.passphrasefile import read_passphrase_file
 from keys.privatefile import read_private, write_private
-from keys.sealedfile import SMALL, open_file, seal_file
+from keys.sealedfile import SMALL, open_file, reseal_file, seal_file
 from keys.signing import SEED_SIZE, Ed25519Signer
 from protocol.errors import ConfigurationError, KeystoreError
 from protocol.settings import Profile
@@ -72,6 +72,19 @@ def open_keys(settings: HubSettings) -> SigningKeys:
         raise ConfigurationError("These signing keys were made for a demo. Run `throughcare-hub init` in a new folder.")
     seeds = open_file(_path(settings), _purpose(settings.hub.profile), _passphrase(settings))
     return SigningKeys.of(seeds)
+
+
+def change_passphrase(settings: HubSettings, new: bytes) -> bool:
+    """Put the hub's sealed keys under the passphrase `new`, from that in hub.passphrase_file (KEY-6).
+
+    A hub that runs goes on: it has opened them. Returns False if they were under `new` already. Raises what
+    `keys.sealedfile.reseal_file` raises, and `ConfigurationError` where systemd gives the keys and no passphrase does.
+    """
+    if settings.hub.credentials_directory is not None:
+        raise ConfigurationError(
+            "These keys are under no passphrase: hub.credentials_directory is set, and systemd gives them."
+        )
+    return reseal_file(_path(settings), (_purpose(settings.hub.profile),), _passphrase(settings), new).anew
 
 
 def public_document(settings: HubSettings, keys: SigningKeys, url: str | None = None) -> dict[str, object]:

@@ -13,6 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from hub.cli import main
+from hub.config import load_settings
+from hub.service.signingkeys import open_keys, write_public
 from tests.hub.process import ROOT, environment, prepare
 
 
@@ -70,6 +72,46 @@ def test_dir_4_run_refuses_to_start_with_one_sentence_and_a_code(
     assert told in done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
+
+
+def test_key_6_the_hubs_keys_are_put_under_a_new_passphrase_and_stay_the_same_keys(tmp_path: Path) -> None:
+    config, keys = bare(tmp_path), tmp_path / "data" / "signing-keys.sealed"
+    type_ = CliRunner().invoke
+    type_(main, ["init", "--config", str(config)])
+    public, sealed = (tmp_path / "data" / "hub-public.json").read_bytes(), keys.read_bytes()
+    command = ["change-passphrase", "--config", str(config)]
+    new = tmp_path / "new"
+    new.touch(mode=0o600)
+    for text, code, told in (
+        ("", 3, "holds no passphrase"),
+        ("two\nlines", 3, "more than one line"),
+        ("invented\n", 2, "The new passphrase is the old one"),
+    ):
+        new.write_text(text)
+        refused = type_(main, [*command, "--new-passphrase-file", str(new)])
+        assert (refused.exit_code, told in refused.stderr) == (code, True), refused.output
+    nobody = type_(main, command)
+    assert (nobody.exit_code, "--new-passphrase-file FILE" in nobody.stderr) == (3, True)
+    (tmp_path / "passphrase").write_text("wrong")
+    new.write_text("another one")
+    wrong = type_(main, [*command, "--new-passphrase-file", str(new)])
+    assert (wrong.exit_code, "check hub.passphrase_file" in wrong.stderr) == (8, True)
+    assert keys.read_bytes() == sealed
+    (tmp_path / "passphrase").write_text("invented")
+    for state in ("open under the new passphrase only", "were under the new passphrase already"):
+        done = type_(main, [*command, "--new-passphrase-file", str(new)])
+        assert (done.exit_code, state in done.stdout) == (0, True), done.output
+        assert "Backups that were made before" in done.stderr
+    assert type_(main, ["check", "--config", str(config)]).exit_code == 8
+    new.replace(tmp_path / "passphrase")
+    fed = type_(main, command, input="a third one\n")
+    assert fed.exit_code == 0, fed.output
+    (tmp_path / "passphrase").write_text("a third one")
+    write_public(load_settings(config, {}).settings, open_keys(load_settings(config, {}).settings))
+    assert (tmp_path / "data" / "hub-public.json").read_bytes() == public
+    config.write_text(config.read_text().replace("passphrase_file =", "credentials_directory ="))
+    given = type_(main, command, input="a fourth one\n")
+    assert (given.exit_code, "under no passphrase" in given.stderr) == (3, True)
 
 
 def test_check_names_what_is_missing(tmp_path: Path) -> None:
