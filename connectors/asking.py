@@ -21,6 +21,8 @@ from protocol.sections import Actor
 
 PATIENCE: Final = 10 * MINUTE
 """How long a gap stands before anything is asked for: what is merely late comes by itself, in ms."""
+LONGEST: Final = DAY
+"""What lies between two times at most, in ms."""
 MOST_TIMES: Final = 24
 """How often one message is asked for: over some two weeks; each time waits at the hub for its sender."""
 _DOUBLINGS: Final = 12
@@ -70,20 +72,22 @@ class Asking:
     async def next_due(self) -> int | None:
         """Return when there is something to ask for next, in ms UTC, or None."""
         async with self._store.read() as tx:
-            times = [_at(one) for one in await asked.missing(tx) if one.times < MOST_TIMES]
+            times = [_at(one, self._clock()) for one in await asked.missing(tx) if one.times < MOST_TIMES]
         return min(times, default=None)
 
 
 def asking_pause(times: int, chance: Chance = system_chance) -> int:
     """Return how many ms to wait before a message that was asked for `times` times before is asked for again."""
-    longest = min(DAY, PATIENCE << min(times, _DOUBLINGS))
+    longest = min(LONGEST, PATIENCE << min(times, _DOUBLINGS))
     return longest // 2 + int(chance() * (longest - longest // 2))
 
 
-def _at(one: Missing) -> int:
+def _at(one: Missing, now: int) -> int:
     # What is missing before what was just brought is asked for at once: the gap has stood for long.
-    return one.since + PATIENCE if one.next_at is None else one.next_at
+    at, longest = (one.since + PATIENCE, PATIENCE) if one.next_at is None else (one.next_at, LONGEST)
+    # A clock that was ahead wrote down what is further away (CON-24).
+    return now if at > now + longest else at
 
 
 def _due(standing: Sequence[Missing], now: int) -> list[Missing]:
-    return [one for one in standing if one.times < MOST_TIMES and _at(one) <= now]
+    return [one for one in standing if one.times < MOST_TIMES and _at(one, now) <= now]

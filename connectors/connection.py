@@ -81,7 +81,7 @@ class Connection:
         """
         async with AsyncExitStack() as stack:
             link: HubLink = self._polling
-            if self._websocket and self._clock() >= self._blocked_until:
+            if self._websocket and not self._is_blocked():
                 try:
                     socket = await stack.enter_async_context(
                         open_socket(self._session, self._base, self._domain, self._device, greeting_s=self._greeting_s)
@@ -121,7 +121,11 @@ class Connection:
     @property
     def worth_reopening(self) -> bool:
         """Whether a polling link should give way to another try at the websocket."""
-        return self._websocket and self._link is self._polling and self._clock() >= self._blocked_until
+        return self._websocket and self._link is self._polling and not self._is_blocked()
+
+    def _is_blocked(self) -> bool:
+        # Not if a clock that was ahead wrote it down (CON-24).
+        return 0 < self._blocked_until - self._clock() <= BLOCKED_FOR
 
     def reached(self, link: HubLink | None = None) -> None:
         """Note that the hub has answered, over `link` if one is given."""

@@ -143,6 +143,16 @@ class DirectorySync:
         """Whether it is known to be wrong; before the first look at the hub neither may be known."""
         return not self._watch.is_sound()
 
+    def time(self) -> int:
+        """Return the time (ms UTC) for what is to last from now on: no clock that is behind may cut it short (CON-24).
+
+        Where this machine's clock is behind what the hub told, or signed newest, that counts. Where it is ahead of it
+        its own word does: nothing is lost by that, and a hub that lies of the time shortens nothing either.
+        """
+        now = self._clock()
+        known = max(self._head.at if self._head else 0, self._watch.told() if self._watch.compared else 0)
+        return known if known > now + CLOCK_SKEW else now
+
     def _empty(self) -> Directory:
         return Directory(self._pinned.root_fingerprint, self._pinned.domain)
 

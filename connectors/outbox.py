@@ -20,7 +20,7 @@ from connectors.store import attempts, recipients
 from connectors.store.attempts import AttemptState, ReadyEnvelope
 from connectors.store.engine import Store, Transaction
 from connectors.store.recipients import RecipientRow, RecipientState
-from connectors.timing import Chance, Clock, pause, refused_pause, system_chance
+from connectors.timing import LONGEST_PAUSE, Chance, Clock, pause, refused_pause, system_chance
 from keys.verifying import verify_receipt
 from protocol.errors import (
     AttachmentMissing,
@@ -97,7 +97,7 @@ class Outbox:
         same bytes go out again (CON-1), fewer at once; one that was alone comes after the others (CON-15).
         """
         await self._drop_lapsed()
-        if self._clock() < self._quiet_until:
+        if self._is_quiet():
             return 0
         async with self._store.read() as tx:
             found = await attempts.ready(tx, self._clock(), limit=self._portion.size, most_bytes=_BATCH_BYTES)
@@ -132,7 +132,7 @@ class Outbox:
         """Return when there is something to seal or to send next, in ms UTC, or None if there is nothing."""
         async with self._store.read() as tx:
             sealing, sending = await recipients.next_sealing_at(tx), await attempts.next_sending_at(tx)
-        if sending is not None:
+        if sending is not None and self._is_quiet():
             sending = max(sending, self._quiet_until)
         return min((at for at in (sealing, sending) if at is not None), default=None)
 
@@ -185,13 +185,20 @@ class Outbox:
                 await self._give_up(tx, envelope.envelope_id, refusal)
         self._log.event("envelope-refused", code=refusal.code)
 
+    def _is_quiet(self) -> bool:
+        """Tell whether the hub's wish still counts; not if a clock that was ahead wrote it down (CON-24)."""
+        return 0 < self._quiet_until - self._clock() <= 2 * LONGEST_PAUSE
+
     def _slow_down(self, refusal: TooManyRequests) -> None:
         """Send nothing for as long as the hub asks; what waits stays as it is and goes out then (HTTP-14)."""
         now, wait = self._clock(), (refusal.retry_after or 1) * SECOND
-        if now >= self._quiet_until:
-            # Once for the whole batch.
-            self._log.event("envelope-refused", code=refusal.code)
-        self._quiet_until = max(self._quiet_until, now + wait + int(self._chance() * wait))
+        until = now + wait + int(self._chance() * wait)
+        if self._is_quiet():
+            self._quiet_until = max(self._quiet_until, until)
+            return
+        # Once for the whole batch.
+        self._log.event("envelope-refused", code=refusal.code)
+        self._quiet_until = until
 
     def _check_receipt(self, envelope: ReadyEnvelope, raw: bytes) -> ReceiptBody:
         """Return what the receipt says if it is the pinned hub's, of this envelope, accepted (AUD-6)."""

@@ -50,6 +50,7 @@ from connectors.officers import Officers, service_id
 from connectors.outbox import Outbox, PinnedLog
 from connectors.overview import Overview
 from connectors.owing import Owing
+from connectors.pauses import Pauses
 from connectors.predecessor import Predecessor
 from connectors.prekeys import Prekeys
 from connectors.printing.prints import Prints, Views
@@ -107,6 +108,7 @@ class Parts:
     moving: Moving
     clockwork: Clockwork
     hearing: Hearing
+    pauses: Pauses
     thread_api: ThreadApi
     threads: Threads
     overview: Overview
@@ -166,7 +168,7 @@ def make_parts(
         enrolment.actor(None),
         calendar,
         register,
-        clock,
+        directory.time,
         log,
         notice_life=message_life,
         # The other side knows the round that a timer's id is made from; it must not take that id beforehand.
@@ -174,7 +176,7 @@ def make_parts(
     )
     predecessor = Predecessor(directory, device.key_id)
     resealing = Resealing(store, directory, audit, predecessor, threads, clock, log)
-    owing = Owing(store, enrolment.actor(None), predecessor, threads, clock, log, message_life=message_life)
+    owing = Owing(store, enrolment.actor(None), predecessor, threads, directory.time, log, message_life=message_life)
     renumbering = Renumbering(predecessor, threads, clock, log)
     composers: dict[str, Composer] = {
         **kind_composers(),
@@ -211,10 +213,10 @@ def make_parts(
     blobs = BlobLink(session, base, clock, device)
     outbox = Outbox(store, audit, directory, threads, clock, log, chance=chance)
     newcomers = Newcomers(directory, officers, clock)
-    composing = Composing(directory, enrolment, officers, newcomers, clock, message_life=message_life)
+    composing = Composing(directory, enrolment, officers, newcomers, directory.time, message_life=message_life)
     moving = Moving(store, composing, threads, clock, work.set)
     handovers = Handovers(
-        store, directory, enrolment, officers, newcomers, threads, clock, work.set, message_life=message_life
+        store, directory, enrolment, officers, newcomers, threads, directory.time, work.set, message_life=message_life
     )
     drafts = Drafts(store, composing, moving, clock, work.set)
     casebook = Casebook(store, enrolment.agency, calendar, clock)
@@ -243,7 +245,7 @@ def make_parts(
             owing,
             renumbering,
             threads,
-            clock,
+            directory.time,
             log,
             receipt_life=message_life,
         ),
@@ -267,6 +269,7 @@ def make_parts(
         ),
         clockwork=Clockwork(store, threads, moving, directory, clock, log),
         hearing=hearing,
+        pauses=Pauses(store, directory, clock, log),
         overview=Overview(store, directory, connection, enrolment, officers, clock),
         metrics=Metrics(store, directory, connection, enrolment, settings.data_dir, clock),
         attachments=Attachments(store, files, clock),

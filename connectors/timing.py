@@ -15,6 +15,11 @@ Chance: TypeAlias = Callable[[], float]
 
 FIRST_PAUSE: Final = SECOND
 LONGEST_PAUSE: Final = HOUR
+"""CON-24: what `pause` and `patience` give at most, and what anybody is believed to ask for (Retry-After)."""
+LONGEST_SEALING_PAUSE: Final = 2 * DAY
+"""CON-24: what `refused_pause` and `reseal_pause` give together at most, for a message that was sealed often."""
+LONGEST_TELLING_PAUSE: Final = DAY
+"""CON-24: the longest between two tries to tell an address of an event (EVT-5)."""
 
 FREE_SEALS: Final = 4
 """SEQ-6: sealings of a message for one desk that need not wait for one another."""

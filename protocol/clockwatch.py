@@ -37,6 +37,10 @@ class ClockWatch:
         """Take the time (ms UTC) that somebody outside tells now for the one that the clock is to agree with."""
         self._offset, self.compared = told - self._elapsed(), True
 
+    def told(self) -> int:
+        """Return what the time (ms UTC) is by what it was at the start, or by what somebody outside told since."""
+        return self._elapsed() + self._offset
+
     def is_sound(self) -> bool:
         """Tell whether the clock agrees, within 10 minutes, with what it was at the start or what was told since."""
-        return abs(self._clock() - self._elapsed() - self._offset) <= CLOCK_SKEW
+        return abs(self._clock() - self.told()) <= CLOCK_SKEW

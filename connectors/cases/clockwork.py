@@ -53,6 +53,7 @@ class Clockwork:
         self._moving = moving
         self._trusted = trusted
         self._shown_at: int | None = None
+        self._shown = set[ThreadId]()
         self._clock = clock
         self._log = log
 
@@ -63,6 +64,10 @@ class Clockwork:
                 await self._show()
             return 0
         self._shown_at = None
+        for thread in tuple(self._shown):
+            # It may have been another clock: what stands there now follows from this one.
+            await self._alert(thread)
+            self._shown.discard(thread)
         async with self._store.read() as tx:
             due = await moves.due(tx, self._clock(), AT_ONCE)
         return sum([await self._try(thread) for thread in due])
@@ -81,6 +86,7 @@ class Clockwork:
         async with self._store.read() as tx:
             late = await moves.due(tx, now)
         for thread in late:
+            self._shown.add(thread)
             await self._alert(thread)
 
     async def _try(self, thread: ThreadId) -> int:
@@ -92,8 +98,10 @@ class Clockwork:
             told = error if isinstance(error, ThroughcareError) else InternalError()
             self._log.event("part-failed", part="clock", code=type(error).__name__)
             await self._alert(thread)
-            async with self._store.write() as tx:
-                await moves.postpone(tx, thread, until=self._clock() + AGAIN, error=told.code)
+            until = self._clock() + AGAIN
+            if self._trusted.clock_is_sound:  # else it might wait for a year that is not this one (CON-24)
+                async with self._store.write() as tx:
+                    await moves.postpone(tx, thread, until=until, error=told.code)
             return 0
 
     async def _alert(self, thread: ThreadId) -> None:

@@ -31,10 +31,11 @@ async def examine(
     found.append(store)
     if installation is None:
         return [*found, skipped("hub", "Which hub it is stands in the enrolment."), _nothing_known()]
-    found += await examine_hub(settings, installation, clock)
+    hub, ahead = await examine_hub(settings, installation, clock)
+    found += hub
     if store.fix is not None:
         return [*found, _nothing_known()]
-    return [*found, *await examine_standing(settings, installation, clock)]
+    return [*found, *await examine_standing(settings, installation, clock, ahead)]
 
 
 def _profile(settings: ConnectorSection) -> Finding:

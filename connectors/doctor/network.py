@@ -18,13 +18,18 @@ _UPGRADE: Final = (
 )
 
 
-async def examine_hub(settings: ConnectorSection, installation: Installation, clock: Clock) -> list[Finding]:
-    """Go to the hub by the configured way; nothing that needs the device's key is asked."""
+async def examine_hub(
+    settings: ConnectorSection, installation: Installation, clock: Clock
+) -> tuple[list[Finding], int | None]:
+    """Go to the hub by the configured way; nothing that needs the device's key is asked.
+
+    Returns also how many ms the hub's clock is ahead of this one, None if it told no time.
+    """
     try:
         base = hub_url(settings, installation.enrolment)
         session = WayOut.of(settings).session()
     except ConfigurationError as error:
-        return [fault("hub", error.detail, "Mend the setting that is named.")]
+        return [fault("hub", error.detail, "Mend the setting that is named.")], None
     way = Way(
         base,
         settings.proxy,
@@ -37,11 +42,12 @@ async def examine_hub(settings: ConnectorSection, installation: Installation, cl
     async with session:
         found, info = await examine_way(way, session, clock)
         if info is None:
-            return found
+            return found, None
+        ahead = info.server_time - clock()
         found.append(_identity(info, installation.enrolment))
         if settings.websocket:
             found.append(await examine_websocket(way, session, _UPGRADE))
-    return found
+    return found, ahead
 
 
 def _identity(info: HubInfo, enrolment: Enrolment) -> Finding:

@@ -8,6 +8,7 @@ from typing import Final
 from connectors.attachment_files import FOLDER
 from connectors.config import ConnectorSection
 from connectors.directory_sync import Freshness, Standing
+from connectors.doctor.held import examine_held
 from connectors.installation import PREKEY_PREFIX, Installation, prekey_name
 from connectors.logs import Log
 from connectors.parts import make_parts
@@ -52,8 +53,13 @@ _RENEW: Final = "throughcare key renew --config FILE   (it says what stands in t
 _RUN: Final = "Let the connector run: throughcare connector run --config FILE"
 
 
-async def examine_standing(settings: ConnectorSection, installation: Installation, clock: Clock) -> list[Finding]:
-    """Replay the stored directory and judge it, and count what waits; nothing is fetched and nothing is changed."""
+async def examine_standing(
+    settings: ConnectorSection, installation: Installation, clock: Clock, ahead: int | None = 0
+) -> list[Finding]:
+    """Replay the stored directory and judge it, and count what waits; nothing is fetched and nothing is changed.
+
+    `ahead` is by how many ms the hub's clock is ahead of this one, None if it told no time.
+    """
     store = await Store.open(settings.data_dir / DATABASE_FILE, Vault(installation.storage_key))
     try:
         async with WayOut.of(settings).session() as session:
@@ -74,6 +80,7 @@ async def examine_standing(settings: ConnectorSection, installation: Installatio
             found.append(_messages(list(damage.messages)))
             found += _rows(list(damage.others))
             found += _clocks(await moves.failing(tx))
+            found += await examine_held(tx, now, ahead)
             found += _attachments(await attachments.failing(tx), settings.data_dir / FOLDER)
             found.append(_webhooks(await webhooks.counts(tx), await webhooks.disabled(tx)))
         return found

@@ -19,6 +19,7 @@ from protocol.diagnosis import Condition, Finding
 from protocol.http import reaching
 from protocol.limits import DAY, HOUR, MINUTE
 from protocol.settings import Profile
+from tests.connectors.cases.test_referral import refer
 from tests.connectors.conftest import World
 from tests.connectors.stations import PASSPHRASE, Station, install, station
 from tests.hub.running import RunningHub, TestClock
@@ -367,3 +368,27 @@ async def test_minutes_do_not_matter_to_a_fresh_directory(world: World) -> None:
     world.hub.clock.advance(5 * MINUTE)
     found = await looked_at(world.prison, world.hub.clock)
     assert found["directory"].found.endswith("confirmed under an hour ago.")
+
+
+async def test_con_23_what_waits_for_a_clock_that_is_right_is_told(world: World) -> None:
+    prison, clock = world.prison, world.hub.clock
+    assert "held time" not in await looked_at(prison, clock)
+    await refer(prison, world.social_work, priority="emergency")
+    await prison.compose(world.probation.desk)
+    await prison.parts.sealer.step()
+    clock.advance(HOUR)
+    assert "held time" not in await looked_at(prison, clock), "it is right, and the connector does what is due"
+    for off in (400 * DAY, -400 * DAY, 11 * MINUTE):
+        found = (await looked_at(prison, TestClock(clock() + off)))["held time"]
+        assert found.condition is Condition.FAULT
+        assert found.found.endswith(": 1 thread to remind of or to end.")
+        assert "Set this machine's clock" in str(found.fix)
+    assert "held time" not in await looked_at(prison, TestClock(clock() + 9 * MINUTE))
+    clock.advance(31 * DAY)
+    found = (await looked_at(prison, clock, hub_url="http://localhost:1"))["held time"]
+    assert found.condition is Condition.WARNING
+    assert "has not met the hub" in found.found
+    assert found.found.endswith(": 2 threads to remind of or to end, 2 sealings past their time.")
+    clock.advance(360 * DAY)
+    found = (await looked_at(prison, clock, hub_url="http://localhost:1"))["held time"]
+    assert "2 messages past their time" in found.found
