@@ -62,7 +62,11 @@ async def alerts(tx: Transaction, row: ThreadRow, history: History, stored: list
 
 async def to_be_told(tx: Transaction, row: ThreadRow, history: History, stored: list[MoveRow]) -> list[DeskAddress]:
     """Return the desks that got a copy of the offer, where nobody has told them that the other side ended it."""
-    if ended_by_other(row, history, stored) is None or await outgoing.in_thread(tx, row.thread, IN_ERROR):
+    if ended_by_other(row, history, stored) is None:
+        return []
+    # A step of ours by which we had wanted to end it, in vain, says nothing of theirs.
+    own = {one.message_id for one in stored}
+    if any(one.message_id not in own for one in await outgoing.in_thread(tx, row.thread, IN_ERROR)):
         return []
     return [one.desk for one in await recipients.of(tx, row.begun_by) if one.desk != row.peer_desk]
 

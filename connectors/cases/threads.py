@@ -133,8 +133,10 @@ class Threads:
         if begun is not None and late:
             await self._catch_up(tx, begun, roles)
         actor = entries.actor_of(row, roles, message.agency, kind.event, payload)
-        # Nothing can have gone on without what begins the thread: what its sender said after it stands behind it.
-        await self._add(tx, row, entries.received(message, kind.event, actor, late=late and begun is None))
+        # Nothing can have gone on without what begins the thread: what its sender said after it stands behind it. At a
+        # copy nothing goes on at all but what its sender says, and that in his own order: his last word counts (HAN-5).
+        passed = late and begun is None and row.side != OBSERVER
+        await self._add(tx, row, entries.received(message, kind.event, actor, late=passed))
 
     async def _catch_up(self, tx: Transaction, row: ThreadRow, roles: Roles) -> None:
         """Take note of what the desk that began a thread said in it while its beginning had not come."""

@@ -17,7 +17,7 @@ class Findings:
     unreachable: tuple[str, ...]
     """States to which no way leads from the beginning."""
     unfinished: tuple[str, ...]
-    """States that can be reached, and from which no dead end can be."""
+    """States that can be reached, and from which no end can be: a dead end, or a final state that can be left."""
     idle: tuple[str, ...]
     """Actors who are named and never have a move in a state that can be reached."""
 
@@ -33,7 +33,7 @@ def walk(machine: Machine) -> Findings:
     for state, targets in onward.items():
         for target in targets:
             backward[target].add(state)
-    finishing = _reach(set(dead), backward)
+    finishing = _reach({*dead, *machine.finals}, backward)
     busy = {actor for one in machine.transitions() if one.source in reached for actor in one.actors}
     return Findings(
         transitions=sum(1 for _ in machine.transitions()),
