@@ -13,7 +13,7 @@ from typing import Final
 from keys.blobopening import BlobOpener
 from keys.folderowner import make_folder, open_made
 from keys.privatefile import sync_folder
-from protocol.disk import spares_reserve
+from protocol.disk import spares_reserve, spares_share
 from protocol.errors import CannotOpen, KeystoreError, StoreFull
 from protocol.sections import Attachment
 
@@ -36,6 +36,19 @@ class AttachmentFiles:
         make_folder(self._folder, exist_ok=True)
         if not spares_reserve(self._folder, size):
             raise StoreFull("There is no room for an attachment. The operator must free space.")
+
+    def find_share(self, size: int, names: Collection[str]) -> None:
+        """Raise `StoreFull` unless `size` more bytes beside the files `names`, all of one agency, are its to take."""
+        make_folder(self._folder, exist_ok=True)
+        if not spares_share(self._folder, size, self.taken(names)):
+            raise StoreFull("An agency's attachments would take the others' room. The operator must free space.")
+
+    def taken(self, names: Collection[str]) -> int:
+        """Return how many bytes the files `names` take here, finished or not (ATT-11)."""
+        if not names or not self._folder.is_dir():
+            return 0
+        with os.scandir(self._folder) as entries:
+            return sum(one.stat().st_size for one in entries if one.name.removesuffix(_PART) in names)
 
     def append(self, name: str, data: bytes) -> None:
         """Append to an unfinished file, made with mode 0600 at the first time; raises as `find_room` does."""

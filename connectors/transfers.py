@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from connectors.attachment_files import AttachmentFiles
 from connectors.cases.threads import Threads
@@ -40,10 +40,15 @@ from protocol.errors import (
     UnexpectedAnswer,
 )
 from protocol.http.problems import is_permanent
-from protocol.limits import SECOND
+from protocol.limits import BLOB_CHUNK, SECOND
 from protocol.sections import Actor, Attachment
 
 T = TypeVar("T")
+
+TURN_BYTES: Final = 8 * BLOB_CHUNK
+"""Bytes that are fetched of one agency before it is the next one's turn (ATT-11)."""
+TURN_MOST: Final = 64
+"""Attachments that are looked at in one turn."""
 
 
 def _of_disk(error: OSError) -> OurError:
@@ -63,6 +68,13 @@ class Headway:
     """How far one go came: whoever gets on has not failed over and over, and waits like the first time (CON-2)."""
 
     chunks: int = 0
+    size: int = 0
+    """Bytes of its chunks."""
+
+    def note(self, chunk: bytes) -> None:
+        """Count a chunk that came or went."""
+        self.chunks += 1
+        self.size += len(chunk)
 
     def tries(self, before: int) -> int:
         """Return how many goes in a row came to nothing, if there were `before` of them before this one."""
@@ -144,7 +156,7 @@ class Uploads:
             progress = await self._hub.upload(entry.blob_id, before, chunk)
             if progress.received <= before:
                 raise UnexpectedAnswer
-            headway.chunks += 1
+            headway.note(chunk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,26 +193,43 @@ class Downloads:
         self._chance = chance
 
     async def step(self) -> int:
-        """Fetch and collect what is due; returns how many attachments were looked at."""
+        """Fetch and collect what is due, of each agency for one turn; returns how many attachments were looked at.
+
+        What came meanwhile joins with the next step, so nobody's wait for the end of another agency's (ATT-11).
+        """
         async with self._store.read() as tx:
-            due = await attachments.due(tx, self._clock())
-        for one in due:
-            headway = Headway()
-            try:
-                if one.state is FetchState.WAITING:
-                    await self._fetch(one, headway)
-                await self._hub.collect(one.envelope_id, one.entry.blob_id)
-            except (StoreFull, StoreFailed) as error:
-                # It begins anew, and not soon: however far it came, the disk is no better for trying.
-                await self._postpone(one, error)
-            except OurError as error:
-                await self._postpone(replace(one, tries=headway.tries(one.tries)), error)
-            except ThroughcareError as error:
-                # The hub answers otherwise than it should: that may pass too, and nothing is given up silently.
-                await self._postpone(replace(one, tries=headway.tries(one.tries)), error)
-            else:
-                await self._collected(one)
-        return len(due)
+            due = await attachments.due(tx, self._clock(), TURN_MOST)
+        looked_at = 0
+        for of_agency in due.values():
+            left = TURN_BYTES
+            for one in of_agency:
+                left -= await self._carry(one, left)
+                looked_at += 1
+                if left <= 0:
+                    break
+        return looked_at
+
+    async def _carry(self, one: Expected, most: int) -> int:
+        """Fetch about `most` bytes of one, and collect it when it is whole; returns how many bytes came."""
+        headway = Headway()
+        try:
+            if one.state is FetchState.WAITING and not await self._fetch(one, headway, most):
+                if one.tries:
+                    async with self._store.write() as tx:
+                        await attachments.got_on(tx, one)
+                return headway.size
+            await self._hub.collect(one.envelope_id, one.entry.blob_id)
+        except (StoreFull, StoreFailed) as error:
+            # It begins anew, and not soon: however far it came, the disk is no better for trying.
+            await self._postpone(one, error)
+        except OurError as error:
+            await self._postpone(replace(one, tries=headway.tries(one.tries)), error)
+        except ThroughcareError as error:
+            # The hub answers otherwise than it should: that may pass too, and nothing is given up silently.
+            await self._postpone(replace(one, tries=headway.tries(one.tries)), error)
+        else:
+            await self._collected(one)
+        return headway.size
 
     async def next_due(self) -> int | None:
         """Return when there is something to fetch or collect next, in ms UTC, or None."""
@@ -212,31 +241,42 @@ class Downloads:
         async with self._store.write() as tx:
             await attachments.postpone(tx, one, self._clock() + _wait(one.tries, error, self._chance))
 
-    async def _fetch(self, one: Expected, headway: Headway) -> None:
-        """Fetch, check and store one attachment; what is not what was signed for leaves no file (ATT-2)."""
+    async def _fetch(self, one: Expected, headway: Headway, most: int) -> bool:
+        """Fetch, check and store one attachment, or about `most` bytes of it; tells whether it is over with.
+
+        What is not what was signed for leaves no file (ATT-2).
+        """
         try:
-            await self._download(one, headway)
+            if not await self._download(one, headway, most):
+                return False
             await self._on_disk(one, lambda: self._files.check(one.file, one.entry, one.place, part=True))
         except (CannotOpen, NotFound) as error:
             self._log.event("item-quarantined", code=error.code, part="attachments")
             await self._on_disk(one, lambda: self._files.discard(one.file))
             await self._move(one, FetchState.FAILED)
-            return
+            return True
         await self._on_disk(one, lambda: self._files.finish(one.file))
         await self._move(one, FetchState.STORED)
+        return True
 
-    async def _download(self, one: Expected, headway: Headway) -> None:
+    async def _download(self, one: Expected, headway: Headway, most: int) -> bool:
+        """Fetch about `most` bytes of what is missing; tells whether it is whole."""
         size = one.entry.ciphertext_size
         have = await self._on_disk(one, lambda: self._files.part_size(one.file))
+        if have == 0:
+            async with self._store.read() as tx:
+                names = await attachments.files_of(tx, one.agency)
+            await self._on_disk(one, lambda: self._files.find_share(size, names))
         # What does not fit as a whole is not begun: it would take the room of what does, and of the mail.
         await self._on_disk(one, lambda: self._files.find_room(size - have))
-        while have < size:
+        while have < size and headway.size < most:
             chunk = await self._hub.read(one.envelope_id, one.entry.blob_id, have)
             if len(chunk) != chunk_size(have, size):
                 raise CannotOpen
             await self._on_disk(one, partial(self._files.append, one.file, chunk))
             have += len(chunk)
-            headway.chunks += 1
+            headway.note(chunk)
+        return have >= size
 
     async def _on_disk(self, one: Expected, work: Callable[[], T]) -> T:
         """Do `work` on one's file; a part that finds no room, or that the disk has spoiled, is thrown away."""

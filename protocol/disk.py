@@ -18,6 +18,9 @@ _ROOM = 64 << 10
 RESERVE: Final = 512 << 20
 """Bytes of free disk that attachments leave to mail and all else, but no more than a twentieth of the disk (ATT-10)."""
 
+SHARE: Final = 3
+"""How many times the room that stays free for attachments those of one agency may take at a connector (ATT-11)."""
+
 
 def is_full(error: OSError) -> bool:
     """Tell whether `error` says that there is no more room: on the disk, in the quota, or in a file's allowed size."""
@@ -33,6 +36,17 @@ def spares_reserve(folder: Path, size: int) -> bool:
     """Tell whether `size` more bytes of attachments in `folder` leave free what they must leave (ATT-10)."""
     usage = shutil.disk_usage(folder)
     return usage.free - size >= min(RESERVE, usage.total // 20)
+
+
+def spares_share(folder: Path, size: int, taken: int) -> bool:
+    """Tell whether `size` more bytes of whose attachments take `taken` here leave the others theirs (ATT-11).
+
+    One agency may take three times what stays free for attachments: alone a disk to three quarters, and more of it
+    the less the others have.
+    """
+    usage = shutil.disk_usage(folder)
+    left = usage.free - size - min(RESERVE, usage.total // 20)
+    return taken + size <= SHARE * left
 
 
 def has_room(folder: Path, size: int) -> bool:

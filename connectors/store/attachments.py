@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from sqlalchemy import Row, and_, bindparam, delete, exists, func, insert, or_, select, update
 
-from connectors.faults import DAMAGED, named
+from connectors.faults import DAMAGED, desk_of_row, named
 from connectors.store.engine import Transaction
 from connectors.store.recipients import FINAL_STATES
 from connectors.store.tables import attachment_in, attachment_out, recipient
 from keys.opening import VerifiedMessage
 from protocol import cbor
-from protocol.address import DeskAddress
+from protocol.address import AgencyAddress, DeskAddress, agency_of
 from protocol.errors import NotFound, SequenceError
 from protocol.ids import EnvelopeId, MessageId
 from protocol.sections import Attachment
@@ -65,6 +65,11 @@ class Expected:
     entry: Attachment = field(repr=False)
 
     @property
+    def agency(self) -> AgencyAddress:
+        """The agency that sent it."""
+        return agency_of(desk_of_row(self.sender_desk))
+
+    @property
     def file(self) -> str:
         """The name of the file with its ciphertext."""
         return in_file(self.position, self.entry.blob_id)
@@ -100,6 +105,9 @@ _DUE: Final = _EXPECTED.where(_UNFINISHED, attachment_in.c.next_try_at <= bindpa
 _FAILING: Final = _EXPECTED.where(_UNFINISHED, attachment_in.c.tries > 0)
 _NEXT_DUE: Final = select(func.min(attachment_in.c.next_try_at)).where(_UNFINISHED)
 _OF_MESSAGE: Final = _EXPECTED.where(attachment_in.c.message_id == bindparam("of"))
+_OF_AGENCY: Final = select(attachment_in.c.position, attachment_in.c.blob_id).where(
+    attachment_in.c.sender_desk.like(bindparam("of"))
+)
 _AT: Final = attachment_in.c.position == bindparam("which")
 _CURRENT: Final = select(attachment_in.c.envelope_id, attachment_in.c.state).where(_AT)
 _CHANGE: Final = update(attachment_in).where(_AT)
@@ -200,9 +208,14 @@ def _anew(message: VerifiedMessage, state: FetchState, now: int) -> dict[str, ob
     }
 
 
-async def due(tx: Transaction, now: int) -> list[Expected]:
-    """Return what is to be fetched or collected now, the longest waiting first."""
-    return _readable(tx, await tx.connection.execute(_DUE, {"now": now}))
+async def due(tx: Transaction, now: int, most: int) -> dict[AgencyAddress, list[Expected]]:
+    """Return what is to be fetched or collected now, at most `most` of each agency, the longest waiting first."""
+    found: dict[AgencyAddress, list[Expected]] = {}
+    for row in await tx.connection.execute(_DUE, {"now": now}):
+        of_agency = found.setdefault(agency_of(desk_of_row(row.sender_desk)), [])
+        if len(of_agency) < most:
+            of_agency += _readable(tx, (row,))
+    return found
 
 
 async def failing(tx: Transaction) -> list[Expected]:
@@ -236,6 +249,11 @@ async def current(tx: Transaction, one: Expected) -> bool:
     return row is not None and (row.envelope_id, row.state) == (one.envelope_id, one.state)
 
 
+async def got_on(tx: Transaction, one: Expected) -> None:
+    """Note that some of it came: it has not failed over and over (CON-2)."""
+    await _set(tx, one.position, tries=0)
+
+
 async def move(tx: Transaction, one: Expected, state: FetchState) -> None:
     """Note how far it has come."""
     await _set(tx, one.position, state=state, tries=0)
@@ -256,6 +274,13 @@ async def files(tx: Transaction) -> set[str]:
     ours = await tx.connection.execute(select(attachment_out.c.blob_id))
     theirs = await tx.connection.execute(select(attachment_in.c.position, attachment_in.c.blob_id))
     return {out_file(row.blob_id) for row in ours} | {in_file(row.position, row.blob_id) for row in theirs}
+
+
+async def files_of(tx: Transaction, agency: AgencyAddress) -> set[str]:
+    """Return the name of every file that came from a desk of `agency`, or is to come (ATT-11)."""
+    return {
+        in_file(row.position, row.blob_id) for row in await tx.connection.execute(_OF_AGENCY, {"of": f"%.{agency}"})
+    }
 
 
 async def _set(tx: Transaction, position: int, **values: object) -> None:
