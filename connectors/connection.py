@@ -140,6 +140,10 @@ class Connection:
         """Note why the hub could not be talked to."""
         self.error, self.reason = error.code, error.reason
 
+    async def reach(self) -> None:
+        """Return if a link is up, else once the hub has answered a plain request (CON-22)."""
+        await (self._link or self._polling).reach()
+
     async def submit(self, envelopes: Sequence[bytes]) -> list[Outcome]:
         """Submit over the link that is up, else by a plain request (HTTP-9: both have the same effect)."""
         outcomes = await (self._link or self._polling).submit(envelopes)

@@ -14,7 +14,7 @@ from connectors.store.engine import Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
 from connectors.store.recipients import Plan, RecipientRow, RecipientState
-from connectors.store.sealings import Sealing
+from connectors.store.sealings import CALLED_BACK, Sealing
 from protocol.address import DeskAddress
 from protocol.content import encode_payload
 from protocol.errors import CODES, CannotOpen, Expired, KeystoreError, NotFound, NothingToSend, SequenceError
@@ -65,6 +65,7 @@ _WHY: Final = {
     "device-replaced": "Another device serves that desk, or sends from here, than when it was sealed.",
     "no-notice": "The hub took it long ago, and nothing was heard of it since.",
     LOST: "The hub came back from a backup and does not have it any more.",
+    CALLED_BACK: "Its thread was stopped before it left here; it goes out without its sections.",
     MISSING: "That desk does not have it and asked for it.",
 }
 """Plain words for what is no error, or where the error's own are meant for whoever made a request."""

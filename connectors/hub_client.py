@@ -7,7 +7,7 @@ from typing import Final, Protocol, TypeAlias
 
 import aiohttp
 
-from connectors.portion import Portion
+from connectors.portion import BROKEN, Portion
 from connectors.timing import Clock
 from keys.signing import DeviceSigner
 from protocol.errors import CODES, MalformedEnvelope, ThroughcareError, TooManyRequests, UnexpectedAnswer
@@ -32,6 +32,9 @@ Outcome: TypeAlias = bytes | ThroughcareError
 
 class Submitter(Protocol):
     """What the outbox needs of a hub."""
+
+    async def reach(self) -> None:
+        """Return once the hub has answered, or raise `HubUnreachable` or `UnexpectedAnswer` if it does not (CON-22)."""
 
     async def submit(self, envelopes: Sequence[bytes]) -> list[Outcome]:
         """Submit 1 to 64 envelopes; each stands alone (HTTP-6)."""
@@ -79,6 +82,15 @@ class HubClient:
     async def hub(self) -> operations.HubInfo:
         """Return what the hub says about itself; compare it with what is pinned and believe none of it."""
         return await self._open.call(operations.GET_HUB, operations.HubInfo)
+
+    async def reach(self) -> None:
+        """Return if the hub answers, whatever it says; raise `HubUnreachable` or `UnexpectedAnswer` if not."""
+        try:
+            await self._open.call_bytes(operations.GET_HUB)
+        except BROKEN:
+            raise
+        except ThroughcareError:
+            return
 
     async def directory_head(self) -> bytes:
         """Return the newest signed head of the directory log, unverified (DIR-10)."""
@@ -212,6 +224,10 @@ class PollingLink:
         self._client = client
         self._wait_s = wait_s
         self._portion = Portion(MOST_ITEMS)
+
+    async def reach(self) -> None:
+        """Ask the hub for what anybody may know of it: nothing of ours goes along."""
+        await self._client.reach()
 
     async def submit(self, envelopes: Sequence[bytes]) -> list[Outcome]:
         """Submit 1 to 64 envelopes; each stands alone (HTTP-6)."""

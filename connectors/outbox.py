@@ -16,7 +16,7 @@ from connectors.faults import DAMAGED
 from connectors.hub_client import Outcome, Submitter
 from connectors.logs import Log
 from connectors.portion import BROKEN, Portion
-from connectors.store import attempts, recipients
+from connectors.store import attempts, recipients, untried
 from connectors.store.attempts import AttemptState, ReadyEnvelope
 from connectors.store.engine import Store, Transaction
 from connectors.store.recipients import RecipientRow, RecipientState
@@ -109,6 +109,8 @@ class Outbox:
             return 0
         try:
             with self._portion.tried():
+                if not (ready := await self._begin(link, ready)):
+                    return 0
                 outcomes = await link.submit([envelope.raw for envelope in ready])
         except BROKEN:
             if len(ready) == 1:
@@ -121,6 +123,19 @@ class Outbox:
                 await self._refused(envelope, answer)
         await self._accepted([one for one in answers if isinstance(one, _Accepted)])
         return len(ready)
+
+    async def _begin(self, link: Submitter, ready: list[ReadyEnvelope]) -> list[ReadyEnvelope]:
+        """Return what of `ready` may be sent, after noting for good which of it was here only until now (CON-22).
+
+        No try begins before the hub has answered: while it is away what waits can still be called back.
+        """
+        first = [envelope.envelope_id for envelope in ready if envelope.here_only]
+        if not first:
+            return ready
+        await link.reach()
+        async with self._store.write() as tx:
+            begun = await untried.begin(tx, first)
+        return [envelope for envelope in ready if not envelope.here_only or envelope.envelope_id in begun]
 
     async def replace_damaged(self, envelope_id: EnvelopeId) -> None:
         """Give up a sealing whose stored bytes the disk has damaged: its message is sealed anew (CON-8)."""

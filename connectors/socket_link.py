@@ -110,6 +110,10 @@ class SocketLink:
             case _:
                 raise UnexpectedAnswer
 
+    async def reach(self) -> None:
+        """Return if the socket is open, as far as is known: the hub greeted whoever opened it."""
+        self._check()
+
     async def submit(self, envelopes: Sequence[bytes]) -> list[Outcome]:
         """Submit envelopes; each stands alone (HTTP-6). Raises `HubUnreachable` if the socket ends meanwhile."""
         self._check()

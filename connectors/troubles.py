@@ -105,6 +105,10 @@ class TroubledLink:
         self._link = link
         self._troubles = troubles
 
+    async def reach(self) -> None:
+        """Reach the hub as the link does: what troubles there are come to what is sent."""
+        await self._link.reach()
+
     async def submit(self, envelopes: Sequence[bytes]) -> list[Outcome]:
         """Submit, perhaps late, twice, or in vain; an envelope that is overtaken has to be submitted again."""
         there = self._troubles.now()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose sections stay here, since somebody stopped the thread after they were written and before they were sealed.
+"""Whose sections stay here, since somebody stopped the thread after they were written and before they left.
 
 A consent that was withdrawn, or a record that goes to the wrong desk, must not leave because a line was down or because
 the wrong desk has a new machine. The message goes out all the same, without its sections: its line and the order of the
-thread stay whole (CON-22).
+thread stay whole. What is sealed already and certainly still here is called back, and sealed anew so (CON-22).
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,15 @@ from typing import Final
 
 from connectors.cases.sides import ROLES
 from connectors.composition import Composer, Share
-from connectors.store import outgoing, threads
+from connectors.store import attempts, outgoing, recipients, threads, untried
+from connectors.store.attempts import AttemptState
 from connectors.store.engine import Transaction
 from connectors.store.outgoing import OutgoingMessage
+from connectors.store.recipients import RecipientState
+from connectors.store.sealings import CALLED_BACK
+from connectors.store.untried import Untried
 from keys.sealing import SectionDraft
+from protocol.envelope import parse_envelope
 from protocol.errors import IllegalTransition
 from protocol.handover import WithheldReason
 from protocol.ids import ThreadId
@@ -36,14 +41,15 @@ _STOPS: Final = frozenset({referral.Event.BLOCK.value, referral.Event.ENTERED_IN
 _WITHDRAWALS: Final = frozenset(kind.name for kind in KINDS.values() if kind.event == referral.Event.WITHDRAW.value)
 
 
-async def withheld_for(tx: Transaction, message: OutgoingMessage) -> WithheldReason | None:
+async def withheld_for(tx: Transaction, message: OutgoingMessage | Untried) -> WithheldReason | None:
     """Return why no section of `message` may be sealed any more, or None where its thread was not stopped.
 
     It goes by what stands in clear of the thread, which a damaged row has too (CON-8). What the stopping step itself
     says goes along with it.
     """
     standing = await threads.standing(tx, message.thread)
-    if standing is None or KINDS[message.payload_type].event in _STOPS:
+    kind = KINDS.get(message.payload_type)
+    if standing is None or (kind is not None and kind.event in _STOPS):
         return None
     if standing.state in _STOPPED:
         return _STOPPED[standing.state]
@@ -53,6 +59,29 @@ async def withheld_for(tx: Transaction, message: OutgoingMessage) -> WithheldRea
     # What the other side writes of its work is no part of what was withdrawn, nor is what was written afterwards.
     later = await outgoing.is_followed_by(tx, message.message_id, _WITHDRAWALS)
     return WithheldReason.WITHDRAWN if later else None
+
+
+def may_stop(state: str) -> bool:
+    """Tell whether something that was said in a thread that stands so may have to stay here."""
+    return state in _STOPPED or state in _WITHDRAWN
+
+
+async def call_back(tx: Transaction, thread: ThreadId, now: int) -> int:
+    """Queue anew, at `now` (ms UTC), what is sealed with sections that may not go any more; return for how many desks.
+
+    Only what certainly never left: the hub may have any other (CON-1). A sealing that nobody got is none of the few
+    that a message has (SEQ-6).
+    """
+    queued = 0
+    for one in await untried.of_thread(tx, thread):
+        if (one.raw and len(parse_envelope(one.raw).sections) == 1) or await withheld_for(tx, one) is None:
+            continue
+        await attempts.close(tx, one.envelope_id, AttemptState.LAPSED, CALLED_BACK)
+        for row in await recipients.of(tx, one.message_id):
+            if row.envelope_id == one.envelope_id and row.state is RecipientState.SEALED:
+                await recipients.call_back(tx, row, now=now, error=CALLED_BACK)
+                queued += 1
+    return queued
 
 
 async def check_open(tx: Transaction, thread: ThreadId) -> None:

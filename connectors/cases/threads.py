@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from connectors.cases import entries, returned, twice
+from connectors.cases import entries, returned, stopped, twice
 from connectors.cases.forceless import forceless
 from connectors.cases.mending import Mending
 from connectors.cases.register import Register
@@ -39,6 +39,7 @@ from connectors.store.lost import Lost
 from connectors.store.moves import MoveRow
 from connectors.store.outgoing import OutgoingMessage
 from connectors.store.recipients import Plan
+from connectors.store.sealings import CALLED_BACK
 from connectors.store.sequences import Direction
 from connectors.store.threads import ThreadRow
 from connectors.timing import Clock
@@ -281,6 +282,8 @@ class Threads:
             if twice.is_taken(changed) != twice.is_taken(row):
                 await self._refold_others(tx, row.thread)
         now, life = self._clock(), self._notice_life
+        if stopped.may_stop(state) and (called := await stopped.call_back(tx, row.thread, now)):
+            self._log.event("resealing", code=CALLED_BACK, count=called)
         await returned.pass_on(tx, row, history, every, self.register, self._service, now=now, life=life)
         if row.side != OBSERVER:
             timers = await self.waiting.timers(tx, row, history, every)

@@ -33,7 +33,7 @@ from protocol.errors import CannotOpen, HubUnreachable, KeystoreError
 from protocol.ids import EnvelopeId, KeyId, MessageId
 from protocol.rows import EnvelopeClass
 
-_BYTES: Final = "attempt"
+BYTES: Final = "attempt"
 _OLDER_FIRST: Final[ColumnElement[int]] = literal_column("rowid")
 """SQLite's order of insertion: of two sealings due at once the older goes first, so that threads stay in order."""
 _PAGE: Final = 200
@@ -55,7 +55,7 @@ class AttemptState(StrEnum):
     """The hub says that nobody collected it in time (HTTP-11)."""
 
 
-_UNSENT: Final = (AttemptState.UPLOADING, AttemptState.READY)
+UNSENT: Final = (AttemptState.UPLOADING, AttemptState.READY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,8 @@ class ReadyEnvelope:
     digest: bytes
     expires: int
     tries: int
+    here_only: bool
+    """No try to send them was ever begun (CON-22)."""
     raw: bytes = field(repr=False)
 
 
@@ -122,9 +124,7 @@ _ACCEPT: Final = _CHANGE.values(state=AttemptState.ACCEPTED, error=null(), seale
     attempt.c.message_id
 )
 _CLOSE: Final = _CHANGE.values(sealed_bytes=null())
-_LAPSED: Final = select(attempt.c.envelope_id).where(
-    attempt.c.state.in_(_UNSENT), attempt.c.expires <= bindparam("now")
-)
+_LAPSED: Final = select(attempt.c.envelope_id).where(attempt.c.state.in_(UNSENT), attempt.c.expires <= bindparam("now"))
 _NEXT_SENDING: Final = (
     select(attempt.c.next_try_at)
     .where(attempt.c.state == AttemptState.READY, _IN_TURN)
@@ -146,7 +146,8 @@ async def add(
         "state": new.state,
         "tries": 0,
         "next_try_at": now,
-        "sealed_bytes": tx.vault.seal(_BYTES, new.envelope_id, raw),
+        "sealed_bytes": tx.vault.seal(BYTES, new.envelope_id, raw),
+        "here_only": 1,
     }
     await tx.connection.execute(_ADD, values)
     rows = [
@@ -207,10 +208,10 @@ async def _due(
 
 def _ready(tx: Transaction, row: Row[Any]) -> ReadyEnvelope:
     try:
-        raw = tx.vault.open(_BYTES, row.envelope_id, row.sealed_bytes)
+        raw = tx.vault.open(BYTES, row.envelope_id, row.sealed_bytes)
     except KeystoreError:
         raw = b""
-    return ReadyEnvelope(row.envelope_id, row.digest, row.expires, row.tries, raw)
+    return ReadyEnvelope(row.envelope_id, row.digest, row.expires, row.tries, bool(row.here_only), raw)
 
 
 async def lapsed(tx: Transaction, now: int) -> list[EnvelopeId]:
@@ -251,7 +252,7 @@ async def lapse_unsent(tx: Transaction, error: str) -> None:
     """End every attempt that the hub has not accepted."""
     await tx.connection.execute(
         update(attempt)
-        .where(attempt.c.state == AttemptState.READY)
+        .where(attempt.c.state.in_(UNSENT))
         .values(state=AttemptState.LAPSED, error=error, sealed_bytes=None)
     )
 

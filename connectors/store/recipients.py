@@ -304,6 +304,19 @@ async def requeue(tx: Transaction, row: RecipientRow, *, now: int, error: str | 
     )
 
 
+async def call_back(tx: Transaction, row: RecipientRow, *, now: int, error: str) -> None:
+    """Have a desk sealed for anew at `now`, and the sealing that never left not counted (CON-22)."""
+    await _set(
+        tx,
+        row.message_id,
+        [row.desk],
+        state=RecipientState.QUEUED,
+        seals=max(0, row.seals - 1),
+        next_try_at=now,
+        error=error,
+    )
+
+
 async def reopen_under_way(tx: Transaction, now: int, error: str) -> None:
     """Have everything sealed anew that is sent and not known to be opened (SEQ-4).
 

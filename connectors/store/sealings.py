@@ -25,6 +25,8 @@ from protocol.shapes import as_bytes, as_int, as_text, as_tuple
 
 UNKNOWN: Final = "content-not-kept"
 """The mark of a sealing whose plan a version before did not keep, once another took its place."""
+CALLED_BACK: Final = "called-back"
+"""Why a sealing ended that was stopped before it left this machine, and its mark (CON-22)."""
 PLACE: Final = "attempt row"
 _RECEIPT: Final = "attempt receipt"
 _MAX_RECORD: Final = 128 * 1024
@@ -79,6 +81,7 @@ _OF: Final = (
         attempt_row.c.opened_at,
         attempt_row.c.taken_in,
         attempt.c.digest,
+        attempt.c.error,
         attempt.c.sealed_receipt,
     )
     .join(attempt, attempt.c.envelope_id == attempt_row.c.envelope_id)
@@ -172,6 +175,8 @@ def _sealing(tx: Transaction, one: Any, row: RecipientRow) -> Sealing:
         plan = row.plan
     else:
         plan = Plan(marks=(UNKNOWN,) if readable else ())
+    if one.error == CALLED_BACK:
+        plan = replace(plan, marks=(*plan.marks, CALLED_BACK))
     if not readable:
         plan = replace(plan, marks=(*plan.marks, DAMAGED))  # all else is shown (CON-8)
     return Sealing(one.envelope_id, one.digest, plan, record, receipt, one.opened_at, bool(one.taken_in))

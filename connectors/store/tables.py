@@ -105,12 +105,16 @@ attempt: Final = Table(
     Column("error", Text),
     Column("sealed_bytes", LargeBinary),
     Column("sealed_receipt", LargeBinary),
+    Column("here_only", Integer, nullable=False, server_default="0"),
     ForeignKeyConstraint(["message_id"], ["outgoing.message_id"]),
     Index("ix_attempt_state", "state", "next_try_at"),
     Index("ix_attempt_digest", "digest"),
     Index("ix_attempt_message_id", "message_id"),
 )
-"""One sealing of a message of ours: its bytes until a receipt comes, then its receipt (CON-1)."""
+"""One sealing of a message of ours: its bytes until a receipt comes, then its receipt (CON-1).
+
+It is `here_only` until the first try to send its bytes begins: what is not may be at the hub (CON-22).
+"""
 
 attempt_row: Final = Table(
     "attempt_row",

@@ -49,6 +49,9 @@ class ScriptedLink:
         self.answers = list(answers)
         self.handed: list[list[bytes]] = []
 
+    async def reach(self) -> None:
+        return None
+
     async def submit(self, envelopes: Sequence[bytes]) -> list[Outcome]:
         self.handed.append(list(envelopes))
         answer = self.answers.pop(0)

@@ -107,6 +107,9 @@ async def test_con_4_a_receipt_that_overtakes_the_hub_s_answer_is_kept(world: Wo
     class Slow:
         """Hands the envelope over and lets the recipient open it before the hub's answer is back."""
 
+        async def reach(self) -> None:
+            return None
+
         async def submit(self, envelopes: Sequence[bytes]) -> list[object]:
             outcomes = await world.prison.link.submit(envelopes)
             await world.probation.turn()

@@ -68,7 +68,11 @@ async def wait(tx: Transaction, message_id: MessageId) -> None:
     await recipients.wait(tx, message_id, DESK, until=9, error="recipient-unavailable")
 
 
-EVENTS: list[Event] = [seal, accept, open_, complain, refuse, expire, wait]
+async def call_back(tx: Transaction, message_id: MessageId) -> None:
+    await recipients.call_back(tx, await row_of(tx, message_id), now=1, error="called-back")
+
+
+EVENTS: list[Event] = [seal, accept, open_, complain, refuse, expire, wait, call_back]
 
 
 async def play(folder: Path, events: list[Event]) -> list[RecipientState]:

@@ -64,6 +64,9 @@ class _Still:
     def __init__(self) -> None:
         self.submitted: list[bytes] = []
 
+    async def reach(self) -> None:
+        return None
+
     async def submit(self, envelopes: Sequence[bytes]) -> list[Outcome]:
         self.submitted += envelopes
         return [b"receipt of " + envelope for envelope in envelopes]

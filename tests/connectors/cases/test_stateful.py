@@ -112,6 +112,11 @@ class Weather(RuleBasedStateMachine):
         self.run(self.at(name).seal_and_send())
 
     @rule(name=SIDES)
+    def what_was_written_is_sealed(self, name: str) -> None:
+        """It waits here, and is called back where its thread is withdrawn before it leaves (CON-22)."""
+        self.run(self.at(name).parts.sealer.step())
+
+    @rule(name=SIDES)
     def mail_is_taken(self, name: str) -> None:
         self.run(self.at(name).collect())
 

@@ -70,15 +70,6 @@ async def test_con_22_the_new_machine_of_a_wrong_recipient_does_not_get_the_reco
     assert len(desk.sealings[0].sections) == 1, "what the first sealing held stays known"
 
 
-async def test_con_22_bytes_that_are_sealed_already_are_sent_as_they_are(world: World) -> None:
-    thread = (await refer(world.prison, world.social_work)).thread
-    await world.prison.parts.sealer.step()
-    await do(world.prison, thread, "withdraw")
-    await settle(world.prison, world.social_work)
-    (desk,) = (await view(world.prison, thread, world)).steps[0].recipients
-    assert (desk.attempts, desk.withheld) == (1, [])
-
-
 @pytest.mark.parametrize(("event", "fields", "state", "_"), STOPS[:2])
 async def test_con_22_no_section_is_taken_for_a_thread_that_is_stopped(
     prison: Served, csw: Served, world: World, event: str, fields: dict[str, Any], state: str, _: str

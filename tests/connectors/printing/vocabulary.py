@@ -13,7 +13,7 @@ from connectors.printing.catalogue import Label, Table, is_name
 from connectors.printing.contents import is_constant
 from connectors.sealer import BARE
 from connectors.store.recipients import DAMAGED
-from connectors.store.sealings import UNKNOWN
+from connectors.store.sealings import CALLED_BACK, UNKNOWN
 from protocol.bodies import FORMS
 from protocol.clearance import AgencyKind, Basis, Category, DeskFunction, Purpose
 from protocol.clearance import Label as Handling
@@ -25,7 +25,7 @@ from protocol.lifecycle import handover, referral
 from protocol.lifecycle.alerts import AlertKind
 from protocol.lifecycle.history import GIVEN_UP
 
-MARKS: Final = frozenset({"revoked-since", "old-prekey", "old-directory", BARE, DAMAGED, UNKNOWN})
+MARKS: Final = frozenset({"revoked-since", "old-prekey", "old-directory", BARE, CALLED_BACK, DAMAGED, UNKNOWN})
 MESSAGE_ALERTS: Final = frozenset({"no-show", "risk", "safeguarding"})
 UNKNOWN_FUNCTION: Final = "unknown-function"
 
