@@ -16,6 +16,7 @@ from hub.jobs.housekeeping import Housekeeping
 from hub.logs import Event, Log, where
 from hub.migrations import migrate
 from hub.service.allowances import Allowances
+from hub.service.behind import check_not_behind, noting
 from hub.service.blobrows import BlobRows, Place
 from hub.service.blobs import Blobs
 from hub.service.buckets import Buckets
@@ -203,6 +204,7 @@ class Hub:
                 log.warning(Event.GUARD_LINE_TORN)
             check_not_waiting(folder)
             generations = await store.read(restorations.generations)
+            check_not_behind(folder, len(generations))
             origins = origins_of(settings.hub.domain, len(generations))
             followed = Followed()
 
@@ -228,7 +230,7 @@ class Hub:
             guard.close()
             await store.close()
             raise
-        hub.writing = asyncio.create_task(writer.run())
+        hub.writing = asyncio.create_task(noting(writer.run(), folder, len(generations)))
         if rounds:
             hub._rounds = asyncio.gather(hub.housekeeping.run(), hub.neighbours.run())
         return hub

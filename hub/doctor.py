@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from hub.config import DATABASE_NAME, GUARD_NAME, HubSettings, doubts, pinned_root
 from hub.migrations import NEWEST, revision_of
+from hub.service.behind import check_not_behind
 from hub.service.damage import GO_BACK, NEXT
 from hub.service.guard import Guard
 from hub.service.logcheck import check_logs, origins_in
@@ -158,6 +159,7 @@ def _logs(connection: Connection, settings: HubSettings, guard: Guard, now: int)
         return [warning("store", "The database is empty yet.", _RUN)]
     if revision != NEWEST:
         return [_migration(revision)]
+    check_not_behind(settings.hub.data_dir, len(restorations.generations(connection)))
     heads = check_logs(connection, origins_in(connection, settings.hub.domain), guard.heads)
     newest = trees.newest_time(connection)
     audit, directory = heads[Log.AUDIT].size, heads[Log.DIRECTORY].size

@@ -14,10 +14,11 @@ from sqlalchemy import Connection
 from hub.backups.stream import END, PURPOSE, Chunk, Facts, encode_chunk, framed, write_rows
 from hub.config import BLOBS_NAME, DATABASE_NAME, GUARD_NAME, HubSettings
 from hub.migrations import NEWEST, revision_of
+from hub.service.behind import check_not_behind
 from hub.service.guard import Guard
 from hub.service.logcheck import check_logs, origins_in
 from hub.service.signingkeys import SEALED_NAME
-from hub.store import blobs, copying
+from hub.store import blobs, copying, restorations
 from hub.store.blobfiles import BlobFiles
 from hub.store.opening import look
 from keys.backupfile import BackupWriter
@@ -63,6 +64,7 @@ async def make_backup(settings: HubSettings, target: Path, public: bytes, now: i
                     "The database is of another version of Throughcare. That version makes a backup of it, and this "
                     "one once the hub has run."
                 )
+            check_not_behind(folder, len(restorations.generations(connection)))
             heads = check_logs(connection, origins_in(connection, settings.hub.domain), guard.heads)
             facts = Facts(now, settings.hub.domain, NEWEST, tuple(heads.values()), keys)
             writer.write(framed(facts.encode()))

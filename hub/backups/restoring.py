@@ -20,6 +20,7 @@ from hub.backups.standing import Found, Standing, compare, complete, read_guards
 from hub.backups.stream import PURPOSE, Chunk, Facts, Reader, Rows
 from hub.config import BLOBS_NAME, DATABASE_NAME, GUARD_NAME, HubSettings, StoreSection
 from hub.migrations import NEWEST, migrate, move, revision_of
+from hub.service.behind import forget_behind
 from hub.service.entrycheck import check_codes, check_entries, check_leaves
 from hub.service.guard import Guard, GuardedHead
 from hub.service.logcheck import check_log, origins_in
@@ -194,6 +195,7 @@ def _conclude(standing: Standing, settings: HubSettings, first: Callable[[], obj
     guard = Guard(folder / GUARD_NAME)
     guard.start(found.heads.values())
     guard.close()
+    forget_behind(folder)
 
 
 def _kept(standing: Standing, log: Log) -> KeptLog:
