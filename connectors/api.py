@@ -107,10 +107,15 @@ class Api:
     async def store_attachment(self, call: Call[str]) -> Answer:
         """Seal and store an attachment as it comes."""
         what = call.query(AttachmentToStore)
-        stored = await self._attachments.add(
-            call.pieces, name=what.name, media_type=what.media_type, place=what.place, key=call.idempotency_key
+        added = await self._attachments.add(
+            call.pieces,
+            name=what.name,
+            media_type=what.media_type,
+            place=what.place,
+            key=call.idempotency_key,
+            desks=desks_of(call.caller),
         )
-        return Answer(stored)
+        return Answer(added.answer, headers={"Idempotent-Replayed": "true"} if added.replayed else {})
 
     async def read_attachment(self, call: Call[str]) -> Answer:
         """Give out an attachment that came, after checking it whole (ATT-2)."""

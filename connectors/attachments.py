@@ -36,6 +36,14 @@ class Opened:
     pieces: AsyncIterator[bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Added:
+    """An attachment that is stored, and whether it was before, under the same idempotency key."""
+
+    answer: AttachmentStored
+    replayed: bool
+
+
 class Attachments:
     """The service behind the attachment operations."""
 
@@ -46,15 +54,24 @@ class Attachments:
         self._storing = set[str]()
 
     async def add(
-        self, pieces: AsyncIterator[bytes], *, name: str, media_type: str, place: int, key: str = ""
-    ) -> AttachmentStored:
+        self,
+        pieces: AsyncIterator[bytes],
+        *,
+        name: str,
+        media_type: str,
+        place: int,
+        key: str = "",
+        desks: Desks = None,
+    ) -> Added:
         """Seal what `pieces` give into a file, in constant memory, and store its key; nothing is left of a failure.
 
         `place` is the one that it will have in its section, from 0 (ATT-2). With an idempotency `key` the same again
-        is the attachment that it was before. Raises `TooLarge`, and `IdempotencyKeyReused` for other bytes.
+        is the attachment that it was before; it counts for `desks`, to which the caller is bound. Raises `TooLarge`,
+        and `IdempotencyKeyReused` for other bytes.
         """
         blob_id = BlobId(ids.new_id())
         file, sealer = out_file(blob_id), BlobSealer(blob_id, place)
+        stored_key = requests.request_key(OPERATION, key, desks) if key else None
         said = hashlib.sha256(f"{name}\0{media_type}\0{place}\0".encode())
         self._storing.add(file)
         try:
@@ -69,23 +86,21 @@ class Attachments:
             entry = sealer.entry(media_type, name)
             stored = AttachmentStored(id=blob_id, size=entry.plaintext_size)
             async with self._store.write() as tx:
-                before = await requests.answer(tx, requests.request_key(OPERATION, key), said.digest()) if key else None
+                before = await requests.answer(tx, stored_key, said.digest()) if stored_key else None
                 if before is None:
                     await attachments.add_own(tx, entry, place, self._clock())
-                    if key:
+                    if stored_key:
                         answer = stored.model_dump_json().encode()
-                        await requests.keep(
-                            tx, requests.request_key(OPERATION, key), said.digest(), answer, self._clock()
-                        )
+                        await requests.keep(tx, stored_key, said.digest(), answer, self._clock())
             if before is not None:
                 self._files.discard(file)
-                return AttachmentStored.model_validate_json(before)
+                return Added(AttachmentStored.model_validate_json(before), replayed=True)
         except BaseException:
             self._files.discard(file)
             raise
         finally:
             self._storing.discard(file)
-        return stored
+        return Added(stored, replayed=False)
 
     async def open(
         self,

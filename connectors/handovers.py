@@ -103,7 +103,7 @@ class Handovers:
         `RecipientUnavailable` for a desk that the directory does not have, `NothingToSend` for a desk that may
         get no section, `TooLarge`, and `IdempotencyKeyReused`.
         """
-        stored_key = requests.request_key(OPERATION, key)
+        stored_key = requests.request_key(OPERATION, key, desks)
         await self._newcomers.learn_of(request.to, request.officer)
         async with self._store.write() as tx:
             before = await requests.answer(tx, stored_key, body)

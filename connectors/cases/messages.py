@@ -86,7 +86,7 @@ class Messages:
             raise InvalidInput("There is no such kind to send; steps of a life cycle have an operation of their own.")
         desks = desks_of(call.caller)
         check_kind(desks, asked.kind)
-        key = requests.request_key(OPERATION, call.idempotency_key)
+        key = requests.request_key(OPERATION, call.idempotency_key, desks)
         said = Said(fields=asked.fields, sections=asked.sections, officer=asked.officer)
         await self._composing.learn_of(asked.to, asked.officer)
         async with self._store.write() as tx:

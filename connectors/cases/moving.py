@@ -148,12 +148,13 @@ class Moving:
         `step.event` is the machine's own beginning. Raises `InvalidInput`, `RecipientUnavailable`, `NothingToSend`,
         `PolicyDenied` and `IdempotencyKeyReused`.
         """
+        stored_key = requests.request_key(f"begin {machine}", key, desks)
         await self._composing.learn_of([to], step.officer)
         async with self._store.write() as tx:
-            if (before := await self._before(tx, f"begin {machine}", key, body)) is not None:
+            if (before := await self._before(tx, stored_key, body)) is not None:
                 return before
             moved = await self.begun(tx, machine, to, step, sender=sender, subject=subject, desks=desks)
-            await self._keep(tx, f"begin {machine}", key, body, moved)
+            await self._keep(tx, stored_key, body, moved)
         self._wake()
         return moved
 
@@ -201,15 +202,15 @@ class Moving:
         Raises `NotFound` alike for what does not exist and what is not ours, `PreconditionFailed` if the thread has
         changed since, `IllegalTransition` if the step is not possible in the state that it is in.
         """
-        operation = f"move {thread.hex()}"
+        stored_key = requests.request_key(f"move {thread.hex()}", key, desks)
         await self._composing.learn_of([], step.officer)
         async with self._store.write() as tx:
-            if (before := await self._before(tx, operation, key, body)) is not None:
+            if (before := await self._before(tx, stored_key, body)) is not None:
                 return before
             if desks is not None and not await threads.of_desks(tx, [thread], desks):
                 raise NotFound
             moved = await self.within(tx, thread, step, version=version, asked=True)
-            await self._keep(tx, operation, key, body, moved)
+            await self._keep(tx, stored_key, body, moved)
         self._wake()
         return moved
 
@@ -282,12 +283,12 @@ class Moving:
             recipients=tuple(planned(stored_sections(message), plans)),
         )
 
-    async def _before(self, tx: Transaction, operation: str, key: str, body: bytes) -> Moved | None:
-        found = await requests.answer(tx, requests.request_key(operation, key), body)
+    async def _before(self, tx: Transaction, key: bytes, body: bytes) -> Moved | None:
+        found = await requests.answer(tx, key, body)
         return None if found is None else Moved.parse(found)
 
-    async def _keep(self, tx: Transaction, operation: str, key: str, body: bytes, moved: Moved) -> None:
-        await requests.keep(tx, requests.request_key(operation, key), body, moved.encode(), self._clock())
+    async def _keep(self, tx: Transaction, key: bytes, body: bytes, moved: Moved) -> None:
+        await requests.keep(tx, key, body, moved.encode(), self._clock())
 
 
 def _kind(machine: str, event: str) -> MessageKind:

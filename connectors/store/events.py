@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, exists, func, insert, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, exists, func, insert, not_, or_, select
 
 from connectors.store.engine import Transaction
 from connectors.store.tables import event, incoming, lost, outgoing
@@ -121,8 +121,10 @@ async def page(
     Those of `desks` of ours only, where there are some (CON-19).
     """
     place = 0
-    which, following_ = (_PLACE, _FOLLOWING) if desks is None else (_PLACE.where(_of(desks)), _after(desks))
+    following_ = _FOLLOWING if desks is None else _after(desks)
     if after is not None:
+        # What an event is about may be gone since it was told; whoever read that far goes on from there all the same.
+        which = _PLACE if desks is None else _PLACE.where(or_(_of(desks), _of_nobody()))
         found = await tx.connection.scalar(which, {"which": after})
         if found is None:
             raise InvalidInput("No event here has that id. Read from the beginning, without `after`.")
@@ -146,6 +148,12 @@ def _of(desks: Collection[DeskAddress]) -> ColumnElement[bool]:
     missed = exists().where(*gone, or_(lost.c.sender_desk.in_(desks), lost.c.recipient_desk.in_(desks)))
     moved = exists().where(thread_table.c.thread == event.c.thread, thread_table.c.own_desk.in_(desks))
     return or_(came, went, missed, and_(event.c.message_id.is_(None), moved))
+
+
+def _of_nobody() -> ColumnElement[bool]:
+    """Return the condition that an event's message is gone, so that it is no desk's any more."""
+    kept = (exists().where(table.c.message_id == event.c.message_id) for table in (incoming, outgoing, lost))
+    return and_(event.c.message_id.is_not(None), *(not_(one) for one in kept))
 
 
 async def newest(tx: Transaction) -> int:

@@ -8,9 +8,10 @@ from typing import Final
 from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from connectors.faults import DAMAGED
 from connectors.store.engine import Transaction
 from connectors.store.tables import dropped, request
-from protocol.errors import IdempotencyKeyReused
+from protocol.errors import Conflict, IdempotencyKeyReused
 from protocol.limits import DAY
 
 KEPT: Final = 7 * DAY
@@ -34,22 +35,34 @@ _END_FILES: Final = delete(dropped).where(dropped.c.name.in_(bindparam("which", 
 _FORGET_FILES: Final = delete(dropped).where(dropped.c.begun_at < bindparam("before"))
 
 
-def request_key(operation: str, key: str) -> bytes:
-    """Return what a key is stored under: it counts for one operation only."""
-    return hashlib.sha256(f"{operation}\0{key}".encode()).digest()
+def request_key(operation: str, key: str, desks: Collection[str] | None = None) -> bytes:
+    """Return what a key is stored under: it counts for one operation, and for the `desks` that its token is bound to.
+
+    A program of one desk must never be answered with what another desk sent under the same key (CON-19). Tokens that
+    are bound alike, or not at all, share their keys, so that a program does nothing twice under a new token.
+    """
+    bound = "" if desks is None else "\0" + " ".join(sorted(desks))
+    return hashlib.sha256(f"{operation}\0{key}{bound}".encode()).digest()
 
 
 async def answer(tx: Transaction, key: bytes, body: bytes) -> bytes | None:
     """Return the answer stored under `key`, or None if there is none.
 
-    Raises `IdempotencyKeyReused` if it was given to another body.
+    Raises `IdempotencyKeyReused` if it was given to another body, and `Conflict` where it is damaged: what was asked
+    for was done, and must not be done twice for want of an answer (CON-8).
     """
     row = (await tx.connection.execute(_FIND, {"which": key})).one_or_none()
     if row is None:
         return None
     if row.fingerprint != hashlib.sha256(body).digest():
         raise IdempotencyKeyReused
-    return tx.vault.open(_PLACE, key, row.sealed)
+    try:
+        return tx.vault.open(_PLACE, key, row.sealed)
+    except DAMAGED:
+        raise Conflict(
+            "This was done before, and what was answered then cannot be read any more. Look at what was sent or "
+            "stored before you ask for it again."
+        ) from None
 
 
 async def keep(tx: Transaction, key: bytes, body: bytes, answered: bytes, now: int) -> None:

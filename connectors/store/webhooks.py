@@ -124,9 +124,9 @@ async def confirmed(tx: Transaction, one: Delivery) -> None:
     await tx.connection.execute(delete(delivery).where(*_is(one)))
 
 
-async def tried(tx: Transaction, one: Delivery, outcome: str, next_try_at: int | None) -> None:
-    """Note a try that was not confirmed, and when the next is; None for never."""
-    await tx.connection.execute(
+async def tried(tx: Transaction, one: Delivery, outcome: str, next_try_at: int | None) -> bool:
+    """Note a try that was not confirmed, and when the next is, None for never; tell whether it still counts."""
+    changed = await tx.connection.execute(
         update(delivery)
         .where(*_is(one))
         .values(
@@ -136,6 +136,7 @@ async def tried(tx: Transaction, one: Delivery, outcome: str, next_try_at: int |
             outcome=outcome,
         )
     )
+    return changed.rowcount > 0
 
 
 async def disable(tx: Transaction, url: str, now: int) -> None:
@@ -162,7 +163,9 @@ async def place_of(tx: Transaction, event_id: EventId) -> int | None:
 
 
 def _is(one: Delivery) -> tuple[ColumnElement[bool], ...]:
-    return delivery.c.event == one.position, delivery.c.url == one.url
+    """Return the condition that it is as it was read: a try says nothing of a replay asked for meanwhile (EVT-5)."""
+    unchanged = delivery.c.tries == one.tries, delivery.c.next_try_at == one.next_try_at
+    return delivery.c.event == one.position, delivery.c.url == one.url, *unchanged
 
 
 async def _found(

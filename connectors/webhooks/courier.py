@@ -94,8 +94,8 @@ class Courier:
             if outcome is None:
                 await webhooks.confirmed(tx, one)
             elif outcome == f"http-{GONE}":
-                await webhooks.tried(tx, one, outcome, None)
-                await webhooks.disable(tx, one.url, now)
+                if await webhooks.tried(tx, one, outcome, None):
+                    await webhooks.disable(tx, one.url, now)
             else:
                 await webhooks.tried(tx, one, outcome, now + PAUSES[one.tries] if one.tries < len(PAUSES) else None)
         if outcome is None:

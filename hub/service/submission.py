@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Accepting envelopes: what a hub can check without opening anything, then one durable entry (ENV, HTTP-5)."""
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -196,13 +197,21 @@ class Submissions:
         self._allowances = allowances
         self._waiting = waiting
         self._holdings = holdings
+        self._under_way: set[asyncio.Task[bytes]] = set()
 
     async def submit(self, device_id: KeyId, data: bytes) -> bytes:
         """Accept the envelope `data` from an authenticated device and return its receipt, durable (HTTP-5).
 
         Raises the EnvelopeError or DirectoryError that says what is wrong with it, TooManyRequests, QuotaReached, and
-        Unavailable.
+        Unavailable. Whoever goes away meanwhile takes nothing back: what the writer has may be committed, and counts
+        until it has answered (HTTP-15, HTTP-18).
         """
+        work = asyncio.create_task(self._submit(device_id, data))
+        self._under_way.add(work)
+        work.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(work)
+
+    async def _submit(self, device_id: KeyId, data: bytes) -> bytes:
         agency = self._log.agency_of(device_id)
         try:
             with self._allowances.submission(agency, len(data)):

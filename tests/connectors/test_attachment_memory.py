@@ -55,11 +55,11 @@ async def carry(sender: Station, recipient: Station, mebibytes: int, most: int, 
     await sender.look()
     await recipient.look()
     with bounded(most, os.getpid(), hub):
-        stored = await sender.parts.attachments.add(
+        added = await sender.parts.attachments.add(
             endless(mebibytes, digest), name="large.bin", media_type="application/octet-stream", place=0
         )
         request = HandoverRequest(
-            to=[recipient.desk], package=package(), attachments=[NamedAttachment(id=stored.id, section=1)]
+            to=[recipient.desk], package=package(), attachments=[NamedAttachment(id=added.answer.id, section=1)]
         )
         queued = await sender.parts.handovers.send(request, key="k" * 20, body=b"request")
         while await sender.seal_and_send() or await sender.parts.uploads.step():

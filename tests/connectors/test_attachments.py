@@ -13,6 +13,7 @@ from connectors.api import application
 from connectors.api_client import ApiClient
 from connectors.attachment_files import FOLDER
 from connectors.attachments import UNNAMED_FOR
+from connectors.bound import Desks
 from connectors.hub_client import BlobLink
 from connectors.logs import Log
 from hub.config import BLOBS_NAME
@@ -41,7 +42,7 @@ async def store(station: Station, data: bytes, place: int = 0) -> BlobId:
     added = await station.parts.attachments.add(
         pieces(data), name="scan.pdf", media_type="application/pdf", place=place
     )
-    return added.id
+    return added.answer.id
 
 
 async def send(world: World, *named: tuple[BlobId, int]) -> MessageId:
@@ -305,19 +306,23 @@ async def test_a_handover_names_attachments_that_are_there_once_in_order_for_sec
 
 
 async def test_the_same_under_one_key_is_the_attachment_that_it_was_before(world: World) -> None:
-    async def add(data: bytes, name: str, key: str) -> BlobId:
-        stored = await world.prison.parts.attachments.add(
-            pieces(data), name=name, media_type="application/pdf", place=0, key=key
+    async def add(data: bytes, name: str, key: str, desks: Desks = None) -> BlobId:
+        added = await world.prison.parts.attachments.add(
+            pieces(data), name=name, media_type="application/pdf", place=0, key=key, desks=desks
         )
-        return stored.id
+        replays.append(added.replayed)
+        return added.answer.id
 
+    replays = list[bool]()
     first = await add(SCAN, "scan.pdf", "k" * 16)
     assert await add(SCAN, "scan.pdf", "k" * 16) == first
+    assert replays == [False, True]
     for data, name in ((SCAN + b"!", "scan.pdf"), (SCAN, "other.pdf")):
         with pytest.raises(IdempotencyKeyReused):
             await add(data, name, "k" * 16)
     assert len(files(world.prison)) == 1, "nothing is left of what was not stored"
-    assert len({first, await add(SCAN, "scan.pdf", "l" * 16), await add(SCAN, "scan.pdf", "")}) == 3
+    bound = await add(SCAN, "scan.pdf", "k" * 16, frozenset({world.prison.desk}))
+    assert len({first, bound, await add(SCAN, "scan.pdf", "l" * 16), await add(SCAN, "scan.pdf", "")}) == 4
 
 
 async def test_what_is_never_named_is_deleted_and_what_is_being_stored_is_not(world: World) -> None:

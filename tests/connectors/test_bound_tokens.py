@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
 from connectors.api_client import ApiClient
 from connectors.bound import OPERATIONS, check
@@ -19,6 +20,7 @@ from connectors.dropfolder.folder import drop_folder
 from connectors.dropfolder.settings import DropSection
 from connectors.logs import Log
 from connectors.store import events
+from connectors.store.tables import incoming
 from protocol.address import DeskAddress
 from protocol.clearance import DeskFunction
 from protocol.errors import ConfigurationError, Forbidden, InvalidInput, NotFound
@@ -91,6 +93,10 @@ async def opened(world: World, tmp_path: Path) -> AsyncIterator[Agency]:
             secret = await token(served, supervision, scopes=(Scope.READ, Scope.SEND, Scope.MOVE, Scope.WATCH))
             async with showing(served, secret) as bound:
                 yield Agency(served, bound, intake, supervision, came, handover)
+
+
+def own(request: MessageRequest, sender: DeskAddress) -> MessageRequest:
+    return request.model_copy(update={"sender": sender})
 
 
 @pytest.fixture
@@ -199,6 +205,34 @@ async def test_con_19_events_tell_it_of_its_desks_only(agency: Agency) -> None:
     hidden = next(one for one in every if one not in told)
     with pytest.raises(InvalidInput):
         await agency.bound.events(after=hidden.id)
+
+
+async def test_con_19_evt_3_it_goes_on_reading_events_where_what_it_read_last_is_gone(agency: Agency) -> None:
+    """A message that was told of while it waited may be refused later: its event stays, and is of no desk then."""
+    told = (await agency.bound.events()).items
+    last = next(one for one in reversed(told) if one.data.message is not None)
+    async with agency.served.station.parts.store.write() as tx:
+        await tx.connection.execute(delete(incoming).where(incoming.c.message_id == last.data.message))
+    rest = (await agency.bound.events(after=last.id)).items
+    assert rest == told[told.index(last) + 1 :]
+
+
+async def test_con_19_one_key_of_two_desks_is_two_requests(agency: Agency, world: World) -> None:
+    """Two programs of one maker, one for each desk, name their requests alike: each is done for itself."""
+    key, request = "k" * 24, MessageRequest(kind="contact.area-notice", to=[world.prison.desk], fields=NOTICE)
+    scopes = (Scope.READ, Scope.SEND)
+    tokens = [await token(agency.served, desk, scopes=scopes) for desk in (agency.intake, agency.supervision)]
+    # A new token of the same desk still does nothing twice.
+    tokens.append(await token(agency.served, agency.supervision, scopes=scopes))
+    sent = []
+    for secret in tokens:
+        async with showing(agency.served, secret) as bound:
+            sent.append((await bound.send_message(request, idempotency_key=key)).id)
+    sent.append((await agency.served.client.send_message(own(request, agency.intake), idempotency_key=key)).id)
+    assert sent[1] == sent[2]
+    assert len(set(sent)) == 3
+    items = [(await agency.served.client.message(one)).item for one in sent]
+    assert [one.sender for one in items] == [agency.intake, *[agency.supervision] * 2, agency.intake]
 
 
 async def test_con_19_it_sends_and_moves_for_its_desks_only(agency: Agency, world: World) -> None:

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What of one agency waits at the hub is bounded, and others find room all the same (HTTP-18)."""
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from protocol.errors import QuotaReached, Unavailable
-from protocol.frames import Accepted
+from protocol.frames import Accepted, Refused, Submit
 from protocol.limits import SECOND
-from tests.hub.running import RunningHub
+from tests.hub.running import RunningHub, eventually
+from tests.hub.sockets import connected
 from tests.programme import Programme
 
 
@@ -60,6 +63,40 @@ async def test_http_18_what_waits_of_one_agency_is_bounded_over_all_recipients(
         with pytest.raises(QuotaReached):
             await device.submit(sender.seal(social.desk).data)
         await hub.device(probation).submit(programme.sender("reka-probation").seal(social.desk).data)
+
+
+async def test_http_15_http_18_who_cuts_its_line_takes_nothing_of_what_the_writer_has_off_its_account(
+    tmp_path: Path, programme: Programme, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hostile agency breaks its websocket off while its submissions wait, to have them stored and not counted."""
+    prison, probation, _ = programme.members.values()
+    sender = programme.sender("gora-prison")
+    sealed = [sender.seal(probation.desk).data for _ in range(17)]
+    more = ("[limits]", "waiting_messages_per_recipient = 16")
+    async with RunningHub(tmp_path, programme, more=more) as hub:
+        go_on, write = asyncio.Event(), hub.hub.store.write
+
+        async def stuck(*arguments: Any) -> Any:
+            await go_on.wait()
+            return await write(*arguments)
+
+        monkeypatch.setattr(hub.hub.store, "write", stuck)
+        allowances = hub.hub.submissions._allowances
+        async with connected(hub, prison.device) as socket:
+            for number, data in enumerate(sealed[:16]):
+                await socket.send(Submit(number, data))
+            await eventually(lambda: allowances._changes[prison.address] == 16)
+            await socket.ws.close()
+        await eventually(lambda: len(hub.hub.connections) == 0)
+        assert allowances._changes[prison.address] == 16, "its places in the queue are taken until the writer is done"
+        go_on.set()
+        await eventually(lambda: not allowances._changes)
+        async with connected(hub, prison.device) as socket:
+            await socket.send(Submit(17, sealed[16]))
+            refused = await socket.until(Refused)
+            assert isinstance(refused, Refused)
+            assert refused.code == QuotaReached.code
+        assert len(await hub.device(probation).items()) == 16
 
 
 async def test_what_was_not_accepted_takes_no_room(

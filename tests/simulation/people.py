@@ -104,10 +104,10 @@ class People:
         assert wish.sender.life is not None
         named = []
         if wish.attachment is not None:
-            stored = await wish.sender.life.parts.attachments.add(
+            added = await wish.sender.life.parts.attachments.add(
                 _pieces(wish.attachment), name="scan.pdf", media_type="application/pdf", place=0
             )
-            named.append(NamedAttachment(id=stored.id, section=1))
+            named.append(NamedAttachment(id=added.answer.id, section=1))
         return HandoverRequest(to=wish.to, package=package(_identity(wish.phrase), risk_section()), attachments=named)
 
     async def speak_once_more(self) -> bool:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A receiver of webhooks: a server as another program of an agency would run it."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -25,10 +26,14 @@ class Receiver:
 
     url: str = ""
     calls: list[Call] = field(default_factory=list)
+    held: asyncio.Event | None = None
+    """What it waits for before it answers."""
     answer: Callable[[], web.Response] = lambda: web.Response(status=204)
 
     async def handle(self, request: web.Request) -> web.Response:
         self.calls.append(Call(request.path, dict(request.headers), await request.read()))
+        if self.held is not None:
+            await self.held.wait()
         return self.answer()
 
     def says(self, status: int, **headers: str) -> None:

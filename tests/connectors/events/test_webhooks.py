@@ -30,6 +30,7 @@ from protocol.http.webhooks import DeliveryFilter, DeliveryItem, DeliveryPage
 from protocol.ids import EventId, Kind, MessageId, ThreadId, text
 from protocol.limits import MINUTE, SECOND
 from tests.connectors.events.receiver import SECRET, Receiver, receiving
+from tests.hub.running import eventually
 
 AGENCY = AgencyAddress("gora-prison@hub.example")
 OLD = f"whsec_{base64.b64encode(b'o' * 32).decode()}"
@@ -198,6 +199,28 @@ async def test_evt_5_410_disables_an_address_until_somebody_asks_and_nothing_is_
     assert await sender.courier().step() == 3
     assert len({json.loads(call.body)["id"] for call in receiver.calls}) == 3
     assert [one.disabled_at for one in (await sender.listed()).webhooks] == [None]
+
+
+async def test_evt_5_a_replay_that_is_asked_for_while_a_try_is_under_way_is_not_undone_by_it(
+    sender: Sender, receiver: Receiver
+) -> None:
+    """Else the event is told to nobody any more, and the address stays disabled, although somebody asked for both."""
+    await sender.happens()
+    for status in (500, 410, 204):
+        receiver.says(status)
+        receiver.held = asyncio.Event()
+        receiver.calls.clear()
+        trying = asyncio.create_task(sender.courier().step())
+        await eventually(lambda: bool(receiver.calls))
+        sender.now += MINUTE
+        event = (await sender.only()).event
+        assert (await sender.service.replay(event)).webhooks == 1
+        receiver.held.set()
+        await trying
+        assert (await sender.only()).tries == 0
+        assert [one.disabled_at for one in (await sender.listed()).webhooks] == [None]
+    assert await sender.courier().step() == 1
+    assert (await sender.listed()).items == []
 
 
 async def test_evt_5_who_does_not_answer_is_tried_again_and_a_list_goes_by_pages(
