@@ -33,6 +33,7 @@ class _Stored:
     received: Mapping[IncomingState, int]
     oldest_open: int | None
     quarantined: int
+    last_quarantined: int
     unconfirmed: Mapping[DeliveryState, int]
     disabled: int
     late: tuple[int, int]
@@ -74,6 +75,7 @@ class Metrics(Collector):
                 await incoming.counts(tx),
                 await recipients.oldest_open(tx),
                 await quarantine.count(tx),
+                await quarantine.newest(tx),
                 await webhooks.counts(tx),
                 sum(since is not None for since in (await webhooks.disabled(tx)).values()),
                 await awaited.late(tx, self._clock()),
@@ -91,7 +93,7 @@ class Metrics(Collector):
         yield gauge(
             "backup_age_seconds",
             "Age of the newest backup; of the enrolment, if there is none yet.",
-            self._age(newest_backup(self._folder, since=ENROLMENT_FILE)),
+            self._age(newest_backup(self._folder, since=(ENROLMENT_FILE,))),
         )
 
     def _mail(self, stored: _Stored) -> Iterable[Metric]:
@@ -104,6 +106,7 @@ class Metrics(Collector):
         held = stored.received[IncomingState.HELD]
         yield gauge("inbox_depth", "Messages that came and wait for an earlier one.", held)
         yield gauge("quarantine_depth", "Items that came and were not believed.", stored.quarantined)
+        yield gauge("quarantine_newest", "Number of the last of them.", stored.last_quarantined)
         late = list(zip(("others", "us"), stored.late, strict=True))
         yield gauges("messages_unanswered", "Messages not noted or answered in time, by who has to.", "by", late)
 

@@ -39,6 +39,7 @@ from hub.service.signingkeys import SigningKeys
 from hub.service.submission import Submissions
 from hub.service.tally import Tally
 from hub.service.transaction import Transaction
+from hub.service.uncollected import gone
 from hub.service.waiting import Waiting
 from hub.service.writer import Queue, Writer
 from hub.store import envelopes, restorations, trees
@@ -126,6 +127,7 @@ class Hub:
                 tally,
                 lambda: len(self.connections),
                 self._log_sizes,
+                lambda: replay.generation,
                 lambda: {**self._certificates.ends(), "tls": self._tls_ends},
                 clock,
                 settings.hub.data_dir,
@@ -280,7 +282,9 @@ class Hub:
         """
         checks = checks or {}
         try:
-            oldest, depth = await self.store.read(lambda one: (envelopes.oldest_waiting(one), envelopes.waiting(one)))
+            depth, devices = await self.store.read(lambda at: (envelopes.waiting(at), envelopes.devices_with_mail(at)))
+            away = gone(devices, self.directory.directory, self._clock())
+            oldest = await self.store.read(partial(envelopes.oldest_waiting, besides=away))
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the check `store` tells of it
             self._log.warning(Event.JOB_FAILED, job="metrics", where=where(error))
             return self.metrics.text(Stored(checks=checks))

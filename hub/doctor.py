@@ -7,7 +7,7 @@ hub adds meanwhile can only make the database larger than the guard, as it may b
 
 import shutil
 import ssl
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from hub.service.logcheck import check_logs, origins_in
 from hub.service.replaying import replay
 from hub.service.restorerequest import REQUEST_NAME
 from hub.service.signingkeys import SEALED_NAME, open_keys
+from hub.service.uncollected import gone
 from hub.store import envelopes, restorations, trees
 from hub.store.opening import look
 from hub.store.sqlite import sqlite_is_sound
@@ -35,7 +36,6 @@ from protocol.diagnosis import Finding, fault, fine, skipped, warning
 from protocol.errors import ConfigurationError, StoreFailed, ThroughcareError, Unavailable
 from protocol.http.calling import new_session
 from protocol.http.reaching import Way, examine_health, examine_way, examine_websocket
-from protocol.ids import KeyId
 from protocol.limits import CLOCK_SKEW, DAY
 from protocol.settings import Profile
 
@@ -214,17 +214,19 @@ def _waiting(connection: Connection, settings: HubSettings, now: int) -> Finding
         return fine("mail", "Nothing waits to be collected.")
     days = max(0, now - oldest) // DAY
     found = f"The oldest mail has waited for {days} days."
-    if days * DAY >= WAITING_MARKED:
-        late = _agencies(connection, settings, envelopes.devices_that_wait(connection, now - WAITING_MARKED))
-        fix = f"Ask whether the connector runs that should collect it: {', '.join(late) or 'of a device not known'}."
-        return warning("mail", found, fix)
-    return fine("mail", found)
-
-
-def _agencies(connection: Connection, settings: HubSettings, devices: Iterable[KeyId]) -> list[str]:
-    """Return whose the devices are; the operator, and nobody else, is told."""
+    if days * DAY < WAITING_MARKED:
+        return fine("mail", found)
     directory = replay(connection, settings)
-    return sorted({entry.agency for entry in map(directory.device, devices) if entry is not None})
+    devices = envelopes.devices_that_wait(connection, now - WAITING_MARKED)
+    away = gone(devices, directory, now)
+    oldest = envelopes.oldest_waiting(connection, away)
+    if oldest is None or now - oldest < WAITING_MARKED:
+        return fine("mail", "Nothing has waited for a week but what is for devices that were revoked or replaced.")
+    # Whose the devices are the operator is told, and nobody else.
+    entries = [directory.device(device) for device in devices if device not in away]
+    late = sorted({entry.agency for entry in entries if entry is not None})
+    fix = f"Ask whether the connector runs that should collect it: {', '.join(late) or 'of a device not known'}."
+    return warning("mail", f"The oldest mail has waited for {(now - oldest) // DAY} days.", fix)
 
 
 async def _service(settings: HubSettings, session: aiohttp.ClientSession) -> Finding:

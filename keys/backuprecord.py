@@ -6,10 +6,11 @@ database must not say that it has a backup.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from keys.privatefile import write_private
+from keys.privatefile import remove_private, write_private
 
 RECORD_NAME: Final = "newest-backup.json"
 """`{"made_at": ms UTC, "bytes": …}`."""
@@ -20,13 +21,23 @@ def note_backup(folder: Path, *, made_at: int, size: int) -> None:
     write_private(folder / RECORD_NAME, json.dumps({"made_at": made_at, "bytes": size}).encode() + b"\n")
 
 
-def newest_backup(folder: Path, *, since: str) -> int | None:
-    """Return when the newest backup was made; before the first one, when the file `since` was; ms UTC, or None."""
+def forget_backups(folder: Path) -> None:
+    """Note that no backup that was made can be used any more: a new generation has begun (GEN-2)."""
+    remove_private(folder / RECORD_NAME)
+
+
+def newest_backup(folder: Path, *, since: Sequence[str]) -> int | None:
+    """Return when the newest backup was made; before the first one, when the first file there is of `since` was.
+
+    In ms UTC; None if there is none of them.
+    """
     try:
         return int(json.loads((folder / RECORD_NAME).read_bytes())["made_at"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    try:
-        return (folder / since).stat().st_mtime_ns // 1_000_000
-    except OSError:
-        return None
+    for name in since:
+        try:
+            return (folder / name).stat().st_mtime_ns // 1_000_000
+        except OSError:
+            continue
+    return None

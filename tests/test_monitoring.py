@@ -44,9 +44,10 @@ HUB, CONNECTOR = "throughcare-hub", "throughcare-connector"
 WRITTEN_BY_PROMETHEUS = {"job", "instance"}
 CLOSED = {
     "operation": {one.id for one in (*HUB_OPERATIONS, *CONNECTOR_OPERATIONS)},
-    "code": {*CODES, "5.."},
+    "code": {*CODES, "5..", "507"},
+    "outcome": {*CODES, "accepted", "delivered"},
 }
-"""Labels whose values depend on what happened, and all values that they can have; `5..` is a status."""
+"""Labels whose values depend on what happened, and all values that they can have; `5..` and `507` are statuses."""
 
 Told = Mapping[str, list[Mapping[str, str]]]
 """The labels of every sample by metric."""

@@ -60,6 +60,7 @@ _SENT: Final = (
 _AT: Final = select(quarantine).where(quarantine.c.position == bindparam("place"))
 _SIGNERS: Final = frozenset(SignedBy)
 _COUNT: Final = select(func.count()).select_from(quarantine)
+_NEWEST: Final = select(func.max(quarantine.c.position))
 
 
 async def add(tx: Transaction, item: Quarantined, raw: bytes) -> bool:
@@ -118,6 +119,11 @@ async def raw(tx: Transaction, position: int) -> bytes:
     if row is None:
         raise NotFound
     return tx.vault.open(_PLACE, row.fingerprint, row.sealed)
+
+
+async def newest(tx: Transaction) -> int:
+    """Return the number of the item that came last, 0 before the first one; none is ever given twice."""
+    return (await tx.connection.execute(_NEWEST)).scalar_one() or 0
 
 
 async def count(tx: Transaction) -> int:

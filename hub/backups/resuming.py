@@ -22,6 +22,7 @@ from hub.store.envelopes import Entry
 from hub.store.opening import open_store
 from hub.store.restorations import Restored
 from hub.store.trees import Log
+from keys.backuprecord import forget_backups
 from keys.directory import Directory
 from keys.privatefile import remove_private
 from keys.signing import Ed25519Signer
@@ -71,6 +72,7 @@ async def resume(settings: HubSettings, raw: bytes, now: int) -> Resumed:
     guard = Guard(folder / GUARD_NAME)
     guard.start(heads)
     guard.close()
+    forget_backups(folder)
     remove_private(folder / REQUEST_NAME)
     write_public(settings, keys)
     return Resumed(request.generation, voided)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Accepted envelopes: what stays for evidence and replays, and what a receipt is made of."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, bindparam, delete, func, null, select, update
@@ -175,6 +175,11 @@ def waiting(connection: Connection) -> int:
     return found or 0
 
 
+def devices_with_mail(connection: Connection) -> list[KeyId]:
+    """Return the devices for which something waits."""
+    return [KeyId(device_id) for device_id in connection.scalars(select(delivery.c.device_id).distinct())]
+
+
 def devices_that_wait(connection: Connection, since: int) -> list[KeyId]:
     """Return the devices with uncollected mail that was accepted at `since` (ms UTC) or before."""
     statement = (
@@ -186,9 +191,14 @@ def devices_that_wait(connection: Connection, since: int) -> list[KeyId]:
     return [KeyId(device_id) for (device_id,) in connection.execute(statement)]
 
 
-def oldest_waiting(connection: Connection) -> int | None:
-    """Return when the oldest envelope that still waits for a recipient was accepted, in ms UTC, or None."""
-    found: int | None = connection.scalar(
-        select(envelope.c.accepted_at).where(envelope.c.purge_at.is_not(None)).order_by(envelope.c.accepted_at).limit(1)
-    )
+def oldest_waiting(connection: Connection, besides: Collection[KeyId] = ()) -> int | None:
+    """Return when the oldest envelope that still waits for a recipient was accepted, in ms UTC, or None.
+
+    What waits for the devices `besides` and for no other is passed over.
+    """
+    query = select(envelope.c.accepted_at).where(envelope.c.purge_at.is_not(None))
+    if besides:
+        wanted = select(delivery.c.idx).where(delivery.c.idx == envelope.c.idx, delivery.c.device_id.not_in(besides))
+        query = query.where(wanted.exists())
+    found: int | None = connection.scalar(query.order_by(envelope.c.accepted_at).limit(1))
     return found

@@ -13,7 +13,7 @@ from pathlib import Path
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from hub.service.signingkeys import SEALED_NAME
+from hub.service.signingkeys import PUBLIC_NAME, SEALED_NAME
 from hub.service.tally import Tally
 from hub.service.writer import Writer
 from keys.backuprecord import newest_backup
@@ -26,14 +26,15 @@ from protocol.http.serving import Exchange
 class Sources:
     """Whom to ask at every reading; the services need to know nothing of metrics.
 
-    `connections` gives the number of open websockets, `sizes` the logs' sizes by name, `ends` when certificates end
-    (ms UTC) by whose they are, `folder` is the data directory.
+    `connections` gives the number of open websockets, `sizes` the logs' sizes by name, `generation` that of both logs,
+    `ends` when certificates end (ms UTC) by whose they are, `folder` is the data directory.
     """
 
     writer: Writer
     tally: Tally
     connections: Callable[[], int]
     sizes: Callable[[], Mapping[str, int]]
+    generation: Callable[[], int]
     ends: Callable[[], Mapping[str, int | None]]
     clock: Clock
     folder: Path
@@ -87,6 +88,8 @@ class _Current(Collector):
         yield gauge("writer_capacity", "Changes that may wait before the hub asks to retry.", writer.capacity)
         for name, value in self._sources.sizes().items():
             yield gauge(name, "Leaves of the log.", value)
+        generation = self._sources.generation()
+        yield gauge("log_generation", "Restores after which the authority had both logs go on.", generation)
 
     def _standing(self) -> Iterable[Metric]:
         now = self._sources.clock()
@@ -95,7 +98,7 @@ class _Current(Collector):
         yield gauges("ready", "Health checks: 1 is well.", "check", [(name, float(good)) for name, good in checks])
         ends = [(key, None if end is None else (end - now) / 1_000) for key, end in self._sources.ends().items()]
         yield gauges("key_expiry_seconds", "Time until the first certificate of a kind ends.", "key", ends)
-        made = newest_backup(self._sources.folder, since=SEALED_NAME)
+        made = newest_backup(self._sources.folder, since=(SEALED_NAME, PUBLIC_NAME))
         age = None if made is None else max(0, now - made) / 1_000
         yield gauge("backup_age_seconds", "Age of the newest backup; of the signing keys, if there is none yet.", age)
         yield gauge("disk_free_bytes", "Free disk of the data directory.", _free(self._sources.folder))

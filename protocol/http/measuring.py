@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every server counts for its operator: requests by operation, refusals by code, and which build it is.
+"""What every server counts for its operator: requests by operation, refusals by code, which build it is and since when.
 
 Labels come from closed lists (operations, statuses, error codes), so no name and no id can get into a metric, and
 nobody can make their number grow.
@@ -9,7 +9,7 @@ import platform
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -41,6 +41,8 @@ class Measured:
             registry=self._registry,
         )
         self._registry.register(_Build())
+        started = "When this process began to serve, since 1970."
+        Gauge("throughcare_start_time_seconds", started, registry=self._registry).set_to_current_time()
 
     def add(self, collector: Collector) -> None:
         """Have `collector` asked whenever somebody reads the metrics."""

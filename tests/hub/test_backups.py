@@ -98,7 +98,7 @@ async def test_bak_4_a_backup_made_while_the_hub_runs_passes_every_check(filled:
     assert sizes == made.sizes
     assert 4 <= found.heads[Log.AUDIT].size <= 16
     said = json.loads((filled.hub.folder / RECORD_NAME).read_text())
-    assert newest_backup(filled.hub.folder, since="no such file") == made.made_at
+    assert newest_backup(filled.hub.folder, since=()) == made.made_at
     filled.hub.clock.advance(30 * SECOND)
     assert b"throughcare_backup_age_seconds 30.0" in await filled.hub.hub.metrics_text()
     filled.hub.clock.advance(-30 * SECOND)

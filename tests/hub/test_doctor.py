@@ -156,6 +156,19 @@ async def test_a_clock_set_back_and_mail_that_nobody_collects_are_told(folder: P
     assert found["mail"].fix == "Ask whether the connector runs that should collect it: reka-probation@hub.example."
 
 
+async def test_mail_for_a_device_that_was_replaced_has_no_operator_call_anybody(
+    folder: Path, programme: Programme
+) -> None:
+    prison, probation, _ = programme.members.values()
+    async with RunningHub(folder, programme) as running:
+        await running.device(prison).submit(programme.sender("gora-prison").seal(probation.desk).data)
+        programme.replace_device(probation, "another machine")
+        await running.catch_up()
+    found = (await looked_at(folder, programme, clock=TestClock(programme.now + 9 * DAY)))["mail"]
+    assert found.condition is Condition.OK
+    assert "replaced" in found.found
+
+
 async def test_a_name_that_is_not_known_sends_no_operator_to_a_proxy_that_cannot_be_set(
     folder: Path, programme: Programme
 ) -> None:

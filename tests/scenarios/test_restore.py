@@ -99,7 +99,7 @@ async def test_bak_3_a_backup_holds_no_key_of_the_device_and_no_seed_of_a_prekey
     for name in keystore.names(PREKEY_PREFIX):
         assert keystore.get(name, "prekey") not in plain
     assert plain not in drill.backup.read_bytes()
-    assert newest_backup(drill.old, since="no such file") is not None
+    assert newest_backup(drill.old, since=()) is not None
     assert {path.name for path in drill.old.iterdir() if path.name.startswith(".")} == set()
 
 
