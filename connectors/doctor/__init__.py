@@ -24,7 +24,7 @@ async def examine(
     if settings.clock_file is not None:
         clock = SkippingClock(settings.clock_file, clock)
     found = [_profile(settings), *examine_secrets(settings), examine_disk(settings.data_dir)]
-    found.append(examine_drop(drop or DropSection()))
+    found.append(examine_drop(drop or DropSection(), settings.data_dir))
     keys, installation = examine_keys(settings)
     found.append(keys)
     store = examine_store(settings.data_dir)

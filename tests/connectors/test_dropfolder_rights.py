@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from connectors.doctor import dropped as doctor
+from connectors.doctor.dropped import examine_drop
+from connectors.dropfolder.files import Folders
+from connectors.dropfolder.settings import DropSection
 from connectors.logs import Log
+from protocol.diagnosis import Condition, Finding
 from tests.connectors.conftest import World
 from tests.connectors.test_dropfolder import Dropped, referral
 
@@ -39,3 +44,80 @@ async def test_what_lies_in_a_folder_that_a_group_shares_is_for_the_group_and_el
     assert rights == ({(mode, True), (0o660, False)} if mode & 0o020 else {(0o700, True), (0o600, False)})
     if mode & 0o020:
         assert {path.stat().st_gid for path in made} == {group}
+
+
+posix_only = pytest.mark.skipif(os.name != "posix", reason="Windows has no mode bits")
+THEIRS = 61_236
+"""Another user of the machine."""
+
+
+class Looked:
+    """A drop folder, and the data folder of a connector whose user looks at it, or root for that user."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data_dir = folder / "data"
+        self.data_dir.mkdir()
+        self.folders = Folders(folder / "drop")
+        self.folders.make()
+        if os.geteuid() == 0:
+            for path in (self.data_dir, self.folders.root, *self.folders.root.iterdir()):
+                os.chown(path, 61_234, 61_234)
+
+    def found(self, *, out: bool = True) -> Finding:
+        return examine_drop(DropSection(folder=self.folders.root, out=out), self.data_dir)
+
+
+@pytest.fixture
+def looked(tmp_path: Path) -> Looked:
+    return Looked(tmp_path)
+
+
+@posix_only
+@pytest.mark.parametrize("name", ["in", "done", "refused", "out"])
+def test_drp_2_the_doctor_names_the_folder_in_which_the_connector_may_not_write(looked: Looked, name: str) -> None:
+    assert looked.found().condition is Condition.OK
+    folder = looked.folders.root / name
+    folder.chmod(0o500)
+    found = looked.found()
+    assert (found.condition, found.found) == (Condition.FAULT, f"The connector may not write in `{name}`.")
+    assert f"chmod 2770 {folder}" in (found.fix or "")
+    # What is not given out needs no folder.
+    assert (looked.found(out=False).condition is Condition.OK) is (name == "out")
+    folder.chmod(0o700)
+    assert looked.found().condition is Condition.OK
+
+
+@posix_only
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root gives a folder to another user")
+def test_drp_2_what_root_made_there_by_hand_is_found_though_root_may_write_everywhere(looked: Looked) -> None:
+    """Typed as root beside a connector under systemd: root may, and the connector may not."""
+    for mode, condition in ((0o755, Condition.FAULT), (0o2770, Condition.OK)):
+        os.chown(looked.folders.out, THEIRS, THEIRS)
+        looked.folders.out.chmod(mode)
+        assert looked.found().condition is condition
+    file = looked.folders.incoming / "a.json"
+    file.touch()
+    os.chown(file, THEIRS, THEIRS)
+    for mode, condition in ((0o600, Condition.FAULT), (0o640, Condition.OK)):
+        file.chmod(mode)
+        found = looked.found()
+        assert found.condition is condition
+        assert condition is Condition.OK or "umask 027" in (found.fix or "")
+
+
+def test_drp_2_a_folder_that_is_gone_and_one_that_is_none_are_named(looked: Looked) -> None:
+    looked.folders.out.rmdir()
+    assert looked.found().found == "`out` is not there."
+    looked.folders.out.touch()
+    assert looked.found().found == "`out` is no folder."
+    looked.folders.out.unlink()
+    looked.folders.make()
+    assert looked.found().condition is Condition.OK
+    looked.folders.root.rename(looked.folders.root.with_name("elsewhere"))
+    assert looked.found().found == "The folder is not there."
+
+
+def test_drp_2_a_full_disk_of_the_folder_is_named(looked: Looked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is often another disk than that of the data folder."""
+    monkeypatch.setattr(doctor, "LEAST_FREE", 1 << 62)
+    assert "disk is full" in looked.found().found
