@@ -302,7 +302,7 @@ class Loops:
                 self._parts.work.set()
         except Exception as error:  # noqa: BLE001 # raised below; a hub that is away keeps nothing from being forgotten
             failure = error
-        for part, work in (("pruning", self._prune), ("attachments", self._sweep)):
+        for part, work in (("drop", self._forget_gone), ("pruning", self._prune), ("attachments", self._sweep)):
             try:
                 await work()
             except Exception as error:  # noqa: BLE001 # what cannot be tidied up holds up nothing, and is tried again
@@ -332,6 +332,10 @@ class Loops:
             dropped = await pruning.bound_quarantine(tx)
         if dropped:
             self._log.event("quarantine-full", count=dropped)
+
+    async def _forget_gone(self) -> None:
+        if self._drop is not None and self._parts.directory.clock_is_sound:
+            await self._drop.forget_gone()
 
     async def _sweep(self) -> None:
         if self._parts.directory.clock_is_sound:

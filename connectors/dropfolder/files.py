@@ -72,6 +72,11 @@ def waiting(folder: Path, *, last: Collection[str] = ()) -> list[Path]:
     return [path for *_, path in sorted(found)[:AT_ONCE]]
 
 
+def names(folder: Path) -> set[str]:
+    """Return the names of all files that are to be taken, or could be."""
+    return {path.name for path, _ in _entries(folder)}
+
+
 def _entries(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
     with os.scandir(folder) as entries:
         for entry in entries:

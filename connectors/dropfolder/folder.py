@@ -73,6 +73,7 @@ TAKEN: Final[Mapping[str, Operation]] = {
 
 _SCOPES: Final = frozenset({Scope.READ, Scope.SEND, Scope.MOVE})
 _GIVEN_AT_ONCE: Final = 50
+_ENDED_AT_ONCE: Final = 500
 _PLACE: Final = "drop out"
 _FIELDS: Final = frozenset({"operation", "thread", "version", "body"})
 _SHOWN_KINDS: Final = SENT_HERE | {PAYLOAD_TYPE}
@@ -151,6 +152,22 @@ class DropFolder:
             async with self._store.write() as tx:
                 await requests.end_files(tx, list(map(requests.file_name, names)))
             self._begun -= set(names)
+
+    async def forget_gone(self) -> None:
+        """Let go of the answers to files that are not there any more, and were begun a month ago or longer (DRP-2).
+
+        Somebody has taken them away; and all answers since would be kept for the year in which they could come again.
+        """
+        async with self._store.read() as tx:
+            begun = await requests.files_begun(tx, self._clock() - requests.GONE_KEPT)
+        if not begun:
+            return
+        lying = await asyncio.to_thread(files.names, self._folders.incoming)
+        gone = list(begun - set(map(requests.file_name, lying)))
+        async with self._store.write() as tx:
+            for place in range(0, len(gone), _ENDED_AT_ONCE):
+                await requests.end_files(tx, gone[place : place + _ENDED_AT_ONCE])
+        self._begun &= lying
 
     async def given(self, tx: Transaction) -> int | None:
         """Return the place of the last event that was given out; None where none ever is.

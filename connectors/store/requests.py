@@ -19,6 +19,8 @@ KEPT: Final = 7 * DAY
 
 FILES_KEPT: Final = 366 * DAY
 """Milliseconds: after which a file that was begun and never put aside is not expected any more."""
+GONE_KEPT: Final = 30 * DAY
+"""Milliseconds after its begin that one which is gone is still expected: a share may be away for weeks."""
 
 _PLACE: Final = "request"
 
@@ -32,6 +34,7 @@ _FORGET: Final = delete(request).where(
 )
 _BEGIN_FILES: Final = upsert(dropped).on_conflict_do_nothing(index_elements=dropped.primary_key)
 _END_FILES: Final = delete(dropped).where(dropped.c.name.in_(bindparam("which", expanding=True)))
+_FILES_BEGUN: Final = select(dropped.c.name).where(dropped.c.begun_at < bindparam("before"))
 _FORGET_FILES: Final = delete(dropped).where(dropped.c.begun_at < bindparam("before"))
 
 
@@ -94,6 +97,11 @@ async def begin_files(tx: Transaction, names: Collection[bytes], now: int) -> No
 async def end_files(tx: Transaction, names: Collection[bytes]) -> None:
     """Note that these dropped files were put aside."""
     await tx.connection.execute(_END_FILES, {"which": list(names)})
+
+
+async def files_begun(tx: Transaction, before: int) -> set[bytes]:
+    """Return the dropped files that were begun before `before` (ms UTC) and not put aside."""
+    return set((await tx.connection.execute(_FILES_BEGUN, {"before": before})).scalars())
 
 
 async def forget_old(tx: Transaction, now: int) -> None:
