@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import Final
 
 from pydantic import ValidationError
@@ -32,6 +32,7 @@ from keys.backupopening import read_backup
 from keys.backuprecord import note_backup
 from keys.privatefile import new_private_file
 from keys.signing import HybridSigner
+from keys.workfolders import work_folder
 from keys.xwing import XWingSecret
 from protocol import cbor
 from protocol.errors import ConfigurationError, KeystoreError, MalformedEnvelope, StoreFailed
@@ -40,6 +41,7 @@ from protocol.shapes import as_bytes, as_int, as_map
 PURPOSE: Final = "connector"
 LOCK_FILE: Final = "backup.lock"
 _COPY: Final = ".backup-"
+_CHECKED: Final = "throughcare-backup-"
 _VERSION: Final = 2
 _MAX_FACTS: Final = 512 * 1024
 _SIZE: Final = 4
@@ -143,8 +145,7 @@ async def check_backup(source: Path, secret: XWingSecret) -> tuple[Opened, int]:
     Raises `KeystoreError` as `open_backup` does, and `StoreFailed` for a database that is damaged or of a newer
     version.
     """
-    with TemporaryDirectory(prefix="throughcare-backup-") as name:
-        folder = Path(name)
+    with work_folder(Path(gettempdir()), _CHECKED) as folder:
         opened = open_backup(source, secret, folder)
         store = await Store.open(folder / DATABASE_FILE, Vault(opened.storage_key))
         try:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from sqlalchemy import Connection, text
 
-from hub.config import BLOBS_NAME, GUARD_NAME, HubSettings, pinned_root
+from hub.config import BLOBS_NAME, GUARD_NAME, RESTORING_PREFIX, HubSettings, pinned_root
 from hub.jobs.housekeeping import Housekeeping
 from hub.logs import Event, Log, where
 from hub.migrations import migrate
@@ -59,6 +59,7 @@ from hub.web.strangers import Strangers, weigh
 from hub.web.tls import certificate_end
 from keys.directory import Directory
 from keys.selftest import self_test
+from keys.workfolders import remove_left
 from protocol.clockwatch import Clock, machine_time
 from protocol.errors import ConfigurationError, StoreBehind, StoreFailed
 from protocol.http.hub import HUB_OPERATIONS, LogIdentity
@@ -205,6 +206,8 @@ class Hub:
             if guard.torn:
                 log.warning(Event.GUARD_LINE_TORN)
             check_not_waiting(folder)
+            # Metadata in clear, and as large as the database: nobody else would ever look for it (BAK-9).
+            remove_left(folder, RESTORING_PREFIX)
             generations = await store.read(restorations.generations)
             check_not_behind(folder, len(generations))
             origins = origins_of(settings.hub.domain, len(generations))

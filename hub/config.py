@@ -25,6 +25,8 @@ from protocol.settings import (
 DATABASE_NAME = "hub.db"
 GUARD_NAME = "hub.guard"
 BLOBS_NAME = "blobs"
+RESTORING_PREFIX = ".restoring-"
+"""How the folders begin in which a restore prepares what is to be."""
 OTHER_PROGRAMS = ("connector", "calendar", "webhooks", "drop", "fhir", "ui", "matrix")
 """Sections of one shared file that other programs read."""
 

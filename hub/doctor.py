@@ -15,7 +15,7 @@ import aiohttp
 from cryptography import x509
 from sqlalchemy import Connection
 
-from hub.config import DATABASE_NAME, GUARD_NAME, HubSettings, doubts, pinned_root
+from hub.config import DATABASE_NAME, GUARD_NAME, RESTORING_PREFIX, HubSettings, doubts, pinned_root
 from hub.migrations import NEWEST, revision_of
 from hub.service.behind import check_not_behind
 from hub.service.damage import GO_BACK, NEXT
@@ -32,6 +32,7 @@ from hub.store.trees import Log
 from hub.web.admin import LEAST_FREE
 from hub.web.tls import tls_context
 from keys.privatefile import open_to_others
+from keys.workfolders import left_behind
 from protocol.diagnosis import Finding, fault, fine, skipped, warning
 from protocol.errors import ConfigurationError, StoreFailed, ThroughcareError, Unavailable
 from protocol.http.calling import new_session
@@ -57,6 +58,7 @@ async def examine(settings: HubSettings, clock: Callable[[], int]) -> list[Findi
     found = [_root(settings), *_doubts(settings), *_secrets(settings), _tls(settings)]
     if folder.is_dir():
         found.append(_disk(folder))
+        found += _left(folder)
         found += await _store(settings, clock())
     async with new_session() as session:
         found.append(await _service(settings, session))
@@ -128,6 +130,13 @@ def _disk(folder: Path) -> Finding:
     if free < LEAST_FREE:
         return fault("disk", found, fix)
     return warning("disk", found, fix) if free < LITTLE_FREE else fine("disk", found)
+
+
+def _left(folder: Path) -> Iterator[Finding]:
+    """Name what a restore that was killed has left (BAK-9)."""
+    if left := left_behind(folder, RESTORING_PREFIX):
+        fix = f"Type the restore again, or start the hub: both remove it. By hand: rm -r {' '.join(map(str, left))}"
+        yield warning("working copy", "A restore that was cut off has left its copy of the database.", fix)
 
 
 async def _store(settings: HubSettings, now: int) -> list[Finding]:

@@ -11,6 +11,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
+
+_DESCRIPTORS: Final = "/proc/self/fd"
 
 
 def open_made(path: Path, flags: int, mode: int = 0o600) -> int:
@@ -25,6 +28,27 @@ def open_made(path: Path, flags: int, mode: int = 0o600) -> int:
         return os.open(path, flags | os.O_CREAT | _no_link(path.parent), mode)
     _hand_over(descriptor, path.parent)
     return descriptor
+
+
+def open_unnamed(folder: Path) -> int | None:
+    """Open a new file in `folder` that has no name yet, mode 0600, and is gone with the process that was killed.
+
+    Whoever owns the folder owns it; `give_name` makes it stay. None where the system or the disk knows no such files.
+    """
+    if sys.platform != "linux" or not Path(_DESCRIPTORS).is_dir():
+        return None
+    try:
+        descriptor = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600)
+    except OSError:
+        return None
+    _hand_over(descriptor, folder)
+    return descriptor
+
+
+def give_name(descriptor: int, path: Path) -> None:
+    """Give the file of `open_unnamed` its name; raises FileExistsError if anything has that name, a link too."""
+    with _opened(path.parent) as folder:
+        os.link(f"{_DESCRIPTORS}/{descriptor}", path.name, dst_dir_fd=folder)
 
 
 def make_folder(path: Path, *, parents: bool = False, exist_ok: bool = False) -> None:

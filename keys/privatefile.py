@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from keys.folderowner import open_made, share
+from keys.folderowner import give_name, open_made, open_unnamed, share
 from protocol.errors import ConfigurationError, Conflict, KeystoreError
 
 _READABLE_BY_OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -128,10 +128,23 @@ def write_new_private(path: Path, data: bytes) -> None:
 def new_private_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a file to be written that is `path`, mode 0600, once the block has ended well, and nothing if it has not.
 
-    Raises `Conflict` if anything is at `path`, a link too, before the block or by the time that it has ended.
+    Where the disk knows files without a name, nothing is left of one whose process was killed either (BAK-9). Raises
+    `Conflict` if anything is at `path`, a link too, before the block or by the time that it has ended.
     """
     if os.path.lexists(path):
         raise _taken()
+    unnamed = open_unnamed(path.parent)
+    if unnamed is not None:
+        with os.fdopen(unnamed, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            try:
+                give_name(file.fileno(), path)
+            except FileExistsError:
+                raise _taken() from None
+        sync_folder(path.parent)
+        return
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with os.fdopen(open_made(draft, os.O_WRONLY | os.O_EXCL), "wb") as file:

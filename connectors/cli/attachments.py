@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files on the command line: `handover send --attach` brings them to the connector, `handover save` takes them out.
 
-A file is written under a name of its own until it is whole, and what a sender calls a file never decides where it
+A file has no name until it is whole, and what a sender calls a file never decides where it
 lies: only letters, digits and a few signs of its name are kept, behind the section's number and its own.
 """
 
 import asyncio
 import hashlib
 import mimetypes
-import os
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import click
 
@@ -20,7 +19,7 @@ from connectors import home
 from connectors.api_client import ApiClient
 from connectors.cli.local import AGENCY, connected
 from connectors.cli.voice import Voice, speaks
-from keys.folderowner import open_made
+from keys.privatefile import new_private_file
 from protocol.address import desk_name
 from protocol.errors import Conflict, InvalidInput
 from protocol.handover import HandoverPackage
@@ -141,24 +140,18 @@ def safe_name(section: int, one: AttachmentView) -> str:
 
 async def _take(pieces: AsyncIterator[bytes], path: Path) -> None:
     """Write what comes into a file that gets its name once all has come; `Conflict` if there is one of that name."""
-    part = path.with_name(f".{path.name}.part")
-    file = await asyncio.to_thread(_begin, path, part)
-    try:
-        with file:
-            async for piece in pieces:
-                await asyncio.to_thread(file.write, piece)
-        await asyncio.to_thread(part.replace, path)
-    finally:
-        await asyncio.to_thread(part.unlink, missing_ok=True)
+    await asyncio.to_thread(_begin, path)
+    # Beside a connector under systemd root types this, and the folder may be an officer's. It is content in clear: of a
+    # command that was killed nothing may stay (BAK-9).
+    with new_private_file(path) as file:
+        async for piece in pieces:
+            await asyncio.to_thread(file.write, piece)
 
 
-def _begin(path: Path, part: Path) -> BinaryIO:
+def _begin(path: Path) -> None:
     if path.exists():
         raise Conflict("A file of that name is there already; choose another folder.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    part.unlink(missing_ok=True)
-    # Beside a connector under systemd root types this, and the folder may be an officer's.
-    return os.fdopen(open_made(part, os.O_WRONLY | os.O_EXCL), "wb")
 
 
 def printable(name: str) -> str:

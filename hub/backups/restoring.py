@@ -6,8 +6,6 @@ and runs when an operator types the command: the hub that serves works without i
 """
 
 import os
-import secrets
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +16,7 @@ from sqlalchemy import Connection
 
 from hub.backups.standing import Found, Standing, compare, complete, read_guards, read_shown
 from hub.backups.stream import PURPOSE, Chunk, Facts, Reader, Rows
-from hub.config import BLOBS_NAME, DATABASE_NAME, GUARD_NAME, HubSettings, StoreSection
+from hub.config import BLOBS_NAME, DATABASE_NAME, GUARD_NAME, RESTORING_PREFIX, HubSettings, StoreSection
 from hub.migrations import NEWEST, migrate, move, revision_of
 from hub.service.behind import forget_behind
 from hub.service.entrycheck import check_codes, check_entries, check_leaves
@@ -37,6 +35,7 @@ from hub.store.trees import Log
 from keys.backupopening import open_backup_key, read_backup
 from keys.folderowner import make_folder, open_made
 from keys.privatefile import remove_private, sync_folder, write_private
+from keys.workfolders import work_folder
 from keys.xwing import XWingSecret
 from protocol.errors import ConfigurationError, KeystoreError, MalformedEnvelope, StoreBehind
 from protocol.http.restoring import KeptLog, RestoreRequest
@@ -45,6 +44,7 @@ from protocol.limits import SIGNATURE_WINDOW
 
 _BESIDE = ("-wal", "-shm", "-journal")
 """Ends of the names of files that SQLite takes for parts of the database beside them, whatever that is."""
+_VERIFYING = "throughcare-hub-backup-"
 _CHECK_KEY = "next: check the backup FILE, the file of --key and its passphrase, then the same command again"
 
 
@@ -75,8 +75,8 @@ async def verify(source: Path, secret: XWingSecret, settings: HubSettings) -> Fo
 
     The data folder is neither needed nor touched: the machine with the offline key need not be a hub's.
     """
-    with _of_the_backup(), tempfile.TemporaryDirectory(prefix="throughcare-", ignore_cleanup_errors=True) as folder:
-        return await _fill(source, secret, settings, StoreSection(), Path(folder), lambda connection, found: None)
+    with _of_the_backup(), work_folder(Path(tempfile.gettempdir()), _VERIFYING) as folder:
+        return await _fill(source, secret, settings, StoreSection(), folder, lambda connection, found: None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ async def restore(
         done.append(_decide(connection, found, keys, settings, evidence, now, agree))
 
     try:
-        with _draft(folder) as draft:
+        with work_folder(folder, RESTORING_PREFIX) as draft:
             with _of_the_backup():
                 await _fill(source, secret, settings, settings.store, draft, decide)
             if settings.store.url is None:
@@ -227,16 +227,6 @@ def _place_keys(facts: Facts, settings: HubSettings) -> tuple[SigningKeys, bool]
     except BaseException:
         remove_private(path)
         raise
-
-
-@contextmanager
-def _draft(folder: Path) -> Iterator[Path]:
-    draft = folder / f".restoring-{secrets.token_hex(8)}"
-    make_folder(draft)
-    try:
-        yield draft
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 async def _fill(

@@ -2,7 +2,10 @@
 """Files with secrets: whole or not at all, and for their owner only."""
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -114,3 +117,28 @@ def test_a_file_that_cannot_be_deleted_is_told(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(KeystoreError, match="deleted"):
         remove_private(tmp_path / "folder")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from keys.privatefile import new_private_file
+with new_private_file(Path(sys.argv[1])) as file:
+    file.write(b"content in clear")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Other systems know no files without a name")
+def test_bak_9_a_large_new_file_whose_process_is_killed_leaves_nothing(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "new"], check=False)
+    assert (ended.returncode, list(tmp_path.iterdir())) == (-signal.SIGKILL, [])
+
+
+def test_key_3_a_large_new_file_takes_the_place_of_nothing_where_every_file_has_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a share (NFS, CIFS)."""
+    monkeypatch.setattr("keys.privatefile.open_unnamed", lambda _: None)
+    test_key_3_a_large_new_file_takes_the_place_of_nothing_also_of_what_comes_meanwhile(tmp_path)
