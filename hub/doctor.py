@@ -31,6 +31,7 @@ from hub.store.sqlite import sqlite_is_sound
 from hub.store.trees import Log
 from hub.web.admin import LEAST_FREE
 from hub.web.tls import tls_context
+from keys.folderfinding import examine_folder
 from keys.privatefile import open_to_others
 from keys.workfolders import left_behind
 from protocol.diagnosis import Finding, fault, fine, skipped, warning
@@ -87,6 +88,9 @@ def _secrets(settings: HubSettings) -> Iterator[Finding]:
     if not folder.is_dir():
         yield fault("data folder", "hub.data_dir does not exist.", "throughcare-hub init --config FILE")
         return
+    own = [folder / name for name in (SEALED_NAME, DATABASE_NAME, GUARD_NAME)]
+    if hindered := examine_folder(folder, own, "hub.data_dir"):
+        yield hindered
     named = [hub.passphrase_file, settings.tls.key_file, *(folder / n for n in (SEALED_NAME, DATABASE_NAME))]
     exposed = [path for path in named if path is not None and path.is_file() and open_to_others(path)]
     if exposed:
@@ -98,6 +102,11 @@ def _secrets(settings: HubSettings) -> Iterator[Finding]:
         open_keys(settings)
     except ThroughcareError as error:
         fix = "Check hub.passphrase_file, or make the keys with throughcare-hub init if there never were any."
+        if (folder / GUARD_NAME).exists():
+            fix = (
+                f"Check hub.passphrase_file. If {SEALED_NAME} is lost, put it back from a copy; a restored backup has "
+                "it too. Never make new keys for a hub that has signed."
+            )
         yield fault("keys", error.detail, fix)
     else:
         yield fine("keys", "The signing keys open.")

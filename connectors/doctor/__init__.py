@@ -12,6 +12,7 @@ from connectors.doctor.network import examine_hub
 from connectors.doctor.standing import examine_standing
 from connectors.dropfolder.settings import DropSection
 from connectors.timing import Clock, system_clock
+from keys.folderfinding import CHECK as FOLDER_CHECK
 from protocol.diagnosis import Finding, fine, skipped, warning
 from protocol.http.skipping import SkippingClock
 from protocol.settings import Profile
@@ -33,7 +34,7 @@ async def examine(
         return [*found, skipped("hub", "Which hub it is stands in the enrolment."), _nothing_known()]
     hub, ahead = await examine_hub(settings, installation, clock)
     found += hub
-    if store.fix is not None:
+    if store.fix is not None or any(one.check == FOLDER_CHECK for one in found):
         return [*found, _nothing_known()]
     return [*found, *await examine_standing(settings, installation, clock, ahead)]
 

@@ -14,6 +14,7 @@ from connectors.installation import ENROLMENT_FILE, KEYSTORE_FOLDER, Installatio
 from connectors.migrations import NEWEST
 from connectors.store.engine import DATABASE_FILE
 from connectors.store.refusals import Refusal, refusal_of
+from keys.folderfinding import examine_folder
 from keys.privatefile import open_to_others
 from protocol.diagnosis import Finding, fault, fine, warning
 from protocol.errors import ConfigurationError, ThroughcareError
@@ -29,23 +30,25 @@ _NAMED: Final = 5
 
 
 def examine_secrets(settings: ConnectorSection) -> Iterator[Finding]:
-    """Look at who may read the files that nobody else may read (KEY-3)."""
+    """Look at who may read the files that nobody else may read (KEY-3), and whether the connector may use them."""
     folder = settings.data_dir
     if not folder.is_dir():
         yield fault(
             "data folder", "connector.data_dir does not exist.", "Type throughcare enrol, or mend connector.data_dir."
         )
         return
+    own = [folder / name for name in (ENROLMENT_FILE, TOKEN_FILE, DATABASE_FILE)]
+    # Key files and the index; the lock beside them holds nothing.
+    own += sorted(path for path in (folder / KEYSTORE_FOLDER).glob("[!.]*") if path.name != "lock")
+    if hindered := examine_folder(folder, own, "connector.data_dir"):
+        yield hindered
     if not settings.passphrase_file.is_file():
         yield fault(
             "passphrase",
             "connector.passphrase_file does not exist.",
             "Put the passphrase there (chmod 600), or mend connector.passphrase_file.",
         )
-    kept = [settings.passphrase_file, *(folder / name for name in (ENROLMENT_FILE, TOKEN_FILE, DATABASE_FILE))]
-    # Key files and the index; the lock beside them holds nothing.
-    kept += sorted(path for path in (folder / KEYSTORE_FOLDER).glob("[!.]*") if path.name != "lock")
-    exposed = [path for path in kept if path.is_file() and open_to_others(path)]
+    exposed = [path for path in (settings.passphrase_file, *own) if path.is_file() and open_to_others(path)]
     if exposed:
         yield fault(
             "permissions",

@@ -177,6 +177,15 @@ async def test_a_name_that_is_not_known_sends_no_operator_to_a_proxy_that_cannot
     assert found["name"].fix == "Check hub.public_url and this machine's name server."
 
 
+async def test_nobody_is_told_to_make_new_keys_for_a_hub_that_has_signed(folder: Path, programme: Programme) -> None:
+    async with RunningHub(folder, programme):
+        pass
+    (folder / "signing-keys.sealed").unlink()
+    fix = (await looked_at(folder, programme))["keys"].fix
+    assert fix is not None
+    assert "Never make new keys" in fix
+
+
 async def test_key_3_secrets_that_others_can_read_and_keys_that_do_not_open_are_told(
     folder: Path, programme: Programme
 ) -> None:
