@@ -67,6 +67,17 @@ async def test_the_oldest_waiting_envelope_is_told_in_seconds(hub: RunningHub) -
     assert b"throughcare_delivery_age_seconds 0.0" in await hub.hub.metrics_text()
 
 
+async def test_mail_that_waits_for_a_revoked_device_only_is_not_counted_in_that_age(hub: RunningHub) -> None:
+    """On either database."""
+    prison, probation, _ = hub.programme.members.values()
+    await hub.device(prison).submit(hub.programme.sender("gora-prison").seal(probation.desk).data)
+    hub.clock.advance(90_000)
+    hub.programme.revoke_device(probation)
+    await hub.catch_up()
+    assert b"throughcare_delivery_age_seconds 0.0" in await hub.hub.metrics_text()
+    assert b"throughcare_inbox_depth 1.0" in await hub.hub.metrics_text()
+
+
 async def ask(url: str) -> tuple[int, dict[str, bool]]:
     async with aiohttp.ClientSession() as session, session.get(url) as response:
         return response.status, json.loads(await response.read())
