@@ -11,7 +11,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import gettempdir
@@ -23,19 +23,20 @@ from sqlalchemy import text
 from connectors import installation as places
 from connectors.attachment_files import AttachmentFiles
 from connectors.backup_files import END, FileStream, write_file
+from connectors.backupkey import check_backup_key, keep_backup_key
 from connectors.installation import Enrolment, Installation
 from connectors.store.engine import DATABASE_FILE, Store
 from connectors.store.lock import InstallationLock
 from connectors.vault import Vault
-from keys.backupfile import BackupWriter
+from keys.backupfile import BackupWriter, backup_identity
 from keys.backupopening import read_backup
-from keys.backuprecord import note_backup
+from keys.backuprecord import note_backup, note_refused_backup
 from keys.privatefile import new_private_file
 from keys.signing import HybridSigner
 from keys.workfolders import work_folder
 from keys.xwing import XWingSecret
 from protocol import cbor
-from protocol.errors import ConfigurationError, KeystoreError, MalformedEnvelope, StoreFailed
+from protocol.errors import ConfigurationError, KeystoreError, MalformedEnvelope, StoreFailed, UntrustedKey
 from protocol.shapes import as_bytes, as_int, as_map
 
 PURPOSE: Final = "connector"
@@ -50,24 +51,33 @@ _BEGINNING: Final = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An opened backup: which one, when it was made (ms UTC), whose it is, and what its database opens with."""
+    """An opened backup: which one, for which key, of when (ms UTC), whose it is, and what its database opens with."""
 
     backup: bytes
+    sealed_to: bytes
+    """The id of the backup key, to which later ones are sealed too (BAK-10)."""
     made_at: int
     enrolment: Enrolment
     agency: HybridSigner = field(repr=False)
     storage_key: bytes = field(repr=False)
 
 
-def make_backup(data_dir: Path, installation: Installation, target: Path, public: bytes, now: int) -> None:
+def make_backup(data_dir: Path, installation: Installation, target: Path, public: bytes, now: int) -> bool:
     """Write a backup of the installation to the new file `target`, sealed to `public`, also beside a running connector.
 
-    Raises `Conflict` if the file exists or another backup is being made, and
-    `ConfigurationError` if there is no store yet; then nothing is written.
+    Returns whether it is the first one here: later ones must be sealed to the same key. Raises `UntrustedKey` if this
+    is another (BAK-10), `Conflict` if the file exists or another backup is being made, and `ConfigurationError` if
+    there is no store yet; then nothing is written.
     """
     if not (data_dir / DATABASE_FILE).exists():
         raise ConfigurationError("There is no store yet to make a backup of. Run the connector first.")
     keystore = installation.keystore
+    try:
+        first = check_backup_key(keystore, public)
+    except UntrustedKey:
+        with suppress(KeystoreError):  # on a full disk it is still this that is to be told
+            note_refused_backup(data_dir, refused_at=now)
+        raise
     facts = cbor.encode(
         {
             0: _VERSION,
@@ -88,7 +98,10 @@ def make_backup(data_dir: Path, installation: Installation, target: Path, public
         writer.write(END)
         writer.close()
         size = file.tell()
+    if first:
+        keep_backup_key(keystore, backup_identity(public))
     note_backup(data_dir, made_at=now, size=size)
+    return first
 
 
 @contextmanager
@@ -128,7 +141,7 @@ def open_backup(source: Path, secret: XWingSecret, folder: Path) -> Opened:
         size = int.from_bytes(stream.take(_SIZE), "big")
         if size > _MAX_FACTS:
             raise KeystoreError("The backup is not one of a connector.")
-        opened = _opened(stream.take(size), identity_of(source))
+        opened = _opened(stream.take(size), identity_of(source), backup_identity(secret.public))
         if stream.next_file() != "":
             raise KeystoreError("The backup is not one of a connector.")
         stream.copy_to(folder / DATABASE_FILE)
@@ -168,12 +181,13 @@ def identity_of(source: Path) -> bytes:
         return hashlib.sha256(file.read(_BEGINNING)).digest()
 
 
-def _opened(raw: bytes, backup: bytes) -> Opened:
+def _opened(raw: bytes, backup: bytes, sealed_to: bytes) -> Opened:
     try:
         facts = as_map(cbor.decode(raw, limit=_MAX_FACTS), 6)
         as_int(facts[0], least=_VERSION, most=_VERSION)
         return Opened(
             backup=backup,
+            sealed_to=sealed_to,
             made_at=as_int(facts[1]),
             enrolment=Enrolment.model_validate_json(as_bytes(facts[2])),
             agency=HybridSigner.from_seeds(as_bytes(facts[3], size=32), as_bytes(facts[4], size=32)),

@@ -21,7 +21,7 @@ from connectors.store.incoming import IncomingState
 from connectors.store.recipients import OPEN_STATES, RecipientState
 from connectors.store.webhooks import DeliveryState
 from connectors.timing import Clock
-from keys.backuprecord import newest_backup
+from keys.backuprecord import backup_refused, newest_backup
 from protocol.http.measuring import Measured, gauge, gauges
 from protocol.http.serving import Exchange
 from protocol.limits import SECOND
@@ -95,6 +95,8 @@ class Metrics(Collector):
             "Age of the newest backup; of the enrolment, if there is none yet.",
             self._age(newest_backup(self._folder, since=(ENROLMENT_FILE,))),
         )
+        refused = backup_refused(self._folder)
+        yield gauge("backup_refused", "Whether the newest backup was refused, for another key than before.", refused)
 
     def _mail(self, stored: _Stored) -> Iterable[Metric]:
         waiting = sum(count for state, count in stored.sent.items() if state in OPEN_STATES)

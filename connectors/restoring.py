@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from connectors import installation as places
 from connectors.backup import Opened, identity_of
+from connectors.backupkey import keep_backup_key
 from connectors.enrolment.pins import Pins, check_hub, replay
 from connectors.hub_client import HubClient
 from connectors.installation import Enrolment
@@ -264,6 +265,8 @@ async def _prepare(
     }
     for name, seed in kept.items():
         keystore.put(name, name, seed)
+    # Whoever restores has the offline key in hand: there is no better time to know it by (BAK-10).
+    keep_backup_key(keystore, opened.sealed_to)
     old = opened.enrolment
     pinned = old.directory.model_copy(update={"minimum_size": directory.size})
     restoration = Restoration(

@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from connectors.backupkey import backup_words
 from connectors.cli.configfile import finds_config
 from connectors.cli.failures import advising
 from connectors.cli.passphrase import configured, read_passphrase, tell_if_missing
@@ -19,10 +20,10 @@ from connectors.enrolment.configuration import write_configuration
 from connectors.enrolment.visit import now_ms, visiting
 from connectors.installation import Enrolment, open_installation
 from connectors.way_out import WayOut
-from keys.backupfile import read_backup_public
+from keys.backupfile import backup_identity, read_backup_public
 from keys.backupopening import make_backup_key, open_backup_key
 from keys.sealedfile import CONNECTOR, SMALL
-from protocol.errors import Conflict, EnrolmentRefused, KeystoreError, OurError, StoreFailed
+from protocol.errors import Conflict, EnrolmentRefused, KeystoreError, OurError, StoreFailed, UntrustedKey
 from protocol.http.fields import format_time
 from protocol.settings import Profile
 
@@ -39,8 +40,15 @@ def backup_key(folder: Path, passphrase_file: Path | None, demo: bool, voice: Vo
     """Make the key that opens backups, to be kept offline."""
     passphrase = read_passphrase(passphrase_file, "the backup key", new=True)
     kept, public = make_backup_key(folder, passphrase, SMALL if demo else CONNECTOR)
-    voice.data({"key": str(kept), "public": str(public)}, [f"{public} is for every machine that makes backups."])
-    voice.say(f"Keep {kept} and its passphrase offline, apart from each other: they open every backup.")
+    told = backup_words(backup_identity(read_backup_public(public)))
+    voice.data(
+        {"key": str(kept), "public": str(public), "words": list(told)},
+        [f"{public} is for every machine that makes backups.", f"    words: {' '.join(told)}"],
+    )
+    voice.say(
+        f"Keep {kept} and its passphrase offline, apart from each other: they open every backup.\n"
+        "Note the words: a connector's first backup shows those of the key that it has."
+    )
 
 
 @click.command()
@@ -56,9 +64,23 @@ def backup(target: Path, config_file: Path, public_key: Path, voice: Voice) -> N
     public = read_backup_public(public_key)
     section = load(config_file, os.environ).settings.connector
     installation = open_installation(section.data_dir, configured_passphrase(section))
-    make_backup(section.data_dir, installation, target, public, now_ms())
+    right = (
+        f"the same command with the right backup.pub; only if you made a new key: throughcare key accept-backup-key "
+        f"--config {config_file} --public-key {public_key} --words …"
+    )
+    with advising({UntrustedKey: right}):
+        first = make_backup(section.data_dir, installation, target, public, now_ms())
     size = target.stat().st_size
     voice.data({"file": str(target), "bytes": size}, [f"{target}: {size} bytes"])
+    told = " ".join(backup_words(backup_identity(public)))
+    if first:
+        voice.say(
+            f"Backups are sealed to this key from now on:\n\n    {told}\n\n"
+            "Compare the words with those that throughcare backup-key showed where it was made. Others mean that\n"
+            "somebody exchanged backup.pub: delete this backup, and bring the right one."
+        )
+    else:
+        voice.say(f"It is sealed to the key of the words: {told}")
 
 
 def _verify(source: Path, key_file: Path, key_passphrase_file: Path | None, voice: Voice) -> None:

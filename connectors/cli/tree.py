@@ -224,6 +224,10 @@ KEY = {
     "change-passphrase": Entry(
         "change_passphrase:of_connector", "Put a connector's keystore, or a backup.key, under a new passphrase."
     ),
+    "backup-words": Entry("backup_key:words", "Show the 8 words of a backup.pub, to be compared."),
+    "accept-backup-key": Entry(
+        "backup_key:accept", "Have a connector's backups sealed to this key, and to no other, from now on."
+    ),
 }
 OFFICER = {
     "list": Entry("officer:list_", "List who may act for this agency, and until when."),

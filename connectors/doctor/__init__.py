@@ -6,6 +6,7 @@ keys, the store, the way to the hub, the directory, what waits. A step that cann
 """
 
 from connectors.config import ConnectorSection
+from connectors.doctor.backupkey import examine_backup_key
 from connectors.doctor.dropped import examine_drop
 from connectors.doctor.files import examine_disk, examine_keys, examine_secrets, examine_store
 from connectors.doctor.network import examine_hub
@@ -32,6 +33,7 @@ async def examine(
     found.append(store)
     if installation is None:
         return [*found, skipped("hub", "Which hub it is stands in the enrolment."), _nothing_known()]
+    found += examine_backup_key(settings.data_dir, installation)
     hub, ahead = await examine_hub(settings, installation, clock)
     found += hub
     if store.fix is not None or any(one.check == FOLDER_CHECK for one in found):
