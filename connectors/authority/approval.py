@@ -72,13 +72,18 @@ def approve(office: Office, checked: CheckedRequest, approver: HybridSigner, spo
     is. Raises `EnrolmentRefused` if the words differ (nothing is signed, ENR-4) or the begun statement is not what
     this office makes, and `Conflict` if this approver has signed before and others must (ENR-5).
     """
+    check_words(checked, spoken)
+    agency = agency_of(checked)
+    return sign_in_turn(office.quorum, office.approval_file(agency.address), agency, approver, now)
+
+
+def check_words(checked: CheckedRequest, spoken: str) -> None:
+    """Raise `EnrolmentRefused` unless the agency has `spoken` the words of the request (ENR-4)."""
     if tuple(spoken.lower().replace(",", " ").split()) != checked.words:
         raise EnrolmentRefused(
             "The words are not those of the key request: somebody may stand between you and the agency. "
             "Nothing was signed."
         )
-    agency = _agency(checked)
-    return sign_in_turn(office.quorum, office.approval_file(agency.address), agency, approver, now)
 
 
 def conclude(office: Office, checked: CheckedRequest, raw: bytes) -> None:
@@ -89,7 +94,8 @@ def conclude(office: Office, checked: CheckedRequest, raw: bytes) -> None:
     remove_private(office.code_file(address))
 
 
-def _agency(checked: CheckedRequest) -> Agency:
+def agency_of(checked: CheckedRequest) -> Agency:
+    """Return what is signed of the agency that asks."""
     terms = checked.code.terms
     return Agency(
         address=terms.agency,

@@ -7,13 +7,13 @@ from typing import Final
 from pydantic import ValidationError
 
 from connectors.authority.office import Office, Seen
-from connectors.authority.turns import sign_in_turn
+from connectors.authority.turns import begun_in, sign_in_turn
 from keys.privatefile import read_private
 from keys.signing import HybridSigner
 from protocol import limits
 from protocol.errors import ConfigurationError, EnrolmentRefused
 from protocol.http.restoring import RestoreRequest
-from protocol.statements import Subject, parse_statement
+from protocol.statements import Subject, UnverifiedStatement, parse_statement
 
 FOLDER: Final = "restorations"
 
@@ -26,6 +26,24 @@ def read_restore_request(path: Path) -> RestoreRequest:
         raise ConfigurationError("The file is no restore-request.json of `throughcare-hub restore`.") from error
 
 
+def check_domain(office: Office, request: RestoreRequest) -> None:
+    """Raise `ConfigurationError` for the request of another hub than this authority's."""
+    if request.domain != office.facts.domain:
+        raise ConfigurationError("The request is of a hub of another domain than this authority's.")
+
+
+def begun_restoration(office: Office, request: RestoreRequest, now: int) -> UnverifiedStatement | None:
+    """Return what others have begun of this very restoration, every signature verified; raises as `begun_in`."""
+    begun = begun_in(office.quorum, _file(office, request), now)
+    return begun if begun is not None and begun.body.subject == request.subject() else None
+
+
+def _file(office: Office, request: RestoreRequest) -> Path:
+    folder = office.folder / FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / f"{request.generation}.statement"
+
+
 def sign_restoration(
     office: Office, request: RestoreRequest, approver: HybridSigner, now: int, *, accept_loss: bool = False
 ) -> tuple[Path, int]:
@@ -36,11 +54,8 @@ def sign_restoration(
     statements of it that nobody has shown, unless `accept_loss` says that this is known (ENR-10). Otherwise as
     `approval.approve`.
     """
-    if request.domain != office.facts.domain:
-        raise ConfigurationError("The request is of a hub of another domain than this authority's.")
-    folder = office.folder / FOLDER
-    folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / f"{request.generation}.statement"
+    check_domain(office, request)
+    path = _file(office, request)
     if path.exists() and _signed(path) != request.subject():
         raise EnrolmentRefused(
             f"This authority has signed another restoration as generation {request.generation}. The hub's backup is of "

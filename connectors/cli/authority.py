@@ -10,7 +10,6 @@ import click
 
 from connectors.authority import approval, invitation
 from connectors.authority.office import Office, create_office, read_hub_facts
-from connectors.authority.turns import Turn
 from connectors.cli.failures import advising, then
 from connectors.cli.office import (
     APPROVER,
@@ -21,8 +20,6 @@ from connectors.cli.office import (
     noted,
     open_approver,
     opened,
-    published,
-    tell_of_turn,
 )
 from connectors.cli.outfile import must_be_writable, write_out
 from connectors.cli.voice import Voice, speaks
@@ -31,7 +28,6 @@ from connectors.enrolment.passphrases import passphrase_in
 from connectors.enrolment.visit import now_ms
 from connectors.hub_client import HubClient
 from connectors.way_out import WayOut
-from keys.signing import HybridSigner
 from protocol.enrolment import EnrolmentCode
 from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused, InvalidInput, NotFound, UntrustedKey
 from protocol.http.fields import format_time
@@ -162,6 +158,14 @@ def invite(
     target = out or Path(f"{agency}.code")
     # Before the hub knows of a code that could be written nowhere.
     must_be_writable(target, replace=replace)
+    address = office.address_of(agency)
+    told = [
+        f"You sign that {address} ({name}, kind: {kind}) may ask for a certificate with this code, once, until "
+        f"{format_time(now_ms() + days * DAY)[:10]}.",
+        *(f"    desk      {desk}, function {function}" for desk, function in pairs),
+        "Nothing counts before approvers have signed the keys that it asks with.",
+    ]
+    voice.say("\n".join(told))
     signer = open_approver(office, approver, key_file, passphrase_file)
 
     async def register() -> EnrolmentCode:
@@ -252,55 +256,6 @@ def _pending_lines(items: list[dict[str, Any]]) -> Iterable[str]:
         if item["words"]:
             yield f"    words: {' '.join(item['words'])}"
             yield "    Call the agency on a number you know, and let it read its words to you."
-
-
-@click.command()
-@FOLDER
-@click.argument("agency")
-@click.option("--words", required=True, help="The 8 words that the agency read to you.")
-@APPROVER
-@KEY_FILE
-@PASSPHRASE_FILE
-@goes_out
-@speaks
-def approve(
-    folder: Path,
-    agency: str,
-    words: str,
-    approver: int,
-    key_file: Path | None,
-    passphrase_file: Path | None,
-    way_out: WayOut,
-    voice: Voice,
-) -> None:
-    """Sign an agency after comparing the words by voice."""
-    office = opened(folder)
-    with advising({NotFound: f"throughcare authority show {folder}   (lists the codes that are out)"}):
-        code = office.code(agency)
-    signer = open_approver(office, approver, key_file, passphrase_file)
-    steps: dict[type[Exception], str] = {
-        EnrolmentRefused: f"throughcare authority pending {folder}   (shows the words); call the agency again",
-        NotFound: f"throughcare authority pending {folder}   (wait until the agency has used its code)",
-        Conflict: "the same command by another approver: --approver NUMBER",
-    }
-    with advising(steps):
-        turn = asyncio.run(_approve(office, way_out, code, signer, words))
-    address = code.terms.agency
-    lacking = turn.lacking
-    line = f"{address} is vouched for." if not lacking else f"{address}: signed; {lacking} more approver must sign."
-    voice.data({"agency": address, "signatures_lacking": lacking}, [line])
-    tell_of_turn(turn, "approver", voice)
-
-
-async def _approve(office: Office, way_out: WayOut, code: EnrolmentCode, signer: HybridSigner, words: str) -> Turn:
-    async with at_hub_of(office, way_out) as hub:
-        await noted(hub, office)
-        checked = await fetch_checked(hub, code)
-        turn = approval.approve(office, checked, signer, words, now_ms())
-        if not turn.lacking:
-            await published(hub, office, turn.raw)
-            approval.conclude(office, checked, turn.raw)
-    return turn
 
 
 async def fetch_checked(hub: HubClient, code: EnrolmentCode) -> approval.CheckedRequest:

@@ -9,7 +9,9 @@ import click
 
 from connectors.authority import renewing
 from connectors.authority.office import Office
+from connectors.authority.telling import told_agency, told_authority, told_root, told_signatures
 from connectors.authority.turns import Quorum, begun_in, sign_in_turn
+from connectors.cli.agreeing import YES, agree
 from connectors.cli.failures import advising, then
 from connectors.cli.office import (
     FOLDER,
@@ -29,7 +31,7 @@ from connectors.way_out import WayOut
 from keys.directory import Directory
 from protocol.errors import Conflict, EnrolmentRefused, InvalidInput, NotFound, Revoked
 from protocol.http.fields import format_time
-from protocol.statements import Agency, Authority, Root, parse_statement
+from protocol.statements import Agency, Authority, Root, UnverifiedStatement, parse_statement
 
 Renewed: TypeAlias = Agency | Authority | Root
 
@@ -43,6 +45,7 @@ _ONE_OF: Final = "an AGENCY and --approver NUMBER, or --authority or --root with
 @click.option("--root", is_flag=True, help="The root, as its next version; its persons sign.")
 @click.option("--approver", type=int, help="Which approver signs an agency: 1, 2, …")
 @click.option("--person", type=int, help="Which person of the root signs: 1, 2, …")
+@YES
 @KEY_FILE
 @PASSPHRASE_FILE
 @goes_out
@@ -54,6 +57,7 @@ def renew(
     root: bool,
     approver: int | None,
     person: int | None,
+    yes: bool,
     key_file: Path | None,
     passphrase_file: Path | None,
     way_out: WayOut,
@@ -83,7 +87,10 @@ def renew(
         renewing.conclude(office, begun.body.subject, begun.raw)
         _tell(voice, begun.body.subject, 0, begun.body.not_after)
         return
-    voice.say("\n".join(_told(directory, subject, quorum)))
+    going_on = begun if begun is not None and begun.body.subject == subject else None
+    lines = [*_told(directory, subject, going_on), *told_signatures(office, quorum, going_on)]
+    what = subject.address if isinstance(subject, Agency) else type(subject).__name__.lower()
+    agree(lines, what, voice, yes=yes)
     open_signer = open_approver if agency is not None else open_root_person
     signer = open_signer(office, number, key_file, passphrase_file)
     with advising(steps):
@@ -109,24 +116,16 @@ def _renewed(office: Office, directory: Directory, agency: str | None, *, root: 
         return renewing.renewed_agency(directory, office.address_of(agency)), renewing.quorum_of(directory, domain)
 
 
-def _told(directory: Directory, subject: Renewed, quorum: Quorum) -> Iterator[str]:
+def _told(directory: Directory, subject: Renewed, begun: UnverifiedStatement | None) -> Iterator[str]:
     """Yield what is signed, so that nobody signs by another's word."""
+    now, begun_at = now_ms(), None if begun is None else begun.body.issued
     match subject:
         case Agency():
-            ends = directory.agency_line(subject.address)[-1].not_after
-            yield f"{subject.address}, {subject.name} ({subject.agency_kind})"
-            yield f"    desks     {', '.join(f'{desk} ({function})' for desk, function in subject.desks)}"
-            yield f"    identity  {subject.identity.key_id.hex()[:16]}, as it is"
+            yield from told_agency(directory, subject, now, begun_at=begun_at)
         case Authority():
-            entry = directory.authority(subject.domain)
-            ends = 0 if entry is None else entry.not_after
-            yield f"the authority of {subject.jurisdiction}, {len(subject.identities)} approvers, as they are"
+            yield from told_authority(directory, subject, now, begun_at)
         case _:
-            newest = directory.newest_root()
-            ends = 0 if newest is None else newest.not_after
-            yield f"the root of {subject.programme}, version {subject.version}, with the same persons and fingerprint"
-    yield f"    ends      {format_time(ends)[:10]} so far"
-    yield f"{quorum.threshold} must sign, one after another; the last one publishes it."
+            yield from told_root(directory, subject, now, begun_at)
 
 
 def _tell(voice: Voice, subject: Renewed, lacking: int, ends: int) -> None:

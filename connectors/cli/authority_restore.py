@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """`throughcare authority restore`: approvers sign what a hub kept when it was restored, after reading what it lost."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from connectors.authority.restoring import read_restore_request, sign_restoration
+from connectors.authority.office import Office
+from connectors.authority.restoring import begun_restoration, check_domain, read_restore_request, sign_restoration
+from connectors.authority.telling import told_signatures
+from connectors.cli.agreeing import YES, agree
 from connectors.cli.office import APPROVER, FOLDER, KEY_FILE, PASSPHRASE_FILE, open_approver, opened
 from connectors.cli.voice import Voice, speaks
 from connectors.enrolment.visit import now_ms
 from protocol.http.fields import format_time
-from protocol.http.restoring import KeptLog
+from protocol.http.restoring import KeptLog, RestoreRequest
 
 
 @click.command()
@@ -24,6 +28,7 @@ from protocol.http.restoring import KeptLog
 @APPROVER
 @KEY_FILE
 @PASSPHRASE_FILE
+@YES
 @click.option("--accept-loss", is_flag=True, help="Sign although statements that this authority has seen are lost.")
 @speaks
 def restore(
@@ -33,6 +38,7 @@ def restore(
     key_file: Path | None,
     passphrase_file: Path | None,
     accept_loss: bool,
+    yes: bool,
     voice: Voice,
 ) -> None:
     """Sign what a hub kept when it was restored from a backup.
@@ -42,16 +48,11 @@ def restore(
     """
     office = opened(folder)
     facts = read_restore_request(request)
-    made = format_time(facts.backup_at)
-    voice.say(
-        f"{facts.domain} was restored from a backup of {made}, and begins generation {facts.generation}.\n"
-        f"directory  {_told(facts.directory)}\naudit log  {_told(facts.audit)}"
-    )
-    voice.say(
-        f"What was stated after {made} may not count any more: a device that was revoked since could read again.\n"
-        "Ask the operator whether agencies showed what they hold (throughcare witness). What the hub still lacks\n"
-        "when it serves, state anew: throughcare authority list shows it; revoke and approve as before."
-    )
+    # Before anything of the file is shown: it is the operator's, and no word in it may look like one of ours.
+    check_domain(office, facts)
+    begun = begun_restoration(office, facts, now_ms())
+    signed = told_signatures(office, office.quorum, begun, "The last one gives it to the hub's operator.")
+    agree([*_told(office, facts), *signed], facts.domain, voice, yes=yes)
     signer = open_approver(office, approver, key_file, passphrase_file)
     path, lacking = sign_restoration(office, facts, signer, now_ms(), accept_loss=accept_loss)
     line = f"Signed; {lacking} more approver must sign." if lacking else f"{path} is complete."
@@ -60,7 +61,23 @@ def restore(
         voice.say("Give it to the hub's operator.\nnext:  throughcare-hub resume --config FILE --statement FILE")
 
 
-def _told(log: KeptLog) -> str:
+def _told(office: Office, facts: RestoreRequest) -> Iterator[str]:
+    """Yield what the restoration does, by the very file that is signed."""
+    made, seen = format_time(facts.backup_at), office.facts.seen
+    yield f"{facts.domain} was restored from a backup of {made}, and begins generation {facts.generation}."
+    for name, log in (("directory", facts.directory), ("audit log", facts.audit)):
+        yield f"{name}  {_kept(log)}"
+        yield f"           whose root is {log.root.hex()[:16]}; what stood behind them ends for every connector"
+    if seen is not None:
+        yield f"The hub has shown {seen.size} statements to this authority, in generation {seen.generation}."
+    yield (
+        f"What was stated after {made} may not count any more: a device that was revoked since could read again.\n"
+        "Ask the operator whether agencies showed what they hold (throughcare witness). What the hub still lacks\n"
+        "when it serves, state anew: throughcare authority list shows it; revoke and approve as before."
+    )
+
+
+def _kept(log: KeptLog) -> str:
     if log.known_size == log.size:
         return f"keeps {log.size} leaves; nobody has shown more"
     return f"keeps {log.size} leaves; {log.known_size - log.size} that were signed are lost"

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`throughcare authority revoke`: approvers end an agency, or one device of it, after reading what ends with it."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,9 @@ import click
 from connectors.authority.office import Office
 from connectors.authority.renewing import quorum_of
 from connectors.authority.revoking import Ending, Reason, ending_of_agency, ending_of_device
-from connectors.authority.turns import Quorum, begun_in, sign_in_turn
+from connectors.authority.telling import fingerprint, told_device, told_signatures
+from connectors.authority.turns import begun_in, sign_in_turn
+from connectors.cli.agreeing import agree
 from connectors.cli.failures import advising, then
 from connectors.cli.office import (
     APPROVER,
@@ -28,8 +29,8 @@ from connectors.cli.way_out import goes_out
 from connectors.enrolment.visit import now_ms
 from connectors.way_out import WayOut
 from keys.directory import DeviceEntry, Directory
-from protocol.address import AgencyAddress, desk_name
-from protocol.errors import Conflict, EnrolmentRefused, Forbidden, InvalidInput, NotFound, Revoked
+from protocol.address import AgencyAddress
+from protocol.errors import Conflict, EnrolmentRefused, InvalidInput, NotFound, Revoked
 from protocol.http.fields import format_time
 from protocol.statements import Revocation, UnverifiedStatement
 
@@ -89,16 +90,14 @@ def revoke(
     with advising(steps):
         begun = begun_in(quorum, path, now_ms())
         why = _reason(reason, begun, ending)
-    lines = [*_told(ending), f"The reason, for everybody to read: {why.value}.", *_signed(office, quorum, begun)]
-    if not yes:
-        # What is agreed to is shown whatever the output is for.
-        click.echo("\n".join(lines), err=True)
-        _confirm(address)
-    else:
-        voice.say("\n".join(lines))
+    said = Revocation(ending.target, why.value)
+    # With another reason it is begun anew: nobody has signed that.
+    begun = begun if begun is not None and begun.body.subject == said else None
+    lines = [*_told(ending), f"The reason, for everybody to read: {why.value}."]
+    agree([*lines, *told_signatures(office, quorum, begun)], address, voice, yes=yes, asks_always=True)
     signer = open_approver(office, approver, key_file, passphrase_file)
     with advising(steps):
-        turn = sign_in_turn(quorum, path, Revocation(ending.target, why.value), signer, now_ms())
+        turn = sign_in_turn(quorum, path, said, signer, now_ms())
     if not turn.lacking:
         publish_statement(office, way_out, turn.raw)
     what = address if ending.whole else f"{_named(ending.devices[0])} of {address}"
@@ -152,7 +151,7 @@ def _told(ending: Ending) -> Iterator[str]:
     if not ending.whole:
         (device,) = ending.devices
         yield "This ends ONE DEVICE of it, for good:"
-        yield f"    {_told_device(device)}"
+        yield f"    device {told_device(device)}"
         yield (
             "The hub refuses it, closes its connection and hands out nothing more to it. Nobody seals anything for\n"
             "its desks until another device serves them: throughcare restore, from the agency's newest backup.\n"
@@ -161,9 +160,9 @@ def _told(ending: Ending) -> Iterator[str]:
         )
         return
     yield "This ends the keys it had FORMERLY, for good:" if ending.enrolled_anew else "This ends the AGENCY, for good:"
-    yield f"    its identity {entry.identity.key_id.hex()[:16]}"
+    yield f"    identity  {fingerprint(entry.identity.key_id)}"
     for one in ending.devices:
-        yield f"    {_told_device(one)}"
+        yield f"    device {told_device(one)}"
     for delegation in ending.delegations:
         yield f"    that {delegation.title} acts for it"
     yield (
@@ -179,31 +178,8 @@ def _told(ending: Ending) -> Iterator[str]:
     )
 
 
-def _told_device(device: DeviceEntry) -> str:
-    desks = ", ".join(desk_name(desk) for desk in device.desks)
-    return f"{_named(device)}, for {desks}, certified until {_day(device.not_after)}"
-
-
 def _named(device: DeviceEntry) -> str:
     return f"device {device.key_id.hex()[:16]}"
-
-
-def _signed(office: Office, quorum: Quorum, begun: UnverifiedStatement | None) -> Iterator[str]:
-    """Yield who has signed so far, and how many must."""
-    if begun is not None:
-        known = office.facts.approvers
-        names = [str(known.index(one.signer) + 1) if one.signer in known else "?" for one in begun.signatures]
-        yield f"Signed so far by approver {', '.join(names)}, begun on {_day(begun.body.issued)}."
-    yield f"{quorum.threshold} approvers must sign. The last one publishes it."
-
-
-def _confirm(address: str) -> None:
-    again = "the same command with --yes, once you are sure"
-    if not sys.stdin.isatty():
-        raise then(Forbidden("Nobody is there to be asked. Nothing was signed."), again)
-    typed = click.prompt(f"Type {address} to sign", default="", show_default=False, err=True)
-    if typed.strip() != address:
-        raise then(Forbidden("That is not the agency's address. Nothing was signed."), "the same command again")
 
 
 def _day(at: int) -> str:

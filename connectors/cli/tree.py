@@ -72,7 +72,7 @@ AUTHORITY = {
     "publish": Entry("authority:publish", "Bring root and authority into the hub's directory."),
     "invite": Entry("authority:invite", "Write an enrolment code for one agency."),
     "pending": Entry("authority:pending", "Show who asks for a certificate, and the words to compare."),
-    "approve": Entry("authority:approve", "Sign an agency after comparing the words by voice."),
+    "approve": Entry("authority_approve:approve", "Sign an agency after comparing the words by voice."),
     "list": Entry("authority_list:list_", "List the agencies and their devices, and until when each counts."),
     "renew": Entry("authority_renew:renew", "Sign an agency, the authority or the root anew, for the same keys."),
     "revoke": Entry("authority_revoke:revoke", "End an agency, or one device of it, for good."),
