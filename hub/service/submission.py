@@ -264,7 +264,9 @@ class Submissions:
                 valid_until = self._check(envelope)
                 await room.take()
                 await share.take()
-            except ThroughcareError:
+            except ThroughcareError as refused:
+                if isinstance(refused, DirectoryError | SenderMismatch) and await self._knows_more(agency, size):
+                    continue
                 # What was accepted once stays accepted, however time and directory have moved on (HTTP-5). Whether it
                 # was is asked for only here: while the checks pass, the writer sees it anyway.
                 before = await self._accepted_before(envelope, agency)
@@ -279,6 +281,12 @@ class Submissions:
                 return await self._writer.write(change)
             except DirectoryMoved as moved:
                 await self._log.reached(moved.size)
+
+    async def _knows_more(self, agency: str, size: int) -> bool:
+        """Tell whether another process has appended to the directory what this one had not heard of (HTTP-23)."""
+        async with self._allowances.reading(agency):
+            await self._log.refresh()
+        return self._log.directory.size != size
 
     async def _accepted_before(self, envelope: UnverifiedEnvelope, agency: str) -> Accepted | None:
         id_ = envelope.common.envelope_id

@@ -36,7 +36,7 @@ class Authenticator:
         try:
             signed = self._verified(request)
         except NotAuthenticated:
-            # The device may have been enrolled at another process a moment ago.
+            # The device may have been enrolled at another process a moment ago (HTTP-23).
             before = self._log.directory.size
             await self._log.refresh()
             if self._log.directory.size == before:
