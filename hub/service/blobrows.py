@@ -13,13 +13,13 @@ from hub.store.blobs import BlobKey
 from hub.store.engine import Store
 from protocol.errors import Conflict, NotFound
 from protocol.ids import KeyId
-from protocol.limits import BLOB_CHUNK
+from protocol.limits import BLOB_CHUNK, BLOB_UNCLAIMED
 
 Place = Callable[[KeyId, int], AbstractContextManager[None]]
 """Surrounds what waits for the writer, by device and bytes, and raises to refuse it (HTTP-15)."""
 
 
-class StoreChunk(Change[None]):
+class StoreChunk(Change[int]):
     """Store the chunk that an upload has come to."""
 
     def __init__(self, key: BlobKey, offset: int, data: bytes) -> None:
@@ -28,15 +28,16 @@ class StoreChunk(Change[None]):
         self._offset = offset
         self._data = data
 
-    def apply(self, transaction: Transaction) -> Finish[None]:
-        """Store it, unless another process has been faster or the blob has gone."""
+    def apply(self, transaction: Transaction) -> Finish[int]:
+        """Store it, unless another process has been faster or the blob has gone; the answer is the blob's stamp."""
         known = blobs.find(transaction.connection, self._key)
         if known is None:
             raise NotFound
         if known.complete or known.received != self._offset:
             raise Conflict("The chunk was sent twice at once. Announce again to see where to go on.")
         blobs.put_chunk(transaction.connection, self._key, self._offset // BLOB_CHUNK, self._data)
-        return lambda: None
+        stamp = blobs.touch(transaction.connection, self._key, transaction.now + BLOB_UNCLAIMED)
+        return lambda: stamp
 
 
 class BlobRows(BlobBytes):
@@ -47,10 +48,10 @@ class BlobRows(BlobBytes):
         self._writer = writer
         self._place = place
 
-    async def write(self, key: BlobKey, offset: int, data: bytes) -> None:
-        """Store the chunk at `offset`."""
+    async def write(self, key: BlobKey, offset: int, data: bytes) -> int:
+        """Store the chunk at `offset`; return the blob's stamp: another process may store another one just then."""
         with self._place(key.sender_device, len(data)):
-            await self._writer.write(StoreChunk(key, offset, data))
+            return await self._writer.write(StoreChunk(key, offset, data))
 
     async def read(self, key: BlobKey, offset: int, length: int) -> bytes:
         """Read one chunk, or two if `offset` lies within one."""

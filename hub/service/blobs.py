@@ -60,16 +60,22 @@ class Announce(Change[StoredBlob]):
 class Advance(Change[None]):
     """Note that the first `received` bytes of a blob are durable, and whether that is all and right."""
 
-    def __init__(self, key: BlobKey, received: int, *, complete: bool = False) -> None:
+    def __init__(self, key: BlobKey, received: int, *, complete: bool = False, stamp: int | None = None) -> None:
+        """`stamp` is that of the chunk: whatever was stored since is not what was hashed (ATT-3)."""
+        self._stamp = stamp
         self._key = key
         self._received = received
         self._complete = complete
 
     def apply(self, transaction: Transaction) -> Finish[None]:
-        """Update the row; raises NotFound when the blob has gone meanwhile."""
-        expires = transaction.now + BLOB_UNCLAIMED
-        if not blobs.advance(transaction.connection, self._key, self._received, expires, complete=self._complete):
-            raise NotFound
+        """Update the row; raises NotFound when the blob has gone, and Conflict when another process wrote to it."""
+        connection, expires = transaction.connection, transaction.now + BLOB_UNCLAIMED
+        if not blobs.advance(
+            connection, self._key, self._received, expires, complete=self._complete, stamp=self._stamp
+        ):
+            if self._stamp is None or blobs.find(connection, self._key) is None:
+                raise NotFound
+            raise Conflict("The chunk was sent twice at once. Announce again to see where to go on.")
         return lambda: None
 
 
@@ -178,12 +184,12 @@ class Blobs:
                 return known
             if offset != known.received:
                 raise Conflict("The chunks before this one are missing. Announce again to see where to go on.")
-            await self._files.write(key, offset, data)
+            stamp = await self._files.write(key, offset, data)
             complete = received == known.size
             if complete and not hmac.compare_digest(await self._digest(key, received), known.sha256):
-                await self._write(key.sender_device, Advance(key, 0))
+                await self._write(key.sender_device, Advance(key, 0, stamp=stamp))
                 raise InvalidInput("The attachment does not have the announced hash. Upload it anew.")
-            await self._write(key.sender_device, Advance(key, received, complete=complete))
+            await self._write(key.sender_device, Advance(key, received, complete=complete, stamp=stamp))
             return StoredBlob(known.size, known.sha256, received, complete)
 
     async def _digest(self, key: BlobKey, size: int) -> bytes:

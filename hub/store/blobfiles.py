@@ -30,8 +30,11 @@ _FAILED = "The disk failed at an attachment. What was not answered with success 
 class BlobBytes(Protocol):
     """Where the bytes of blobs are kept. What `write` has returned for is durable."""
 
-    async def write(self, key: BlobKey, offset: int, data: bytes) -> None:
-        """Write `data` at `offset`, over what may be there; raises StoreFull, StoreFailed or Unavailable."""
+    async def write(self, key: BlobKey, offset: int, data: bytes) -> int | None:
+        """Write `data` at `offset`, over what may be there; raises StoreFull, StoreFailed or Unavailable.
+
+        Returns what `blobs.advance` must find unchanged, where others may write at the same time.
+        """
 
     async def read(self, key: BlobKey, offset: int, length: int) -> bytes:
         """Return `length` bytes at `offset`; raises NotFound when they are gone."""

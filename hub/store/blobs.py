@@ -10,7 +10,20 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import islice
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, func, insert, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
 
 from hub.store.statements import Among, Inserts
 from hub.store.tables import blob, blob_chunk, blob_row, envelope
@@ -77,10 +90,27 @@ def add(connection: Connection, key: BlobKey, agency: str, size: int, sha256: by
     )
 
 
-def advance(connection: Connection, key: BlobKey, received: int, expires: int, *, complete: bool) -> bool:
-    """Note how far an unfinished blob has come; tell whether there is one."""
+def advance(
+    connection: Connection, key: BlobKey, received: int, expires: int, *, complete: bool, stamp: int | None = None
+) -> bool:
+    """Note how far an unfinished blob has come; tell whether there is one, and still as `touch` left it at `stamp`."""
     values = {"received": received, "complete": int(complete), "expires": expires}
-    return bool(connection.execute(update(blob).where(_is(key), blob.c.complete == 0).values(values)).rowcount)
+    change = update(blob).where(_is(key), blob.c.complete == 0).values(values)
+    if stamp is not None:
+        change = change.where(blob.c.expires == stamp).values(expires=_later(expires))
+    return bool(connection.execute(change).rowcount)
+
+
+def touch(connection: Connection, key: BlobKey, expires: int) -> int:
+    """Note that a chunk was stored; return the stamp that this blob has from now until the next change of it."""
+    which = update(blob).where(_is(key)).values(expires=_later(expires))
+    stamp: int = connection.execute(which.returning(blob.c.expires)).scalar_one()
+    return stamp
+
+
+def _later(expires: int) -> ColumnElement[int]:
+    """Return a time that no change of an unfinished blob has given it before, though the clock stands still."""
+    return case((blob.c.expires < expires, expires), else_=blob.c.expires + 1)
 
 
 def held(connection: Connection, agency: str) -> tuple[int, int, int]:

@@ -69,7 +69,7 @@ async def test_att_6_the_number_of_an_agencys_attachments_is_bounded_and_others_
         hostile = hub.device(prison)
         with pytest.raises(QuotaReached):
             await announce_size(hostile, fresh(), MIN_CIPHERTEXT, bytes(32))
-        hub.clock.advance(BLOB_UNCLAIMED)
+        hub.clock.advance(BLOB_UNCLAIMED + SECOND)
         assert await hub.hub.blobs.expire() == 17
         await announce_size(hostile, fresh(), MIN_CIPHERTEXT, bytes(32))
 
@@ -126,7 +126,7 @@ async def test_att_6_what_is_past_its_time_goes_in_portions(hub: RunningHub, mon
     entries = tuple(blob.entry for blob in pages)
     sealed = seal_all(hub.programme, "gora-prison", entries, "reka-probation", "polje-csw")
     await hub.device(prison).submit(sealed.data)
-    hub.clock.advance(BLOB_UNCLAIMED)
+    hub.clock.advance(BLOB_UNCLAIMED + SECOND)
     portions = list[tuple[int, int]]()
     while True:
         dropped = await hub.hub.writer.write(DropExpired())
