@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a person asks a connector about itself: how it is, whom it can reach, what it did not believe."""
 
+from datetime import tzinfo
+
 from connectors.connection import Connection
 from connectors.directory_sync import DirectorySync
 from connectors.installation import Enrolment
@@ -44,14 +46,17 @@ class Overview:
         enrolment: Enrolment,
         officers: Officers,
         clock: Clock,
+        *,
+        zone: tzinfo,
     ) -> None:
-        """Take what it reads from."""
+        """Take what it reads from; `zone` is that of the agency's clocks."""
         self._store = store
         self._directory = directory
         self._connection = connection
         self._enrolment = enrolment
         self._officers = officers
         self._clock = clock
+        self._zone = zone
 
     async def status(self) -> Status:
         """Say how the connector is: its hub, its directory, its queues."""
@@ -70,6 +75,7 @@ class Overview:
             device=self._enrolment.device_key_id,
             certificate_ends=None if device is None else device.not_after,
             now=self._clock(),
+            zone=str(self._zone),
             hub=HubStatus(
                 connected=self._connection.connected,
                 last_contact=self._connection.last_contact,

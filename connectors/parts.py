@@ -270,7 +270,9 @@ def make_parts(
         clockwork=Clockwork(store, threads, moving, directory, clock, log),
         hearing=hearing,
         pauses=Pauses(store, directory, clock, log),
-        overview=Overview(store, directory, connection, enrolment, officers, clock),
+        overview=Overview(
+            store, directory, connection, enrolment, officers, clock, zone=calendar(enrolment.agency).zone
+        ),
         metrics=Metrics(store, directory, connection, enrolment, settings.data_dir, clock),
         attachments=Attachments(store, files, clock),
         uploads=Uploads(store, files, blobs, outbox, clock, log, chance=chance),

@@ -6,7 +6,7 @@ agency's own JSON export each field of a handover is found (docs/mapping.md). Wh
 understand is reported by place, never by value, and what is not understood is not sent.
 
     mapping = load_mapping(find_mapping("resettlement"))
-    mapped = transform(mapping, read_export(Path("export")), now_ms=clock())
+    mapped = transform(mapping, read_export(Path("export")), now_ms=clock(), zone=calendar.zone)
 """
 
 from connectors.adapters.exports import Export, read_export

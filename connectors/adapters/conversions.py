@@ -6,9 +6,9 @@ are refused, and the report names the place. Nothing is cut short either.
 """
 
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, tzinfo
 from typing import Any, assert_never
 
 from pydantic import ValidationError
@@ -56,15 +56,18 @@ def tidy(text: str, *, one_line: bool) -> str:
     return text.strip()
 
 
-def convert(raw: Any, slot: Slot, conversion: Conversion) -> Any:
-    """Return what `slot` takes for `raw`, or None where nothing was recorded, or raise `Refused`."""
+def convert(raw: Any, slot: Slot, conversion: Conversion, zone: tzinfo) -> Any:
+    """Return what `slot` takes for `raw`, or None where nothing was recorded, or raise `Refused`.
+
+    `zone` is that of the agency's clocks, for dates and times that say their distance from UTC (CNT-7).
+    """
     if slot.kind is SlotKind.LINES:
-        lines = tuple(line for part in scalars_of(raw) if (line := _scalar(part, slot, conversion)) is not None)
+        lines = tuple(line for part in scalars_of(raw) if (line := _scalar(part, slot, conversion, zone)) is not None)
         return _checked(lines, slot) if lines else None
     if conversion.join is not None and isinstance(raw, list):
         parts = [text for part in scalars_of(raw) if (text := _text(part, conversion)) is not None]
         raw = conversion.join.join(parts)
-    value = _scalar(raw, slot, conversion)
+    value = _scalar(raw, slot, conversion, zone)
     return None if value is None else _checked(value, slot)
 
 
@@ -114,7 +117,7 @@ def _cut(text: str, conversion: Conversion) -> str | None:
     return text if text.strip() else None
 
 
-def _scalar(raw: Any, slot: Slot, conversion: Conversion) -> Any:
+def _scalar(raw: Any, slot: Slot, conversion: Conversion, zone: tzinfo) -> Any:
     text = _text(raw, conversion)
     if text is None:
         return None
@@ -122,15 +125,16 @@ def _scalar(raw: Any, slot: Slot, conversion: Conversion) -> Any:
         if (code := conversion.codes.get(fold(text))) is None:
             raise Refused("its code is not in the mapping's table")
         return _constant(code, slot)
+    forms = conversion.forms
     match slot.kind:
         case SlotKind.LINE | SlotKind.PASSAGE | SlotKind.LINES:
             if isinstance(raw, bool):
                 raise Refused("a yes-or-no value stands where text is expected")
             return tidy(text, one_line=slot.kind is not SlotKind.PASSAGE) or None
         case SlotKind.DATE:
-            return _first(text, [form.date for form in conversion.forms], "it is not a date of the form", conversion)
+            return _first([form.date(text.strip(), zone) for form in forms], "it is not a date of the form", forms)
         case SlotKind.CLOCK:
-            return _first(text, [form.time for form in conversion.forms], "it is not a time of the form", conversion)
+            return _first([form.time(text.strip(), zone) for form in forms], "it is not a time of the form", forms)
         case SlotKind.BOOLEAN:
             if not isinstance(raw, bool):
                 raise Refused("it is not a yes-or-no value, and the mapping has no table for it")
@@ -153,11 +157,11 @@ def _constant(value: Constant, slot: Slot) -> Any:
         raise Refused("its code is not one of this field, and the mapping has no table for it") from None
 
 
-def _first(text: str, readers: list[Any], what: str, conversion: Conversion) -> date | str:
-    for read in readers:
-        if (value := read(text.strip())) is not None:
-            return value  # type: ignore[no-any-return]  # a date or a time of day, by the reader
-    raise Refused(f"{what} {' or '.join(form.text for form in conversion.forms)}")
+def _first(read: Sequence[date | str | None], what: str, forms: Sequence[DateForm]) -> date | str:
+    for value in read:
+        if value is not None:
+            return value
+    raise Refused(f"{what} {' or '.join(form.text for form in forms)}")
 
 
 def constant(value: Constant, slot: Slot) -> Any:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Lookup
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
 from connectors.adapters.conversions import Refused, convert, fold, scalars_of
@@ -62,14 +62,17 @@ class Mapped:
         return sum(each.count for each in self.ignored)
 
 
-def transform(mapping: Mapping, export: Export, *, now_ms: int) -> Mapped:
+def transform(mapping: Mapping, export: Export, *, now_ms: int, zone: tzinfo) -> Mapped:
     """Return the package that `mapping` makes of `export` at `now_ms` (ms UTC), which dates the deadlines (CNT-6).
+
+    `zone` is that of the agency's clocks (`calendar.zone`): its day is today, and what the export writes with a
+    distance from UTC becomes the day and the time there (CNT-7).
 
     `PackageIncomplete` if something required is missing or of the wrong form, `ExportUnreadable` if the
     export contradicts itself about whom it is, `TooLarge` if no envelope could hold the package. In each
     case there is no package at all.
     """
-    return _Run(mapping, export).mapped(now_ms)
+    return _Run(mapping, export, zone).mapped(now_ms)
 
 
 class _Root(TracedObject):
@@ -95,8 +98,9 @@ class _Answer:
 class _Run:
     """One application of a mapping; the export's values live no longer than this."""
 
-    def __init__(self, mapping: Mapping, export: Export) -> None:
+    def __init__(self, mapping: Mapping, export: Export, zone: tzinfo) -> None:
         self._mapping = mapping
+        self._zone = zone
         self._export = export
         self._trace = Trace()
         self._root = _Root(export.document, mapping.files, self._trace)
@@ -143,7 +147,7 @@ class _Run:
 
     def _terms(self, now_ms: int) -> Terms:
         offer = self._mapping.offer
-        today = datetime.fromtimestamp(now_ms / 1000, tz=UTC).date()
+        today = datetime.fromtimestamp(now_ms / 1000, tz=UTC).astimezone(self._zone).date()
         plans = [plan for plan in (self._mapping.expected_on, self._mapping.register_number) if plan is not None]
         found, _ = self._values(plans, self._root)
         expected = found.get("expected_on")
@@ -239,7 +243,7 @@ class _Run:
         with self._trace.reading() as paths:
             try:
                 raw = evaluate(plan.expression, scope)
-                value = convert(raw, plan.slot, plan.conversion)
+                value = convert(raw, plan.slot, plan.conversion, self._zone)
             except (Unfit, Refused) as refusal:
                 reason = str(refusal) or _UNFIT
                 self._report.doubt(paths, f"{reason} ({plan.where})")
@@ -293,7 +297,7 @@ class _Run:
         for scalar, places in zip(scalars, followed, strict=True):
             text = str(scalar).lower() if isinstance(scalar, bool) else scalar
             try:
-                value = convert(text, plan.slot, plan.conversion)
+                value = convert(text, plan.slot, plan.conversion, self._zone)
             except Refused as refusal:
                 self._report.doubt(places, str(refusal))
                 continue

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -87,8 +88,8 @@ def send(
     """
     profile = home.find(agency)
     to = [full_address(desk, profile) for desk in desks]
-    acting = asyncio.run(_acting(profile, officer))
-    mapped = transform(load_mapping(find_mapping(mapping)), read_export(export_path), now_ms=now_ms())
+    acting, zone = asyncio.run(_acting(profile, officer))
+    mapped = transform(load_mapping(find_mapping(mapping)), read_export(export_path), now_ms=now_ms(), zone=zone)
     for line in understanding(mapped):
         voice.say(line)
     files = attached(attach, mapped.package)
@@ -186,9 +187,11 @@ def full_address(desk: str, sender: home.Profile) -> DeskAddress:
         raise then(error, f"throughcare directory list --agency {sender.name}") from None
 
 
-async def _acting(profile: home.Profile, named: str | None) -> OfficerId | None:
+async def _acting(profile: home.Profile, named: str | None) -> tuple[OfficerId | None, ZoneInfo]:
+    """Return who acts, and the zone of the agency's clocks, by which its export is read (CNT-7)."""
     async with connected(profile) as client:
-        return await officer_named(client, named, agency=profile.name)
+        zone = ZoneInfo((await client.status()).zone)
+        return await officer_named(client, named, agency=profile.name), zone
 
 
 def places(mapped: Mapped) -> list[Place]:

@@ -91,7 +91,12 @@ class Story:
     def _map(self) -> tuple[PlantedExport, Mapped]:
         with self._teller.step("The prison's own export about an invented person is mapped.") as step:
             export = plant(self._folder / "export")
-            mapped = transform(load_mapping(mapping_file()), read_export(export.folder), now_ms=now_ms())
+            mapped = transform(
+                load_mapping(mapping_file()),
+                read_export(export.folder),
+                now_ms=now_ms(),
+                zone=self._stage.calendar.zone,
+            )
             mapped = self._due(mapped, days=DAYS_TO_RELEASE)
             step.detail(
                 f"{len(mapped.package.sections)} sections; {mapped.ignored_count} values left out on purpose; "

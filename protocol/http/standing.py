@@ -121,6 +121,8 @@ class Status(ResponseModel):
     certificate_ends: Time | None
     """When the device's certificate ends; null until the directory names the device."""
     now: Time
+    zone: Code
+    """The time zone of the agency's clocks, such as Europe/Belgrade (`calendar.zone`)."""
     hub: HubStatus
     directory: DirectoryStatus
     counts: Counts
@@ -198,6 +200,7 @@ GET_STATUS = Operation(
             "device": "0" * 64,
             "certificate_ends": "2027-02-21T08:09:10.123Z",
             "now": NOW,
+            "zone": "Europe/Belgrade",
             "hub": {
                 "connected": True,
                 "last_contact": NOW,

@@ -378,6 +378,7 @@ async def test_the_status_tells_of_hub_directory_and_queues(served: Served, worl
     status = await served.client.status()
     assert status.certificate_ends is not None
     assert status.certificate_ends > status.now
+    assert status.zone == "Europe/Belgrade"
     assert status.agency == world.prison.member.address
     assert status.directory.state == "normal"
     assert status.counts.queued == 2

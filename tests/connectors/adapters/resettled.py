@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -18,6 +19,7 @@ from protocol.errors import ThroughcareError
 from protocol.handover import sections_for
 
 NOW = 1_795_680_000_000
+ZONE = ZoneInfo("Europe/Belgrade")
 SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "samples" / "resettlement"
 PEOPLE = ["A8731DY", "G4161UF"]
 
@@ -32,7 +34,7 @@ def shipped() -> Mapping:
 
 
 def run(content: dict[str, Any]) -> Mapped:
-    return transform(shipped(), Export(document=content, stems=frozenset(content)), now_ms=NOW)
+    return transform(shipped(), Export(document=content, stems=frozenset(content)), now_ms=NOW, zone=ZONE)
 
 
 def outcome(content: dict[str, Any]) -> Mapped | str:

@@ -2,8 +2,9 @@
 """Conversions: declared steps only, refused otherwise, and no reason repeats a value."""
 
 import unicodedata
-from datetime import date
+from datetime import date, datetime, time, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,7 @@ from protocol.content import MAX_LINE, is_clean
 LINE = slots_of(Person)["family_name"]
 BORN = slots_of(Person)["date_of_birth"]
 PASSAGE = slots_of(Condition)["text"]
+ZONE = ZoneInfo("Europe/Belgrade")
 CLOCK = slots_of(FirstAppointment)["at"]
 YES_NO = slots_of(Address)["no_fixed_abode"]
 CODE = slots_of(Need)["pathway"]
@@ -57,6 +59,13 @@ def test_every_field_of_every_form_is_a_known_kind_of_place(form: Any) -> None:
         (True, YES_NO, Conversion(codes={"true": False}), False),
         ("2026-12-01", BORN, Conversion(forms=(date_form("iso"),)), date(2026, 12, 1)),
         ("2026-12-01T10:00:00.123456789+01:00", BORN, Conversion(forms=(date_form("iso"),)), date(2026, 12, 1)),
+        ("2027-03-14T23:00:00Z", BORN, Conversion(forms=(date_form("iso"),)), date(2027, 3, 15)),
+        ("2027-06-14 22:00:00.000+0000", BORN, Conversion(forms=(date_form("iso"),)), date(2027, 6, 15)),
+        ("2027-03-14T23:00:00", BORN, Conversion(forms=(date_form("iso"),)), date(2027, 3, 14)),
+        ("2027-03-14T22:59:59Z", BORN, Conversion(forms=(date_form("iso"),)), date(2027, 3, 14)),
+        ("1981-07-14T23:00:00Z", BORN, Conversion(forms=(date_form("iso"),)), date(1981, 7, 15)),
+        ("2027-06-14T23:00Z", CLOCK, Conversion(forms=(date_form("iso"),)), "01:00"),
+        ("2027-06-14T23:00", CLOCK, Conversion(forms=(date_form("iso"),)), "23:00"),
         ("1.2.2026", BORN, Conversion(forms=(date_form("d.m.yyyy"),)), date(2026, 2, 1)),
         ("01/12/2026 09:05", CLOCK, Conversion(forms=(date_form("dd/MM/yyyy HH:mm"),)), "09:05"),
         ("01/12/2026 09:05", BORN, Conversion(forms=(date_form("dd/mm/yyyy HH:MM"),)), date(2026, 12, 1)),
@@ -65,8 +74,10 @@ def test_every_field_of_every_form_is_a_known_kind_of_place(form: Any) -> None:
         ([], LINES, Conversion(), None),
     ],
 )
-def test_a_value_becomes_what_the_field_takes(raw: Any, slot: Slot, conversion: Conversion, expected: Any) -> None:
-    assert convert(raw, slot, conversion) == expected
+def test_cnt_7_a_value_becomes_what_the_field_takes(
+    raw: Any, slot: Slot, conversion: Conversion, expected: Any
+) -> None:
+    assert convert(raw, slot, conversion, ZONE) == expected
 
 
 @pytest.mark.parametrize(
@@ -81,6 +92,11 @@ def test_a_value_becomes_what_the_field_takes(raw: Any, slot: Slot, conversion: 
         ("31/12/2026", BORN, Conversion(forms=(date_form("mm/dd/yyyy"),))),
         ("2026-12-01", CLOCK, Conversion(forms=(date_form("iso"),))),
         ("25:00", CLOCK, Conversion(forms=(date_form("hh:mm"),))),
+        ("2027-03-14T25:00:00Z", BORN, Conversion(forms=(date_form("iso"),))),
+        ("2027-03-14T23:00:00+99:99", BORN, Conversion(forms=(date_form("iso"),))),
+        ("9999-12-31T23:30:00Z", BORN, Conversion(forms=(date_form("iso"),))),
+        ("0001-01-01T00:00:00+14:00", BORN, Conversion(forms=(date_form("iso"),))),
+        ("9999-12-31T23:30:00Z", CLOCK, Conversion(forms=(date_form("iso"),))),
         ("planted", YES_NO, Conversion()),
         (1, YES_NO, Conversion()),
         ("planted", CODE, Conversion()),
@@ -90,11 +106,11 @@ def test_a_value_becomes_what_the_field_takes(raw: Any, slot: Slot, conversion: 
         ([{"planted": 1}], LINES, Conversion()),
         (["planted"] * 3_000, LINES, Conversion()),
     ],
-    ids=range(17),
+    ids=range(22),
 )
 def test_err_2_what_is_refused_is_not_repeated(raw: Any, slot: Slot, conversion: Conversion) -> None:
     with pytest.raises(Refused) as refusal:
-        convert(raw, slot, conversion)
+        convert(raw, slot, conversion, ZONE)
     assert "planted" not in str(refusal.value)
     assert str(refusal.value)
 
@@ -117,7 +133,24 @@ def test_tidying_adds_nothing_but_marks_for_what_it_replaced(text: str) -> None:
 def test_a_date_is_read_as_it_was_written(day: date, form: str) -> None:
     written = form.replace("dd", f"{day.day:02}").replace("mm", f"{day.month:02}").replace("yyyy", f"{day.year:04}")
     written = written.replace("d.", f"{day.day}.").replace("m.", f"{day.month}.")
-    assert date_form(form).date(written) == day
+    assert date_form(form).date(written, ZONE) == day
+
+
+@given(
+    st.dates(min_value=date(1900, 1, 1), max_value=date(2999, 1, 1)),
+    st.times(),
+    st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes))),
+    st.sampled_from(["Europe/Belgrade", "Europe/Tirane", "UTC", "America/New_York", "Pacific/Kiritimati"]).map(
+        ZoneInfo
+    ),
+)
+def test_cnt_7_a_moment_is_the_day_and_the_time_of_the_agencys_clock_however_it_is_written(
+    day: date, at: time, written_in: timezone, zone: ZoneInfo
+) -> None:
+    moment, form = datetime.combine(day, at, written_in), date_form("iso")
+    there = moment.astimezone(zone)
+    assert form.date(moment.isoformat(), zone) == there.date()
+    assert form.time(moment.isoformat(), zone) == f"{there.hour:02}:{there.minute:02}"
 
 
 @pytest.mark.parametrize("text", ["", "dd/mm", "yy-mm-dd", "dd/mm/dddd", "x", "mm", "yyyyy-mm-dd"])
@@ -129,7 +162,7 @@ def test_a_form_that_gives_no_date_and_no_time_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["2026-1-01", "2026-01-01x", " 2026-01-01", "2026-01-01T99:00", "\u0662026-01-01"])
 def test_other_spellings_of_a_date_are_not_guessed(text: str) -> None:
     form = date_form("iso")
-    assert form.date(text) is None or form.time(text) is None
+    assert form.date(text, ZONE) is None or form.time(text, ZONE) is None
 
 
 def test_codes_are_compared_without_case_and_spacing() -> None:

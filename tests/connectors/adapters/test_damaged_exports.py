@@ -19,6 +19,7 @@ from tests.connectors.adapters.resettled import (
     NOW,
     PEOPLE,
     SAMPLES,
+    ZONE,
     assert_nothing_invented,
     outcome,
     real_input,
@@ -138,7 +139,7 @@ def test_a_broken_file_among_real_ones_is_named_and_nothing_is_sent(damage: str,
         case encoding:
             file.write_bytes(text.replace("TEST", "TÉST").encode(encoding))
     with pytest.raises((ExportUnreadable, PackageIncomplete)) as refusal:
-        transform(shipped(), read_export(folder), now_ms=NOW)
+        transform(shipped(), read_export(folder), now_ms=NOW, zone=ZONE)
     assert "Nothing was sent" in str(refusal.value)
     assert "USER18" not in str(refusal.value)
     assert damage == "list" or f"{PRISONER}.json" in str(refusal.value)

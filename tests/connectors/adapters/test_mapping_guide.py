@@ -3,6 +3,7 @@
 
 import re
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -24,7 +25,7 @@ def test_the_guides_example_maps_and_reports_what_the_guide_says(tmp_path: Path)
             (export / name).write_text(text, encoding="utf-8")
     mapping = tmp_path / "mapping.toml"
     mapping.write_text(EXAMPLES["mapping"], encoding="utf-8")
-    mapped = transform(load_mapping(mapping), read_export(export), now_ms=0)
+    mapped = transform(load_mapping(mapping), read_export(export), now_ms=0, zone=ZoneInfo("Europe/Belgrade"))
     assert [f"{n.path}: {n.reason}" for n in mapped.not_understood] == EXAMPLES["report"].splitlines()
     assert [i.reason for i in mapped.ignored] == ["scores are never sent"]
     assert sections_for(mapped.package, DeskFunction.PROBATION_INTAKE).included == (0, 2)

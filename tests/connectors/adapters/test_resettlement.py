@@ -28,6 +28,7 @@ from tests.connectors.adapters.invented import (
 from tests.connectors.adapters.resettled import (
     NOW,
     PEOPLE,
+    ZONE,
     assert_nothing_invented,
     real_input,
     run,
@@ -280,4 +281,4 @@ def test_a_third_persons_folder_of_the_same_form_works_unchanged() -> None:
 
 def test_a_written_and_read_folder_gives_the_same_as_the_object(tmp_path: Path) -> None:
     export = read_export(invented.write(tmp_path / "export", document()))
-    assert transform(shipped(), export, now_ms=NOW).package == run(document()).package
+    assert transform(shipped(), export, now_ms=NOW, zone=ZONE).package == run(document()).package

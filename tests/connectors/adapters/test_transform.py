@@ -2,8 +2,9 @@
 """Applying a mapping: nothing invented, nothing swallowed, nothing half sent."""
 
 import json
-from datetime import date
+from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,7 @@ from protocol.handover import Priority, TriggerEvent
 
 MONDAY = 1_764_547_200_000
 """1 December 2025, 00:00 UTC."""
+ZONE = ZoneInfo("Europe/Belgrade")
 
 HEAD = """
 [mapping]
@@ -79,7 +81,7 @@ def mapping(*parts: str) -> Mapping:
 
 def run(document: dict[str, Any], *parts: str) -> Mapped:
     export = Export(document=document, stems=frozenset(document))
-    return transform(mapping(*parts), export, now_ms=MONDAY)
+    return transform(mapping(*parts), export, now_ms=MONDAY, zone=ZONE)
 
 
 def person(**more: Any) -> dict[str, Any]:
@@ -101,6 +103,19 @@ def test_terms_come_from_the_mapping_the_export_and_the_given_time() -> None:
     assert terms.priority is Priority.NORMAL
     assert (terms.acknowledge_by, terms.answer_by) == (date(2025, 12, 3), date(2025, 12, 8))
     assert terms.sender_register_number == "01-7/2025"
+
+
+def test_cnt_7_a_day_of_release_that_is_written_in_utc_is_the_agencys_day() -> None:
+    mapped = run({"person": person(release="2027-03-14T23:00:00Z")})
+    assert mapped.package.terms.trigger.expected_on == date(2027, 3, 15)
+    assert not mapped.not_understood
+
+
+def test_cnt_7_between_midnight_and_two_the_deadlines_count_from_the_agencys_day() -> None:
+    night = int(datetime(2027, 3, 15, 0, 30, tzinfo=ZONE).timestamp() * 1000)
+    export = Export(document={"person": person(release="2027-04-01")}, stems=frozenset({"person"}))
+    terms = transform(mapping(), export, now_ms=night, zone=ZONE).package.terms
+    assert (terms.acknowledge_by, terms.answer_by) == (date(2027, 3, 17), date(2027, 3, 22))
 
 
 def test_weekdays_pass_over_saturday_and_sunday() -> None:
@@ -239,7 +254,7 @@ def test_what_is_ignored_is_counted_with_its_reason_and_what_was_sent_is_not() -
 
 def test_files_that_are_not_json_are_reported() -> None:
     export = Export(document={"person": person()}, stems=frozenset({"person"}), unread=("photo.jpg",))
-    mapped = transform(mapping(), export, now_ms=MONDAY)
+    mapped = transform(mapping(), export, now_ms=MONDAY, zone=ZONE)
     assert report(mapped) == {"photo.jpg": "it is not a JSON file, so it was not read"}
 
 
@@ -268,7 +283,12 @@ def test_err_2_the_repr_of_the_result_shows_no_content() -> None:
 def test_nothing_at_all_is_no_package() -> None:
     optional = HEAD.replace("required = true\n[section", "[section").replace('"who.name", required = true', '"who.nam"')
     with pytest.raises(PackageIncomplete):
-        transform(build_mapping(parse_mapping(optional.encode())), Export(document={"person": person()}), now_ms=0)
+        transform(
+            build_mapping(parse_mapping(optional.encode())),
+            Export(document={"person": person()}),
+            now_ms=0,
+            zone=ZONE,
+        )
 
 
 LEAVES = (

@@ -2,6 +2,7 @@
 """How a handover is told to people."""
 
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from connectors.adapters import Mapped, NotUnderstood, load_mapping, read_export, transform
 from connectors.cli.handover import kept_back, offered, outline
@@ -17,7 +18,12 @@ NOW = 1_795_000_000_000
 
 
 def mapped(folder: Path) -> Mapped:
-    return transform(load_mapping(mapping_file()), read_export(plant(folder / "export").folder), now_ms=NOW)
+    return transform(
+        load_mapping(mapping_file()),
+        read_export(plant(folder / "export").folder),
+        now_ms=NOW,
+        zone=ZoneInfo("Europe/Belgrade"),
+    )
 
 
 def test_json_is_outlined_without_brackets() -> None:

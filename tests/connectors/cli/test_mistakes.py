@@ -3,6 +3,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -199,6 +200,35 @@ async def test_a_handover_typed_twice_is_sent_once_with_its_files_and_another_is
     assert [json.loads(one[1])["sent_before"] for one in others] == [False] * 4
     assert len({json.loads(one[1])["id"] for one in (first, *others)}) == 5
     assert (await typed(*words, *attached, *key))[0] == 6, "the key was for another file"
+
+
+def written_in_utc(folder: Path) -> tuple[Path, Path]:
+    """Return the demo's export and mapping as of a system that writes the day of release in UTC."""
+    demo = Path(home.__file__).parent / "demo"
+    export, mapping = shutil.copytree(demo / "export", folder / "export"), shutil.copy(demo / "mapping.toml", folder)
+    for file, old, new in (
+        (
+            export / "sentence.json",
+            '"conditionalRelease": "01.12.2026"',
+            '"conditionalRelease": "2027-03-14T23:00:00Z"',
+        ),
+        (mapping, '{ from = "sentence.conditionalRelease", format = "dd.mm.yyyy" }', '"sentence.conditionalRelease"'),
+    ):
+        text = Path(file).read_text(encoding="utf-8")
+        assert old in text
+        Path(file).write_text(text.replace(old, new), encoding="utf-8")
+    return export, Path(mapping)
+
+
+async def test_cnt_7_an_export_is_read_by_the_clock_of_the_agencys_connector(
+    typed: Typed, csw: Served, tmp_path: Path
+) -> None:
+    export, mapping = written_in_utc(tmp_path)
+    words = ["handover", "send", "--mapping", mapping, "--input", export, "--wait", "0", "--json"]
+    status, out, _ = await typed(*words, "--to", csw.station.desk)
+    assert status == 0
+    _, shown, _ = await typed("handover", "show", json.loads(out)["id"], "--json")
+    assert json.loads(shown)["offer"]["terms"]["trigger"]["expected_on"] == "2027-03-15"
 
 
 async def test_a_message_is_sent_each_time_that_it_is_typed_unless_a_key_says_that_it_is_the_same(
