@@ -12,7 +12,8 @@ from connectors.cases.alike import check_new
 from connectors.cases.bygone import bygone
 from connectors.cases.composing import Composing, Said
 from connectors.cases.forms import stored_sections
-from connectors.cases.lineage import ENDING, MOST, open_sub_referrals
+from connectors.cases.lineage import ENDING, MOST, open_sub_referrals, request_of
+from connectors.cases.residual import check_answers
 from connectors.cases.responsibility import implied
 from connectors.cases.sides import OBSERVER, ROLES, Roles
 from connectors.cases.threads import Threads, history_of
@@ -243,6 +244,8 @@ class Moving:
         numbers = await self._threads.register.numbers(tx, thread, [row.peer_desk, *copies])
         message = self._composing.message(kind, thread, row.own_desk, row.subject, said, numbers)
         found = _check(roles, row, history, step.event, message, by_time=by_time)
+        if row.machine == REFERRAL.name and step.event == Event.ACCEPT_PART:
+            check_answers(request_of(row, stored), message.payload)
         known = asked and found.target not in roles.machine.finals
         moved = await self._queue(tx, message, row.peer_desk, copies, known=known)
         if row.machine == REFERRAL.name and step.event == Event.UNBLOCK:

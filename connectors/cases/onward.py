@@ -221,7 +221,7 @@ def _accepted(request: Request, history: History, stored: Sequence[MoveRow]) -> 
         said = decode_payload(kind, payloads[step.move.message_id])
         taken = {one.code for one in request.services}
         if isinstance(said, AcceptPart):
-            taken = {one.code for one in said.services if one.accepted}
+            taken -= said.left_of(taken).keys()
     return taken
 
 

@@ -2,7 +2,7 @@
 """What is left of a referral that was accepted in part, and the draft that asks somebody else for it (REF-6)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,8 +11,9 @@ from connectors.store.engine import Transaction
 from connectors.store.moves import MoveRow
 from connectors.store.threads import ThreadRow
 from protocol import ids
+from protocol.http.problems import FieldError, InvalidFields
 from protocol.ids import Kind, MessageId
-from protocol.kinds.catalogue import decode_payload, kind_for
+from protocol.kinds.catalogue import KINDS, decode_payload, kind_for
 from protocol.kinds.referral.deciding import AcceptPart
 from protocol.kinds.referral.request import DuplicateCheck, Request
 from protocol.lifecycle.history import History, Move
@@ -52,8 +53,30 @@ def residual_of(row: ThreadRow, history: History, stored: Sequence[MoveRow]) -> 
         answer, last = said if isinstance(said, AcceptPart) else None, step.move
     if request is None or answer is None or last is None:
         return None
-    left = tuple((one.code, str(one.reason)) for one in answer.services if not one.accepted)
-    return Residual(left, _draft(row, request, {code for code, _ in left}), last.message_id, last.at)
+    left = answer.left_of(one.code for one in request.services)
+    if not left:
+        return None
+    return Residual(tuple(left.items()), _draft(row, request, left), last.message_id, last.at)
+
+
+def check_answers(request: Request | None, payload: bytes) -> None:
+    """Refuse an answer in part of ours unless it says once of each service of the request what becomes of it (REF-6).
+
+    `InvalidFields` names each service that was not asked for or stands twice, or the list where one is missing.
+    """
+    answer = decode_payload(KINDS["referral.accept-part"], payload)
+    if request is None or not isinstance(answer, AcceptPart):
+        return
+    asked, seen, wrong = {one.code for one in request.services}, set[str](), list[FieldError]()
+    for place, one in enumerate(answer.services):
+        if one.code not in asked or one.code in seen:
+            wrong.append(FieldError(f"/fields/services/{place}/code", "not-allowed"))
+        seen.add(one.code)
+    if asked - seen:
+        wrong.append(FieldError("/fields/services", "missing"))
+    if wrong:
+        named = ", ".join(one.code for one in request.services)
+        raise InvalidFields(wrong, f"Say once of each service that was asked for what becomes of it: {named}.")
 
 
 async def keep_draft(tx: Transaction, row: ThreadRow, history: History, stored: Sequence[MoveRow], now: int) -> None:
@@ -70,7 +93,7 @@ async def keep_draft(tx: Transaction, row: ThreadRow, history: History, stored: 
     await drafts.add(tx, drafts.DraftRow(draft_id, drafts.RESIDUAL, now, now, 1, content, thread=row.thread))
 
 
-def _draft(row: ThreadRow, request: Request, codes: set[str]) -> dict[str, Any]:
+def _draft(row: ThreadRow, request: Request, codes: Container[str]) -> dict[str, Any]:
     fields = request.model_dump(mode="json", exclude_none=True, exclude=set(_OF_THE_OLD))
     return {
         **fields,

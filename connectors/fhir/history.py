@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from protocol.http.threads import StepView, ThreadView
+from protocol.kinds.referral.deciding import left_of
 from protocol.lifecycle.referral import Event, State
 
 REASONED: Final[Mapping[State, tuple[Event, ...]]] = {
@@ -36,9 +37,11 @@ def standing_of(view: ThreadView) -> Standing:
     """Return what the steps that had an effect say; of those of one sort the last counts."""
     state = State(view.item.state)
     said, answer, report = (_last(view, events) for events in (REASONED.get(state, ()), _ANSWERS, _OUTCOMES))
-    left: dict[str, str] = {}
+    left: Mapping[str, str] = {}
     if answer and answer.event == Event.ACCEPT_PART and state is not State.ENTERED_IN_ERROR:
-        left = {one["code"]: one["reason"] for one in answer.payload["services"] if not one["accepted"]}
+        request = _last(view, (Event.SEND,))
+        asked = [one["code"] for one in request.payload["services"]] if request else []
+        left = left_of(asked, ((one["code"], one.get("reason")) for one in answer.payload["services"]))
     return Standing(
         reason=said.payload.get("reason") if said else None,
         left=left,

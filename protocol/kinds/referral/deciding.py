@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the acknowledgement to the answer: who took it up, what is still to be known, what is taken."""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -102,10 +103,21 @@ class AcceptPart(Payload):
             raise ValueError("in part means that one service is accepted and one is declined")
         return self
 
-    @property
-    def residual(self) -> tuple[str, ...]:
-        """The codes of the services that were not taken."""
-        return tuple(service.code for service in self.services if not service.accepted)
+    def left_of(self, asked: Iterable[str]) -> dict[str, str]:
+        """Return which of the services `asked` for, by code, were not taken, each with its reason (REF-6)."""
+        return left_of(asked, ((one.code, one.reason) for one in self.services))
+
+
+def left_of(asked: Iterable[str], answers: Iterable[tuple[str, str | None]]) -> dict[str, str]:
+    """Return the services `asked` for, by code, that were not taken, each with its reason (REF-6).
+
+    `answers` are the codes of an answer in part, each with the reason of a no or None for a yes. A service that it
+    passes over is not taken, for a reason that was not said; nor is one to which it says both.
+    """
+    said = list(answers)
+    declined = {code: str(reason) for code, reason in said if reason is not None}
+    taken = {code for code, reason in said if reason is None} - declined.keys()
+    return {code: declined.get(code, DeclineReason.OTHER.value) for code in asked if code not in taken}
 
 
 class Decline(Payload):
