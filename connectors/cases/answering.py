@@ -23,6 +23,10 @@ from protocol.kinds.thread import MessageAnswer
 _HELD: Final = (
     "The message waits for an earlier one, which may change what it says. It can be answered when that one has come."
 )
+_WHICH: Final = (
+    "The message came to several desks of ours, and each of them is waited for. Say which of them answers: `sender`, "
+    "or --desk."
+)
 
 
 def is_readable(message: ReceivedMessage) -> bool:
@@ -36,22 +40,29 @@ async def thread_of(
 ) -> tuple[ThreadId, str, DeskAddress]:
     """Return the thread, the person's pseudonym and our desk of the message of `kinds` that `asked` answers.
 
-    `NotFound` unless we have that message from the one desk that is written to, `Conflict` while it is held.
+    `NotFound` unless we have that message from the one desk that is written to, `Conflict` while it is held, or where
+    it came to several desks of ours and nothing says which of them answers: each has to (KIND-7).
     """
     named = asked.fields.get("answers")
     if not isinstance(named, str) or len(asked.to) != 1:
         raise InvalidInput("An answer names one message that came here, and goes to the desk that sent it.")
     message_id = MessageId(ids.raw(Kind.MESSAGE, named))
-    for kind in sorted(kinds):
-        for message in await incoming.find(tx, message_id, kind):
-            if message.sender_desk == asked.to[0] and asked.sender in (None, message.recipient_desk):
-                if not sees(desks, message.recipient_desk):
-                    continue
-                payload = decode_payload(KINDS[kind], message.payload)
-                if not is_readable(message):
-                    raise Conflict(_HELD)
-                if isinstance(payload, Payload):
-                    return message.thread, payload.subject, message.recipient_desk
+    found = [
+        message
+        for kind in sorted(kinds)
+        for message in await incoming.find(tx, message_id, kind)
+        if message.sender_desk == asked.to[0]
+        and asked.sender in (None, message.recipient_desk)
+        and sees(desks, message.recipient_desk)
+    ]
+    if len({message.recipient_desk for message in found}) > 1:
+        raise Conflict(_WHICH)
+    for message in found:
+        payload = decode_payload(KINDS[message.payload_type], message.payload)
+        if not is_readable(message):
+            raise Conflict(_HELD)
+        if isinstance(payload, Payload):
+            return message.thread, payload.subject, message.recipient_desk
     raise NotFound
 
 

@@ -122,7 +122,7 @@ async def _payload(tx: Transaction, row: Awaited, clear: Clear) -> Content | Non
 
 
 async def _met(tx: Transaction, row: Awaited, clear: Clear) -> set[Ack]:
-    """Return what was said to a message: by the desk that it went to, or by us to the desk that it came from."""
+    """Return what was said to a message: by the desk that it went to, or by that of ours at which it came."""
     met, named = set[Ack](), ids.text(Kind.MESSAGE, row.message_id)
     for place in await conversations.of(tx, [row.thread], ANSWERING):
         if place.ours == row.ours:
@@ -130,7 +130,9 @@ async def _met(tx: Transaction, row: Awaited, clear: Clear) -> set[Ack]:
         try:
             if place.ours:
                 said, to = await replaying.ours(tx, place)
-                counts, kind, payload = clear.sender in to, said.payload_type, said.payload
+                # Another desk of ours may have noted it for itself: this one has not.
+                counts = clear.sender in to and said.sender_desk == row.desk
+                kind, payload = said.payload_type, said.payload
             else:
                 heard = await replaying.theirs(tx, place)
                 counts, kind, payload = heard.sender_desk == row.desk, heard.payload_type, heard.payload

@@ -83,6 +83,7 @@ def send(
 @click.argument("answer", type=click.Choice([one.value for one in Answer]))
 @AGENCY
 @click.option("--officer", "named", required=True, metavar="OFFICER", help="Title or id of the officer who answers.")
+@click.option("--desk", metavar="DESK", help="Which of our desks answers, where the message came to several.")
 @_INPUT
 @AS
 @KEY
@@ -92,12 +93,16 @@ def answer(
     answer: str,
     agency: str,
     named: str,
+    desk: str | None,
     file: Path | None,
     acting: str | None,
     key: str | None,
     voice: Voice,
 ) -> None:
-    """Answer a message that came: noted, agreed, in-part or not-possible."""
+    """Answer a message that came: noted, agreed, in-part or not-possible.
+
+    Where it came to several of our desks, each answers for itself.
+    """
     asked = read_json(file) if file else {}
     message_id = MessageId(raw(Kind.MESSAGE, message))
 
@@ -112,6 +117,7 @@ def answer(
                 to=[item.sender],
                 fields={"answers": message, "answer": answer, "officer": text(Kind.OFFICER, who) if who else named},
                 sections=sections_of(asked),
+                sender=None if desk is None else parse_desk(desk),
                 officer=await officer_named(client, acting, agency=agency),
             )
             return await client.send_message(request, idempotency_key=key or secrets.token_urlsafe(24))

@@ -2,6 +2,8 @@
 """A message that nobody notes or answers in time: both sides hear of it, once, until somebody does (KIND-7)."""
 
 import secrets
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +15,9 @@ from connectors.cases.composing import Said
 from connectors.store import events, outgoing, tables
 from connectors.store.recipients import Plan
 from protocol import ids
-from protocol.address import AgencyAddress
+from protocol.address import AgencyAddress, DeskAddress
 from protocol.clocks import Ack
+from protocol.errors import Conflict, NotFound
 from protocol.handover import Priority
 from protocol.http.cases import CaseFilter
 from protocol.http.messages import MessageFilter, MessageRequest
@@ -24,9 +27,10 @@ from protocol.kinds.catalogue import KINDS
 from protocol.limits import DAY, HOUR
 from tests.connectors.cases.test_held import RISK, behind_a_gap
 from tests.connectors.cases.test_referral import OFFICER, settle
-from tests.connectors.cases.test_thread_api import Served, csw, prison
+from tests.connectors.cases.test_thread_api import Served, csw, prison, serve
 from tests.connectors.conftest import World
 from tests.connectors.stations import Station
+from tests.connectors.test_attachment_desks import two_desks
 
 __all__ = ["csw", "prison"]
 
@@ -82,8 +86,9 @@ async def counted(station: Station) -> dict[str, float]:
 async def overdue(served: Served, message_id: MessageId) -> list[tuple[str, str]]:
     """Return what is late, which one message and the list say alike."""
     found = (await served.client.message(message_id)).item.overdue
-    (listed,) = [one for one in (await served.client.messages(MessageFilter())).items if one.id == message_id]
-    assert listed.overdue == found
+    items = (await served.client.messages(MessageFilter())).items
+    listed = [late for one in items if one.id == message_id for late in one.overdue]
+    assert sorted(listed, key=lambda late: (late.since, late.desk)) == found
     return [(one.desk, one.ack) for one in found]
 
 
@@ -111,6 +116,43 @@ async def test_kind_7_an_alert_that_nobody_takes_up_is_told_on_both_sides_once_a
     for one in sides:
         assert set((await counted(one)).values()) == {0}
         assert await one.parts.hearing.next_due() is None, "nobody waits for anything any more"
+
+
+async def test_kind_7_the_word_of_one_desk_of_ours_is_not_that_of_another(
+    world: World, prison: Served, csw: Served, tmp_path: Path
+) -> None:
+    async with two_desks(tmp_path / "two", world) as both, asynccontextmanager(serve)(both, world) as velika:
+        intake, supervision = (
+            DeskAddress(f"{name}.{both.desk.partition('.')[2]}") for name in ("intake", "supervision")
+        )
+        request = MessageRequest(
+            kind="alert.risk",
+            to=[intake, supervision],
+            fields={"imminence": "now", "answer_by": world.hub.clock() + DAY},
+        )
+        message = (await prison.client.send_message(request, idempotency_key=secrets.token_hex(12))).id
+        await settle(prison.station, both)
+        fields = {"answers": ids.text(Kind.MESSAGE, message), "officer": OFFICER, "answer": "noted"}
+        noted = MessageRequest(kind="message.answer", to=[prison.station.desk], fields=fields)
+        with pytest.raises(Conflict, match="--desk"):
+            await velika.client.send_message(noted, idempotency_key=secrets.token_hex(12))
+        # A stranger's word, and one that says whose it is but is of a desk to which nothing came, change nothing.
+        with pytest.raises(NotFound):
+            await csw.client.send_message(noted, idempotency_key=secrets.token_hex(12))
+        by_intake = noted.model_copy(update={"sender": intake})
+        await velika.client.send_message(by_intake, idempotency_key=secrets.token_hex(12))
+        await settle(prison.station, both)
+        world.hub.clock.advance(3 * HOUR)
+        assert await heard_of(prison.station, both) == [1, 1]
+        assert await overdue(prison, message) == await overdue(velika, message) == [(supervision, "acknowledged")]
+        by_supervision = noted.model_copy(update={"sender": supervision})
+        await velika.client.send_message(by_supervision, idempotency_key=secrets.token_hex(12))
+        await settle(prison.station, both)
+        assert await overdue(prison, message) == await overdue(velika, message) == []
+        world.hub.clock.advance(DAY)
+        assert await heard_of(prison.station, both) == [2, 3], "at each of the two desks it is a message of its own"
+        late = [(desk, "answered") for desk in sorted((intake, supervision))]
+        assert await overdue(prison, message) == await overdue(velika, message) == late
 
 
 async def test_kind_7_what_was_answered_in_time_is_never_late(world: World, prison: Served, csw: Served) -> None:
