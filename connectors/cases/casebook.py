@@ -11,6 +11,7 @@ from connectors.cases.listing import lost_view
 from connectors.cases.register import word_key
 from connectors.cases.telling import Telling, tell, tell_thread
 from connectors.store import caselist, cases, conversations, cursors, lost
+from connectors.store.awaited import GIVEN_UP
 from connectors.store.casefacts import CaseThread, Facts, merge
 from connectors.store.caselist import CaseRow, Filter
 from connectors.store.engine import Store, Transaction
@@ -118,6 +119,7 @@ class Casebook:
             following = await children(tx, members)
             gaps = await conversations.gaps(tx, members)
             unopened = await conversations.unopened(tx, members)
+            told.given_up |= {(one.message_id, one.desk) for one in unopened if one.state in GIVEN_UP}
             gone = await lost.of(tx, members)
         history = sorted(told.entries, key=lambda entry: entry.at)[::-1]
         return CaseView(

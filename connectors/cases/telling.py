@@ -29,8 +29,8 @@ from protocol.http.cases import (
 )
 from protocol.http.handovers import Direction
 from protocol.ids import Kind, MessageId, ThreadId
+from protocol.kinds.awaiting import answer_in
 from protocol.kinds.catalogue import KINDS, decode_payload
-from protocol.kinds.thread import MessageAnswer
 from protocol.lifecycle.history import History
 
 _FAR: Final = 1 << 62
@@ -92,6 +92,14 @@ async def tell_thread(tx: Transaction, told: "Telling", thread: ThreadId) -> Non
         told.damaged.add(thread)
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a message that moves nothing makes due."""
+
+    message: Spoken
+    due: due.Due
+
+
 @dataclass(slots=True)
 class _Part:
     """What is known of one agency's part."""
@@ -112,11 +120,12 @@ class Telling:
         self._now = now
         self._parts: dict[AgencyAddress, _Part] = {}
         self._due: list[tuple[int, DueItem]] = []
-        self._asked: list[tuple[str, ThreadId, due.Due]] = []
-        self._answered: set[tuple[str, AgencyAddress]] = set()
-        self._noted: set[tuple[str, AgencyAddress]] = set()
+        self._asked: list[_Asked] = []
+        self._answers: set[tuple[str, DeskAddress, DeskAddress, Ack]] = set()
         self._threads: dict[ThreadId, ThreadRow] = {}
         self._peers: dict[ThreadId, set[DeskAddress]] = {}
+        self.given_up = set[tuple[MessageId, DeskAddress]]()
+        """Messages of ours that were given up, and at which desk: nobody there answers them (SEQ-11)."""
         self.entries: list[CaseEntry] = []
         self.damaged = set[ThreadId]()
 
@@ -179,14 +188,12 @@ class Telling:
                 refused=None,
             )
         )
-        if isinstance(payload, MessageAnswer):
-            self._noted.add((payload.answers, sender))
-            if payload.ack is Ack.A3:
-                self._answered.add((payload.answers, sender))
-            return
+        if (answer := answer_in(payload)) is not None:
+            # Whoever answers has noted it too (KIND-7).
+            self._answers |= {(answer[0], one.sender, to, ack) for to in one.to for ack in (Ack.A2, answer[1])}
         calendar = self._calendar(recipients[0])
         for found in due.of_message(payload, sender, recipients, calendar, since=one.at, now=self._now):
-            self._asked.append((ids.text(Kind.MESSAGE, one.message_id), one.thread, found))
+            self._asked.append(_Asked(one, found))
 
     def _part(self, agency: AgencyAddress, at: int) -> _Part:
         part = self._parts.setdefault(agency, _Part())
@@ -215,11 +222,23 @@ class Telling:
         ]
 
     def dues(self) -> list[DueItem]:
-        """Return what is due, the soonest first; what an agency has answered is not (KIND-5)."""
-        for message, thread, one in self._asked:
-            if (message, one.by) not in (self._noted if one.what == due.NOTE else self._answered):
-                self._add_due(one, thread)
+        """Return what is due, the soonest first; what each desk of an agency has answered is not (KIND-5, KIND-7)."""
+        for asked in self._asked:
+            if not self._is_met(asked):
+                self._add_due(asked.due, asked.message.thread)
         return [item for _, item in sorted(self._due, key=lambda found: (found[0], found[1].what, found[1].thread))]
+
+    def _is_met(self, asked: _Asked) -> bool:
+        message, ack = asked.message, Ack.A2 if asked.due.what == due.NOTE else Ack.A3
+        if agency_of(message.sender) == asked.due.by:
+            # What its sender does nobody answers: it is due until its time is past.
+            return False
+        named = ids.text(Kind.MESSAGE, message.message_id)
+        return all(
+            (named, desk, message.sender, ack) in self._answers or (message.message_id, desk) in self.given_up
+            for desk in message.to
+            if agency_of(desk) == asked.due.by
+        )
 
     def listed(self, one: CaseThread, following: Sequence[Child]) -> CaseThreadItem:
         """Return a thread of the case as its list shows it."""

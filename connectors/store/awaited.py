@@ -21,7 +21,8 @@ from protocol.ids import Kind, MessageId, ThreadId
 from protocol.kinds.awaiting import ANSWERING, AWAITED, answer_in
 from protocol.kinds.catalogue import KINDS, decode_payload
 
-_GIVEN_UP: Final = (RecipientState.FAILED, RecipientState.EXPIRED)
+GIVEN_UP: Final = (RecipientState.FAILED, RecipientState.EXPIRED)
+"""States of a message at a desk where nobody answers it any more (SEQ-11)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ async def clear(tx: Transaction, row: Awaited) -> Clear | None:
         sent_ = (await tx.connection.execute(_SENT, {"place": row.position, "of_desk": row.desk})).one_or_none()
         if sent_ is None:
             return None
-        return Clear(sent_.payload_type, sent_.created_at, sent_.sender_desk, sent_.state in _GIVEN_UP)
+        return Clear(sent_.payload_type, sent_.created_at, sent_.sender_desk, sent_.state in GIVEN_UP)
     came_ = (await tx.connection.execute(_CAME, {"place": row.position})).one_or_none()
     return None if came_ is None else Clear(came_.payload_type, came_.accepted_at, came_.sender_desk, given_up=False)
 

@@ -3,6 +3,7 @@
 
 import secrets
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy import func, select, update
 
 from connectors.calendars import Calendars
 from connectors.cases.composing import Said
-from connectors.store import events, outgoing, tables
+from connectors.store import events, outgoing, recipients, tables
 from connectors.store.recipients import Plan
 from protocol import ids
 from protocol.address import AgencyAddress, DeskAddress
@@ -36,6 +37,7 @@ __all__ = ["csw", "prison"]
 
 DANGER: dict[str, Any] = {"harm": "self-harm", "child": False, "ground": "vital-interest"}
 GORA = AgencyAddress("gora-prison@hub.example")
+POLJE = "polje-csw@hub.example"
 A2, A3 = Ack.A2, Ack.A3
 UNANSWERED = "message.unanswered"
 
@@ -92,6 +94,15 @@ async def overdue(served: Served, message_id: MessageId) -> list[tuple[str, str]
     return [(one.desk, one.ack) for one in found]
 
 
+async def due_in_case(*sides: Served) -> list[list[tuple[str, str, bool]]]:
+    """Return what is due in the one case of each side."""
+    found: list[list[tuple[str, str, bool]]] = []
+    for served in sides:
+        (case,) = (await served.client.cases(CaseFilter())).items
+        found.append([(one.what, one.by, one.late) for one in (await served.client.case(case.id)).due])
+    return found
+
+
 async def test_kind_7_an_alert_that_nobody_takes_up_is_told_on_both_sides_once_and_shown_until_it_is_answered(
     world: World, prison: Served, csw: Served
 ) -> None:
@@ -132,7 +143,7 @@ async def test_kind_7_the_word_of_one_desk_of_ours_is_not_that_of_another(
         )
         message = (await prison.client.send_message(request, idempotency_key=secrets.token_hex(12))).id
         await settle(prison.station, both)
-        fields = {"answers": ids.text(Kind.MESSAGE, message), "officer": OFFICER, "answer": "noted"}
+        fields: dict[str, Any] = {"answers": ids.text(Kind.MESSAGE, message), "officer": OFFICER, "answer": "noted"}
         noted = MessageRequest(kind="message.answer", to=[prison.station.desk], fields=fields)
         with pytest.raises(Conflict, match="--desk"):
             await velika.client.send_message(noted, idempotency_key=secrets.token_hex(12))
@@ -145,14 +156,17 @@ async def test_kind_7_the_word_of_one_desk_of_ours_is_not_that_of_another(
         world.hub.clock.advance(3 * HOUR)
         assert await heard_of(prison.station, both) == [1, 1]
         assert await overdue(prison, message) == await overdue(velika, message) == [(supervision, "acknowledged")]
+        agreed = noted.model_copy(update={"sender": intake, "fields": {**fields, "answer": "agreed"}})
+        await velika.client.send_message(agreed, idempotency_key=secrets.token_hex(12))
+        await settle(prison.station, both)
+        assert await due_in_case(prison, velika) == [[("answer", both.member.address, False)]] * 2
         by_supervision = noted.model_copy(update={"sender": supervision})
         await velika.client.send_message(by_supervision, idempotency_key=secrets.token_hex(12))
         await settle(prison.station, both)
         assert await overdue(prison, message) == await overdue(velika, message) == []
         world.hub.clock.advance(DAY)
-        assert await heard_of(prison.station, both) == [2, 3], "at each of the two desks it is a message of its own"
-        late = [(desk, "answered") for desk in sorted((intake, supervision))]
-        assert await overdue(prison, message) == await overdue(velika, message) == late
+        assert await heard_of(prison.station, both) == [2, 2]
+        assert await overdue(prison, message) == await overdue(velika, message) == [(supervision, "answered")]
 
 
 async def test_kind_7_what_was_answered_in_time_is_never_late(world: World, prison: Served, csw: Served) -> None:
@@ -296,6 +310,40 @@ async def test_kind_7_records_that_were_asked_for_are_the_answer(world: World, p
         async with station.parts.store.read() as tx:
             waits = await tx.connection.exec_driver_sql("SELECT message_id FROM awaited")
         assert message not in {row[0] for row in waits}
+    world.hub.clock.now = int(datetime(2027, 2, 1, tzinfo=UTC).timestamp() * 1000)
+    assert await due_in_case(prison, csw) == [[], []], "what is late in the case is what is late"
+
+
+async def test_kind_7_records_that_went_to_somebody_else_are_no_answer_in_the_case(
+    world: World, prison: Served, csw: Served
+) -> None:
+    """Neither what another agency sends under the id of the question, nor what its holder sends to another one."""
+    message, probation = await alert(world, prison, [csw]), world.probation
+    thread = (await prison.client.message(message)).item.thread
+    for station, to in ((probation, prison.station.desk), (csw.station, probation.desk)):
+        fields = {"answers": ids.text(Kind.MESSAGE, message)}
+        composing, subject = station.parts.moving._composing, ids.text(Kind.SUBJECT, ids.new_id())
+        word = composing.message(KINDS["record.share"], thread, station.desk, subject, Said(fields=fields))
+        async with station.parts.store.write() as tx:
+            await outgoing.add(tx, word, {to: Plan()})
+    await settle(probation, prison.station, csw.station)
+    world.hub.clock.advance(2 * DAY)
+    assert await due_in_case(prison, csw) == [[("answer", POLJE, True)]] * 2
+
+
+async def test_kind_7_what_was_given_up_is_due_in_the_case_no_more(world: World, prison: Served, csw: Served) -> None:
+    request = MessageRequest(
+        kind="alert.risk",
+        to=[csw.station.desk],
+        fields={"imminence": "now", "answer_by": world.hub.clock() + DAY},
+    )
+    message = (await prison.client.send_message(request, idempotency_key=secrets.token_hex(12))).id
+    world.hub.clock.advance(2 * DAY)
+    assert await due_in_case(prison) == [[("answer", POLJE, True)]]
+    async with prison.station.parts.store.write() as tx:
+        await recipients.fail(tx, message, [csw.station.desk], "malformed-envelope")
+    assert await due_in_case(prison) == [[]]
+    assert await overdue(prison, message) == []
 
 
 @pytest.mark.parametrize(
