@@ -91,7 +91,7 @@ def _said(
         own_person=said(own_person, by_us=ours),
         other_person=said(other, other_person) if other and other_person else None,
         link=said(_link(payload)),
-        name=_name(person, at, message_id),
+        name=_name(person, at, message_id, by_us=ours),
     )
     return Said(facts, tuple(one for one in (senders, recipients, *_names(bodies)) if one))
 
@@ -112,11 +112,12 @@ def _link(payload: Content) -> str | None:
     return payload.reopens or payload.part_of or payload.residual_of or payload.forwards
 
 
-def _name(person: Person | None, at: int, message_id: MessageId) -> Stated | None:
+def _name(person: Person | None, at: int, message_id: MessageId, *, by_us: bool) -> Stated | None:
+    # As with numbers, what our own agency says of its person counts before how another one spells it (CAS-6).
     if person is None:
         return None
     born = person.date_of_birth.isoformat() if person.date_of_birth else ""
-    return Stated(False, at, message_id, (person.family_name, person.given_names or "", born))
+    return Stated(by_us, at, message_id, (person.family_name, person.given_names or "", born))
 
 
 def _names(bodies: Iterable[Content]) -> Iterator[str | None]:

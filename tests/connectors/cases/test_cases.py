@@ -3,6 +3,7 @@
 
 import secrets
 from collections.abc import AsyncIterator
+from datetime import date
 from typing import Any
 
 import pytest
@@ -93,6 +94,39 @@ async def test_cas_1_a_case_says_who_is_involved_and_what_is_due(prison: Served,
         assert [entry.what for entry in view.history] == ["accept", "acknowledge", "receive", "send"]
         assert (await served.client.thread(thread)).case == view.item.id
         assert (view.gaps, view.undelivered, view.older) == ([], [], 0)
+
+
+async def test_cas_6_a_case_keeps_the_name_that_our_own_agency_stated_whatever_another_one_writes(
+    prison: Served, csw: Served, world: World
+) -> None:
+    born = date(1990, 1, 31)
+    thread = await refer(prison, csw, about("Đorđević", "51", given_names="Ana", date_of_birth=born))
+    await shared(csw, prison, thread, about("Djordjevic"))
+
+    async def named(served: Served) -> tuple[str, str | None, date | None]:
+        person = (await only(served)).item.person
+        assert person is not None
+        return person.family_name, person.given_names, person.date_of_birth
+
+    assert await named(prison) == ("Đorđević", "Ana", born)
+    assert await named(csw) == ("Djordjevic", None, None), "there it is its own word"
+    world.hub.clock.advance(1000)
+    await shared(prison, csw, thread, about("Đorđević Petrović", given_names="Ana", date_of_birth=born))
+    assert await named(prison) == ("Đorđević Petrović", "Ana", born)
+    parts = prison.station.parts
+    for stored_before in (b"5", b"1"):
+        async with parts.store.write() as tx:
+            await facts.put(tx, "cases made", stored_before)
+        assert await parts.threads.register.catch_up(parts.store) > 0
+        assert await named(prison) == ("Đorđević Petrović", "Ana", born)
+
+
+async def shared(served: Served, to: Served, thread: ThreadId, *sections: PackageSection) -> None:
+    request = MessageRequest(
+        kind="record.share", to=[to.station.desk], thread=thread, fields={}, sections=list(sections)
+    )
+    await served.client.send_message(request, idempotency_key=secrets.token_hex(12))
+    await settle(served.station, to.station)
 
 
 async def test_ref_5_a_case_shows_the_alert_of_its_referral(prison: Served, csw: Served) -> None:
