@@ -222,7 +222,7 @@ def make_parts(
     casebook = Casebook(store, enrolment.agency, calendar, clock)
     listing = Listing(store, threads, clock)
     hearing = Hearing(store, calendar, clock, log)
-    messages = Messages(store, composing, register, Releasing(moving, threads, clock), hearing, clock, work.set)
+    messages = Messages(store, composing, threads, Releasing(moving, threads, clock), hearing, clock, work.set)
     return Parts(
         agency=enrolment.agency,
         store=store,

@@ -11,10 +11,10 @@ from connectors.cases.bygone import bygone
 from connectors.cases.composing import Composing, Said
 from connectors.cases.forms import stored_sections
 from connectors.cases.hearing import Hearing
-from connectors.cases.register import Register
 from connectors.cases.releasing import Releasing
 from connectors.cases.returned import IN_ERROR
 from connectors.cases.stopped import check_open
+from connectors.cases.threads import Threads
 from connectors.handover_views import at_desks, came_sections, overall, planned, sent_sections
 from connectors.store import cursors, history, incoming, outgoing, recipients, requests, threads
 from connectors.store.engine import Store, Transaction
@@ -57,19 +57,20 @@ class Messages:
         self,
         store: Store,
         composing: Composing,
-        register: Register,
+        threads_: Threads,
         releasing: Releasing,
         hearing: Hearing,
         clock: Clock,
         wake: Callable[[], None],
     ) -> None:
-        """`register` puts messages into cases, `releasing` moves handovers, `hearing` knows what is late.
+        """`threads_` puts messages into cases, `releasing` moves handovers, `hearing` knows what is late.
 
         `wake` is called to have them sent.
         """
         self._store = store
         self._composing = composing
-        self._register = register
+        self._threads = threads_
+        self._register = threads_.register
         self._releasing = releasing
         self._hearing = hearing
         self._clock = clock
@@ -102,7 +103,7 @@ class Messages:
             message = self._composing.message(KINDS[asked.kind], thread, own, subject, said, numbers)
             plans = self._composing.plans(message, asked.to)
             await outgoing.add(tx, message, plans)
-            await self._register.composed(tx, message, asked.to)
+            await self._threads.placed(tx, await self._register.composed(tx, message, asked.to))
             followed = await self._releasing.follow(tx, message, said)
             if followed.steps:
                 # A step all the same, and nothing of it is kept for whom it is refused to.

@@ -11,7 +11,7 @@ they are follows from the stored messages, in the order of the hub's log: where 
 anew.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -47,31 +47,35 @@ class Register:
         """`agency` is our own."""
         self._agency = agency
 
-    async def composed(self, tx: Transaction, message: OutgoingMessage, to: list[DeskAddress]) -> None:
-        """Take note of a message of ours."""
-        if message.payload_type in speaking.SPOKEN:
-            said = facts_of_ours(message, self._agency, map(agency_of, to))
-            await self._note(tx, message.thread, message.created_at, said)
+    async def composed(self, tx: Transaction, message: OutgoingMessage, to: list[DeskAddress]) -> Set[CaseId]:
+        """Take note of a message of ours; return the cases in which there are other threads now."""
+        if message.payload_type not in speaking.SPOKEN:
+            return set()
+        said = facts_of_ours(message, self._agency, map(agency_of, to))
+        return await self._note(tx, message.thread, message.created_at, said)
 
     async def received(
         self, tx: Transaction, message: ReceivedMessage, row: ThreadRow | None, *, begun: bool = False
-    ) -> None:
+    ) -> Set[CaseId]:
         """Take note of a verified message that has its effect now; `row` is its thread's life cycle, if it has one.
 
-        With a life cycle that is `begun` by this very message the sides may be others than it seemed.
+        With a life cycle that is `begun` by this very message the sides may be others than it seemed. Returns the cases
+        in which there are other threads now.
         """
         if message.payload_type not in speaking.SPOKEN:
-            return
+            return set()
         voices = await speaking.voices(tx, message.thread)
         if len(voices) > 1 and (begun or await _begins(tx, message, voices)):
-            await self.weigh(tx, message.thread, row)
-            return
+            return await self.weigh(tx, message.thread, row)
         counts = message.agency in await self._sides(tx, message.thread, row, voices)
         said = facts_of_theirs(message, self._agency) if counts else Said()
-        await self._note(tx, message.thread, message.accepted_at, said, row)
+        return await self._note(tx, message.thread, message.accepted_at, said, row)
 
-    async def weigh(self, tx: Transaction, thread: ThreadId, row: ThreadRow | None) -> None:
-        """Take note anew of all that is stored of a thread, and of nothing else; `row` is its life cycle."""
+    async def weigh(self, tx: Transaction, thread: ThreadId, row: ThreadRow | None) -> Set[CaseId]:
+        """Take note anew of all that is stored of a thread, and of nothing else; `row` is its life cycle.
+
+        Returns the cases in which there are other threads now.
+        """
         sides = await self._sides(tx, thread, row, await speaking.voices(tx, thread))
         known, words, times = Facts(), set[bytes](), set[int]()
         for place in await replaying.in_thread(tx, thread):
@@ -83,11 +87,11 @@ class Register:
             words |= {word_key(tx, one) for one in findable(said.findable)}
             times.add(at)
         if not times:
-            return
+            return set()
         before = await cases.find(tx, thread)
         await cases.find_only_by(tx, thread, words)
         placed = self._row(tx, thread, known, before, min(times))
-        await self._put(tx, replace(placed, begun_at=min(times), changed_at=max(times)), before)
+        return await self._put(tx, replace(placed, begun_at=min(times), changed_at=max(times)), before)
 
     async def _said(
         self, tx: Transaction, place: replaying.Stored, sides: Collection[AgencyAddress]
@@ -179,24 +183,25 @@ class Register:
         await self.received(tx, message, row)
         return set()
 
-    async def _note(self, tx: Transaction, thread: ThreadId, at: int, said: Said, row: ThreadRow | None = None) -> None:
+    async def _note(
+        self, tx: Transaction, thread: ThreadId, at: int, said: Said, row: ThreadRow | None = None
+    ) -> Set[CaseId]:
         before = await cases.find(tx, thread)
         if before is not None and before.damaged:
-            await self.weigh(tx, thread, row or await threads.find(tx, thread))
-            return
+            return await self.weigh(tx, thread, row or await threads.find(tx, thread))
         await cases.find_by(tx, thread, {word_key(tx, one) for one in findable(said.findable)})
         known = merge(before.facts, said.facts) if before else said.facts
-        await self._put(tx, self._row(tx, thread, known, before, at), before)
+        return await self._put(tx, self._row(tx, thread, known, before, at), before)
 
-    async def _put(self, tx: Transaction, row: CaseThread, before: CaseThread | None) -> None:
+    async def _put(self, tx: Transaction, row: CaseThread, before: CaseThread | None) -> Set[CaseId]:
         if row == before:
-            return
+            return set()
         if before is None or row.keys != before.keys:
             stored = replace(row, case_id=_id(tx, "thread", row.thread)) if before is None else row
             await cases.put(tx, stored)
-            await self._place(tx, stored, before)
-        else:
-            await cases.put(tx, row)
+            return await self._place(tx, stored, before)
+        await cases.put(tx, row)
+        return set()
 
     def _row(self, tx: Transaction, thread: ThreadId, known: Facts, before: CaseThread | None, at: int) -> CaseThread:
         number, own, other = known.number, known.own_person, known.other_person
@@ -213,10 +218,13 @@ class Register:
             ours=(NUMBER_OURS if number and number.ours else 0) | (PERSON_OURS if own and own.ours else 0),
         )
 
-    async def _place(self, tx: Transaction, row: CaseThread, before: CaseThread | None) -> None:
-        """Put a thread whose keys changed where it belongs, and with it those that it leads somewhere else."""
+    async def _place(self, tx: Transaction, row: CaseThread, before: CaseThread | None) -> Set[CaseId]:
+        """Put a thread whose keys changed where it belongs, and with it those that it leads somewhere else.
+
+        Returns the cases that they left, and those that they came to.
+        """
         waiting = {row.thread} | await self._led(tx, row) | (await self._led(tx, before) if before else set())
-        done = set[ThreadId]()
+        done, changed = set[ThreadId](), set[CaseId]()
         while waiting:
             thread = waiting.pop()
             done.add(thread)
@@ -226,7 +234,9 @@ class Register:
             case_id = await self._case(tx, one)
             if case_id != one.case_id:
                 await cases.put(tx, replace(one, case_id=case_id))
+                changed |= {one.case_id, case_id}
                 waiting |= await self._led(tx, one) - done
+        return changed
 
     async def _led(self, tx: Transaction, row: CaseThread) -> set[ThreadId]:
         """Return the threads whose case can follow from what this one says.

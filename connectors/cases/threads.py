@@ -48,7 +48,7 @@ from protocol.address import AgencyAddress, DeskAddress
 from protocol.clocks import Calendar
 from protocol.content import encode_payload
 from protocol.errors import PolicyDenied
-from protocol.ids import EnvelopeId, Kind, MessageId, ThreadId
+from protocol.ids import CaseId, EnvelopeId, Kind, MessageId, ThreadId
 from protocol.kinds.base import RegisterNumbers
 from protocol.kinds.catalogue import KINDS, decode_payload
 from protocol.kinds.thread import ThreadConflict
@@ -114,7 +114,7 @@ class Threads:
         row = await self.mending.find(tx, message.thread)
         kind = KINDS.get(message.payload_type)
         if kind is None or kind.machine is None or kind.event is None:
-            await self.register.received(tx, message, row)
+            await self.placed(tx, await self.register.received(tx, message, row))
             return
         payload, roles = decode_payload(kind, message.payload), ROLES[kind.machine.name]
         begun = None
@@ -124,10 +124,12 @@ class Threads:
                 self._log.event("move-ignored")
             else:
                 row = begun = entries.begun_by_other(message, payload, roles)
-        await self.register.received(tx, message, row, begun=begun is not None)
+        cases = await self.register.received(tx, message, row, begun=begun is not None)
+        moves_it = row is not None and row.is_between(message.sender_desk, message.recipient_desk)
+        await self.placed(tx, cases, without=message.thread if moves_it else None)
         if row is None:
             return
-        if not row.is_between(message.sender_desk, message.recipient_desk):
+        if not moves_it:
             # It would stand in the history as if the other side had said it, and change the version under an officer.
             self._log.event("move-ignored")
             return
@@ -157,10 +159,12 @@ class Threads:
 
         `peer` is the desk on the other side; `copies` are all desks that it goes to, where there are more.
         """
-        await self.register.composed(tx, message, list(copies or [peer]))
+        cases = await self.register.composed(tx, message, list(copies or [peer]))
         kind = KINDS[message.payload_type]
         if kind.machine is None or kind.event is None:
+            await self.placed(tx, cases)
             return
+        await self.placed(tx, cases, without=message.thread)
         payload, roles = decode_payload(kind, message.payload), ROLES[kind.machine.name]
         row = await self.mending.find(tx, message.thread)
         if row is None:
@@ -279,8 +283,8 @@ class Threads:
             await threads.put(tx, changed)
             escalated = any(step.move.message_id == new and step.move.event in ESCALATE for step in history.done)
             await events.thread_changed(tx, changed, before=row, alert=escalated and alert is not None)
-            if twice.is_taken(changed) != twice.is_taken(row):
-                await self._refold_others(tx, row.thread)
+            if twice.standing(changed) != twice.standing(row):
+                await self._look_again(tx, [one.thread for one in await twice.beside(tx, row.thread)])
         now, life = self._clock(), self._notice_life
         if stopped.may_stop(state) and (called := await stopped.call_back(tx, row.thread, now)):
             self._log.event("resealing", code=CALLED_BACK, count=called)
@@ -291,11 +295,16 @@ class Threads:
         await keep_draft(tx, row, history, every, self._clock())
         return history
 
-    async def _refold_others(self, tx: Transaction, thread: ThreadId) -> None:
-        """Look again at the handovers of one person whose alert depends on this one (HAN-12)."""
-        for one in await twice.beside(tx, thread):
+    async def placed(self, tx: Transaction, cases: Collection[CaseId], *, without: ThreadId | None = None) -> None:
+        """Take note that there are other threads in these cases now; `without` one that is folded anew after this."""
+        if cases:
+            await self._look_again(tx, [one for one in await twice.in_cases(tx, cases) if one != without])
+
+    async def _look_again(self, tx: Transaction, handovers: Collection[ThreadId]) -> None:
+        """Look again at handovers of one person whose alert depends on one another (HAN-12)."""
+        for one in handovers:
             with suppress(*DAMAGED):
-                other = await self.mending.find(tx, one.thread)
+                other = await self.mending.find(tx, one)
                 if other is not None and twice.is_taken(other):
                     await self.refold(tx, other)
 

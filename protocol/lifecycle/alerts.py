@@ -37,7 +37,7 @@ class AlertKind(StrEnum):
     LEAD_RETURNED = "lead-returned"
     """The other side ended a handover that had taken effect; nobody here has noted that the lead is back (HAN-11)."""
     HANDED_OVER_TWICE = "handed-over-twice"
-    """Two agencies have accepted the same person from us, and neither handover is over (HAN-12)."""
+    """Two agencies have accepted the same person from us, and neither handover has been taken back (HAN-12)."""
 
 
 HEARS: Final[Mapping[AlertKind, frozenset[str]]] = {

@@ -3,11 +3,17 @@
 
 import secrets
 
+import pytest
+
 from connectors.cases import twice
-from connectors.store import cases, threads
-from protocol.handover import HandoverPackage
+from connectors.cases.composing import Said
+from connectors.store import cases, outgoing, threads
+from protocol import ids
+from protocol.handover import HandoverPackage, PackageSection
 from protocol.http.handovers import HandoverQueued, HandoverRequest
-from protocol.ids import ThreadId
+from protocol.http.threads import ListName, Machine, ThreadFilter
+from protocol.ids import Kind, ThreadId
+from protocol.kinds.catalogue import KINDS
 from protocol.limits import DAY
 from tests.connectors.cases.test_alerts import told
 from tests.connectors.cases.test_cases import about
@@ -119,12 +125,87 @@ async def test_han_12_both_of_one_day_take_effect_and_the_alert_stays(world: Wor
     assert await alerts_at(world.prison, first.thread, second.thread) == [TWICE, TWICE]
     await do(world.social_work, second.thread, "complete", items=[])
     await settle(world.prison, world.social_work)
-    assert await alerts_at(world.prison, first.thread, second.thread) == [None, None]
+    assert await agreed(second.thread, world.prison, world.social_work) == "completed"
+    assert await alerts_at(world.prison, first.thread, second.thread) == [TWICE, None], "both agencies lead"
     async with world.prison.parts.store.read() as tx:
         assert await twice.others(tx, second.thread) == [first.thread]
         own = (await threads.load(tx, first.thread)).own_desk
         assert await twice.others(tx, second.thread, frozenset({own})) == [first.thread]
         assert await twice.others(tx, second.thread, frozenset({world.probation.desk})) == []
+
+
+@pytest.mark.parametrize("ended", ["the completed one is entered in error", "the other is taken back"])
+async def test_han_12_the_alert_stays_beside_a_completed_one_until_one_lead_is_taken_away(
+    world: World, ended: str
+) -> None:
+    first, second = await offered(world, world.probation), await offered(world, world.social_work)
+    for one, station in ((first, world.probation), (second, world.social_work)):
+        await accept(world, station, one.thread)
+        await do(world.prison, one.thread, "take-effect", effective_at=world.hub.clock())
+        await settle(world.prison, station)
+    await do(world.social_work, second.thread, "complete", items=[])
+    await settle(world.prison, world.social_work)
+    both = first.thread, second.thread
+    assert await alerts_at(world.prison, *both) == [TWICE, None]
+    if ended == "the other is taken back":
+        await do(world.prison, first.thread, "fail", reason="release-cancelled")
+    else:
+        await do(world.prison, second.thread, "entered-in-error", reason="wrong-person", capacity="data-protection")
+    assert await alerts_at(world.prison, *both) == [None, None]
+
+
+async def test_han_12_a_person_who_comes_back_later_is_handed_over_anew_without_an_alert(world: World) -> None:
+    first = await offered(world, world.probation)
+    await accept(world, world.probation, first.thread)
+    await do(world.prison, first.thread, "take-effect", effective_at=world.hub.clock())
+    await settle(world.prison, world.probation)
+    await do(world.probation, first.thread, "complete", items=[])
+    await settle(world.prison, world.probation)
+    world.hub.clock.advance(DAY)
+    for station in (world.prison, world.social_work):
+        await station.look()
+    second = await offered(world, world.social_work)
+    await accept(world, world.social_work, second.thread)
+    assert await alerts_at(world.prison, first.thread, second.thread) == [None, None]
+
+
+async def test_han_12_a_later_message_that_says_that_two_are_of_one_person_raises_the_alert_at_once(
+    world: World, prison: Served
+) -> None:
+    first, second = await offered(world, world.probation, "nepoznato"), await offered(world, world.social_work)
+    await accept(world, world.probation, first.thread)
+    await accept(world, world.social_work, second.thread)
+    both = first.thread, second.thread
+    assert await alerts_at(world.prison, *both) == [None, None]
+    told_before = (await told(world.prison)).count("handover.alert")
+    # A stranger to the first handover cannot join them, nor the side that does not keep this register.
+    for station, section in (
+        (world.social_work, about("Invented", recipient_number="51")),
+        (world.probation, about("Invented", "51")),
+    ):
+        await say(station, first.thread, world.prison, section)
+        assert await alerts_at(world.prison, *both) == [None, None]
+    await say(world.prison, first.thread, world.probation, about("Invented", "51"))
+    assert await alerts_at(world.prison, *both) == [TWICE, TWICE]
+    assert (await told(world.prison)).count("handover.alert") == told_before + 2
+    listed = await prison.client.threads(ThreadFilter(machine=Machine.HANDOVER, list=ListName.ALERTS))
+    assert {one.thread for one in listed.items} == {*both}
+
+
+async def say(station: Station, thread: ThreadId, to: Station, section: PackageSection) -> None:
+    """Send records in a thread, as whoever knows its id can."""
+    composing = station.parts.moving._composing
+    word = composing.message(
+        KINDS["record.share"],
+        thread,
+        station.desk,
+        ids.text(Kind.SUBJECT, ids.new_id()),
+        Said(fields={}, sections=(section,)),
+    )
+    async with station.parts.store.write() as tx:
+        await outgoing.add(tx, word, composing.plans(word, [to.desk]))
+        await station.parts.threads.composed(tx, word, to.desk)
+    await settle(station, to)
 
 
 async def test_han_12_nobody_else_s_handover_of_that_person_raises_an_alert_or_is_named(world: World) -> None:

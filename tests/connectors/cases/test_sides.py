@@ -4,7 +4,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import cycle
@@ -27,7 +27,7 @@ from connectors.vault import Vault
 from protocol import ids
 from protocol.address import AgencyAddress, DeskAddress
 from protocol.content import encode_payload
-from protocol.ids import EnvelopeId, KeyId, Kind, MessageId, OfficerId, ThreadId
+from protocol.ids import CaseId, EnvelopeId, KeyId, Kind, MessageId, OfficerId, ThreadId
 from protocol.kinds.base import RegisterNumbers
 from protocol.kinds.community import AlertRisk, Imminence
 from protocol.kinds.thread import Answer, MessageAnswer, ThreadConflict
@@ -184,9 +184,9 @@ class Counting(Register):
 
     weighed = 0
 
-    async def weigh(self, tx: Transaction, thread: ThreadId, row: ThreadRow | None) -> None:
+    async def weigh(self, tx: Transaction, thread: ThreadId, row: ThreadRow | None) -> Set[CaseId]:
         self.weighed += 1
-        await super().weigh(tx, thread, row)
+        return await super().weigh(tx, thread, row)
 
 
 @pytest.mark.parametrize(("agencies", "most"), [([EVIL], 1), ([EVIL, GORA], 2 * speaking.FIRST)])
