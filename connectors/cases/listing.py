@@ -16,6 +16,7 @@ from connectors.cases.responsibility import responsibility_of
 from connectors.cases.sides import OBSERVER, ROLES
 from connectors.cases.threads import Threads, history_of
 from connectors.cases.waiting import owed_by
+from connectors.faults import DAMAGED
 from connectors.handover_views import at_desks, came_sections, sent_sections
 from connectors.store import cases, cursors, forgotten, incoming, lost, moves, outgoing, recipients, threads
 from connectors.store.engine import Store, Transaction
@@ -28,7 +29,7 @@ from connectors.timing import Clock
 from protocol.address import DeskAddress
 from protocol.errors import InvalidInput
 from protocol.handover import PAYLOAD_TYPE
-from protocol.http.handovers import SectionView
+from protocol.http.handovers import RecipientView, SectionView
 from protocol.http.threads import (
     AlertView,
     ForgottenView,
@@ -208,8 +209,16 @@ def _residual(row: ThreadRow, history: History, stored: Mapping[MessageId, MoveR
 
 
 async def _step(tx: Transaction, row: ThreadRow, stored: MoveRow, step: Step, desks: Desks) -> StepView:
-    sent = await outgoing.load(tx, stored.message_id) if stored.direction is Direction.OUT else None
-    gets = [] if sent is None else await recipients.of(tx, sent.message_id)
+    sections, at = list[SectionView](), list[RecipientView]()
+    damaged = False
+    try:
+        sent = await outgoing.load(tx, stored.message_id) if stored.direction is Direction.OUT else None
+        sections = await _sections(tx, row, stored, sent, desks)
+        if sent is not None:
+            at = await at_desks(tx, await recipients.of(tx, sent.message_id), stored_sections(sent))
+    except DAMAGED:
+        # The step itself is whole, and so is the rest of the thread (CON-8).
+        damaged = True
     return StepView(
         message=stored.message_id,
         event=stored.event,
@@ -220,8 +229,9 @@ async def _step(tx: Transaction, row: ThreadRow, stored: MoveRow, step: Step, de
         refused=step.refused,
         state=step.after.state,
         payload=json.loads(stored.payload),
-        sections=await _sections(tx, row, stored, sent, desks),
-        recipients=[] if sent is None else await at_desks(tx, gets, stored_sections(sent)),
+        sections=sections,
+        recipients=at,
+        damaged=damaged,
     )
 
 

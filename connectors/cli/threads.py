@@ -172,6 +172,8 @@ def _step(step: StepView) -> Iterator[str]:
     yield f"  {format_time(step.at)}  {step.event} by the {step.actor} ({step.signer}) -> {step.state}{refused}"
     if said := ", ".join(_said(step.payload)):
         yield f"      {said}"
+    if step.damaged:
+        yield "      DAMAGED: what is stored of its message can no longer be read"
     for one in step.sections if step.recipients else ():
         yield f"      section {one.number}: {one.category} for {one.purpose}{ground(one)}"
     for desk in step.recipients if "kind" in step.payload else ():

@@ -4,7 +4,7 @@
 Nothing is read here. A print holds what a view holds (PRT-1), and beside it who acted and what proves it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -22,8 +22,8 @@ from protocol.handover import PAYLOAD_TYPE
 from protocol.http.cases import CaseView
 from protocol.http.handovers import AttachmentView, HandoverView, SectionView
 from protocol.http.messages import MessageView
-from protocol.http.threads import AlertView, StepView, ThreadView
-from protocol.ids import Kind, MessageId
+from protocol.http.threads import AlertView, LostView, StepView, ThreadView
+from protocol.ids import Kind, MessageId, ThreadId
 
 _RUNGS: Final = {Ack.A1: Label.RUNG_OPENED, Ack.A2: Label.RUNG_ACKNOWLEDGED, Ack.A3: Label.RUNG_ANSWERED}
 _MACHINES: Final = {"referral": Label.REFERRAL, "handover": Label.HANDOVER}
@@ -88,18 +88,24 @@ class Writer:
         rows: list[tuple[str, Part]] = [
             self._row(Label.STATE, self._text(Table.STATES, view.item.state)),
             self._row(Label.THREAD_ID, ids.text(Kind.THREAD, view.item.thread)),
-            self._row(Label.PSEUDONYM, str(view.payload.get("subject", ""))),
         ]
+        # One that waits shows nothing of what it says.
+        payload: dict[str, Any] = dict(view.payload) or {"kind": view.item.kind}
+        if "subject" in payload:
+            rows.append(self._row(Label.PSEUDONYM, str(payload["subject"])))
         if view.item.alert:
             rows.append(self._row(Label.ALERTS, self._text(Table.NOTES, view.item.alert)))
+        for late in view.item.overdue:
+            what: list[Part] = [self._text(Table.NOTES, "overdue"), ": ", late.desk, BREAK, self._rung(late.ack)]
+            rows.append(self._row(Label.ALERTS, joined([*what, BREAK, self._words.moment(late.since)])))
         answers: list[list[Part]] = [
             [self._rung(one.ack), self._words.moment(one.at), said(one.signer), self._text(Table.CODES, one.answer)]
             for one in view.answers
         ]
         answered = [self._heading(2, Label.ANSWERS), grid(self._heads(Label.ANSWER), answers)] if answers else []
-        body = self._message(view.payload, view.sections, evidence, ids.text(Kind.MESSAGE, view.item.id), 2)
         of = ids.text(Kind.MESSAGE, view.item.id)
-        return Sheet(self._title(view.payload), joined([contents.facts(rows), body, *answered]), of)
+        body = self._message(payload, view.sections, evidence, of, 2, waits=not view.payload)
+        return Sheet(self._title(payload), joined([contents.facts(rows), body, *answered]), of)
 
     def handover(self, view: HandoverView, evidence: Evidence) -> Sheet:
         """Return the sheet of a handover's package."""
@@ -128,11 +134,14 @@ class Writer:
     def thread(self, view: ThreadView, evidence: Mapping[MessageId, Evidence]) -> Sheet:
         """Return the sheet of a whole matter; `evidence` by the id of each step's message."""
         parts = [self._matter(view), self._receipts(view)]
-        if view.alerts:
-            rows: list[list[Part]] = [
-                [self._text(Table.NOTES, one.kind), self._about(one), self._words.moment(one.since)]
-                for one in view.alerts
-            ]
+        rows: list[list[Part]] = [
+            [self._text(Table.NOTES, one.kind), self._about(one), self._words.moment(one.since)] for one in view.alerts
+        ]
+        rows += [self._lost(one) for one in view.lost]
+        for unknown in view.forgotten:
+            about = joined([unknown.sender, BREAK, f"{self._words.label(Label.MESSAGES)}: {unknown.count}"])
+            rows.append([self._text(Table.NOTES, "messages-forgotten"), about, self._words.moment(unknown.since)])
+        if rows:
             heads = [self._text(Table.FIELDS, "appointment"), self._text(Table.FIELDS, "since")]
             parts += [self._heading(2, Label.ALERTS), grid([self._words.label(Label.ALERTS), *heads], rows)]
         if view.residual:
@@ -166,7 +175,7 @@ class Writer:
         rows.append(self._row(Label.PARTICIPANTS, involved))
         if view.older:
             rows.append(self._row(Label.OLDER, str(view.older)))
-        parts = [contents.facts(rows)]
+        parts = [contents.facts(rows), *self._missing(view, {one.view.item.thread for one in threads})]
         for thread in threads:
             parts.append(_part(self.thread(thread.view, thread.evidence)))
         if messages:
@@ -175,6 +184,29 @@ class Writer:
             sheet = self.message(message.view, message.evidence)
             parts.append(element("section", element("h2", sheet.title), sheet.content))
         return Sheet(self._words.label(Label.CASE_FILE), joined(parts), ids.text(Kind.CASE, view.item.id))
+
+    def _missing(self, view: CaseView, printed: Collection[ThreadId]) -> list[Html]:
+        """Return what the file lacks: matters that cannot be read, and messages lost, waiting or not opened."""
+        rows: list[list[Part]] = [
+            [self._text(Table.NOTES, "damaged"), ids.text(Kind.THREAD, one.thread), ""]
+            for one in view.threads
+            if one.damaged and one.thread not in printed
+        ]
+        rows += [self._lost(one) for one in view.lost]
+        for gap in view.gaps:
+            waiting = joined([gap.sender, BREAK, f"{self._words.label(Label.MESSAGES)}: {gap.waiting}"])
+            rows.append([self._text(Table.STATES, "held"), waiting, self._words.moment(gap.since)])
+        for one in view.undelivered:
+            about = joined([one.desk, BREAK, ids.text(Kind.MESSAGE, one.message)])
+            rows.append([self._text(Table.STATES, one.state), about, self._words.moment(one.since)])
+        if not rows:
+            return []
+        heads = [self._words.label(one) for one in (Label.ALERTS, Label.MESSAGE_ID)]
+        return [self._heading(2, Label.ALERTS), grid([*heads, self._text(Table.FIELDS, "since")], rows)]
+
+    def _lost(self, one: LostView) -> list[Part]:
+        about = joined([one.sender, BREAK, ids.text(Kind.MESSAGE, one.message)])
+        return [self._text(Table.NOTES, "message-lost"), about, self._words.moment(one.since)]
 
     def _matter(self, view: ThreadView) -> Html:
         item = view.item
@@ -228,6 +260,8 @@ class Writer:
         if step.refused:
             why = joined([self._words.label(Label.NO_EFFECT), ": ", self._text(Table.NOTES, step.refused)])
             parts.append(element("p", why, class_="refused"))
+        if step.damaged:
+            parts.append(element("p", self._text(Table.NOTES, "damaged"), class_="refused"))
         message = ids.text(Kind.MESSAGE, step.message)
         parts.append(self._message(step.payload, step.sections, evidence, message, level, leaf_index=step.leaf_index))
         return joined(parts)

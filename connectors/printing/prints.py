@@ -10,6 +10,7 @@ from functools import partial
 from connectors.cases.casebook import Casebook
 from connectors.cases.listing import Listing
 from connectors.cases.messages import Messages
+from connectors.faults import DAMAGED
 from connectors.handovers import Handovers
 from connectors.languages import language
 from connectors.printing.catalogue import Words, words
@@ -160,12 +161,14 @@ class Prints:
 
     async def _whole(self, step: StepView) -> StepView:
         """Return a step with its sections: our own offer's are in the view of its package."""
-        if step.payload.get("kind") != PAYLOAD_TYPE or step.sections:
+        if step.payload.get("kind") != PAYLOAD_TYPE or step.sections or step.damaged:
             return step
         try:
             package = await self._views.handovers.show(step.message, direction=Direction.SENT)
         except NotFound:
             return step
+        except DAMAGED:
+            return step.model_copy(update={"damaged": True})
         return step.model_copy(update={"sections": package.sections})
 
     async def _of_steps(self, view: ThreadView) -> dict[MessageId, Evidence]:
@@ -178,8 +181,9 @@ class Prints:
             direction = Direction.SENT if sent else Direction.RECEIVED
             try:
                 found[step.message] = await self._evidence(step.message, direction, row.peer_desk, [row.own_desk])
-            except NotFound:
-                # Time's own receipt, or a message that retention has removed: the step says what is still known.
+            except (NotFound, *DAMAGED):
+                # Time's own receipt, or a message that retention has removed or the disk damaged: the step says what is
+                # still known.
                 continue
         return found
 

@@ -247,6 +247,8 @@ class StepView(ResponseModel):
     sections: list[SectionView]
     recipients: list[RecipientView] = Field(default_factory=list)
     """Of a step of ours: how it stands at each desk, what goes there and what is withheld (CON-7)."""
+    damaged: bool = False
+    """Whether the stored message of it can no longer be read: the step stands without its sections (CON-8)."""
 
 
 class ThreadView(ResponseModel):

@@ -49,7 +49,7 @@ async def behind_a_gap(prison: Served, csw: Served, kind: str, fields: dict[str,
 
 
 async def printed(served: Served, message_id: MessageId) -> str:
-    return (await served.client.print_message(message_id)).decode()
+    return (await served.client.print_message(message_id, language="en")).decode()
 
 
 async def test_seq_1_a_held_message_is_neither_shown_nor_printed_nor_answered_before_its_turn(
@@ -59,6 +59,7 @@ async def test_seq_1_a_held_message_is_neither_shown_nor_printed_nor_answered_be
     view = await csw.client.message(held)
     assert (view.item.state, view.payload, view.sections) == (MessageState.HELD, {}, [])
     assert "a-planted-area" not in await printed(csw, held)
+    assert "Automatic receipt" not in await printed(csw, held), "it is no receipt (PRT-1)"
     with pytest.raises(Conflict, match="waits for an earlier one"):
         await answer(csw, prison, held)
     await settle(prison.station, csw.station)

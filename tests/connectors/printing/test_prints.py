@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from pydantic import JsonValue
+from sqlalchemy import Table, update
 
 from connectors import home
 from connectors.access import TOKEN_FILE
@@ -17,7 +18,7 @@ from connectors.cases.composing import Said
 from connectors.cli import main
 from connectors.languages import LANGUAGES
 from connectors.printing.page import POLICY
-from connectors.store import incoming, outgoing
+from connectors.store import incoming, outgoing, recipients, tables, threadtables
 from connectors.store.recipients import Plan
 from protocol import ids
 from protocol.bodies.needs import Entry, Narrative
@@ -30,6 +31,7 @@ from protocol.http.operation import Scope
 from protocol.http.tokens import TokenRequest
 from protocol.ids import CaseId, Kind, MessageId, ThreadId
 from protocol.kinds.catalogue import KINDS
+from protocol.limits import DAY
 from tests.connectors.cases.test_cases import about, refer, step
 from tests.connectors.cases.test_referral import settle
 from tests.connectors.cases.test_thread_api import Served, csw, prison
@@ -191,6 +193,76 @@ async def test_a_whole_case_is_printed_with_each_thread_and_each_message(prison:
     assert SECRET not in markup
     with pytest.raises(NotFound):
         await csw.client.print_case(CaseId(bytes(16)))
+
+
+LOST, UNREADABLE = "a message was lost here", "what is stored can no longer be read"
+
+
+async def broken(served: Served, table: Table, **where: object) -> None:
+    """Damage what is sealed in the rows of a table that have these values."""
+    async with served.station.parts.store.write() as tx:
+        rows = [getattr(table.c, name) == value for name, value in where.items()]
+        done = await tx.connection.execute(update(table).where(*rows).values(sealed=b"\0"))
+        assert done.rowcount == 1
+
+
+async def test_con_8_a_step_whose_message_is_damaged_hides_no_other_on_the_screen_nor_on_paper(
+    prison: Served, csw: Served
+) -> None:
+    thread = await referred(prison, csw)
+    kinds = {"send": "referral.request", "acknowledge": "referral.acknowledge"}
+    for served, ours in ((prison, "send"), (csw, "acknowledge")):
+        for event, kind in kinds.items():
+            table = tables.outgoing if event == ours else tables.incoming
+            await broken(served, table, thread=thread, payload_type=kind)
+            steps = {one.event: one for one in (await served.client.thread(thread)).steps}
+            assert (steps[event].damaged, steps[event].sections) == (True, [])
+            assert steps[event].payload["kind"] == kind, "the step itself is whole"
+            printed = (await served.client.print_thread(thread, language="en")).decode()
+            assert UNREADABLE in printed
+            (item,) = (await served.client.cases(CaseFilter())).items
+            assert UNREADABLE in (await served.client.print_case(item.id, language="en")).decode()
+
+
+async def test_prt_1_a_case_file_names_the_matter_that_cannot_be_read(prison: Served, csw: Served) -> None:
+    first = await referred(prison, csw)
+    second = await refer(prison, csw, reopens=ids.text(Kind.THREAD, first))
+    await broken(csw, threadtables.thread, thread=second)
+    (item,) = (await csw.client.cases(CaseFilter())).items
+    printed = (await csw.client.print_case(item.id, language="en")).decode()
+    assert UNREADABLE in printed
+    assert ids.text(Kind.THREAD, second) in printed
+    assert "Words about an invented need" not in printed
+    assert ids.text(Kind.THREAD, first) in printed
+
+
+async def test_prt_1_paper_says_what_is_missing_and_late_as_the_screen_does(
+    prison: Served, csw: Served, world: World
+) -> None:
+    thread = await referred(prison, csw)
+    fields: dict[str, JsonValue] = {"imminence": "now", "answer_by": world.hub.clock() + DAY}
+    asked = MessageRequest(kind="alert.risk", to=[csw.station.desk], fields=fields, thread=thread)
+    gone, late = [(await prison.client.send_message(asked, idempotency_key=secrets.token_hex(12))).id for _ in range(2)]
+    async with prison.station.parts.store.write() as tx:
+        await recipients.fail(tx, gone, [csw.station.desk], "cannot-open")
+        # Both sides know of it.
+        told = {"told_at": world.hub.clock()}
+        await tx.connection.execute(
+            update(tables.recipient).where(tables.recipient.c.message_id == gone).values(**told)
+        )
+    world.hub.clock.advance(2 * DAY)
+    (item,) = (await prison.client.cases(CaseFilter())).items
+    view = await prison.client.case(item.id)
+    assert [one.message for one in (await prison.client.thread(thread)).lost] == [one.message for one in view.lost]
+    assert [one.message for one in view.lost] == [gone]
+    assert {one.message for one in view.undelivered} == {gone, late}
+    matter = (await prison.client.print_thread(thread, language="en")).decode()
+    file = (await prison.client.print_case(item.id, language="en")).decode()
+    for printed in (matter, file):
+        assert LOST in printed
+        assert ids.text(Kind.MESSAGE, gone) in printed
+    assert file.index(ids.text(Kind.MESSAGE, late)) < file.index("Referral"), "what it lacks stands first"
+    assert "something expected is late" in (await prison.client.print_message(late, language="en")).decode()
 
 
 async def test_con_9_who_sends_under_another_s_id_has_nothing_left_out(
