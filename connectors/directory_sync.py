@@ -206,10 +206,11 @@ class DirectorySync:
     async def _look(self) -> int:
         info = await self._source.hub()
         self._clock_difference = info.server_time - self._clock()
-        self._watch.compare(info.server_time)
         if (info.directory.origin, info.directory.key) != (self._pinned.origin, self._pinned.key):
             raise DirectoryInconsistent("The hub names another directory log than the one that was pinned.")
         raw_head = await self._source.directory_head()
+        # Not before: a hub that is not sure of its clock signs no head, and its time is not to be believed (AUD-11).
+        self._watch.compare(info.server_time)
         generation = head_generation(raw_head, self._pinned.origin)
         head = verify_head(raw_head, origin_of(self._pinned.origin, generation), self._pinned.key)
         if head.at > self._clock() + CLOCK_SKEW:

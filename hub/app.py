@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from sqlalchemy import Connection, text
 
-from hub.config import BLOBS_NAME, GUARD_NAME, RESTORING_PREFIX, HubSettings, pinned_root
-from hub.jobs.housekeeping import Housekeeping
+from hub.config import BLOBS_NAME, CLOCK_NAME, GUARD_NAME, RESTORING_PREFIX, HubSettings, pinned_root
+from hub.jobs.housekeeping import Housekeeping, HubClock
 from hub.logs import Event, Log, where
 from hub.migrations import migrate
 from hub.service.allowances import Allowances
@@ -21,6 +21,7 @@ from hub.service.blobrows import BlobRows, Place
 from hub.service.blobs import Blobs
 from hub.service.buckets import Buckets
 from hub.service.certificates import Certificates
+from hub.service.clocktrust import ClockTrust
 from hub.service.directory import DirectoryLog
 from hub.service.enrolment import Enrolments
 from hub.service.expiry import Expiry
@@ -88,6 +89,7 @@ class Hub:
         writer: Writer,
         clock: Clock,
         elapsed: Clock,
+        trust: ClockTrust,
         log: Log,
     ) -> None:
         domain = settings.hub.domain
@@ -95,6 +97,7 @@ class Hub:
         self.writer = writer
         self._guard = guard
         self._clock = clock
+        self._trust = trust
         self._log = log
         tally = Tally()
         replay = Directory(pinned_root(settings), domain)
@@ -113,9 +116,9 @@ class Hub:
         self.blobs = Blobs(store, writer, self.directory, files, holdings, self._place(allowances), reads, clock)
         self.expiry = Expiry(store, writer, clock)
         scheme = "https" if _is_encrypted(settings) else "http"
-        authenticator = Authenticator(self.directory, self.nonces, clock, scheme)
+        authenticator = Authenticator(self.directory, self.nonces, clock, scheme, trust)
         self.connections = Connections(
-            domain, Parts(self.submissions, self.mailboxes, authenticator, allowances, clock, log)
+            domain, Parts(self.submissions, self.mailboxes, authenticator, allowances, clock, log, trust)
         )
         self.directory.on_statement(self.connections.recheck)
         self.neighbours = Neighbours(store, writer, self.directory, self.mailboxes, log)
@@ -166,6 +169,7 @@ class Hub:
             self.connections.recheck,
             settings.retention.evidence_days,
             Lease("housekeeping", store, writer, clock),
+            HubClock(trust, lambda: writer.clock_is_sound),
             log,
         )
         self.writing: asyncio.Task[None] | None = None
@@ -220,10 +224,13 @@ class Hub:
             heads = await store.read(checked)
             guard.start(heads.values())
             log.info(Event.STORE_CHECKED, size=heads[trees.Log.AUDIT].size)
-            writer = Writer(store, guard, origins, clock, log, _queue(settings), followed, reach, elapsed)
-            hub = cls(settings, keys, store, guard, writer, clock, elapsed, log)
+            newest = max(head.at for head in heads.values())
+            # A demo's clock is put ahead on purpose.
+            trust = ClockTrust(folder / CLOCK_NAME, 0 if settings.hub.clock_file else newest, clock, log)
+            writer = Writer(store, guard, origins, clock, log, _queue(settings), followed, reach, elapsed, trust)
+            hub = cls(settings, keys, store, guard, writer, clock, elapsed, trust, log)
             hub._audit_size = heads[trees.Log.AUDIT].size
-            writer.log_time = max(head.at for head in heads.values())
+            writer.log_time = newest
             await hub.directory.load(heads[trees.Log.DIRECTORY].size)
             if hub.directory.directory.audit_starts != tuple(one.audit_size for one in generations):
                 raise StoreBehind("The directory tells of other restores than the database.")
@@ -305,6 +312,7 @@ class Hub:
             self._rounds.cancel()
             with suppress(asyncio.CancelledError):
                 await self._rounds
+        await self._trust.end(sound=self.writer.clock_is_sound)
         self.writer.close()
         if self.writing is not None:
             # Its own failure was told where it happened; here only the end matters.
@@ -342,7 +350,7 @@ class Hub:
         return self.writer.healthy and self.writing is not None and not self.writing.done()
 
     async def _clock_is_sound(self) -> bool:
-        """Tell whether the clock can be right (AUD-7)."""
+        """Tell whether the clock can be right, and is believed (AUD-7, AUD-11)."""
         return self.writer.clock_is_sound
 
 

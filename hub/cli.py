@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -177,6 +178,32 @@ def doctor(path: Path, as_json: bool) -> None:
         found = asyncio.run(examine(_settings(path), system_clock))
         click.echo(json.dumps(diagnosis.as_json(found)) if as_json else "\n".join(diagnosis.lines(found)))
         sys.exit(diagnosis.exit_code(found))
+
+
+@main.command(short_help="Say what time it is here, and confirm it.")
+@config_option
+@click.option("--confirm", "today", metavar="YYYY-MM-DD", type=click.DateTime(["%Y-%m-%d"]), help="Today's date.")
+def clock(path: Path, today: datetime | None) -> None:
+    """Say what time it is by this machine, and since when the hub knew; confirm it with today's date from a calendar.
+
+    After it was off for over a day a hub believes its clock when the connectors of two agencies show the same time, or
+    when its operator confirms it. Also beside a running hub, which goes on within seconds.
+    """
+    with _told():
+        import asyncio
+
+        from hub import confirming
+        from hub.app import system_clock
+
+        settings = _settings(path)
+        times = asyncio.run(confirming.read_times(settings, system_clock()))
+        click.echo("\n".join(times.lines()))
+        if today is not None:
+            confirming.confirm(settings, today.date(), times.now)
+            click.echo("Confirmed.")
+        elif times.unsure:
+            click.echo(f"next:  throughcare-hub clock --confirm YYYY-MM-DD --config {path}   (today's date)", err=True)
+            sys.exit(1)
 
 
 @main.command(short_help="Write a sealed backup, also while it runs.")

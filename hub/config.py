@@ -24,6 +24,7 @@ from protocol.settings import (
 
 DATABASE_NAME = "hub.db"
 GUARD_NAME = "hub.guard"
+CLOCK_NAME = "hub.clock"
 BLOBS_NAME = "blobs"
 RESTORING_PREFIX = ".restoring-"
 """How the folders begin in which a restore prepares what is to be."""

@@ -15,9 +15,11 @@ import aiohttp
 from cryptography import x509
 from sqlalchemy import Connection
 
-from hub.config import DATABASE_NAME, GUARD_NAME, RESTORING_PREFIX, HubSettings, doubts, pinned_root
+from hub.config import CLOCK_NAME, DATABASE_NAME, GUARD_NAME, RESTORING_PREFIX, HubSettings, doubts, pinned_root
+from hub.confirming import told
 from hub.migrations import NEWEST, revision_of
 from hub.service.behind import check_not_behind
+from hub.service.clocktrust import is_unsure, noted_time
 from hub.service.damage import GO_BACK, NEXT
 from hub.service.guard import Guard
 from hub.service.logcheck import check_logs, origins_in
@@ -191,7 +193,8 @@ def _logs(connection: Connection, settings: HubSettings, guard: Guard, now: int)
         found.append(fine("directory", f"The directory has {directory} statements."))
     if restorations.generations(connection):
         found.append(_handed_back(connection, settings))
-    return [*found, _log_times(newest, now), _waiting(connection, settings, now)]
+    noted = now if settings.hub.clock_file else noted_time(settings.hub.data_dir / CLOCK_NAME)
+    return [*found, _log_times(newest, noted, now), _waiting(connection, settings, now)]
 
 
 def _handed_back(connection: Connection, settings: HubSettings) -> Finding:
@@ -218,11 +221,18 @@ def _migration(revision: str) -> Finding:
     return warning("store", "The database is of an older version of Throughcare.", fix)
 
 
-def _log_times(newest: int, now: int) -> Finding:
+def _log_times(newest: int, noted: int, now: int) -> Finding:
     if newest > now + CLOCK_SKEW:
         minutes = (newest - now) // 60_000
         fix = "Set this machine's clock, and keep it set (NTP)."
         return fault("log times", f"The clock is {minutes} minutes behind what this hub has signed.", fix)
+    if is_unsure(now, newest, noted):
+        fix = (
+            "If that is the time: throughcare-hub clock --confirm YYYY-MM-DD --config FILE, or let two agencies' "
+            "connectors come. If not: set the clock, keep it set (NTP), and start the hub anew."
+        )
+        since = f"The clock says {told(now)}, and the hub last knew it to be right at {told(max(newest, noted))}"
+        return warning("log times", f"{since}: it takes and deletes nothing before that is confirmed.", fix)
     return fine("log times", "The clock is not behind what this hub has signed.")
 
 

@@ -43,6 +43,8 @@ class Event(StrEnum):
     PRUNED = "pruned"
     JOB_FAILED = "job-failed"
     CLOCK_WRONG = "clock-wrong"
+    CLOCK_UNSURE = "clock-unsure"
+    CLOCK_CONFIRMED = "clock-confirmed"
     BLOBS_DROPPED = "blobs-dropped"
 
 

@@ -214,13 +214,12 @@ class DirectoryLog:
     async def head(self) -> bytes:
         """Return the newest signed head, at most a minute old (DIR-10); NotFound before the first statement.
 
-        Raises Unavailable while the clock cannot be right: a head dated ahead would be the newest for long (AUD-7).
+        Raises ClockWrong while the clock may be wrong: a head dated ahead would be the newest for long (AUD-7, AUD-11).
         """
         await self.refresh()
         if self.directory.size == 0:
             raise NotFound("The directory has no statement yet. The authority submits the root first.")
-        if not self._writer.clock_is_sound:
-            raise Unavailable("The hub's clock is wrong, so it signs nothing.")
+        self._writer.check_clock()
         now = self._clock()
         if self._head is not None:
             head, signed = self._head

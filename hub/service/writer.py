@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from hub.logs import Event, Log, where
+from hub.service.clocktrust import ClockTrust, ClockUnsure, ClockWrong
 from hub.service.following import Followed
 from hub.service.guard import Guard, GuardedHead
 from hub.service.transaction import Change, Finish, Transaction
@@ -64,12 +65,6 @@ class Queue:
     bytes: int
 
 
-class ClockWrong(Unavailable):
-    """The clock cannot be right (AUD-7)."""
-
-    default = "The hub's clock is wrong, so it accepts nothing. The operator must set it and start the hub anew."
-
-
 class Counters:
     """What the writer has done, for metrics and tests."""
 
@@ -93,8 +88,9 @@ class Writer:
         followed: Followed,
         reach: Callable[[str], None] = lambda step: None,
         elapsed: Clock = machine_time,
+        trust: ClockTrust | None = None,
     ) -> None:
-        """`elapsed` counts ms whatever the clock does.
+        """`elapsed` counts ms whatever the clock does; without `trust` the clock is believed as it starts.
 
         `reach` is told each step of a group by name; tests kill the process there.
         """
@@ -108,6 +104,7 @@ class Writer:
         self._log = log
         self._limit = queue
         self._watch = ClockWatch(clock, elapsed)
+        self._trust = trust
         self._followed = followed
         self._reach = reach
         self._waiting: deque[_Item] = deque()
@@ -147,11 +144,23 @@ class Writer:
 
     @property
     def clock_is_sound(self) -> bool:
-        """Whether the clock has moved as time has since the start, and is not behind the logs (AUD-7).
+        """Whether `check_clock` raises nothing."""
+        try:
+            self.check_clock()
+        except ClockWrong:
+            return False
+        return True
 
-        If not, nothing is written and nothing signed.
+    def check_clock(self) -> None:
+        """Raise ClockWrong, or ClockUnsure, while nothing may be written and nothing signed.
+
+        The clock must have moved as time has since the start, must not be behind the logs (AUD-7), and must be believed
+        (AUD-11).
         """
-        return self._watch.is_sound() and self.log_time <= self._clock() + CLOCK_SKEW
+        if not self._watch.is_sound() or self.log_time > self._clock() + CLOCK_SKEW:
+            raise ClockWrong
+        if self._trust is not None and not self._trust.given:
+            raise ClockUnsure
 
     def is_guarded(self, size: int) -> bool:
         """Tell whether the first `size` audit leaves are guarded, so that a receipt may name them (AUD-3).
@@ -264,8 +273,9 @@ class Writer:
             _refuse_all(group, StoreFull)
         except (Unavailable, MemoryError) as error:
             if isinstance(error, ClockWrong):
-                self._log.error(Event.CLOCK_WRONG, count=len(group))
-                _refuse_all(group, ClockWrong)
+                unsure = isinstance(error, ClockUnsure)
+                self._log.error(Event.CLOCK_UNSURE if unsure else Event.CLOCK_WRONG, count=len(group))
+                _refuse_all(group, type(error))
             else:
                 # Descriptors or memory ran out for now. If it is committed, that shows as after a lost connection.
                 self._log.warning(Event.RESOURCES_SHORT, count=len(group), where=where(error))
@@ -296,8 +306,7 @@ class Writer:
     async def _transact(self, changes: Sequence[Change[Any]]) -> tuple[Transaction, list[_Finish]]:
         """Commit the group, then guard it (AUD-3)."""
         now = self._clock()
-        if not self.clock_is_sound:
-            raise ClockWrong
+        self.check_clock()
         if self._unguarded:
             # There was no room for the guard's line. Nothing more is committed before it is written.
             await self._store.write(lambda connection: self._unguarded[-1], self._note)

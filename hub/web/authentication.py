@@ -5,6 +5,7 @@ import asyncio
 
 from aiohttp import web
 
+from hub.service.clocktrust import ClockTrust
 from hub.service.directory import DirectoryLog
 from hub.service.nonces import Nonces
 from hub.web.strangers import VISIT
@@ -20,12 +21,16 @@ from protocol.ids import KeyId
 class Authenticator:
     """Checks request signatures against the directory as it is at this moment."""
 
-    def __init__(self, directory: DirectoryLog, nonces: Nonces, clock: Clock, scheme: str) -> None:
-        """`scheme` is that of the hub's public URL; which host names are answered to is decided before."""
+    def __init__(self, directory: DirectoryLog, nonces: Nonces, clock: Clock, scheme: str, trust: ClockTrust) -> None:
+        """`scheme` is that of the hub's public URL; which host names are answered to is decided before.
+
+        `trust` is told of each agency whose device has shown the same time as this hub's clock (AUD-11).
+        """
         self._log = directory
         self._nonces = nonces
         self._clock = clock
         self._scheme = scheme
+        self._trust = trust
 
     async def __call__(self, request: web.Request, operation: Operation, read_body: ReadBody) -> KeyId:
         """Return the calling device's key id; raises NotAuthenticated, Revoked, or what HTTP-14 says of its agency.
@@ -43,7 +48,9 @@ class Authenticator:
                 raise
             signed = self._verified(request)
         visit = request[VISIT]
-        visit.recognise(self.in_force(signed.device_id).agency)
+        agency = self.in_force(signed.device_id).agency
+        visit.recognise(agency)
+        self._trust.seen(agency)
         # Before the body: while it comes, the time passes for which nonces are kept.
         reads_only = operation.method is Method.GET
         try:

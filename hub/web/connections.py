@@ -11,6 +11,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from hub.logs import Event, Log
 from hub.service.allowances import Allowances
+from hub.service.clocktrust import ClockTrust, ClockUnsure
 from hub.service.mailbox import Mailboxes
 from hub.service.submission import Submissions
 from hub.web.authentication import Authenticator
@@ -54,6 +55,7 @@ class Parts:
     allowances: Allowances
     clock: Clock
     log: Log
+    trust: ClockTrust
 
 
 class Connections:
@@ -73,6 +75,9 @@ class Connections:
         """Serve one websocket from its challenge to its end (HTTP-9)."""
         if self._closing:
             raise Unavailable
+        if not self._parts.trust.given:
+            # What shows the time are signed requests, by which a connector goes on when it gets no websocket (CON-16).
+            raise ClockUnsure
         if sent_ahead(request):
             raise MalformedRequest("A websocket's first bytes are the hub's.")
         # Ciphertext does not shrink, so compression would only cost. Pings are counted before they are answered.

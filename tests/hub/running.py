@@ -12,8 +12,9 @@ from typing import Self
 import aiohttp
 
 from hub.app import Hub
-from hub.config import HubSettings
+from hub.config import CLOCK_NAME, HubSettings
 from hub.logs import make_log
+from hub.service.clocktrust import note_time
 from hub.service.signingkeys import SigningKeys
 from hub.store import trees
 from hub.web.tls import tls_context
@@ -129,9 +130,11 @@ class RunningHub:
         more: Sequence[str] = (),
         elapsed: Callable[[], int] | None = None,
         certificate: tuple[Path, Path] | None = None,
+        confirmed: bool = True,
     ) -> None:
         """`elapsed` is the counter that the hub compares its clock with; by default they move together.
 
+        The operator has `confirmed` the time before the start (AUD-11): most tests let weeks pass between two lives.
         With `certificate` (and its key), for the name localhost, the hub speaks TLS.
         """
         self._certificate = certificate
@@ -145,9 +148,12 @@ class RunningHub:
         self.logged = io.StringIO()
         self._reach = reach
         self._elapsed = elapsed or self.clock
+        self._confirmed = confirmed
 
     async def __aenter__(self) -> Self:
         log = make_log("debug", "json", stream=self.logged, strict=True)
+        if self._confirmed:
+            note_time(self.folder / CLOCK_NAME, self.clock())
         self.hub = await Hub.open(
             self.settings, KEYS, log=log, clock=self.clock, elapsed=self._elapsed, reach=self._reach, rounds=False
         )

@@ -54,7 +54,7 @@ async def test_all_rounds_run_by_themselves(hub: RunningHub) -> None:
     await eventually(lambda: '"expired"' in hub.logged.getvalue())
     running.cancel()
     names = [one.name for one in hub.hub.housekeeping.rounds()]
-    assert names == ["expire", "descriptors", "connections", "blobs", "nonces", "forget"]
+    assert names == ["expire", "clock", "descriptors", "connections", "blobs", "nonces", "forget"]
 
 
 async def test_the_oldest_waiting_envelope_is_told_in_seconds(hub: RunningHub) -> None:

@@ -14,7 +14,7 @@ from hub.store import sqlite
 from hub.store.sqlite import SqliteStore
 from protocol.errors import ThroughcareError
 from protocol.http.running import Runner
-from protocol.limits import HOUR, MINUTE
+from protocol.limits import DAY, HOUR, MINUTE
 from tests.hub.running import KEYS, make_settings
 from tests.programme import Programme
 from tests.simulation.lies import Liar
@@ -134,7 +134,8 @@ class HubMachine:
             await self.buried()
             self.skew = 0
             if faults.happens("hub-clock-wrong-at-start"):
-                self.skew = (faults.number(3) - 1) * HOUR
+                # An empty battery, too: what would follow from that cannot be undone (AUD-11).
+                self.skew = (-HOUR, 0, HOUR, 40 * DAY)[faults.number(4)]
                 self._note(f"has a clock that is wrong by {self.skew // MINUTE} minutes")
             await self.start()
 
