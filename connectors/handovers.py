@@ -11,6 +11,7 @@ from connectors.bound import Desks, sees
 from connectors.bound import sender as sending
 from connectors.cases import twice
 from connectors.cases.bygone import bygone
+from connectors.cases.correcting import marked, views
 from connectors.cases.threads import Threads
 from connectors.composition import Composer, compose
 from connectors.directory_sync import DirectorySync
@@ -215,7 +216,10 @@ class Handovers:
             ]
             if len({one.sender_desk for one in received}) + (sent is not None) > 1:
                 raise Conflict("Several handovers stand under this id. Say which: ?sender=DESK, or ?direction=.")
-            return await received_view(tx, received) if sent is None else await sent_view(tx, sent)
+            view = await received_view(tx, received) if sent is None else await sent_view(tx, sent)
+            whose = received[0].sender_desk if sent is None else sent.sender_desk
+            corrections = await views(tx, message_id, whose, desks)
+        return view.model_copy(update={"sections": marked(view.sections, corrections), "corrections": corrections})
 
 
 async def _sent_as(tx: Transaction, message_id: MessageId) -> OutgoingMessage | None:

@@ -194,7 +194,8 @@ class ThreadCalls:
     ) -> ForwardQueued:
         """Approve a forward of a thread that was seen at `version`, and refer on: both or neither.
 
-        Raises `NotCovered` where a section may not go to the new agency on the basis on which it was sent.
+        Raises `NotCovered` where a section may not go to the new agency on the basis on which it was sent, and
+        `SectionCorrected` where it was corrected since.
         """
         return await self._client.call(
             FORWARD_REFERRAL,

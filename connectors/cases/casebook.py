@@ -6,6 +6,7 @@ from datetime import date
 from typing import Final
 
 from connectors import folding
+from connectors.cases.correcting import mark_entries
 from connectors.cases.lineage import children
 from connectors.cases.listing import lost_view
 from connectors.cases.register import word_key
@@ -121,7 +122,8 @@ class Casebook:
             unopened = await conversations.unopened(tx, members)
             told.given_up |= {(one.message_id, one.desk) for one in unopened if one.state in GIVEN_UP}
             gone = await lost.of(tx, members)
-        history = sorted(told.entries, key=lambda entry: entry.at)[::-1]
+            history = sorted(told.entries, key=lambda entry: entry.at)[::-1]
+            shown = await mark_entries(tx, history[:MAX_HISTORY])
         return CaseView(
             item=_item(row, rows),
             participants=told.participants(),
@@ -136,7 +138,7 @@ class Casebook:
                 for one in unopened
             ],
             lost=[lost_view(one) for one in gone],
-            history=history[:MAX_HISTORY],
+            history=shown,
             older=max(0, len(history) - MAX_HISTORY),
         )
 

@@ -9,6 +9,7 @@ from typing import Final
 from connectors.bound import Desks, must_see, sees, sees_either
 from connectors.cases import returned, twice
 from connectors.cases.alike import Beside, similar
+from connectors.cases.correcting import marked, views
 from connectors.cases.forms import stored_sections
 from connectors.cases.lineage import children, goes_on_from
 from connectors.cases.residual import residual_of
@@ -29,7 +30,7 @@ from connectors.timing import Clock
 from protocol.address import DeskAddress
 from protocol.errors import InvalidInput
 from protocol.handover import PAYLOAD_TYPE
-from protocol.http.handovers import RecipientView, SectionView
+from protocol.http.handovers import CorrectionView, RecipientView, SectionView
 from protocol.http.threads import (
     AlertView,
     ForgottenView,
@@ -209,10 +210,12 @@ def _residual(row: ThreadRow, history: History, stored: Mapping[MessageId, MoveR
 
 
 async def _step(tx: Transaction, row: ThreadRow, stored: MoveRow, step: Step, desks: Desks) -> StepView:
-    sections, at = list[SectionView](), list[RecipientView]()
+    sections, at, corrections = list[SectionView](), list[RecipientView](), list[CorrectionView]()
     damaged = False
     try:
         sent = await outgoing.load(tx, stored.message_id) if stored.direction is Direction.OUT else None
+        sender = row.peer_desk if sent is None else sent.sender_desk
+        corrections = await views(tx, stored.message_id, sender, desks)
         sections = await _sections(tx, row, stored, sent, desks)
         if sent is not None:
             at = await at_desks(tx, await recipients.of(tx, sent.message_id), stored_sections(sent))
@@ -229,9 +232,10 @@ async def _step(tx: Transaction, row: ThreadRow, stored: MoveRow, step: Step, de
         refused=step.refused,
         state=step.after.state,
         payload=json.loads(stored.payload),
-        sections=sections,
+        sections=marked(sections, corrections),
         recipients=at,
         damaged=damaged,
+        corrections=corrections,
     )
 
 

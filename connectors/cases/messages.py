@@ -9,6 +9,7 @@ from connectors.bound import Desks, check_kind, must_see, sees
 from connectors.cases import answering
 from connectors.cases.bygone import bygone
 from connectors.cases.composing import Composing, Said
+from connectors.cases.correcting import check_ours, marked, views
 from connectors.cases.forms import stored_sections
 from connectors.cases.hearing import Hearing
 from connectors.cases.releasing import Releasing
@@ -17,6 +18,7 @@ from connectors.cases.stopped import check_open
 from connectors.cases.threads import Threads
 from connectors.handover_views import at_desks, came_sections, overall, planned, sent_sections
 from connectors.store import cursors, history, incoming, outgoing, recipients, requests, threads
+from connectors.store.corrections import CORRECTION
 from connectors.store.engine import Store, Transaction
 from connectors.store.history import Entry
 from connectors.store.incoming import IncomingState, ReceivedMessage
@@ -98,6 +100,8 @@ class Messages:
             thread, subject, desk = await self._thread(tx, asked, desks)
             if asked.sections:
                 await check_open(tx, thread)
+            if asked.kind == CORRECTION:
+                await check_ours(tx, asked.fields)
             own = self._composing.own_desk(asked.sender or desk, asked.to, desks)
             numbers = await self._register.numbers(tx, thread, asked.to)
             message = self._composing.message(KINDS[asked.kind], thread, own, subject, said, numbers)
@@ -185,10 +189,11 @@ class Messages:
         async with self._store.read() as tx:
             sent = await _sent(tx, message_id)
             received = [one for kind in sorted(_ANSWERABLE) for one in await incoming.find(tx, message_id, kind)]
-            found = [] if sent is None or not sees(desks, sent.sender_desk) else [await self._sent_view(tx, sent)]
+            seen = sent is not None and sees(desks, sent.sender_desk)
+            found = [await self._sent_view(tx, sent, desks)] if sent is not None and seen else []
             for one in (one for one in received if sees(desks, one.recipient_desk)):
                 answers = [each for each in await answering.given(tx, one) if sees(desks, each.desk)]
-                found.append(await self._received_view(tx, one, answers))
+                found.append(await self._received_view(tx, one, answers, desks))
             return found
 
     async def _listed(self, tx: Transaction, entry: Entry) -> MessageItem:
@@ -240,27 +245,31 @@ class Messages:
             overdue=await self._hearing.overdue(tx, message.message_id, message.position),
         )
 
-    async def _sent_view(self, tx: Transaction, message: OutgoingMessage) -> MessageView:
+    async def _sent_view(self, tx: Transaction, message: OutgoingMessage, desks: Desks) -> MessageView:
         sections = stored_sections(message)
+        corrections = await views(tx, message.message_id, message.sender_desk, desks)
         return MessageView(
             item=await self._sent_item(tx, message),
             signer=message.actor.name,
             answers=await answering.received(tx, message),
             payload=json.loads(message.payload),
-            sections=sent_sections(message, sections),
+            sections=marked(sent_sections(message, sections), corrections),
             recipients=await at_desks(tx, await recipients.of(tx, message.message_id), sections),
+            corrections=corrections,
         )
 
     async def _received_view(
-        self, tx: Transaction, message: ReceivedMessage, answers: list[MessageAnswered]
+        self, tx: Transaction, message: ReceivedMessage, answers: list[MessageAnswered], desks: Desks
     ) -> MessageView:
         readable = answering.is_readable(message)
+        corrections = await views(tx, message.message_id, message.sender_desk, desks)
         return MessageView(
             item=await self._received_item(tx, message),
             signer=message.actor.name,
             answers=answers,
             payload=json.loads(message.payload) if readable else {},
-            sections=came_sections(message) if readable else [],
+            sections=marked(came_sections(message), corrections) if readable else [],
+            corrections=corrections,
         )
 
 

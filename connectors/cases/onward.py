@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from connectors.cases.composing import Composing
+from connectors.cases.correcting import check_carried
 from connectors.cases.forms import stored_sections
 from connectors.cases.lineage import request_of
 from connectors.cases.moving import Moved, Moving, Step
@@ -108,7 +109,8 @@ class Onward:
             raise InvalidInput("The recipient proposed another agency. Refer to this one with a referral of its own.")
         carried = asked.sections is None
         sections = stored_sections(await outgoing.load(tx, row.begun_by)) if carried else tuple(asked.sections or ())
-        if carried:
+        if carried and sections:
+            await check_carried(tx, row.begun_by, row.own_desk)
             self._check_covered(sections, asked)
         fields = _fields(request, _OWN | {"services"}) | {"services": _services(request)}
         if request.answer_by < datetime.fromtimestamp(self._clock() / 1_000, UTC).date():

@@ -20,7 +20,7 @@ from connectors.cases.facts import Said, facts_of_ours, facts_of_theirs
 from connectors.faults import DAMAGED
 from connectors.folding import findable
 from connectors.numbering import spelled, telling
-from connectors.store import cases, facts, replaying, speaking, threads
+from connectors.store import cases, corrections, facts, replaying, speaking, threads
 from connectors.store.casefacts import NUMBER_OURS, PERSON_OURS, CaseThread, Facts, Stated, merge
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import ReceivedMessage
@@ -51,6 +51,7 @@ class Register:
         """Take note of a message of ours; return the cases in which there are other threads now."""
         if message.payload_type not in speaking.SPOKEN:
             return set()
+        await corrections.note(tx, message, self._agency)
         said = facts_of_ours(message, self._agency, map(agency_of, to))
         return await self._note(tx, message.thread, message.created_at, said)
 
@@ -64,6 +65,7 @@ class Register:
         """
         if message.payload_type not in speaking.SPOKEN:
             return set()
+        await corrections.note(tx, message, message.agency)
         voices = await speaking.voices(tx, message.thread)
         if len(voices) > 1 and (begun or await _begins(tx, message, voices)):
             return await self.weigh(tx, message.thread, row)
@@ -177,6 +179,7 @@ class Register:
             await self.composed(tx, sent, to)
             return set()
         message = await replaying.theirs(tx, place)
+        await corrections.note(tx, message, message.agency)
         row, voices = await threads.find(tx, message.thread), await speaking.voices(tx, message.thread)
         if len(voices) > 1 or message.agency not in await self._sides(tx, message.thread, row, voices):
             return {message.thread}

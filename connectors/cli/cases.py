@@ -141,6 +141,8 @@ def _lines(view: CaseView) -> Iterator[str]:
     for entry in view.history:
         refused = f"  refused: {entry.refused}" if entry.refused else ""
         yield f"  {format_time(entry.at)}  {entry.what} by {entry.agency} ({entry.signer}){refused}"
+        if entry.corrected is not None:
+            yield f"      CORRECTED by {id_text(Kind.MESSAGE, entry.corrected.message)}"
     if view.older:
         yield f"  … {view.older} more; each thread has its own whole"
 

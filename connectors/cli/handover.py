@@ -9,7 +9,7 @@ are shown, and the answer is a list also with `--agency`.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import click
@@ -25,6 +25,7 @@ from protocol.handover import WithheldReason
 from protocol.http.fields import format_time
 from protocol.http.handovers import (
     MAX_PAGE,
+    CorrectionView,
     Direction,
     HandoverPage,
     HandoverView,
@@ -168,6 +169,7 @@ def describe(agency: str, view: HandoverView) -> Iterator[str]:
         for one in section.attachments:
             what = f"{printable(one.name)} ({printable(one.media_type)}, {one.size} bytes)"
             yield f"    attachment {one.place + 1}: {what}, {one.state}"
+    yield from (f"  {line}" for line in corrected(view.corrections))
     if view.not_understood:
         yield f"  not understood by the mapping as it stands: {len(view.not_understood)} places"
         yield from (f"    {item.path}: {item.reason}" for item in view.not_understood)
@@ -229,6 +231,15 @@ def _sealing(number: int, one: SealingView) -> Iterator[str]:
     yield from (f"  mark: {mark}" for mark in one.marks)
     yield f"  sections {', '.join(f'{section.number} {section.category}' for section in one.sections)}"
     yield from (f"  {line}" for line in kept_back(one.withheld))
+
+
+def corrected(found: Sequence[CorrectionView]) -> Iterator[str]:
+    """Yield what its sender has said since is wrong in a message."""
+    for one in found:
+        yield f"CORRECTED {format_time(one.at)} by {text(Kind.MESSAGE, one.message)} of {one.sender} ({one.signer})"
+        for section in one.sections:
+            yield f"  right is section {section.number} of it: {section.category} for {section.purpose}"
+            yield from (f"    {line}" for line in outline(section.body))
 
 
 def at_desk(recipient: RecipientView) -> Iterator[str]:

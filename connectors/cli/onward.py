@@ -17,7 +17,7 @@ from connectors.cli.once import Once
 from connectors.cli.threads import read_json, sections_of, tell, tell_past, thread_named
 from connectors.cli.voice import Voice, speaks
 from protocol.address import parse_desk
-from protocol.errors import NotCovered
+from protocol.errors import NotCovered, SectionCorrected
 from protocol.http.onward import ForwardQueued, ForwardRequest, SubReferralRequest
 from protocol.http.threads import StepQueued
 from protocol.ids import Kind, text
@@ -68,7 +68,9 @@ def approve_forward(
                 thread_id, request, version=seen.version, idempotency_key=key or secrets.token_urlsafe(24)
             )
 
-    with advising({NotCovered: "the same command with --input FILE, whose sections name a basis for the new agency"}):
+    anew = "the same command with --input FILE, whose sections"
+    advice = {NotCovered: f"{anew} name a basis for the new agency", SectionCorrected: f"{anew} are right now"}
+    with advising(advice):
         queued = asyncio.run(ask())
     new = text(Kind.THREAD, queued.new_thread)
     voice.data(

@@ -14,6 +14,7 @@ from typing import Any, Final
 from connectors.fhir.history import Standing, standing_of
 from connectors.fhir.vocabulary import (
     BSER,
+    CORRECTED,
     DESK,
     EVENT,
     INTERPRETER,
@@ -162,9 +163,14 @@ def _communication(view: ThreadView, step: StepView, tasks: list[Json], person: 
     message = text(Kind.MESSAGE, step.message)
     sender, recipient = parties.sides(step.actor)
     reason = step.payload.get("reason")
+    wrong = [
+        {"url": CORRECTED, "valueIdentifier": _identifier(MESSAGE, text(Kind.MESSAGE, one.message))}
+        for one in step.corrections
+    ]
     return {
         "resourceType": "Communication",
         "id": _name(view, f"Communication/{message}"),
+        **({"extension": wrong} if wrong else {}),
         "identifier": [_identifier(MESSAGE, message)],
         "status": "completed" if step.refused is None else "not-done",
         **({"statusReason": _concept(REASON, step.refused)} if step.refused else {}),

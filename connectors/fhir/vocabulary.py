@@ -26,6 +26,7 @@ SUBJECT: Final = f"{BASE}/subject"
 THREAD: Final = f"{BASE}/thread"
 MESSAGE: Final = f"{BASE}/message"
 REFERRAL: Final = f"{BASE}/StructureDefinition/referral"
+CORRECTED: Final = f"{BASE}/StructureDefinition/corrected"
 """The extension of a ServiceRequest that holds what a referral says and FHIR has no element for."""
 
 BSER: Final = "http://hl7.org/fhir/us/bser/CodeSystem/TaskBusinessStatusCS"

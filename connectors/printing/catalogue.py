@@ -76,6 +76,8 @@ class Label(StrEnum):
     ATTACHMENT = "attachment"
     STEPS = "steps"
     NO_EFFECT = "no_effect"
+    CORRECTED = "corrected"
+    CORRECTIONS = "corrections"
     RECEIPTS = "receipts"
     RECEIPT = "receipt"
     TIME = "time"

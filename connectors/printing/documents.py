@@ -20,7 +20,7 @@ from protocol.address import AgencyAddress, DeskAddress, agency_of
 from protocol.clocks import Ack
 from protocol.handover import PAYLOAD_TYPE
 from protocol.http.cases import CaseView
-from protocol.http.handovers import AttachmentView, HandoverView, SectionView
+from protocol.http.handovers import AttachmentView, CorrectionView, HandoverView, SectionView
 from protocol.http.messages import MessageView
 from protocol.http.threads import AlertView, LostView, StepView, ThreadView
 from protocol.ids import Kind, MessageId, ThreadId
@@ -104,7 +104,8 @@ class Writer:
         ]
         answered = [self._heading(2, Label.ANSWERS), grid(self._heads(Label.ANSWER), answers)] if answers else []
         of = ids.text(Kind.MESSAGE, view.item.id)
-        body = self._message(payload, view.sections, evidence, of, 2, waits=not view.payload)
+        shown = view.sections, evidence, of, 2
+        body = self._message(payload, *shown, waits=not view.payload, corrections=view.corrections)
         return Sheet(self._title(payload), joined([contents.facts(rows), body, *answered]), of)
 
     def handover(self, view: HandoverView, evidence: Evidence) -> Sheet:
@@ -118,7 +119,7 @@ class Writer:
         if "parties" in offer:
             rows.append(self._row(Label.PSEUDONYM, str(offer["parties"]["subject"])))
         shown = view.sections, evidence, ids.text(Kind.MESSAGE, view.id), 2
-        parts = [contents.facts(rows), self._message(offer, *shown, waits=not view.offer)]
+        parts = [contents.facts(rows), self._message(offer, *shown, waits=not view.offer, corrections=view.corrections)]
         if view.not_understood:
             parts += [
                 self._heading(2, Label.NOT_UNDERSTOOD),
@@ -263,7 +264,9 @@ class Writer:
         if step.damaged:
             parts.append(element("p", self._text(Table.NOTES, "damaged"), class_="refused"))
         message = ids.text(Kind.MESSAGE, step.message)
-        parts.append(self._message(step.payload, step.sections, evidence, message, level, leaf_index=step.leaf_index))
+        shown = step.sections, evidence, message, level
+        more = {"leaf_index": step.leaf_index, "corrections": step.corrections}
+        parts.append(self._message(step.payload, *shown, **more))
         return joined(parts)
 
     def _message(
@@ -276,6 +279,7 @@ class Writer:
         *,
         leaf_index: int | None = None,
         waits: bool = False,
+        corrections: Sequence[CorrectionView] = (),
     ) -> Html:
         receipt = "kind" not in payload
         parts = [contents.facts(self._sides(payload, evidence, with_numbers=not receipt and not waits))]
@@ -283,6 +287,7 @@ class Writer:
             title = partial(self._known.title, agency_of(evidence.sender)) if evidence is not None else _unknown
             parts += [self._heading(level, Label.CONTENT), contents.payload(payload, self._words, title=title)]
         parts += self._sections(sections, level)
+        parts += self._corrections(corrections, level)
         if evidence is not None:
             parts += [*self._proof.withheld(evidence, level), *self._proof.sealings(evidence, level)]
         parts.append(self._proof.of(evidence, message, leaf_index))
@@ -316,6 +321,9 @@ class Writer:
                     self._row(Label.HANDLING, self._text(Table.CODES, one.label)),
                     *contents.ground(one, self._words),
                 ]
+                if one.corrected is not None:
+                    by = f"{ids.text(Kind.MESSAGE, one.corrected.message)}, {self._words.moment(one.corrected.at)}"
+                    rows.insert(0, self._row(Label.CORRECTED, by))
                 title = f"{self._words.label(Label.SECTION)} {one.number}: {form}"
                 parts += [
                     element(f"h{level + 1}", title),
@@ -323,6 +331,19 @@ class Writer:
                     contents.body(one.body, self._words),
                     contents.facts([self._row(Label.ATTACHMENT, _attachment(file)) for file in one.attachments]),
                 ]
+        return parts
+
+    def _corrections(self, found: Sequence[CorrectionView], level: int) -> list[Html]:
+        """Return what its sender has said since is wrong in a message, and what takes its place (KIND-9)."""
+        parts = [self._heading(level, Label.CORRECTIONS)] if found else []
+        for one in found:
+            rows = [
+                self._row(Label.MESSAGE_ID, ids.text(Kind.MESSAGE, one.message)),
+                self._row(Label.TIME, self._words.moment(one.at)),
+                self._row(Label.SENDER, self._desk(one.sender, one.at)),
+                self._row(Label.SIGNER, said(one.signer)),
+            ]
+            parts += [contents.facts(rows), *self._sections(one.sections, level + 1)]
         return parts
 
     def _desk(self, desk: DeskAddress, at: int | None = None, function: str | None = None) -> Html:

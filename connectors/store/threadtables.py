@@ -115,6 +115,23 @@ awaited: Final = Table(
 `position` is that of `outgoing` if it is `ours`, else of `incoming`; `look_at` is null where there is nothing to find.
 """
 
+correction: Final = Table(
+    "correction",
+    metadata,
+    Column("corrects", LargeBinary, primary_key=True),
+    Column("agency", Text, primary_key=True),
+    Column("message_id", LargeBinary, primary_key=True),
+    Column("sender_desk", Text, primary_key=True),
+    Column("own_desk", Text, primary_key=True),
+    Column("ours", Integer, nullable=False),
+    Column("thread", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+"""A message of `agency` that says of an earlier one that it is wrong (KIND-9); whose that one is, is asked later.
+
+`own_desk` is the desk of ours that sent it or that it came for.
+"""
+
 forgotten: Final = Table(
     "forgotten",
     metadata,

@@ -185,6 +185,13 @@ class NotCovered(CallerError):
     default = "A section that would be carried on may not go to this agency on the basis on which it was sent."
 
 
+class SectionCorrected(CallerError):
+    code = "section-corrected"
+    status = 409
+    title = "Was corrected since"
+    default = "A section that would be carried on was corrected after it was sent. Give the sections anew."
+
+
 class IllegalTransition(CallerError):
     code = "illegal-transition"
     status = 409

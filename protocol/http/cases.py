@@ -21,7 +21,7 @@ from protocol.http.fields import (
     ThreadIdText,
     Time,
 )
-from protocol.http.handovers import MAX_PAGE, Code, Direction, Name, Page
+from protocol.http.handovers import MAX_PAGE, Code, Corrected, Direction, Name, Page
 from protocol.http.operation import Auth, Example, Method, Operation, Scope
 from protocol.http.threads import ChildView, LostView
 from protocol.limits import MAX_NAME
@@ -170,6 +170,8 @@ class CaseEntry(ResponseModel):
     signer: Name
     state: Code | None
     refused: Code | None
+    corrected: Corrected | None = None
+    """Its sender has said since that something in it is wrong (KIND-9)."""
 
 
 class CaseView(ResponseModel):

@@ -222,6 +222,13 @@ class AttachmentView(ResponseModel):
     """`sent`; or, where it came, `waiting`, `stored`, or `failed`: then its sender was told and seals anew."""
 
 
+class Corrected(ResponseModel):
+    """Which message of its sender says that something is wrong, and since when: the newest, where there are several."""
+
+    message: MessageIdText
+    at: Time
+
+
 class SectionView(ResponseModel):
     """One section as this agency holds it: what it sent, or what it received and opened."""
 
@@ -238,6 +245,23 @@ class SectionView(ResponseModel):
     """Of what was sent: where that stands in the law."""
     desks: list[DeskText] = Field(default_factory=list)
     """Of what came: the desks of ours that it came for, under this number."""
+    corrected: Corrected | None = None
+    """Its sender has corrected the message that it came or went with (KIND-9); `corrections` beside it say how."""
+
+
+class CorrectionView(ResponseModel):
+    """A correction (`record.correction`) of a message by the agency that sent that one (KIND-9)."""
+
+    message: MessageIdText
+    thread: ThreadIdText
+    corrects: MessageIdText
+    """The message beside which it stands, or an earlier correction of that."""
+    sender: DeskText
+    signer: Name
+    at: Time
+    act_on: list[Code]
+    sections: list[SectionView]
+    """What takes the place of what was wrong, as far as it came here."""
 
 
 class SealingView(ResponseModel):
@@ -322,3 +346,5 @@ class HandoverView(ResponseModel):
     origin: Origin | None
     not_understood: list[NotUnderstood]
     """At the sender only."""
+    corrections: list[CorrectionView] = Field(default_factory=list)
+    """What its sender has said since is wrong in it, the oldest first (KIND-9)."""

@@ -31,6 +31,7 @@ from protocol.http.fields import (
 )
 from protocol.http.handovers import (
     Code,
+    CorrectionView,
     Direction,
     HandoverChoice,
     MessageState,
@@ -170,6 +171,8 @@ class MessageView(ResponseModel):
     sections: list[SectionView]
     recipients: list[RecipientView] = Field(default_factory=list)
     """Of a message of ours: how it stands at each desk, what goes there and what is withheld (CON-7)."""
+    corrections: list[CorrectionView] = Field(default_factory=list)
+    """What its sender has said since is wrong in it, the oldest first (KIND-9)."""
 
 
 _ITEM = {

@@ -14,6 +14,7 @@ from protocol.errors import (
     PolicyDenied,
     PossibleDuplicate,
     RecipientUnavailable,
+    SectionCorrected,
     StoreFull,
     TooLate,
 )
@@ -82,8 +83,8 @@ FORWARD_REFERRAL = Operation(
     summary="Approve that a referral goes to the agency that its recipient proposed, and send it there.",
     description=(
         "One action: the old thread is superseded and the new referral is stored, or neither. 422 `not-covered` where "
-        "a section that would be carried on may not go there on the basis on which it was sent. The token needs the "
-        "scope `send` too."
+        "a section that would be carried on may not go there on the basis on which it was sent, 409 "
+        "`section-corrected` where it was corrected since. The token needs the scope `send` too."
     ),
     auth=Auth.TOKEN,
     scope=Scope.MOVE,
@@ -100,6 +101,7 @@ FORWARD_REFERRAL = Operation(
         IllegalTransition,
         TooLate,
         NotCovered,
+        SectionCorrected,
         NothingToSend,
         RecipientUnavailable,
         PolicyDenied,

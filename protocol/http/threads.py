@@ -19,7 +19,7 @@ from protocol.http.fields import (
     ThreadIdText,
     Time,
 )
-from protocol.http.handovers import Code, Name, Page, RecipientPlan, RecipientView, SectionView
+from protocol.http.handovers import Code, CorrectionView, Name, Page, RecipientPlan, RecipientView, SectionView
 from protocol.limits import MAX_SECTIONS
 
 MAX_FIELDS = 40
@@ -249,6 +249,8 @@ class StepView(ResponseModel):
     """Of a step of ours: how it stands at each desk, what goes there and what is withheld (CON-7)."""
     damaged: bool = False
     """Whether the stored message of it can no longer be read: the step stands without its sections (CON-8)."""
+    corrections: list[CorrectionView] = Field(default_factory=list)
+    """What its sender has said since is wrong in it, the oldest first (KIND-9)."""
 
 
 class ThreadView(ResponseModel):

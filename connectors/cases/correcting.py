@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was said to be wrong later on, beside what it is about: the correction of a message by its own agency (KIND-9).
+
+Nothing of the corrected message is changed or taken away: it is what was sent, and is shown as that, with the mark.
+Whether the correction or what it corrects came first makes no difference, since it is asked for when it is shown.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from connectors.bound import Desks, sees
+from connectors.cases.forms import stored_sections
+from connectors.faults import DAMAGED
+from connectors.handover_views import came_sections, sent_sections
+from connectors.store import corrections, incoming, outgoing
+from connectors.store.corrections import CORRECTION, MOST, Corrects
+from connectors.store.engine import Transaction
+from protocol import ids
+from protocol.address import AgencyAddress, DeskAddress, agency_of
+from protocol.errors import InvalidInput, NotFound, SectionCorrected
+from protocol.http.cases import CaseEntry
+from protocol.http.handovers import Corrected, CorrectionView, SectionView
+from protocol.ids import Kind, MessageId
+from protocol.kinds.catalogue import KINDS, decode_payload
+from protocol.kinds.records import RecordCorrection
+
+
+async def check_ours(tx: Transaction, fields: Mapping[str, object]) -> None:
+    """Raise `InvalidInput` for the correction of a message that only another agency has sent.
+
+    It would correct nothing anywhere. What is known here neither as ours nor as another's may be of another connector.
+    """
+    named = fields.get("corrects")
+    if not isinstance(named, str):
+        return
+    message_id = MessageId(ids.raw(Kind.MESSAGE, named))
+    if await incoming.under(tx, message_id):
+        try:
+            await outgoing.load(tx, message_id)
+        except NotFound:
+            raise InvalidInput(
+                "Only the agency that sent a message corrects it. Tell that agency in an answer what is wrong."
+            ) from None
+
+
+async def views(
+    tx: Transaction, message_id: MessageId, sender: DeskAddress, desks: Desks = None
+) -> list[CorrectionView]:
+    """Return the corrections of a message of the desk `sender`, and those of these, the oldest first.
+
+    Only its own agency corrects a message. Of those at other desks of ours nothing is said (CON-19).
+    """
+    found = await _all(tx, message_id, agency_of(sender), desks)
+    shown = dict[tuple[MessageId, DeskAddress], CorrectionView]()
+    for one in sorted(found, key=lambda each: (each.at, each.message_id, each.own_desk)):
+        view = await _view(tx, one)
+        before = shown.setdefault((one.message_id, one.sender_desk), view)
+        if before is not view:
+            # It came for several desks of ours, each with its own sections.
+            before.sections.extend(view.sections)
+    return list(shown.values())
+
+
+def marked(sections: Sequence[SectionView], found: Sequence[CorrectionView]) -> list[SectionView]:
+    """Return sections with the mark of the newest correction of the message that they are of."""
+    if not found:
+        return list(sections)
+    mark = Corrected(message=found[-1].message, at=found[-1].at)
+    return [one.model_copy(update={"corrected": mark}) for one in sections]
+
+
+async def check_carried(tx: Transaction, message_id: MessageId, sender: DeskAddress) -> None:
+    """Raise `SectionCorrected` for sections that would be carried on as they were before they were corrected."""
+    found = await corrections.of(tx, [message_id], agency_of(sender))
+    if found:
+        raise SectionCorrected(
+            f"What was sent with it was corrected by {ids.text(Kind.MESSAGE, found[0].message_id)}. Give the sections "
+            "anew in `sections`, as they are right now; what is left out of them does not go."
+        )
+
+
+async def mark_entries(tx: Transaction, entries: Sequence[CaseEntry]) -> list[CaseEntry]:
+    """Return the entries of a case, with the newest correction of those that were corrected."""
+    newest = dict[tuple[MessageId, AgencyAddress], Corrects]()
+    agencies = {one.agency for one in entries}
+    for agency in sorted(agencies):
+        mine = {one.message for one in entries if one.agency == agency}
+        for one in await _every(tx, mine, agency):
+            newest.setdefault((one.corrects, agency), one)
+    return [
+        entry
+        if (found := newest.get((entry.message, entry.agency))) is None
+        else entry.model_copy(update={"corrected": Corrected(message=found.message_id, at=found.at)})
+        for entry in entries
+    ]
+
+
+async def _every(tx: Transaction, messages: Collection[MessageId], agency: AgencyAddress) -> list[Corrects]:
+    return [one for one in await corrections.of(tx, messages, agency) if one.message_id != one.corrects]
+
+
+async def _all(tx: Transaction, message_id: MessageId, agency: AgencyAddress, desks: Desks) -> list[Corrects]:
+    """Return what corrects a message, and what corrects that, each once; a circle ends where it began."""
+    found, asked, wanted = list[Corrects](), set[MessageId](), {message_id}
+    while wanted and len(found) < MOST:
+        asked |= wanted
+        more = [one for one in await corrections.of(tx, wanted, agency) if sees(desks, one.own_desk)]
+        found += [one for one in more if one.message_id != message_id]
+        wanted = {one.message_id for one in more} - asked
+    return found[:MOST]
+
+
+async def _view(tx: Transaction, one: Corrects) -> CorrectionView:
+    bare = CorrectionView(
+        message=one.message_id,
+        thread=one.thread,
+        corrects=one.corrects,
+        sender=one.sender_desk,
+        signer="",
+        at=one.at,
+        act_on=[],
+        sections=[],
+    )
+    try:
+        if one.ours:
+            sent = await outgoing.load(tx, one.message_id)
+            signer, payload, sections = sent.actor.name, sent.payload, sent_sections(sent, stored_sections(sent))
+        else:
+            came = await incoming.known(tx, one.message_id, one.sender_desk, one.own_desk)
+            if came is None:
+                raise NotFound
+            signer, payload, sections = came.actor.name, came.payload, came_sections(came)
+        said = decode_payload(KINDS[CORRECTION], payload)
+    except (*DAMAGED, NotFound):
+        # That there is one is known all the same (CON-8).
+        return bare
+    acts = list(said.act_on) if isinstance(said, RecordCorrection) else []
+    return bare.model_copy(update={"signer": signer, "act_on": acts, "sections": sections})

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which message says of which that it is wrong (KIND-9)."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import bindparam, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from connectors.faults import desk_of_row
+from connectors.store.engine import Transaction
+from connectors.store.incoming import ReceivedMessage
+from connectors.store.outgoing import OutgoingMessage
+from connectors.store.threadtables import correction
+from protocol import ids
+from protocol.address import AgencyAddress, DeskAddress
+from protocol.ids import Kind, MessageId, ThreadId
+from protocol.kinds.catalogue import KINDS, decode_payload
+from protocol.kinds.records import RecordCorrection
+
+CORRECTION: Final = "record.correction"
+MOST: Final = 50
+"""Corrections of one message that are shown, the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Corrects:
+    """One correction at one of our desks; `at` is when the hub accepted it, or when it was composed here, in ms UTC."""
+
+    corrects: MessageId
+    agency: AgencyAddress
+    message_id: MessageId
+    sender_desk: DeskAddress
+    own_desk: DeskAddress
+    ours: bool
+    thread: ThreadId
+    at: int
+
+
+_ADD: Final = upsert(correction).on_conflict_do_nothing()
+_OF: Final = (
+    select(correction)
+    .where(
+        correction.c.corrects.in_(bindparam("which", expanding=True)),
+        correction.c.agency == bindparam("whose"),
+    )
+    .order_by(correction.c.at.desc(), correction.c.message_id)
+    .limit(MOST)
+)
+
+
+async def note(tx: Transaction, message: OutgoingMessage | ReceivedMessage, agency: AgencyAddress) -> None:
+    """Note what `message` of `agency` corrects, if it is a correction; nothing changes where it is noted already."""
+    if message.payload_type != CORRECTION:
+        return
+    payload = decode_payload(KINDS[CORRECTION], message.payload)
+    if not isinstance(payload, RecordCorrection):
+        return
+    came = isinstance(message, ReceivedMessage)
+    values = {
+        "corrects": ids.raw(Kind.MESSAGE, payload.corrects),
+        "agency": agency,
+        "message_id": message.message_id,
+        "sender_desk": message.sender_desk,
+        "own_desk": message.recipient_desk if came else message.sender_desk,
+        "ours": int(not came),
+        "thread": message.thread,
+        "at": message.accepted_at if came else message.created_at,
+    }
+    await tx.connection.execute(_ADD, values)
+
+
+async def of(tx: Transaction, messages: Collection[MessageId], agency: AgencyAddress) -> list[Corrects]:
+    """Return what `agency` says is wrong about these messages, which are its own, the newest first."""
+    rows = await tx.connection.execute(_OF, {"which": list(messages), "whose": agency})
+    return [
+        Corrects(
+            corrects=row.corrects,
+            agency=row.agency,
+            message_id=row.message_id,
+            sender_desk=desk_of_row(row.sender_desk),
+            own_desk=desk_of_row(row.own_desk),
+            ours=bool(row.ours),
+            thread=row.thread,
+            at=row.at,
+        )
+        for row in rows
+    ]
