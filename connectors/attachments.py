@@ -9,6 +9,7 @@ from typing import Final
 
 from connectors.attachment_files import PIECE, AttachmentFiles
 from connectors.bound import Desks, sees
+from connectors.cases.stopped import withheld_here
 from connectors.store import attachments, incoming, requests
 from connectors.store.attachments import HERE, Expected, out_file
 from connectors.store.engine import Store, Transaction
@@ -17,7 +18,7 @@ from connectors.timing import Clock
 from keys.blobsealing import BlobSealer
 from protocol import ids
 from protocol.address import DeskAddress
-from protocol.errors import Conflict, InvalidInput, NotFound
+from protocol.errors import Conflict, IllegalTransition, InvalidInput, NotFound
 from protocol.http.handovers import AttachmentStored, NamedAttachment
 from protocol.ids import BlobId, MessageId
 from protocol.limits import DAY
@@ -116,7 +117,8 @@ class Attachments:
 
         Raises `NotFound` alike for what does not exist, is not here yet, or came with a message that is held, and
         `Conflict` where several agencies sent under one id until `sender` says which, or where another one came for
-        another of our desks until `recipient` says which: sections are numbered for each desk by itself.
+        another of our desks until `recipient` says which: sections are numbered for each desk by itself. Raises
+        `IllegalTransition` for one in a thread that was entered in error (CON-26).
         """
         async with self._store.read() as tx:
             came = [
@@ -133,8 +135,11 @@ class Attachments:
                 and recipient in (None, one.recipient_desk)
                 and await _delivered(tx, one)
             ]
+            withheld = [one for one in meant if await _is_withheld(tx, one)]
         if len({one.recipient_desk for one in meant}) > 1:
             raise Conflict("This came for several desks, for each by its own number. Say which: ?recipient=DESK.")
+        if withheld:
+            raise IllegalTransition("It came in a thread that was entered in error, and is shown to nobody any more.")
         found = next((one for one in meant if one.state in HERE), None)
         if found is None:
             raise NotFound
@@ -153,6 +158,11 @@ class Attachments:
 async def _delivered(tx: Transaction, one: Expected) -> bool:
     message = await incoming.known(tx, one.message_id, one.sender_desk, one.recipient_desk)
     return message is not None and message.state is IncomingState.DELIVERED
+
+
+async def _is_withheld(tx: Transaction, one: Expected) -> bool:
+    message = await incoming.known(tx, one.message_id, one.sender_desk, one.recipient_desk)
+    return message is not None and await withheld_here(tx, message) is not None
 
 
 async def named(

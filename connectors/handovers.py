@@ -11,7 +11,8 @@ from connectors.bound import Desks, sees
 from connectors.bound import sender as sending
 from connectors.cases import twice
 from connectors.cases.bygone import bygone
-from connectors.cases.correcting import marked, views
+from connectors.cases.correcting import marked, views, without_sections
+from connectors.cases.stopped import withheld_here
 from connectors.cases.threads import Threads
 from connectors.composition import Composer, compose
 from connectors.directory_sync import DirectorySync
@@ -219,6 +220,12 @@ class Handovers:
             view = await received_view(tx, received) if sent is None else await sent_view(tx, sent)
             whose = received[0].sender_desk if sent is None else sent.sender_desk
             corrections = await views(tx, message_id, whose, desks)
+            reasons = [await withheld_here(tx, one) for one in received] if sent is None else []
+        withheld = next((one for one in reasons if one is not None), None)
+        if withheld is not None:
+            bare = [one.model_copy(update={"sections": []}) for one in view.recipients]
+            shown = {"sections": [], "recipients": bare, "corrections": without_sections(corrections)}
+            return view.model_copy(update={**shown, "withheld": withheld})
         return view.model_copy(update={"sections": marked(view.sections, corrections), "corrections": corrections})
 
 

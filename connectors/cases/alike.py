@@ -7,6 +7,7 @@ from typing import Final
 
 from connectors.cases.register import Register
 from connectors.cases.sides import ROLES
+from connectors.cases.stopped import IN_ERROR
 from connectors.faults import DAMAGED
 from connectors.store import cases, moves, threads
 from connectors.store.engine import Transaction
@@ -69,7 +70,7 @@ async def similar(
     Those of `desks` of ours only, where there are some (CON-19).
     """
     asked = ROLES[REFERRAL.name].answers
-    found = await cases.alike(tx, among, machine=REFERRAL.name, asked=asked, span=SPAN, most=MOST + 1)
+    found = await cases.alike(tx, among, machine=REFERRAL.name, asked=asked, without=IN_ERROR, span=SPAN, most=MOST + 1)
     if desks is not None:
         seen = await threads.of_desks(tx, {one for before in found.values() for one in before}, desks)
         found = {thread: [one for one in before if one in seen] for thread, before in found.items()}

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from connectors.bound import Desks, sees
 from connectors.cases.forms import stored_sections
+from connectors.cases.stopped import withheld_here
 from connectors.faults import DAMAGED
 from connectors.handover_views import came_sections, sent_sections
 from connectors.store import corrections, incoming, outgoing
@@ -51,7 +52,7 @@ async def views(
     """
     found = await _all(tx, message_id, agency_of(sender), desks)
     shown = dict[tuple[MessageId, DeskAddress], CorrectionView]()
-    for one in sorted(found, key=lambda each: (each.at, each.message_id, each.own_desk)):
+    for one in sorted(found, key=lambda each: each.at):
         view = await _view(tx, one)
         before = shown.setdefault((one.message_id, one.sender_desk), view)
         if before is not view:
@@ -66,6 +67,11 @@ def marked(sections: Sequence[SectionView], found: Sequence[CorrectionView]) -> 
         return list(sections)
     mark = Corrected(message=found[-1].message, at=found[-1].at)
     return [one.model_copy(update={"corrected": mark}) for one in sections]
+
+
+def without_sections(found: Sequence[CorrectionView]) -> list[CorrectionView]:
+    """Return the corrections of a message that is withheld: that there are some, and not what they say (CON-26)."""
+    return [one.model_copy(update={"sections": []}) for one in found]
 
 
 async def check_carried(tx: Transaction, message_id: MessageId, sender: DeskAddress) -> None:
@@ -99,12 +105,12 @@ async def _every(tx: Transaction, messages: Collection[MessageId], agency: Agenc
 
 
 async def _all(tx: Transaction, message_id: MessageId, agency: AgencyAddress, desks: Desks) -> list[Corrects]:
-    """Return what corrects a message, and what corrects that, each once; a circle ends where it began."""
+    """Return what corrects a message, then what corrects that, each once; a circle ends where it began."""
     found, asked, wanted = list[Corrects](), set[MessageId](), {message_id}
     while wanted and len(found) < MOST:
         asked |= wanted
         more = [one for one in await corrections.of(tx, wanted, agency) if sees(desks, one.own_desk)]
-        found += [one for one in more if one.message_id != message_id]
+        found += [one for one in reversed(more) if one.message_id != message_id]
         wanted = {one.message_id for one in more} - asked
     return found[:MOST]
 
@@ -128,7 +134,8 @@ async def _view(tx: Transaction, one: Corrects) -> CorrectionView:
             came = await incoming.known(tx, one.message_id, one.sender_desk, one.own_desk)
             if came is None:
                 raise NotFound
-            signer, payload, sections = came.actor.name, came.payload, came_sections(came)
+            signer, payload = came.actor.name, came.payload
+            sections = [] if await withheld_here(tx, came) else came_sections(came)
         said = decode_payload(KINDS[CORRECTION], payload)
     except (*DAMAGED, NotFound):
         # That there is one is known all the same (CON-8).

@@ -9,12 +9,13 @@ from typing import Final
 from connectors.bound import Desks, must_see, sees, sees_either
 from connectors.cases import returned, twice
 from connectors.cases.alike import Beside, similar
-from connectors.cases.correcting import marked, views
+from connectors.cases.correcting import marked, views, without_sections
 from connectors.cases.forms import stored_sections
 from connectors.cases.lineage import children, goes_on_from
 from connectors.cases.residual import residual_of
 from connectors.cases.responsibility import responsibility_of
 from connectors.cases.sides import OBSERVER, ROLES
+from connectors.cases.stopped import withheld_here
 from connectors.cases.threads import Threads, history_of
 from connectors.cases.waiting import owed_by
 from connectors.faults import DAMAGED
@@ -211,12 +212,12 @@ def _residual(row: ThreadRow, history: History, stored: Mapping[MessageId, MoveR
 
 async def _step(tx: Transaction, row: ThreadRow, stored: MoveRow, step: Step, desks: Desks) -> StepView:
     sections, at, corrections = list[SectionView](), list[RecipientView](), list[CorrectionView]()
-    damaged = False
+    damaged, withheld = False, None
     try:
         sent = await outgoing.load(tx, stored.message_id) if stored.direction is Direction.OUT else None
         sender = row.peer_desk if sent is None else sent.sender_desk
         corrections = await views(tx, stored.message_id, sender, desks)
-        sections = await _sections(tx, row, stored, sent, desks)
+        sections, withheld = await _sections(tx, row, stored, sent, desks)
         if sent is not None:
             at = await at_desks(tx, await recipients.of(tx, sent.message_id), stored_sections(sent))
     except DAMAGED:
@@ -235,7 +236,8 @@ async def _step(tx: Transaction, row: ThreadRow, stored: MoveRow, step: Step, de
         sections=marked(sections, corrections),
         recipients=at,
         damaged=damaged,
-        corrections=corrections,
+        corrections=without_sections(corrections) if withheld else corrections,
+        withheld=withheld,
     )
 
 
@@ -256,19 +258,21 @@ async def _must_see(tx: Transaction, desks: Desks, row: ThreadRow, stored: Colle
 
 async def _sections(
     tx: Transaction, row: ThreadRow, stored: MoveRow, sent: OutgoingMessage | None, desks: Desks
-) -> list[SectionView]:
-    if sent is None:
-        # A copy can go to several desks of ours, each with sections of its own (HAN-10).
-        return [
-            section
-            for desk in await _came_at(tx, row, stored)
-            if sees(desks, desk) and (message := await incoming.known(tx, stored.message_id, row.peer_desk, desk))
-            for section in came_sections(message)
-        ]
-    if sent.payload_type == PAYLOAD_TYPE:
+) -> tuple[list[SectionView], str | None]:
+    """Return the sections of a step as they are shown, and why those that came are not (CON-26)."""
+    if sent is not None:
         # The package of an offer has a view of its own: GET /v1/handovers/{id}.
-        return []
-    return sent_sections(sent, stored_sections(sent))
+        return [] if sent.payload_type == PAYLOAD_TYPE else sent_sections(sent, stored_sections(sent)), None
+    found, why = list[SectionView](), None
+    # A copy can go to several desks of ours, each with sections of its own (HAN-10).
+    for desk in await _came_at(tx, row, stored):
+        message = await incoming.known(tx, stored.message_id, row.peer_desk, desk) if sees(desks, desk) else None
+        if message is None:
+            continue
+        withheld = await withheld_here(tx, message)
+        found += [] if withheld else came_sections(message)
+        why = why or withheld
+    return found, why
 
 
 def _place(tx: Transaction, cursor: str | None) -> tuple[int, ThreadId] | None:

@@ -9,12 +9,12 @@ from connectors.bound import Desks, check_kind, must_see, sees
 from connectors.cases import answering
 from connectors.cases.bygone import bygone
 from connectors.cases.composing import Composing, Said
-from connectors.cases.correcting import check_ours, marked, views
+from connectors.cases.correcting import check_ours, marked, views, without_sections
 from connectors.cases.forms import stored_sections
 from connectors.cases.hearing import Hearing
 from connectors.cases.releasing import Releasing
 from connectors.cases.returned import IN_ERROR
-from connectors.cases.stopped import check_open
+from connectors.cases.stopped import check_open, withheld_here
 from connectors.cases.threads import Threads
 from connectors.handover_views import at_desks, came_sections, overall, planned, sent_sections
 from connectors.store import cursors, history, incoming, outgoing, recipients, requests, threads
@@ -263,13 +263,15 @@ class Messages:
     ) -> MessageView:
         readable = answering.is_readable(message)
         corrections = await views(tx, message.message_id, message.sender_desk, desks)
+        withheld = await withheld_here(tx, message)
         return MessageView(
             item=await self._received_item(tx, message),
             signer=message.actor.name,
             answers=answers,
             payload=json.loads(message.payload) if readable else {},
-            sections=marked(came_sections(message), corrections) if readable else [],
-            corrections=corrections,
+            sections=marked(came_sections(message), corrections) if readable and not withheld else [],
+            corrections=without_sections(corrections) if withheld else corrections,
+            withheld=withheld,
         )
 
 

@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Final
 
 from connectors.cases.facts import Said, facts_of_ours, facts_of_theirs
+from connectors.cases.stopped import IN_ERROR, is_withheld
 from connectors.faults import DAMAGED
 from connectors.folding import findable
 from connectors.numbering import spelled, telling
@@ -52,6 +53,8 @@ class Register:
         if message.payload_type not in speaking.SPOKEN:
             return set()
         await corrections.note(tx, message, self._agency)
+        if is_withheld(await threads.standing(tx, message.thread)):
+            return await self.weigh(tx, message.thread, await threads.find(tx, message.thread))
         said = facts_of_ours(message, self._agency, map(agency_of, to))
         return await self._note(tx, message.thread, message.created_at, said)
 
@@ -66,6 +69,8 @@ class Register:
         if message.payload_type not in speaking.SPOKEN:
             return set()
         await corrections.note(tx, message, message.agency)
+        if row is not None and row.state == IN_ERROR and is_withheld(await threads.standing(tx, message.thread)):
+            return await self.weigh(tx, message.thread, row)
         voices = await speaking.voices(tx, message.thread)
         if len(voices) > 1 and (begun or await _begins(tx, message, voices)):
             return await self.weigh(tx, message.thread, row)
@@ -91,8 +96,16 @@ class Register:
         if not times:
             return set()
         before = await cases.find(tx, thread)
+        withheld = is_withheld(await threads.standing(tx, thread))
+        if withheld:
+            known = replace(known, name=None)
+            own = known.number.values if known.number is not None and known.number.ours else ()
+            words = {word_key(tx, one) for one in findable(own)}
         await cases.find_only_by(tx, thread, words)
         placed = self._row(tx, thread, known, before, min(times))
+        if withheld:
+            # It stays where it was, so that its line is found there, and leads nothing else anywhere (CON-26).
+            placed = replace(placed, ours=0)
         return await self._put(tx, replace(placed, begun_at=min(times), changed_at=max(times)), before)
 
     async def _said(

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose sections stay here, since somebody stopped the thread after they were written and before they left.
+"""What a thread that was stopped keeps back: sections of ours that have not left, and what came in error.
 
 A consent that was withdrawn, or a record that goes to the wrong desk, must not leave because a line was down or because
 the wrong desk has a new machine. The message goes out all the same, without its sections: its line and the order of the
-thread stay whole. What is sealed already and certainly still here is called back, and sealed anew so (CON-22).
+thread stay whole. What is sealed already and certainly still here is called back, and sealed anew so (CON-22). What
+came before a thread was entered in error stays stored, as evidence, and is shown to nobody (CON-26).
 """
 
 from dataclasses import dataclass
@@ -11,14 +12,17 @@ from typing import Final
 
 from connectors.cases.sides import ROLES
 from connectors.composition import Composer, Share
-from connectors.store import attempts, outgoing, recipients, threads, untried
+from connectors.store import attempts, moves, outgoing, recipients, threads, untried
 from connectors.store.attempts import AttemptState
 from connectors.store.engine import Transaction
+from connectors.store.incoming import ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
 from connectors.store.recipients import RecipientState
 from connectors.store.sealings import CALLED_BACK
+from connectors.store.threads import Standing, ThreadRow
 from connectors.store.untried import Untried
 from keys.sealing import SectionDraft
+from protocol.address import agency_of
 from protocol.envelope import parse_envelope
 from protocol.errors import IllegalTransition
 from protocol.handover import WithheldReason
@@ -37,6 +41,8 @@ _WITHDRAWN: Final = frozenset(
         handover.State.WITHDRAWN.value,
     }
 )
+IN_ERROR: Final = referral.State.ENTERED_IN_ERROR.value
+"""A state of both machines, and no row leads out of it."""
 _STOPS: Final = frozenset({referral.Event.BLOCK.value, referral.Event.ENTERED_IN_ERROR.value})
 _WITHDRAWALS: Final = frozenset(kind.name for kind in KINDS.values() if kind.event == referral.Event.WITHDRAW.value)
 
@@ -82,6 +88,29 @@ async def call_back(tx: Transaction, thread: ThreadId, now: int) -> int:
                 await recipients.call_back(tx, row, now=now, error=CALLED_BACK)
                 queued += 1
     return queued
+
+
+def is_withheld(standing: Standing | ThreadRow | None) -> bool:
+    """Tell whether a thread of which this side was told, or got a copy, was entered in error (CON-26)."""
+    if standing is None or standing.state != IN_ERROR:
+        return False
+    return standing.machine not in ROLES or standing.side != ROLES[standing.machine].begins
+
+
+async def withheld_here(tx: Transaction, message: ReceivedMessage) -> str | None:
+    """Return why nobody is shown what came in the sections of `message`, or None (CON-26).
+
+    It goes by what stands in clear. What the hub accepted after the step that ended the thread was written by somebody
+    who could know of it, and so was what a third agency says there: an alert must not vanish.
+    """
+    standing = await threads.standing(tx, message.thread)
+    if standing is None or not is_withheld(standing):
+        return None
+    kind = KINDS.get(message.payload_type)
+    if agency_of(message.sender_desk) != agency_of(standing.peer_desk) or (kind and kind.event == IN_ERROR):
+        return None
+    ended = await moves.index_of(tx, message.thread, IN_ERROR)
+    return IN_ERROR if ended is None or message.leaf_index < ended else None
 
 
 async def check_open(tx: Transaction, thread: ThreadId) -> None:

@@ -9,6 +9,7 @@ from connectors.cases import due
 from connectors.cases.lineage import Child
 from connectors.cases.responsibility import responsibility_of
 from connectors.cases.sides import OBSERVER, ROLES
+from connectors.cases.stopped import IN_ERROR, is_withheld
 from connectors.cases.threads import history_of
 from connectors.faults import DAMAGED
 from connectors.store import moves, replaying, threads
@@ -256,4 +257,5 @@ class Telling:
             children=[child.view() for child in following],
             changed_at=row.changed_at if row else one.changed_at,
             damaged=one.damaged or one.thread in self.damaged,
+            withheld=IN_ERROR if is_withheld(row) else None,
         )

@@ -16,6 +16,7 @@ from connectors.cases.mending import Mending
 from connectors.cases.register import Register
 from connectors.cases.residual import keep_draft
 from connectors.cases.sides import OBSERVER, ROLES, STRANGER, Roles
+from connectors.cases.stopped import IN_ERROR
 from connectors.cases.terms import officer_of
 from connectors.cases.waiting import Waiting
 from connectors.faults import DAMAGED
@@ -283,6 +284,9 @@ class Threads:
             await threads.put(tx, changed)
             escalated = any(step.move.message_id == new and step.move.event in ESCALATE for step in history.done)
             await events.thread_changed(tx, changed, before=row, alert=escalated and alert is not None)
+            if (changed.state == IN_ERROR) != (row.state == IN_ERROR):
+                # What it says of a person counts no more, or does after all (CON-26).
+                await self.placed(tx, await self.register.weigh(tx, row.thread, changed), without=row.thread)
             if twice.standing(changed) != twice.standing(row):
                 await self._look_again(tx, [one.thread for one in await twice.beside(tx, row.thread)])
         now, life = self._clock(), self._notice_life

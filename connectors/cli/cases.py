@@ -136,6 +136,7 @@ def _lines(view: CaseView) -> Iterator[str]:
         what = f"{thread.machine} {thread.state}" if thread.machine else "messages"
         what = "damaged: what is stored of it cannot be read any more" if thread.damaged else what
         alert = f"  ALERT {thread.alert}" if thread.alert else ""
+        alert += "  WITHHELD, with the name and the words that came in it" if thread.withheld else ""
         yield f"  {id_text(Kind.THREAD, thread.thread)}  {what}, with {', '.join(thread.peer)}{alert}"
     yield "history, newest first"
     for entry in view.history:

@@ -169,7 +169,7 @@ def describe(agency: str, view: HandoverView) -> Iterator[str]:
         for one in section.attachments:
             what = f"{printable(one.name)} ({printable(one.media_type)}, {one.size} bytes)"
             yield f"    attachment {one.place + 1}: {what}, {one.state}"
-    yield from (f"  {line}" for line in corrected(view.corrections))
+    yield from (f"  {line}" for line in (*withheld(view.withheld), *corrected(view.corrections)))
     if view.not_understood:
         yield f"  not understood by the mapping as it stands: {len(view.not_understood)} places"
         yield from (f"    {item.path}: {item.reason}" for item in view.not_understood)
@@ -231,6 +231,12 @@ def _sealing(number: int, one: SealingView) -> Iterator[str]:
     yield from (f"  mark: {mark}" for mark in one.marks)
     yield f"  sections {', '.join(f'{section.number} {section.category}' for section in one.sections)}"
     yield from (f"  {line}" for line in kept_back(one.withheld))
+
+
+def withheld(why: str | None) -> Iterator[str]:
+    """Yield why nothing of what came in sections is shown."""
+    if why is not None:
+        yield f"WITHHELD: it was {why.replace('-', ' ')}; what came in its sections is kept as evidence, and not shown"
 
 
 def corrected(found: Sequence[CorrectionView]) -> Iterator[str]:

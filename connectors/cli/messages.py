@@ -11,7 +11,7 @@ import click
 
 from connectors import home
 from connectors.cli.acting import AS, officer_named
-from connectors.cli.handover import at_desk, corrected, going_to, ground
+from connectors.cli.handover import at_desk, corrected, going_to, ground, withheld
 from connectors.cli.local import AGENCY, CURSOR, KEY, LIMIT, connected
 from connectors.cli.shapes import example
 from connectors.cli.threads import read_json, sections_of, tell_past
@@ -191,7 +191,7 @@ def _lines(view: MessageView) -> Iterator[str]:
         yield f"  {name}: {value}"
     for one in view.sections:
         yield f"  section {one.number}: {one.category} for {one.purpose}{ground(one)}"
-    yield from (f"  {line}" for line in corrected(view.corrections))
+    yield from (f"  {line}" for line in (*withheld(view.withheld), *corrected(view.corrections)))
     for desk in view.recipients:
         yield from (f"  {line}" for line in at_desk(desk))
     for given in view.answers:

@@ -69,7 +69,10 @@ def approve_forward(
             )
 
     anew = "the same command with --input FILE, whose sections"
-    advice = {NotCovered: f"{anew} name a basis for the new agency", SectionCorrected: f"{anew} are right now"}
+    advice: dict[type[Exception], str] = {
+        NotCovered: f"{anew} name a basis for the new agency",
+        SectionCorrected: f"{anew} are right now",
+    }
     with advising(advice):
         queued = asyncio.run(ask())
     new = text(Kind.THREAD, queued.new_thread)

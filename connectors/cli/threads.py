@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from connectors import home
 from connectors.cli.acting import officer_named
 from connectors.cli.failures import then
-from connectors.cli.handover import at_desk, corrected, going_to, ground
+from connectors.cli.handover import at_desk, corrected, going_to, ground, withheld
 from connectors.cli.local import AGENCY, KEY, connected
 from connectors.cli.once import Once
 from connectors.cli.shapes import FILLED_IN, example
@@ -176,7 +176,7 @@ def _step(step: StepView) -> Iterator[str]:
         yield "      DAMAGED: what is stored of its message can no longer be read"
     for one in step.sections if step.recipients else ():
         yield f"      section {one.number}: {one.category} for {one.purpose}{ground(one)}"
-    yield from (f"      {line}" for line in corrected(step.corrections))
+    yield from (f"      {line}" for line in (*withheld(step.withheld), *corrected(step.corrections)))
     for desk in step.recipients if "kind" in step.payload else ():
         if desk.state is not MessageState.OPENED or desk.sections or desk.withheld:
             yield from (f"      {line}" for line in at_desk(desk))

@@ -141,13 +141,26 @@ def _request(view: ThreadView, said: Json, service: Json, told: Told, person: Js
     }
 
 
+def _is_withheld(view: ThreadView) -> bool:
+    """Tell whether the request came here in error: nothing is said of the person any more (CON-26)."""
+    return any(step.event == Event.SEND and step.withheld for step in view.steps)
+
+
 def _extended(view: ThreadView, said: Json) -> Iterator[Json]:
     yield {"url": "priority", "valueCode": view.item.priority}
+    if _is_withheld(view):
+        return
     yield from ({"url": name, "valueCode": said[name]} for name in _CODES if said.get(name) is not None)
     yield from ({"url": name, "valueDate": said[name]} for name in _DATES if said.get(name) is not None)
 
 
 def _patient(view: ThreadView, said: Json) -> Json:
+    if _is_withheld(view):
+        return {
+            "resourceType": "Patient",
+            "id": _name(view, "Patient"),
+            "identifier": [_identifier(SUBJECT, view.subject)],
+        }
     interpreter = [{"url": INTERPRETER, "valueBoolean": True}] if said.get("interpreter") else []
     return {
         "resourceType": "Patient",

@@ -3,5 +3,5 @@
 
 from typing import Final
 
-NEWEST: Final = "0030"
+NEWEST: Final = "0031"
 """The revision that this program works with."""

@@ -76,6 +76,7 @@ class Label(StrEnum):
     ATTACHMENT = "attachment"
     STEPS = "steps"
     NO_EFFECT = "no_effect"
+    NOT_SHOWN = "not_shown"
     CORRECTED = "corrected"
     CORRECTIONS = "corrections"
     RECEIPTS = "receipts"

@@ -17,7 +17,8 @@ from connectors.printing.catalogue import Label, Table, Words
 from connectors.printing.markup import NOTHING, Html, Part, element, joined, said
 from protocol.bodies import FORMS
 from protocol.content import Content
-from protocol.http.handovers import SectionView
+from protocol.handover import PAYLOAD_TYPE
+from protocol.http.handovers import AttachmentView, SectionView
 from protocol.http.strictjson import render
 from protocol.kinds.base import MOST_INSTANT, OfficerRef
 from protocol.kinds.catalogue import KINDS
@@ -50,6 +51,21 @@ def payload(fields: Mapping[str, JsonValue], words: Words, *, title: Callable[[s
 def body(fields: Mapping[str, JsonValue], words: Words) -> Html:
     """Return the content of a section."""
     return _shown(fields, FORMS.get(str(fields.get("kind"))), _Way(words))
+
+
+def numbers(payload: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Return the register numbers of a message's sender and of its recipients, as far as the message says them."""
+    if payload.get("kind") != PAYLOAD_TYPE:
+        found = payload.get("register_numbers") or {}
+        return found.get("sender"), found.get("recipient")
+    terms, parties = payload.get("terms") or {}, payload.get("parties") or {}
+    theirs = [f"{one['number']} ({one['agency']})" for one in parties.get("recipient_register_numbers") or ()]
+    return terms.get("sender_register_number"), "; ".join(theirs) or None
+
+
+def attachment(one: AttachmentView) -> Html:
+    """Return an attachment by its name, its media type and its size in bytes."""
+    return joined([said(one.name), " (", said(one.media_type), f", {one.size})"])
 
 
 def ground(section: SectionView, words: Words) -> list[tuple[str, Part]]:

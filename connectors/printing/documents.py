@@ -20,7 +20,7 @@ from protocol.address import AgencyAddress, DeskAddress, agency_of
 from protocol.clocks import Ack
 from protocol.handover import PAYLOAD_TYPE
 from protocol.http.cases import CaseView
-from protocol.http.handovers import AttachmentView, CorrectionView, HandoverView, SectionView
+from protocol.http.handovers import CorrectionView, HandoverView, SectionView
 from protocol.http.messages import MessageView
 from protocol.http.threads import AlertView, LostView, StepView, ThreadView
 from protocol.ids import Kind, MessageId, ThreadId
@@ -105,7 +105,8 @@ class Writer:
         answered = [self._heading(2, Label.ANSWERS), grid(self._heads(Label.ANSWER), answers)] if answers else []
         of = ids.text(Kind.MESSAGE, view.item.id)
         shown = view.sections, evidence, of, 2
-        body = self._message(payload, *shown, waits=not view.payload, corrections=view.corrections)
+        more: dict[str, Any] = {"corrections": view.corrections, "withheld": view.withheld}
+        body = self._message(payload, *shown, waits=not view.payload, **more)
         return Sheet(self._title(payload), joined([contents.facts(rows), body, *answered]), of)
 
     def handover(self, view: HandoverView, evidence: Evidence) -> Sheet:
@@ -119,7 +120,8 @@ class Writer:
         if "parties" in offer:
             rows.append(self._row(Label.PSEUDONYM, str(offer["parties"]["subject"])))
         shown = view.sections, evidence, ids.text(Kind.MESSAGE, view.id), 2
-        parts = [contents.facts(rows), self._message(offer, *shown, waits=not view.offer, corrections=view.corrections)]
+        more: dict[str, Any] = {"waits": not view.offer, "corrections": view.corrections, "withheld": view.withheld}
+        parts = [contents.facts(rows), self._message(offer, *shown, **more)]
         if view.not_understood:
             parts += [
                 self._heading(2, Label.NOT_UNDERSTOOD),
@@ -265,7 +267,11 @@ class Writer:
             parts.append(element("p", self._text(Table.NOTES, "damaged"), class_="refused"))
         message = ids.text(Kind.MESSAGE, step.message)
         shown = step.sections, evidence, message, level
-        more = {"leaf_index": step.leaf_index, "corrections": step.corrections}
+        more: dict[str, Any] = {
+            "leaf_index": step.leaf_index,
+            "corrections": step.corrections,
+            "withheld": step.withheld,
+        }
         parts.append(self._message(step.payload, *shown, **more))
         return joined(parts)
 
@@ -280,12 +286,16 @@ class Writer:
         leaf_index: int | None = None,
         waits: bool = False,
         corrections: Sequence[CorrectionView] = (),
+        withheld: str | None = None,
     ) -> Html:
         receipt = "kind" not in payload
         parts = [contents.facts(self._sides(payload, evidence, with_numbers=not receipt and not waits))]
         if not receipt and not waits:
             title = partial(self._known.title, agency_of(evidence.sender)) if evidence is not None else _unknown
             parts += [self._heading(level, Label.CONTENT), contents.payload(payload, self._words, title=title)]
+        if withheld is not None:
+            why = joined([self._words.label(Label.NOT_SHOWN), ": ", self._text(Table.STATES, withheld)])
+            parts.append(element("p", why, class_="refused"))
         parts += self._sections(sections, level)
         parts += self._corrections(corrections, level)
         if evidence is not None:
@@ -300,7 +310,7 @@ class Writer:
         if evidence is not None:
             rows += self._proof.parties(evidence)
         if with_numbers:
-            ours, theirs = numbers(payload)
+            ours, theirs = contents.numbers(payload)
             rows += [
                 self._row(Label.NUMBER_OF_SENDER, said(ours) if ours else blank()),
                 self._row(Label.NUMBER_OF_RECIPIENT, said(theirs) if theirs else blank()),
@@ -329,7 +339,9 @@ class Writer:
                     element(f"h{level + 1}", title),
                     contents.facts(rows),
                     contents.body(one.body, self._words),
-                    contents.facts([self._row(Label.ATTACHMENT, _attachment(file)) for file in one.attachments]),
+                    contents.facts(
+                        [self._row(Label.ATTACHMENT, contents.attachment(file)) for file in one.attachments]
+                    ),
                 ]
         return parts
 
@@ -380,23 +392,9 @@ class Writer:
         return self._words.text(table, key)
 
 
-def numbers(payload: dict[str, Any]) -> tuple[str | None, str | None]:
-    """Return the register numbers of a message's sender and of its recipients, as far as the message says them."""
-    if payload.get("kind") != PAYLOAD_TYPE:
-        found = payload.get("register_numbers") or {}
-        return found.get("sender"), found.get("recipient")
-    terms, parties = payload.get("terms") or {}, payload.get("parties") or {}
-    theirs = [f"{one['number']} ({one['agency']})" for one in parties.get("recipient_register_numbers") or ()]
-    return terms.get("sender_register_number"), "; ".join(theirs) or None
-
-
 def _unknown(_: str) -> str | None:
     return None
 
 
 def _part(sheet: Sheet) -> Html:
     return element("section", element("h1", sheet.title), sheet.content, class_="part")
-
-
-def _attachment(one: AttachmentView) -> Html:
-    return joined([said(one.name), " (", said(one.media_type), f", {one.size})"])

@@ -146,12 +146,13 @@ async def current(tx: Transaction, case_id: CaseId) -> CaseId | None:
 
 
 async def alike(
-    tx: Transaction, among: Collection[ThreadId], *, machine: str, asked: str, span: int, most: int
+    tx: Transaction, among: Collection[ThreadId], *, machine: str, asked: str, without: str, span: int, most: int
 ) -> Mapping[ThreadId, list[ThreadId]]:
     """Return, for each thread of `among` that has any, up to `most` earlier ones of its case, the newest first.
 
     They ask for the like: they are of the same `machine` and side and began at most `span` ms before; not what it says
-    it goes on from. On the side that is `asked` they are anybody's, on the other side those with the same desk.
+    it goes on from, and none in the state `without`, in which neither counts. On the side that is `asked` they are
+    anybody's, on the other side those with the same desk.
     """
     later, earlier = case_thread.alias(), case_thread.alias()
     one, other = thread.alias(), thread.alias()
@@ -169,6 +170,8 @@ async def alike(
             or_(later.c.link.is_(None), later.c.link != earlier.c.thread),
             one.c.machine == machine,
             other.c.machine == machine,
+            one.c.state != without,
+            other.c.state != without,
             one.c.side == other.c.side,
             or_(one.c.side == asked, one.c.peer_desk == other.c.peer_desk),
         )

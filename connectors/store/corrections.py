@@ -57,16 +57,19 @@ async def note(tx: Transaction, message: OutgoingMessage | ReceivedMessage, agen
     payload = decode_payload(KINDS[CORRECTION], message.payload)
     if not isinstance(payload, RecordCorrection):
         return
-    came = isinstance(message, ReceivedMessage)
+    if isinstance(message, ReceivedMessage):
+        own_desk, ours, at = message.recipient_desk, 0, message.accepted_at
+    else:
+        own_desk, ours, at = message.sender_desk, 1, message.created_at
     values = {
         "corrects": ids.raw(Kind.MESSAGE, payload.corrects),
         "agency": agency,
         "message_id": message.message_id,
         "sender_desk": message.sender_desk,
-        "own_desk": message.recipient_desk if came else message.sender_desk,
-        "ours": int(not came),
+        "own_desk": own_desk,
+        "ours": ours,
         "thread": message.thread,
-        "at": message.accepted_at if came else message.created_at,
+        "at": at,
     }
     await tx.connection.execute(_ADD, values)
 

@@ -73,6 +73,9 @@ _LATE: Final = select(
         move.c.seq.is_(None),
     )
 )
+_INDEX_OF: Final = select(move.c.leaf_index).where(
+    move.c.thread == bindparam("of"), move.c.event == bindparam("event"), move.c.refused.is_(None)
+)
 _MOVED_BY: Final = select(move.c.thread).where(
     move.c.message_id == bindparam("which"), move.c.direction == Direction.OUT
 )
@@ -114,6 +117,12 @@ async def add(tx: Transaction, row: MoveRow) -> bool:
 async def came_late(tx: Transaction, thread: ThreadId, message_id: MessageId) -> bool:
     """Tell whether a move of another's came when its place on its line had been passed (SEQ-11)."""
     return bool(await tx.connection.scalar(_LATE, {"of": thread, "which": message_id}))
+
+
+async def index_of(tx: Transaction, thread: ThreadId, event: str) -> int | None:
+    """Return the leaf index of the first move of that event that had its effect; None for none or not accepted yet."""
+    found = await tx.connection.scalars(_INDEX_OF, {"of": thread, "event": event})
+    return min((one for one in found if one is not None), default=None)
 
 
 async def thread_moved_by(tx: Transaction, message_id: MessageId) -> ThreadId | None:

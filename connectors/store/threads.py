@@ -113,15 +113,18 @@ class Standing:
     machine: str
     side: str
     state: str
+    peer_desk: DeskAddress
 
 
-_STANDING: Final = select(thread.c.machine, thread.c.side, thread.c.state).where(thread.c.thread == bindparam("which"))
+_STANDING: Final = select(thread.c.machine, thread.c.side, thread.c.state, thread.c.peer_desk).where(
+    thread.c.thread == bindparam("which")
+)
 
 
 async def standing(tx: Transaction, thread_id: ThreadId) -> Standing | None:
     """Return how a thread stands without opening anything of it, or None if none of ours has that id."""
     row = (await tx.connection.execute(_STANDING, {"which": thread_id})).one_or_none()
-    return None if row is None else Standing(row.machine, row.side, row.state)
+    return None if row is None else Standing(row.machine, row.side, row.state, desk_of_row(row.peer_desk))
 
 
 async def load(tx: Transaction, thread_id: ThreadId) -> ThreadRow:

@@ -134,6 +134,8 @@ class CaseThreadItem(ResponseModel):
     changed_at: Time
     damaged: bool = False
     """What is stored of it cannot be read any more; the case is shown without what it says (CON-8)."""
+    withheld: Code | None = None
+    """Why the case is shown without what came in it: it was entered in error (CON-26)."""
 
 
 class Gap(ResponseModel):

@@ -348,3 +348,5 @@ class HandoverView(ResponseModel):
     """At the sender only."""
     corrections: list[CorrectionView] = Field(default_factory=list)
     """What its sender has said since is wrong in it, the oldest first (KIND-9)."""
+    withheld: Code | None = None
+    """Why nobody is shown what came in its sections: its thread was entered in error (CON-26)."""

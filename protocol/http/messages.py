@@ -173,6 +173,8 @@ class MessageView(ResponseModel):
     """Of a message of ours: how it stands at each desk, what goes there and what is withheld (CON-7)."""
     corrections: list[CorrectionView] = Field(default_factory=list)
     """What its sender has said since is wrong in it, the oldest first (KIND-9)."""
+    withheld: Code | None = None
+    """Why nobody is shown what came in its sections: its thread was entered in error (CON-26)."""
 
 
 _ITEM = {

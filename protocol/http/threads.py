@@ -251,6 +251,8 @@ class StepView(ResponseModel):
     """Whether the stored message of it can no longer be read: the step stands without its sections (CON-8)."""
     corrections: list[CorrectionView] = Field(default_factory=list)
     """What its sender has said since is wrong in it, the oldest first (KIND-9)."""
+    withheld: Code | None = None
+    """Why nobody is shown what came in its sections: its thread was entered in error (CON-26)."""
 
 
 class ThreadView(ResponseModel):

@@ -14,7 +14,7 @@ import pytest
 from connectors.cases.moving import Step
 from connectors.hub_client import Outcome
 from connectors.migrations import NEWEST
-from connectors.store import attempts, recipients, untried
+from connectors.store import attempts, recipients, replaying, untried
 from connectors.store.attempts import Attempt, AttemptState
 from connectors.store.engine import DATABASE_FILE, migrate
 from protocol.errors import HubUnreachable, Unavailable, UnexpectedAnswer
@@ -50,9 +50,11 @@ async def at_sender(world: World, thread: ThreadId, station: Station | None = No
 
 
 async def got(world: World, thread: ThreadId) -> list[str]:
-    """Return the categories that came to social work in the thread."""
-    steps = (await view(world.social_work, thread, world)).steps
-    return [section.category for one in steps for section in one.sections]
+    """Return the categories that came to social work in the thread, whether they are shown there or not (CON-26)."""
+    async with world.social_work.parts.store.read() as tx:
+        places = [one for one in await replaying.in_thread(tx, thread) if not one.ours]
+        came = [await replaying.theirs(tx, one) for one in places]
+    return [section.category for one in came for section in one.sections]
 
 
 async def sealed(world: World) -> ThreadId:

@@ -13,7 +13,8 @@ from pydantic import JsonValue
 from connectors.languages import LANGUAGES, Language
 from connectors.printing import contents
 from connectors.printing.catalogue import Table, Words, words
-from connectors.printing.documents import Writer, numbers
+from connectors.printing.contents import numbers
+from connectors.printing.documents import Writer
 from connectors.printing.markup import element, said
 from connectors.printing.page import POLICY, page
 from protocol import ids
