@@ -247,6 +247,8 @@ class Moving:
         if row.machine == REFERRAL.name and step.event == Event.ACCEPT_PART:
             check_answers(request_of(row, stored), message.payload)
         known = asked and found.target not in roles.machine.finals
+        if not by_time:
+            self._threads.waiting.check_instant(row, history, stored, message)
         moved = await self._queue(tx, message, row.peer_desk, copies, known=known)
         if row.machine == REFERRAL.name and step.event == Event.UNBLOCK:
             moved = await self._tell_of_transfer(tx, row, stored, step, moved)

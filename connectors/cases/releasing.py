@@ -31,6 +31,7 @@ from protocol.kinds.catalogue import KINDS, decode_payload
 from protocol.kinds.reasons import HandoverEndReason
 from protocol.kinds.release import ReleaseDateChanged, ReleaseNotice
 from protocol.lifecycle.handover import AGREED, HANDOVER, Event, State
+from protocol.lifecycle.handover_timers import agreed_at
 from protocol.lifecycle.referral import LIVE, REFERRAL
 from protocol.lifecycle.referral import Event as ReferralEvent
 from protocol.lifecycle.referral import State as ReferralState
@@ -149,7 +150,8 @@ class Releasing:
                 # Whoever has not answered is called, and the clocks are set anew.
                 await self._threads.refold(tx, row)
                 return Followed(steps=True, handover=HandoverEffect.ONCE_ACCEPTED)
-            step = Step(event=Event.TAKE_EFFECT, fields={"effective_at": payload.released_at}, officer=said.officer)
+            at = max(payload.released_at, agreed_at(history))
+            step = Step(event=Event.TAKE_EFFECT, fields={"effective_at": at}, officer=said.officer)
         elif state == State.EFFECTIVE:
             fields = {"reason": HandoverEndReason.RELEASE_CANCELLED}
             step = Step(event=Event.FAIL, fields=fields, officer=said.officer)

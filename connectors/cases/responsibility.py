@@ -14,6 +14,7 @@ from protocol.handover import HandoverOffer
 from protocol.kinds.catalogue import decode_payload, kind_for
 from protocol.kinds.handover import Accept, AcceptPart, Supervision, TakeEffect
 from protocol.lifecycle.handover import HANDOVER, Event, State, lead
+from protocol.lifecycle.handover_timers import agreed_at
 from protocol.lifecycle.history import History
 
 
@@ -40,7 +41,8 @@ def responsibility_of(row: ThreadRow, history: History, stored: Sequence[MoveRow
     agreed = _agreed(said)
     return Responsibility(
         row.answers,
-        since=instants[-1].effective_at if instants else None,
+        # Whoever hands over says when; that it was after somebody had accepted, the two sides know themselves (HAN-8).
+        since=max(instants[-1].effective_at, agreed_at(history)) if instants else None,
         supervisor=None if agreed.agency is None else parse_agency(agreed.agency),
         nobody=None if agreed.nobody is None else str(agreed.nobody),
     )

@@ -3,11 +3,13 @@
 
 from collections.abc import Callable, Sequence
 
+from connectors.cases.instant import check_instant
 from connectors.cases.sides import OBSERVER, ROLES
 from connectors.cases.terms import dates_of, named_by, visits_of
 from connectors.store import outgoing
 from connectors.store.engine import Transaction
 from connectors.store.moves import MoveRow
+from connectors.store.outgoing import OutgoingMessage
 from connectors.store.threads import ThreadRow
 from connectors.timing import Clock
 from protocol.address import AgencyAddress
@@ -36,6 +38,12 @@ class Waiting:
         self._calendar = calendar
         self._clock = clock
         self._secret = secret
+
+    def check_instant(
+        self, row: ThreadRow, history: History, stored: Sequence[MoveRow], message: OutgoingMessage
+    ) -> None:
+        """Raise for a step of an officer's that names an instant which cannot be one (HAN-3)."""
+        check_instant(message, history, stored, self._calendar(row.answers))
 
     def owed(self, row: ThreadRow, history: History, stored: Sequence[MoveRow]) -> tuple[Owed, ...]:
         """Return what the thread waits for, here and now."""

@@ -60,13 +60,12 @@ def _all(history: History, round_: str, begun_at: int, dates: Dates, calendar: C
 
 def _instant(history: History, round_: str, dates: Dates, calendar: Calendar, now: int) -> Iterator[Timer]:
     expected, release = dates.trigger.expected_on, dates.release
+    first = earliest(history, dates, calendar)
     if dates.trigger.event is None and expected is not None:
-        opens = int(datetime.combine(expected, calendar.opens, calendar.zone).timestamp() * 1000)
         # Named by its day: a date that was moved makes another timer, not the same one again.
-        yield Timer(opens, Event.TAKE_EFFECT, f"{round_} effective {expected.isoformat()}", effective_at=opens)
+        yield Timer(first, Event.TAKE_EFFECT, f"{round_} effective {expected.isoformat()}", effective_at=first)
     elif dates.trigger.event is TriggerEvent.RELEASE_NOTICE and release is not None:
-        # Nobody leads what he has not accepted: it is the instant from then on, not from the release.
-        at = max(release.told_at, history.since)
+        at = max(release.told_at, first)
         yield Timer(at, Event.TAKE_EFFECT, f"{round_} effective {release.notice.hex()}", effective_at=at)
     else:
         for owed in of_handover(history, dates, calendar, now=now):
@@ -74,6 +73,31 @@ def _instant(history: History, round_: str, dates: Dates, calendar: Calendar, no
             last = stirred(history)
             named = expected.isoformat() if expected else last.message_id.hex() if last else ""
             yield from _late(f"{round_} {owed.what} {named}", owed.late_at, calendar, awaited=owed.what)
+
+
+def agreed_at(history: History) -> int:
+    """Return when the receiver accepted the handover last, or was bound to it, in ms UTC; 0 where neither was."""
+    at = agreed = 0
+    for step in history.done:
+        if step.after.state != step.before.state:
+            at = max(at, step.move.at)
+            if step.after.state in AGREED and step.before.state not in AGREED:
+                agreed = at
+    return agreed
+
+
+def earliest(history: History, dates: Dates, calendar: Calendar) -> int:
+    """Return the first moment (ms UTC) that can be the instant: nobody leads what he has not accepted (HAN-8).
+
+    Where a day was agreed it is no earlier than that day's opening, in the receiver's `calendar`, nor than the step
+    that named the day: a lead does not move on a day that was over when somebody said so.
+    """
+    first, day = agreed_at(history), dates.trigger.expected_on
+    if dates.trigger.event is not None or day is None:
+        return first
+    opens = int(datetime.combine(day, calendar.opens, calendar.zone).timestamp() * 1000)
+    named = max((step.move.at for step in history.done if step.move.event == Event.CHANGE_DATE), default=0)
+    return max(first, opens, named)
 
 
 def _released(dates: Dates) -> Iterator[Timer]:

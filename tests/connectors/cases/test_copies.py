@@ -120,7 +120,9 @@ async def test_han_11_a_copy_is_told_of_an_end_also_where_its_sender_had_wanted_
     """The prison's own *entered in error* had no effect, and its copy has it: it says nothing of the later one."""
     prison, office, csw = world.prison, world.probation, world.social_work
     thread = await crossed(world, "entered-in-error")
-    await do(prison, thread, "take-effect", effective_at=world.hub.clock())
+    world.hub.clock.advance(10 * DAY)
+    await look(world)
+    assert await fire(prison) == 1
     await settle(prison, office, csw)
     assert await knows(world, thread) == OFFICE
     await do(office, thread, "entered-in-error", **IN_ERROR)
