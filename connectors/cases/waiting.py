@@ -55,7 +55,7 @@ class Waiting:
             return Watch()
         late = owed.overdue(history, self.owed(row, history, stored), now=self._clock())
         if row.machine != REFERRAL.name:
-            return late
+            return late.with_(owed.unseen(history))
         visits = visits_of(stored)
         return watch(history, visits, self._calendar(row.answers), now=self._clock()).with_(late)
 
@@ -70,7 +70,10 @@ class Waiting:
             named, priority = named_by(stored), Priority(row.priority)
             return timers.timers(history, priority, calendar, named=named, now=now, secret=self._secret)
         dates = dates_of(history, stored, release=await told_release(tx, row.thread))
-        return () if dates is None else handover_timers.timers(history, dates, calendar, now=now, secret=self._secret)
+        if dates is None:
+            return ()
+        priority = Priority(row.priority)
+        return handover_timers.timers(history, dates, priority, calendar, now=now, secret=self._secret)
 
 
 def owed_in(
@@ -85,7 +88,7 @@ def owed_in(
     if row.side == OBSERVER:
         # What the receiver answered is not known here; the day of the instant is (HAN-5).
         return owed.of_copy(history, dates, calendar)
-    return owed.of_handover(history, dates, calendar, now=now)
+    return owed.of_handover(history, dates, Priority(row.priority), calendar, now=now)
 
 
 def owed_by(machine: str, side: str) -> frozenset[str]:

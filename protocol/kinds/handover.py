@@ -161,7 +161,7 @@ class Escalate(Payload):
     kind: Literal["handover.escalate"] = "handover.escalate"
     level: Annotated[Level, HELD]
     ack: Annotated[Ack | None, HELD] = None
-    """Which acknowledgement of the offer is late."""
+    """Which acknowledgement is late: of the offer, or of the step by which a statute bound the receiver (HAN-14)."""
     awaited: Annotated[Awaited | None, HELD] = None
     """What else is late, once the offer was accepted."""
     was_due_at: Instant

@@ -34,6 +34,8 @@ class AlertKind(StrEnum):
     """An appointment has passed, and nobody has said whether the person came."""
     OVERDUE = "overdue"
     """What the thread waits for is late (LIF-7)."""
+    BOUND = "bound"
+    """A statute bound us to a handover that nobody here has looked at (HAN-14)."""
     LEAD_RETURNED = "lead-returned"
     """The other side ended a handover that had taken effect; nobody here has noted that the lead is back (HAN-11)."""
     HANDED_OVER_TWICE = "handed-over-twice"
@@ -47,6 +49,7 @@ HEARS: Final[Mapping[AlertKind, frozenset[str]]] = {
     AlertKind.OVERDUE: frozenset(
         {Actor.REQUESTER, Actor.RECIPIENT, handover.Actor.SENDER, handover.Actor.RECEIVER},
     ),
+    AlertKind.BOUND: frozenset({handover.Actor.RECEIVER}),
     AlertKind.LEAD_RETURNED: frozenset({handover.Actor.SENDER}),
     AlertKind.HANDED_OVER_TWICE: frozenset({handover.Actor.SENDER}),
 }

@@ -14,7 +14,7 @@ from protocol.clocks import SPANS, Ack, Calendar, Span, deadline
 from protocol.handover import Priority, TriggerEvent
 from protocol.lifecycle.handover import AGREED, Event, State
 from protocol.lifecycle.history import History
-from protocol.lifecycle.owed import Dates, day_of, of_handover, stirred
+from protocol.lifecycle.owed import Dates, bound, day_of, ending, review_of_bound, stirred
 from protocol.lifecycle.timers import Level, Timer, still_to_come
 
 _BEGINS = (Event.OFFER, Event.OFFER_AGAIN)
@@ -26,18 +26,24 @@ RELEASED = SPANS[Priority.EMERGENCY][Ack.A2].ms
 """How long after the word that the person is out, and nobody has accepted, headquarters is told as well."""
 
 
-def timers(history: History, dates: Dates, calendar: Calendar, *, now: int, secret: bytes = b"") -> tuple[Timer, ...]:
+def timers(
+    history: History, dates: Dates, priority: Priority, calendar: Calendar, *, now: int, secret: bytes = b""
+) -> tuple[Timer, ...]:
     """Return what time will still do to the handover, soonest first; `calendar` is the receiver's, `now` in ms UTC.
 
     What is late is told to a supervisor when its day ends and to headquarters one working day later: an
-    acknowledgement, an answer, the release that was expected, the word that all has arrived. What nobody has answered
+    acknowledgement, an answer, the release that was expected, the word that all has arrived, a look at what a statute
+    bound the receiver to (HAN-14). What nobody has answered
     when the day of the release ends, or of the answer if that is later, expires: the lead stays with the sender.
     """
     begun = [step for step in history.done if step.move.event in _BEGINS]
     if not begun:
         return ()
     last = begun[-1].move
-    found = _all(history, last.message_id.hex(), last.at, dates, calendar, now)
+    found = [*_all(history, last.message_id.hex(), last.at, dates, calendar, now)]
+    step, review = bound(history), review_of_bound(history, priority, calendar, now=now)
+    if step is not None and review is not None:
+        found += _late(f"{step.message_id.hex()} {review.what}", review.late_at, calendar, ack=Ack.A2)
     return still_to_come(history, (replace(one, secret=secret) for one in found))
 
 
@@ -54,7 +60,7 @@ def _all(history: History, round_: str, begun_at: int, dates: Dates, calendar: C
     if history.state in AGREED:
         yield from _instant(history, round_, dates, calendar, now)
     if history.state == State.EFFECTIVE:
-        for owed in of_handover(history, dates, calendar, now=now):
+        for owed in ending(history, dates, calendar, now=now):
             yield from _late(f"{round_} {owed.what}", owed.late_at, calendar, awaited=owed.what)
 
 
@@ -68,7 +74,7 @@ def _instant(history: History, round_: str, dates: Dates, calendar: Calendar, no
         at = max(release.told_at, first)
         yield Timer(at, Event.TAKE_EFFECT, f"{round_} effective {release.notice.hex()}", effective_at=at)
     else:
-        for owed in of_handover(history, dates, calendar, now=now):
+        for owed in ending(history, dates, calendar, now=now):
             # Named by its day, or where there is none by the step since which nothing has happened.
             last = stirred(history)
             named = expected.isoformat() if expected else last.message_id.hex() if last else ""

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Final
 
-from protocol.clocks import Ack, Calendar, Span, deadline
+from protocol.clocks import SPANS, Ack, Calendar, Span, deadline
 from protocol.handover import Priority, Trigger
 from protocol.ids import MessageId
 from protocol.lifecycle import handover, referral
@@ -38,6 +38,8 @@ class Awaited(StrEnum):
     """The word that papers and open items have arrived."""
 
 
+REVIEW: Final = "review"
+"""What a receiver owes whom a statute bound, as whoever set a referral aside does."""
 ESCALATE: Final = (handover.Event.ESCALATE, referral.Event.ESCALATE)
 """Time's word that something is late, in either life cycle."""
 _CLOCKS: Final = (handover.Actor.CLOCK, referral.Actor.CLOCK)
@@ -151,8 +153,48 @@ def of_referral(
             return ()
 
 
-def of_handover(history: History, dates: Dates, calendar: Calendar, *, now: int) -> tuple[Owed, ...]:
+def of_handover(
+    history: History, dates: Dates, priority: Priority, calendar: Calendar, *, now: int
+) -> tuple[Owed, ...]:
     """Return what a handover waits for, the answer or whatever ends the state last; `calendar` is the receiver's."""
+    review, rest = review_of_bound(history, priority, calendar, now=now), ending(history, dates, calendar, now=now)
+    return rest if review is None else (review, *rest)
+
+
+def bound(history: History) -> Move | None:
+    """Return the step by which a statute bound the receiver, if it has made none since (HAN-14).
+
+    That has an alert from the start, so it is in the list of these and in no list of what is due in some state.
+    """
+    if history.state not in (*handover.AGREED, handover.State.EFFECTIVE):
+        return None
+    for step in reversed(tuple(history.done)):
+        if step.move.event == handover.Event.BIND:
+            return step.move
+        if step.move.actor == handover.Actor.RECEIVER:
+            return None
+    return None
+
+
+def review_of_bound(history: History, priority: Priority, calendar: Calendar, *, now: int) -> Owed | None:
+    """Return until when the receiver looks at what a statute bound it to: the span of the priority for A2 (HAN-14)."""
+    step = bound(history)
+    if step is None:
+        return None
+    late = deadline(step.at, SPANS[priority][Ack.A2], calendar, now=now)
+    return Owed(REVIEW, handover.Actor.RECEIVER, late)
+
+
+def unseen(history: History) -> Watch:
+    """Return the receiver's alert that a statute bound it, as long as it has made no step since (HAN-14)."""
+    step = bound(history)
+    if step is None:
+        return Watch()
+    return Watch((Alert(AlertKind.BOUND, step.at, step.message_id, what=REVIEW, by=handover.Actor.RECEIVER),))
+
+
+def ending(history: History, dates: Dates, calendar: Calendar, *, now: int) -> tuple[Owed, ...]:
+    """Return what a handover waits for to leave its state; `calendar` is the receiver's."""
     state, gives, takes = history.state, handover.Actor.SENDER, handover.Actor.RECEIVER
     if state in (handover.State.OFFERED, handover.State.ACKNOWLEDGED):
         answer = Owed("answer", takes, calendar.close_of(dates.answered_on), on=dates.answered_on)
@@ -177,7 +219,7 @@ def of_copy(history: History, dates: Dates, calendar: Calendar) -> tuple[Owed, .
 
 
 def overdue(history: History, owed: Sequence[Owed], *, now: int) -> Watch:
-    """Return the alert that something is late, and when (ms UTC) it would next be raised by time alone (LIF-7).
+    """Return the alert that something of a side's is late, and when (ms UTC) time alone would raise one (LIF-7).
 
     What a clock was told of to somebody's hierarchy is late as well: whoever hears of it need not know why.
     """
@@ -188,10 +230,11 @@ def overdue(history: History, owed: Sequence[Owed], *, now: int) -> Watch:
     late = [(one.late_at, one) for one in loud if one.late_at <= now]
     called = [one.at for one in _since_stirred(history) if one.event in ESCALATE]
     late += [(called[0], one) for one in loud[-1:] if called and not late]
-    if late:
-        since, one = min(late, key=lambda found: found[0])
-        return Watch((Alert(AlertKind.OVERDUE, since, last, what=one.what, by=one.by),))
-    return Watch((), min((one.late_at for one in loud), default=None))
+    first = dict[str, tuple[int, Owed]]()
+    for since, one in sorted(late, key=lambda found: found[0]):
+        first.setdefault(one.by, (since, one))
+    standing = tuple(Alert(AlertKind.OVERDUE, since, last, what=one.what, by=one.by) for since, one in first.values())
+    return Watch(standing, min((one.late_at for one in loud if one.by not in first), default=None))
 
 
 def stirred(history: History) -> Move | None:

@@ -226,7 +226,7 @@ async def test_han_12_nobody_else_s_handover_of_that_person_raises_an_alert_or_i
     await do(world.social_work, liar.thread, "bind", statute="probation-act-12")
     await settle(world.prison, world.probation, world.social_work)
     assert (await row(world.prison, liar.thread)).state == "accepted"
-    assert await alerts_at(world.prison, first, liar.thread) == [None, None]
+    assert await alerts_at(world.prison, first, liar.thread) == [None, "bound"]
     async with world.prison.parts.store.read() as tx:
         placed = [await cases.find(tx, one) for one in (first, liar.thread)]
         assert len({one.case_id for one in placed if one is not None}) == 1, "it stands in the same case"

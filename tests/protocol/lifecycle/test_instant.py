@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.handover import Trigger, TriggerEvent
+from protocol.handover import Priority, Trigger, TriggerEvent
 from protocol.ids import MessageId
 from protocol.lifecycle.handover import HANDOVER, Actor, Event
 from protocol.lifecycle.handover_timers import agreed_at, earliest, timers
@@ -66,7 +66,9 @@ def test_han_3_no_instant_of_time_s_lies_before_the_acceptance_or_before_its_day
     release = None if event is None else Release(at, at, MessageId(bytes(16)))
     dates = Dates(TODAY, TODAY, Trigger(event=event, expected_on=day), release)
     (made,) = [
-        one for one in timers(history, dates, CALENDAR, now=changed + 400 * DAY) if one.event == Event.TAKE_EFFECT
+        one
+        for one in timers(history, dates, Priority.NORMAL, CALENDAR, now=changed + 400 * DAY)
+        if one.event == Event.TAKE_EFFECT
     ]
     assert agreed_at(history) == accepted
     assert made.effective_at == made.at >= earliest(history, dates, CALENDAR) >= accepted

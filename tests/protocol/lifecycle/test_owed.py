@@ -13,8 +13,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from protocol.clocks import Calendar
+from protocol.clocks import SPANS, Ack, Calendar, deadline
 from protocol.handover import Priority, Trigger, TriggerEvent
 from protocol.ids import MessageId
 from protocol.lifecycle import handover, handover_timers, referral
@@ -22,7 +24,7 @@ from protocol.lifecycle.alerts import AlertKind, Visit, Watch, watch
 from protocol.lifecycle.handover import COPY, HANDOVER
 from protocol.lifecycle.history import History, Move, fold
 from protocol.lifecycle.machine import Machine, Position, Row
-from protocol.lifecycle.owed import OWED_BY, Dates, Owed, Release, of_handover, of_referral, overdue
+from protocol.lifecycle.owed import OWED_BY, REVIEW, Dates, Owed, Release, of_handover, of_referral, overdue, unseen
 from protocol.lifecycle.referral import REFERRAL
 from protocol.lifecycle.timers import Named, Timer, timers
 from protocol.limits import DAY, HOUR
@@ -108,17 +110,17 @@ class Case:
     def owed(self, now: int) -> tuple[Owed, ...]:
         if self.machine is REFERRAL:
             return of_referral(self.history, self.named, Priority.NORMAL, CALENDAR, now=now)
-        return of_handover(self.history, self.dates, CALENDAR, now=now)
+        return of_handover(self.history, self.dates, Priority.NORMAL, CALENDAR, now=now)
 
     def timers(self, now: int) -> tuple[Timer, ...]:
         if self.machine is REFERRAL:
             return timers(self.history, Priority.NORMAL, CALENDAR, named=self.named, now=now)
-        return handover_timers.timers(self.history, self.dates, CALENDAR, now=now)
+        return handover_timers.timers(self.history, self.dates, Priority.NORMAL, CALENDAR, now=now)
 
     def watch(self, now: int) -> Watch:
         late = overdue(self.history, self.owed(now), now=now)
         if self.machine is not REFERRAL:
-            return late
+            return late.with_(unseen(self.history))
         visits = {key: Visit(value) for key, value in self.named.items() if isinstance(value, int)}
         return watch(self.history, visits, CALENDAR, now=now).with_(late)
 
@@ -158,7 +160,8 @@ def test_lif_7_every_state_that_is_no_end_has_a_clock_that_each_side_hears(machi
         if not any(one.late_at <= BEGAN + FAR for one in owed):
             silent.append(f"{name}: nobody owes anything")
         for one in owed:
-            if state not in OWED_BY[machine.name].get(one.by, ()):
+            alerted = machine is HANDOVER and one.what == REVIEW and first.heard_by(one.by)
+            if state not in OWED_BY[machine.name].get(one.by, ()) and not alerted:
                 silent.append(f"{name}: the {one.by} owes {one.what}, and no list of its holds it")
     assert silent == []
 
@@ -335,7 +338,11 @@ def test_lif_7_an_appointment_that_was_cancelled_or_missed_waits_for_the_next_on
 
 
 def test_lif_7_time_itself_stirs_nothing() -> None:
-    case = Case(HANDOVER, along(HANDOVER, ways(HANDOVER)[handover.State.ACCEPTED]), TRIGGERS["an event"], None)
+    way = [
+        next((row, actor) for row in HANDOVER.rows for actor in row.actors if (row.event, actor) == said)
+        for said in (("offer", "sender"), ("acknowledge", "receiver"), ("accept", "receiver"))
+    ]
+    case = Case(HANDOVER, along(HANDOVER, way), TRIGGERS["an event"], None)
     late = case.owed(BEGAN)[0].late_at
     assert next(timer.at for timer in case.timers(BEGAN)) == late
     moves = [one.move for one in case.history.steps]
@@ -352,3 +359,52 @@ def test_lif_7_time_itself_stirs_nothing() -> None:
     case.history = fold(HANDOVER, [*moves, escalated])
     assert case.owed(BEGAN)[0].late_at == late
     assert [timer.level for timer in case.timers(BEGAN)] == ["headquarters"]
+
+
+BOUND = [("offer", "sender"), ("bind", "sender")]
+OTHERS = [("take-effect", "sender"), ("change-date", "sender"), ("run-together", "sender"), ("escalate", CLOCK)]
+
+
+@given(st.sampled_from(Priority), st.lists(st.sampled_from(OTHERS), max_size=6), st.integers(0, 10))
+def test_han_14_whom_a_statute_bound_is_alerted_and_late_until_it_has_made_a_step_whatever_others_do(
+    priority: Priority, others: list[tuple[str, str]], days: int
+) -> None:
+    position, way = HANDOVER.begin(), list[tuple[Row, str]]()
+    for event, actor in [*BOUND, *others]:
+        row = next((one for one in HANDOVER.open_to(position, actor) if one.event == event), None)
+        if row is not None:
+            position = HANDOVER.step(position, event, actor, row.needs)
+            way.append((row, actor))
+    history = along(HANDOVER, way)
+    (alert,) = unseen(history).standing
+    assert (alert.kind, alert.since, alert.message_id) == (AlertKind.BOUND, BEGAN + 2, history.steps[1].move.message_id)
+    assert unseen(history).heard_by("sender") == ()
+    dates = Dates(TODAY, TODAY, TRIGGERS["an event"])
+    late = deadline(BEGAN + 2, SPANS[priority][Ack.A2], CALENDAR, now=BEGAN)
+    first, *rest = of_handover(history, dates, priority, CALENDAR, now=BEGAN)
+    assert (first.what, first.by, first.late_at, len(rest)) == (REVIEW, "receiver", late, 1)
+    levels = [
+        (one.at, one.level)
+        for one in handover_timers.timers(history, dates, priority, CALENDAR, now=BEGAN)
+        if one.ack is Ack.A2
+    ]
+    assert levels[0] == (late, "supervisor")
+    assert [level for _, level in levels] == ["supervisor", "headquarters"]
+    by_then = overdue(history, (first, *rest), now=late + days * DAY)
+    assert ("receiver", REVIEW) in {(one.by, one.what) for one in by_then.standing}
+    review = next(row for row in HANDOVER.rows if row.event == "review")
+    seen = along(HANDOVER, [*way, (review, "receiver")])
+    assert unseen(seen).standing == ()
+    assert REVIEW not in {one.what for one in of_handover(seen, dates, priority, CALENDAR, now=BEGAN)}
+
+
+def test_lif_7_what_the_one_side_owes_hides_nothing_that_the_other_does() -> None:
+    """A receiver that never looked at what bound it must not keep the release that does not come out of sight."""
+    case = Case(HANDOVER, along(HANDOVER, ways(HANDOVER)[handover.State.ACCEPTED]), TRIGGERS["an event"], None)
+    review, instant = case.owed(BEGAN)
+    assert review.late_at < instant.late_at
+    found = overdue(case.history, (review, instant), now=review.late_at)
+    assert [(one.what, one.by) for one in found.standing] == [("review", "receiver")]
+    assert found.next_at == instant.late_at
+    found = overdue(case.history, (review, instant), now=instant.late_at)
+    assert [(one.what, one.by) for one in found.standing] == [("review", "receiver"), ("take-effect", "sender")]
