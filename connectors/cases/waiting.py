@@ -88,7 +88,11 @@ def owed_in(
     if row.side == OBSERVER:
         # What the receiver answered is not known here; the day of the instant is (HAN-5).
         return owed.of_copy(history, dates, calendar)
-    return owed.of_handover(history, dates, Priority(row.priority), calendar, now=now)
+    waits = owed.of_handover(history, dates, Priority(row.priority), calendar, now=now)
+    if row.side != ROLES[row.machine].begins:
+        return waits
+    unheard = owed.unheard(history, {one.message_id for one in stored if one.opened_by is not None}, calendar)
+    return waits if unheard is None else (unheard, *waits)
 
 
 def owed_by(machine: str, side: str) -> frozenset[str]:

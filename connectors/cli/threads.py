@@ -34,6 +34,7 @@ from protocol.http.threads import (
 from protocol.ids import Kind, ThreadId, raw, text
 from protocol.kinds.catalogue import KINDS
 from protocol.lifecycle.alerts import AlertKind
+from protocol.lifecycle.owed import HEARD
 
 _SECTIONS: TypeAdapter[list[PackageSection]] = TypeAdapter(list[PackageSection])
 _MOST = 2 << 20
@@ -183,6 +184,8 @@ def _step(step: StepView) -> Iterator[str]:
 
 
 def _about(alert: AlertView) -> str:
+    if alert.what == HEARD:
+        return "the other side has not opened the instant, and does not know that it leads: call them"
     if alert.kind == AlertKind.LEAD_RETURNED:
         return f"note it: throughcare message answer {text(Kind.MESSAGE, alert.message)} noted"
     if alert.kind == AlertKind.HANDED_OVER_TWICE:

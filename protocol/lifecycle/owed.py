@@ -6,7 +6,7 @@ or, where nobody named a day, so many working days after the last step. All of i
 the answering agency's calendar, so both sides know the same, also while the other is away.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -40,6 +40,10 @@ class Awaited(StrEnum):
 
 REVIEW: Final = "review"
 """What a receiver owes whom a statute bound, as whoever set a referral aside does."""
+HEARD: Final = "heard"
+"""What a sender owes who says that the lead has moved: that the receiver has it from him (HAN-15)."""
+SAID: Final = SPANS[Priority.EMERGENCY][Ack.A2].ms
+"""How long an instant may be on its way at least, also one that was said in the evening, before anybody is alerted."""
 ESCALATE: Final = (handover.Event.ESCALATE, referral.Event.ESCALATE)
 """Time's word that something is late, in either life cycle."""
 _CLOCKS: Final = (handover.Actor.CLOCK, referral.Actor.CLOCK)
@@ -191,6 +195,22 @@ def unseen(history: History) -> Watch:
     if step is None:
         return Watch()
     return Watch((Alert(AlertKind.BOUND, step.at, step.message_id, what=REVIEW, by=handover.Actor.RECEIVER),))
+
+
+def unheard(history: History, opened: Collection[MessageId], calendar: Calendar) -> Owed | None:
+    """Return until when the receiver is to have opened the instant, where it has not: by the end of its day (HAN-15).
+
+    `opened` are the moves for which an A1 came. Whoever made a step since has the instant too (LIF-4).
+    """
+    if history.state != handover.State.EFFECTIVE:
+        return None
+    for step in reversed(tuple(history.done)):
+        if step.move.actor == handover.Actor.RECEIVER or step.move.message_id in opened:
+            return None
+        if step.move.event == handover.Event.TAKE_EFFECT:
+            late = max(calendar.close_of(day_of(step.move.at, calendar)), step.move.at + SAID)
+            return Owed(HEARD, handover.Actor.SENDER, late)
+    return None
 
 
 def ending(history: History, dates: Dates, calendar: Calendar, *, now: int) -> tuple[Owed, ...]:

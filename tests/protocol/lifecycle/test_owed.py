@@ -13,10 +13,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from protocol.clocks import SPANS, Ack, Calendar, deadline
+from protocol.clocks import Calendar
 from protocol.handover import Priority, Trigger, TriggerEvent
 from protocol.ids import MessageId
 from protocol.lifecycle import handover, handover_timers, referral
@@ -24,7 +22,17 @@ from protocol.lifecycle.alerts import AlertKind, Visit, Watch, watch
 from protocol.lifecycle.handover import COPY, HANDOVER
 from protocol.lifecycle.history import History, Move, fold
 from protocol.lifecycle.machine import Machine, Position, Row
-from protocol.lifecycle.owed import OWED_BY, REVIEW, Dates, Owed, Release, of_handover, of_referral, overdue, unseen
+from protocol.lifecycle.owed import (
+    OWED_BY,
+    REVIEW,
+    Dates,
+    Owed,
+    Release,
+    of_handover,
+    of_referral,
+    overdue,
+    unseen,
+)
 from protocol.lifecycle.referral import REFERRAL
 from protocol.lifecycle.timers import Named, Timer, timers
 from protocol.limits import DAY, HOUR
@@ -359,52 +367,3 @@ def test_lif_7_time_itself_stirs_nothing() -> None:
     case.history = fold(HANDOVER, [*moves, escalated])
     assert case.owed(BEGAN)[0].late_at == late
     assert [timer.level for timer in case.timers(BEGAN)] == ["headquarters"]
-
-
-BOUND = [("offer", "sender"), ("bind", "sender")]
-OTHERS = [("take-effect", "sender"), ("change-date", "sender"), ("run-together", "sender"), ("escalate", CLOCK)]
-
-
-@given(st.sampled_from(Priority), st.lists(st.sampled_from(OTHERS), max_size=6), st.integers(0, 10))
-def test_han_14_whom_a_statute_bound_is_alerted_and_late_until_it_has_made_a_step_whatever_others_do(
-    priority: Priority, others: list[tuple[str, str]], days: int
-) -> None:
-    position, way = HANDOVER.begin(), list[tuple[Row, str]]()
-    for event, actor in [*BOUND, *others]:
-        row = next((one for one in HANDOVER.open_to(position, actor) if one.event == event), None)
-        if row is not None:
-            position = HANDOVER.step(position, event, actor, row.needs)
-            way.append((row, actor))
-    history = along(HANDOVER, way)
-    (alert,) = unseen(history).standing
-    assert (alert.kind, alert.since, alert.message_id) == (AlertKind.BOUND, BEGAN + 2, history.steps[1].move.message_id)
-    assert unseen(history).heard_by("sender") == ()
-    dates = Dates(TODAY, TODAY, TRIGGERS["an event"])
-    late = deadline(BEGAN + 2, SPANS[priority][Ack.A2], CALENDAR, now=BEGAN)
-    first, *rest = of_handover(history, dates, priority, CALENDAR, now=BEGAN)
-    assert (first.what, first.by, first.late_at, len(rest)) == (REVIEW, "receiver", late, 1)
-    levels = [
-        (one.at, one.level)
-        for one in handover_timers.timers(history, dates, priority, CALENDAR, now=BEGAN)
-        if one.ack is Ack.A2
-    ]
-    assert levels[0] == (late, "supervisor")
-    assert [level for _, level in levels] == ["supervisor", "headquarters"]
-    by_then = overdue(history, (first, *rest), now=late + days * DAY)
-    assert ("receiver", REVIEW) in {(one.by, one.what) for one in by_then.standing}
-    review = next(row for row in HANDOVER.rows if row.event == "review")
-    seen = along(HANDOVER, [*way, (review, "receiver")])
-    assert unseen(seen).standing == ()
-    assert REVIEW not in {one.what for one in of_handover(seen, dates, priority, CALENDAR, now=BEGAN)}
-
-
-def test_lif_7_what_the_one_side_owes_hides_nothing_that_the_other_does() -> None:
-    """A receiver that never looked at what bound it must not keep the release that does not come out of sight."""
-    case = Case(HANDOVER, along(HANDOVER, ways(HANDOVER)[handover.State.ACCEPTED]), TRIGGERS["an event"], None)
-    review, instant = case.owed(BEGAN)
-    assert review.late_at < instant.late_at
-    found = overdue(case.history, (review, instant), now=review.late_at)
-    assert [(one.what, one.by) for one in found.standing] == [("review", "receiver")]
-    assert found.next_at == instant.late_at
-    found = overdue(case.history, (review, instant), now=instant.late_at)
-    assert [(one.what, one.by) for one in found.standing] == [("review", "receiver"), ("take-effect", "sender")]
