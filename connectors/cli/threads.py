@@ -190,6 +190,8 @@ def _about(alert: AlertView) -> str:
         return f"note it: throughcare message answer {text(Kind.MESSAGE, alert.message)} noted"
     if alert.kind == AlertKind.HANDED_OVER_TWICE:
         return "withdraw one of them, or let it fail: throughcare case show tells which"
+    if alert.kind == AlertKind.FORWARD_PROPOSED:
+        return "approve it: throughcare referral approve-forward; or say in the thread why not"
     if alert.appointment is None:
         return f"waiting for the {alert.by}: {alert.what}"
     return f"about the appointment of {format_time(alert.appointment)}"

@@ -127,7 +127,7 @@ class ThreadItem(ResponseModel):
     officer: OfficerIdText | None
     alert: Code | None
     """What this side must hear of: `first-missed`, `missed-again`, `unreported` (REF-5), `overdue` (LIF-7),
-    `messages-forgotten` (SEQ-12), `message-lost` (SEQ-11), `lead-returned` (HAN-11),
+    `forward-proposed` (REF-4), `messages-forgotten` (SEQ-12), `message-lost` (SEQ-11), `lead-returned` (HAN-11),
     or `handed-over-twice` (HAN-12)."""
     similar: list[ThreadIdText]
     """Referrals of the half year before about the same person that it does not go on from, the newest 20 (REF-8)."""

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What somebody must hear of without asking: a person who did not come, an appointment that nobody reported (REF-5).
 
+So is a forward that was proposed and not decided: it leaves the state as it is, so nothing else shows it (REF-4).
+
 An alert is no message of its own: it follows from the signed moves and the recipient's calendar alone, so every side
 computes the same, and an outage neither loses one nor raises one twice.
 """
@@ -11,11 +13,12 @@ from enum import StrEnum
 from typing import Final
 
 from protocol.clocks import Calendar, Span, deadline
+from protocol.errors import IllegalTransition
 from protocol.ids import MessageId
 from protocol.lifecycle import handover
-from protocol.lifecycle.history import History, Step
+from protocol.lifecycle.history import History, Move, Step
 from protocol.lifecycle.referral import Actor, Event, State
-from protocol.lifecycle.timers import rounds
+from protocol.lifecycle.timers import newest, rounds
 
 REPORT_WITHIN: Final = Span(working_days=1)
 """How long after an appointment the recipient has to say whether the person came."""
@@ -32,6 +35,8 @@ class AlertKind(StrEnum):
     """The person has missed two appointments or more since coming last."""
     UNREPORTED = "unreported"
     """An appointment has passed, and nobody has said whether the person came."""
+    FORWARD_PROPOSED = "forward-proposed"
+    """The recipient proposed another agency, and the requester has not decided (REF-4)."""
     OVERDUE = "overdue"
     """What the thread waits for is late (LIF-7)."""
     BOUND = "bound"
@@ -46,6 +51,7 @@ HEARS: Final[Mapping[AlertKind, frozenset[str]]] = {
     AlertKind.FIRST_MISSED: frozenset({Actor.REQUESTER}),
     AlertKind.MISSED_AGAIN: frozenset({Actor.REQUESTER}),
     AlertKind.UNREPORTED: frozenset({Actor.REQUESTER, Actor.RECIPIENT}),
+    AlertKind.FORWARD_PROPOSED: frozenset({Actor.REQUESTER}),
     AlertKind.OVERDUE: frozenset(
         {Actor.REQUESTER, Actor.RECIPIENT, handover.Actor.SENDER, handover.Actor.RECEIVER},
     ),
@@ -108,6 +114,22 @@ def watch(history: History, visits: Mapping[MessageId, Visit], calendar: Calenda
     `calendar` is the recipient's, `now` in ms UTC. Whoever comes ends the alert, and so does the end of the referral;
     a referral that was reopened begins anew.
     """
+    proposed = proposed_forward(history)
+    open_ = () if proposed is None else (Alert(AlertKind.FORWARD_PROPOSED, proposed.at, proposed.message_id),)
+    return _of_visits(history, visits, calendar, now=now).with_(Watch(open_))
+
+
+def proposed_forward(history: History) -> Move | None:
+    """Return the proposal to forward that the requester could approve now, the newest; None where there is none."""
+    try:
+        history.machine.row(history.position, Event.APPROVE_FORWARD, Actor.REQUESTER)
+    except IllegalTransition:
+        return None
+    step = newest(history, Event.PROPOSE_FORWARD)
+    return None if step is None else step.move
+
+
+def _of_visits(history: History, visits: Mapping[MessageId, Visit], calendar: Calendar, *, now: int) -> Watch:
     if history.state in history.machine.finals:
         return Watch()
     missed, came, open_at = list[Step](), False, None

@@ -16,7 +16,7 @@ from protocol.clocks import SPANS, Ack, Calendar, Span, deadline
 from protocol.handover import Priority, Trigger
 from protocol.ids import MessageId
 from protocol.lifecycle import handover, referral
-from protocol.lifecycle.alerts import REPORT_WITHIN, Alert, AlertKind, Watch
+from protocol.lifecycle.alerts import REPORT_WITHIN, Alert, AlertKind, Watch, proposed_forward
 from protocol.lifecycle.history import History, Move
 from protocol.lifecycle.timers import LAPSE, Named, due, newest, question_due
 from protocol.limits import DAY
@@ -111,7 +111,10 @@ OWED_BY: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         handover.Actor.RECEIVER: _ANSWERING,
     },
 }
-"""In which states a side can be the one that is waited for; who set a referral aside looks at it again."""
+"""In which states a side can be the one that is waited for; who set a referral aside looks at it again.
+
+A proposal to forward is in no state of its own: it stands in the list of alerts (REF-4).
+"""
 
 
 def of_referral(
@@ -119,8 +122,20 @@ def of_referral(
 ) -> tuple[Owed, ...]:
     """Return what a referral waits for, the answer or whatever ends the state last.
 
-    `named` holds the day or moment that a step named; `calendar` is the recipient's.
+    `named` holds the day or moment that a step named; `calendar` is the recipient's. A proposal to forward comes first
+    where it is open: the recipient's own clock does not stand still for it (REF-4).
     """
+    waited = _of_state(history, named, priority, calendar, now=now)
+    proposed = proposed_forward(history)
+    if proposed is None:
+        return waited
+    late = deadline(proposed.at, REST, calendar, now=now)
+    return (Owed("decide-forward", referral.Actor.REQUESTER, late), *waited)
+
+
+def _of_state(
+    history: History, named: Mapping[MessageId, Named], priority: Priority, calendar: Calendar, *, now: int
+) -> tuple[Owed, ...]:
     state, asks, serves = history.state, referral.Actor.REQUESTER, referral.Actor.RECIPIENT
     match state:
         case referral.State.SENT | referral.State.DELIVERED | referral.State.ACKNOWLEDGED:

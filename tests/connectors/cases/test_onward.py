@@ -24,12 +24,14 @@ from protocol.errors import (
 )
 from protocol.http.onward import ForwardQueued, ForwardRequest, SubReferralRequest
 from protocol.http.problems import InvalidFields
-from protocol.http.threads import StepQueued
+from protocol.http.threads import ListName, StepQueued, ThreadFilter
 from protocol.ids import Kind, MessageId, ThreadId
 from protocol.limits import DAY
 from tests.connectors.cases.test_cases import about, only_with, probation, refer, step
 from tests.connectors.cases.test_referral import WORDS, settle
+from tests.connectors.cases.test_strangers import intrude
 from tests.connectors.cases.test_thread_api import Served, csw, prison
+from tests.connectors.conftest import World
 from tests.connectors.typing import type_at
 
 __all__ = ["csw", "prison", "probation"]
@@ -102,6 +104,34 @@ async def test_ref_10_a_forward_supersedes_the_old_referral_and_sends_the_new_on
     with pytest.raises((IllegalTransition, PreconditionFailed)):
         await prison.client.forward(thread, request, version=version, idempotency_key=secrets.token_hex(12))
     assert await prison.client.forward(thread, request, version=version, idempotency_key=key) == answer
+
+
+async def test_ref_4_a_proposed_forward_stands_in_the_list_and_the_case_of_who_must_decide_until_it_is_decided(
+    prison: Served, csw: Served, probation: Served
+) -> None:
+    thread = await refer(prison, csw, about("Invented", "51"), register_numbers={"sender": "G-17"})
+    alerted = ThreadFilter(list=ListName.ALERTS)
+    assert (await prison.client.threads(alerted)).items == []
+    await step(csw, thread, "propose-forward", prison, agency=REKA, reason="better-placed")
+    (item,) = (await prison.client.threads(alerted)).items
+    assert (item.thread, item.alert) == (thread, "forward-proposed")
+    assert (await csw.client.threads(alerted)).items == [], "the recipient has said what it had to say"
+    case = (await prison.client.thread(thread)).case
+    assert case is not None
+    dues = [(one.what, one.by) for one in (await prison.client.case(case)).due]
+    assert ("decide-forward", "gora-prison@hub.example") in dues
+    await forward(prison, thread, probation)
+    assert (await prison.client.threads(alerted)).items == []
+    assert "decide-forward" not in {one.what for one in (await prison.client.case(case)).due}
+
+
+async def test_ref_4_a_stranger_s_proposal_waits_for_nobody(prison: Served, csw: Served, world: World) -> None:
+    thread = await refer(prison, csw)
+    said = {"agency": REKA, "reason": "better-placed"}
+    await intrude(world, prison, thread, "referral.propose-forward", said)
+    await intrude(world, csw, thread, "referral.propose-forward", said)
+    for served in (prison, csw):
+        assert (await served.client.thread(thread)).alerts == []
 
 
 async def test_ref_10_who_learns_of_the_new_thread_by_the_approval_comes_too_late_to_begin_it(
