@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from connectors.cases import consents
 from connectors.cases.stopped import Withholding, withheld_for
 from connectors.composition import Composer, Composition, compose
 from connectors.directory_sync import DirectorySync
@@ -180,11 +181,14 @@ class Sealer:
     ) -> int:
         composer = self._composers[message.payload_type]
         stopped = await withheld_for(tx, message) if message.source else None
+        kept_back = stopped is not None
         if stopped is not None:
             composer = Withholding(composer, stopped)
+        elif message.source and consents.resting_on_consent(message) and await consents.is_over(tx, message.message_id):
+            composer, kept_back = consents.WithoutConsent(composer), True
         functions = {target.row.desk: target.desk.function for target in group}
         composition = compose(composer, message, functions)
-        if not message.klass.bare and stopped is None:
+        if not message.klass.bare and not kept_back:
             empty = [target.row.desk for target in group if message.source and _is_emptied(target.row, composition)]
             if empty:
                 await recipients.fail(tx, message.message_id, empty, NothingToSend.code)

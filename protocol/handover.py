@@ -208,6 +208,8 @@ class WithheldReason(StrEnum):
     IN_ERROR = "thread-in-error"
     WITHDRAWN = "thread-withdrawn"
     """These three: its thread was stopped before it was sealed (CON-22)."""
+    CONSENT_OVER = "consent-over"
+    """It went on the person's consent, and its sender said in the thread that this is over (CON-27)."""
 
 
 class Withheld(NamedTuple):

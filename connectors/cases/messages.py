@@ -9,12 +9,13 @@ from connectors.bound import Desks, check_kind, must_see, sees
 from connectors.cases import answering
 from connectors.cases.bygone import bygone
 from connectors.cases.composing import Composing, Said
+from connectors.cases.consents import CHANGED
 from connectors.cases.correcting import check_ours, marked, views, without_sections
 from connectors.cases.forms import stored_sections
 from connectors.cases.hearing import Hearing
 from connectors.cases.releasing import Releasing
 from connectors.cases.returned import IN_ERROR
-from connectors.cases.stopped import check_open, withheld_here
+from connectors.cases.stopped import call_back, check_open, withheld_here
 from connectors.cases.threads import Threads
 from connectors.handover_views import at_desks, came_sections, overall, planned, sent_sections
 from connectors.store import cursors, history, incoming, outgoing, recipients, requests, threads
@@ -108,6 +109,8 @@ class Messages:
             plans = self._composing.plans(message, asked.to)
             await outgoing.add(tx, message, plans)
             await self._threads.placed(tx, await self._register.composed(tx, message, asked.to))
+            if asked.kind == CHANGED:
+                await call_back(tx, thread, self._clock())
             followed = await self._releasing.follow(tx, message, said)
             if followed.steps:
                 # A step all the same, and nothing of it is kept for whom it is refused to.

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from connectors.cases.composing import Composing
+from connectors.cases.consents import CONSENT
 from connectors.cases.correcting import check_carried
 from connectors.cases.forms import stored_sections
 from connectors.cases.lineage import request_of
@@ -23,7 +24,6 @@ from connectors.timing import Clock
 from connectors.tokens import check_scope
 from protocol import ids
 from protocol.address import AgencyAddress, agency_of
-from protocol.clearance import Basis
 from protocol.errors import IllegalTransition, InvalidInput, NotCovered, NotFound, PreconditionFailed
 from protocol.handover import PackageSection, WithheldReason
 from protocol.http.call import Answer, Call, Handler
@@ -45,7 +45,6 @@ _OWN: Final = frozenset(
 _REQUESTER_S: Final = frozenset({"residual_of", "part_of", "deputy", "retain_until", "answer_by"})
 """Fields that only its requester says of a referral; who refers on a part of it says its own."""
 _TAKEN: Final = frozenset({State.ACCEPTED, State.ACCEPTED_PARTIAL, State.SCHEDULED, State.ACTIVE, State.ON_HOLD})
-_CONSENT: Final = frozenset({Basis.CONSENT, Basis.EXPLICIT_CONSENT})
 _BY_CONSENT: Final = "consent-named-another-agency"
 
 
@@ -151,7 +150,7 @@ class Onward:
             if reason is not WithheldReason.NEVER:
                 left.append(f"section {place + 1} ({sections[place].category}): {reason}")
         for place, section in enumerate(sections):
-            if section.basis in _CONSENT and not asked.consent_covers:
+            if section.basis in CONSENT and not asked.consent_covers:
                 left.append(f"section {place + 1} ({section.category}): {_BY_CONSENT}")
         if left:
             raise NotCovered(

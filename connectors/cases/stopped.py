@@ -10,6 +10,7 @@ came before a thread was entered in error stays stored, as evidence, and is show
 from dataclasses import dataclass
 from typing import Final
 
+from connectors.cases import consents
 from connectors.cases.sides import ROLES
 from connectors.composition import Composer, Share
 from connectors.store import attempts, moves, outgoing, recipients, threads, untried
@@ -80,13 +81,19 @@ async def call_back(tx: Transaction, thread: ThreadId, now: int) -> int:
     """
     queued = 0
     for one in await untried.of_thread(tx, thread):
-        if (one.raw and len(parse_envelope(one.raw).sections) == 1) or await withheld_for(tx, one) is None:
+        if one.raw and len(parse_envelope(one.raw).sections) == 1:
+            continue
+        rows = [
+            row
+            for row in await recipients.of(tx, one.message_id)
+            if row.envelope_id == one.envelope_id and row.state is RecipientState.SEALED
+        ]
+        if await withheld_for(tx, one) is None and not await consents.may_not_go(tx, one.message_id, rows):
             continue
         await attempts.close(tx, one.envelope_id, AttemptState.LAPSED, CALLED_BACK)
-        for row in await recipients.of(tx, one.message_id):
-            if row.envelope_id == one.envelope_id and row.state is RecipientState.SEALED:
-                await recipients.call_back(tx, row, now=now, error=CALLED_BACK)
-                queued += 1
+        for row in rows:
+            await recipients.call_back(tx, row, now=now, error=CALLED_BACK)
+        queued += len(rows)
     return queued
 
 

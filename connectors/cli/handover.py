@@ -44,6 +44,7 @@ _WHY_WITHHELD: Final = {
     WithheldReason.BLOCKED.value: "blocked before it was sent, since no basis stands",
     WithheldReason.IN_ERROR.value: "entered in error before it was sent",
     WithheldReason.WITHDRAWN.value: "withdrawn before it was sent",
+    WithheldReason.CONSENT_OVER.value: "the person's consent was over before it was sent",
     "unknown-function": "this desk's function is not known here",
 }
 

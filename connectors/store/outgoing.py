@@ -88,6 +88,17 @@ _NEWEST: Final = (
 )
 
 
+_FOLLOWING: Final = outgoing.alias("following")
+_LATER: Final = (
+    select(_FOLLOWING)
+    .join(outgoing, outgoing.c.thread == _FOLLOWING.c.thread)
+    .where(
+        outgoing.c.message_id == bindparam("which"),
+        _FOLLOWING.c.position > outgoing.c.position,
+        _FOLLOWING.c.payload_type == bindparam("type"),
+    )
+    .order_by(_FOLLOWING.c.position)
+)
 _EARLIER: Final = outgoing.alias("earlier")
 _FOLLOWED: Final = (
     select(outgoing.c.position)
@@ -154,6 +165,12 @@ async def newest(tx: Transaction, thread: ThreadId, payload_types: Collection[st
 async def is_followed_by(tx: Transaction, message_id: MessageId, payload_types: Collection[str]) -> bool:
     """Tell whether a later message of ours in the thread of this one is of one of these types."""
     return await tx.connection.scalar(_FOLLOWED, {"which": message_id, "types": sorted(payload_types)}) is not None
+
+
+async def later(tx: Transaction, message_id: MessageId, payload_type: str) -> list[OutgoingMessage]:
+    """Return our messages of a type in the thread of this one that came after it, oldest first."""
+    rows = await tx.connection.execute(_LATER, {"which": message_id, "type": payload_type})
+    return [_message(tx, row) for row in rows]
 
 
 def _message(tx: Transaction, row: Row[Any]) -> OutgoingMessage:
