@@ -40,6 +40,7 @@ from protocol.errors import (
     ThroughcareError,
 )
 from protocol.ids import EnvelopeId, KeyId, MessageId
+from protocol.kinds.alerting import NEVER_HALF
 from protocol.sections import Actor
 
 BARE: Final = "without-attachments"
@@ -188,8 +189,10 @@ class Sealer:
             composer, kept_back = consents.WithoutConsent(composer), True
         functions = {target.row.desk: target.desk.function for target in group}
         composition = compose(composer, message, functions)
-        if not message.klass.bare and not kept_back:
-            empty = [target.row.desk for target in group if message.source and _is_emptied(target.row, composition)]
+        alert = message.payload_type in NEVER_HALF
+        if message.source and not message.klass.bare and (alert or not kept_back):
+            lacks = _is_halved if alert else _is_emptied
+            empty = [target.row.desk for target in group if lacks(target.row, composition)]
             if empty:
                 await recipients.fail(tx, message.message_id, empty, NothingToSend.code)
             group = [target for target in group if target.row.desk not in empty]
@@ -264,6 +267,11 @@ def _is_emptied(row: RecipientRow, composition: Composition) -> bool:
     """
     promised = bool(row.plan.going) or DAMAGED in row.plan.marks
     return promised and not composition.plans[row.desk].going
+
+
+def _is_halved(row: RecipientRow, composition: Composition) -> bool:
+    """Tell whether something may not go any more of what a desk was to get (KIND-8)."""
+    return _is_emptied(row, composition) or not set(row.plan.going) <= set(composition.plans[row.desk].going)
 
 
 async def _as_kept(tx: Transaction, message: OutgoingMessage) -> tuple[OutgoingMessage, tuple[str, ...]]:

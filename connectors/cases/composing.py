@@ -27,11 +27,11 @@ from protocol.errors import InvalidInput, NothingToSend, PolicyDenied, Recipient
 from protocol.handover import PackageSection, WithheldReason, share_of
 from protocol.http.problems import FieldError, InvalidFields, invalid_fields
 from protocol.ids import Kind, MessageId, OfficerId, ThreadId
+from protocol.kinds.alerting import NEVER_HALF
 from protocol.kinds.base import MessageKind
 
 FIELDS: Final = "/fields"
 """Where in every request that says something the fields of the message stand."""
-NEVER_HALF: Final = frozenset({"alert.risk", "alert.safeguarding"})
 MAX_FIELDS: Final = 16_384
 """Bytes of the fields of a message as JSON."""
 

@@ -13,6 +13,7 @@ from typing import Final
 from connectors.cases import consents
 from connectors.cases.sides import ROLES
 from connectors.composition import Composer, Share
+from connectors.faults import DAMAGED
 from connectors.store import attempts, moves, outgoing, recipients, threads, untried
 from connectors.store.attempts import AttemptState
 from connectors.store.engine import Transaction
@@ -27,7 +28,8 @@ from protocol.address import agency_of
 from protocol.envelope import parse_envelope
 from protocol.errors import IllegalTransition
 from protocol.handover import WithheldReason
-from protocol.ids import ThreadId
+from protocol.ids import MessageId, ThreadId
+from protocol.kinds.alerting import NEVER_HALF
 from protocol.kinds.catalogue import KINDS
 from protocol.lifecycle import handover, referral
 
@@ -58,6 +60,8 @@ async def withheld_for(tx: Transaction, message: OutgoingMessage | Untried) -> W
     kind = KINDS.get(message.payload_type)
     if standing is None or (kind is not None and kind.event in _STOPS):
         return None
+    if message.payload_type in NEVER_HALF and await _goes_all_the_same(tx, message.message_id, standing.state):
+        return None
     if standing.state in _STOPPED:
         return _STOPPED[standing.state]
     ours = standing.machine in ROLES and standing.side == ROLES[standing.machine].begins
@@ -66,6 +70,19 @@ async def withheld_for(tx: Transaction, message: OutgoingMessage | Untried) -> W
     # What the other side writes of its work is no part of what was withdrawn, nor is what was written afterwards.
     later = await outgoing.is_followed_by(tx, message.message_id, _WITHDRAWALS)
     return WithheldReason.WITHDRAWN if later else None
+
+
+async def _goes_all_the_same(tx: Transaction, alert: MessageId, state: str) -> bool:
+    """Tell whether an alert goes out whole in a thread that stands so: nobody is silent of a danger (KIND-8).
+
+    Work that is not wanted any more is no reason, nor is a consent that is gone, but for what rested on it.
+    """
+    if state != referral.State.BLOCKED_CONSENT:
+        return state != IN_ERROR
+    try:
+        return not consents.resting_on_consent(await outgoing.load(tx, alert))
+    except DAMAGED:
+        return False
 
 
 def may_stop(state: str) -> bool:

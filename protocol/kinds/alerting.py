@@ -6,6 +6,8 @@ from protocol.errors import MalformedEnvelope
 from protocol.kinds.catalogue import KINDS, decode_payload
 from protocol.kinds.community import AlertRisk, AlertSafeguarding, AppointmentAttendance, Attendance
 
+NEVER_HALF = frozenset({"alert.risk", "alert.safeguarding"})
+"""Kinds that go whole or not at all: who is in danger, and from whom, must not be missing (KIND-8)."""
 _MAY_ALERT = {
     "alert.risk": AlertRisk,
     "alert.safeguarding": AlertSafeguarding,
