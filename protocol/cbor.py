@@ -69,7 +69,8 @@ def encode_sound(value: Value) -> bytes:
 def decode(data: bytes, *, limit: int) -> Value:
     """Return the value that `data` spells, at most `limit` bytes long.
 
-    Raises `MalformedEnvelope` for anything but the strict encoding of one value (CBOR-1 to CBOR-6).
+    Raises `MalformedEnvelope` for anything but the strict encoding of one value (CBOR-1 to CBOR-6), and `MemoryError`
+    where there is no memory for it: nothing is wrong with it then.
     """
     if len(data) > limit:
         raise MalformedEnvelope("The bytes are longer than this structure may be.")
@@ -83,8 +84,12 @@ def decode(data: bytes, *, limit: int) -> Value:
             allow_duplicate_keys=False,
             semantic_decoders=_NO_TAGS,
         )
-    except (cbor2.CBORError, MalformedEnvelope, TypeError, ValueError, OverflowError, MemoryError):
+    except (cbor2.CBORError, MalformedEnvelope, TypeError, ValueError, OverflowError):
         raise MalformedEnvelope from None
+    except MemoryError:
+        if _claims_more(data):
+            raise MalformedEnvelope from None
+        raise
     # What is left are long spellings (CBOR-3) and trailing bytes (CBOR-4). Both only ever add bytes: with the length of
     # the strict encoding, each head must be in its shortest form, and so all bytes are those of the strict encoding.
     # Encoding the value again to compare takes twice as long.
@@ -99,11 +104,20 @@ def _check_items(data: bytes) -> None:
     A short input can make a decoder build a million objects. This walks the heads only, at most `MAX_ITEMS` of them,
     and passes over the content of strings.
     """
-    at, items, end = 0, 0, len(data)
-    while at < end:
-        items += 1
+    for items, _ in enumerate(_heads(data), start=1):
         if items > MAX_ITEMS:
             raise MalformedEnvelope("The bytes hold more items than any structure has.")
+
+
+def _claims_more(data: bytes) -> bool:
+    """Tell whether a string, list or map in `data` says that it is longer than all that follows it."""
+    return any(0x40 <= head < 0xC0 and number > rest for head, number, rest in _heads(data))
+
+
+def _heads(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the first byte of each head, its number, and how many bytes follow it."""
+    at, end = 0, len(data)
+    while at < end:
         head = data[at]
         at += 1
         value = head & 0x1F
@@ -111,6 +125,7 @@ def _check_items(data: bytes) -> None:
             size = _FIRST_BYTES.get(value, 0)
             value = int.from_bytes(data[at : at + size], "big")
             at += size
+        yield head, value, end - at
         if 0x40 <= head < 0x80:  # a string
             at += value
 

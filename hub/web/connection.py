@@ -153,6 +153,8 @@ class Connection:
             except MalformedEnvelope as error:
                 self.end(WSCloseCode.PROTOCOL_ERROR, error.code)
                 return
+            except MemoryError:
+                raise Unavailable from None  # nothing is wrong with what was sent (HTTP-17)
             match frame:
                 case Submit():
                     if self._allowances.is_over(self._agency, len(frame.envelope)):

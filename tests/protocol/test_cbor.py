@@ -4,6 +4,7 @@
 import tracemalloc
 import unicodedata
 from collections.abc import Iterator
+from unittest.mock import Mock
 
 import cbor2
 import pytest
@@ -235,3 +236,14 @@ def test_the_library_alone_would_accept_what_the_profile_refuses() -> None:
     assert cbor2.loads(b"\x00\x00") == 0
     assert cbor2.loads(b"\xa2\x00\x01\x00\x02") == {0: 2}
     assert cbor2.loads(b"\x18\x05") == 5
+
+
+@given(VALUES)
+def test_cbor_6_want_of_memory_is_not_taken_for_wrong_bytes(value: cbor.Value) -> None:
+    """A sender must not be told that its message is wrong because the hub had no memory to read it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cbor2, "loads", Mock(side_effect=MemoryError))
+        with pytest.raises(MemoryError):
+            cbor.decode(cbor.encode(value), limit=LIMIT)
+        for declared in (b"\x5b\x7f" + b"\xff" * 7, b"\x9a\x7f\xff\xff\xff", b"\xbb\x7f" + b"\xff" * 7):
+            refused(declared)
