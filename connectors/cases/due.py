@@ -5,7 +5,7 @@ Pure. A thread says it by its state and the dates that its steps named; a messag
 of its own: an answer is due until it is given, anything else until its date is past.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -17,7 +17,7 @@ from connectors.store.threads import ThreadRow
 from protocol.address import AgencyAddress
 from protocol.clocks import Ack, Calendar
 from protocol.content import Content
-from protocol.kinds.awaiting import times
+from protocol.kinds.awaiting import AWAITED, times
 from protocol.lifecycle.history import History
 from protocol.lifecycle.referral import REFERRAL, State
 
@@ -39,14 +39,14 @@ class Due:
 
 
 NOTE: Final = "note"
-"""What is due of an alert that asks for no answer: that somebody has noted it."""
-_NOTED: Final = "alert.safeguarding"
+"""What is due of a message that somebody has to take up: that an officer has noted it (KIND-7)."""
+ANSWER: Final = "answer"
 _DATED: Final[Mapping[str, tuple[str, str, bool]]] = {
     "appointment.scheduled": ("appointment", "appointment", True),
     "appointment.changed": ("appointment", "appointment", True),
-    "alert.risk": ("answer", "answer_by", False),
-    "prerelease.start": ("answer", "answer_by", False),
-    "record.request": ("answer", "answer_by", False),
+    "alert.risk": (ANSWER, "answer_by", False),
+    "prerelease.start": (ANSWER, "answer_by", False),
+    "record.request": (ANSWER, "answer_by", False),
     "case.meeting-call": ("meeting", "meets_at", True),
     "case.meeting-action": ("action", "due", False),
 }
@@ -71,24 +71,30 @@ def of_message(
     payload: Content,
     sender: AgencyAddress,
     recipients: Sequence[AgencyAddress],
-    calendar: Calendar,
+    calendar: Callable[[AgencyAddress], Calendar],
     *,
     since: int,
     now: int,
 ) -> Iterator[Due]:
-    """Yield what a message that moves no thread makes due; whether it was answered, other messages say."""
+    """Yield what a message that moves no thread makes due; whether it was answered, other messages say.
+
+    By when it is to be noted and answered is counted in the calendar of the agency that has to (KIND-7).
+    """
     kind = getattr(payload, "kind", "")
-    if kind == _NOTED:
-        # It names no date of its own (KIND-7).
-        at = times(kind, payload, since, calendar)[Ack.A2]
-        yield from (Due(NOTE, agency, at=at) for agency in recipients)
-    if kind not in _DATED:
+    what, name, by_sender = _DATED.get(kind, ("", "", False))
+    if kind in AWAITED:
+        for agency in recipients:
+            for ack, at in times(kind, payload, since, calendar(agency)).items():
+                if ack is Ack.A2:
+                    yield Due(NOTE, agency, at=at)
+                elif what != ANSWER:
+                    yield Due(ANSWER, agency, at=at)
+    if not what:
         return
-    what, name, by_sender = _DATED[kind]
     for agency in [sender] if by_sender else recipients:
         found = _dated(what, agency, getattr(payload, name))
-        ends = found.ends(calendar)
-        if ends is not None and (what == "answer" or ends >= now):
+        ends = found.ends(calendar(agency))
+        if ends is not None and (what == ANSWER or ends >= now):
             yield found
 
 

@@ -192,8 +192,7 @@ class Telling:
         if (answer := answer_in(payload)) is not None:
             # Whoever answers has noted it too (KIND-7).
             self._answers |= {(answer[0], one.sender, to, ack) for to in one.to for ack in (Ack.A2, answer[1])}
-        calendar = self._calendar(recipients[0])
-        for found in due.of_message(payload, sender, recipients, calendar, since=one.at, now=self._now):
+        for found in due.of_message(payload, sender, recipients, self._calendar, since=one.at, now=self._now):
             self._asked.append(_Asked(one, found))
 
     def _part(self, agency: AgencyAddress, at: int) -> _Part:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select, tuple_
 
 from connectors.store.engine import Transaction
-from connectors.store.threadtables import case_thread, found_by, thread
+from connectors.store.threadtables import awaited, case_thread, found_by, thread
 from protocol.ids import CaseId
 
 
@@ -25,7 +25,10 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class CaseRow:
-    """One case in numbers; times in ms UTC. `due_at` is when the next of what its threads wait for is due."""
+    """One case in numbers; times in ms UTC.
+
+    `due_at` is when the next is due of what its threads wait for, and of what is to be noted or answered (KIND-7).
+    """
 
     case_id: CaseId
     threads: int
@@ -36,7 +39,12 @@ class CaseRow:
 
 
 _LIVE = func.coalesce(func.sum(thread.c.live), 0)
-_DUE = func.min(case((thread.c.live == 1, thread.c.due_at)))
+_OF_THREADS = func.min(case((thread.c.live == 1, thread.c.due_at)))
+_OF_MESSAGES = func.min(
+    select(func.min(awaited.c.due_at)).where(awaited.c.thread == case_thread.c.thread).scalar_subquery()
+)
+_DUE = func.min(func.coalesce(_OF_THREADS, _OF_MESSAGES), func.coalesce(_OF_MESSAGES, _OF_THREADS))
+"""SQLite's smallest of two is null where one of them is."""
 _CHANGED = func.max(case_thread.c.changed_at)
 _COLUMNS = (
     case_thread.c.case_id,

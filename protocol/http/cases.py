@@ -81,7 +81,7 @@ class CaseItem(ResponseModel):
     begun_at: Time
     changed_at: Time
     due_at: Time | None
-    """When the next of what its threads wait for is due (LIF-7)."""
+    """When the next is due of what its threads wait for (LIF-7), and of what is to be noted or answered (KIND-7)."""
 
 
 class CasePage(ResponseModel):

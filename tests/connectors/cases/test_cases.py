@@ -247,7 +247,8 @@ async def test_kind_5_a_question_in_a_case_is_due_until_it_is_answered(
     message = await prison.client.send_message(asked, idempotency_key=secrets.token_hex(12))
     await settle(prison.station, csw.station)
     world.hub.clock.now += 2 * DAY
-    assert [(one.what, one.by, one.late) for one in (await only(csw)).due] == [("answer", POLJE, True)]
+    due = [(one.what, one.by, one.late) for one in (await only(csw)).due]
+    assert due == [("note", POLJE, True), ("answer", POLJE, True)]
     for said, rest in (("noted", 1), ("agreed", 0)):
         answer = MessageRequest(
             kind="message.answer",

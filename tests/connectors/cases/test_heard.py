@@ -13,7 +13,7 @@ from sqlalchemy import func, select, update
 
 from connectors.calendars import Calendars
 from connectors.cases.composing import Said
-from connectors.store import events, outgoing, recipients, tables
+from connectors.store import events, outgoing, tables
 from connectors.store.recipients import Plan
 from protocol import ids
 from protocol.address import AgencyAddress, DeskAddress
@@ -61,9 +61,10 @@ async def heard_of(*stations: Station) -> list[int]:
 
 async def alert(world: World, prison: Served, to: list[Served], kind: str = "alert.risk", **fields: Any) -> MessageId:
     """Send an alert that is to be answered in a day, and let it arrive."""
-    usual: dict[str, Any] = (
-        {"imminence": "now", "answer_by": world.hub.clock() + DAY} if kind == "alert.risk" else DANGER
-    )
+    usual: dict[str, Any] = {
+        "alert.risk": {"imminence": "now", "answer_by": world.hub.clock() + DAY},
+        "alert.safeguarding": DANGER,
+    }.get(kind, {})
     request = MessageRequest(kind=kind, to=[one.station.desk for one in to], fields={**usual, **fields})
     sent = await prison.client.send_message(request, idempotency_key=secrets.token_hex(12))
     await settle(prison.station, *(one.station for one in to))
@@ -159,7 +160,8 @@ async def test_kind_7_the_word_of_one_desk_of_ours_is_not_that_of_another(
         agreed = noted.model_copy(update={"sender": intake, "fields": {**fields, "answer": "agreed"}})
         await velika.client.send_message(agreed, idempotency_key=secrets.token_hex(12))
         await settle(prison.station, both)
-        assert await due_in_case(prison, velika) == [[("answer", both.member.address, False)]] * 2
+        by = both.member.address
+        assert await due_in_case(prison, velika) == [[("note", by, True), ("answer", by, False)]] * 2
         by_supervision = noted.model_copy(update={"sender": supervision})
         await velika.client.send_message(by_supervision, idempotency_key=secrets.token_hex(12))
         await settle(prison.station, both)
@@ -311,39 +313,8 @@ async def test_kind_7_records_that_were_asked_for_are_the_answer(world: World, p
             waits = await tx.connection.exec_driver_sql("SELECT message_id FROM awaited")
         assert message not in {row[0] for row in waits}
     world.hub.clock.now = int(datetime(2027, 2, 1, tzinfo=UTC).timestamp() * 1000)
-    assert await due_in_case(prison, csw) == [[], []], "what is late in the case is what is late"
-
-
-async def test_kind_7_records_that_went_to_somebody_else_are_no_answer_in_the_case(
-    world: World, prison: Served, csw: Served
-) -> None:
-    """Neither what another agency sends under the id of the question, nor what its holder sends to another one."""
-    message, probation = await alert(world, prison, [csw]), world.probation
-    thread = (await prison.client.message(message)).item.thread
-    for station, to in ((probation, prison.station.desk), (csw.station, probation.desk)):
-        fields = {"answers": ids.text(Kind.MESSAGE, message)}
-        composing, subject = station.parts.moving._composing, ids.text(Kind.SUBJECT, ids.new_id())
-        word = composing.message(KINDS["record.share"], thread, station.desk, subject, Said(fields=fields))
-        async with station.parts.store.write() as tx:
-            await outgoing.add(tx, word, {to: Plan()})
-    await settle(probation, prison.station, csw.station)
-    world.hub.clock.advance(2 * DAY)
-    assert await due_in_case(prison, csw) == [[("answer", POLJE, True)]] * 2
-
-
-async def test_kind_7_what_was_given_up_is_due_in_the_case_no_more(world: World, prison: Served, csw: Served) -> None:
-    request = MessageRequest(
-        kind="alert.risk",
-        to=[csw.station.desk],
-        fields={"imminence": "now", "answer_by": world.hub.clock() + DAY},
-    )
-    message = (await prison.client.send_message(request, idempotency_key=secrets.token_hex(12))).id
-    world.hub.clock.advance(2 * DAY)
-    assert await due_in_case(prison) == [[("answer", POLJE, True)]]
-    async with prison.station.parts.store.write() as tx:
-        await recipients.fail(tx, message, [csw.station.desk], "malformed-envelope")
-    assert await due_in_case(prison) == [[]]
-    assert await overdue(prison, message) == []
+    left = [("note", prison.station.member.address, True)]
+    assert await due_in_case(prison, csw) == [left] * 2, "only that whoever asked notes what came"
 
 
 @pytest.mark.parametrize(
