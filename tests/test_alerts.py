@@ -117,6 +117,7 @@ CASES = {
     "CertificateEnded": Case(CONNECTOR, always('throughcare_key_expiry_seconds{key="device"} -1\n')),
     "DiskFills": Case(HUB, lambda since: lines(disk_free_bytes=50e9 - 1e6 * since), lines(disk_free_bytes=50e9)),
     "DiskFull": Case(HUB, always(lines(disk_free_bytes=6e7)), lines(disk_free_bytes=50e9)),
+    "BackupRefused": Case(CONNECTOR, always(lines(backup_refused=1)), lines(backup_refused=0)),
     "BackupOld": Case(CONNECTOR, always(lines(backup_age_seconds=3 * DAY_S)), lines(backup_age_seconds=60)),
     "HubLogWentBack": Case(
         HUB,

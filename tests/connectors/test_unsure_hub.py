@@ -37,6 +37,7 @@ async def reach(one: Station) -> tuple[int, HubLink | None]:
     return 6, None
 
 
+@pytest.mark.full
 async def test_aud_11_con_16_two_connectors_that_prefer_websockets_bring_a_hub_back_by_themselves(
     world: World, unsure: RunningHub
 ) -> None:
