@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from connectors.hub_client import HubLink, PollingLink
+from connectors.socket_link import SocketLink
 from protocol.errors import Unavailable
 from protocol.limits import DAY, MINUTE
 from tests.connectors.conftest import World
@@ -37,7 +38,6 @@ async def reach(one: Station) -> tuple[int, HubLink | None]:
     return 6, None
 
 
-@pytest.mark.full
 async def test_aud_11_con_16_two_connectors_that_prefer_websockets_bring_a_hub_back_by_themselves(
     world: World, unsure: RunningHub
 ) -> None:
@@ -54,7 +54,8 @@ async def test_aud_11_con_16_two_connectors_that_prefer_websockets_bring_a_hub_b
                 refused, link = await reach(probation)
                 assert isinstance(link, PollingLink)
                 assert refused == 2, "as often as it wishes for a websocket before it polls"
-                assert await reach(prison) != (6, None)
+                async with prison.parts.connection.open() as again:
+                    assert isinstance(again, SocketLink), "websockets are opened again"
                 await probation.look()
                 assert await probation.collect() == 1
     finally:
