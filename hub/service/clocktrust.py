@@ -15,7 +15,7 @@ from typing import Final
 from hub.logs import Event, Log
 from keys.privatefile import write_private
 from protocol.clockwatch import Clock
-from protocol.errors import Unavailable
+from protocol.errors import KeystoreError, Unavailable
 from protocol.limits import DAY, HOUR
 
 LEAP: Final = DAY
@@ -108,7 +108,7 @@ class ClockTrust:
         """Note the time once more, at the end of the process, as far as it can be."""
         self._tried = None
         if self.given:
-            with suppress(Exception):
+            with suppress(KeystoreError):
                 await self.keep(sound=sound)
 
     def _give(self, given: bool) -> None:
