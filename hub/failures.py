@@ -6,10 +6,11 @@ The codes are those of `throughcare` (docs/operations.md, section 6).
 
 import traceback
 from pathlib import Path
+from typing import Final
 
 import click
 
-from protocol.diagnosis import system_advice
+from protocol.diagnosis import FULL_DISK, system_advice
 from protocol.errors import (
     ConfigurationError,
     Conflict,
@@ -24,6 +25,8 @@ from protocol.errors import (
 
 _DOCTOR = "throughcare-hub doctor --config FILE"
 FAILED = 1
+_AGAIN: Final = 7
+"""Not now: the same command again once there is room."""
 _NEXT = "next: "
 """How a note begins by which the place that raised an error says what to do about it."""
 _TOLD: dict[type[ThroughcareError], tuple[int, str]] = {
@@ -31,13 +34,13 @@ _TOLD: dict[type[ThroughcareError], tuple[int, str]] = {
     Conflict: (6, "choose another name or an empty folder, then the same command again"),
     InvalidInput: (2, "the same command with another value"),
     SelfTestFailed: (
-        8,
+        3,
         "pip install --require-hashes -r requirements/runtime.txt   (in a clone), then the same command again",
     ),
     KeystoreError: (8, "check hub.passphrase_file, then the same command again"),
     StoreBehind: (8, _DOCTOR),
     StoreFailed: (8, _DOCTOR),
-    StoreFull: (8, "make room on the disk of hub.data_dir, then the same command again"),
+    StoreFull: (_AGAIN, "make room on the disk of hub.data_dir, then the same command again"),
 }
 """Exit code and next step by kind; the nearest class in an error's ancestry counts."""
 
@@ -51,6 +54,7 @@ def report(error: Exception) -> int:
         step = said[0].removeprefix(_NEXT) if said else step
         told, why = f"{error.title} ({error.code})", error.detail
     elif isinstance(error, OSError) and error.strerror:
+        code = _AGAIN if error.errno in FULL_DISK else FAILED
         step = system_advice(error.errno) or _DOCTOR
         told, why = error.strerror, f"the system refused{f' at {error.filename}' if error.filename else ''}"
     else:

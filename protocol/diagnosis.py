@@ -8,6 +8,10 @@ import errno
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+FULL_DISK: Final = (errno.ENOSPC, errno.EDQUOT)
+"""The numbers by which a system says that a disk, or somebody's share of it, is full."""
 
 FAULTY = 1
 """The exit code of a doctor that found a fault; a warning alone is no failure."""
@@ -83,7 +87,7 @@ def as_json(findings: Iterable[Finding]) -> dict[str, object]:
 def system_advice(number: int | None) -> str | None:
     """Return what to do about an error of the operating system with this number, if there is one thing to do."""
     match number:
-        case errno.ENOSPC | errno.EDQUOT:
+        case full if full in FULL_DISK:
             return "make room on that disk, then the same command again"
         case errno.EACCES | errno.EPERM:
             return "check who owns that file and its folder, then the same command again"

@@ -21,7 +21,7 @@ from protocol.statements import Agency
 PAYLOAD_TYPES: Final = tuple(
     sorted({*KINDS, "receipt.cannot-open", "receipt.fork", "receipt.given-up", "receipt.missing", "receipt.opened"})
 )
-"""What agencies may send in this release."""
+"""What agencies may send in this version."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 """A newer statement in place of one that ends: the same keys for as long again, and all that stands on them lives on.
 
 An agency's devices, cases and backups belong to its identity (DIR-2), and none of them is touched. Nothing changes but
-the dates, and what this release lets agencies send.
+the dates, and what this version lets agencies send.
 """
 
 from connectors.authority.approval import PAYLOAD_TYPES

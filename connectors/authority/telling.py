@@ -88,7 +88,7 @@ def _living(directory: Directory, agency: Agency, now: int, *, replaced: bool) -
 
 def _payload_types(last: AgencyEntry | None, agency: Agency) -> Iterator[str]:
     before = frozenset(() if last is None else last.payload_types)
-    yield f"    may send  {len(agency.payload_types)} types of messages, all that this release knows"
+    yield f"    may send  {len(agency.payload_types)} types of messages, all that this version knows"
     for name, listed in (
         ("also", frozenset(agency.payload_types) - before if before else frozenset()),
         ("no more", before - frozenset(agency.payload_types)),

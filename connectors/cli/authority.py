@@ -77,8 +77,9 @@ def init(
     voice.data(facts(office), describe(office))
     voice.say(
         f"Each key in {folder / 'keys'} and its passphrase in {where} belong to one person: take them away.\n"
-        f"next:  throughcare-hub init   (with this root fingerprint), then throughcare authority publish {folder} "
-        "--hub hub-public.json"
+        "Read the root fingerprint to the hub's operator, who puts it into the hub's configuration and brings you the\n"
+        "hub-public.json that throughcare-hub init wrote.\n"
+        f"next:  throughcare authority publish {folder} --hub hub-public.json"
     )
 
 
@@ -298,7 +299,7 @@ def describe(office: Office) -> Iterable[str]:
     yield f"approvers         {own['approvers']}, of whom {own['threshold']} must sign each agency"
     yield f"hub               {own['hub'] or 'none yet'}"
     yield f"codes out         {', '.join(own['codes']) or 'none'}"
-    yield f"to be signed too  {', '.join(own['begun']) or 'nothing'}"
+    yield f"still to sign     {', '.join(own['begun']) or 'nothing'}"
 
 
 def _desk(text_: str) -> tuple[str, str]:

@@ -197,9 +197,10 @@ def restore(
     if revoke and not revoked:
         voice.say("No earlier device of these desks was left to revoke.")
     voice.say(
-        "Never start the old machine's connector again. What was under way comes by itself, sealed anew. What was\n"
-        f"opened on the old machine after {made} is not in the backup: it comes again when something newer comes in\n"
-        "its thread; where nothing does, ask its senders.\n"
+        "Never start the old machine's connector again. What was under way comes by itself, sealed anew.\n"
+        f"What you sent after {made} others have, and it is not in the backup: ask them today what they have,\n"
+        "before you go on there. What was opened after it is not in the backup either: it comes again when something\n"
+        "newer comes in its thread; where nothing does, ask its senders.\n"
         f"What was set in the old connector.toml ([webhooks], [drop] …) is not in the backup either: put it into\n"
         f"{config}\n"
         "before the first start, or what a webhook has not confirmed is forgotten."

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a failure is told: what happened, why, what to type next; and which exit code it has.
 
-| code | meaning                            |
-|------|------------------------------------|
-| 0    | done                               |
-| 1    | a check or verification failed     |
-| 2    | wrong usage                        |
-| 3    | configuration                      |
-| 4    | not authorised                     |
-| 5    | not found                          |
-| 6    | conflict                           |
-| 7    | network or hub unreachable: retry  |
-| 8    | key or store damaged               |
+| code | meaning                                               |
+|------|-------------------------------------------------------|
+| 0    | done                                                  |
+| 1    | a check or verification failed                        |
+| 2    | wrong usage                                           |
+| 3    | configuration, or other versions than those locked    |
+| 4    | not authorised                                        |
+| 5    | not found                                             |
+| 6    | conflict                                              |
+| 7    | not now: network, hub or connector away, disk full    |
+| 8    | key or store damaged                                  |
+| 130  | stopped at the keyboard (`connectors.cli.main`)       |
 """
 
 import contextlib
@@ -25,7 +26,7 @@ import click
 
 from connectors.cli.voice import pasteable
 from protocol import errors
-from protocol.diagnosis import system_advice
+from protocol.diagnosis import FULL_DISK, system_advice
 
 ErrorT = TypeVar("ErrorT", bound=Exception)
 _NEXT = "next: "
@@ -78,7 +79,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     errors.KeystoreError: DAMAGED,
     errors.StoreBehind: DAMAGED,
     errors.StoreFailed: DAMAGED,
-    errors.StoreFull: DAMAGED,
+    errors.StoreFull: UNREACHABLE,
     errors.DirectoryInconsistent: DAMAGED,
 }
 
@@ -159,6 +160,8 @@ def advising(steps: Mapping[type[Exception], str]) -> Iterator[None]:
 
 def exit_code(error: BaseException) -> int:
     """Return the exit code of `error`; what is no error of ours is a failure (1)."""
+    if isinstance(error, OSError) and error.errno in FULL_DISK:
+        return UNREACHABLE
     return next((EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES), FAILED)
 
 

@@ -60,7 +60,7 @@ def made(town: Town, type_: Typist, folder: Path) -> None:
     assert enrol(type_, folder)[0] == 0
 
 
-MAY_SEND = re.compile(r"    may send  \d+ types of messages, all that this release knows\n")
+MAY_SEND = re.compile(r"    may send  \d+ types of messages, all that this version knows\n")
 NEW = block(
     "This vouches for fresh@hub.example, Fresh (kind: probation).",
     "    change    NEW: the directory holds no agency of this name",

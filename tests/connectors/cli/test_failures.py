@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A failure says what happened, why, and what to type next; it never shows a traceback or input."""
 
+import errno
+
 import pytest
 
 from connectors.cli import failures
+from hub.failures import report as operator_report
 from protocol import errors
 from protocol.http.problems import FieldError, InvalidFields
 
@@ -25,6 +28,11 @@ from protocol.http.problems import FieldError, InvalidFields
         (errors.Unavailable(), 7),
         (errors.KeystoreError(), 8),
         (errors.StoreBehind(), 8),
+        (errors.StoreFull(), 7),
+        (errors.SelfTestFailed(), 3),
+        (OSError(errno.ENOSPC, "full"), 7),
+        (OSError(errno.EDQUOT, "full"), 7),
+        (OSError(errno.EACCES, "denied"), 1),
         (ValueError("x"), 1),
     ],
 )
@@ -41,6 +49,33 @@ def test_every_error_is_told_in_three_lines(
     assert 1 <= code <= 8
     assert spoken.out == ""
     assert [line.split(":")[0] for line in spoken.err.splitlines()] == ["error", "why", "next"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.ConfigurationError(),
+        errors.Conflict(),
+        errors.InvalidInput(),
+        errors.SelfTestFailed(),
+        errors.KeystoreError(),
+        errors.StoreBehind(),
+        errors.StoreFailed(),
+        errors.StoreFull(),
+        OSError(errno.ENOSPC, "full"),
+        OSError(errno.EACCES, "denied"),
+        ValueError("x"),
+    ],
+)
+def test_the_operators_program_has_the_same_exit_codes(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script that restores at 8 must not do so because a disk is full, at either program."""
+    try:
+        raise error
+    except Exception as raised:  # noqa: BLE001  # a traceback is what the program takes an unforeseen one's place from
+        assert operator_report(raised) == failures.exit_code(raised)
+    capsys.readouterr()
 
 
 def test_the_place_that_raises_may_name_the_next_command(capsys: pytest.CaptureFixture[str]) -> None:
