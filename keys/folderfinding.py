@@ -28,6 +28,6 @@ def examine_folder(folder: Path, files: Iterable[Path], setting: str) -> Finding
     foreign = [path for path in files if owner != 0 and path.exists() and path.stat().st_uid != owner]
     if foreign:
         more = f" and {len(foreign) - 1} more" if foreign[1:] else ""
-        found = f"The service cannot use {foreign[0].name}{more} in {setting}: another user owns it."
+        found = f"The program cannot use {foreign[0].name}{more} in {setting}: another user owns it."
         return fault(CHECK, found, f"chown --reference={folder} {' '.join(map(str, foreign))}")
     return None

@@ -18,6 +18,7 @@ import click
 from connectors import home
 from connectors.api_client import ApiClient
 from connectors.cli.local import AGENCY, connected
+from connectors.cli.renamed import RenamedOption
 from connectors.cli.voice import Voice, speaks
 from keys.privatefile import new_private_file
 from protocol.address import desk_name
@@ -96,7 +97,13 @@ async def _pieces(path: Path) -> AsyncIterator[bytes]:
 @click.argument("id_", metavar="ID")
 @AGENCY
 @click.option(
-    "--to", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="The folder to save into."
+    "--out",
+    "folder",
+    cls=RenamedOption,
+    older=["--to"],
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder to save into.",
 )
 @speaks
 def save(id_: str, agency: str, folder: Path, voice: Voice) -> None:

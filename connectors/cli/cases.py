@@ -9,6 +9,7 @@ import click
 
 from connectors import home
 from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
+from connectors.cli.renamed import RenamedChoice
 from connectors.cli.voice import Voice, speaks, table
 from protocol.errors import InvalidInput
 from protocol.http.cases import CaseFilter, CaseItem, CaseList, CasePage, CaseSearch, CaseView, DueItem
@@ -23,7 +24,7 @@ from protocol.limits import MAX_NAME
 @click.option(
     "--list",
     "which",
-    type=click.Choice([one.value for one in CaseList]),
+    type=RenamedChoice([one.value for one in CaseList], {"answer-due": CaseList.DUE.value}),
     default="all",
     show_default=True,
     help="Which of the lists.",
@@ -32,7 +33,7 @@ from protocol.limits import MAX_NAME
 @CURSOR
 @speaks
 def list_(agency: str, which: str, limit: int, cursor: str | None, voice: Voice) -> None:
-    """List cases: all, open, with an answer due, closed."""
+    """List cases: all, open, with something due, closed."""
     query = CaseFilter(list=CaseList(which), limit=limit, cursor=cursor)
 
     async def ask() -> CasePage:
@@ -85,7 +86,7 @@ def outline(items: list[CaseItem]) -> list[str]:
         ]
         for item in items
     ]
-    return table(["CASE", "PERSON", "OUR NUMBER", "OPEN", "ANSWER DUE"], rows)
+    return table(["CASE", "PERSON", "OUR NUMBER", "OPEN", "NEXT DUE"], rows)
 
 
 def person_of(item: CaseItem) -> str:
@@ -121,7 +122,7 @@ def _lines(view: CaseView) -> Iterator[str]:
         yield f"  {part.agency} ({', '.join(sides)}): {', '.join(part.signers)}"
     yield "due"
     for one in view.due:
-        yield f"  {_when(one)}  {one.what} by {one.by}{'  LATE' if one.late else ''}"
+        yield f"  {_when(one)}  {one.what} by {one.by}{'  OVERDUE' if one.late else ''}"
     if not view.due:
         yield "  nothing"
     for gap in view.gaps:

@@ -29,6 +29,13 @@ from protocol.starting import starting
 _SOON_DAYS: Final = 14
 """Days before the end of the certificate in which `status` warns."""
 
+_AS_IT_IS: Final = {
+    "normal": "confirmed within a day",
+    "marked": "old and still good: last confirmed over a day ago",
+    "stale": "stale: last confirmed over three days ago, and nothing is sealed by it",
+}
+"""For people, how the directory stands (DIR-11); what is inconsistent is called so in all texts."""
+
 
 @click.command()
 @click.option(
@@ -133,7 +140,7 @@ def lines(found: Status) -> Iterator[str]:
         why = f": {WHY_NOT_REACHED.get(hub.reason, hub.reason)}" if hub.reason else ""
         yield f"            last error {hub.error}{why}"
     if directory.size:
-        yield f"directory   {directory.size} statements, {directory.state}"
+        yield f"directory   {directory.size} statements, {_AS_IT_IS.get(directory.state, directory.state)}"
     else:
         yield f"directory   {not_read(found)}"
     yield f"outgoing    {counts.queued} queued, {counts.accepted} accepted, {counts.failed} failed"

@@ -115,7 +115,7 @@ NEXT_STEPS: dict[type[Exception], str] = {
     errors.NotAuthenticated: "throughcare connector status --agency NAME",
     errors.EnrolmentRefused: "ask your authority for a new code, then throughcare enrol --code-file FILE …",
     errors.UnknownLanguage: "the same command with --language and one of these",
-    errors.IdempotencyKeyReused: "the same command with another --key, if another thing is meant",
+    errors.IdempotencyKeyReused: "the same command with another --once-key, if another thing is meant",
     errors.PreconditionFailed: "look at it again, then the same command again",
     errors.IllegalTransition: "throughcare referral show THREAD --agency NAME   (says what could be next)",
     errors.NotFound: "throughcare handover list --agency NAME",

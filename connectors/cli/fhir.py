@@ -6,6 +6,7 @@ import hashlib
 import json
 import secrets
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from connectors.cli.failures import then
 from connectors.cli.local import AGENCY, KEY, connected, only_agency
 from connectors.cli.once import Once
 from connectors.cli.outfile import REPLACE, must_be_writable, write_out
+from connectors.cli.renamed import RenamedOption
 from connectors.cli.threads import read_json, sections_of, tell
 from connectors.cli.voice import Voice, speaks
 from connectors.fhir.bundle import MAX_BUNDLE
@@ -32,12 +34,17 @@ from protocol.ids import Kind, ThreadId, raw
 _SHOWN = 20
 
 
+def _out(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    kind = click.Path(path_type=Path, dir_okay=False)
+    return click.option("--out", "output", cls=RenamedOption, older=["--output"], type=kind, help=what)
+
+
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--services", type=click.Path(path_type=Path), help="A TOML table: which code is which service of ours.")
 @click.option("--with", "more", type=click.Path(path_type=Path), help="A JSON file that adds to it: fields, sections.")
 @click.option("--to", metavar="DESK", help="The desk to refer to, where the bundle names none of ours.")
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the draft there, for us alone.")
+@_out("Write the draft there, for us alone.")
 @REPLACE
 @click.option(
     "--quarantine",
@@ -110,7 +117,7 @@ def import_(
 @click.command()
 @click.argument("thread")
 @AGENCY
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the bundle there, for us alone.")
+@_out("Write the bundle there, for us alone.")
 @REPLACE
 @speaks
 def export(thread: str, agency: str, output: Path | None, replace: bool, voice: Voice) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`throughcare handover list` and `show`: what this agency sent and received, and how it stands.
+"""`throughcare handover show`, and what `handover list` says: what this agency sent and received, and how it stands.
 
 `show ID` without `--agency` asks every connector of this machine that has a profile, and prints each
 agency's own view of the handover under that agency's name: in a sandbox sender and recipients are all here,
@@ -18,7 +18,7 @@ from connectors import home
 from connectors.api_client import ApiClient
 from connectors.cli.attachments import printable
 from connectors.cli.failures import then
-from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
+from connectors.cli.local import connected
 from connectors.cli.voice import Voice, speaks, table
 from protocol.errors import Conflict, InvalidInput, NotFound, Unavailable
 from protocol.handover import WithheldReason
@@ -49,21 +49,8 @@ _WHY_WITHHELD: Final = {
 }
 
 
-@click.command("list")
-@AGENCY
-@click.option("--direction", type=click.Choice(["sent", "received"]), help="Only those sent, or only those received.")
-@LIMIT
-@CURSOR
-@speaks
-def list_(agency: str, direction: str | None, limit: int, cursor: str | None, voice: Voice) -> None:
-    """List handovers sent and received."""
-    wanted = Direction(direction) if direction else None
-
-    async def ask() -> HandoverPage:
-        async with connected(home.find(agency)) as client:
-            return await client.handovers(direction=wanted, limit=limit, cursor=cursor)
-
-    found = asyncio.run(ask())
+def tell_page(found: HandoverPage, voice: Voice) -> None:
+    """Print what was sent and received."""
     rows = [
         [
             text(Kind.MESSAGE, item.id),
@@ -223,7 +210,7 @@ def _sealings(recipient: RecipientView) -> Iterator[str]:
 
 
 def _sealing(number: int, one: SealingView) -> Iterator[str]:
-    yield f"sealing {number} {text(Kind.ENVELOPE, one.envelope_id)}" + (", taken in" if one.taken_in else "")
+    yield f"envelope {number} {text(Kind.ENVELOPE, one.envelope_id)}" + (", taken in" if one.taken_in else "")
     for what, at in (("sealed", one.sealed_at), ("accepted by the hub", one.accepted_at), ("opened", one.opened_at)):
         if at is not None:
             yield f"  {what} {format_time(at)}"

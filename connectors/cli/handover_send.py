@@ -84,7 +84,7 @@ def send(
 ) -> None:
     """Map an export and send it, sealed, to one or more desks.
 
-    Typed again on the same day it is not sent twice, unless a --key says that it is another.
+    Typed again on the same day it is not sent twice, unless a --once-key says that it is another.
     """
     profile = home.find(agency)
     to = [full_address(desk, profile) for desk in desks]

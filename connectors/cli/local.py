@@ -13,6 +13,7 @@ from connectors import home
 from connectors.access import read_token
 from connectors.api_client import ApiClient, ConnectorUnreachable
 from connectors.cli.failures import advising, then
+from connectors.cli.renamed import RenamedOption
 from connectors.home import Profile
 from protocol.errors import ConfigurationError, IllegalTransition, NotFound, RecipientUnavailable, Unavailable
 
@@ -53,10 +54,13 @@ def _key(_: click.Context, __: click.Parameter, said: str | None) -> str | None:
 
 
 KEY = click.option(
-    "--key",
+    "--once-key",
+    "key",
+    cls=RenamedOption,
+    older=["--key"],
     callback=_key,
     help="A name of your own for this command, of 16 to 255 letters and digits: typed again with it, nothing is done "
-    "twice.",
+    "twice. It is no secret.",
 )
 CURSOR = click.option("--cursor", help="Where the page before ended.")
 

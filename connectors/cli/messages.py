@@ -52,7 +52,7 @@ def send(
 ) -> None:
     """Send a message of a kind, such as contact.area-notice.
 
-    Like a letter it is sent each time that it is typed; with the same --key it is sent once.
+    Like a letter it is sent each time that it is typed; with the same --once-key it is sent once.
 
     Where a field is missing or wrong, it is shown how the fields of that kind are written.
     """
@@ -153,7 +153,7 @@ def list_(agency: str, kind: str | None, limit: int, cursor: str | None, voice: 
         ]
         for one in found.items
     ]
-    head = ["MESSAGE", "AT", "KIND", "DIRECTION", "STATE", "FROM", "ALERT", "LATE"]
+    head = ["MESSAGE", "AT", "KIND", "DIRECTION", "STATE", "FROM", "ALERT", "OVERDUE"]
     voice.data(found.model_dump(mode="json"), table(head, rows))
     if not found.items:
         voice.say("There are none.")

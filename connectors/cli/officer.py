@@ -96,7 +96,7 @@ def renew(officer: str, config_file: Path, voice: Voice) -> None:
 def end(officer: str, config_file: Path, voice: Voice) -> None:
     """End an officer's authority to act.
 
-    At once. What was sent before stays as it is; what waits is sent by the connector's service.
+    At once. What was sent before stays as it is; what waits is sent by the connector's service account.
     """
     wanted = OfficerId(raw(Kind.OFFICER, officer))
 

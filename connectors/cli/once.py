@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is typed twice on one day is sent once: without `--key` a command is known again by what it asks for.
+"""What is typed twice on one day is sent once: without `--once-key` a command is known again by what it asks for.
 
 A referral of somebody whom no number names yet cannot be told from a second one by its thread (REF-8), a second
 handover asks for the lead once more, and people type a command again when they did not see what became of it. The day
@@ -20,7 +20,7 @@ class Once:
     """One command that may have been typed before; `before` is whether it was."""
 
     def __init__(self, key: str | None, command: str, asked: BaseModel) -> None:
-        """`key` is what `--key` says; without it `command`, what is `asked` for and the day make one."""
+        """`key` is what `--once-key` says; without it `command`, what is `asked` for and the day make one."""
         said = f"{command}\0{now_ms() // DAY}\0{asked.model_dump_json()}"
         self._named = key is not None
         self.key = key or hashlib.sha256(said.encode()).hexdigest()
@@ -34,7 +34,7 @@ class Once:
         """Say that nothing was sent this time, and how it would be."""
         if not self.before:
             return
-        again = "a --key that was never used" if self._named else f"--key again-{secrets.token_hex(8)}"
+        again = "a --once-key that was never used" if self._named else f"--once-key again-{secrets.token_hex(8)}"
         voice.warn(
             f"it was sent already, and nothing was sent now; to send it once more: the same command with {again}"
         )

@@ -114,7 +114,7 @@ def sub_refer(
     """Refer on some of the services that were accepted here; the first requester stays responsible.
 
     Nothing that came in sections goes along by itself: say in --input what the other agency is to know. Typed again on
-    the same day it is not sent twice, unless a --key says that it is another.
+    the same day it is not sent twice, unless a --once-key says that it is another.
     """
     asked = read_json(file) if file else {}
     thread_id = thread_named(thread, agency)

@@ -30,6 +30,8 @@ from protocol.kinds.catalogue import kind_for
 _FIELD = "field_"
 """Stands before the name of a field among a command's parameters, so that none is mistaken for the command's own."""
 _FLAGS = {"agency": "--to-agency"}
+_SENTENCES = {"take-effect": "The lead moves now: from here on the receiver leads."}
+"""What a step does, where the kind's own sentence speaks the protocol's language."""
 _HELP = {
     "priority": "Which clocks run.",
     "supersedes": "The id of a message that this one takes the place of.",
@@ -146,5 +148,7 @@ def _simple(annotation: Any) -> type | None:
 
 def _line(kind: MessageKind) -> str:
     """Return the kind's own sentence, without its name."""
+    if kind.event in _SENTENCES:
+        return _SENTENCES[kind.event]
     said = (kind.payload.__doc__ or "").split("\n\n")[0].partition(":")[2].strip()
     return f"{said[:1].upper()}{said[1:]}" if said else f"Make the step {kind.event}."

@@ -80,7 +80,7 @@ def send(
     """Refer a person to another agency's desk.
 
     With --residual-of the fields are those of the draft that the rest became, and --input may change some. Typed again
-    on the same day it is not sent twice, unless a --key says that it is another.
+    on the same day it is not sent twice, unless a --once-key says that it is another.
     """
     if file is None and residual_of is None:
         raise InvalidInput("Say what to refer for: --input FILE, or --residual-of THREAD.")
@@ -185,7 +185,7 @@ def _step(step: StepView) -> Iterator[str]:
 
 def _about(alert: AlertView) -> str:
     if alert.what == HEARD:
-        return "the other side has not opened the instant, and does not know that it leads: call them"
+        return "the other side has not opened the message that the lead has moved, and does not know that it leads: call them"
     if alert.kind == AlertKind.LEAD_RETURNED:
         return f"note it: throughcare message answer {text(Kind.MESSAGE, alert.message)} noted"
     if alert.kind == AlertKind.HANDED_OVER_TWICE:

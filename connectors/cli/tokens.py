@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from connectors import home
 from connectors.cli.local import AGENCY, KEY, connected
 from connectors.cli.outfile import must_be_writable, write_out
+from connectors.cli.renamed import RenamedOption
 from connectors.cli.voice import Voice, speaks, table
 from protocol.address import parse_desk
 from protocol.errors import Conflict, InvalidInput
@@ -40,7 +41,15 @@ from protocol.ids import Kind, TokenId, raw, text
     help="A desk of ours to which it is bound: what is another's does not exist for it. May stand several times.",
 )
 @click.option("--days", type=click.IntRange(1, MAX_DAYS), default=USUAL_DAYS, show_default=True, help="For how long.")
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="The new file for the token (0600).")
+@click.option(
+    "--out",
+    "output",
+    cls=RenamedOption,
+    older=["--output"],
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The new file for the token (0600).",
+)
 @KEY
 @speaks
 def make(

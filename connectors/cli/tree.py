@@ -7,7 +7,7 @@ libraries behind it (cryptography, aiohttp, SQLAlchemy) take a second to load an
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import click
 
@@ -18,6 +18,8 @@ class Entry:
 
     target: str
     line: str
+    hidden: bool = field(default=False, kw_only=True)
+    """Whether only those know of it who know it already: the older name of a command, which goes on working."""
 
     def load(self) -> click.Command:
         """Import the module and return the command."""
@@ -25,6 +27,7 @@ class Entry:
         command = getattr(importlib.import_module(f"connectors.cli.{module}"), attribute)
         if not isinstance(command, click.Command):
             raise TypeError(f"{self.target} is no command")
+        command.hidden = self.hidden
         return command
 
 
@@ -56,7 +59,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands from the table, without importing any."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.line) for name, entry in self.table.items()])
+            formatter.write_dl([(name, entry.line) for name, entry in self.table.items() if not entry.hidden])
 
 
 def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -89,10 +92,11 @@ CONNECTOR = {
 }
 HANDOVER = {
     "send": Entry("handover_send:send", "Map an export and send it, sealed, to one or more desks."),
-    "list": Entry("handover:list_", "List handovers sent and received."),
+    "list": Entry("standing:handovers", "List handovers sent and received, or with --list as they stand."),
     "standing": Entry(
-        "standing:handovers",
+        "standing:handovers_standing",
         "List handovers as they stand: all, new, mine, unassigned, sent, answer due, alerts, closed.",
+        hidden=True,  # the name of `handover list --list` before
     ),
     "show": Entry("handover:show", "Show one handover: own sections, receipts, what was withheld."),
     "print": Entry("printing:handover", "Print the package of a handover, as an HTML page."),
@@ -109,7 +113,7 @@ HANDOVER = {
     "change-date": Entry(
         "steps:handover_change_date", "The release moved, and the instant with it; nobody has to accept again."
     ),
-    "take-effect": Entry("steps:handover_take_effect", "The instant. From here on the receiver leads."),
+    "take-effect": Entry("steps:handover_take_effect", "The lead moves now: from here on the receiver leads."),
     "fail": Entry("steps:handover_fail", "The instant came and the release did not, or was taken back."),
     "complete": Entry(
         "steps:handover_complete", "Papers and open items have arrived; the sender keeps what its retention rule says."
@@ -202,7 +206,7 @@ MESSAGE = {
     "answer": Entry("messages:answer", "Answer a message that came: noted, agreed, in-part or not-possible."),
 }
 CASE = {
-    "list": Entry("cases:list_", "List cases: all, open, with an answer due, closed."),
+    "list": Entry("cases:list_", "List cases: all, open, with something due, closed."),
     "search": Entry(
         "cases:search", "Find cases by names, numbers or a date of birth; TEXT of - reads it from standard input."
     ),

@@ -100,7 +100,7 @@ async def test_con_17_a_desk_whose_function_is_put_right_was_shown_what_it_was_s
     assert "not meant for this unit’s function" not in printed.replace(newer, "")
     lines = list(describe("gora-prison", await prison.view(first)))
     assert "    sections 1 identity, 2 risk-summary" in lines
-    (at,) = [number for number, line in enumerate(lines) if line.startswith("    sealing 2 env_")]
+    (at,) = [number for number, line in enumerate(lines) if line.startswith("    envelope 2 env_")]
     assert lines[at].endswith(", taken in")
     assert "      for a desk of function social-work, by connector service" in lines[at:]
     assert "      withheld 2 risk-summary, for supervision: not meant for this desk's function" in lines[at:]

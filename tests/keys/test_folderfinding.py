@@ -32,7 +32,7 @@ def test_a_file_that_root_has_copied_there_is_named_with_what_gives_it_back(tmp_
     os.chown(tmp_path, 61_234, 61_234)
     found = examine_folder(tmp_path, [store], "x.data_dir")
     assert found is not None
-    assert found.found == "The service cannot use store in x.data_dir: another user owns it."
+    assert found.found == "The program cannot use store in x.data_dir: another user owns it."
     assert found.fix == f"chown --reference={tmp_path} {store}"
     os.chown(store, 61_234, 61_234)
     assert examine_folder(tmp_path, [store], "x.data_dir") is None

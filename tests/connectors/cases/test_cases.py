@@ -344,6 +344,30 @@ async def test_a_list_of_handovers_names_the_thread_that_the_next_command_needs(
     assert await type_at(prison.station, prison.url, "referral", "show", row.split()[-1]) == 0
 
 
+async def test_handovers_are_listed_as_they_stand_as_referrals_are_and_under_the_older_name(
+    prison: Served, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    queued = await world.prison.compose(world.probation.desk)
+
+    async def typed(*words: str) -> tuple[int, str, str]:
+        status = await type_at(prison.station, prison.url, "handover", *words)
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    head, row = (await typed("list", "--list", "sent"))[1].splitlines()
+    assert (head.split()[0], head.split()[-1]) == ("THREAD", "ALERT")
+    assert row.split()[0] == ids.text(Kind.THREAD, queued.thread)
+    for which in ("all", "sent", "alerts", "closed"):
+        assert await typed("list", "--list", which) == await typed("standing", "--list", which)
+    assert "There are none." in (await typed("list", "--list", "alerts"))[2]
+    for wrong in (["--list", "sent", "--direction", "sent"], ["--officer", "Coordinator"], ["--list", "mine"]):
+        assert (await typed("list", *wrong))[0] == 2
+    assert (await type_at(prison.station, prison.url, "case", "list", "--list", "answer-due")) == 0
+    by_cases = capsys.readouterr().out
+    assert (await type_at(prison.station, prison.url, "case", "list", "--list", "due")) == 0
+    assert capsys.readouterr().out == by_cases
+
+
 async def test_cases_are_listed_and_shown_by_commands(
     prison: Served, csw: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -261,7 +261,7 @@ async def test_a_referral_typed_twice_is_sent_once_and_another_is_said_by_a_key(
     key = second[2].partition("the same command with ")[2].split()[:2]
     others = [await typed(*words, *key), await typed(*words, *key)]
     assert [json.loads(one[1])["sent_before"] for one in others] == [False, True]
-    assert "a --key that was never used" in others[1][2]
+    assert "a --once-key that was never used" in others[1][2]
     file.write_text(json.dumps({"fields": {**REQUEST, "interpreter": True}, "sections": sections}), encoding="utf-8")
     changed = await typed(*words)
     monkeypatch.setattr(_TODAY, lambda: 8 * DAY)
