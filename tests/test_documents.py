@@ -5,9 +5,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from connectors.cli import failures
+from tests.connectors.cli.test_tree import entries
 
 ROOT = Path(__file__).parent.parent
 OPERATIONS = ROOT / "docs" / "operations.md"
@@ -102,6 +104,31 @@ def test_whoever_installs_finds_the_programs_and_the_passphrase_before_all_else(
     for name in ("hub", "connector"):
         assert f" > /etc/throughcare/{name}-passphrase)\n" in first
     assert "--require-hashes -r requirements/runtime.txt\n" in first
+
+
+def test_a_hubs_unit_is_enabled_after_the_fingerprint_is_set_and_all_is_checked() -> None:
+    second = OPERATIONS.read_text(encoding="utf-8").partition("\n## 2. ")[2].partition("\n## 3. ")[0]
+    systemd = second[second.index("**Under systemd**") :]
+    order = ["throughcare-hub init --config", "`hub.root_fingerprint`", "throughcare-hub check", "systemctl enable"]
+    assert [systemd.index(step) for step in order] == sorted(systemd.index(step) for step in order)
+    first, then = (systemd.index(step) for step in (order[0], order[2]))
+    assert "\n\n    " in systemd[first:then], "they are two blocks, so that nobody pastes both at once"
+
+
+def test_the_page_names_every_command_that_finds_its_configuration_by_itself() -> None:
+    text = " ".join(OPERATIONS.read_text(encoding="utf-8").split())
+    listed = text.partition("need no running connector (")[2].partition("): they take the file")[0]
+    named = set[str]()
+    for group in listed.split("; "):
+        first, *more = re.findall(r"`([^`]+)`", group)
+        noun = f"{first.split()[0]} " if " " in first else ""
+        named |= {first, *(f"{noun}{one}" for one in more)}
+    finding = {name for name, entry in entries() if {"--config", "--agency"} <= _required_by_none(entry.load())}
+    assert named == finding
+
+
+def _required_by_none(command: click.Command) -> set[str]:
+    return {name for one in command.params if not one.required for name in one.opts}
 
 
 def test_the_page_names_every_exit_code_in_the_words_of_the_program() -> None:
