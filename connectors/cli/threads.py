@@ -185,7 +185,7 @@ def _step(step: StepView) -> Iterator[str]:
 
 def _about(alert: AlertView) -> str:
     if alert.what == HEARD:
-        return "the other side has not opened the message that the lead has moved, and does not know that it leads: call them"
+        return "the other side has not opened the message that the lead has moved, and does not know of it: call them"
     if alert.kind == AlertKind.LEAD_RETURNED:
         return f"note it: throughcare message answer {text(Kind.MESSAGE, alert.message)} noted"
     if alert.kind == AlertKind.HANDED_OVER_TWICE:

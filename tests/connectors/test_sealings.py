@@ -125,7 +125,7 @@ async def test_con_17_a_step_and_a_message_show_their_sealings_too(world: World)
     assert [one.function for one in recipient.sealings] == ["social-work"] * 2
     assert [one.taken_in for one in recipient.sealings] == [True, False]
     lines = list(at_desk(recipient))
-    assert sum(line.startswith("  sealing ") for line in lines) == 2
+    assert sum(line.startswith("  envelope ") for line in lines) == 2
 
 
 async def test_con_17_a_late_receipt_is_of_the_sealing_that_it_names(world: World) -> None:

@@ -67,15 +67,12 @@ def test_every_error_is_told_in_three_lines(
         ValueError("x"),
     ],
 )
-def test_the_operators_program_has_the_same_exit_codes(
-    error: Exception, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_operators_program_has_the_same_exit_codes(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
     """A script that restores at 8 must not do so because a disk is full, at either program."""
-    try:
+    with pytest.raises(type(error)) as caught:
         raise error
-    except Exception as raised:  # noqa: BLE001  # a traceback is what the program takes an unforeseen one's place from
-        assert operator_report(raised) == failures.exit_code(raised)
-    capsys.readouterr()
+    assert operator_report(caught.value) == failures.exit_code(caught.value)
+    assert capsys.readouterr().err.startswith("error: ")
 
 
 def test_the_place_that_raises_may_name_the_next_command(capsys: pytest.CaptureFixture[str]) -> None:
