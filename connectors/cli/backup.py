@@ -154,10 +154,10 @@ def restore(
         found: Opened | Restoration
         if place.begun is None:
             secret = open_backup_key(key_file, read_passphrase(key_passphrase_file, "the backup key"))
-            passphrase = read_passphrase(passphrase_file, "the new keystore")
+            passphrase = read_passphrase(passphrase_file, "the keystore", new=True)
             found = open_backup(source, secret, place.draft)
         else:
-            passphrase = read_passphrase(passphrase_file, "the new keystore")
+            passphrase = read_passphrase(passphrase_file, "the keystore")
             found = place.begun
 
         async def publish(source: Opened | Restoration) -> Enrolment:

@@ -15,8 +15,9 @@ from connectors.enrolment import application
 from connectors.enrolment.application import Application
 from connectors.enrolment.configuration import CONFIG_FILE, write_configuration
 from connectors.enrolment.visit import now_ms, visiting
-from connectors.installation import ENROLMENT_FILE, Enrolment, read_enrolment
+from connectors.installation import ENROLMENT_FILE, KEYSTORE_FOLDER, Enrolment, read_enrolment
 from connectors.way_out import WayOut
+from keys.keystore import Keystore
 from keys.privatefile import read_private
 from keys.sealedfile import CONNECTOR, SMALL
 from protocol.enrolment import EnrolmentCode, parse_code
@@ -79,7 +80,10 @@ def enrol(
         # Cut off at the very end, or typed once more: what is there is told, and a configuration that lacks is written.
         enrolment = read_enrolment(data_dir)
     else:
-        applied = _application(code_file, data_dir, read_passphrase(passphrase_file, "the keystore"), demo=demo)
+        # What is mistyped for a keystore that is made now would lock the agency out of its keys (KEY-6).
+        new = not Keystore.is_made(data_dir / KEYSTORE_FOLDER)
+        passphrase = read_passphrase(passphrase_file, "the keystore", new=new)
+        applied = _application(code_file, data_dir, passphrase, demo=demo)
         again = "the same command again, once this machine reaches the hub; the keys that were made are kept"
         refused = f"ask your authority, on a number you know; with a new code of it: {_anew(data_dir)}"
         with advising({HubUnreachable: again, ClockSkewed: _SET_CLOCK, EnrolmentRefused: refused}):

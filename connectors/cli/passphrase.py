@@ -27,8 +27,9 @@ def tell_if_missing(path: Path, config: Path, voice: Voice) -> None:
 
 
 def read_passphrase(path: Path | None, of_what: str, *, new: bool = False, option: str = "--passphrase-file") -> bytes:
-    """Return the passphrase in `path` (`-` is standard input), or ask for it if there is no path; a `new` one twice.
+    """Return the passphrase in `path` (`-` is standard input), or ask for it if there is no path.
 
+    A `new` one, of a key that is made or sealed anew with it, is asked for twice, until both are the same (KEY-6).
     `option` is what the command calls `path`. Raises `ConfigurationError` if the file cannot be used, and
     `KeystoreError` if there is nobody to ask.
     """

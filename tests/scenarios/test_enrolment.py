@@ -99,6 +99,8 @@ def test_enr_3_what_was_cut_off_while_its_file_was_written_goes_on_with_the_keys
     with monkeypatch.context() as at_first:
         at_first.setattr(application, "_write", full)
         assert enrol(type_, folder, code)[0] == 8
+    unasked = type_("enrol", "--code-file", code, "--data-dir", folder)
+    assert (unasked.code, "The passphrase of the keystore is needed" in unasked.err) == (8, True), "once (KEY-6)"
     status, _, talk = enrol(type_, folder, code)
     assert status == 7, talk
     words = words_in(talk)

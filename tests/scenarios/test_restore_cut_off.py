@@ -123,6 +123,11 @@ async def test_bak_7_another_backup_is_not_restored_over_one_that_is_under_way(
     with monkeypatch.context() as patched:
         patched.setattr(HubClient, "submit_statement", unreachable)
         await drill.restore(code=7)
+    key = ("--key", drill.folder / "offline" / "backup.key", "--key-passphrase-file", drill.passphrase)
+    nobody = await drill.type("restore", drill.backup, *key, "--data-dir", drill.new, code=8)
+    assert "The passphrase of the keystore is needed" in nobody, "there is one, so it is asked for once (KEY-6)"
+    nobody = await drill.type("restore", drill.backup, *key, "--data-dir", drill.folder / "other", code=8)
+    assert "The new passphrase of the keystore is needed" in nobody
     before, first = known(drill), drill.backup
     drill.backup = drill.folder / "later.backup"
     public = drill.folder / "offline" / "backup.pub"
