@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The local interface: the agency's own systems and the command `throughcare` talk to the connector here (CON-6).
 
-It shows plaintext, so it listens on the loopback interface only, wants a token that is good for what is asked
-(CON-14), answers to no other host name, and lets no web page of another site change anything.
+What the disk has damaged is told as this connector's fault, and no caller's (CON-28). It shows plaintext, so it
+listens on the loopback interface only, wants a token that is good for what is asked (CON-14), answers to no other
+host name, and lets no web page of another site change anything.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from aiohttp import web
 from connectors import bound
 from connectors.attachments import Attachments
 from connectors.cases.api import ThreadApi
+from connectors.faults import DAMAGED, telling_damage
 from connectors.handovers import Handovers
 from connectors.logs import Log
 from connectors.metrics import Metrics
@@ -20,7 +22,7 @@ from connectors.overview import Overview
 from connectors.printing.prints import Prints
 from connectors.timing import Clock
 from connectors.tokens import Tokens, check_scope, desks_of
-from protocol.errors import NotAuthenticated
+from protocol.errors import KeystoreError, NotAuthenticated, StoreDamaged
 from protocol.http.call import Answer, Call, Handler
 from protocol.http.connector import CONNECTOR_OPERATIONS
 from protocol.http.documents import CONNECTOR_TITLE, document_handlers
@@ -34,7 +36,7 @@ from protocol.http.handovers import (
     HandoverRequest,
     Page,
 )
-from protocol.http.operation import Operation
+from protocol.http.operation import Method, Operation
 from protocol.http.schema_operations import get_schema, list_schemas
 from protocol.http.serving import LOCAL_HOSTS, Exchange, ReadBody, Serving, bind_all
 from protocol.http.standing import QuarantinePath
@@ -66,6 +68,9 @@ class Api:
 
     def by_operation(self) -> Mapping[str, Handler[str]]:
         """Return the handler of each operation, by its id."""
+        return {name: _tells_damage(handler) for name, handler in self._handlers().items()}
+
+    def _handlers(self) -> Mapping[str, Handler[str]]:
         return {
             "sendHandover": self.send_handover,
             "listHandovers": self.list_handovers,
@@ -152,6 +157,15 @@ class Api:
         return Answer(await self._overview.status())
 
 
+def _tells_damage(handler: Handler[str]) -> Handler[str]:
+    async def told(call: Call[str]) -> Answer:
+        # Where somebody only reads, bytes of a wrong form are our own; a body may bring text that cannot be encoded.
+        with telling_damage(*(DAMAGED if call.operation.method is Method.GET else (KeystoreError,))):
+            return await handler(call)
+
+    return told
+
+
 def application(api: Api, token: str, clock: Clock, log: Log) -> web.Application:
     """Return the local interface as an application; `token` is good for all of it."""
 
@@ -159,7 +173,8 @@ def application(api: Api, token: str, clock: Clock, log: Log) -> web.Application
         values = request.headers.getall("Authorization", [])
         if len(values) != 1 or not values[0].startswith(_BEARER):
             raise NotAuthenticated
-        holder = await api.tokens.holder(values[0].removeprefix(_BEARER), token)
+        with telling_damage(*DAMAGED):
+            holder = await api.tokens.holder(values[0].removeprefix(_BEARER), token)
         check_scope(holder, operation.scope)
         bound.check(holder.desks, operation.id)
         return holder
@@ -168,7 +183,8 @@ def application(api: Api, token: str, clock: Clock, log: Log) -> web.Application
         api.metrics.observe(exchange)
         failed = exchange.failure is not None
         log.event(
-            "request-failed" if failed else "request",
+            # Somebody has to look at the disk: it is the one line that tells of it (CON-28).
+            "request-failed" if failed or exchange.code == StoreDamaged.code else "request",
             request_id=exchange.request_id,
             op=exchange.operation.id if exchange.operation else None,
             outcome=exchange.status,

@@ -18,7 +18,7 @@ from connectors.timing import Clock
 from keys.blobsealing import BlobSealer
 from protocol import ids
 from protocol.address import DeskAddress
-from protocol.errors import Conflict, IllegalTransition, InvalidInput, NotFound
+from protocol.errors import CannotOpen, Conflict, IllegalTransition, InvalidInput, KeystoreError, NotFound
 from protocol.http.handovers import AttachmentStored, NamedAttachment
 from protocol.ids import BlobId, MessageId
 from protocol.limits import DAY
@@ -118,7 +118,8 @@ class Attachments:
         Raises `NotFound` alike for what does not exist, is not here yet, or came with a message that is held, and
         `Conflict` where several agencies sent under one id until `sender` says which, or where another one came for
         another of our desks until `recipient` says which: sections are numbered for each desk by itself. Raises
-        `IllegalTransition` for one in a thread that was entered in error (CON-26).
+        `IllegalTransition` for one in a thread that was entered in error (CON-26), and `KeystoreError` for one that
+        the disk has damaged since it came.
         """
         async with self._store.read() as tx:
             came = [
@@ -143,7 +144,10 @@ class Attachments:
         found = next((one for one in meant if one.state in HERE), None)
         if found is None:
             raise NotFound
-        await asyncio.to_thread(self._files.check, found.file, found.entry, place, part=False)
+        try:
+            await asyncio.to_thread(self._files.check, found.file, found.entry, place, part=False)
+        except CannotOpen as error:
+            raise KeystoreError("The file of an attachment is not as it came: the store is damaged.") from error
         return Opened(found.entry.plaintext_size, _in_thread(self._files.plaintext(found.file, found.entry, place)))
 
     async def sweep(self) -> None:

@@ -2,13 +2,15 @@
 """Which faults are the machine's and pass, and which a row's or file's own: those hold up nothing else (CON-8)."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from typing import Final, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from protocol.address import DeskAddress, parse_desk
-from protocol.errors import InvalidInput, KeystoreError, MalformedEnvelope, OurError
+from protocol.errors import InvalidInput, KeystoreError, MalformedEnvelope, OurError, StoreDamaged
 
 TRANSIENT: Final = (OurError, SQLAlchemyError, sqlite3.Error, OSError, MemoryError)
 """Faults of the machine: they pass, and what waits stays as it is."""
@@ -19,6 +21,15 @@ NO_DESK: Final = DeskAddress("damaged.damaged@damaged.invalid")
 """What is shown where a stored desk cannot be read: no such domain can ever be."""
 
 _Named = TypeVar("_Named", bound=Enum)
+
+
+@contextmanager
+def telling_damage(*kinds: type[Exception]) -> Iterator[None]:
+    """Have errors of `kinds`, by which a caller meets what the disk has damaged, told as `StoreDamaged` (CON-28)."""
+    try:
+        yield
+    except kinds as error:
+        raise StoreDamaged from error
 
 
 def is_desk(stored: object) -> bool:

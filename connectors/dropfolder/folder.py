@@ -35,6 +35,7 @@ from protocol.errors import (
     InvalidInput,
     NotFound,
     OurError,
+    StoreDamaged,
     ThroughcareError,
     TooLarge,
 )
@@ -77,7 +78,7 @@ _ENDED_AT_ONCE: Final = 500
 _PLACE: Final = "drop out"
 _FIELDS: Final = frozenset({"operation", "thread", "version", "body"})
 _SHOWN_KINDS: Final = SENT_HERE | {PAYLOAD_TYPE}
-_NOT_SHOWN: Final = (NotFound, Conflict, *DAMAGED, ValueError)
+_NOT_SHOWN: Final = (NotFound, Conflict, *DAMAGED, StoreDamaged, ValueError)
 """Also what the disk has left of a value where none of its form is (CON-8)."""
 
 
@@ -187,8 +188,9 @@ class DropFolder:
                 raise TooLarge("The file is no plain file, or larger than 2 MiB.")
             answer = await self._do(path.name, dropped.content)
         except ThroughcareError as error:
-            if error.retryable or isinstance(error, OurError):
-                raise  # nothing is wrong with the file
+            # Nothing is wrong with the file; what the disk has damaged is whole at no later look.
+            if error.retryable or (isinstance(error, OurError) and not isinstance(error, StoreDamaged)):
+                raise
             note = render(problem(error, new_request_id(), now=self._clock()))
             await asyncio.to_thread(files.put_aside, dropped, self._folders.refused, "reason", note)
             self._log.event("drop-refused", code=error.code)

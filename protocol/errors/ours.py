@@ -45,6 +45,17 @@ class StoreFailed(OurError):
     default = "The disk or the database failed and the hub has stopped. What it acknowledged is stored; check the disk."
 
 
+class StoreDamaged(OurError):
+    code = "store-damaged"
+    status = 500
+    retryable = False
+    title = "Stored data damaged"
+    default = (
+        "What is stored here of this cannot be read any more: the disk has damaged it. The request is not wrong. "
+        "Whoever looks after this connector finds out what it is with `throughcare doctor`; a backup may still have it."
+    )
+
+
 class SelfTestFailed(OurError):
     code = "self-test-failed"
     retryable = False

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operations on attachments of a connector's local interface: storing one to send, reading one that came."""
 
-from protocol.errors import CannotOpen, Conflict, IdempotencyKeyReused, IllegalTransition, NotFound, StoreFull
+from protocol.errors import Conflict, IdempotencyKeyReused, IllegalTransition, NotFound, StoreFull
 from protocol.http.examples import MESSAGE
 from protocol.http.handovers import AttachmentChoice, AttachmentPath, AttachmentStored, AttachmentToStore
 from protocol.http.operation import Auth, Example, Media, Method, Operation, Scope
@@ -44,6 +44,6 @@ READ_ATTACHMENT = Operation(
     response=Media.BYTES,
     streamed=True,
     timeout_s=300,
-    errors=(NotFound, Conflict, IllegalTransition, CannotOpen),
+    errors=(NotFound, Conflict, IllegalTransition),
     example=Example(path={"id": MESSAGE, "section": "1", "place": "0"}, response="the attachment's bytes"),
 )

@@ -20,6 +20,7 @@ from protocol.errors import (
     NotAuthenticated,
     PreconditionFailed,
     PreconditionRequired,
+    StoreDamaged,
     ThroughcareError,
     TooLarge,
     TooManyRequests,
@@ -144,8 +145,8 @@ class Operation:
         }
         if self.auth is not Auth.NONE:
             found |= {NotAuthenticated, Forbidden}
-        if self.auth is not Auth.TOKEN:
-            found.add(TooManyRequests)
+        # Only a connector keeps what the disk can damage row by row; a hub stops.
+        found.add(StoreDamaged if self.auth is Auth.TOKEN else TooManyRequests)
         if self.request is not None:
             found |= {TooLarge, UnsupportedMediaType}
         if isinstance(self.request, type) or self.query is not None:

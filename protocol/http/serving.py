@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from protocol.errors import (
     InternalError,
+    KeystoreError,
     MalformedRequest,
     MethodNotAllowed,
     NotFound,
@@ -271,6 +272,10 @@ def _middleware(serving: Serving) -> Any:
             exchange.status = response.status
         except web.HTTPException as error:
             response = _refuse(exchange, _translated(error), serving, allowed=error.headers.get("Allow", ""))
+        except KeystoreError as error:
+            # No caller can do anything about a server's own keys and files.
+            exchange.failure = error
+            response = _refuse(exchange, InternalError(), serving)
         except ThroughcareError as error:
             response = _refuse(exchange, error, serving)
         except MemoryError:

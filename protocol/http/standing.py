@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from protocol.errors import InvalidInput, KeystoreError, NotFound
+from protocol.errors import InvalidInput, NotFound
 from protocol.http.examples import NOW, REKA
 from protocol.http.fields import (
     AgencyText,
@@ -174,7 +174,7 @@ READ_QUARANTINED = Operation(
     scope=Scope.ADMIN,
     parameters=QuarantinePath,
     response=Media.BYTES,
-    errors=(NotFound, KeystoreError),
+    errors=(NotFound,),
     example=Example(path={"number": "7"}, response="the item's bytes"),
 )
 GET_STATUS = Operation(

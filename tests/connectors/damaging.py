@@ -28,11 +28,18 @@ from keys.keystore import Keystore
 from keys.signing import sign_head
 from protocol.contradiction import Form
 from protocol.diagnosis import Condition
+from protocol.errors import Conflict, NotFound, StoreDamaged
 from protocol.http.call import Call
 from protocol.http.cases import GET_CASE, CasePath
 from protocol.http.connector import CONNECTOR_OPERATIONS
+from protocol.http.drafts import GET_DRAFT
+from protocol.http.fhir import GET_THREAD_FHIR
+from protocol.http.handover_operations import GET_HANDOVER
 from protocol.http.handovers import HandoverRequest, MessageState, NamedAttachment
+from protocol.http.messages import GET_MESSAGE
 from protocol.http.operation import Method, Operation, Scope
+from protocol.http.printing import PRINT_CASE, PRINT_HANDOVER, PRINT_MESSAGE, PRINT_THREAD
+from protocol.http.standing import READ_QUARANTINED
 from protocol.http.thread_operations import GET_THREAD
 from protocol.http.threads import ThreadPath
 from protocol.ids import DraftId, Kind, MessageId, ThreadId, TokenId, new_id, text
@@ -49,6 +56,21 @@ OF_EACH = 3
 """Rows of each table: one whose sealed columns are damaged, one whose parsed columns are, and one that stays whole."""
 JUNK: dict[type, object] = {str: "damaged", int: 250}
 """What stands in a parsed column that a disk has damaged."""
+
+ONE_BY_ONE: tuple[tuple[str, Operation, str], ...] = (
+    ("listHandovers", GET_HANDOVER, "id"),
+    ("listHandovers", PRINT_HANDOVER, "id"),
+    ("listMessages", GET_MESSAGE, "id"),
+    ("listMessages", PRINT_MESSAGE, "id"),
+    ("listThreads", GET_THREAD, "thread"),
+    ("listThreads", GET_THREAD_FHIR, "thread"),
+    ("listThreads", PRINT_THREAD, "thread"),
+    ("listDrafts", GET_DRAFT, "draft"),
+    ("listCases", GET_CASE, "case"),
+    ("listCases", PRINT_CASE, "case"),
+    ("listQuarantine", READ_QUARANTINED, "number"),
+)
+"""What shows one thing: the list that names it, the operation, and its path's parameter."""
 
 
 @dataclass(frozen=True)
@@ -254,6 +276,20 @@ async def shows(station: Station, whole: Whole, came: MessageId) -> None:
         shown = await asked(station, GET_CASE, path=CasePath(case=case.id))
         if whole.thread in {one.thread for one in shown.threads}:
             assert (case.register_numbers, shown.threads[0].damaged) == (["G-3"], False)
+    await tells(station, lists)
+
+
+async def tells(station: Station, lists: dict[str, Any]) -> None:
+    """Ask for everything one by one, damaged or not: nothing that fails is told as a fault of the request (CON-28)."""
+    ids = {"listHandovers": "id", "listMessages": "id", "listThreads": "thread", "listDrafts": "id", "listCases": "id"}
+    known = {name: [getattr(one, field) for one in lists[name].items] for name, field in ids.items()}
+    known["listQuarantine"] = [one.number for one in lists["listQuarantine"].items]
+    for list_, operation, field in ONE_BY_ONE:
+        assert operation.parameters is not None
+        for one in known[list_]:
+            path = operation.parameters.model_construct(**{field: one})
+            with suppress(NotFound, Conflict, StoreDamaged):
+                await asked(station, operation, operation.query and operation.query(), path)
 
 
 async def asked(station: Station, operation: Operation, query: Any = None, path: Any = None) -> Any:

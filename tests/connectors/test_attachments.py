@@ -18,7 +18,7 @@ from connectors.hub_client import BlobLink
 from connectors.logs import Log
 from hub.config import BLOBS_NAME
 from protocol.clocks import Ack
-from protocol.errors import CannotOpen, Conflict, HubUnreachable, IdempotencyKeyReused, InvalidInput, NotFound
+from protocol.errors import Conflict, HubUnreachable, IdempotencyKeyReused, InvalidInput, KeystoreError, NotFound
 from protocol.http import blobs
 from protocol.http.handovers import HandoverRequest, MessageState, NamedAttachment
 from protocol.http.running import Runner, listen
@@ -283,10 +283,10 @@ async def test_att_7_a_file_that_was_changed_on_the_disk_is_not_given_out(world:
     data = bytearray(file.read_bytes())
     data[700_000] ^= 1
     file.write_bytes(data)
-    with pytest.raises(CannotOpen):
+    with pytest.raises(KeystoreError, match="not as it came"):
         await world.probation.parts.attachments.open(sent, 1, 0)
     file.unlink()
-    with pytest.raises(CannotOpen):
+    with pytest.raises(KeystoreError, match="not as it came"):
         await world.probation.parts.attachments.open(sent, 1, 0)
 
 

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from protocol.errors import CannotOpen, Conflict, DirectoryStale, StoreFull, Unavailable
+from protocol.errors import CannotOpen, Conflict, DirectoryStale, KeystoreError, StoreFull, Unavailable
 from protocol.http.call import Call
 from protocol.http.operation import Auth, Method, Operation
 from protocol.http.serving import Exchange, Serving, bind_all
@@ -78,13 +78,14 @@ async def test_an_error_may_say_when_to_try_again(session: aiohttp.ClientSession
 async def test_http_3_what_nobody_expected_is_reported_inside_and_hidden_outside(
     session: aiohttp.ClientSession, base: str, shop: Shop
 ) -> None:
-    shop.failure = ZeroDivisionError(CANARY)
-    async with session.get(base + f"/v1/failure/{CODE}") as response:
-        document = await problem_of(response, "internal-error")
-    exchange = shop.exchanges[-1]
-    assert exchange.failure is shop.failure
-    assert exchange.request_id == document["request_id"]
-    assert CANARY not in repr(exchange)
+    for failure in (ZeroDivisionError(CANARY), KeystoreError(f"{CANARY} cannot be written.")):
+        shop.failure = failure
+        async with session.get(base + f"/v1/failure/{CODE}") as response:
+            document = await problem_of(response, "internal-error")
+        exchange = shop.exchanges[-1]
+        assert exchange.failure is shop.failure
+        assert exchange.request_id == document["request_id"]
+        assert CANARY not in repr(exchange)
 
 
 async def test_what_never_reaches_the_application_is_observed_too(
