@@ -91,6 +91,8 @@ class Oracle:
         self.failed = 0
         self.forks = 0
         """Messages that were refused for a number which a lost machine had used (SEQ-12)."""
+        self.caught = 0
+        """Items that the hub made up and that are in the quarantine of whichever agency got them."""
 
     async def agencies(self) -> None:
         """Judge what stands at the agencies."""
@@ -171,7 +173,7 @@ class Oracle:
         for raw_receipt in receipts:
             if raw_receipt is not None:
                 self._receipt(raw_receipt)
-        self.caught = len(held_back & self._world.hub.liar.forged)
+        self.caught += len(held_back & self._world.hub.liar.forged)
         _judge_order(agency, messages, passed)
 
     def _receipt(self, raw: bytes) -> None:
