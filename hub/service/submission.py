@@ -208,8 +208,14 @@ class Submissions:
         """
         work = asyncio.create_task(self._submit(device_id, data))
         self._under_way.add(work)
-        work.add_done_callback(self._under_way.discard)
+        work.add_done_callback(self._is_over)
         return await asyncio.shield(work)
+
+    def _is_over(self, work: asyncio.Task[bytes]) -> None:
+        self._under_way.discard(work)
+        if not work.cancelled():
+            # Counted already; where nobody waits for it any more it is no error that nobody foresaw.
+            work.exception()
 
     async def _submit(self, device_id: KeyId, data: bytes) -> bytes:
         agency = self._log.agency_of(device_id)

@@ -2,6 +2,7 @@
 """What of one agency waits at the hub is bounded, and others find room all the same (HTTP-18)."""
 
 import asyncio
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,35 @@ async def test_http_15_http_18_who_cuts_its_line_takes_nothing_of_what_the_write
             assert isinstance(refused, Refused)
             assert refused.code == QuotaReached.code
         assert len(await hub.device(probation).items()) == 16
+
+
+async def test_http_15_what_fails_after_its_sender_has_gone_is_no_error_that_nobody_foresaw(
+    tmp_path: Path, programme: Programme, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the log of a hub whose disk is full for a while would have a traceback for each that did not wait."""
+    prison, probation, _ = programme.members.values()
+    data = programme.sender("gora-prison").seal(probation.desk).data
+    said = list[dict[str, Any]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    async with RunningHub(tmp_path, programme) as hub:
+        go_on, asked = asyncio.Event(), asyncio.Event()
+
+        async def busy(_change: object) -> object:
+            asked.set()
+            await go_on.wait()
+            raise Unavailable
+
+        monkeypatch.setattr(hub.hub.writer, "write", busy)
+        sending = asyncio.create_task(hub.hub.submissions.submit(prison.device_id, data))
+        await asked.wait()
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        go_on.set()
+        await eventually(lambda: not hub.hub.submissions._under_way)
+        gc.collect()
+        assert hub.hub.submissions._waiting._totals[prison.address].messages == 0
+    assert said == []
 
 
 async def test_what_was_not_accepted_takes_no_room(
