@@ -37,11 +37,10 @@ class AttachmentFiles:
         if not spares_reserve(self._folder, size):
             raise StoreFull("There is no room for an attachment. The operator must free space.")
 
-    def find_share(self, size: int, names: Collection[str]) -> None:
-        """Raise `StoreFull` unless `size` more bytes beside the files `names`, all of one agency, are its to take."""
+    def has_share(self, size: int, taken: int) -> bool:
+        """Tell whether `size` more bytes beside the `taken` bytes of an agency are its to take (ATT-11)."""
         make_folder(self._folder, exist_ok=True)
-        if not spares_share(self._folder, size, self.taken(names)):
-            raise StoreFull("An agency's attachments would take the others' room. The operator must free space.")
+        return spares_share(self._folder, size, taken)
 
     def taken(self, names: Collection[str]) -> int:
         """Return how many bytes the files `names` take here, finished or not (ATT-11)."""

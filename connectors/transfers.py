@@ -25,6 +25,7 @@ from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import IncomingState
 from connectors.store.recipients import Plan
 from connectors.timing import Chance, Clock, pause, system_chance
+from protocol.address import AgencyAddress
 from protocol.blobs import chunk_size
 from protocol.disk import is_full, is_short
 from protocol.envelope import parse_envelope
@@ -191,12 +192,15 @@ class Downloads:
         self._clock = clock
         self._log = log
         self._chance = chance
+        self._taken: dict[AgencyAddress, int] = {}
+        self._counted: set[AgencyAddress] = set()
 
     async def step(self) -> int:
         """Fetch and collect what is due, of each agency for one turn; returns how many attachments were looked at.
 
         What came meanwhile joins with the next step, so nobody's wait for the end of another agency's (ATT-11).
         """
+        self._counted.clear()
         async with self._store.read() as tx:
             due = await attachments.due(tx, self._clock(), TURN_MOST)
         looked_at = 0
@@ -264,9 +268,7 @@ class Downloads:
         size = one.entry.ciphertext_size
         have = await self._on_disk(one, lambda: self._files.part_size(one.file))
         if have == 0:
-            async with self._store.read() as tx:
-                names = await attachments.files_of(tx, one.agency)
-            await self._on_disk(one, lambda: self._files.find_share(size, names))
+            await self._find_share(one)
         # What does not fit as a whole is not begun: it would take the room of what does, and of the mail.
         await self._on_disk(one, lambda: self._files.find_room(size - have))
         while have < size and headway.size < most:
@@ -276,7 +278,30 @@ class Downloads:
             await self._on_disk(one, partial(self._files.append, one.file, chunk))
             have += len(chunk)
             headway.note(chunk)
+            if one.agency in self._taken:
+                self._taken[one.agency] += len(chunk)
         return have >= size
+
+    async def _find_share(self, one: Expected) -> None:
+        """Raise `StoreFull` unless there is room for all of it within its agency's share (ATT-11).
+
+        What an agency's files take is counted at the first and added up then: counting reads all that it ever sent.
+        What is deleted meanwhile is seen before it is told that there is no room, once in a turn.
+        """
+        if one.agency in self._taken and await self._has_share(one):
+            return
+        if one.agency not in self._counted:
+            async with self._store.read() as tx:
+                names = await attachments.files_of(tx, one.agency)
+            self._taken[one.agency] = await self._on_disk(one, lambda: self._files.taken(names))
+            self._counted.add(one.agency)
+            if await self._has_share(one):
+                return
+        raise StoreFull("An agency's attachments would take the others' room. The operator must free space.")
+
+    async def _has_share(self, one: Expected) -> bool:
+        size, taken = one.entry.ciphertext_size, self._taken[one.agency]
+        return await self._on_disk(one, lambda: self._files.has_share(size, taken))
 
     async def _on_disk(self, one: Expected, work: Callable[[], T]) -> T:
         """Do `work` on one's file; a part that finds no room, or that the disk has spoiled, is thrown away."""

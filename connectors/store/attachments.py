@@ -101,7 +101,20 @@ _DROP_OWN: Final = delete(attachment_out).where(
 _EXPECT: Final = insert(attachment_in)
 _UNFINISHED: Final = attachment_in.c.state.in_((FetchState.WAITING, FetchState.STORED))
 _EXPECTED: Final = select(attachment_in).order_by(attachment_in.c.position)
-_DUE: Final = _EXPECTED.where(_UNFINISHED, attachment_in.c.next_try_at <= bindparam("now"))
+_TURN: Final = (
+    select(
+        attachment_in.c.position,
+        func.row_number()
+        .over(partition_by=attachment_in.c.sender_desk, order_by=attachment_in.c.position)
+        .label("place"),
+    )
+    .where(_UNFINISHED, attachment_in.c.next_try_at <= bindparam("now"))
+    .subquery()
+)
+_DUE: Final = _EXPECTED.where(
+    attachment_in.c.position.in_(select(_TURN.c.position).where(_TURN.c.place <= bindparam("most")))
+)
+"""The first of each desk that are due: what else is due is neither opened nor told from one another."""
 _FAILING: Final = _EXPECTED.where(_UNFINISHED, attachment_in.c.tries > 0)
 _NEXT_DUE: Final = select(func.min(attachment_in.c.next_try_at)).where(_UNFINISHED)
 _OF_MESSAGE: Final = _EXPECTED.where(attachment_in.c.message_id == bindparam("of"))
@@ -211,7 +224,7 @@ def _anew(message: VerifiedMessage, state: FetchState, now: int) -> dict[str, ob
 async def due(tx: Transaction, now: int, most: int) -> dict[AgencyAddress, list[Expected]]:
     """Return what is to be fetched or collected now, at most `most` of each agency, the longest waiting first."""
     found: dict[AgencyAddress, list[Expected]] = {}
-    for row in await tx.connection.execute(_DUE, {"now": now}):
+    for row in await tx.connection.execute(_DUE, {"now": now, "most": most}):
         of_agency = found.setdefault(agency_of(desk_of_row(row.sender_desk)), [])
         if len(of_agency) < most:
             of_agency += _readable(tx, (row,))
