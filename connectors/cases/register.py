@@ -70,7 +70,7 @@ class Register:
             return set()
         await corrections.note(tx, message, message.agency)
         if row is not None and row.state == IN_ERROR and is_withheld(await threads.standing(tx, message.thread)):
-            return await self.weigh(tx, message.thread, row)
+            return await self._touch(tx, message, row)
         voices = await speaking.voices(tx, message.thread)
         if len(voices) > 1 and (begun or await _begins(tx, message, voices)):
             return await self.weigh(tx, message.thread, row)
@@ -193,11 +193,24 @@ class Register:
             return set()
         message = await replaying.theirs(tx, place)
         await corrections.note(tx, message, message.agency)
+        if is_withheld(await threads.standing(tx, message.thread)):
+            return {message.thread}
         row, voices = await threads.find(tx, message.thread), await speaking.voices(tx, message.thread)
         if len(voices) > 1 or message.agency not in await self._sides(tx, message.thread, row, voices):
             return {message.thread}
         await self.received(tx, message, row)
         return set()
+
+    async def _touch(self, tx: Transaction, message: ReceivedMessage, row: ThreadRow) -> Set[CaseId]:
+        """Take note that something came in a thread whose words count no more, and of no word of it (CON-26).
+
+        The thread was weighed when it was entered in error; to weigh it with each message again would read all of them.
+        """
+        before = await cases.find(tx, message.thread)
+        if before is None or before.damaged:
+            return await self.weigh(tx, message.thread, row)
+        now = replace(before, changed_at=max(before.changed_at, message.accepted_at))
+        return await self._put(tx, now, before)
 
     async def _note(
         self, tx: Transaction, thread: ThreadId, at: int, said: Said, row: ThreadRow | None = None

@@ -10,7 +10,8 @@ from sqlalchemy import select
 
 from connectors.cases.stopped import is_withheld
 from connectors.fhir.exporting import export_thread
-from connectors.store import facts, tables
+from connectors.store import cases, facts, replaying, tables
+from connectors.store.engine import Transaction
 from connectors.store.threads import Standing
 from protocol.address import DeskAddress
 from protocol.http.cases import CaseSearch
@@ -46,6 +47,25 @@ async def everything(served: Served, thread: ThreadId) -> str:
     ]
     told = [str(view), str(case), str(await listed(served)), str(export_thread(view))]
     return "\n".join([*told, *(one.decode() for one in pages)])
+
+
+async def notice(sender: Served, to: Served, thread: ThreadId, week: int) -> None:
+    """Send a message that moves nothing in a thread."""
+    asked = MessageRequest(
+        kind="contact.area-notice",
+        to=[to.station.desk],
+        thread=thread,
+        fields={"area": "invented-municipality", "week": f"2027-W0{week + 1}"},
+    )
+    await sender.client.send_message(asked, idempotency_key=f"a-notice-of-week-{week}")
+    await settle(sender.station, to.station)
+
+
+async def changed_at(served: Served, thread: ThreadId) -> int:
+    async with served.station.parts.store.read() as tx:
+        row = await cases.find(tx, thread)
+    assert row is not None
+    return row.changed_at
 
 
 async def stored_slices(served: Served, message: MessageId) -> list[Any]:
@@ -120,20 +140,37 @@ async def test_con_26_what_is_said_of_it_later_brings_nothing_back_and_an_alert_
     (said,) = (await csw.client.thread(thread)).steps[0].corrections
     assert said.sections == []
     assert "Planted correction." not in str(await csw.client.thread(thread))
-    notice = MessageRequest(
-        kind="contact.area-notice",
-        to=[csw.station.desk],
-        thread=thread,
-        fields={"area": "invented-municipality", "week": "2027-W03"},
-    )
-    await prison.client.send_message(notice, idempotency_key="k" * 16)
-    await settle(prison.station, csw.station)
+    await notice(prison, csw, thread, 3)
     assert (await found(csw, NAME), (await only(csw)).item.person) == ([0], None)
     # Another implementation sends words into what has ended: they came after, and somebody has to hear of them.
     risk = {"imminence": "days", "answer_by": world.hub.clock() + 86_400_000}
     await intrude(world, csw, thread, "alert.risk", risk, [RIGHT])
     (alert,) = [one for one in (await csw.client.messages(MessageFilter())).items if one.kind == "alert.risk"]
     assert str((await csw.client.message(alert.id)).sections[0].body).count("What is right instead.") == 1
+
+
+async def test_con_26_what_comes_after_the_end_costs_no_reading_of_the_thread(
+    prison: Served, csw: Served, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hostile requester ends its own thread and goes on to write in it: each message would have read all before."""
+    thread = await refer(prison, csw, about(NAME, "51"))
+    await step(prison, thread, "entered-in-error", csw, **WRONG)
+    read = list[ThreadId]()
+    real = replaying.in_thread
+
+    async def reading(tx: Transaction, which: ThreadId) -> list[replaying.Stored]:
+        read.append(which)
+        return await real(tx, which)
+
+    monkeypatch.setattr(replaying, "in_thread", reading)
+    for week in range(3):
+        world.hub.clock.advance(1000)
+        before = await changed_at(csw, thread)
+        await notice(prison, csw, thread, week)
+        await intrude(world, csw, thread, "contact.area-notice", {"area": "planted", "week": "2027-W04"})
+        assert await changed_at(csw, thread) > before, "its line says that something came"
+    assert read == []
+    assert (await found(csw, NAME, "planted"), (await only(csw)).item.person) == ([0, 0], None)
 
 
 @pytest.mark.parametrize("reason", ["wrong-person", "wrong-recipient", "wrong-content", "opened-by-accident"])
