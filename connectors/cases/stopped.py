@@ -45,7 +45,7 @@ _WITHDRAWN: Final = frozenset(
     }
 )
 IN_ERROR: Final = referral.State.ENTERED_IN_ERROR.value
-"""A state of both machines, and no row leads out of it."""
+"""A state of both machines. Between two sides no row leads out of it; a copy follows what its sender says later."""
 _STOPS: Final = frozenset({referral.Event.BLOCK.value, referral.Event.ENTERED_IN_ERROR.value})
 _WITHDRAWALS: Final = frozenset(kind.name for kind in KINDS.values() if kind.event == referral.Event.WITHDRAW.value)
 

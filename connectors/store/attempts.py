@@ -117,13 +117,16 @@ _BY_DIGEST: Final = select(attempt).where(attempt.c.digest == bindparam("of"))
 _ROWS: Final = select(attempt_row).where(attempt_row.c.envelope_id == bindparam("which"))
 _IS_FOR: Final = _ROWS.where(attempt_row.c.desk == bindparam("desk"))
 _CHANGE: Final = update(attempt).where(attempt.c.envelope_id == bindparam("which"))
+_NOT_CALLED_BACK: Final = attempt.c.error.is_distinct_from(sealings.CALLED_BACK)
+"""Nobody got what was called back, and nothing that ends later makes another story of it (CON-17, CON-22)."""
+_POSTPONE: Final = _CHANGE.where(_NOT_CALLED_BACK)
 _UPLOADED: Final = _CHANGE.where(attempt.c.state == AttemptState.UPLOADING).values(state=AttemptState.READY)
 _UPLOAD_AGAIN: Final = _CHANGE.where(attempt.c.state == AttemptState.READY).values(state=AttemptState.UPLOADING)
 _BROKE: Final = _CHANGE.where(attempt.c.state == AttemptState.READY).values(error=HubUnreachable.code)
 _ACCEPT: Final = _CHANGE.values(state=AttemptState.ACCEPTED, error=null(), sealed_bytes=null()).returning(
     attempt.c.message_id
 )
-_CLOSE: Final = _CHANGE.values(sealed_bytes=null())
+_CLOSE: Final = _POSTPONE.values(sealed_bytes=null())
 _LAPSED: Final = select(attempt.c.envelope_id).where(attempt.c.state.in_(UNSENT), attempt.c.expires <= bindparam("now"))
 _NEXT_SENDING: Final = (
     select(attempt.c.next_try_at)
@@ -228,7 +231,7 @@ async def next_sending_at(tx: Transaction) -> int | None:
 async def postpone(tx: Transaction, envelope_id: EnvelopeId, *, tries: int, until: int, error: str) -> None:
     """Send the same bytes again at `until` (CON-2)."""
     values = {"tries": tries, "next_try_at": until, "error": error}
-    await tx.connection.execute(_CHANGE, {"which": envelope_id, **values})
+    await tx.connection.execute(_POSTPONE, {"which": envelope_id, **values})
 
 
 async def broke(tx: Transaction, envelope_id: EnvelopeId, now: int) -> None:

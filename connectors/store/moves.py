@@ -120,9 +120,12 @@ async def came_late(tx: Transaction, thread: ThreadId, message_id: MessageId) ->
 
 
 async def index_of(tx: Transaction, thread: ThreadId, event: str) -> int | None:
-    """Return the leaf index of the first move of that event that had its effect; None for none or not accepted yet."""
+    """Return the leaf index of the last move of that event that had its effect; None for none or not accepted yet.
+
+    A copy may be told of an end twice, and what it was told between the two came before the one that counts (HAN-5).
+    """
     found = await tx.connection.scalars(_INDEX_OF, {"of": thread, "event": event})
-    return min((one for one in found if one is not None), default=None)
+    return max((one for one in found if one is not None), default=None)
 
 
 async def thread_moved_by(tx: Transaction, message_id: MessageId) -> ThreadId | None:

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from connectors.cases.moving import Step
-from connectors.hub_client import Outcome
+from connectors.hub_client import BlobLink, Outcome
 from connectors.migrations import NEWEST
 from connectors.store import attempts, recipients, replaying, untried
 from connectors.store.attempts import Attempt, AttemptState
 from connectors.store.engine import DATABASE_FILE, migrate
-from protocol.errors import HubUnreachable, Unavailable, UnexpectedAnswer
+from protocol.errors import HubUnreachable, NotFound, ThroughcareError, Unavailable, UnexpectedAnswer
 from protocol.http.handovers import MessageState, RecipientView
 from protocol.http.hub import GET_HUB
 from protocol.ids import EnvelopeId, KeyId, ThreadId, new_id
@@ -281,6 +281,29 @@ async def test_con_22_what_waits_for_its_attachments_is_called_back_with_them(wo
     thread = (await prison.view(sent)).thread
     await step_of_handover(prison, thread, "withdraw", reason="release-cancelled")
     assert await prison.parts.uploads.step() == 0, "not one byte of it goes to the hub any more"
+    await settle(prison, world.probation)
+    assert (await world.probation.view(sent)).sections == []
+    (first, *_), _ = [one.sealings for one in (await prison.view(sent)).recipients]
+    assert first.marks == ["called-back"]
+
+
+@pytest.mark.parametrize("refused", [Unavailable, NotFound], ids=["for now", "for good"])
+async def test_con_17_con_22_an_upload_under_way_makes_no_other_story_of_what_was_called_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, refused: type[ThroughcareError]
+) -> None:
+    """The thread is stopped while a chunk is on its way on a bad line."""
+    prison = world.prison
+    sent = await send(world, (await store(prison, b"an invented scan"), 1))
+    await prison.parts.sealer.step()
+    thread = (await prison.view(sent)).thread
+
+    async def stopped_meanwhile(_: BlobLink, *__: object) -> object:
+        await step_of_handover(prison, thread, "withdraw", reason="release-cancelled")
+        raise refused
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BlobLink, "upload", stopped_meanwhile)
+        assert await prison.parts.uploads.step() == 1
     await settle(prison, world.probation)
     assert (await world.probation.view(sent)).sections == []
     (first, *_), _ = [one.sealings for one in (await prison.view(sent)).recipients]

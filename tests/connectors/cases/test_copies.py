@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from connectors.cases.moving import Step
 from connectors.store.recipients import RecipientState
 from protocol.ids import ThreadId
 from protocol.limits import DAY, HOUR
@@ -13,8 +14,10 @@ from tests.connectors.cases.test_clockwork import day, fire
 from tests.connectors.cases.test_handover import ACCEPT, TAKEN_UP, dated, do, offer, responsible
 from tests.connectors.cases.test_lead_back import IN_ERROR
 from tests.connectors.cases.test_referral import agreed, history, row, settle
+from tests.connectors.cases.test_stopped import view
 from tests.connectors.conftest import World
 from tests.connectors.restoring import back_up, new_machine
+from tests.connectors.stations import person_section
 from tests.connectors.test_asking import state_of
 from tests.connectors.test_giving_up import drain, exhaust, newest
 
@@ -129,6 +132,27 @@ async def test_han_11_a_copy_is_told_of_an_end_also_where_its_sender_had_wanted_
     await settle(prison, office, csw)
     assert await knows(world, thread) == GORA
     assert (await row(csw, thread)).state == "entered-in-error"
+
+
+async def test_con_26_han_5_at_a_copy_that_was_told_of_an_end_twice_what_came_between_is_withheld_too(
+    world: World,
+) -> None:
+    """The first end had no effect between the two sides, and its sender went on to say more of the person."""
+    prison, office, csw = world.prison, world.probation, world.social_work
+    thread = await crossed(world, "entered-in-error")
+    trigger = {"expected_on": day(world.hub.clock(), 24).isoformat()}
+    said = Step(
+        event="change-date", fields={"trigger": trigger, "reason": "release-moved"}, sections=(person_section(),)
+    )
+    await prison.parts.moving.move(thread, said, key="between the two ends", body=b"")
+    await settle(prison, office, csw)
+    (shown,) = [one for one in (await view(csw, thread, world)).steps if one.event == "change-date"]
+    assert (len(shown.sections), shown.withheld) == (1, None)
+    await do(office, thread, "entered-in-error", **IN_ERROR)
+    await settle(prison, office, csw)
+    assert (await row(csw, thread)).state == "entered-in-error"
+    (shown,) = [one for one in (await view(csw, thread, world)).steps if one.event == "change-date"]
+    assert (shown.sections, shown.withheld) == ([], "entered-in-error")
 
 
 async def test_han_5_a_word_that_comes_to_a_copy_late_undoes_nothing_that_its_sender_said_after_it(
