@@ -27,7 +27,7 @@ from protocol.errors import DirectoryInconsistent, Revoked, UntrustedKey
 from protocol.generations import origin_of
 from protocol.ids import KeyId, OfficerId
 from protocol.restoration import Restoration
-from protocol.statements import Root, UnverifiedStatement, parse_statement
+from protocol.statements import Authority, Root, UnverifiedStatement, parse_statement
 from protocol.tree import CompactRange, leaf_hash
 
 __all__ = [
@@ -56,6 +56,7 @@ class Directory:
         self._register = Register()
         self._tree = CompactRange()
         self._roots = [self._tree.root]
+        self._above: list[bytes] = []
 
     # Growing
 
@@ -70,8 +71,11 @@ class Directory:
         Raises `MalformedEnvelope`, `UntrustedKey`, `BadSignature`, `Revoked` or `DirectoryInconsistent`; the
         directory is then as it was (DIR-1 to DIR-8).
         """
-        change = self._judge(parse_statement(raw), verify=not verified)
+        statement = parse_statement(raw)
+        change = self._judge(statement, verify=not verified)
         change()
+        if isinstance(statement.body.subject, Root | Authority):
+            self._above.append(raw)
         index = self._tree.append(leaf_hash(raw))
         self._roots.append(self._tree.root)
         return index
@@ -134,6 +138,19 @@ class Directory:
         return self._register.indexes.get(parse_statement(raw).digest)
 
     # Looking up, as of now
+
+    @property
+    def statements_above(self) -> Sequence[bytes]:
+        """The statements of the root and of authorities as they came, oldest first: all that agencies stand on."""
+        return self._above
+
+    def root_line(self) -> Sequence[RootEntry]:
+        """Return all versions of the root, oldest first."""
+        return self._register.roots
+
+    def authority_line(self, domain: str) -> Sequence[AuthorityEntry]:
+        """Return all statements of the authority over `domain`, oldest first, in force or not."""
+        return self._register.authorities.get(domain, [])
 
     def authority(self, domain: str) -> AuthorityEntry | None:
         """Return the newest statement of the authority over `domain` that is not revoked, whatever its time."""

@@ -27,6 +27,7 @@ STRUCTURES = [
     "terms        =",
     "registration =",
     "key request  =",
+    "new key      =",
     "frame        =",
     "item         =",
     "batch        =",

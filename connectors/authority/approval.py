@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from connectors.authority.office import Office
-from connectors.authority.turns import Turn, sign_in_turn
+from connectors.authority.turns import Quorum, Turn, sign_in_turn
 from keys.privatefile import remove_private, write_private
 from keys.signing import HybridSigner
 from keys.verifying import verify_hybrid
@@ -63,10 +63,13 @@ def _check_proofs(request: KeyRequest) -> None:
     verify_hybrid(hybrid, labels.DEVICE_PROOF, device_proof_message(request.agency, device), *request.device_proof)
 
 
-def approve(office: Office, checked: CheckedRequest, approver: HybridSigner, spoken: str, now: int) -> Turn:
+def approve(
+    office: Office, checked: CheckedRequest, approver: HybridSigner, spoken: str, now: int, quorum: Quorum | None = None
+) -> Turn:
     """Add one approver's signature to the agency's statement, after the words were compared.
 
-    `spoken` are the words that the agency read out. Returns the statement and how many signatures it still
+    `spoken` are the words that the agency read out, `quorum` who approves by the directory; else by the authority's
+    statement in the folder. Returns the statement and how many signatures it still
     lacks; with none lacking it is ready to be published. What another approver began is checked like a
     stranger's (ENR-7); one begun over 5 days ago is begun anew, and one that enough have signed is returned as it
     is. Raises `EnrolmentRefused` if the words differ (nothing is signed, ENR-4) or the begun statement is not what
@@ -74,7 +77,7 @@ def approve(office: Office, checked: CheckedRequest, approver: HybridSigner, spo
     """
     check_words(checked, spoken)
     agency = agency_of(checked)
-    return sign_in_turn(office.quorum, office.approval_file(agency.address), agency, approver, now)
+    return sign_in_turn(quorum or office.quorum, office.approval_file(agency.address), agency, approver, now)
 
 
 def check_words(checked: CheckedRequest, spoken: str) -> None:

@@ -11,6 +11,7 @@ codes/AGENCY.code             a code that is out, mode 0600; deleted when its ag
 approvals/AGENCY.statement    an agency's statement that still lacks signatures
 agencies/AGENCY.statement     one that is complete
 renewals/NAME.statement       a newer statement of an agency, the authority or the root that still lacks signatures
+exchanges/approver-2.statement the authority's, with a newcomer in that place, that still lacks signatures
 revocations/KEYID.statement   the revocation of an agency or a device; kept when it is complete
 restorations/NUMBER.statement what a restored hub may go on with
 """
@@ -148,11 +149,13 @@ class Office:
         office.write_facts()
         return office
 
-    def take_note(self, directory: Directory) -> None:
+    def take_note(self, directory: Directory) -> "Office":
         """Remember the directory that the hub shows, so that it never shows an older one, or another (ENR-10).
 
         Otherwise a hub could have approvers sign by what was true once: renew keys that others have replaced, say.
         Raises `DirectoryInconsistent` if it does. What a restore has lost, this authority has signed itself (GEN-2).
+
+        Returns the office with the people that the directory names: a command never says who they are (ENR-14).
         """
         facts = open_office(self.folder).facts
         new = Seen(generation=directory.generation, size=directory.size, root=directory.root)
@@ -164,8 +167,16 @@ class Office:
                 "The hub shows an older or another directory than it showed to this authority before. Nothing was "
                 "signed."
             )
-        if new != facts.seen:
-            Office(self.folder, facts.model_copy(update={"seen": new})).write_facts()
+        update: dict[str, object] = {"seen": new}
+        root, authority = directory.newest_root(), directory.authority(facts.domain)
+        if root is not None:
+            update["root_persons"] = tuple(one.key_id for one in root.identities)
+        if authority is not None:
+            update["approvers"] = tuple(one.key_id for one in authority.identities)
+        office = Office(self.folder, facts.model_copy(update=update))
+        if office.facts != facts:
+            office.write_facts()
+        return office
 
     def write_facts(self) -> None:
         """Write `office.json`."""
@@ -220,6 +231,10 @@ class Office:
                 name = "root"
         return self._made("renewals") / f"{name}.statement"
 
+    def exchange_file(self, place: str) -> Path:
+        """Return where a statement with a newcomer in `place` (`approver-2`) waits for more signatures."""
+        return self._made("exchanges") / f"{place}.statement"
+
     def revocation_file(self, target: bytes) -> Path:
         """Return where the revocation of a key id is kept, while it lacks signatures and afterwards."""
         return self._made("revocations") / f"{target.hex()}.statement"
@@ -247,7 +262,7 @@ class Office:
         Only counted; whoever signs next checks every signature (ENR-7).
         """
         approvers, persons = self.quorum.threshold, min(AUTHORITY_THRESHOLD, len(self.facts.root_persons))
-        for name in ("approvals", "renewals", "revocations"):
+        for name in ("approvals", "renewals", "exchanges", "revocations"):
             for path in sorted((self.folder / name).glob("*.statement")):
                 try:
                     statement = parse_statement(read_private(path, _MAX_FILE, "file"))

@@ -5,25 +5,35 @@ An agency's devices, cases and backups belong to its identity (DIR-2), and none 
 the dates, and what this version lets agencies send.
 """
 
+from collections.abc import Sequence
+
 from connectors.authority.approval import PAYLOAD_TYPES
 from connectors.authority.office import Office
 from connectors.authority.turns import Quorum
-from keys.directory import AgencyEntry, Directory
+from keys.directory import AgencyEntry, AuthorityEntry, Directory, RootEntry
 from keys.privatefile import remove_private, write_private
 from protocol.address import AgencyAddress
 from protocol.errors import ConfigurationError, NotFound, Revoked, UntrustedKey
+from protocol.identities import IdentityKey
 from protocol.statements import Agency, Authority, Root
 
 LEAST_APPROVERS = 2
 
 
-def quorum_of(directory: Directory, domain: str) -> Quorum:
-    """Return the approvers of the authority over `domain`; `UntrustedKey` if the directory has none."""
+def authority_of(directory: Directory, domain: str) -> AuthorityEntry:
+    """Return the newest statement of the authority over `domain`; `UntrustedKey` if the directory has none."""
     entry = directory.authority(domain)
     if entry is None:
         raise UntrustedKey("The directory has no authority for this hub's domain, or it was revoked.")
+    return entry
+
+
+def quorum_of(directory: Directory, domain: str) -> Quorum:
+    """Return the approvers of the authority over `domain`; `UntrustedKey` if the directory has none."""
+    entry = authority_of(directory, domain)
+    former = _former(entry, directory.authority_line(domain))
     # Never by the folder's word: whoever has it in hand must not make one signature enough (DIR-2).
-    return Quorum(entry.identities, max(entry.threshold, LEAST_APPROVERS))
+    return Quorum(entry.identities, max(entry.threshold, LEAST_APPROVERS), former)
 
 
 def root_quorum(directory: Directory) -> Quorum:
@@ -31,7 +41,13 @@ def root_quorum(directory: Directory) -> Quorum:
     entry = directory.newest_root()
     if entry is None:
         raise ConfigurationError("The directory is empty. Publish root and authority first.")
-    return Quorum(entry.identities, entry.threshold)
+    return Quorum(entry.identities, entry.threshold, _former(entry, directory.root_line()))
+
+
+def _former(entry: AuthorityEntry | RootEntry, line: Sequence[AuthorityEntry | RootEntry]) -> tuple[IdentityKey, ...]:
+    """Return who could sign once and was exchanged since (ENR-14)."""
+    ever = {one.key_id: one for earlier in line for one in earlier.identities}
+    return tuple(one for one in ever.values() if one not in entry.identities)
 
 
 def renewed_agency(directory: Directory, address: AgencyAddress) -> Agency:
@@ -58,9 +74,7 @@ def renewed_agency(directory: Directory, address: AgencyAddress) -> Agency:
 
 def renewed_authority(directory: Directory, domain: str) -> Authority:
     """Return what is signed of the authority anew: the same approvers, of whom as many must sign."""
-    entry = directory.authority(domain)
-    if entry is None:
-        raise UntrustedKey("The directory has no authority for this hub's domain, or it was revoked.")
+    entry = authority_of(directory, domain)
     return Authority(entry.jurisdiction, entry.threshold, entry.identities, entry.domain)
 
 

@@ -102,6 +102,8 @@ def told_authority(directory: Directory, authority: Authority, now: int, begun_a
     last = directory.authority(authority.domain)
     yield f"This vouches for the authority of {authority.jurisdiction}, over addresses that end in @{authority.domain}."
     if last is not None:
+        if last.identities != authority.identities:
+            yield "    change    ANOTHER APPROVER in the place of one who leaves"
         yield f"    change    the authority's statement anew: {_standing(last, now)} so far"
     yield from _people("approver", authority.identities, () if last is None else last.identities)
     yield f"    quorum    {authority.threshold} of them sign each agency"
@@ -123,9 +125,9 @@ def _people(role: str, identities: Sequence[IdentityKey], before: Sequence[Ident
     for number, identity in enumerate(identities, start=1):
         new = ", a NEW person" if before and identity not in before else ""
         yield f"    {role:8}  {number}: {fingerprint(identity.key_id)}{new}"
-    for identity in before:
+    for number, identity in enumerate(before, start=1):
         if identity not in identities:
-            yield f"    no more   {fingerprint(identity.key_id)}"
+            yield f"    no more   {number}: {fingerprint(identity.key_id)}"
 
 
 def told_signatures(

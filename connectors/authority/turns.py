@@ -38,6 +38,10 @@ class Quorum:
 
     identities: tuple[IdentityKey, ...]
     threshold: int
+    former: tuple[IdentityKey, ...] = ()
+    """Who was among them and has been exchanged since: what they have signed is begun anew (ENR-14)."""
+    since: int = 0
+    """When the statement was signed that this one is to replace, ms UTC: nothing older can replace it (DIR-7)."""
 
     def lacking(self, raw: bytes) -> int:
         """Return how many signatures a statement lacks, once those that it has were found right."""
@@ -51,7 +55,9 @@ class Turn:
     raw: bytes
     lacking: int
     anew: bool
-    """Whether what others had begun was left aside: it said something else, or was too old."""
+    """Whether what others had begun was left aside: it said something else, was too old, or `by_former`."""
+    by_former: bool = False
+    """Whether it was left aside since somebody had signed it who has been exchanged since (ENR-14)."""
 
 
 def body_of(subject: Said, issued: int) -> Body:
@@ -62,14 +68,14 @@ def body_of(subject: Said, issued: int) -> Body:
 def sign_in_turn(quorum: Quorum, path: Path, subject: Said, signer: HybridSigner, now: int) -> Turn:
     """Add one signature to the statement of `subject` that is kept in `path` until it has enough.
 
-    What others began is checked like a stranger's. It is begun anew if it says something else or is over 5 days old,
+    What others began is checked like a stranger's. It is begun anew if it says something else or is too old by now,
     and left as it is if enough have signed: it may never have been published. Raises `EnrolmentRefused` if it is not
     what this authority makes, `Conflict` if this one has signed before and others must, and `KeystoreError` for
     somebody who is none of `quorum`.
     """
     if signer.public not in quorum.identities:
         raise KeystoreError("This key is none of those that sign this, by the authority's own statement.")
-    begun = begun_in(quorum, path, now)
+    begun, by_former = _begun(quorum, path, now)
     if begun is None or begun.body.subject != subject:
         raw, anew = sign_statement(body_of(subject, now), [signer]), path.exists()
     elif not quorum.lacking(begun.raw):
@@ -79,17 +85,22 @@ def sign_in_turn(quorum: Quorum, path: Path, subject: Said, signer: HybridSigner
     else:
         raw, anew = cosign(begun.raw, signer), False
     write_private(path, raw)
-    return Turn(raw, quorum.lacking(raw), anew)
+    return Turn(raw, quorum.lacking(raw), anew, by_former)
 
 
 def begun_in(quorum: Quorum, path: Path, now: int) -> UnverifiedStatement | None:
     """Return the statement that others began in `path`, every signature verified; None if there is none to go on with.
 
-    Whoever could write the file must not get another signature for times of his choice, or have his own forged.
-    Raises `EnrolmentRefused` for such a one.
+    There is none either if somebody has signed it who was exchanged since (ENR-14). Whoever could write the file must
+    not get another signature for times of his choice, or have his own forged. Raises `EnrolmentRefused` for such a one.
     """
+    return _begun(quorum, path, now)[0]
+
+
+def _begun(quorum: Quorum, path: Path, now: int) -> tuple[UnverifiedStatement | None, bool]:
+    """Return what `begun_in` does, and whether it is None for the signature of one of the quorum's `former`."""
     if not path.exists():
-        return None
+        return None, False
     raw = read_private(path, limits.MAX_STATEMENT, "file")
     damaged = EnrolmentRefused(
         "The begun approval is not one that this authority makes. Nothing was signed. Find out who wrote it, then "
@@ -100,13 +111,13 @@ def begun_in(quorum: Quorum, path: Path, now: int) -> UnverifiedStatement | None
     except MalformedEnvelope:
         raise damaged from None
     body = statement.body
-    if body.issued < now - BEGUN_WITHIN:
-        return None
+    if body.issued < max(now - BEGUN_WITHIN, quorum.since):
+        return None, False
     if not isinstance(body.subject, Said):
         raise damaged
     if body != body_of(body.subject, body.issued) or body.issued > now + CLOCK_SKEW:
         raise damaged
-    keys = {key.key_id: key for key in quorum.identities}
+    keys = {key.key_id: key for key in (*quorum.identities, *quorum.former)}
     for one in statement.signatures:
         if one.signer not in keys:
             raise damaged
@@ -114,4 +125,5 @@ def begun_in(quorum: Quorum, path: Path, now: int) -> UnverifiedStatement | None
             verify_hybrid(keys[one.signer], labels.STATEMENT, statement.body_bytes, one.ed25519, one.mldsa65)
         except BadSignature:
             raise damaged from None
-    return statement
+    by_former = not {one.signer for one in statement.signatures}.isdisjoint(key.key_id for key in quorum.former)
+    return (None if by_former else statement), by_former

@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from connectors.authority import approval, invitation
-from connectors.authority.office import Office, create_office, read_hub_facts
+from connectors.authority.office import AUTHORITY_THRESHOLD, Office, create_office, read_hub_facts
 from connectors.cli.failures import advising, then
 from connectors.cli.office import (
     APPROVER,
@@ -17,7 +17,7 @@ from connectors.cli.office import (
     KEY_FILE,
     PASSPHRASE_FILE,
     at_hub_of,
-    noted,
+    directory_of,
     open_approver,
     opened,
 )
@@ -77,9 +77,21 @@ def init(
     voice.data(facts(office), describe(office))
     voice.say(
         f"Each key in {folder / 'keys'} and its passphrase in {where} belong to one person: take them away.\n"
-        "Read the root fingerprint to the hub's operator, who puts it into the hub's configuration and brings you the\n"
-        "hub-public.json that throughcare-hub init wrote.\n"
+        + _at_risk(root_persons)
+        + "Read the root fingerprint to the hub's operator, who puts it into the hub's configuration and brings you\n"
+        "the hub-public.json that throughcare-hub init wrote.\n"
         f"next:  throughcare authority publish {folder} --hub hub-public.json"
+    )
+
+
+def _at_risk(root_persons: int) -> str:
+    """Return what no command mends later, where every person of the root must sign."""
+    if root_persons > AUTHORITY_THRESHOLD:
+        return ""
+    all_ = "The one person of the root signs alone" if root_persons == 1 else "Both persons of the root must sign"
+    return (
+        f"{all_}: if a root key or its passphrase is lost, nobody can renew the root, or exchange an approver or a\n"
+        "person of the root, ever after. Keep copies apart, or begin anew with --root-persons 3.\n"
     )
 
 
@@ -167,6 +179,8 @@ def invite(
         "Nothing counts before approvers have signed the keys that it asks with.",
     ]
     voice.say("\n".join(told))
+    # Before the key is opened: who the approvers are is the directory's to say (ENR-14).
+    office, directory = directory_of(office, way_out)
     signer = open_approver(office, approver, key_file, passphrase_file)
 
     async def register() -> EnrolmentCode:
@@ -179,7 +193,7 @@ def invite(
                 desks=pairs,
                 # A code that ends later than that by the hub's clock is refused.
                 expires=now_ms() + min(days * DAY, MOST_DAYS * DAY - CLOCK_SKEW),
-                directory_size=(await noted(hub, office)).size,
+                directory_size=directory.size,
             )
             await hub.register_code(invitation.registration(code, signer))
             return code

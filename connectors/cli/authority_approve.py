@@ -8,8 +8,9 @@ import click
 
 from connectors.authority import approval
 from connectors.authority.office import Office
+from connectors.authority.renewing import quorum_of
 from connectors.authority.telling import Newcomer, told_agency, told_signatures
-from connectors.authority.turns import begun_in
+from connectors.authority.turns import Quorum, begun_in
 from connectors.cli.agreeing import YES, agree
 from connectors.cli.authority import fetch_checked
 from connectors.cli.failures import advising
@@ -69,13 +70,13 @@ def approve(
         Conflict: "the same command by another approver: --approver NUMBER",
     }
     with advising(steps):
-        directory, checked = asyncio.run(_asked(office, way_out, code))
+        office, directory, checked = asyncio.run(_asked(office, way_out, code))
         approval.check_words(checked, words)
-        address = code.terms.agency
-        agree(_told(office, directory, checked, now_ms()), address, voice, yes=yes)
+        address, quorum = code.terms.agency, quorum_of(directory, office.facts.domain)
+        agree(_told(office, directory, quorum, checked, now_ms()), address, voice, yes=yes)
     signer = open_approver(office, approver, key_file, passphrase_file)
     with advising(steps):
-        turn = approval.approve(office, checked, signer, words, now_ms())
+        turn = approval.approve(office, checked, signer, words, now_ms(), quorum)
         if not turn.lacking:
             publish_statement(office, way_out, turn.raw)
             approval.conclude(office, checked, turn.raw)
@@ -85,14 +86,18 @@ def approve(
     tell_of_turn(turn, "approver", voice)
 
 
-async def _asked(office: Office, way_out: WayOut, code: EnrolmentCode) -> tuple[Directory, approval.CheckedRequest]:
+async def _asked(
+    office: Office, way_out: WayOut, code: EnrolmentCode
+) -> tuple[Office, Directory, approval.CheckedRequest]:
     async with at_hub_of(office, way_out) as hub:
-        return await noted(hub, office), await fetch_checked(hub, code)
+        return *await noted(hub, office), await fetch_checked(hub, code)
 
 
-def _told(office: Office, directory: Directory, checked: approval.CheckedRequest, now: int) -> list[str]:
+def _told(
+    office: Office, directory: Directory, quorum: Quorum, checked: approval.CheckedRequest, now: int
+) -> list[str]:
     agency, request = approval.agency_of(checked), checked.request
-    begun = begun_in(office.quorum, office.approval_file(agency.address), now)
+    begun = begun_in(quorum, office.approval_file(agency.address), now)
     if begun is not None and begun.body.subject != agency:
         begun = None  # it is begun anew then, and that is told
     begun_at = None if begun is None else begun.body.issued
@@ -100,5 +105,5 @@ def _told(office: Office, directory: Directory, checked: approval.CheckedRequest
     return [
         *told_agency(directory, agency, now, begun_at=begun_at, newcomer=newcomer),
         f"    asked by  the code for it, which counts until {format_time(checked.code.terms.expires)[:10]}",
-        *told_signatures(office, office.quorum, begun),
+        *told_signatures(office, quorum, begun),
     ]

@@ -24,8 +24,8 @@ from protocol.http.fields import format_time
 @speaks
 def list_(folder: Path, way_out: WayOut, voice: Voice) -> None:
     """List the agencies and their devices, and until when each counts."""
-    office = opened(folder)
-    directory, now = directory_of(office, way_out), now_ms()
+    office, directory = directory_of(opened(folder), way_out)
+    now = now_ms()
     root, authority = directory.newest_root(), directory.authority(office.facts.domain)
     found: dict[str, Any] = {
         "root": None if root is None else _standing(root, now),

@@ -71,8 +71,7 @@ def renew(
     number = approver if agency is not None else person
     if [agency is not None, itself, root].count(True) != 1 or number is None or None not in (approver, person):
         raise then(InvalidInput("Say what is renewed, and who signs."), f"the same command with {_ONE_OF}")
-    office = opened(folder)
-    directory = directory_of(office, way_out)
+    office, directory = directory_of(opened(folder), way_out)
     subject, quorum = _renewed(office, directory, agency, root=root)
     path = office.renewal_file(subject)
     steps: dict[type[Exception], str] = {

@@ -73,7 +73,7 @@ def revoke(
         raise then(InvalidInput("Either one device or former keys are revoked."), "the same command with one of both")
     office = opened(folder)
     address = office.address_of(agency)
-    directory = directory_of(office, way_out)
+    office, directory = directory_of(office, way_out)
     try:
         ending = _ending(office, directory, address, device, former=former)
     except Revoked:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from connectors.authority.exchanging import keep_statements
 from connectors.authority.office import Office, open_office
 from connectors.authority.turns import Turn
 from connectors.cli.failures import advising
@@ -88,11 +89,15 @@ async def at_hub_of(office: Office, way_out: WayOut) -> AsyncIterator[HubClient]
         yield hub
 
 
-async def noted(hub: HubClient, office: Office) -> Directory:
-    """Return the hub's directory as it is now, verified from the root on, and found to go on from what was seen."""
+async def noted(hub: HubClient, office: Office) -> tuple[Office, Directory]:
+    """Return the hub's directory as it is now, verified from the root on, and found to go on from what was seen.
+
+    With it comes the office with the people that this directory names (ENR-14).
+    """
     directory = await replay(hub, pins_of(office))
-    office.take_note(directory)
-    return directory
+    office = office.take_note(directory)
+    keep_statements(office, directory)
+    return office, directory
 
 
 async def published(hub: HubClient, office: Office, raw: bytes) -> None:
@@ -110,10 +115,10 @@ async def published(hub: HubClient, office: Office, raw: bytes) -> None:
         return
 
 
-def directory_of(office: Office, way_out: WayOut) -> Directory:
-    """Return the hub's directory, as `noted`."""
+def directory_of(office: Office, way_out: WayOut) -> tuple[Office, Directory]:
+    """Return the office and the hub's directory, as `noted`."""
 
-    async def read() -> Directory:
+    async def read() -> tuple[Office, Directory]:
         async with at_hub_of(office, way_out) as hub:
             return await noted(hub, office)
 
@@ -132,7 +137,9 @@ def publish_statement(office: Office, way_out: WayOut, raw: bytes) -> None:
 
 def tell_of_turn(turn: Turn, who: str, voice: Voice) -> None:
     """Say what became of what others had begun, and who comes next."""
-    if turn.anew:
-        voice.warn("What was begun here says something else, or is over 5 days old. It was begun anew.")
+    if turn.by_former:
+        voice.warn("What was begun here was signed by somebody who has been exchanged since. It was begun anew.")
+    elif turn.anew:
+        voice.warn("What was begun here says something else, or is too old by now. It was begun anew.")
     if turn.lacking:
         voice.say(f"next:  bring the folder to another {who}, who types the same command within 5 days")

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an authority does later, typed command by command at a hub that runs."""
 
-import asyncio
 import io
 import json
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,9 +18,8 @@ from connectors.enrolment import visit
 from keys.privatefile import write_private
 from protocol.enrolment import parse_code
 from protocol.limits import DAY
-from tests.connectors.lyinghub import LyingHub
 from tests.scenarios.running import Spoken, Typist
-from tests.scenarios.town import Town, approve, enrol, invited, opened_town, words_in
+from tests.scenarios.town import Town, approve, badly_connected, enrol, invited, opened_town, words_in
 
 pytestmark = pytest.mark.usefixtures("quick_keys")
 
@@ -35,26 +31,6 @@ HEAD = "/v1/directory/head"
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     with opened_town(tmp_path_factory.mktemp("town")) as place:
         yield place
-
-
-@contextmanager
-def badly_connected(town: Town) -> Iterator[LyingHub]:
-    """Let the authority reach its hub only through what stands in between."""
-    office, between = open_office(town.authority), LyingHub()
-    between.target = town.hub_url
-    with asyncio.Runner() as runner:
-        loop = runner.get_loop()
-        running = threading.Thread(target=loop.run_forever)
-        running.start()
-        try:
-            asyncio.run_coroutine_threadsafe(between.__aenter__(), loop).result(timeout=20)
-            office.connect(office.hub.model_copy(update={"url": between.url}))
-            yield between
-        finally:
-            office.connect(office.hub)
-            asyncio.run_coroutine_threadsafe(between.__aexit__(None, None, None), loop).result(timeout=20)
-            loop.call_soon_threadsafe(loop.stop)
-            running.join()
 
 
 @pytest.fixture

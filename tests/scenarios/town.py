@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """An authority and a hub that runs, and the commands by which an agency is enrolled with them."""
 
+import asyncio
 import re
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from connectors.authority.office import open_office
 from connectors.cli import main
 from connectors.sandbox.ports import free_ports
+from tests.connectors.lyinghub import LyingHub
 from tests.scenarios.running import BIN, Typist, started
 
 
@@ -59,10 +62,13 @@ def quiet(*arguments: str | Path) -> None:
 
 
 @contextmanager
-def opened_town(folder: Path, certificate: tuple[Path, Path] | None = None) -> Iterator[Town]:
+def opened_town(
+    folder: Path, certificate: tuple[Path, Path] | None = None, *, root_persons: int = 1, approvers: int = 2
+) -> Iterator[Town]:
     """Found an authority and run its hub in `folder`; with `certificate` (and its key) the hub speaks TLS."""
     place = Town(folder, certificate)
-    names = ("--domain", "hub.example", "--programme", "P", "--jurisdiction", "J", "--root-persons", "1")
+    people = ("--root-persons", str(root_persons), "--approvers", str(approvers))
+    names = ("--domain", "hub.example", "--programme", "P", "--jurisdiction", "J", *people)
     quiet("authority", "init", place.authority, *names)
     fingerprint = open_office(place.authority).facts.root_fingerprint.hex()
     config = place.hub_config(fingerprint)
@@ -72,6 +78,26 @@ def opened_town(folder: Path, certificate: tuple[Path, Path] | None = None) -> I
         with place.trusted():
             quiet("authority", "publish", place.authority, "--hub", place.folder / "hub" / "hub-public.json")
         yield place
+
+
+@contextmanager
+def badly_connected(town: Town) -> Iterator[LyingHub]:
+    """Let the authority reach its hub only through what stands in between."""
+    office, between = open_office(town.authority), LyingHub()
+    between.target = town.hub_url
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        running = threading.Thread(target=loop.run_forever)
+        running.start()
+        try:
+            asyncio.run_coroutine_threadsafe(between.__aenter__(), loop).result(timeout=20)
+            office.connect(office.hub.model_copy(update={"url": between.url}))
+            yield between
+        finally:
+            office.connect(office.hub)
+            asyncio.run_coroutine_threadsafe(between.__aexit__(None, None, None), loop).result(timeout=20)
+            loop.call_soon_threadsafe(loop.stop)
+            running.join()
 
 
 def invited(town: Town, type_: Typist, agency: str, *more: str) -> Path:
