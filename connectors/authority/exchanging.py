@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from connectors.authority.office import AUTHORITY_THRESHOLD, Office
-from connectors.authority.renewing import authority_of, root_quorum
+from connectors.authority.renewing import authority_of, root_of, root_quorum
 from connectors.authority.turns import Quorum
 from keys.directory import AuthorityEntry, Directory, RootEntry
 from keys.privatefile import write_private
@@ -46,8 +46,24 @@ def exchanged_authority(directory: Directory, domain: str, new: NewKey) -> Autho
     return Authority(entry.jurisdiction, max(entry.threshold, AUTHORITY_THRESHOLD), identities, entry.domain)
 
 
-def exchange_quorum(directory: Directory, domain: str) -> Quorum:
-    """Return who signs the exchange of an approver, and after what: the persons of the root (DIR-2)."""
+def exchanged_root(directory: Directory, new: NewKey) -> Root:
+    """Return what is signed of the root: its next version, with one person exchanged. The fingerprint stays (DIR-4).
+
+    Raises `ConfigurationError` while the directory is empty, and otherwise as `exchanged_authority`.
+    """
+    entry = root_of(directory)
+    return Root(entry.version + 1, entry.threshold, _with(directory, entry, new), entry.programme)
+
+
+def exchange_quorum(directory: Directory, domain: str, new: NewKey) -> Quorum:
+    """Return who signs an exchange: the root's threshold, and a newcomer to the root as well (DIR-2).
+
+    So many of the persons before and the newcomer are always enough of the persons to come. The newcomer's signature
+    shows that the key opens before anything depends on it.
+    """
+    role, _ = _parts(new.place)
+    if role == ROOT:
+        return replace(root_quorum(directory), newcomer=new.identity)
     return replace(root_quorum(directory), since=authority_of(directory, domain).issued)
 
 

@@ -13,7 +13,14 @@ from keys.signing import HybridSigner
 from keys.verifying import check_identity, verify_hybrid
 from keys.words import fingerprint_words
 from protocol import labels
-from protocol.errors import BadSignature, ConfigurationError, EnrolmentRefused, MalformedEnvelope, UntrustedKey
+from protocol.errors import (
+    BadSignature,
+    ConfigurationError,
+    EnrolmentRefused,
+    KeystoreError,
+    MalformedEnvelope,
+    UntrustedKey,
+)
 from protocol.newcomer import MAX_NEW_KEY, NewKey, new_key_message
 
 
@@ -29,6 +36,14 @@ def make_key(
         signer = HybridSigner.generate()
         seal_file(path, place, b"".join(signer.seeds) + root_fingerprint, passphrase, params)
     return open_signer(path, place, passphrase, root_fingerprint)
+
+
+def open_new_key(path: Path, new: NewKey, passphrase: bytes) -> HybridSigner:
+    """Return the newcomer's signer; `KeystoreError` for another key than that of the public file."""
+    signer = open_signer(path, new.place, passphrase, new.root_fingerprint)
+    if signer.public != new.identity:
+        raise KeystoreError("The key file is not the one that the newcomer's public file is of.")
+    return signer
 
 
 def public_half(signer: HybridSigner, place: str, root_fingerprint: bytes) -> NewKey:

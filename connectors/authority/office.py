@@ -11,7 +11,7 @@ codes/AGENCY.code             a code that is out, mode 0600; deleted when its ag
 approvals/AGENCY.statement    an agency's statement that still lacks signatures
 agencies/AGENCY.statement     one that is complete
 renewals/NAME.statement       a newer statement of an agency, the authority or the root that still lacks signatures
-exchanges/approver-2.statement the authority's, with a newcomer in that place, that still lacks signatures
+exchanges/PLACE.statement     the authority's, or the root's, with a newcomer in that place, that still lacks signatures
 revocations/KEYID.statement   the revocation of an agency or a device; kept when it is complete
 restorations/NUMBER.statement what a restored hub may go on with
 """
@@ -269,7 +269,10 @@ class Office:
                 except (KeystoreError, MalformedEnvelope):
                     continue
                 by_root = isinstance(statement.body.subject, Root | Authority)
-                if len(statement.signatures) < (persons if by_root else approvers):
+                needed = persons if by_root else approvers
+                if name == "exchanges" and isinstance(statement.body.subject, Root):
+                    needed += 1  # the newcomer's (ENR-13)
+                if len(statement.signatures) < needed:
                     yield f"{name}/{path.stem}"
 
     def anchors(self, directory_size: int) -> tuple[LogAnchor, LogAnchor]:

@@ -36,11 +36,17 @@ def quorum_of(directory: Directory, domain: str) -> Quorum:
     return Quorum(entry.identities, max(entry.threshold, LEAST_APPROVERS), former)
 
 
-def root_quorum(directory: Directory) -> Quorum:
-    """Return the persons of the root, who sign authorities and the root's next version (DIR-2)."""
+def root_of(directory: Directory) -> RootEntry:
+    """Return the newest version of the root; `ConfigurationError` while the directory is empty."""
     entry = directory.newest_root()
     if entry is None:
         raise ConfigurationError("The directory is empty. Publish root and authority first.")
+    return entry
+
+
+def root_quorum(directory: Directory) -> Quorum:
+    """Return the persons of the root, who sign authorities and the root's next version (DIR-2)."""
+    entry = root_of(directory)
     return Quorum(entry.identities, entry.threshold, _former(entry, directory.root_line()))
 
 
@@ -80,9 +86,7 @@ def renewed_authority(directory: Directory, domain: str) -> Authority:
 
 def renewed_root(directory: Directory) -> Root:
     """Return what is signed of the root anew: its next version, with the same persons. The fingerprint stays."""
-    entry = directory.newest_root()
-    if entry is None:
-        raise ConfigurationError("The directory is empty. Publish root and authority first.")
+    entry = root_of(directory)
     return Root(entry.version + 1, entry.threshold, entry.identities, entry.programme)
 
 

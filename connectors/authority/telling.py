@@ -115,6 +115,8 @@ def told_root(directory: Directory, root: Root, now: int, begun_at: int | None) 
     last = directory.newest_root()
     yield f"This is version {root.version} of the root of {root.programme}. The root fingerprint stays as it is."
     if last is not None:
+        if last.identities != root.identities:
+            yield "    change    ANOTHER PERSON in the place of one who leaves"
         yield f"    change    the root anew: version {last.version} is {_standing(last, now)} so far"
     yield from _people("person", root.identities, () if last is None else last.identities)
     yield f"    quorum    {root.threshold} of them sign authorities and the next root"
@@ -139,9 +141,14 @@ def told_signatures(
     if quorum.identities and quorum.identities[0].key_id in office.facts.approvers:
         known, role = office.facts.approvers, "approver"
     if begun is not None:
-        names = [str(known.index(one.signer) + 1) if one.signer in known else "?" for one in begun.signatures]
-        yield f"Signed so far by {role} {', '.join(names)}, begun on {_day(begun.body.issued)}."
-    yield f"{quorum.threshold} must sign, one after another. {ending}"
+        signed = [one.signer for one in begun.signatures]
+        names = [str(known.index(one) + 1) for one in signed if one in known]
+        who = [f"{role} {', '.join(names)}"] if names else []
+        if quorum.newcomer is not None and quorum.newcomer.key_id in signed:
+            who.append("the newcomer")
+        yield f"Signed so far by {' and '.join(who)}, begun on {_day(begun.body.issued)}."
+    also = " and the newcomer" if quorum.newcomer is not None else ""
+    yield f"{quorum.threshold}{also} must sign, one after another. {ending}"
 
 
 def told_device(device: DeviceEntry) -> str:

@@ -42,10 +42,20 @@ class Quorum:
     """Who was among them and has been exchanged since: what they have signed is begun anew (ENR-14)."""
     since: int = 0
     """When the statement was signed that this one is to replace, ms UTC: nothing older can replace it (DIR-7)."""
+    newcomer: IdentityKey | None = None
+    """Who comes among them by this very statement, and signs it too (ENR-13)."""
+
+    @property
+    def signers(self) -> tuple[IdentityKey, ...]:
+        """All who may sign."""
+        return self.identities if self.newcomer is None else (*self.identities, self.newcomer)
 
     def lacking(self, raw: bytes) -> int:
         """Return how many signatures a statement lacks, once those that it has were found right."""
-        return max(0, self.threshold - len(parse_statement(raw).signatures))
+        signed = {one.signer for one in parse_statement(raw).signatures}
+        own = signed & {one.key_id for one in self.identities}
+        comes = self.newcomer is not None and self.newcomer.key_id not in signed
+        return max(0, self.threshold - len(own)) + comes
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +83,7 @@ def sign_in_turn(quorum: Quorum, path: Path, subject: Said, signer: HybridSigner
     what this authority makes, `Conflict` if this one has signed before and others must, and `KeystoreError` for
     somebody who is none of `quorum`.
     """
-    if signer.public not in quorum.identities:
+    if signer.public not in quorum.signers:
         raise KeystoreError("This key is none of those that sign this, by the authority's own statement.")
     begun, by_former = _begun(quorum, path, now)
     if begun is None or begun.body.subject != subject:
@@ -117,7 +127,7 @@ def _begun(quorum: Quorum, path: Path, now: int) -> tuple[UnverifiedStatement | 
         raise damaged
     if body != body_of(body.subject, body.issued) or body.issued > now + CLOCK_SKEW:
         raise damaged
-    keys = {key.key_id: key for key in (*quorum.identities, *quorum.former)}
+    keys = {key.key_id: key for key in (*quorum.signers, *quorum.former)}
     for one in statement.signatures:
         if one.signer not in keys:
             raise damaged

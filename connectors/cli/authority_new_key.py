@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from connectors.authority.exchanging import APPROVER, place_of
+from connectors.authority.exchanging import APPROVER, ROOT, place_of
 from connectors.authority.newkey import make_key, public_half, words_of
 from connectors.authority.office import PERSONS
 from connectors.cli.failures import advising, then
@@ -18,7 +18,8 @@ _DIGEST = 32
 
 
 @click.command("new-key")
-@click.option("--approver", type=int, required=True, help="Whose place it is for: that of approver 1, 2, …")
+@click.option("--approver", type=int, help="Whose place it is for: that of approver 1, 2, …")
+@click.option("--root-person", type=int, help="Or that of person 1, 2, … of the root.")
 @click.option(
     "--root-fingerprint", required=True, help="The programme's, as `throughcare authority show` prints it there."
 )
@@ -34,15 +35,20 @@ _DIGEST = 32
     help="File with your own new passphrase (- is standard input); else it is asked for, twice.",
 )
 @speaks
-def new_key(approver: int, root_fingerprint: str, out: Path, passphrase_file: Path | None, voice: Voice) -> None:
-    """Make your own key, to take another's place as an approver.
+def new_key(
+    approver: int | None,
+    root_person: int | None,
+    root_fingerprint: str,
+    out: Path,
+    passphrase_file: Path | None,
+    voice: Voice,
+) -> None:
+    """Make your own key, to take another's place as an approver or a person of the root.
 
     Do it alone, at a machine that you trust. Nobody else ever sees the key or its passphrase. Typed again for the same
     file it shows the words again.
     """
-    place = place_of(APPROVER, approver)
-    if place not in PERSONS:
-        raise then(InvalidInput("There is no such place."), "the same command with a number from 1 to 10")
+    place = place_named(approver, root_person)
     fingerprint = _digest(root_fingerprint)
     public = out.with_suffix(".pub")
     if public == out:
@@ -72,6 +78,17 @@ def new_key(approver: int, root_fingerprint: str, out: Path, passphrase_file: Pa
         f"next:  throughcare authority exchange DIR --{_option(place)} --with {public.name} --words …   "
         "(typed by each person of the root)"
     )
+
+
+def place_named(approver: int | None, root_person: int | None) -> str:
+    """Return the one place that a command names; `InvalidInput` for none, two, or one that there can never be."""
+    if (approver is None) == (root_person is None):
+        error = InvalidInput("Say whose place it is.")
+        raise then(error, "the same command with --approver NUMBER or --root-person NUMBER")
+    place = place_of(APPROVER, approver) if approver is not None else place_of(ROOT, root_person or 0)
+    if place not in PERSONS:
+        raise then(InvalidInput("There is no such place."), "the same command with a number from 1 to 10")
+    return place
 
 
 def _option(place: str) -> str:

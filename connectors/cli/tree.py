@@ -78,8 +78,13 @@ AUTHORITY = {
     "approve": Entry("authority_approve:approve", "Sign an agency after comparing the words by voice."),
     "list": Entry("authority_list:list_", "List the agencies and their devices, and until when each counts."),
     "renew": Entry("authority_renew:renew", "Sign an agency, the authority or the root anew, for the same keys."),
-    "new-key": Entry("authority_new_key:new_key", "Make your own key, to take another's place as an approver."),
-    "exchange": Entry("authority_exchange:exchange", "Put a newcomer in the place of an approver who leaves."),
+    "new-key": Entry(
+        "authority_new_key:new_key",
+        "Make your own key, to take another's place as an approver or a person of the root.",
+    ),
+    "exchange": Entry(
+        "authority_exchange:exchange", "Put a newcomer in the place of an approver or person of the root who leaves."
+    ),
     "revoke": Entry("authority_revoke:revoke", "End an agency, or one device of it, for good."),
     "restore": Entry("authority_restore:restore", "Sign what a hub kept when it was restored from a backup."),
     "change-passphrase": Entry(

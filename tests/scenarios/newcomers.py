@@ -66,9 +66,9 @@ def signer_of(town: Town, who: str) -> HybridSigner:
 
 
 def exchanged(town: Town, type_: Typist, comes: Newcomer) -> HybridSigner:
-    """Have a newcomer take a place; return the key of the one who left."""
+    """Have a newcomer take an approver's place; return the key of the one who left."""
     leaver = signer_of(town, comes.place)
-    for person in (1, 2) if comes.place.startswith("approver") else (1, 2, 0):
+    for person in (1, 2):
         spoken = exchanges(town, type_, person, comes)
         assert spoken.code == 0, spoken.err
     moves_in(town, comes)

@@ -225,3 +225,22 @@ def test_enr_11_at_a_place_that_nobody_has_nothing_is_signed(town: Town, type_: 
     nobody = newcomer(town, type_, tmp_path / "nobody", "approver-3")
     refused = exchanges(town, type_, 1, nobody)
     assert (refused.code, "the numbers are 1 to 2" in refused.err) == (5, True), refused.err
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((), "--approver NUMBER or --root-person NUMBER"),
+        (("--approver", "1", "--root-person", "1", "--person", "1"), "--approver NUMBER or --root-person NUMBER"),
+        (("--approver", "1"), "--person NUMBER"),
+        (("--root-person", "1", "--person", "1", "--newcomer"), "--person NUMBER"),
+        (("--approver", "1", "--newcomer", "--key-file", "a.key"), "--person NUMBER"),
+        (("--root-person", "1", "--newcomer"), "--key-file"),
+        (("--root-person", "0", "--person", "1"), "a number from 1 to 10"),
+    ],
+)
+def test_an_exchange_that_is_not_said_whole_says_what_to_type(
+    given: tuple[str, ...], said: str, town: Town, type_: Typist
+) -> None:
+    refused = type_("authority", "exchange", town.authority, "--with", "a.pub", "--words", "a", *given)
+    assert (refused.code, said in refused.err) == (2, True), refused.err

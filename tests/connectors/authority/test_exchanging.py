@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from connectors.authority.exchanging import (
     exchange_quorum,
     exchanged_authority,
+    exchanged_root,
     keep_statements,
     place_of,
     stands_there,
@@ -24,7 +25,7 @@ from connectors.enrolment.passphrases import passphrase_in
 from keys.directory import Directory
 from keys.signing import HybridSigner, sign_statement
 from protocol.address import parse_agency
-from protocol.errors import Conflict, EnrolmentRefused, KeystoreError, NotFound, UntrustedKey
+from protocol.errors import Conflict, DirectoryInconsistent, EnrolmentRefused, KeystoreError, NotFound, UntrustedKey
 from protocol.limits import DAY
 from protocol.newcomer import NewKey
 from protocol.statements import Agency, Authority, Root, parse_statement
@@ -187,13 +188,15 @@ def test_dir_7_an_exchange_that_a_renewal_has_overtaken_is_begun_anew(
     office: Office, cast: dict[str, HybridSigner], directory: Directory
 ) -> None:
     """The directory takes none that was signed before what it would replace: without that nobody gets on for days."""
-    subject, path = exchanged_authority(directory, DOMAIN, new_key(office, POOL[0], "approver-2")), office.folder / "s"
-    sign_in_turn(exchange_quorum(directory, DOMAIN), path, subject, cast["root-1"], NOW + 1)
+    new, path = new_key(office, POOL[0], "approver-2"), office.folder / "s"
+    subject = exchanged_authority(directory, DOMAIN, new)
+    sign_in_turn(exchange_quorum(directory, DOMAIN, new), path, subject, cast["root-1"], NOW + 1)
     renewed = renewed_authority(directory, DOMAIN)
     directory.apply(sign_statement(body_of(renewed, NOW + 2), [cast["root-2"], cast["root-3"]]))
-    turn = sign_in_turn(exchange_quorum(directory, DOMAIN), path, subject, cast["root-2"], NOW + 3)
+    quorum = exchange_quorum(directory, DOMAIN, new)
+    turn = sign_in_turn(quorum, path, subject, cast["root-2"], NOW + 3)
     assert (turn.lacking, turn.anew) == (1, True)
-    directory.apply(sign_in_turn(exchange_quorum(directory, DOMAIN), path, subject, cast["root-1"], NOW + 4).raw)
+    directory.apply(sign_in_turn(quorum, path, subject, cast["root-1"], NOW + 4).raw)
 
 
 def test_enr_14_the_folder_follows_the_directory_and_loses_nothing_that_a_restored_hub_has_lost(
@@ -231,3 +234,68 @@ def test_a_root_that_no_lost_key_may_befall_is_told_at_init(
     assert spoken.code == 0
     assert ("if a root key or its passphrase is lost" in spoken.err) is (persons < 3)
     assert said in spoken.err
+
+
+@settings(max_examples=15)
+@given(
+    count=st.integers(1, 4),
+    place=st.integers(1, 4),
+    order=st.lists(st.integers(0, 4), min_size=1, max_size=6),
+)
+def test_enr_13_a_root_takes_a_newcomer_by_its_threshold_and_the_newcomer_and_never_by_less(
+    tmp_path_factory: pytest.TempPathFactory, count: int, place: int, order: list[int]
+) -> None:
+    """Whoever signs in whatever order (0 is the newcomer): what lacks nothing is taken, and what lacks something not.
+
+    Of two persons both must, also the one who leaves: nobody is put in place against those before.
+    """
+    place = min(place, count)
+    persons, comes = [HybridSigner.generate() for _ in range(count)], POOL[0]
+    root = Root(1, min(2, count), tuple(one.public for one in persons), "P")
+    first = sign_statement(body_of(root, NOW), persons[: root.threshold])
+    directory = Directory(parse_statement(first).digest, DOMAIN)
+    directory.apply(first)
+    new = public_half(comes, place_of("root", place), directory.root_fingerprint)
+    subject, quorum = exchanged_root(directory, new), exchange_quorum(directory, DOMAIN, new)
+    path = tmp_path_factory.mktemp("turns") / "s"
+    signed: set[int] = set()
+    for number in order:
+        signer = comes if number == 0 else persons[min(number, count) - 1]
+        who = 0 if number == 0 else min(number, count)
+        if who in signed:
+            with pytest.raises(Conflict):
+                sign_in_turn(quorum, path, subject, signer, NOW)
+            continue
+        signed.add(who)
+        turn = sign_in_turn(quorum, path, subject, signer, NOW)
+        before = len(signed - {0})
+        assert turn.lacking == max(0, root.threshold - before) + (0 not in signed)
+        if not turn.lacking:
+            directory.apply(turn.raw)
+            assert stands_there(directory, DOMAIN, new)
+            newest = directory.newest_root()
+            assert newest is not None
+            assert (newest.version, newest.threshold) == (2, root.threshold)
+            assert [one for one in newest.identities if one not in root.identities] == [comes.public]
+            return
+        if 0 in signed or before < root.threshold:
+            with pytest.raises(DirectoryInconsistent):
+                directory.apply(turn.raw)
+
+
+def test_dir_2_a_root_of_two_never_loses_one_of_them_to_the_other_and_a_newcomer(tmp_path: Path) -> None:
+    """One person of the root alone where two must sign, with a friend in the other's place."""
+    persons = [HybridSigner.generate() for _ in range(2)]
+    first = sign_statement(body_of(Root(1, 2, tuple(one.public for one in persons), "P"), NOW), persons)
+    directory = Directory(parse_statement(first).digest, DOMAIN)
+    directory.apply(first)
+    new = public_half(POOL[0], "root-2", directory.root_fingerprint)
+    subject, quorum = exchanged_root(directory, new), exchange_quorum(directory, DOMAIN, new)
+    sign_in_turn(quorum, tmp_path / "s", subject, persons[0], NOW)
+    turn = sign_in_turn(quorum, tmp_path / "s", subject, POOL[0], NOW)
+    assert turn.lacking == 1
+    with pytest.raises(DirectoryInconsistent):
+        directory.apply(turn.raw)
+    whole = sign_in_turn(quorum, tmp_path / "s", subject, persons[1], NOW)
+    assert whole.lacking == 0
+    directory.apply(whole.raw)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.authority.newkey import make_key, public_half, read_new_key, words_of
+from connectors.authority.newkey import make_key, open_new_key, public_half, read_new_key, words_of
 from connectors.authority.office import Office, open_signer
 from keys.sealedfile import open_file
 from keys.signing import HybridSigner
@@ -87,7 +87,9 @@ def test_enr_12_a_file_that_lies_there_is_nobodys_to_overwrite(type_: Typist, tm
         (("--approver", "11", "--root-fingerprint", ROOT.hex()), "a number from 1 to 10"),
         (("--approver", "2", "--root-fingerprint", ROOT.hex()[:-2]), "throughcare authority show"),
         (("--approver", "2", "--root-fingerprint", "g" * 64), "throughcare authority show"),
-        (("--root-fingerprint", ROOT.hex()), "--approver"),
+        (("--root-person", "11", "--root-fingerprint", ROOT.hex()), "a number from 1 to 10"),
+        (("--root-fingerprint", ROOT.hex()), "--approver NUMBER or --root-person NUMBER"),
+        (("--approver", "1", "--root-person", "1", "--root-fingerprint", ROOT.hex()), "--approver NUMBER or"),
     ],
 )
 def test_what_makes_no_key_says_what_to_type(given: tuple[str, ...], said: str, type_: Typist, tmp_path: Path) -> None:
@@ -187,3 +189,13 @@ def test_a_key_that_is_cut_is_none(tmp_path: Path) -> None:
     key.write_bytes(key.read_bytes()[:-1])
     with pytest.raises(KeystoreError):
         make_key(key, PLACE, ROOT, b"p")
+
+
+def test_enr_13_a_newcomer_to_the_root_opens_the_very_key_of_the_public_file(tmp_path: Path) -> None:
+    mine = make_key(tmp_path / "mine.key", "root-1", ROOT, b"p")
+    make_key(tmp_path / "other.key", "root-1", ROOT, b"p")
+    new = public_half(mine, "root-1", ROOT)
+    assert open_new_key(tmp_path / "mine.key", new, b"p").public == mine.public
+    for key, secret in (("other.key", b"p"), ("mine.key", b"q")):
+        with pytest.raises(KeystoreError):
+            open_new_key(tmp_path / key, new, secret)
