@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from connectors.cases.composing import Composing
-from connectors.cases.consents import CONSENT
+from connectors.cases.consents import CONSENT, is_over
 from connectors.cases.correcting import check_carried
 from connectors.cases.forms import stored_sections
 from connectors.cases.lineage import request_of
@@ -110,7 +110,7 @@ class Onward:
         sections = stored_sections(await outgoing.load(tx, row.begun_by)) if carried else tuple(asked.sections or ())
         if carried and sections:
             await check_carried(tx, row.begun_by, row.own_desk)
-            self._check_covered(sections, asked)
+            self._check_covered(sections, asked, over=await is_over(tx, row.begun_by))
         fields = _fields(request, _OWN | {"services"}) | {"services": _services(request)}
         if request.answer_by < datetime.fromtimestamp(self._clock() / 1_000, UTC).date():
             # That day is over; whoever forwards says by when an answer is needed now.
@@ -140,23 +140,25 @@ class Onward:
             recipients=list(new.recipients),
         )
 
-    def _check_covered(self, sections: Sequence[PackageSection], asked: ForwardRequest) -> None:
+    def _check_covered(self, sections: Sequence[PackageSection], asked: ForwardRequest, *, over: bool) -> None:
         """Raise `NotCovered` if what was sent on one basis to one agency may not go to another on the same.
 
-        A section that the table never lets a desk of this function see is left out, as it is of any referral.
+        A section that the table never lets a desk of this function see is left out, as it is of any referral. Where we
+        said in the old thread that a consent is `over`, nothing that went on one goes on, whomever it named (CON-27).
         """
         left: list[str] = []
         for place, reason in self._composing.withheld(sections, asked.to).items():
             if reason is not WithheldReason.NEVER:
                 left.append(f"section {place + 1} ({sections[place].category}): {reason}")
         for place, section in enumerate(sections):
-            if section.basis in CONSENT and not asked.consent_covers:
-                left.append(f"section {place + 1} ({section.category}): {_BY_CONSENT}")
+            if section.basis in CONSENT and (over or not asked.consent_covers):
+                why = WithheldReason.CONSENT_OVER if over else _BY_CONSENT
+                left.append(f"section {place + 1} ({section.category}): {why}")
         if left:
             raise NotCovered(
                 f"Not everything that was sent may go there on the basis on which it was sent: {'; '.join(left)}. "
                 "Give the sections anew in `sections`, each with a basis and functions that cover the new agency; "
-                "where the person's consent names it too, say so with `consent_covers`."
+                "where the person's consent names it too, and is not over, say so with `consent_covers`."
             )
 
     async def _sub_refer(self, tx: Transaction, thread: ThreadId, asked: SubReferralRequest) -> Moved:

@@ -12,12 +12,13 @@ from connectors.composition import Share
 from connectors.store import outgoing
 from protocol.bodies.needs import Entry, Narrative
 from protocol.clearance import Basis, Category
-from protocol.errors import HubUnreachable
+from protocol.errors import HubUnreachable, NotCovered
 from protocol.handover import PackageSection
 from protocol.http.messages import MessageRequest
 from protocol.ids import ThreadId
 from tests.connectors.cases.test_called_back import got, relay
-from tests.connectors.cases.test_cases import about
+from tests.connectors.cases.test_cases import about, probation
+from tests.connectors.cases.test_onward import forward, proposed, stored
 from tests.connectors.cases.test_referral import REQUEST, WORDS, agreed, settle
 from tests.connectors.cases.test_stopped import view
 from tests.connectors.cases.test_strangers import intrude
@@ -27,7 +28,7 @@ from tests.connectors.lyinghub import LyingHub
 from tests.connectors.stations import Station, open_station
 from tests.connectors.test_outbox import ENVELOPES
 
-__all__ = ["csw", "prison", "relay"]
+__all__ = ["csw", "prison", "probation", "relay"]
 
 ON_CONSENT = WORDS.model_copy(
     update={
@@ -136,6 +137,38 @@ async def test_con_27_what_may_have_left_is_sent_as_it_is(prison: Served, world:
     await say(prison, world.social_work, thread, "withdrawn")
     await settle(world.prison, world.social_work)
     assert await got(world, thread) == [Category.NEEDS]
+
+
+@pytest.mark.parametrize("later", [[], ["given"]])
+async def test_con_27_ref_10_a_forward_carries_nothing_on_that_went_on_a_consent_that_is_over(
+    prison: Served, csw: Served, probation: Served, later: list[str]
+) -> None:
+    """That the consent named the new agency too says nothing any more, nor does one that was given since."""
+    thread = await proposed(prison, csw, ON_CONSENT, about("Invented", "51"))
+    for state in ("withdrawn", *later):
+        await say(prison, csw.station, thread, state)
+    before = await stored(prison)
+    for covers in (True, False):
+        with pytest.raises(NotCovered, match=r"basis on which it was sent: section 2 \(needs\): consent-over\. "):
+            await forward(prison, thread, probation, consent_covers=covers)
+    assert await stored(prison) == before
+    given_anew = [ON_CONSENT] if later else [WORDS]
+    answer = await forward(prison, thread, probation, sections=given_anew, consent_covers=True)
+    await settle(prison.station, probation.station)
+    (going,) = (await probation.client.thread(answer.new_thread)).steps[0].sections
+    assert going.category == Category.NEEDS
+
+
+async def test_con_27_ref_10_nobody_else_s_word_keeps_a_forward_back(
+    prison: Served, csw: Served, probation: Served, world: World
+) -> None:
+    thread = await proposed(prison, csw, ON_CONSENT)
+    await say(csw, prison.station, thread, "withdrawn")
+    await settle(csw.station, prison.station)
+    await intrude(world, prison, thread, CHANGED, {"state": "withdrawn", **OVER})
+    answer = await forward(prison, thread, probation, consent_covers=True)
+    await settle(prison.station, probation.station)
+    assert len((await probation.client.thread(answer.new_thread)).steps[0].sections) == 2
 
 
 async def test_con_27_what_is_withheld_stays_in_the_order_of_the_sections(world: World) -> None:
