@@ -3,5 +3,5 @@
 
 from typing import Final
 
-NEWEST: Final = "0031"
+NEWEST: Final = "0032"
 """The revision that this program works with."""
