@@ -219,9 +219,9 @@ def make_parts(
         store, directory, enrolment, officers, newcomers, threads, directory.time, work.set, message_life=message_life
     )
     drafts = Drafts(store, composing, moving, clock, work.set)
-    casebook = Casebook(store, enrolment.agency, calendar, clock)
-    listing = Listing(store, threads, clock)
     hearing = Hearing(store, calendar, clock, log)
+    casebook = Casebook(store, enrolment.agency, calendar, hearing, clock)
+    listing = Listing(store, threads, clock)
     messages = Messages(store, composing, threads, Releasing(moving, threads, clock), hearing, clock, work.set)
     return Parts(
         agency=enrolment.agency,

@@ -2,20 +2,25 @@
 """Answers to messages that move no thread: who has noted one, and what was said to it (KIND-5)."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Final
 
 from connectors.bound import Desks, sees
-from connectors.store import incoming, outgoing, recipients
+from connectors.faults import DAMAGED
+from connectors.store import conversations, incoming, outgoing, recipients, replaying
+from connectors.store.awaited import Awaited
 from connectors.store.engine import Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
 from connectors.store.speaking import ANSWER
 from protocol import ids
 from protocol.address import DeskAddress
+from protocol.clocks import Ack
 from protocol.errors import Conflict, InvalidInput, NotFound
 from protocol.http.messages import MessageAnswered, MessageRequest
 from protocol.ids import Kind, MessageId, OfficerId, ThreadId
 from protocol.kinds.alerting import alert_in
+from protocol.kinds.awaiting import ANSWERING, answer_in
 from protocol.kinds.base import Payload
 from protocol.kinds.catalogue import KINDS, decode_payload
 from protocol.kinds.thread import MessageAnswer
@@ -27,6 +32,51 @@ _WHICH: Final = (
     "The message came to several desks of ours, and each of them is waited for. Say which of them answers: `sender`, "
     "or --desk."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an answer says, and between which desks it goes; `ours` if we gave it."""
+
+    ours: bool
+    thread: ThreadId
+    sender: DeskAddress
+    to: Collection[DeskAddress]
+    named: str
+    ack: Ack
+
+    def is_to(self, row: Awaited, asker: DeskAddress) -> bool:
+        """Tell whether it is one to the message of `row`: from the desk that this went to, to the `asker` that sent it.
+
+        So both sides judge alike. Another desk of that agency may have noted it for itself: this one has not (KIND-7).
+        """
+        return (
+            self.ours != row.ours
+            and self.thread == row.thread
+            and self.named == ids.text(Kind.MESSAGE, row.message_id)
+            and self.sender == row.desk
+            and asker in self.to
+        )
+
+
+async def answers_in(tx: Transaction, threads: Collection[ThreadId]) -> list[Answer]:
+    """Return what answers an earlier message in some threads, ours and theirs; nothing that is damaged (CON-8)."""
+    found = list[Answer]()
+    for place in await conversations.of(tx, threads, ANSWERING):
+        try:
+            if place.ours:
+                said, to = await replaying.ours(tx, place)
+                thread, sender, kind, payload = said.thread, said.sender_desk, said.payload_type, said.payload
+            else:
+                heard = await replaying.theirs(tx, place)
+                thread, sender, to = heard.thread, heard.sender_desk, [heard.recipient_desk]
+                kind, payload = heard.payload_type, heard.payload
+            answer = answer_in(decode_payload(KINDS[kind], payload))
+        except DAMAGED:
+            continue
+        if answer is not None:
+            found.append(Answer(place.ours, thread, sender, to, *answer))
+    return found
 
 
 def is_readable(message: ReceivedMessage) -> bool:

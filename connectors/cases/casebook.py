@@ -7,12 +7,12 @@ from typing import Final
 
 from connectors import folding
 from connectors.cases.correcting import mark_entries
+from connectors.cases.hearing import Hearing
 from connectors.cases.lineage import children
 from connectors.cases.listing import lost_view
 from connectors.cases.register import word_key
 from connectors.cases.telling import Telling, tell, tell_thread
 from connectors.store import caselist, cases, conversations, cursors, lost
-from connectors.store.awaited import GIVEN_UP
 from connectors.store.casefacts import CaseThread, Facts, merge
 from connectors.store.caselist import CaseRow, Filter
 from connectors.store.engine import Store, Transaction
@@ -50,12 +50,18 @@ class Casebook:
     """The service and the handlers of the operations on cases. Nothing is stored here."""
 
     def __init__(
-        self, store: Store, agency: AgencyAddress, calendar: Callable[[AgencyAddress], Calendar], clock: Clock
+        self,
+        store: Store,
+        agency: AgencyAddress,
+        calendar: Callable[[AgencyAddress], Calendar],
+        hearing: Hearing,
+        clock: Clock,
     ) -> None:
-        """`agency` is our own; `calendar` gives an agency's working days."""
+        """`agency` is our own; `calendar` gives an agency's working days; `hearing` knows what waits for an answer."""
         self._store = store
         self._agency = agency
         self._calendar = calendar
+        self._hearing = hearing
         self._clock = clock
 
     def by_operation(self) -> Mapping[str, Handler[str]]:
@@ -119,8 +125,9 @@ class Casebook:
                 await tell(tx, told, place)
             following = await children(tx, members)
             gaps = await conversations.gaps(tx, members)
+            for thread, waits in await self._hearing.waits(tx, members):
+                told.add_due(waits, thread)
             unopened = await conversations.unopened(tx, members)
-            told.given_up |= {(one.message_id, one.desk) for one in unopened if one.state in GIVEN_UP}
             gone = await lost.of(tx, members)
             history = sorted(told.entries, key=lambda entry: entry.at)[::-1]
             shown = await mark_entries(tx, history[:MAX_HISTORY])

@@ -2,7 +2,7 @@
 """What is due in a case, from the messages alone: what, by which agency, until when.
 
 Pure. A thread says it by its state and the dates that its steps named; a message that moves nothing says it by a date
-of its own: an answer is due until it is given, anything else until its date is past.
+of its own, and is due until that is past. That one is to be noted or answered `hearing` knows, until it was (KIND-7).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,9 +15,8 @@ from connectors.cases.waiting import owed_in
 from connectors.store.moves import MoveRow
 from connectors.store.threads import ThreadRow
 from protocol.address import AgencyAddress
-from protocol.clocks import Ack, Calendar
+from protocol.clocks import Calendar
 from protocol.content import Content
-from protocol.kinds.awaiting import AWAITED, times
 from protocol.lifecycle.history import History
 from protocol.lifecycle.referral import REFERRAL, State
 
@@ -41,12 +40,10 @@ class Due:
 NOTE: Final = "note"
 """What is due of a message that somebody has to take up: that an officer has noted it (KIND-7)."""
 ANSWER: Final = "answer"
+"""And of one that asks something."""
 _DATED: Final[Mapping[str, tuple[str, str, bool]]] = {
     "appointment.scheduled": ("appointment", "appointment", True),
     "appointment.changed": ("appointment", "appointment", True),
-    "alert.risk": (ANSWER, "answer_by", False),
-    "prerelease.start": (ANSWER, "answer_by", False),
-    "record.request": (ANSWER, "answer_by", False),
     "case.meeting-call": ("meeting", "meets_at", True),
     "case.meeting-action": ("action", "due", False),
 }
@@ -73,28 +70,16 @@ def of_message(
     recipients: Sequence[AgencyAddress],
     calendar: Callable[[AgencyAddress], Calendar],
     *,
-    since: int,
     now: int,
 ) -> Iterator[Due]:
-    """Yield what a message that moves no thread makes due; whether it was answered, other messages say.
-
-    By when it is to be noted and answered is counted in the calendar of the agency that has to (KIND-7).
-    """
-    kind = getattr(payload, "kind", "")
-    what, name, by_sender = _DATED.get(kind, ("", "", False))
-    if kind in AWAITED:
-        for agency in recipients:
-            for ack, at in times(kind, payload, since, calendar(agency)).items():
-                if ack is Ack.A2:
-                    yield Due(NOTE, agency, at=at)
-                elif what != ANSWER:
-                    yield Due(ANSWER, agency, at=at)
+    """Yield what a message that moves no thread says will be done on a day or at a time that has not passed."""
+    what, name, by_sender = _DATED.get(getattr(payload, "kind", ""), ("", "", False))
     if not what:
         return
     for agency in [sender] if by_sender else recipients:
         found = _dated(what, agency, getattr(payload, name))
         ends = found.ends(calendar(agency))
-        if ends is not None and (what == ANSWER or ends >= now):
+        if ends is not None and ends >= now:
             yield found
 
 

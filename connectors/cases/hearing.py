@@ -6,23 +6,27 @@ sent for it. As with the moves of time, a stored row is only a reason to look, e
 one that cannot be looked at holds up no other (CON-8).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
+from connectors.cases.answering import Answer, answers_in
+from connectors.cases.due import ANSWER, NOTE, Due
 from connectors.faults import DAMAGED, TRANSIENT, desk_of_row
 from connectors.logs import Log
-from connectors.store import awaited, conversations, events, incoming, outgoing, replaying
+from connectors.store import awaited, events, incoming, outgoing
 from connectors.store.awaited import Awaited, Clear
 from connectors.store.engine import Store, Transaction
 from connectors.timing import Clock
 from protocol import ids
-from protocol.address import AgencyAddress, agency_of
+from protocol.address import AgencyAddress, DeskAddress, agency_of
 from protocol.clocks import Ack, Calendar
 from protocol.content import Content
 from protocol.errors import ThroughcareError
 from protocol.http.messages import MessageOverdue
-from protocol.ids import Kind, MessageId
-from protocol.kinds.awaiting import ANSWERING, AWAITED, answer_in, times
+from protocol.ids import Kind, MessageId, ThreadId
+from protocol.kinds.awaiting import AWAITED, named, times
 from protocol.kinds.catalogue import KINDS, decode_payload
 from protocol.limits import DAY, MINUTE
 
@@ -30,6 +34,15 @@ AT_ONCE: Final = 100
 """Messages looked at in one step, before the loop looks at other work."""
 AGAIN: Final = 10 * MINUTE
 """After which one that could not be looked at is looked at again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unmet:
+    """What is still waited for of a message at one desk: by whom, until when (ms UTC), which day its sender named."""
+
+    by: AgencyAddress
+    until: Mapping[Ack, int]
+    day: date | None = None
 
 
 class Hearing:
@@ -60,10 +73,30 @@ class Hearing:
         found = list[MessageOverdue]()
         for row in await awaited.under(tx, message_id, ours=position is None):
             if position in (None, row.position):
-                unmet = await self._unmet(tx, row, await awaited.clear(tx, row))
-                late = sorted((at, ack) for ack, at in unmet.items() if at < self._clock())
+                unmet = await self._unmet(tx, row, await awaited.clear(tx, row), await answers_in(tx, [row.thread]))
+                late = sorted((at, ack) for ack, at in unmet.until.items() if at < self._clock())
                 found += [MessageOverdue(desk=desk_of_row(row.desk), ack=ack, since=at) for at, ack in late]
         return sorted(found, key=lambda one: (one.since, one.desk, one.ack))
+
+    async def waits(self, tx: Transaction, threads: Collection[ThreadId]) -> list[tuple[ThreadId, Due]]:
+        """Return what is still to be noted and answered in some threads, each message once for each agency.
+
+        It is what `overdue` says is late, and by which a case is listed as due, whether its time has passed or not.
+        What nobody waits for any more, or never did, as of a message from before an update, is in none (KIND-7).
+        """
+        given = dict[str, list[Answer]]()
+        for answer in await answers_in(tx, threads):
+            given.setdefault(answer.named, []).append(answer)
+        found = dict[tuple[bool, MessageId, DeskAddress, AgencyAddress, Ack], tuple[ThreadId, Due]]()
+        for row in await awaited.in_threads(tx, threads):
+            clear = await awaited.clear(tx, row)
+            if clear is None:
+                continue
+            unmet = await self._unmet(tx, row, clear, given.get(ids.text(Kind.MESSAGE, row.message_id), ()))
+            for ack, at in unmet.until.items():
+                key = (row.ours, row.message_id, clear.sender, unmet.by, ack)
+                found.setdefault(key, (row.thread, _due(unmet, ack, at)))
+        return list(found.values())
 
     async def _try(self, *, ours: bool, position: int) -> None:
         try:
@@ -87,7 +120,7 @@ class Hearing:
     async def _weigh(self, tx: Transaction, row: Awaited) -> bool:
         """Note how a message stands at one desk; tell whether something is late of which nobody was told."""
         now, clear = self._clock(), await awaited.clear(tx, row)
-        unmet = await self._unmet(tx, row, clear)
+        unmet = (await self._unmet(tx, row, clear, await answers_in(tx, [row.thread]))).until
         if clear is not None and clear.given_up:
             # Told already as lost (SEQ-11); a late receipt can still say that it came.
             await awaited.looked(tx, row, due_at=None, look_at=now + DAY, told_until=row.told_until)
@@ -102,14 +135,18 @@ class Hearing:
         await awaited.looked(tx, row, due_at=min(unmet.values()), look_at=look_at, told_until=told_until)
         return bool(passed)
 
-    async def _unmet(self, tx: Transaction, row: Awaited, clear: Clear | None) -> Mapping[Ack, int]:
-        """Return what is still waited for, each with its time; nothing of what was given up."""
+    async def _unmet(self, tx: Transaction, row: Awaited, clear: Clear | None, given: Iterable[Answer]) -> _Unmet:
+        """Return what is still waited for, `given` these answers; nothing of what was given up."""
+        by = agency_of(desk_of_row(row.desk))
         if clear is None or clear.given_up or clear.kind not in AWAITED:
-            return {}
-        payer = row.desk if row.ours else desk_of_row(row.desk)
-        until = times(clear.kind, await _payload(tx, row, clear), clear.since, self._calendar(agency_of(payer)))
-        met = await _met(tx, row, clear)
-        return {ack: at for ack, at in until.items() if ack not in met}
+            return _Unmet(by, {})
+        met = {ack for one in given if one.is_to(row, clear.sender) for ack in (Ack.A2, one.ack)}
+        payload = await _payload(tx, row, clear)
+        until = times(clear.kind, payload, clear.since, self._calendar(by))
+        day = named(payload)
+        return _Unmet(
+            by, {ack: at for ack, at in until.items() if ack not in met}, day if isinstance(day, date) else None
+        )
 
 
 async def _payload(tx: Transaction, row: Awaited, clear: Clear) -> Content | None:
@@ -121,25 +158,6 @@ async def _payload(tx: Transaction, row: Awaited, clear: Clear) -> Content | Non
         return None
 
 
-async def _met(tx: Transaction, row: Awaited, clear: Clear) -> set[Ack]:
-    """Return what was said to a message: by the desk that it went to, or by that of ours at which it came."""
-    met, named = set[Ack](), ids.text(Kind.MESSAGE, row.message_id)
-    for place in await conversations.of(tx, [row.thread], ANSWERING):
-        if place.ours == row.ours:
-            continue
-        try:
-            if place.ours:
-                said, to = await replaying.ours(tx, place)
-                # Another desk of ours may have noted it for itself: this one has not.
-                counts = clear.sender in to and said.sender_desk == row.desk
-                kind, payload = said.payload_type, said.payload
-            else:
-                heard = await replaying.theirs(tx, place)
-                counts, kind, payload = heard.sender_desk == row.desk, heard.payload_type, heard.payload
-            answer = answer_in(decode_payload(KINDS[kind], payload))
-        except DAMAGED:
-            continue
-        if counts and answer is not None and answer[0] == named:
-            # Whoever answers has taken it up.
-            met |= {Ack.A2, answer[1]}
-    return met
+def _due(unmet: _Unmet, ack: Ack, at: int) -> Due:
+    what = NOTE if ack is Ack.A2 else ANSWER
+    return Due(what, unmet.by, at=at) if unmet.day is None or ack is Ack.A2 else Due(what, unmet.by, on=unmet.day)

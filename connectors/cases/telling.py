@@ -19,9 +19,8 @@ from connectors.store.moves import MoveRow
 from connectors.store.replaying import Stored
 from connectors.store.sequences import Direction as Way
 from connectors.store.threads import ThreadRow
-from protocol import ids
 from protocol.address import AgencyAddress, DeskAddress, agency_of
-from protocol.clocks import Ack, Calendar
+from protocol.clocks import Calendar
 from protocol.http.cases import (
     CaseEntry,
     CaseThreadItem,
@@ -29,8 +28,7 @@ from protocol.http.cases import (
     Participant,
 )
 from protocol.http.handovers import Direction
-from protocol.ids import Kind, MessageId, ThreadId
-from protocol.kinds.awaiting import answer_in
+from protocol.ids import MessageId, ThreadId
 from protocol.kinds.catalogue import KINDS, decode_payload
 from protocol.lifecycle.history import History
 
@@ -93,14 +91,6 @@ async def tell_thread(tx: Transaction, told: "Telling", thread: ThreadId) -> Non
         told.damaged.add(thread)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What a message that moves nothing makes due."""
-
-    message: Spoken
-    due: due.Due
-
-
 @dataclass(slots=True)
 class _Part:
     """What is known of one agency's part."""
@@ -121,12 +111,8 @@ class Telling:
         self._now = now
         self._parts: dict[AgencyAddress, _Part] = {}
         self._due: list[tuple[int, DueItem]] = []
-        self._asked: list[_Asked] = []
-        self._answers: set[tuple[str, DeskAddress, DeskAddress, Ack]] = set()
         self._threads: dict[ThreadId, ThreadRow] = {}
         self._peers: dict[ThreadId, set[DeskAddress]] = {}
-        self.given_up = set[tuple[MessageId, DeskAddress]]()
-        """Messages of ours that were given up, and at which desk: nobody there answers them (SEQ-11)."""
         self.entries: list[CaseEntry] = []
         self.damaged = set[ThreadId]()
 
@@ -145,7 +131,7 @@ class Telling:
             self._part(leading, row.begun_at).leads = True
         self._steps(row, history, {one.message_id: one for one in stored})
         for one in due.of_thread(row, history, stored, self._calendar(row.answers), now=self._now):
-            self._add_due(one, row.thread)
+            self.add_due(one, row.thread)
 
     def _steps(self, row: ThreadRow, history: History, stored: Mapping[MessageId, MoveRow]) -> None:
         peer = agency_of(row.peer_desk)
@@ -189,18 +175,16 @@ class Telling:
                 refused=None,
             )
         )
-        if (answer := answer_in(payload)) is not None:
-            # Whoever answers has noted it too (KIND-7).
-            self._answers |= {(answer[0], one.sender, to, ack) for to in one.to for ack in (Ack.A2, answer[1])}
-        for found in due.of_message(payload, sender, recipients, self._calendar, since=one.at, now=self._now):
-            self._asked.append(_Asked(one, found))
+        for found in due.of_message(payload, sender, recipients, self._calendar, now=self._now):
+            self.add_due(found, one.thread)
 
     def _part(self, agency: AgencyAddress, at: int) -> _Part:
         part = self._parts.setdefault(agency, _Part())
         part.last_at = max(part.last_at, at)
         return part
 
-    def _add_due(self, one: due.Due, thread: ThreadId) -> None:
+    def add_due(self, one: due.Due, thread: ThreadId) -> None:
+        """Take in something that is due in a thread."""
         ends = one.ends(self._calendar(one.by))
         item = DueItem(
             what=one.what, by=one.by, thread=thread, at=one.at, on=one.on, late=ends is not None and ends < self._now
@@ -222,23 +206,8 @@ class Telling:
         ]
 
     def dues(self) -> list[DueItem]:
-        """Return what is due, the soonest first; what each desk of an agency has answered is not (KIND-5, KIND-7)."""
-        for asked in self._asked:
-            if not self._is_met(asked):
-                self._add_due(asked.due, asked.message.thread)
+        """Return what is due, the soonest first."""
         return [item for _, item in sorted(self._due, key=lambda found: (found[0], found[1].what, found[1].thread))]
-
-    def _is_met(self, asked: _Asked) -> bool:
-        message, ack = asked.message, Ack.A2 if asked.due.what == due.NOTE else Ack.A3
-        if agency_of(message.sender) == asked.due.by:
-            # What its sender does nobody answers: it is due until its time is past.
-            return False
-        named = ids.text(Kind.MESSAGE, message.message_id)
-        return all(
-            (named, desk, message.sender, ack) in self._answers or (message.message_id, desk) in self.given_up
-            for desk in message.to
-            if agency_of(desk) == asked.due.by
-        )
 
     def listed(self, one: CaseThread, following: Sequence[Child]) -> CaseThreadItem:
         """Return a thread of the case as its list shows it."""

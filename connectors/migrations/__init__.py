@@ -3,5 +3,5 @@
 
 from typing import Final
 
-NEWEST: Final = "0032"
+NEWEST: Final = "0033"
 """The revision that this program works with."""

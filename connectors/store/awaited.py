@@ -4,7 +4,7 @@
 A row is only a reason to look: what is late follows from the messages. Most messages have none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -106,6 +106,11 @@ _OF: Final = select(awaited).where(_MESSAGE)
 _UNDER: Final = select(awaited).where(
     awaited.c.ours == bindparam("is_ours"), awaited.c.message_id == bindparam("which")
 )
+_IN_THREADS: Final = (
+    select(awaited)
+    .where(awaited.c.thread.in_(bindparam("which", expanding=True)))
+    .order_by(awaited.c.ours, awaited.c.position, awaited.c.desk)
+)
 _LOOKED: Final = update(awaited).where(_ROW)
 _POSTPONE: Final = update(awaited).where(_MESSAGE, awaited.c.look_at < bindparam("until"))
 _REMOVE: Final = delete(awaited).where(_ROW)
@@ -167,6 +172,11 @@ async def of(tx: Transaction, *, ours: bool, position: int) -> list[Awaited]:
 async def under(tx: Transaction, message_id: MessageId, *, ours: bool) -> Sequence[Awaited]:
     """Return what is waited for under an id, of those that we sent or of those that came."""
     return [_row(row) for row in await tx.connection.execute(_UNDER, {"is_ours": int(ours), "which": message_id})]
+
+
+async def in_threads(tx: Transaction, threads: Collection[ThreadId]) -> Sequence[Awaited]:
+    """Return what is waited for in some threads, ours first, in the order in which it was sent or came."""
+    return [_row(row) for row in await tx.connection.execute(_IN_THREADS, {"which": list(threads)})]
 
 
 async def clear(tx: Transaction, row: Awaited) -> Clear | None:

@@ -57,11 +57,11 @@ def answer_in(payload: Content) -> tuple[str, Ack] | None:
 
 
 def _until(kind: MessageKind, ack: Ack, payload: Content | None, since: int, calendar: Calendar) -> int:
-    named = _named(payload) if ack is Ack.A3 else None
-    if isinstance(named, int):
-        return named
-    if named is not None:
-        return calendar.close_of(named)
+    said = named(payload) if ack is Ack.A3 else None
+    if isinstance(said, int):
+        return said
+    if said is not None:
+        return calendar.close_of(said)
     priority = payload.priority if isinstance(payload, Payload) else Priority.NORMAL
     usual = SPANS[Priority.EMERGENCY if kind.name in _ALERTS else priority][ack]
     if kind.due is None or (ack is Ack.A2 and Ack.A3 in kind.acks):
@@ -72,6 +72,6 @@ def _until(kind: MessageKind, ack: Ack, payload: Content | None, since: int, cal
     return min(due, deadline(since, SPANS[priority][ack], calendar, now=since))
 
 
-def _named(payload: Content | None) -> int | date | None:
+def named(payload: Content | None) -> int | date | None:
     """Return the day or moment that its sender names for an answer."""
     return payload.answer_by if isinstance(payload, AlertRisk | PrereleaseStart | RecordRequest) else None
