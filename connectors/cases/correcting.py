@@ -5,9 +5,9 @@ Nothing of the corrected message is changed or taken away: it is what was sent, 
 Whether the correction or what it corrects came first makes no difference, since it is asked for when it is shown.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from connectors.bound import Desks, sees
+from connectors.bound import Desks
 from connectors.cases.forms import stored_sections
 from connectors.cases.stopped import withheld_here
 from connectors.faults import DAMAGED
@@ -52,7 +52,7 @@ async def views(
     """
     found = await _all(tx, message_id, agency_of(sender), desks)
     shown = dict[tuple[MessageId, DeskAddress], CorrectionView]()
-    for one in sorted(found, key=lambda each: each.at):
+    for one in found:
         view = await _view(tx, one)
         before = shown.setdefault((one.message_id, one.sender_desk), view)
         if before is not view:
@@ -87,11 +87,10 @@ async def check_carried(tx: Transaction, message_id: MessageId, sender: DeskAddr
 async def mark_entries(tx: Transaction, entries: Sequence[CaseEntry]) -> list[CaseEntry]:
     """Return the entries of a case, with the newest correction of those that were corrected."""
     newest = dict[tuple[MessageId, AgencyAddress], Corrects]()
-    agencies = {one.agency for one in entries}
-    for agency in sorted(agencies):
+    for agency in sorted({one.agency for one in entries}):
         mine = {one.message for one in entries if one.agency == agency}
-        for one in await _every(tx, mine, agency):
-            newest.setdefault((one.corrects, agency), one)
+        for one in await corrections.of(tx, mine, agency, most=1):
+            newest[one.corrects, agency] = one
     return [
         entry
         if (found := newest.get((entry.message, entry.agency))) is None
@@ -100,19 +99,15 @@ async def mark_entries(tx: Transaction, entries: Sequence[CaseEntry]) -> list[Ca
     ]
 
 
-async def _every(tx: Transaction, messages: Collection[MessageId], agency: AgencyAddress) -> list[Corrects]:
-    return [one for one in await corrections.of(tx, messages, agency) if one.message_id != one.corrects]
-
-
 async def _all(tx: Transaction, message_id: MessageId, agency: AgencyAddress, desks: Desks) -> list[Corrects]:
-    """Return what corrects a message, then what corrects that, each once; a circle ends where it began."""
+    """Return what corrects a message and what corrects that, the newest of them; a circle ends where it began."""
     found, asked, wanted = list[Corrects](), set[MessageId](), {message_id}
     while wanted and len(found) < MOST:
         asked |= wanted
-        more = [one for one in await corrections.of(tx, wanted, agency) if sees(desks, one.own_desk)]
+        more = await corrections.of(tx, wanted, agency, desks=desks)
         found += [one for one in reversed(more) if one.message_id != message_id]
         wanted = {one.message_id for one in more} - asked
-    return found[:MOST]
+    return sorted(found, key=lambda one: one.at)[-MOST:]
 
 
 async def _view(tx: Transaction, one: Corrects) -> CorrectionView:

@@ -3,9 +3,9 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.faults import desk_of_row
@@ -21,7 +21,7 @@ from protocol.kinds.records import RecordCorrection
 
 CORRECTION: Final = "record.correction"
 MOST: Final = 50
-"""Corrections of one message that are shown, the newest."""
+"""Corrections of one message that are shown, the newest, each at each desk of ours that it came for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +39,25 @@ class Corrects:
 
 
 _ADD: Final = upsert(correction).on_conflict_do_nothing()
-_OF: Final = (
-    select(correction)
-    .where(
+
+
+def _of(*, at_desks: bool) -> Select[Any]:
+    """Select the newest of each message, and none that says it of itself; those of some of our desks only, if so."""
+    newest = (correction.c.at.desc(), correction.c.message_id, correction.c.sender_desk, correction.c.own_desk)
+    place = func.row_number().over(partition_by=correction.c.corrects, order_by=newest).label("place")
+    asked = select(correction, place).where(
         correction.c.corrects.in_(bindparam("which", expanding=True)),
         correction.c.agency == bindparam("whose"),
+        correction.c.message_id != correction.c.corrects,
     )
-    .order_by(correction.c.at.desc(), correction.c.message_id)
-    .limit(MOST)
-)
+    if at_desks:
+        asked = asked.where(correction.c.own_desk.in_(bindparam("desks", expanding=True)))
+    found = asked.subquery()
+    return select(found).where(found.c.place <= bindparam("most")).order_by(found.c.at.desc(), found.c.message_id)
+
+
+_OF: Final = _of(at_desks=False)
+_OF_DESKS: Final = _of(at_desks=True)
 
 
 async def note(tx: Transaction, message: OutgoingMessage | ReceivedMessage, agency: AgencyAddress) -> None:
@@ -74,9 +84,23 @@ async def note(tx: Transaction, message: OutgoingMessage | ReceivedMessage, agen
     await tx.connection.execute(_ADD, values)
 
 
-async def of(tx: Transaction, messages: Collection[MessageId], agency: AgencyAddress) -> list[Corrects]:
-    """Return what `agency` says is wrong about these messages, which are its own, the newest first."""
-    rows = await tx.connection.execute(_OF, {"which": list(messages), "whose": agency})
+async def of(
+    tx: Transaction,
+    messages: Collection[MessageId],
+    agency: AgencyAddress,
+    *,
+    desks: Collection[DeskAddress] | None = None,
+    most: int = MOST,
+) -> list[Corrects]:
+    """Return what `agency` says is wrong about these messages, which are its own, the newest first.
+
+    Of each message up to `most`, so that many of one hide none of another; at these `desks` of ours only, where given.
+    """
+    asked: dict[str, object] = {"which": list(messages), "whose": agency, "most": most}
+    statement = _OF
+    if desks is not None:
+        statement, asked = _OF_DESKS, {**asked, "desks": list(desks)}
+    rows = await tx.connection.execute(statement, asked)
     return [
         Corrects(
             corrects=row.corrects,
