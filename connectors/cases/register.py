@@ -22,7 +22,7 @@ from connectors.faults import DAMAGED
 from connectors.folding import findable
 from connectors.numbering import spelled, telling
 from connectors.store import cases, corrections, facts, replaying, speaking, threads
-from connectors.store.casefacts import NUMBER_OURS, PERSON_OURS, CaseThread, Facts, Stated, merge
+from connectors.store.casefacts import NUMBER_OURS, PERSON_OURS, WITHHELD, CaseThread, Facts, Stated, merge
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
@@ -37,7 +37,7 @@ AT_ONCE: Final = 200
 _MOST_LINKS: Final = 50
 """Threads that go on from one another; a longer chain, or a circle, ends there."""
 _MADE: Final = "cases made"
-_FORM: Final = b"6"
+_FORM: Final = b"7"
 """Another one has every stored message taken note of once more."""
 
 
@@ -105,7 +105,7 @@ class Register:
         placed = self._row(tx, thread, known, before, min(times))
         if withheld:
             # It stays where it was, so that its line is found there, and leads nothing else anywhere (CON-26).
-            placed = replace(placed, ours=0)
+            placed = replace(placed, ours=WITHHELD)
         return await self._put(tx, replace(placed, begun_at=min(times), changed_at=max(times)), before)
 
     async def _said(
@@ -281,7 +281,7 @@ class Register:
         return found
 
     async def _case(self, tx: Transaction, row: CaseThread) -> CaseId:
-        begun, seen = row.thread, set[ThreadId]()
+        begun, seen, keeps_its_place = row.thread, set[ThreadId](), row.ours & WITHHELD
         while row.thread not in seen and len(seen) < _MOST_LINKS:
             seen.add(row.thread)
             person = await self._person(tx, row)
@@ -290,7 +290,7 @@ class Register:
             if row.number is not None:
                 return await self._by_number(tx, row.number)
             following = await cases.find(tx, row.link) if row.link is not None else None
-            if following is None:
+            if following is None or (following.ours & WITHHELD and not keeps_its_place):
                 return _id(tx, "thread", row.thread)
             row = following
         return _id(tx, "thread", begun)

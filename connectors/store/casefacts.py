@@ -15,6 +15,8 @@ from protocol.shapes import as_bytes, as_int, as_list, as_text, as_tuple
 
 NUMBER_OURS: Final = 1
 PERSON_OURS: Final = 2
+WITHHELD: Final = 4
+"""Of a thread that came and was entered in error: what it says leads no other thread anywhere (CON-26)."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -93,7 +95,10 @@ def _rank(name: str, stated: Stated) -> tuple[bool, Stated]:
 
 @dataclass(frozen=True, slots=True)
 class CaseThread:
-    """One thread in its case; times in ms UTC. The keys are keyed hashes of what the facts name."""
+    """One thread in its case; times in ms UTC. The keys are keyed hashes of what the facts name.
+
+    `ours` says which of them our own agency said, or that the thread is withheld and none of them leads.
+    """
 
     thread: ThreadId
     case_id: CaseId
