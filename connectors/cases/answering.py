@@ -7,7 +7,7 @@ from typing import Final
 
 from connectors.bound import Desks, sees
 from connectors.faults import DAMAGED
-from connectors.store import conversations, incoming, outgoing, recipients, replaying
+from connectors.store import awaited, conversations, incoming, outgoing, recipients, replaying
 from connectors.store.awaited import Awaited
 from connectors.store.engine import Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage
@@ -19,7 +19,7 @@ from protocol.clocks import Ack
 from protocol.errors import Conflict, InvalidInput, NotFound
 from protocol.http.messages import MessageAnswered, MessageRequest
 from protocol.ids import Kind, MessageId, OfficerId, ThreadId
-from protocol.kinds.alerting import alert_in
+from protocol.kinds.alerting import NEVER_HALF, alert_in
 from protocol.kinds.awaiting import ANSWERING, answer_in
 from protocol.kinds.base import Payload
 from protocol.kinds.catalogue import KINDS, decode_payload
@@ -77,6 +77,27 @@ async def answers_in(tx: Transaction, threads: Collection[ThreadId]) -> list[Ans
         if answer is not None:
             found.append(Answer(place.ours, thread, sender, to, *answer))
     return found
+
+
+async def is_unnoted(tx: Transaction, message: ReceivedMessage) -> bool:
+    """Tell whether a message is still to be noted by the desk of ours that it came for (KIND-7)."""
+    rows = await awaited.of(tx, ours=False, position=message.position)
+    given = await answers_in(tx, [message.thread]) if rows else []
+    return any(not any(one.is_to(row, message.sender_desk) for one in given) for row in rows)
+
+
+async def unnoted_alerts(tx: Transaction, thread: ThreadId, desks: Desks = None) -> tuple[MessageId, ...]:
+    """Return the alerts that were sent or came in a thread and are still to be noted; of `desks` of ours, if given."""
+    given, found = await answers_in(tx, [thread]), dict[MessageId, None]()
+    for row in await awaited.in_threads(tx, [thread]):
+        clear = await awaited.clear(tx, row)
+        if clear is None or clear.given_up or clear.kind not in NEVER_HALF:
+            continue
+        if sees(desks, clear.sender if row.ours else row.desk) and not any(
+            one.is_to(row, clear.sender) for one in given
+        ):
+            found[row.message_id] = None
+    return tuple(found)
 
 
 def is_readable(message: ReceivedMessage) -> bool:

@@ -44,16 +44,17 @@ async def check_ours(tx: Transaction, fields: Mapping[str, object]) -> None:
 
 
 async def views(
-    tx: Transaction, message_id: MessageId, sender: DeskAddress, desks: Desks = None
+    tx: Transaction, message_id: MessageId, sender: DeskAddress, desks: Desks = None, *, in_error: bool = False
 ) -> list[CorrectionView]:
     """Return the corrections of a message of the desk `sender`, and those of these, the oldest first.
 
-    Only its own agency corrects a message. Of those at other desks of ours nothing is said (CON-19).
+    Only its own agency corrects a message. Of those at other desks of ours nothing is said (CON-19). Those of an alert
+    that is shown although it came `in_error` are shown with it (KIND-8).
     """
     found = await _all(tx, message_id, agency_of(sender), desks)
     shown = dict[tuple[MessageId, DeskAddress], CorrectionView]()
     for one in found:
-        view = await _view(tx, one)
+        view = await _view(tx, one, in_error=in_error)
         before = shown.setdefault((one.message_id, one.sender_desk), view)
         if before is not view:
             # It came for several desks of ours, each with its own sections.
@@ -110,7 +111,7 @@ async def _all(tx: Transaction, message_id: MessageId, agency: AgencyAddress, de
     return sorted(found, key=lambda one: one.at)[-MOST:]
 
 
-async def _view(tx: Transaction, one: Corrects) -> CorrectionView:
+async def _view(tx: Transaction, one: Corrects, *, in_error: bool) -> CorrectionView:
     bare = CorrectionView(
         message=one.message_id,
         thread=one.thread,
@@ -130,7 +131,7 @@ async def _view(tx: Transaction, one: Corrects) -> CorrectionView:
             if came is None:
                 raise NotFound
             signer, payload = came.actor.name, came.payload
-            sections = [] if await withheld_here(tx, came) else came_sections(came)
+            sections = [] if not in_error and await withheld_here(tx, came) else came_sections(came)
         said = decode_payload(KINDS[CORRECTION], payload)
     except (*DAMAGED, NotFound):
         # That there is one is known all the same (CON-8).

@@ -15,7 +15,7 @@ from connectors.cases.forms import stored_sections
 from connectors.cases.hearing import Hearing
 from connectors.cases.releasing import Releasing
 from connectors.cases.returned import IN_ERROR
-from connectors.cases.stopped import call_back, check_open, withheld_here
+from connectors.cases.stopped import call_back, check_open, shown_in_error, withheld_here
 from connectors.cases.threads import Threads
 from connectors.handover_views import at_desks, came_sections, overall, planned, sent_sections
 from connectors.store import cursors, history, incoming, outgoing, recipients, requests, threads
@@ -264,8 +264,8 @@ class Messages:
     async def _received_view(
         self, tx: Transaction, message: ReceivedMessage, answers: list[MessageAnswered], desks: Desks
     ) -> MessageView:
-        readable = answering.is_readable(message)
-        corrections = await views(tx, message.message_id, message.sender_desk, desks)
+        readable, in_error = answering.is_readable(message), await shown_in_error(tx, message)
+        corrections = await views(tx, message.message_id, message.sender_desk, desks, in_error=in_error)
         withheld = await withheld_here(tx, message)
         return MessageView(
             item=await self._received_item(tx, message),
@@ -275,6 +275,7 @@ class Messages:
             sections=marked(came_sections(message), corrections) if readable and not withheld else [],
             corrections=without_sections(corrections) if withheld else corrections,
             withheld=withheld,
+            in_error=in_error,
         )
 
 
@@ -302,10 +303,15 @@ def _at_all_desks(views: list[MessageView]) -> MessageView:
         else:
             same.desks.extend(section.desks)
     desks = [desk for one in views for desk in one.item.recipients]
+    still_shown = next((one for one in [first, *rest] if one.withheld is None), first)
     late = sorted((one for view in views for one in view.item.overdue), key=lambda one: (one.since, one.desk, one.ack))
     return first.model_copy(
         update={
             "item": first.item.model_copy(update={"recipients": desks, "overdue": late}),
             "sections": sorted(sections, key=lambda section: section.number),
+            # What one desk has noted another may have to see still.
+            "corrections": still_shown.corrections,
+            "withheld": still_shown.withheld,
+            "in_error": any(one.in_error for one in views),
         }
     )

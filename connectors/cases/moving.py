@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from connectors.bound import Desks
 from connectors.cases.alike import check_new
+from connectors.cases.answering import unnoted_alerts
 from connectors.cases.bygone import bygone
 from connectors.cases.composing import Composing, Said
 from connectors.cases.forms import stored_sections
@@ -16,6 +17,7 @@ from connectors.cases.lineage import ENDING, MOST, open_sub_referrals, request_o
 from connectors.cases.residual import check_answers
 from connectors.cases.responsibility import implied
 from connectors.cases.sides import OBSERVER, ROLES, Roles
+from connectors.cases.stopped import IN_ERROR
 from connectors.cases.threads import Threads, history_of
 from connectors.cases.transferred import not_told
 from connectors.handover_views import planned
@@ -48,6 +50,8 @@ MAX_FIELDS: Final = 16_384
 """Bytes of the fields of a move as JSON."""
 _MAX_ANSWER: Final = 4 << 20
 """Bytes of what is stored under an Idempotency-Key: a step of a handover says it of a hundred desks."""
+_MAX_ALERTS: Final = 1_000
+"""Alerts in one thread that are named in an answer, the first."""
 _PLANS: Final = TypeAdapter(tuple[RecipientPlan, ...])
 
 _ASKED_OF_TIME: Final = frozenset({Event.CUSTODY_MOVED})
@@ -76,6 +80,8 @@ class Moved:
     """Fields whose date was over when it was written."""
     recipients: tuple[RecipientPlan, ...] = ()
     """What each desk gets, and what not."""
+    unnoted: tuple[MessageId, ...] = ()
+    """Alerts in a thread that this move enters in error, which nobody has noted (KIND-8)."""
 
     def view(self) -> StepQueued:
         """Return it as the local interface answers it."""
@@ -85,6 +91,7 @@ class Moved:
             state=self.state,
             version=self.version,
             open_sub_referrals=list(self.still_open),
+            unnoted_alerts=list(self.unnoted),
             in_the_past=list(self.in_the_past),
             recipients=list(self.recipients),
         )
@@ -93,14 +100,14 @@ class Moved:
         """Return the form that is stored under an Idempotency-Key."""
         known: list[cbor.Value] = [self.thread, self.message_id, self.state, self.version]
         plans = _PLANS.dump_json(self.recipients)
-        return cbor.encode([*known, list(self.still_open), list(self.in_the_past), plans])
+        return cbor.encode([*known, list(self.still_open), list(self.in_the_past), plans, list(self.unnoted)])
 
     @classmethod
     def parse(cls, data: bytes) -> "Moved":
         """Read it again."""
-        thread, message_id, state, version, *more = as_list(cbor.decode(data, limit=_MAX_ANSWER), most=7)
-        # What was stored before there were sub-referrals has four parts, before what is in the past was told five, and
-        # before what each desk gets six.
+        thread, message_id, state, version, *more = as_list(cbor.decode(data, limit=_MAX_ANSWER), most=8)
+        # What was stored before there were sub-referrals has four parts, before what is in the past was told five,
+        # before what each desk gets six, and before alerts that nobody noted seven.
         still_open = as_list(more[0], most=MOST) if more else []
         return cls(
             ThreadId(as_bytes(thread)),
@@ -111,6 +118,7 @@ class Moved:
             still_open=tuple(ThreadId(as_bytes(one)) for one in still_open),
             in_the_past=tuple(as_text(one, most=64) for one in as_list(more[1], most=16)) if more[1:] else (),
             recipients=_PLANS.validate_json(as_bytes(more[2])) if more[2:] else (),
+            unnoted=tuple(MessageId(as_bytes(one)) for one in as_list(more[3], most=_MAX_ALERTS)) if more[3:] else (),
         )
 
 
@@ -210,7 +218,7 @@ class Moving:
                 return before
             if desks is not None and not await threads.of_desks(tx, [thread], desks):
                 raise NotFound
-            moved = await self.within(tx, thread, step, version=version, asked=True)
+            moved = await self.within(tx, thread, step, version=version, asked=True, desks=desks)
             await self._keep(tx, stored_key, body, moved)
         self._wake()
         return moved
@@ -224,11 +232,13 @@ class Moving:
         version: int | None = None,
         by_time: bool = False,
         asked: bool = False,
+        desks: Desks = None,
     ) -> Moved:
         """Make a move inside the caller's transaction, for what must happen together or not at all.
 
         Only the clockwork makes the moves of time (`by_time`): nobody here lets a referral expire because he likes to.
-        What is `asked` for itself is refused where the other desk is gone, unless it ends the thread (CON-18).
+        What is `asked` for itself is refused where the other desk is gone, unless it ends the thread (CON-18). Its
+        caller is told of alerts at these `desks` only (CON-19).
         """
         row = await self._threads.mending.find(tx, thread)
         if row is None or row.side == OBSERVER:
@@ -252,6 +262,8 @@ class Moving:
         moved = await self._queue(tx, message, row.peer_desk, copies, known=known)
         if row.machine == REFERRAL.name and step.event == Event.UNBLOCK:
             moved = await self._tell_of_transfer(tx, row, stored, step, moved)
+        if step.event == IN_ERROR:
+            moved = replace(moved, unnoted=(await unnoted_alerts(tx, thread, desks))[:_MAX_ALERTS])
         ends = row.machine == REFERRAL.name and row.side == roles.answers and step.event in ENDING
         return replace(moved, still_open=await open_sub_referrals(tx, thread)) if ends else moved
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from connectors.cases import consents
+from connectors.cases.answering import is_unnoted
 from connectors.cases.sides import ROLES
 from connectors.composition import Composer, Share
 from connectors.faults import DAMAGED
@@ -122,19 +123,36 @@ def is_withheld(standing: Standing | ThreadRow | None) -> bool:
 
 
 async def withheld_here(tx: Transaction, message: ReceivedMessage) -> str | None:
-    """Return why nobody is shown what came in the sections of `message`, or None (CON-26).
+    """Return why nobody is shown what came in the sections of `message`, or None (CON-26)."""
+    if not await _came_in_error(tx, message) or await _waits_all_the_same(tx, message):
+        return None
+    return IN_ERROR
 
-    It goes by what stands in clear. What the hub accepted after the step that ended the thread was written by somebody
-    who could know of it, and so was what a third agency says there: an alert must not vanish.
+
+async def shown_in_error(tx: Transaction, message: ReceivedMessage) -> bool:
+    """Tell whether a message is an alert that is shown although what came with it is withheld, until it is noted."""
+    return await _waits_all_the_same(tx, message) and await _came_in_error(tx, message)
+
+
+async def _came_in_error(tx: Transaction, message: ReceivedMessage) -> bool:
+    """Tell whether a message came before the step by which its own side entered the thread in error.
+
+    It goes by what stands in clear. What the hub accepted after that step was written by somebody who could know of it,
+    and so was what a third agency says there: an alert must not vanish.
     """
     standing = await threads.standing(tx, message.thread)
     if standing is None or not is_withheld(standing):
-        return None
+        return False
     kind = KINDS.get(message.payload_type)
     if agency_of(message.sender_desk) != agency_of(standing.peer_desk) or (kind and kind.event == IN_ERROR):
-        return None
+        return False
     ended = await moves.index_of(tx, message.thread, IN_ERROR)
-    return IN_ERROR if ended is None or message.leaf_index < ended else None
+    return ended is None or message.leaf_index < ended
+
+
+async def _waits_all_the_same(tx: Transaction, message: ReceivedMessage) -> bool:
+    """Tell whether a message is an alert that its desk has not noted: its sender believes that it is known (KIND-8)."""
+    return message.payload_type in NEVER_HALF and await is_unnoted(tx, message)
 
 
 async def check_open(tx: Transaction, thread: ThreadId) -> None:

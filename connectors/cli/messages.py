@@ -185,6 +185,8 @@ def _lines(view: MessageView) -> Iterator[str]:
     yield f"  from {item.sender} ({view.signer}) to {', '.join(item.recipients)}, {format_time(item.at)}"
     if item.alert:
         yield f"  ALERT {item.alert}"
+    if view.in_error:
+        yield "  IN ERROR: its thread is, so ask who is meant; it is shown until you have noted it (message answer)"
     for late in item.overdue:
         yield f"  OVERDUE since {format_time(late.since)}: {late.desk} has not {_SAID[late.ack]} it"
     for name, value in view.payload.items():

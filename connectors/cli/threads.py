@@ -237,6 +237,8 @@ def tell(queued: StepQueued, agency: str, voice: Voice, once: Once | None = None
     tell_past(queued.in_the_past, voice)
     for one in queued.open_sub_referrals:
         voice.warn(f"{text(Kind.THREAD, one)} is a sub-referral of it and is not over")
+    for alert in queued.unnoted_alerts:
+        voice.warn(f"{text(Kind.MESSAGE, alert)} is an alert in it that nobody has noted: call those who have to know")
     voice.say(f"next:  throughcare referral show {thread} --agency {agency}")
 
 

@@ -24,6 +24,7 @@ from protocol.http.handovers import CorrectionView, HandoverView, SectionView
 from protocol.http.messages import MessageView
 from protocol.http.threads import AlertView, LostView, StepView, ThreadView
 from protocol.ids import Kind, MessageId, ThreadId
+from protocol.lifecycle.referral import State
 
 _RUNGS: Final = {Ack.A1: Label.RUNG_OPENED, Ack.A2: Label.RUNG_ACKNOWLEDGED, Ack.A3: Label.RUNG_ANSWERED}
 _MACHINES: Final = {"referral": Label.REFERRAL, "handover": Label.HANDOVER}
@@ -95,6 +96,8 @@ class Writer:
             rows.append(self._row(Label.PSEUDONYM, str(payload["subject"])))
         if view.item.alert:
             rows.append(self._row(Label.ALERTS, self._text(Table.NOTES, view.item.alert)))
+        if view.in_error:
+            rows.append(self._row(Label.ALERTS, self._text(Table.STATES, State.ENTERED_IN_ERROR)))
         for late in view.item.overdue:
             what: list[Part] = [self._text(Table.NOTES, "overdue"), ": ", late.desk, BREAK, self._rung(late.ack)]
             rows.append(self._row(Label.ALERTS, joined([*what, BREAK, self._words.moment(late.since)])))
@@ -123,10 +126,8 @@ class Writer:
         more: dict[str, Any] = {"waits": not view.offer, "corrections": view.corrections, "withheld": view.withheld}
         parts = [contents.facts(rows), self._message(offer, *shown, **more)]
         if view.not_understood:
-            parts += [
-                self._heading(2, Label.NOT_UNDERSTOOD),
-                contents.facts([(one.path, said(one.reason)) for one in view.not_understood]),
-            ]
+            unread: list[tuple[str, Part]] = [(one.path, said(one.reason)) for one in view.not_understood]
+            parts += [self._heading(2, Label.NOT_UNDERSTOOD), contents.facts(unread)]
         return Sheet(self._title(offer), joined(parts), ids.text(Kind.THREAD, view.thread))
 
     def step(self, view: ThreadView, step: StepView, evidence: Evidence | None) -> Sheet:
@@ -311,10 +312,8 @@ class Writer:
             rows += self._proof.parties(evidence)
         if with_numbers:
             ours, theirs = contents.numbers(payload)
-            rows += [
-                self._row(Label.NUMBER_OF_SENDER, said(ours) if ours else blank()),
-                self._row(Label.NUMBER_OF_RECIPIENT, said(theirs) if theirs else blank()),
-            ]
+            rows.append(self._row(Label.NUMBER_OF_SENDER, said(ours) if ours else blank()))
+            rows.append(self._row(Label.NUMBER_OF_RECIPIENT, said(theirs) if theirs else blank()))
         return rows + (self._proof.journeys(evidence) if evidence is not None else [])
 
     def _sections(self, sections: Sequence[SectionView], level: int) -> list[Html]:

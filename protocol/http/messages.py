@@ -175,6 +175,9 @@ class MessageView(ResponseModel):
     """What its sender has said since is wrong in it, the oldest first (KIND-9)."""
     withheld: Code | None = None
     """Why nobody is shown what came in its sections: its thread was entered in error (CON-26)."""
+    in_error: bool = False
+    """It is an alert that is shown although its thread was entered in error, so it may be about somebody else or meant
+    for others, until somebody here has noted it (KIND-8)."""
 
 
 _ITEM = {

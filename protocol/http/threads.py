@@ -61,6 +61,8 @@ class StepQueued(ResponseModel):
     version: int
     open_sub_referrals: list[ThreadIdText]
     """Sub-referrals of a referral that ends with this step, which are not over (REF-11): see to them."""
+    unnoted_alerts: list[MessageIdText] = Field(default_factory=list)
+    """Alerts, sent or received, that nobody has noted in a thread which this step enters in error (KIND-8): call."""
     in_the_past: list[Code] = Field(default_factory=list)
     """Fields whose date or time was over when this was written, such as `release_on`: it was sent all the same."""
     recipients: list[RecipientPlan] = Field(default_factory=list)
