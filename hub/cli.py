@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hub.failures import report
-from protocol.errors import ConfigurationError, StoreFailed
+from protocol.errors import ConfigurationError, StoreFailed, UntrustedKey
 from protocol.ownership import check_ownership
 from protocol.starting import starting
 
@@ -219,11 +219,44 @@ def backup(target: Path, path: Path, public_key: Path) -> None:
         from hub.backups.making import make_backup
         from hub.backups.telling import leaves
         from keys.backupfile import read_backup_public
+        from keys.backuptrust import told_key
 
-        made = asyncio.run(make_backup(_settings(path), target, read_backup_public(public_key), system_clock()))
+        public = read_backup_public(public_key)
+        try:
+            made = asyncio.run(make_backup(_settings(path), target, public, system_clock()))
+        except UntrustedKey as error:
+            error.add_note(
+                "next: the same command with the right backup.pub; only if you made a new key: throughcare-hub "
+                f"accept-backup-key --config {path} --public-key {public_key} --words …"
+            )
+            raise
         for log, size in made.sizes.items():
             click.echo(f"{log}: {leaves(size)}")
-        click.echo(f"{target}: {made.bytes} bytes", err=True)
+        click.echo(f"{target}: {made.bytes} bytes\n{told_key(public, first=made.first)}", err=True)
+
+
+@main.command("accept-backup-key", short_help="Have backups sealed to another key.")
+@config_option
+@click.option("--public-key", required=True, type=_FILE, help="The backup.pub of the key that is right from now on.")
+@click.option("--words", required=True, help="Its 8 words, as `throughcare backup-key` showed them offline.")
+def accept_backup_key(path: Path, public_key: Path, words: str) -> None:
+    """Have the hub's backups sealed to this key, and to no other, from now on.
+
+    Read the words where the key was made, never here. Older backups still open with the key they were sealed to.
+    """
+    with _told():
+        from hub.service.backupkey import accept_backup_key as accept
+        from keys.backupfile import read_backup_public
+        from keys.backuprecord import forget_refused_backup
+
+        folder = _settings(path).hub.data_dir
+        try:
+            accept(folder, read_backup_public(public_key), words)
+        except UntrustedKey as error:
+            error.add_note("next: throughcare key backup-words backup.pub   (where the key was made)")
+            raise
+        forget_refused_backup(folder)
+        click.echo("Backups are sealed to this key from now on.")
 
 
 @main.command(short_help="Make the hub anew from a backup.")

@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from hub.config import CLOCK_NAME, DATABASE_NAME, GUARD_NAME, RESTORING_PREFIX, HubSettings, doubts, pinned_root
 from hub.confirming import told
 from hub.migrations import NEWEST, revision_of
+from hub.service.backupkey import known_backup_keys
 from hub.service.behind import check_not_behind
 from hub.service.clocktrust import is_unsure, noted_time
 from hub.service.damage import GO_BACK, NEXT
@@ -33,6 +34,7 @@ from hub.store.sqlite import sqlite_is_sound
 from hub.store.trees import Log
 from hub.web.admin import LEAST_FREE
 from hub.web.tls import tls_context
+from keys.backupfinding import examine_backup_key
 from keys.folderfinding import examine_folder
 from keys.privatefile import open_to_others
 from keys.workfolders import left_behind
@@ -62,6 +64,9 @@ async def examine(settings: HubSettings, clock: Callable[[], int]) -> list[Findi
     if folder.is_dir():
         found.append(_disk(folder))
         found += _left(folder)
+        found += examine_backup_key(
+            folder, lambda: known_backup_keys(folder), "throughcare-hub accept-backup-key --config FILE"
+        )
         found += await _store(settings, clock())
     async with new_session() as session:
         found.append(await _service(settings, session))

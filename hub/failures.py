@@ -21,6 +21,7 @@ from protocol.errors import (
     StoreFailed,
     StoreFull,
     ThroughcareError,
+    UntrustedKey,
 )
 
 _DOCTOR = "throughcare-hub doctor --config FILE"
@@ -33,6 +34,7 @@ _TOLD: dict[type[ThroughcareError], tuple[int, str]] = {
     ConfigurationError: (3, f"mend what is named, then {_DOCTOR}"),
     Conflict: (6, "choose another name or an empty folder, then the same command again"),
     InvalidInput: (2, "the same command with another value"),
+    UntrustedKey: (4, _DOCTOR),
     SelfTestFailed: (
         3,
         "pip install --require-hashes -r requirements/runtime.txt   (in a clone), then the same command again",

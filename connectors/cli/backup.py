@@ -9,7 +9,6 @@ from typing import Final
 
 import click
 
-from connectors.backupkey import backup_words
 from connectors.cli.configfile import finds_config
 from connectors.cli.failures import advising
 from connectors.cli.passphrase import configured, read_passphrase, tell_if_missing
@@ -22,6 +21,7 @@ from connectors.installation import Enrolment, open_installation
 from connectors.way_out import WayOut
 from keys.backupfile import backup_identity, read_backup_public
 from keys.backupopening import make_backup_key, open_backup_key
+from keys.backuptrust import backup_words, told_key
 from keys.sealedfile import CONNECTOR, SMALL
 from protocol.errors import Conflict, EnrolmentRefused, KeystoreError, OurError, StoreFailed, UntrustedKey
 from protocol.http.fields import format_time
@@ -72,15 +72,7 @@ def backup(target: Path, config_file: Path, public_key: Path, voice: Voice) -> N
         first = make_backup(section.data_dir, installation, target, public, now_ms())
     size = target.stat().st_size
     voice.data({"file": str(target), "bytes": size}, [f"{target}: {size} bytes"])
-    told = " ".join(backup_words(backup_identity(public)))
-    if first:
-        voice.say(
-            f"Backups are sealed to this key from now on:\n\n    {told}\n\n"
-            "Compare the words with those that throughcare backup-key showed where it was made. Others mean that\n"
-            "somebody exchanged backup.pub: delete this backup, and bring the right one."
-        )
-    else:
-        voice.say(f"It is sealed to the key of the words: {told}")
+    voice.say(told_key(public, first=first))
 
 
 def _verify(source: Path, key_file: Path, key_passphrase_file: Path | None, voice: Voice) -> None:

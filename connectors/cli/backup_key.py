@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from connectors.backupkey import accept_backup_key, backup_words
+from connectors.backupkey import accept_backup_key
 from connectors.cli.configfile import finds_config
 from connectors.cli.failures import advising
 from connectors.cli.voice import Voice, speaks
@@ -14,6 +14,7 @@ from connectors.config import load
 from connectors.installation import KEYSTORE_FOLDER
 from keys.backupfile import backup_identity, read_backup_public
 from keys.backuprecord import forget_refused_backup
+from keys.backuptrust import backup_words
 from keys.keystore import Keystore
 from protocol.errors import UntrustedKey
 

@@ -18,6 +18,7 @@ from hub.backups.standing import Found, Standing, compare, complete, read_guards
 from hub.backups.stream import PURPOSE, Chunk, Facts, Reader, Rows
 from hub.config import BLOBS_NAME, DATABASE_NAME, GUARD_NAME, RESTORING_PREFIX, HubSettings, StoreSection
 from hub.migrations import NEWEST, migrate, move, revision_of
+from hub.service.backupkey import keep_backup_key
 from hub.service.behind import forget_behind
 from hub.service.entrycheck import check_codes, check_entries, check_leaves
 from hub.service.guard import Guard, GuardedHead
@@ -32,6 +33,7 @@ from hub.store.logkeys import hold_to_keys
 from hub.store.opening import open_store
 from hub.store.restorations import Restored
 from hub.store.trees import Log
+from keys.backupfile import backup_identity
 from keys.backupopening import open_backup_key, read_backup
 from keys.folderowner import make_folder, open_made
 from keys.privatefile import remove_private, sync_folder, write_private
@@ -113,6 +115,8 @@ async def restore(
         with work_folder(folder, RESTORING_PREFIX) as draft:
             with _of_the_backup():
                 await _fill(source, secret, settings, settings.store, draft, decide)
+            # Whoever restores has the offline key in hand: there is no better time to know it by (BAK-10).
+            keep_backup_key(folder, backup_identity(secret.public))
             if settings.store.url is None:
                 if (draft / BLOBS_NAME).exists():
                     (draft / BLOBS_NAME).replace(folder / BLOBS_NAME)

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from hub.service.signingkeys import PUBLIC_NAME, SEALED_NAME
 from hub.service.tally import Tally
 from hub.service.writer import Writer
-from keys.backuprecord import newest_backup
+from keys.backuprecord import backup_refused, newest_backup
 from protocol.clockwatch import Clock
 from protocol.http.measuring import Measured, gauge, gauges
 from protocol.http.serving import Exchange
@@ -101,6 +101,8 @@ class _Current(Collector):
         made = newest_backup(self._sources.folder, since=(SEALED_NAME, PUBLIC_NAME))
         age = None if made is None else max(0, now - made) / 1_000
         yield gauge("backup_age_seconds", "Age of the newest backup; of the signing keys, if there is none yet.", age)
+        refused = backup_refused(self._sources.folder)
+        yield gauge("backup_refused", "Whether the newest backup was refused, for another key than before.", refused)
         yield gauge("disk_free_bytes", "Free disk of the data directory.", _free(self._sources.folder))
 
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from connectors.backup import make_backup
 from connectors.backupkey import (
     accept_backup_key,
-    backup_words,
     check_backup_key,
     keep_backup_key,
     known_backup_keys,
@@ -23,6 +22,7 @@ from connectors.doctor.backupkey import examine_backup_key
 from connectors.installation import AGENCY_ED25519, AGENCY_MLDSA65, KEYSTORE_FOLDER
 from keys.backupfile import backup_identity
 from keys.backuprecord import REFUSED_NAME, backup_refused
+from keys.backuptrust import backup_words
 from keys.keystore import Keystore
 from keys.sealedfile import SMALL
 from keys.xwing import XWingSecret

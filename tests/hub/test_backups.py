@@ -21,8 +21,10 @@ from hub.service.guard import Guard
 from hub.store import blobs as stored_blobs
 from hub.store.tables import detail, leaf
 from hub.store.trees import Log
+from keys.backupfile import backup_identity, read_backup_public
 from keys.backupopening import make_backup_key
 from keys.backuprecord import RECORD_NAME, newest_backup
+from keys.backuptrust import backup_words
 from keys.sealedfile import SMALL
 from keys.xwing import XWingSecret
 from protocol.errors import ConfigurationError, Conflict, KeystoreError, StoreBehind, Unavailable
@@ -267,7 +269,11 @@ def test_bak_5_an_operator_reads_what_will_happen_and_types_the_domain(stopped: 
     kept, public = make_backup_key(stopped.folder / "offline", b"invented", SMALL)
     target = stopped.folder / "by-command.backup"
     run = CliRunner().invoke
-    made = run(main, ["backup", str(target), "--config", str(old_config), "--public-key", str(public)])
+    # Another key than that of the backup before (BAK-10).
+    anew = " ".join(backup_words(backup_identity(read_backup_public(public))))
+    named = ["--config", str(old_config), "--public-key", str(public)]
+    assert run(main, ["accept-backup-key", *named, "--words", anew]).exit_code == 0
+    made = run(main, ["backup", str(target), *named])
     assert made.exit_code == 0, made.output
     assert "hub.example/audit: 3 leaves" in made.output
     common = [str(target), "--config", str(config), "--key", str(kept)]
