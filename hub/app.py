@@ -21,14 +21,14 @@ from hub.service.blobrows import BlobRows, Place
 from hub.service.blobs import Blobs
 from hub.service.buckets import Buckets
 from hub.service.certificates import Certificates
-from hub.service.clocktrust import ClockTrust
+from hub.service.clocktrust import ClockTrust, is_only_unsure
 from hub.service.directory import DirectoryLog
 from hub.service.enrolment import Enrolments
 from hub.service.expiry import Expiry
 from hub.service.following import Followed
 from hub.service.guard import Guard, GuardedHead
 from hub.service.holdings import Holdings
-from hub.service.leases import Lease
+from hub.service.leases import Lease, last_shown
 from hub.service.logcheck import check_logs, origins_of
 from hub.service.mailbox import Mailboxes
 from hub.service.neighbours import Neighbours
@@ -226,7 +226,8 @@ class Hub:
             log.info(Event.STORE_CHECKED, size=heads[trees.Log.AUDIT].size)
             newest = max(head.at for head in heads.values())
             # A demo's clock is put ahead on purpose.
-            trust = ClockTrust(folder / CLOCK_NAME, 0 if settings.hub.clock_file else newest, clock, log)
+            noted, shown = folder / CLOCK_NAME, partial(store.read, last_shown)
+            trust = ClockTrust(noted, 0 if settings.hub.clock_file else newest, clock, log, shown)
             writer = Writer(store, guard, origins, clock, log, _queue(settings), followed, reach, elapsed, trust)
             hub = cls(settings, keys, store, guard, writer, clock, elapsed, trust, log)
             hub._audit_size = heads[trees.Log.AUDIT].size
@@ -274,6 +275,7 @@ class Hub:
             "disk": disk_check(settings.hub.data_dir),
             "clock": self._clock_is_sound,
         }
+        health.unsure = partial(is_only_unsure, self.writer.check_clock)
         health.metrics = self.metrics_text
         self._tls_ends = certificate_end(settings)
 

@@ -4,9 +4,12 @@
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
+from sqlalchemy import Connection
+
 from hub.config import CLOCK_NAME, DATABASE_NAME, HubSettings
 from hub.migrations import revision_of
 from hub.service.clocktrust import is_unsure, note_time, noted_time
+from hub.service.leases import last_shown
 from hub.store import trees
 from hub.store.opening import look
 from protocol.errors import ConfigurationError
@@ -42,11 +45,16 @@ def told(at: int) -> str:
 
 async def read_times(settings: HubSettings, now: int) -> Times:
     """Return what is known of the time, also beside a running hub; raises what `look` does."""
-    folder, newest = settings.hub.data_dir, 0
+    folder, newest, shown = settings.hub.data_dir, 0, 0
     if settings.store.url is not None or (folder / DATABASE_NAME).exists():
-        newest = await look(folder, settings.store, lambda one: trees.newest_time(one) if revision_of(one) else 0)
-    noted = noted_time(folder / CLOCK_NAME)
+        newest, shown = await look(folder, settings.store, _stored)
+    noted = max(noted_time(folder / CLOCK_NAME), shown)
     return Times(now, max(newest, noted), is_unsure(now, newest, noted))
+
+
+def _stored(connection: Connection) -> tuple[int, int]:
+    """Return the newest time of the logs, and the newest that any process has shown."""
+    return (trees.newest_time(connection), last_shown(connection)) if revision_of(connection) else (0, 0)
 
 
 def confirm(settings: HubSettings, today: date, now: int) -> None:

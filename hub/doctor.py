@@ -23,6 +23,7 @@ from hub.service.behind import check_not_behind
 from hub.service.clocktrust import is_unsure, noted_time
 from hub.service.damage import GO_BACK, NEXT
 from hub.service.guard import Guard
+from hub.service.leases import last_shown
 from hub.service.logcheck import check_logs, origins_in
 from hub.service.replaying import replay
 from hub.service.restorerequest import REQUEST_NAME
@@ -198,7 +199,8 @@ def _logs(connection: Connection, settings: HubSettings, guard: Guard, now: int)
         found.append(fine("directory", f"The directory has {directory} statements."))
     if restorations.generations(connection):
         found.append(_handed_back(connection, settings))
-    noted = now if settings.hub.clock_file else noted_time(settings.hub.data_dir / CLOCK_NAME)
+    noted = max(noted_time(settings.hub.data_dir / CLOCK_NAME), last_shown(connection))
+    noted = now if settings.hub.clock_file else noted
     return [*found, _log_times(newest, noted, now), _waiting(connection, settings, now)]
 
 

@@ -4,10 +4,12 @@
 A machine whose battery is empty starts in a wrong year. By such a clock all mail would have expired, and the log's time
 would go where it never comes back from. A hub that was off for weeks looks just the same from inside. So a clock that
 is more than a day ahead of what the hub last knew to be right is believed when others show the same time: connectors
-of two agencies by the requests that they sign, or the operator by a date that he types.
+of two agencies by the requests that they sign, or the operator by a date that he types. Of several processes on one
+database one is enough: it commits nothing before it believes its clock, so what it commits shows the time to the rest.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -44,6 +46,19 @@ class ClockUnsure(ClockWrong):
     )
 
 
+def is_only_unsure(check: Callable[[], None]) -> bool:
+    """Tell whether `check` finds nothing wrong with the clock but that nobody has shown it yet (AUD-11)."""
+    try:
+        check()
+    except ClockWrong as error:
+        return isinstance(error, ClockUnsure)
+    return False
+
+
+async def _nothing() -> int:
+    return 0
+
+
 def noted_time(path: Path) -> int:
     """Return the time (ms UTC) that was noted in `path`; 0 if there is none that can be read."""
     try:
@@ -71,9 +86,15 @@ def is_unsure(now: int, newest: int, noted: int) -> bool:
 class ClockTrust:
     """Knows whether the clock is believed; once it is, it stays so until the process ends."""
 
-    def __init__(self, path: Path, newest: int, clock: Clock, log: Log) -> None:
-        """Judge the clock as it is now; `newest` is the newest time of the logs (ms UTC)."""
+    def __init__(
+        self, path: Path, newest: int, clock: Clock, log: Log, shown: Callable[[], Awaitable[int]] = _nothing
+    ) -> None:
+        """Judge the clock as it is now; `newest` is the newest time of the logs.
+
+        `shown` gives the newest time that another process on the same database has shown; both in ms UTC.
+        """
         self._path = path
+        self._shown = shown
         self._newest = newest
         self._clock = clock
         self._log = log
@@ -92,12 +113,12 @@ class ClockTrust:
             self._give(len(self._seen) >= AGENCIES)
 
     async def keep(self, *, sound: bool) -> None:
-        """See whether the operator has confirmed the time; once it is believed, note it every hour while it is `sound`.
+        """See whether the operator, or another process, has shown the time; once it is believed, note it every hour.
 
-        Raises KeystoreError if it cannot be noted; it is tried again after an hour.
+        It is noted only while it is `sound`. Raises KeystoreError if it cannot be; it is tried again after an hour.
         """
         if not self.given:
-            noted = await asyncio.to_thread(noted_time, self._path)
+            noted = max(await self._shown(), await asyncio.to_thread(noted_time, self._path))
             self._give(not is_unsure(self._clock(), self._newest, noted))
         now = self._clock()
         if self.given and sound and (self._tried is None or abs(now - self._tried) >= NOTED_EVERY):

@@ -3,9 +3,11 @@
 
 import secrets
 
+from sqlalchemy import Connection
+
 from hub.service.transaction import Change, Finish, Transaction
 from hub.service.writer import Writer
-from hub.store import leases
+from hub.store import leases, trees
 from hub.store.engine import Store
 from protocol.clockwatch import Clock
 from protocol.limits import SECOND
@@ -16,6 +18,15 @@ RENEWED = HELD // 2
 """A lease with less than this left is asked for again."""
 
 _HOLDER = 16
+
+
+def last_shown(connection: Connection) -> int:
+    """Return the newest time (ms UTC) of which the database shows that some process believed it; 0 if none (AUD-11).
+
+    A process that does not believe its clock commits nothing. The one that holds the lease renews it also while no leaf
+    is written.
+    """
+    return max(trees.newest_time(connection), leases.newest(connection) - HELD)
 
 
 class TakeLease(Change[int]):

@@ -26,6 +26,8 @@ class Health:
     def __init__(self) -> None:
         self.started = False
         self.checks: dict[str, Check] = {}
+        self.unsure: Callable[[], bool] = lambda: False
+        """Tells whether nothing is wrong with the clock but that nobody has shown it yet (AUD-11)."""
         self.metrics: Callable[[Mapping[str, bool]], Awaitable[bytes]] = _nothing_yet
         """Makes the metrics, of the checks' results among others."""
 
@@ -62,6 +64,13 @@ def admin_application(health: Health) -> web.Application:
         found = await health.ready()
         return _answer(found, good=all(found.values()))
 
+    async def routez(_request: web.Request) -> web.Response:
+        """For a balancer: only requests that reach a hub can show it that its clock is right (AUD-11)."""
+        found = await health.ready()
+        if "clock" in found:
+            found["clock"] |= health.unsure()
+        return _answer(found, good=all(found.values()))
+
     async def metrics(_request: web.Request) -> web.Response:
         found = await health.metrics(await health.ready())
         return web.Response(body=found, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
@@ -70,6 +79,7 @@ def admin_application(health: Health) -> web.Application:
     app.router.add_get("/livez", livez)
     app.router.add_get("/startupz", startupz)
     app.router.add_get("/readyz", readyz)
+    app.router.add_get("/routez", routez)
     app.router.add_get("/metrics", metrics)
     return app
 
