@@ -30,25 +30,31 @@ def open_made(path: Path, flags: int, mode: int = 0o600) -> int:
     return descriptor
 
 
-def open_unnamed(folder: Path) -> int | None:
+def open_unnamed(folder: Path) -> tuple[int, int] | None:
     """Open a new file in `folder` that has no name yet, mode 0600, and is gone with the process that was killed.
 
-    Whoever owns the folder owns it; `give_name` makes it stay. None where the system or the disk knows no such files.
+    Whoever owns the folder owns it; `give_name` makes it stay. Return its descriptor and its folder's, which is found
+    once: it may be named by a link, for it is what somebody typed. None where the system or the disk knows no such
+    files.
     """
     if sys.platform != "linux" or not Path(_DESCRIPTORS).is_dir():
         return None
     try:
-        descriptor = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600)
+        above = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
         return None
-    _hand_over(descriptor, folder)
-    return descriptor
+    try:
+        descriptor = os.open(".", os.O_TMPFILE | os.O_WRONLY, 0o600, dir_fd=above)
+    except OSError:
+        os.close(above)
+        return None
+    _hand_over(descriptor, above)
+    return descriptor, above
 
 
-def give_name(descriptor: int, path: Path) -> None:
+def give_name(descriptor: int, folder: int, name: str) -> None:
     """Give the file of `open_unnamed` its name; raises FileExistsError if anything has that name, a link too."""
-    with _opened(path.parent) as folder:
-        os.link(f"{_DESCRIPTORS}/{descriptor}", path.name, dst_dir_fd=folder)
+    os.link(f"{_DESCRIPTORS}/{descriptor}", name, dst_dir_fd=folder)
 
 
 def make_folder(path: Path, *, parents: bool = False, exist_ok: bool = False) -> None:
@@ -112,11 +118,11 @@ def _unmapped() -> int:
         return 65534
 
 
-def _hand_over(descriptor: int, folder: Path) -> None:
+def _hand_over(descriptor: int, folder: Path | int) -> None:
     """Give what was made in `folder` to its owner, where root has made it and the owner is another."""
     if sys.platform == "win32" or os.geteuid() != 0:
         return
-    owner = folder.stat()
+    owner = os.fstat(folder) if isinstance(folder, int) else folder.stat()
     if owner.st_uid not in (0, _unmapped()):
         # The root of a container may lack the right, or the user; then it stays root's.
         with suppress(OSError):

@@ -135,15 +135,19 @@ def new_private_file(path: Path) -> Iterator[BinaryIO]:
         raise _taken()
     unnamed = open_unnamed(path.parent)
     if unnamed is not None:
-        with os.fdopen(unnamed, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            try:
-                give_name(file.fileno(), path)
-            except FileExistsError:
-                raise _taken() from None
-        sync_folder(path.parent)
+        descriptor, folder = unnamed
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                try:
+                    give_name(file.fileno(), folder, path.name)
+                except FileExistsError:
+                    raise _taken() from None
+            os.fsync(folder)
+        finally:
+            os.close(folder)
         return
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:

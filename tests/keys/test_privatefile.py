@@ -136,6 +136,40 @@ def test_bak_9_a_large_new_file_whose_process_is_killed_leaves_nothing(tmp_path:
     assert (ended.returncode, list(tmp_path.iterdir())) == (-signal.SIGKILL, [])
 
 
+@posix
+@pytest.mark.parametrize("named", [False, True])
+def test_bak_9_a_large_new_file_is_made_in_a_folder_that_is_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    """As `/backups` on a share often is. All was written, and at the very end there was no backup."""
+    if named:
+        monkeypatch.setattr("keys.privatefile.open_unnamed", lambda _: None)
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    link.symlink_to(real)
+    with new_private_file(link / "new") as file:
+        file.write(b"ours")
+    assert (real / "new").read_bytes() == b"ours"
+    assert stat.S_IMODE((real / "new").stat().st_mode) == 0o600
+    with pytest.raises(Conflict), new_private_file(link / "new"):
+        pytest.fail("it is there already")
+    assert [one.name for one in real.iterdir()] == ["new"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Other systems know no files without a name")
+def test_key_3_a_link_that_is_turned_meanwhile_puts_a_large_new_file_nowhere_else(tmp_path: Path) -> None:
+    """It belongs to whoever owns the folder that it was begun in, and to nobody else's folder."""
+    real, other, link = tmp_path / "real", tmp_path / "other", tmp_path / "link"
+    real.mkdir()
+    other.mkdir()
+    link.symlink_to(real)
+    with new_private_file(link / "new") as file:
+        file.write(b"ours")
+        link.unlink()
+        link.symlink_to(other)
+    assert ([*other.iterdir()], (real / "new").read_bytes()) == ([], b"ours")
+
+
 def test_key_3_a_large_new_file_takes_the_place_of_nothing_where_every_file_has_a_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
