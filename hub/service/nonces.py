@@ -58,8 +58,13 @@ class Nonces:
         self._floor = 0
 
     async def load(self) -> None:
-        """Read what was in use before the restart, and when the hub was last restored."""
-        self._floor = await self._store.read(restorations.newest)
+        """Read what was in use before the restart, and when the hub was last restored.
+
+        A time that has not come by this clock is that of a clock which was ahead (BAK-6). That restore was before this
+        start all the same, and nothing that was used before it is dated later than a window from now.
+        """
+        restored, now = await self._store.read(restorations.newest), self._clock()
+        self._floor = restored if restored <= now + CLOCK_SKEW else now + SIGNATURE_WINDOW
         for device_id, nonce, expires in await self._store.read(nonces.stored):
             self._used[device_id, nonce] = expires
 
