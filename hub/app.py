@@ -297,10 +297,11 @@ class Hub:
             depth, devices = await self.store.read(lambda at: (envelopes.waiting(at), envelopes.devices_with_mail(at)))
             away = gone(devices, self.directory.directory, self._clock())
             oldest = await self.store.read(partial(envelopes.oldest_waiting, besides=away))
+            begun = await self.store.read(trees.begun)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the check `store` tells of it
             self._log.warning(Event.JOB_FAILED, job="metrics", where=where(error))
             return self.metrics.text(Stored(checks=checks))
-        return self.metrics.text(Stored(oldest, depth, checks))
+        return self.metrics.text(Stored(oldest, depth, begun, checks))
 
     def release(self) -> None:
         """Let go of everybody who waits, so that the listeners can end."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every alert fires in the situation that it was made for, and at no other time; and is silent once that is mended."""
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from hub.config import GUARD_NAME
+from hub.service.signingkeys import PUBLIC_NAME, SEALED_NAME
 from keys.backuprecord import RECORD_NAME, note_backup
 from protocol.limits import DAY, HOUR
 from tests.alerting import Prometheus, rules
 from tests.hub.backups import restore_at
 from tests.hub.loss import LATER, Loss
-from tests.hub.running import RunningHub
+from tests.hub.running import RunningHub, TestClock
 from tests.programme import Programme, make_programme
 
 HUB, CONNECTOR = "throughcare-hub", "throughcare-connector"
@@ -287,12 +289,27 @@ def _firing_now(alert: str, text: str) -> list[dict[str, str]]:
     return watched.firing(alert, BEGIN)
 
 
-async def test_a_hub_with_its_keys_as_a_credential_that_never_was_backed_up_is_told_of(
+async def test_a_hub_that_never_was_backed_up_is_told_of_whatever_was_started_or_copied_since(
     tmp_path: Path, programme: Programme
 ) -> None:
+    """It was silent for two days after each change of the keys' file, or each start where they are a credential."""
+    prison, probation, _ = programme.members.values()
     async with RunningHub(tmp_path, programme) as hub:
-        (tmp_path / "hub-public.json").touch()
-        hub.clock.now = int((tmp_path / "hub-public.json").stat().st_mtime * 1_000) + 3 * DAY
-        assert fired("BackupOld", HUB, always(await told_by(hub)))
+        hub.clock.advance(DAY)
+        assert not fired("BackupOld", HUB, always(await told_by(hub)))
+        hub.clock.advance(2 * DAY)
+        assert fired("BackupOld", HUB, always(await told_by(hub))), "it has statements"
+        await hub.device(prison).submit(programme.sender("gora-prison").seal(probation.desk, now=hub.clock()).data)
+        assert not fired("BackupOld", HUB, always(await told_by(hub)))
+    async with RunningHub(tmp_path, programme, TestClock(hub.clock() + 3 * DAY)) as hub:
+        for name in (SEALED_NAME, PUBLIC_NAME):
+            (tmp_path / name).touch()
+            os.utime(tmp_path / name, ((hub.clock() - HOUR) / 1_000,) * 2)
+        never = await told_by(hub)
+        assert fired("BackupOld", HUB, always(never))
+        watched = Prometheus()
+        watched.run(BEGIN - 2 * HOUR_S, BEGIN, HUB, always(never), "second")
+        watched.run(BEGIN - 2 * HOUR_S, BEGIN, HUB, always(lines(backup_age_seconds=2.5 * DAY_S)), "first")
+        assert watched.firing("BackupOld", BEGIN), "the one that made backups has made none for over two days"
         note_backup(tmp_path, made_at=hub.clock() - HOUR, size=1)
         assert not fired("BackupOld", HUB, always(await told_by(hub)))

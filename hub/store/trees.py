@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from hub.store.statements import Inserts, Many, Query
 from hub.store.tables import leaf, tree
+from protocol.receipts import Leaf
 from protocol.tree import EMPTY_ROOT, CompactRange, leaf_hash
 
 _CHUNK = 10_000
@@ -85,6 +86,12 @@ def newest_time(connection: Connection) -> int:
     """Return the time of the newest leaf of any log, in ms UTC; 0 for empty logs."""
     found: int | None = connection.scalar(select(func.max(tree.c.at)))
     return found or 0
+
+
+def begun(connection: Connection) -> int | None:
+    """Return when the audit log began; while it is empty, the time of the newest statement. In ms UTC, None without."""
+    first = leaves(connection, Log.AUDIT, 0, 1)
+    return Leaf.parse(first[0]).at if first else newest_time(connection) or None
 
 
 def stored_states(connection: Connection) -> dict[Log, CompactRange]:

@@ -13,7 +13,6 @@ from pathlib import Path
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from hub.service.signingkeys import PUBLIC_NAME, SEALED_NAME
 from hub.service.tally import Tally
 from hub.service.writer import Writer
 from keys.backuprecord import backup_refused, newest_backup
@@ -47,6 +46,8 @@ class Stored:
     oldest: int | None = None
     """When the oldest envelope that still waits was accepted, in ms UTC."""
     depth: int | None = None
+    begun: int | None = None
+    """Since when there is something to lose, in ms UTC."""
     checks: Mapping[str, bool] = field(default_factory=dict)
 
 
@@ -98,9 +99,10 @@ class _Current(Collector):
         yield gauges("ready", "Health checks: 1 is well.", "check", [(name, float(good)) for name, good in checks])
         ends = [(key, None if end is None else (end - now) / 1_000) for key, end in self._sources.ends().items()]
         yield gauges("key_expiry_seconds", "Time until the first certificate of a kind ends.", "key", ends)
-        made = newest_backup(self._sources.folder, since=(SEALED_NAME, PUBLIC_NAME))
+        # Neither a start nor a copy of the keys is a backup, so no file of theirs says since when there is none.
+        made = newest_backup(self._sources.folder, since=()) or self.stored.begun
         age = None if made is None else max(0, now - made) / 1_000
-        yield gauge("backup_age_seconds", "Age of the newest backup; of the signing keys, if there is none yet.", age)
+        yield gauge("backup_age_seconds", "Age of the newest backup; of the audit log, if there is none yet.", age)
         refused = backup_refused(self._sources.folder)
         yield gauge("backup_refused", "Whether the newest backup was refused, for another key than before.", refused)
         yield gauge("disk_free_bytes", "Free disk of the data directory.", _free(self._sources.folder))
