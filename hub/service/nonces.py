@@ -4,6 +4,7 @@
 from collections.abc import Coroutine
 from typing import Any
 
+from hub.service.clocktrust import ClockWrong
 from hub.service.transaction import Change, Finish, Transaction
 from hub.service.writer import Writer
 from hub.store import nonces, restorations
@@ -89,14 +90,19 @@ class Nonces:
             raise NotAuthenticated(_USED)
         expires = self._clock() + _KEPT
         self._used[device_id, nonce] = expires
-        return self._keep(StoreNonce(device_id, nonce, expires), reads_only=reads_only)
+        return self._keep(device_id, nonce, expires, reads_only=reads_only)
 
-    async def _keep(self, change: StoreNonce, *, reads_only: bool) -> None:
+    async def _keep(self, device_id: KeyId, nonce: bytes, expires: int, *, reads_only: bool) -> None:
         try:
-            await self._writer.write(change)
+            await self._writer.write(StoreNonce(device_id, nonce, expires))
         except StoreFull:
             if not reads_only:
                 raise
+        except ClockWrong:
+            # What it came with was refused too. While the clock is wrong nothing is forgotten for its age, so nothing
+            # may be kept of those who ask meanwhile, which is for days (AUD-11).
+            self._used.pop((device_id, nonce), None)
+            raise
 
     async def prune(self) -> None:
         """Forget nonces whose signatures are too old anyway."""

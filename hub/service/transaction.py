@@ -192,3 +192,13 @@ class Transaction:
     def heads(self) -> list[tuple[Log, CompactRange, int]]:
         """Return state and time of every log, with the leaves of this transaction."""
         return [(log, tree.state, tree.at) for log, tree in self._trees.items()]
+
+
+class Nothing(Change[None]):
+    """Changes nothing; when it is answered, all that was committed before is guarded."""
+
+    weight = 0
+
+    def apply(self, transaction: Transaction) -> Finish[None]:
+        """Do nothing."""
+        return lambda: None

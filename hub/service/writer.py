@@ -24,7 +24,7 @@ from hub.logs import Event, Log, where
 from hub.service.clocktrust import ClockTrust, ClockUnsure, ClockWrong
 from hub.service.following import Followed
 from hub.service.guard import Guard, GuardedHead
-from hub.service.transaction import Change, Finish, Transaction
+from hub.service.transaction import Change, Finish, Nothing, Transaction
 from hub.store import trees
 from hub.store.engine import ConnectionLost, Store
 from protocol.clockwatch import Clock, ClockWatch, machine_time
@@ -113,7 +113,7 @@ class Writer:
         self._arrived = asyncio.Event()
         self._closing = False
         self._failed = False
-        self._away = False
+        self._met: type[Exception] | None = None
         self._unguarded: list[Transaction] = []
         self._stuck = False
         self._listeners: list[Callable[[Transaction], None]] = []
@@ -176,7 +176,7 @@ class Writer:
 
     async def settle(self) -> None:
         """Wait until everything that is committed now is guarded."""
-        await self.write(_Nothing())
+        await self.write(Nothing())
 
     async def write(self, change: Change[T]) -> T:
         """Have `change` committed with the next group, and return its answer.
@@ -267,14 +267,15 @@ class Writer:
     async def _commit(self, group: Sequence[_Item]) -> None:
         try:
             transaction, finishes = await self._transact([change for change, _ in group])
-            self._away = False
+            self._met = None
             self._answer(group, transaction, finishes)
         except StoreFull:
             _refuse_all(group, StoreFull)
         except (Unavailable, MemoryError) as error:
             if isinstance(error, ClockWrong):
-                unsure = isinstance(error, ClockUnsure)
-                self._log.error(Event.CLOCK_UNSURE if unsure else Event.CLOCK_WRONG, count=len(group))
+                if self._is_news(error):
+                    unsure = isinstance(error, ClockUnsure)
+                    self._log.error(Event.CLOCK_UNSURE if unsure else Event.CLOCK_WRONG, count=len(group))
                 _refuse_all(group, type(error))
             else:
                 # Descriptors or memory ran out for now. If it is committed, that shows as after a lost connection.
@@ -282,10 +283,8 @@ class Writer:
                 _refuse_all(group, Unavailable)
         except ConnectionLost as error:
             # Whether it is committed shows when the same is asked for again; `Followed` sees it with the next group.
-            if not self._away:
-                # Once for each time it goes away, however many ask meanwhile.
+            if self._is_news(error):
                 self._log.warning(Event.CONNECTION_LOST, count=len(group), where=where(error))
-            self._away = True
             _refuse_all(group, Unavailable)
         except _OneFailed as failed:
             if len(group) > 1:
@@ -302,6 +301,11 @@ class Writer:
             self._log.error(Event.WRITER_STOPPED, where=where(error))
             _refuse_all(group, Unavailable)
             raise
+
+    def _is_news(self, error: Exception) -> bool:
+        """Tell whether the group before met something else: what lasts is logged once, however many ask meanwhile."""
+        news, self._met = type(error) is not self._met, type(error)
+        return news
 
     async def _transact(self, changes: Sequence[Change[Any]]) -> tuple[Transaction, list[_Finish]]:
         """Commit the group, then guard it (AUD-3)."""
@@ -367,16 +371,6 @@ class Writer:
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
-
-
-class _Nothing(Change[None]):
-    """Changes nothing; when it is answered, all that was committed before is guarded."""
-
-    weight = 0
-
-    def apply(self, transaction: Transaction) -> Finish[None]:
-        """Do nothing."""
-        return lambda: None
 
 
 class _OneFailed(Exception):

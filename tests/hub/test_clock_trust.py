@@ -16,7 +16,7 @@ from hub.doctor import examine
 from hub.service.clocktrust import LEAP, NOTED_EVERY, is_unsure, note_time, noted_time
 from hub.web.admin import Health
 from protocol.diagnosis import Condition
-from protocol.errors import ThroughcareError, Unavailable
+from protocol.errors import NotAuthenticated, ThroughcareError, Unavailable
 from protocol.http import hub as api
 from protocol.limits import DAY, HOUR, MINUTE
 from tests.hub.running import DeviceClient, RunningHub, TestClock, settings_text
@@ -131,6 +131,48 @@ async def test_aud_11_one_agency_alone_and_strangers_show_nothing(tmp_path: Path
         assert not hub.hub._trust.given
         assert hub.hub._trust._seen == {prison.address}
         assert await hub.leaves() == 1
+
+
+async def test_aud_11_whoever_asks_an_unsure_hub_again_and_again_leaves_nothing_in_it(
+    tmp_path: Path, programme: Programme
+) -> None:
+    """It may stand so over a holiday, and one agency may ask all the time: memory and log filled by the minute."""
+    prison, probation, _ = programme.members.values()
+    own = TestClock(NOW + LATER)
+    async with RunningHub(tmp_path, programme, own, confirmed=False, elapsed=TestClock(5_000)) as hub:
+        asking, before = hub.device(prison), len(hub.hub.nonces._used)
+        sealed = programme.sender("gora-prison").seal(probation.desk, now=hub.clock())
+        for _ in range(10):
+            asked = [*(asking.read() for _ in range(10)), *(asking.submit(sealed.data) for _ in range(5))]
+            told = await asyncio.gather(*asked, return_exceptions=True)
+            assert {type(one) for one in told} == {Unavailable}
+        assert len(hub.hub.nonces._used) == before
+        assert hub.logged.getvalue().count('"clock-unsure"') == 2, "at the start, and for the first who was refused"
+        await hub.device(probation).read()
+        await asking.submit(sealed.data)
+        hub.clock.advance(-HOUR)
+        for _ in range(10):
+            with pytest.raises(Unavailable, match="clock is wrong"):
+                await asking.read()
+        assert hub.logged.getvalue().count('"clock-wrong"') == 1, "and so it is with one that is wrong (AUD-7)"
+        assert len(hub.hub.nonces._used) == before + 2
+
+
+async def test_http_2_a_nonce_that_was_refused_for_the_clock_counts_once_all_the_same(
+    tmp_path: Path, programme: Programme
+) -> None:
+    """Whoever recorded the request may repeat it then, and has it done once: what its sender asked for anyway."""
+    prison, probation, social = programme.members.values()
+    async with start(tmp_path, programme, LATER) as hub:
+        nonces, nonce = hub.hub.nonces, b"recorded by one!"
+        with pytest.raises(Unavailable, match="two agencies"):
+            await nonces.use(prison.device_id, nonce, hub.clock())
+        await refused(hub, social)
+        await hub.device(probation).read()
+        await nonces.use(prison.device_id, nonce, hub.clock())
+        for _ in range(2):
+            with pytest.raises(NotAuthenticated):
+                await nonces.use(prison.device_id, nonce, hub.clock())
 
 
 def by_another_clock(hub: RunningHub, member: Member, off: int) -> DeviceClient:
