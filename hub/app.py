@@ -203,17 +203,18 @@ class Hub:
         try:
             if store.shared and clock is system_clock:
                 await _same_time(store, clock)
-            if await store.write(partial(_prepare, store)):
-                log.info(Event.MIGRATED)
-            await store.write(partial(_hold_to_keys, store, keys))
             guard.read()
             if guard.torn:
                 log.warning(Event.GUARD_LINE_TORN)
             check_not_waiting(folder)
+            generations = await store.read(restorations.generations)
+            # Before anything is written: it may be the wrong database, or one that an older version is to have again.
+            check_not_behind(folder, len(generations))
+            if await store.write(partial(_prepare, store)):
+                log.info(Event.MIGRATED)
+            await store.write(partial(_hold_to_keys, store, keys))
             # Metadata in clear, and as large as the database: nobody else would ever look for it (BAK-9).
             remove_left(folder, RESTORING_PREFIX)
-            generations = await store.read(restorations.generations)
-            check_not_behind(folder, len(generations))
             origins = origins_of(settings.hub.domain, len(generations))
             followed = Followed()
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from hub.config import GUARD_NAME, HubSettings
+from hub.service.behind import forget_behind
 from hub.service.guard import Guard, GuardedHead
 from hub.service.logcheck import origins_in
 from hub.service.replaying import replay
@@ -73,6 +74,7 @@ async def resume(settings: HubSettings, raw: bytes, now: int) -> Resumed:
     guard.start(heads)
     guard.close()
     forget_backups(folder)
+    forget_behind(folder)
     remove_private(folder / REQUEST_NAME)
     write_public(settings, keys)
     return Resumed(request.generation, voided)

@@ -37,7 +37,8 @@ async def noting(writing: Awaitable[None], folder: Path, generation: int) -> Non
 def check_not_behind(folder: Path, generation: int) -> None:
     """Raise StoreBehind where a process has seen the logs of the database's `generation` go back (AUD-8).
 
-    What was seen before a restore that began another generation counts no more. A note that cannot be read counts.
+    What was seen before a restore that began another generation counts no more. A note that cannot be read counts until
+    such a restore has ended in this folder.
     """
     try:
         seen = (folder / BEHIND_NAME).read_bytes()

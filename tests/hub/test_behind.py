@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from hub.app import Hub
 from hub.backups.restoring import Evidence, restore_in_place
-from hub.config import GUARD_NAME
+from hub.config import DATABASE_NAME, GUARD_NAME
 from hub.logs import make_log
+from hub.migrations import move, revision_of
 from hub.service.behind import BEHIND_NAME, check_not_behind, noting
 from hub.service.guard import Guard
 from hub.store.engine import News
+from hub.store.opening import look, open_store
 from keys import privatefile
 from protocol.errors import StoreBehind, StoreFailed, Unavailable
 from protocol.limits import DAY
@@ -88,7 +90,8 @@ async def test_aud_8_gen_1_a_restore_that_begins_another_generation_is_enough(
     settings = make_settings(tmp_path, programme, *more)
     assert not (await restore_in_place(settings, Evidence(), NOW + DAY, agreed)).certain
     await resume_at(tmp_path, programme, now=NOW + DAY, more=more)
-    assert (tmp_path / BEHIND_NAME).exists()
+    assert not (tmp_path / BEHIND_NAME).exists()
+    (tmp_path / BEHIND_NAME).write_text("0")
     async with RunningHub(tmp_path, programme, TestClock(NOW + DAY), more=more) as hub:
         assert hub.hub.directory.directory.generation == 1
     with pytest.raises(StoreBehind):
@@ -109,6 +112,40 @@ async def test_aud_8_a_restore_that_lost_nothing_is_enough_too(tmp_path: Path, p
     assert not (tmp_path / BEHIND_NAME).exists()
     async with RunningHub(tmp_path, programme, TestClock(NOW + DAY)):
         pass
+
+
+@pytest.mark.parametrize("noted", [b"", b"\xff", b"123456"])
+async def test_aud_8_a_note_that_cannot_be_read_does_not_outlive_the_restore(
+    tmp_path: Path, programme: Programme, noted: bytes
+) -> None:
+    """Damaged by the disk that fails, it had the hub refuse every start, with nothing to be done but what was done."""
+    async with RunningHub(tmp_path, programme):
+        pass
+    seal_keys(tmp_path)
+    (tmp_path / BEHIND_NAME).write_bytes(noted)
+    (tmp_path / GUARD_NAME).unlink()
+    settings = make_settings(tmp_path, programme)
+    assert not (await restore_in_place(settings, Evidence(), NOW + DAY, agreed)).certain
+    await resume_at(tmp_path, programme, now=NOW + DAY)
+    async with RunningHub(tmp_path, programme, TestClock(NOW + DAY)) as hub:
+        assert hub.hub.directory.directory.generation == 1
+
+
+async def test_aud_8_a_refused_start_writes_nothing_into_that_database(tmp_path: Path, programme: Programme) -> None:
+    """Updated in the hope that it helps, it left a database that the version before opens no more."""
+    async with RunningHub(tmp_path, programme):
+        pass
+    store = await open_store(tmp_path, make_settings(tmp_path, programme).store)
+    await store.write(lambda connection: move(connection, "0006"))
+    await store.close()
+    (tmp_path / BEHIND_NAME).write_text("0")
+    for name in (DATABASE_NAME, "another database"):
+        with pytest.raises(StoreBehind, match="went back"):
+            await _open(tmp_path, programme)
+        revision = await look(tmp_path, make_settings(tmp_path, programme).store, revision_of)
+        assert revision == ("0006" if name == DATABASE_NAME else None)
+        (tmp_path / DATABASE_NAME).unlink()
+    (tmp_path / BEHIND_NAME).unlink()
 
 
 async def test_aud_8_other_ends_of_the_writer_are_not_noted(tmp_path: Path) -> None:
