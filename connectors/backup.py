@@ -33,7 +33,7 @@ from keys.backupopening import read_backup
 from keys.backuprecord import note_backup, note_refused_backup
 from keys.privatefile import new_private_file
 from keys.signing import HybridSigner
-from keys.workfolders import work_folder
+from keys.workfolders import own_left, work_folder
 from keys.xwing import XWingSecret
 from protocol import cbor
 from protocol.errors import ConfigurationError, KeystoreError, MalformedEnvelope, StoreFailed, UntrustedKey
@@ -129,6 +129,12 @@ def _copy(data_dir: Path) -> Iterator[Path]:
         yield copy
     finally:
         copy.unlink(missing_ok=True)
+
+
+def left_behind(data_dir: Path) -> list[Path]:
+    """Return what killed backups and checks of backups have left here, each until the next of its kind (BAK-9)."""
+    copies = [] if InstallationLock(data_dir / LOCK_FILE).is_held() else sorted(data_dir.glob(f"{_COPY}*"))
+    return copies + own_left(Path(gettempdir()), _CHECKED)
 
 
 def open_backup(source: Path, secret: XWingSecret, folder: Path) -> Opened:

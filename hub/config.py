@@ -28,6 +28,8 @@ CLOCK_NAME = "hub.clock"
 BLOBS_NAME = "blobs"
 RESTORING_PREFIX = ".restoring-"
 """How the folders begin in which a restore prepares what is to be."""
+VERIFYING_PREFIX = "throughcare-hub-backup-"
+"""How those begin in which a backup is opened to be checked, among the temporary files."""
 OTHER_PROGRAMS = ("connector", "calendar", "webhooks", "drop", "fhir", "ui", "matrix")
 """Sections of one shared file that other programs read."""
 

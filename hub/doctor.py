@@ -5,17 +5,28 @@ It changes nothing, and works beside a running hub: the guard is read before the
 hub adds meanwhile can only make the database larger than the guard, as it may be.
 """
 
+import shlex
 import shutil
 import ssl
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import gettempdir
 
 import aiohttp
 from cryptography import x509
 from sqlalchemy import Connection
 
-from hub.config import CLOCK_NAME, DATABASE_NAME, GUARD_NAME, RESTORING_PREFIX, HubSettings, doubts, pinned_root
+from hub.config import (
+    CLOCK_NAME,
+    DATABASE_NAME,
+    GUARD_NAME,
+    RESTORING_PREFIX,
+    VERIFYING_PREFIX,
+    HubSettings,
+    doubts,
+    pinned_root,
+)
 from hub.confirming import told
 from hub.migrations import NEWEST, revision_of
 from hub.service.backupkey import known_backup_keys
@@ -38,7 +49,7 @@ from hub.web.tls import tls_context
 from keys.backupfinding import examine_backup_key
 from keys.folderfinding import examine_folder
 from keys.privatefile import open_to_others
-from keys.workfolders import left_behind
+from keys.workfolders import left_behind, own_left
 from protocol.diagnosis import Finding, fault, fine, skipped, warning
 from protocol.errors import ConfigurationError, StoreFailed, ThroughcareError, Unavailable
 from protocol.http.calling import new_session
@@ -150,10 +161,13 @@ def _disk(folder: Path) -> Finding:
 
 
 def _left(folder: Path) -> Iterator[Finding]:
-    """Name what a restore that was killed has left (BAK-9)."""
+    """Name what a restore, or the check of a backup, that was killed has left (BAK-9)."""
     if left := left_behind(folder, RESTORING_PREFIX):
         fix = f"Type the restore again, or start the hub: both remove it. By hand: rm -r {' '.join(map(str, left))}"
         yield warning("working copy", "A restore that was cut off has left its copy of the database.", fix)
+    if left := own_left(Path(gettempdir()), VERIFYING_PREFIX):
+        fix = f"Check a backup again (restore --verify): that removes it. By hand: rm -r {shlex.join(map(str, left))}"
+        yield warning("opened backup", "A check of a backup that was cut off has left what it opened.", fix)
 
 
 async def _store(settings: HubSettings, now: int) -> list[Finding]:

@@ -69,10 +69,22 @@ def left_behind(parent: Path, prefix: str) -> list[Path]:
     return sorted(path for path in found if _is_left(path))
 
 
+def own_left(parent: Path, prefix: str) -> list[Path]:
+    """Return those of `left_behind` that are this user's; where all may write, a stranger may make such names too."""
+    return [path for path in left_behind(parent, prefix) if _is_own(path)]
+
+
 def remove_left(parent: Path, prefix: str) -> None:
     """Delete what `left_behind` returns; what this user may not delete stays."""
     for folder in left_behind(parent, prefix):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_own(folder: Path) -> bool:
+    try:
+        return sys.platform == "win32" or folder.lstat().st_uid == os.geteuid()
+    except OSError:
+        return False
 
 
 def _is_left(folder: Path) -> bool:

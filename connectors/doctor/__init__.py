@@ -8,7 +8,7 @@ keys, the store, the way to the hub, the directory, what waits. A step that cann
 from connectors.config import ConnectorSection
 from connectors.doctor.backupkey import examine_backup_key
 from connectors.doctor.dropped import examine_drop
-from connectors.doctor.files import examine_disk, examine_keys, examine_secrets, examine_store
+from connectors.doctor.files import examine_disk, examine_keys, examine_left, examine_secrets, examine_store
 from connectors.doctor.network import examine_hub
 from connectors.doctor.standing import examine_standing
 from connectors.dropfolder.settings import DropSection
@@ -26,6 +26,7 @@ async def examine(
     if settings.clock_file is not None:
         clock = SkippingClock(settings.clock_file, clock)
     found = [_profile(settings), *examine_secrets(settings), examine_disk(settings.data_dir)]
+    found += examine_left(settings.data_dir)
     found.append(examine_drop(drop or DropSection(), settings.data_dir))
     keys, installation = examine_keys(settings)
     found.append(keys)

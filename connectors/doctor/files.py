@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What lies on the disk of an installation: who may read it, whether it opens, whether there is room for more."""
 
+import shlex
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Final
 
 from connectors.access import TOKEN_FILE
 from connectors.app import read_passphrase
+from connectors.backup import left_behind
 from connectors.config import ConnectorSection
 from connectors.installation import ENROLMENT_FILE, KEYSTORE_FOLDER, Installation, open_installation
 from connectors.migrations import NEWEST
@@ -69,6 +71,13 @@ def examine_disk(folder: Path) -> Finding:
     if free < LEAST_FREE:
         return fault("disk", said, fix)
     return warning("disk", said, fix) if free < LITTLE_FREE else fine("disk", said)
+
+
+def examine_left(folder: Path) -> Iterator[Finding]:
+    """Name what a backup, or the check of one, that was killed has left (BAK-9)."""
+    if left := left_behind(folder):
+        fix = f"Make or check a backup: the next of its kind removes it. By hand: rm -r {shlex.join(map(str, left))}"
+        yield warning("working copy", "A backup, or the check of one, that was cut off has left its copy.", fix)
 
 
 def examine_keys(settings: ConnectorSection) -> tuple[Finding, Installation | None]:

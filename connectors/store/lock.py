@@ -8,6 +8,7 @@ replay cache above all, is held by the store's constraints and not by this lock.
 import os
 import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -40,6 +41,15 @@ class InstallationLock:
             connection.close()
             raise Conflict(self._taken) from error
         self._connection = connection
+
+    def is_held(self) -> bool:
+        """Tell whether a process has the lock now; nothing is taken, and no file is made."""
+        try:
+            with closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True, timeout=0)) as looking:
+                looking.execute("SELECT 1 FROM sqlite_master").close()
+        except sqlite3.OperationalError:
+            return self._path.exists()
+        return False
 
     def release(self) -> None:
         """Give the lock back; that it is not held is no error."""

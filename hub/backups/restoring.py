@@ -16,7 +16,15 @@ from sqlalchemy import Connection
 
 from hub.backups.standing import Found, Standing, compare, complete, read_guards, read_shown
 from hub.backups.stream import PURPOSE, Chunk, Facts, Reader, Rows
-from hub.config import BLOBS_NAME, DATABASE_NAME, GUARD_NAME, RESTORING_PREFIX, HubSettings, StoreSection
+from hub.config import (
+    BLOBS_NAME,
+    DATABASE_NAME,
+    GUARD_NAME,
+    RESTORING_PREFIX,
+    VERIFYING_PREFIX,
+    HubSettings,
+    StoreSection,
+)
 from hub.migrations import NEWEST, migrate, move, revision_of
 from hub.service.backupkey import keep_backup_key
 from hub.service.behind import forget_behind
@@ -46,7 +54,6 @@ from protocol.limits import SIGNATURE_WINDOW
 
 _BESIDE = ("-wal", "-shm", "-journal")
 """Ends of the names of files that SQLite takes for parts of the database beside them, whatever that is."""
-_VERIFYING = "throughcare-hub-backup-"
 _CHECK_KEY = "next: check the backup FILE, the file of --key and its passphrase, then the same command again"
 
 
@@ -77,7 +84,7 @@ async def verify(source: Path, secret: XWingSecret, settings: HubSettings) -> Fo
 
     The data folder is neither needed nor touched: the machine with the offline key need not be a hub's.
     """
-    with _of_the_backup(), work_folder(Path(tempfile.gettempdir()), _VERIFYING) as folder:
+    with _of_the_backup(), work_folder(Path(tempfile.gettempdir()), VERIFYING_PREFIX) as folder:
         return await _fill(source, secret, settings, StoreSection(), folder, lambda connection, found: None)
 
 

@@ -104,6 +104,16 @@ async def test_bak_9_a_check_of_a_backup_deletes_what_a_killed_one_has_left(
     left.mkdir()
     (left / "hub.db").write_bytes(b"who wrote to whom")
     os.utime(left, (time.time() - 60,) * 2)
+    stranger = place / "throughcare-hub-backup-$(reboot)"
+    stranger.mkdir()
+    os.utime(stranger, (time.time() - 60,) * 2)
+    found = (await doctor(lost, programme))["opened backup"]
+    assert (found.condition, str(left) in (found.fix or "")) == (Condition.WARNING, True)
+    assert f"'{stranger}'" in (found.fix or ""), "whoever types that deletes a folder, and does nothing else"
+    own = stranger.stat().st_uid
+    with monkeypatch.context() as another:
+        another.setattr(os, "geteuid", lambda: own + 1)
+        assert "opened backup" not in await doctor(lost, programme), "another user's is not for this one to delete"
     settings = make_settings(tmp_path, programme)
     await verify(tmp_path / "hub.backup", OFFLINE, settings)
     assert list(place.iterdir()) == []
