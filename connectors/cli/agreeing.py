@@ -20,11 +20,9 @@ def agree(lines: Iterable[str], typed: str, voice: Voice, *, yes: bool, asks_alw
     Where there is no terminal whoever runs the command has agreed by the options that name what is signed; with
     `asks_always` that is refused. Raises `Forbidden` if something else is typed; nothing is signed then.
     """
+    voice.show("\n".join(lines))
     if yes:
-        voice.say("\n".join(lines))
         return
-    # What is agreed to is shown whatever the output is for.
-    click.echo("\n".join(lines), err=True)
     if not sys.stdin.isatty():
         if asks_always:
             error = Forbidden("Nobody is there to be asked. Nothing was signed.")

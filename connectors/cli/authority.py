@@ -178,7 +178,7 @@ def invite(
         *(f"    desk      {desk}, function {function}" for desk, function in pairs),
         "Nothing counts before approvers have signed the keys that it asks with.",
     ]
-    voice.say("\n".join(told))
+    voice.show("\n".join(told))
     # Before the key is opened: who the approvers are is the directory's to say (ENR-14).
     office, directory = directory_of(office, way_out)
     signer = open_approver(office, approver, key_file, passphrase_file)

@@ -53,6 +53,10 @@ class Voice:
         if not self.quiet:
             click.echo(pasteable(text), err=True, color=self.colour)
 
+    def show(self, text: str) -> None:
+        """Write to standard error what has to be read before a signature, also with `--quiet` (ENR-11)."""
+        click.echo(text, err=True, color=self.colour)
+
     def warn(self, text: str) -> None:
         """Write a warning to standard error, also with `--quiet`."""
         click.echo(f"warning: {text}", err=True, color=self.colour)

@@ -111,7 +111,7 @@ def test_enr_11_a_stranger_with_new_keys_and_another_desk_for_an_agency_that_is_
     target = town.folder / "taken-again.code"
     invite = signs(
         town, type_, "invite", "approver-1", "--agency", "taken", "--name", "Taken Office", "--kind", "health",
-        "--desk", "ward=health", "--out", target, "--replace",
+        "--desk", "ward=health", "--out", target, "--replace", "--quiet",
     )  # fmt: skip
     assert invite.code == 0, invite.err
     assert "You sign that taken@hub.example (Taken Office, kind: health) may ask" in invite.err
@@ -206,7 +206,9 @@ def test_enr_11_at_a_terminal_the_agency_is_typed_and_anything_else_signs_nothin
         assert (spoken.code, file.exists()) == (code, not code), spoken.err
         assert "Type typed@hub.example to sign" in spoken.out + spoken.err
     monkeypatch.setattr(sys, "stdin", Terminal())
-    assert signs(town, type_, "approve", "approver-2", "typed", "--words", words, "--yes").code == 0
+    unasked = signs(town, type_, "approve", "approver-2", "typed", "--words", words, "--yes", "--quiet")
+    assert unasked.code == 0
+    assert "Signed so far by approver 1" in unasked.err, "whoever wants no talk reads what is signed all the same"
 
 
 def test_enr_11_what_a_restore_loses_is_read_before_the_question_and_the_operators_words_are_none_of_ours(
