@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from connectors.bound import Desks, must_see, sees, sees_either
-from connectors.cases import returned, twice
+from connectors.cases import returned, twice, undone
 from connectors.cases.alike import Beside, similar
 from connectors.cases.correcting import marked, views, without_sections
 from connectors.cases.forms import stored_sections
@@ -95,7 +95,8 @@ class Listing:
             gone = [one for one in await lost.of(tx, [thread]) if sees_either(desks, one.sender, one.recipient)]
             unknown = [one for one in await forgotten.of(tx, thread) if sees_either(desks, one.sender, one.recipient)]
             steps = [await _step(tx, row, stored[step.move.message_id], step, desks) for step in history.steps]
-            back = await returned.alerts(tx, row, history, list(stored.values()))
+            every = list(stored.values())
+            back = (*await returned.alerts(tx, row, history, every), *await undone.alerts(tx, row, history, every))
             both = await twice.alerts(tx, row, history)
         standing = (*both, *self._threads.waiting.watch(row, history, list(stored.values())).standing, *back)
         roles = ROLES[row.machine]

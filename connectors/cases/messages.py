@@ -48,8 +48,9 @@ from protocol.kinds.alerting import alert_in
 from protocol.kinds.catalogue import KINDS, SENT_HERE
 
 OPERATION: Final = "sendMessage"
-_ANSWERABLE: Final = SENT_HERE | {IN_ERROR}
-"""Kinds that a message can answer: those that move nothing, and the step that gives a lead back (HAN-11)."""
+_ANSWERABLE: Final = SENT_HERE | {IN_ERROR, "handover.complete", "handover.decline"}
+"""Kinds that a message can answer: those that move nothing, the step that gives a lead back (HAN-11), and those for
+which a step that was to move it had no effect (HAN-16)."""
 _CURSOR: Final = "message cursor"
 
 

@@ -5,6 +5,7 @@ Whoever gets it back may have let the person go long ago, and did nothing himsel
 the desks that were told who leads are told again. Both follow from stored messages; nothing else is kept.
 """
 
+from collections.abc import Collection
 from typing import Final
 
 from connectors.cases.register import Register
@@ -34,6 +35,8 @@ IN_ERROR: Final = "handover.entered-in-error"
 LABEL: Final = "standard"
 NOTE: Final = "note"
 """What an alert of it waits for: an answer to the message, by anybody who acts for the agency."""
+NOTED: Final = (AlertKind.LEAD_RETURNED, AlertKind.STEP_REFUSED)
+"""Alerts that such an answer ends (HAN-11, HAN-16)."""
 
 
 def ended_by_other(row: ThreadRow, history: History, stored: list[MoveRow]) -> Step | None:
@@ -50,14 +53,18 @@ async def alerts(tx: Transaction, row: ThreadRow, history: History, stored: list
     step = ended_by_other(row, history, stored)
     if step is None or lead(State(step.before.state)) != ROLES[row.machine].answers:
         return ()
-    named = ids.text(Kind.MESSAGE, step.move.message_id)
-    for said in await outgoing.in_thread(tx, row.thread, ANSWER):
-        answer = decode_payload(KINDS[ANSWER], said.payload)
-        if isinstance(answer, MessageAnswer) and answer.answers == named:
-            return ()
+    if is_noted(await outgoing.in_thread(tx, row.thread, ANSWER), step.move.message_id):
+        return ()
     return (
         Alert(AlertKind.LEAD_RETURNED, step.move.at, step.move.message_id, what=NOTE, by=ROLES[row.machine].begins),
     )
+
+
+def is_noted(answers: Collection[OutgoingMessage], message_id: MessageId) -> bool:
+    """Tell whether one of these answers of ours is one to that message."""
+    named = ids.text(Kind.MESSAGE, message_id)
+    said = (decode_payload(KINDS[ANSWER], one.payload) for one in answers)
+    return any(isinstance(answer, MessageAnswer) and answer.answers == named for answer in said)
 
 
 async def to_be_told(tx: Transaction, row: ThreadRow, history: History, stored: list[MoveRow]) -> list[DeskAddress]:

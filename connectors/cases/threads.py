@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from connectors.cases import entries, returned, stopped, twice
+from connectors.cases import entries, returned, stopped, twice, undone
 from connectors.cases.forceless import forceless
 from connectors.cases.mending import Mending
 from connectors.cases.register import Register
@@ -53,7 +53,6 @@ from protocol.ids import CaseId, EnvelopeId, Kind, MessageId, ThreadId
 from protocol.kinds.base import RegisterNumbers
 from protocol.kinds.catalogue import KINDS, decode_payload
 from protocol.kinds.thread import ThreadConflict
-from protocol.lifecycle.alerts import AlertKind
 from protocol.lifecycle.history import GIVEN_UP, History, Move, Step, fold
 from protocol.lifecycle.owed import ESCALATE
 from protocol.rows import EnvelopeClass
@@ -238,9 +237,9 @@ class Threads:
             await self.refold(tx, row)
 
     async def noted(self, tx: Transaction, thread: ThreadId) -> None:
-        """Take note that somebody here answered a message: the alert that the lead is back ends with it (HAN-11)."""
+        """Take note that somebody here answered a message: the alert that it was to note ends (HAN-11, HAN-16)."""
         row = await self.mending.find(tx, thread)
-        if row is not None and _stands(row, AlertKind.LEAD_RETURNED):
+        if row is not None and any(_stands(row, kind) for kind in returned.NOTED):
             await self.refold(tx, row)
 
     async def forgotten(self, tx: Transaction, thread: ThreadId) -> None:
@@ -260,7 +259,7 @@ class Threads:
         owed = self.waiting.owed(row, history, every) if live else ()
         due_at = owed[-1].due_at if owed else None
         watched = self.waiting.watch(row, history, every)
-        back = await returned.alerts(tx, row, history, every)
+        back = (*await returned.alerts(tx, row, history, every), *await undone.alerts(tx, row, history, every))
         heard = (*await twice.alerts(tx, row, history), *watched.heard_by(row.side), *back)
         alert = None if not heard else str(heard[0].kind)
         marks = {one.mark for one in heard}
@@ -293,6 +292,7 @@ class Threads:
         if stopped.may_stop(state) and (called := await stopped.call_back(tx, row.thread, now)):
             self._log.event("resealing", code=CALLED_BACK, count=called)
         await returned.pass_on(tx, row, history, every, self.register, self._service, now=now, life=life)
+        await undone.tell_again(tx, row, history, every, self.register, self._service, now=now, life=life)
         if row.side != OBSERVER:
             timers = await self.waiting.timers(tx, row, history, every)
             await moves.set_timers(tx, row.thread, timers, look_at=watched.next_at)

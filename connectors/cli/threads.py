@@ -188,6 +188,9 @@ def _about(alert: AlertView) -> str:
         return "the other side has not opened the message that the lead has moved, and does not know of it: call them"
     if alert.kind == AlertKind.LEAD_RETURNED:
         return f"note it: throughcare message answer {text(Kind.MESSAGE, alert.message)} noted"
+    if alert.kind == AlertKind.STEP_REFUSED:
+        note = f"throughcare message answer {text(Kind.MESSAGE, alert.message)} noted"
+        return f"our step came after the other side's and had no effect: call them, and note it: {note}"
     if alert.kind == AlertKind.HANDED_OVER_TWICE:
         return "withdraw one of them, or let it fail: throughcare case show tells which"
     if alert.kind == AlertKind.FORWARD_PROPOSED:

@@ -43,6 +43,8 @@ class AlertKind(StrEnum):
     """A statute bound us to a handover that nobody here has looked at (HAN-14)."""
     LEAD_RETURNED = "lead-returned"
     """The other side ended a handover that had taken effect; nobody here has noted that the lead is back (HAN-11)."""
+    STEP_REFUSED = "step-refused"
+    """Our step that was to move the lead had no effect; nobody here has noted it (HAN-16)."""
     HANDED_OVER_TWICE = "handed-over-twice"
     """Two agencies have accepted the same person from us, and neither handover has been taken back (HAN-12)."""
 
@@ -57,6 +59,7 @@ HEARS: Final[Mapping[AlertKind, frozenset[str]]] = {
     ),
     AlertKind.BOUND: frozenset({handover.Actor.RECEIVER}),
     AlertKind.LEAD_RETURNED: frozenset({handover.Actor.SENDER}),
+    AlertKind.STEP_REFUSED: frozenset({handover.Actor.SENDER}),
     AlertKind.HANDED_OVER_TWICE: frozenset({handover.Actor.SENDER}),
 }
 """Which side is alerted: who is responsible hears of the person, and of a silence or a delay both sides do."""

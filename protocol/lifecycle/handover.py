@@ -6,6 +6,7 @@ Two things move, apart from each other: the *coordination lead*, which exactly o
 where it was: a handover that is declined, withdrawn, expired or failed leaves it with the sender.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from protocol.lifecycle.machine import Machine, Row, Turn
@@ -163,6 +164,9 @@ COPY = Machine(
 """The handover as a desk follows it that has no part in it: it is told who leads, and has nothing to do (HAN-5)."""
 TOLD = frozenset(COPY.events) - {Event.OFFER}
 """The sender's moves that go to every desk which got a copy of the offer."""
+
+AT_COPY: Mapping[str, State] = {row.event: State(row.target) for row in COPY_ROWS}
+"""Where a desk with a copy stands once the sender said an event, whatever he said before it (HAN-5)."""
 
 _LED_BY_RECEIVER = frozenset({State.EFFECTIVE, State.COMPLETED})
 

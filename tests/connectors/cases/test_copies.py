@@ -61,7 +61,9 @@ async def test_han_5_an_offer_that_expired_at_its_sender_and_was_accepted_takes_
 ) -> None:
     """The line of the prison is down: its clock lets the offer expire that the office has accepted in time."""
     thread = await crossed(world, "expire")
-    assert (await row(world.social_work, thread)).state == "expired", "as its sender said"
+    copied = await history(world.social_work, thread)
+    assert [step.move.event for step in copied.done] == ["offer", "expire", "change-date"], "it heard what stands"
+    assert copied.state == "offered"
     assert await knows(world, thread) == GORA
     assert await fire(world.prison) == 1
     await settle(world.prison, world.probation, world.social_work)
@@ -146,12 +148,13 @@ async def test_con_26_han_5_at_a_copy_that_was_told_of_an_end_twice_what_came_be
     )
     await prison.parts.moving.move(thread, said, key="between the two ends", body=b"")
     await settle(prison, office, csw)
-    (shown,) = [one for one in (await view(csw, thread, world)).steps if one.event == "change-date"]
+    again, shown = [one for one in (await view(csw, thread, world)).steps if one.event == "change-date"]
+    assert again.sections == [], "what stands was told again, without a word of the person"
     assert (len(shown.sections), shown.withheld) == (1, None)
     await do(office, thread, "entered-in-error", **IN_ERROR)
     await settle(prison, office, csw)
     assert (await row(csw, thread)).state == "entered-in-error"
-    (shown,) = [one for one in (await view(csw, thread, world)).steps if one.event == "change-date"]
+    _, shown = [one for one in (await view(csw, thread, world)).steps if one.event == "change-date"]
     assert (shown.sections, shown.withheld) == ([], "entered-in-error")
 
 
