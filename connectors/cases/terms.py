@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import Final
 
 from connectors.cases.sides import ROLES
@@ -18,7 +19,7 @@ from protocol.kinds.catalogue import decode_payload, kind_for
 from protocol.kinds.handover import ChangeDate, OfferAgain
 from protocol.kinds.referral.serving import AppointmentCancelled, Attended, NoShow, Schedule
 from protocol.lifecycle.alerts import Visit
-from protocol.lifecycle.handover import HANDOVER, Event
+from protocol.lifecycle.handover import HANDOVER, Actor, Event
 from protocol.lifecycle.history import History
 from protocol.lifecycle.owed import Dates, Release
 from protocol.lifecycle.referral import REFERRAL
@@ -51,20 +52,33 @@ def dates_of(history: History, stored: Sequence[MoveRow], *, release: Release | 
     """Return the dates of a handover that count now, or None before it was offered; `release` was told in it."""
     payloads = {one.message_id: one.payload for one in stored}
     dates: Dates | None = None
+    known: date | None = None
     for step in history.done:
         if step.move.event == Event.OFFER:
             terms = decode_offer(payloads[step.move.message_id]).terms
             dates = Dates(terms.acknowledge_by, terms.answer_by, terms.trigger)
+            known = terms.trigger.expected_on
+        elif dates is not None and step.move.actor == Actor.RECEIVER and step.move.event != Event.RECEIVE:
+            # Whoever makes a step has looked at the day that counts; a receipt makes itself.
+            known, dates = dates.trigger.expected_on, replace(dates, brought_forward=None)
         elif dates is not None and step.move.event in (Event.CHANGE_DATE, Event.OFFER_AGAIN):
             kind = kind_for(HANDOVER.name, step.move.event)
             if kind is None:
                 continue
             changed = decode_payload(kind, payloads[step.move.message_id])
             if isinstance(changed, ChangeDate):
-                dates = replace(dates, trigger=changed.trigger)
+                sooner = _is_sooner(changed.trigger.expected_on, known)
+                since = (dates.brought_forward or step.move.message_id) if sooner else None
+                dates = replace(dates, trigger=changed.trigger, brought_forward=since)
             elif isinstance(changed, OfferAgain):
                 dates = Dates(changed.acknowledge_by, changed.answer_by, changed.trigger)
+                known = changed.trigger.expected_on
     return None if dates is None else replace(dates, release=release)
+
+
+def _is_sooner(day: date | None, known: date | None) -> bool:
+    """Tell whether somebody who knew one day has to hear of another at once: an earlier one, or one where none was."""
+    return day is not None and (known is None or day < known)
 
 
 def named_by(stored: Sequence[MoveRow]) -> dict[MessageId, Named]:

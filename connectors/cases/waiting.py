@@ -55,7 +55,8 @@ class Waiting:
             return Watch()
         late = owed.overdue(history, self.owed(row, history, stored), now=self._clock())
         if row.machine != REFERRAL.name:
-            return late.with_(owed.unseen(history))
+            dates = dates_of(history, stored)
+            return late if dates is None else late.with_(owed.unseen(history, dates))
         visits = visits_of(stored)
         return watch(history, visits, self._calendar(row.answers), now=self._clock()).with_(late)
 

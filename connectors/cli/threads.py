@@ -191,6 +191,8 @@ def _about(alert: AlertView) -> str:
     if alert.kind == AlertKind.STEP_REFUSED:
         note = f"throughcare message answer {text(Kind.MESSAGE, alert.message)} noted"
         return f"our step came after the other side's and had no effect: call them, and note it: {note}"
+    if alert.kind == AlertKind.BROUGHT_FORWARD:
+        return "the person comes sooner than you knew: look at it, and say so: throughcare handover review"
     if alert.kind == AlertKind.HANDED_OVER_TWICE:
         return "withdraw one of them, or let it fail: throughcare case show tells which"
     if alert.kind == AlertKind.FORWARD_PROPOSED:

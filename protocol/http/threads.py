@@ -175,7 +175,8 @@ class AlertView(ResponseModel):
     """One alert that stands: since when, which message proves it, and what it is about.
 
     That is an appointment (REF-5), or `what` is late or waited for, and by which side: `by` (LIF-7, HAN-11, HAN-16);
-    whom a statute bound has `bound`, and waits for a review of its own (HAN-14).
+    whom a statute bound has `bound`, and to whom somebody comes sooner `brought-forward`, and a review of its own is
+    waited for (HAN-14, HAN-17).
     """
 
     kind: Code

@@ -161,7 +161,8 @@ class Escalate(Payload):
     kind: Literal["handover.escalate"] = "handover.escalate"
     level: Annotated[Level, HELD]
     ack: Annotated[Ack | None, HELD] = None
-    """Which acknowledgement is late: of the offer, or of the step by which a statute bound the receiver (HAN-14)."""
+    """Which acknowledgement is late: of the offer, of the step by which a statute bound the receiver (HAN-14), or of an
+    earlier day (HAN-17)."""
     awaited: Annotated[Awaited | None, HELD] = None
     """What else is late, once the offer was accepted."""
     was_due_at: Instant

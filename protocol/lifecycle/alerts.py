@@ -41,6 +41,8 @@ class AlertKind(StrEnum):
     """What the thread waits for is late (LIF-7)."""
     BOUND = "bound"
     """A statute bound us to a handover that nobody here has looked at (HAN-14)."""
+    BROUGHT_FORWARD = "brought-forward"
+    """The day of a handover that we accepted is earlier than we knew, and nobody here has looked at it (HAN-17)."""
     LEAD_RETURNED = "lead-returned"
     """The other side ended a handover that had taken effect; nobody here has noted that the lead is back (HAN-11)."""
     STEP_REFUSED = "step-refused"
@@ -58,6 +60,7 @@ HEARS: Final[Mapping[AlertKind, frozenset[str]]] = {
         {Actor.REQUESTER, Actor.RECIPIENT, handover.Actor.SENDER, handover.Actor.RECEIVER},
     ),
     AlertKind.BOUND: frozenset({handover.Actor.RECEIVER}),
+    AlertKind.BROUGHT_FORWARD: frozenset({handover.Actor.RECEIVER}),
     AlertKind.LEAD_RETURNED: frozenset({handover.Actor.SENDER}),
     AlertKind.STEP_REFUSED: frozenset({handover.Actor.SENDER}),
     AlertKind.HANDED_OVER_TWICE: frozenset({handover.Actor.SENDER}),

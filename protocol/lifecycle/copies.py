@@ -17,8 +17,8 @@ _SENDERS: Final = (Actor.SENDER, Actor.CLOCK)
 def in_vain(history: History) -> tuple[Move, Move] | None:
     """Return the sender's last step that was to move the lead, and the other side's for which it did not (HAN-16).
 
-    None while its place is not known, where it was given up (SEQ-11), where the lead is where it was to go, and once the
-    sender has gone on from there: he knows.
+    None while its place is not known, where it was given up (SEQ-11), where the lead is where it was to go, and once
+    the sender has gone on from there: he knows.
     """
     for place, step in reversed(list(enumerate(history.steps))):
         if step.move.event not in _MOVES_LEAD:

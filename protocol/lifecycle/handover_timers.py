@@ -14,7 +14,7 @@ from protocol.clocks import SPANS, Ack, Calendar, Span, deadline
 from protocol.handover import Priority, TriggerEvent
 from protocol.lifecycle.handover import AGREED, Event, State
 from protocol.lifecycle.history import History
-from protocol.lifecycle.owed import Dates, bound, day_of, ending, review_of_bound, stirred
+from protocol.lifecycle.owed import Dates, day_of, ending, review_of, stirred, to_look_at
 from protocol.lifecycle.timers import Level, Timer, still_to_come
 
 _BEGINS = (Event.OFFER, Event.OFFER_AGAIN)
@@ -33,17 +33,17 @@ def timers(
 
     What is late is told to a supervisor when its day ends and to headquarters one working day later: an
     acknowledgement, an answer, the release that was expected, the word that all has arrived, a look at what a statute
-    bound the receiver to (HAN-14). What nobody has answered
-    when the day of the release ends, or of the answer if that is later, expires: the lead stays with the sender.
+    bound the receiver to (HAN-14) or at an earlier day (HAN-17). What nobody has answered when the day of the release
+    ends, or of the answer if that is later, expires: the lead stays with the sender.
     """
     begun = [step for step in history.done if step.move.event in _BEGINS]
     if not begun:
         return ()
     last = begun[-1].move
     found = [*_all(history, last.message_id.hex(), last.at, dates, calendar, now)]
-    step, review = bound(history), review_of_bound(history, priority, calendar, now=now)
-    if step is not None and review is not None:
-        found += _late(f"{step.message_id.hex()} {review.what}", review.late_at, calendar, ack=Ack.A2)
+    seen, review = to_look_at(history, dates), review_of(history, dates, priority, calendar, now=now)
+    if seen is not None and review is not None:
+        found += _late(f"{seen[1].message_id.hex()} {review.what}", review.late_at, calendar, ack=Ack.A2)
     return still_to_come(history, (replace(one, secret=secret) for one in found))
 
 

@@ -39,11 +39,14 @@ class Awaited(StrEnum):
 
 
 REVIEW: Final = "review"
-"""What a receiver owes whom a statute bound, as whoever set a referral aside does."""
+"""What a receiver owes whom a statute bound, or to whom somebody comes sooner, as whoever set a referral aside does."""
 HEARD: Final = "heard"
 """What a sender owes who says that the lead has moved: that the receiver has it from him (HAN-15)."""
 SAID: Final = SPANS[Priority.EMERGENCY][Ack.A2].ms
-"""How long an instant may be on its way at least, also one that was said in the evening, before anybody is alerted."""
+"""How long an instant may be on its way at least, also one that was said in the evening, before anybody is alerted.
+
+So long has a receiver at least to look at a day that is over when it hears of it.
+"""
 ESCALATE: Final = (handover.Event.ESCALATE, referral.Event.ESCALATE)
 """Time's word that something is late, in either life cycle."""
 _CLOCKS: Final = (handover.Actor.CLOCK, referral.Actor.CLOCK)
@@ -87,6 +90,8 @@ class Dates:
     trigger: Trigger
     release: Release | None = None
     """Known to the sender only, who makes the moves of time."""
+    brought_forward: MessageId | None = None
+    """The step since which the day is earlier than it was at the receiver's last step (HAN-17)."""
 
     @property
     def taken_up_on(self) -> date:
@@ -176,7 +181,7 @@ def of_handover(
     history: History, dates: Dates, priority: Priority, calendar: Calendar, *, now: int
 ) -> tuple[Owed, ...]:
     """Return what a handover waits for, the answer or whatever ends the state last; `calendar` is the receiver's."""
-    review, rest = review_of_bound(history, priority, calendar, now=now), ending(history, dates, calendar, now=now)
+    review, rest = review_of(history, dates, priority, calendar, now=now), ending(history, dates, calendar, now=now)
     return rest if review is None else (review, *rest)
 
 
@@ -195,21 +200,43 @@ def bound(history: History) -> Move | None:
     return None
 
 
-def review_of_bound(history: History, priority: Priority, calendar: Calendar, *, now: int) -> Owed | None:
-    """Return until when the receiver looks at what a statute bound it to: the span of the priority for A2 (HAN-14)."""
+def to_look_at(history: History, dates: Dates) -> tuple[AlertKind, Move] | None:
+    """Return the step that the receiver has to look at, if it has made none since: that bound it, or its day earlier.
+
+    While it has not accepted, the day of the release makes its answer due earlier, and that is all (HAN-3).
+    """
     step = bound(history)
-    if step is None:
+    if step is not None:
+        return AlertKind.BOUND, step
+    if history.state not in (*handover.AGREED, handover.State.EFFECTIVE):
         return None
+    moves = (step.move for step in history.done if step.move.message_id == dates.brought_forward)
+    return next(((AlertKind.BROUGHT_FORWARD, move) for move in moves), None)
+
+
+def review_of(history: History, dates: Dates, priority: Priority, calendar: Calendar, *, now: int) -> Owed | None:
+    """Return until when the receiver looks at what it did not ask for: the span of the priority for A2 (HAN-14).
+
+    An earlier day is to be looked at before it ends, but for one that was told too late for that (HAN-17).
+    """
+    found = to_look_at(history, dates)
+    if found is None:
+        return None
+    kind, step = found
     late = deadline(step.at, SPANS[priority][Ack.A2], calendar, now=now)
+    day = dates.trigger.expected_on
+    if kind is AlertKind.BROUGHT_FORWARD and day is not None:
+        late = min(late, max(calendar.close_of(day), step.at + SAID))
     return Owed(REVIEW, handover.Actor.RECEIVER, late)
 
 
-def unseen(history: History) -> Watch:
-    """Return the receiver's alert that a statute bound it, as long as it has made no step since (HAN-14)."""
-    step = bound(history)
-    if step is None:
+def unseen(history: History, dates: Dates) -> Watch:
+    """Return the receiver's alert that it has something to look at, as long as it has made no step (HAN-14, HAN-17)."""
+    found = to_look_at(history, dates)
+    if found is None:
         return Watch()
-    return Watch((Alert(AlertKind.BOUND, step.at, step.message_id, what=REVIEW, by=handover.Actor.RECEIVER),))
+    kind, step = found
+    return Watch((Alert(kind, step.at, step.message_id, what=REVIEW, by=handover.Actor.RECEIVER),))
 
 
 def unheard(history: History, opened: Collection[MessageId], calendar: Calendar) -> Owed | None:

@@ -214,6 +214,8 @@ async def test_han_3_a_day_that_was_agreed_is_made_by_time_and_a_moved_release_t
     moved: dict[str, Any] = {"trigger": {"expected_on": day(now, 6).isoformat()}, "reason": "release-moved"}
     await do(prison, thread, "change-date", **moved)
     await settle(prison, probation)
+    await do(probation, thread, "review")
+    await settle(prison, probation)
     world.hub.clock.advance(5 * DAY)
     assert await fire(prison) == 0
     world.hub.clock.advance(DAY + 12 * HOUR)

@@ -81,7 +81,8 @@ async def test_han_16_a_copy_is_told_once_more_what_stands(world: World) -> None
     prison, csw = world.prison, world.social_work
     thread = await crossed(world)
     assert await knows(world, thread) == OFFICE, "and since when, and under whom"
-    assert [step.move.event for step in (await history(csw, thread)).done][-3:] == ["take-effect", "fail", "take-effect"]
+    at_copy = [step.move.event for step in (await history(csw, thread)).done]
+    assert at_copy[-3:] == ["take-effect", "fail", "take-effect"]
     assert await said(prison, thread, "handover.effective") == 2
     async with prison.parts.store.write() as tx:
         await prison.parts.threads.refold(tx, await threads.load(tx, thread))

@@ -33,10 +33,10 @@ def test_han_14_whom_a_statute_bound_is_alerted_and_late_until_it_has_made_a_ste
             position = HANDOVER.step(position, event, actor, row.needs)
             way.append((row, actor))
     history = along(HANDOVER, way)
-    (alert,) = unseen(history).standing
-    assert (alert.kind, alert.since, alert.message_id) == (AlertKind.BOUND, BEGAN + 2, history.steps[1].move.message_id)
-    assert unseen(history).heard_by("sender") == ()
     dates = Dates(TODAY, TODAY, TRIGGERS["an event"])
+    (alert,) = unseen(history, dates).standing
+    assert (alert.kind, alert.since, alert.message_id) == (AlertKind.BOUND, BEGAN + 2, history.steps[1].move.message_id)
+    assert unseen(history, dates).heard_by("sender") == ()
     late = deadline(BEGAN + 2, SPANS[priority][Ack.A2], CALENDAR, now=BEGAN)
     first, *rest = of_handover(history, dates, priority, CALENDAR, now=BEGAN)
     assert (first.what, first.by, first.late_at, len(rest)) == (REVIEW, "receiver", late, 1)
@@ -51,7 +51,7 @@ def test_han_14_whom_a_statute_bound_is_alerted_and_late_until_it_has_made_a_ste
     assert ("receiver", REVIEW) in {(one.by, one.what) for one in by_then.standing}
     review = next(row for row in HANDOVER.rows if row.event == "review")
     seen = along(HANDOVER, [*way, (review, "receiver")])
-    assert unseen(seen).standing == ()
+    assert unseen(seen, dates).standing == ()
     assert REVIEW not in {one.what for one in of_handover(seen, dates, priority, CALENDAR, now=BEGAN)}
 
 

@@ -128,7 +128,7 @@ class Case:
     def watch(self, now: int) -> Watch:
         late = overdue(self.history, self.owed(now), now=now)
         if self.machine is not REFERRAL:
-            return late.with_(unseen(self.history))
+            return late.with_(unseen(self.history, self.dates))
         visits = {key: Visit(value) for key, value in self.named.items() if isinstance(value, int)}
         return watch(self.history, visits, CALENDAR, now=now).with_(late)
 

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A release that moves to an earlier day: whoever has accepted the person hears of it, and no silence hides that."""
+
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.cases.listing import Listing
+from connectors.cases.terms import dates_of
+from connectors.cli.threads import _to_be_heard_of
+from connectors.store.moves import MoveRow
+from connectors.store.sequences import Direction
+from protocol.address import AgencyAddress
+from protocol.clearance import DeskFunction
+from protocol.content import encode_payload
+from protocol.handover import Trigger, TriggerEvent, parties_for
+from protocol.http.threads import ListName
+from protocol.ids import Kind, MessageId, ThreadId, text
+from protocol.kinds.handover import ChangeDate
+from protocol.kinds.reasons import HandoverEndReason
+from protocol.lifecycle.handover import HANDOVER
+from protocol.lifecycle.history import Move, fold
+from protocol.limits import DAY, HOUR
+from tests.connectors.cases.test_clockwork import day, told
+from tests.connectors.cases.test_handover import PROBATION
+from tests.connectors.cases.test_handover_clocks import (
+    GORA,
+    accept,
+    by_release,
+    do,
+    due,
+    heard,
+    listed,
+    mail,
+    offer,
+    pass_,
+)
+from tests.connectors.cases.test_referral import row
+from tests.connectors.cases.test_unheard import alerts
+from tests.connectors.conftest import World
+from tests.connectors.stations import Station
+from tests.programme import NOW
+
+TODAY = day(NOW, 0)
+SUBJECT = text(Kind.SUBJECT, bytes(16))
+NEEDS = frozenset().union(*(one.needs for one in HANDOVER.rows))
+OFFER = encode_payload(
+    by_release(NOW, expected=20).offer(
+        parties_for(SUBJECT, GORA, [(AgencyAddress(PROBATION), DeskFunction.PROBATION_INTAKE)])
+    )
+)
+
+
+async def taken(world: World, *, expected: int | None = 20) -> ThreadId:
+    """Return a handover that the office has accepted, whose person is expected so many days from now."""
+    thread = await offer(world, by_release(world.hub.clock(), expected=expected))
+    await accept(world, thread)
+    return thread
+
+
+async def move(world: World, thread: ThreadId, days: int | None) -> None:
+    """Move the release to so many days from now, or to a day that nobody knows."""
+    on = {} if days is None else {"expected_on": day(world.hub.clock(), days).isoformat()}
+    await do(world.prison, thread, "change-date", trigger={"event": "release.notice", **on}, reason="release-moved")
+    await mail(world)
+
+
+async def alert(station: Station, thread: ThreadId) -> str | None:
+    return (await row(station, thread)).alert
+
+
+@pytest.mark.parametrize("expected", [20, None])
+async def test_han_17_an_office_is_alerted_of_an_earlier_day_at_once_and_late_until_somebody_there_has_looked(
+    world: World, expected: int | None
+) -> None:
+    prison, office = both = (world.prison, world.probation)
+    thread = await taken(world, expected=expected)
+    await move(world, thread, 10)
+    assert await listed(office, world, ListName.ALERTS) == [thread]
+    assert await alerts(office, thread, world) == [("brought-forward", "review", "receiver")]
+    view = await Listing(office.parts.store, office.parts.threads, world.hub.clock).show(thread)
+    (line,) = _to_be_heard_of(view)
+    assert line.endswith("look at it, and say so: throughcare handover review")
+    assert "handover.alert" in await heard(office)
+    assert await listed(prison, world, ListName.ALERTS) == [], "it did it itself"
+    for station in both:
+        assert await due(station, thread, world) == [("review", PROBATION), ("take-effect", GORA)]
+    await pass_(world, 4 * DAY + 12 * HOUR)
+    await mail(world)
+    for station in both:
+        assert ("overdue", "review", "receiver") in await alerts(station, thread, world)
+    assert (await told(office, thread)).count("escalate") == 1, "its supervisor is told"
+    await pass_(world, DAY)
+    await mail(world)
+    assert (await told(office, thread)).count("escalate") == 2, "and its headquarters"
+    await do(office, thread, "review")
+    await mail(world)
+    for station in both:
+        assert await listed(station, world, ListName.ALERTS) == []
+        assert [what for what, _ in await due(station, thread, world)] == ["take-effect"]
+
+
+async def test_han_17_a_day_that_is_later_or_not_known_any_more_alerts_nobody_and_ends_what_was_earlier(
+    world: World,
+) -> None:
+    office, thread = world.probation, await taken(world)
+    for days, kind in ((25, None), (10, "brought-forward"), (20, None), (5, "brought-forward"), (None, None)):
+        await move(world, thread, days)
+        assert await alert(office, thread) == kind
+
+
+async def test_han_17_nothing_that_the_prison_says_looks_for_the_office_and_any_step_of_the_office_does(
+    world: World,
+) -> None:
+    office, thread = world.probation, await taken(world)
+    await move(world, thread, 10)
+    await do(world.prison, thread, "run-together")
+    await move(world, thread, 9)
+    assert await alert(office, thread) == "brought-forward"
+    await do(office, thread, "review")
+    await mail(world)
+    assert await alert(office, thread) is None
+    await move(world, thread, 10)
+    assert await alert(office, thread) is None, "it knew of an earlier one"
+
+
+async def test_han_17_an_office_that_has_not_answered_has_its_answer_due_by_the_earlier_day_and_no_more(
+    world: World,
+) -> None:
+    thread = await offer(world, by_release(world.hub.clock(), expected=20))
+    await move(world, thread, 1)
+    assert await alert(world.probation, thread) is None
+    assert await due(world.probation, thread, world) == [("acknowledge", PROBATION), ("answer", PROBATION)]
+
+
+def said(number: int, event: str, actor: str, payload: bytes = b"{}") -> tuple[Move, MoveRow]:
+    """Return a step of a thread at its place of the log, and the row that it is stored as."""
+    message_id, at = MessageId(number.to_bytes(16, "big")), NOW + number
+    move = Move(message_id=message_id, index=number, at=at, event=event, actor=actor, signer="somebody", carried=NEEDS)
+    stored = MoveRow(ThreadId(bytes(16)), message_id, Direction.IN, number, number, True, at, event, actor, payload)
+    return move, stored
+
+
+def changed(number: int, on: date | None) -> tuple[Move, MoveRow]:
+    trigger = Trigger(event=TriggerEvent.RELEASE_NOTICE, expected_on=on)
+    payload = ChangeDate(subject=SUBJECT, occurred_at=NOW, trigger=trigger, reason=HandoverEndReason.RELEASE_MOVED)
+    return said(number, "change-date", "sender", encode_payload(payload))
+
+
+@given(st.lists(st.one_of(st.just("look"), st.none(), st.integers(1, 40)), max_size=10))
+def test_han_17_the_day_is_compared_with_the_one_of_the_receiver_s_last_step(ways: list[int | str | None]) -> None:
+    known: date | None = TODAY + timedelta(days=20)
+    both = [said(1, "offer", "sender", OFFER), said(2, "acknowledge", "receiver"), said(3, "accept", "receiver")]
+    since = list[tuple[MessageId, date | None]]()
+    for number, way in enumerate(ways, start=4):
+        if way == "look":
+            both.append(said(number, "review", "receiver"))
+            known, since = (since[-1][1] if since else known), []
+        else:
+            on = TODAY + timedelta(days=way) if isinstance(way, int) else None
+            both.append(changed(number, on))
+            since.append((both[-1][0].message_id, on))
+    history = fold(HANDOVER, [move for move, _ in both])
+    assert history.conflicts == ()
+    dates = dates_of(history, [stored for _, stored in both])
+    assert dates is not None
+    sooner = [(which, on is not None and (known is None or on < known)) for which, on in since]
+    place = next((n for n, (which, _) in enumerate(sooner) if which == dates.brought_forward), len(sooner))
+    assert (place < len(sooner)) == (dates.brought_forward is not None)
+    assert all(is_sooner for _, is_sooner in sooner[place:]), "ever since that step the day was an earlier one"
+    assert place == 0 or not sooner[place - 1][1], "and not before it"
