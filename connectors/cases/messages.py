@@ -101,7 +101,7 @@ class Messages:
                 return Answer(answer, headers={"Idempotent-Replayed": "true"})
             thread, subject, desk = await self._thread(tx, asked, desks)
             if asked.sections:
-                await check_open(tx, thread)
+                await check_open(tx, thread, asked.kind)
             if asked.kind == CORRECTION:
                 await check_ours(tx, asked.fields)
             own = self._composing.own_desk(asked.sender or desk, asked.to, desks)

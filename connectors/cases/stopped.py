@@ -45,6 +45,9 @@ _WITHDRAWN: Final = frozenset(
         handover.State.WITHDRAWN.value,
     }
 )
+_WHOLE: Final = (
+    "An alert goes whole or not at all: send it with its sections as a message of its own, which names no thread."
+)
 IN_ERROR: Final = referral.State.ENTERED_IN_ERROR.value
 """A state of both machines. Between two sides no row leads out of it; a copy follows what its sender says later."""
 _STOPS: Final = frozenset({referral.Event.BLOCK.value, referral.Event.ENTERED_IN_ERROR.value})
@@ -155,13 +158,17 @@ async def _waits_all_the_same(tx: Transaction, message: ReceivedMessage) -> bool
     return message.payload_type in NEVER_HALF and await is_unnoted(tx, message)
 
 
-async def check_open(tx: Transaction, thread: ThreadId) -> None:
-    """Raise `IllegalTransition` for sections that somebody would send into a thread in which none may go."""
+async def check_open(tx: Transaction, thread: ThreadId, kind: str) -> None:
+    """Raise `IllegalTransition` for sections that somebody would send into a thread in which none may go.
+
+    They are of a message of `kind`: an alert without them says nothing of whom or what (KIND-8).
+    """
     standing = await threads.standing(tx, thread)
     if standing is not None and standing.state in _STOPPED:
+        whole = kind in NEVER_HALF
         raise IllegalTransition(
-            f"No section may go while the {standing.machine} is {standing.state}. Send the message without sections, "
-            "or in another thread."
+            f"No section may go while the {standing.machine} is {standing.state}. "
+            + (_WHOLE if whole else "Send the message without sections, or in another thread.")
         )
 
 

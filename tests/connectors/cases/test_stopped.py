@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from connectors.cases.listing import Listing
+from protocol.clearance import Basis, Category
 from protocol.errors import IllegalTransition
 from protocol.http.messages import MessageRequest
 from protocol.http.threads import ThreadView
 from protocol.ids import ThreadId
+from tests.connectors.cases.test_heard import DANGER
+from tests.connectors.cases.test_never_half import REACHED, SOCIAL_WORK, section
 from tests.connectors.cases.test_referral import WORDS, agreed, do, refer, settle
 from tests.connectors.cases.test_thread_api import Served, csw, prison
 from tests.connectors.cases.test_transferred import BLOCK
@@ -84,6 +87,28 @@ async def test_con_22_no_section_is_taken_for_a_thread_that_is_stopped(
             kind="contact.area-notice", to=[csw.station.desk], thread=thread, fields=notice, sections=said
         )
 
-    with pytest.raises(IllegalTransition, match=state):
+    with pytest.raises(IllegalTransition, match=rf"{state}.*without sections, or in another thread\."):
         await prison.client.send_message(request(WORDS), idempotency_key="with-a-section-in-it")
     await prison.client.send_message(request(), idempotency_key="without-any-section")
+
+
+@pytest.mark.parametrize(("event", "fields", "state", "_"), STOPS[:2])
+async def test_kind_8_whoever_would_alert_in_a_thread_that_is_stopped_is_told_to_do_it_in_another_one(
+    prison: Served, csw: Served, world: World, event: str, fields: dict[str, Any], state: str, _: str
+) -> None:
+    """Nobody is told to leave out whom it is about: such an alert would be taken, and would say nothing."""
+    thread = (await refer(world.prison, world.social_work)).thread
+    await do(world.prison, thread, event, **fields)
+    reached = section(Category.CONTACT, REACHED, Basis.VITAL_INTEREST, SOCIAL_WORK)
+    alert = MessageRequest(
+        kind="alert.safeguarding", to=[csw.station.desk], thread=thread, fields=DANGER, sections=[reached]
+    )
+    with pytest.raises(IllegalTransition, match=state) as refused:
+        await prison.client.send_message(alert, idempotency_key="an-alert-of-this-thread")
+    assert "names no thread" in refused.value.detail
+    assert "without sections" not in refused.value.detail
+    # As it is told: the same alert, in a thread of its own.
+    elsewhere = alert.model_copy(update={"thread": None})
+    sent = await prison.client.send_message(elsewhere, idempotency_key="an-alert-of-no-thread")
+    await settle(prison.station, csw.station)
+    assert [one.category for one in (await csw.client.message(sent.id)).sections] == [Category.CONTACT]
