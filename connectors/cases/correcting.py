@@ -5,16 +5,17 @@ Nothing of the corrected message is changed or taken away: it is what was sent, 
 Whether the correction or what it corrects came first makes no difference, since it is asked for when it is shown.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from connectors.bound import Desks
+from connectors.bound import Desks, sees
 from connectors.cases.forms import stored_sections
 from connectors.cases.stopped import withheld_here
 from connectors.faults import DAMAGED
 from connectors.handover_views import came_sections, sent_sections
-from connectors.store import corrections, incoming, outgoing
+from connectors.store import corrections, incoming, outgoing, recipients
 from connectors.store.corrections import CORRECTION, MOST, Corrects
 from connectors.store.engine import Transaction
+from connectors.store.recipients import RecipientRow, RecipientState
 from protocol import ids
 from protocol.address import AgencyAddress, DeskAddress, agency_of
 from protocol.errors import InvalidInput, NotFound, SectionCorrected
@@ -41,6 +42,32 @@ async def check_ours(tx: Transaction, fields: Mapping[str, object]) -> None:
             raise InvalidInput(
                 "Only the agency that sent a message corrects it. Tell that agency in an answer what is wrong."
             ) from None
+
+
+async def missed(
+    tx: Transaction, fields: Mapping[str, object], to: Collection[DeskAddress], desks: Desks = None
+) -> list[DeskAddress]:
+    """Return the desks that have the message of ours which is corrected, or will, and do not get the correction.
+
+    None of a message that is not known here as one of ours, or of another of our desks than `desks` (CON-19).
+    """
+    named = fields.get("corrects")
+    if not isinstance(named, str):
+        return []
+    message_id = MessageId(ids.raw(Kind.MESSAGE, named))
+    went = await recipients.of(tx, message_id)
+    if desks is not None and went:
+        try:
+            went = went if sees(desks, (await outgoing.load(tx, message_id)).sender_desk) else []
+        except DAMAGED:
+            went = []
+    return [one.desk for one in went if one.desk not in to and _has(one)]
+
+
+def _has(one: RecipientRow) -> bool:
+    """Tell whether a desk may have a message: what the hub never took for it came to nobody there."""
+    lost = one.state in (RecipientState.FAILED, RecipientState.EXPIRED)
+    return not lost or one.accepted_at is not None or one.opened_at is not None
 
 
 async def views(

@@ -10,7 +10,7 @@ from connectors.cases import answering
 from connectors.cases.bygone import bygone
 from connectors.cases.composing import Composing, Said
 from connectors.cases.consents import CHANGED
-from connectors.cases.correcting import check_ours, marked, views, without_sections
+from connectors.cases.correcting import check_ours, marked, missed, views, without_sections
 from connectors.cases.forms import stored_sections
 from connectors.cases.hearing import Hearing
 from connectors.cases.releasing import Releasing
@@ -116,7 +116,7 @@ class Messages:
             if followed.steps:
                 # A step all the same, and nothing of it is kept for whom it is refused to.
                 check_scope(call.caller, Scope.MOVE)
-            past = list(bygone(message))
+            past, corrects = list(bygone(message)), asked.kind == CORRECTION
             answer = MessageQueued(
                 id=message.message_id,
                 thread=thread,
@@ -124,6 +124,7 @@ class Messages:
                 handover=followed.handover,
                 blocked_referrals=list(followed.blocked),
                 recipients=planned(asked.sections, plans),
+                missed=await missed(tx, asked.fields, asked.to, desks) if corrects else [],
             )
             await requests.keep(tx, key, call.raw, answer.model_dump_json().encode(), self._clock())
         self._wake()

@@ -220,4 +220,6 @@ def _tell(queued: MessageQueued, agency: str, voice: Voice) -> None:
         voice.say(_EFFECTS[queued.handover])
     for thread in queued.blocked_referrals:
         voice.warn(f"{text(Kind.THREAD, thread)} is blocked: its recipient is told once it goes on")
+    for desk in queued.missed:
+        voice.warn(f"{desk} has what this corrects, and does not get the correction: send it there too")
     voice.say(f"next:  throughcare message show {message} --agency {agency}")

@@ -101,6 +101,8 @@ class MessageQueued(ResponseModel):
     on (REF-9)."""
     recipients: list[RecipientPlan] = Field(default_factory=list)
     """What each desk will get, and what is withheld from it (CON-7)."""
+    missed: list[DeskText] = Field(default_factory=list)
+    """Of a correction: desks that have what it corrects, or will, and do not get the correction (KIND-9)."""
 
 
 class MessagePath(QueryModel):

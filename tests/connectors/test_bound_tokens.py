@@ -296,6 +296,18 @@ async def test_con_19_an_answer_is_that_of_its_desk_and_what_moves_a_case_is_ref
     assert (await bound.status()).hub is not None
 
 
+async def test_con_19_kind_9_a_correction_says_nothing_of_where_the_message_of_another_desk_went(
+    agency: Agency, world: World
+) -> None:
+    notice = MessageRequest(kind="contact.area-notice", to=[world.prison.desk, world.probation.desk], fields=NOTICE)
+    sent = await agency.served.client.send_message(own(notice, agency.intake), idempotency_key="n" * 16)
+    fields: dict[str, Any] = {"corrects": text(Kind.MESSAGE, sent.id)}
+    request = MessageRequest(kind="record.correction", to=[world.prison.desk], fields=fields)
+    assert (await agency.bound.send_message(request, idempotency_key="c" * 16)).missed == []
+    corrected = await agency.served.client.send_message(own(request, agency.intake), idempotency_key="d" * 16)
+    assert corrected.missed == [world.probation.desk]
+
+
 async def test_con_19_a_token_is_bound_to_our_own_desks_and_never_with_admin(agency: Agency, world: World) -> None:
     with pytest.raises(InvalidInput, match="of this connector"):
         await token(agency.served, world.prison.desk)

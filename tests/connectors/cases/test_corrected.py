@@ -8,8 +8,10 @@ from typing import Any, cast
 import pytest
 
 from connectors.cases.composing import Said
+from connectors.cli.messages import _tell
+from connectors.cli.voice import Voice
 from connectors.fhir.exporting import export_thread
-from connectors.store import facts, outgoing
+from connectors.store import facts, outgoing, recipients
 from protocol import ids
 from protocol.bodies.needs import Entry, Narrative
 from protocol.errors import InvalidInput, SectionCorrected
@@ -219,3 +221,26 @@ async def test_con_8_a_correction_that_the_disk_has_damaged_is_known_to_be_there
 
 def _words(section: Any) -> str:
     return str(section.body.entries[0].text)
+
+
+async def test_kind_9_whoever_corrects_is_warned_of_each_desk_that_has_what_is_wrong_and_hears_nothing(
+    prison: Served, csw: Served, probation: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desks = [csw.station.desk, probation.station.desk]
+    share = MessageRequest(kind="record.share", to=desks, fields={}, sections=[WORDS])
+    shared = await prison.client.send_message(share, idempotency_key="a" * 24)
+    assert shared.missed == []
+    sent = await correct(prison, csw, shared.id)
+    assert sent.missed == [probation.station.desk], "it may be on its way there still"
+    _tell(sent, "gora-prison", Voice(as_json=False, quiet=True, colour=False))
+    assert capsys.readouterr().err.splitlines() == [
+        f"warning: {probation.station.desk} has what this corrects, and does not get the correction: send it there too"
+    ]
+    request = MessageRequest(
+        kind="record.correction", to=desks, fields={"corrects": ids.text(Kind.MESSAGE, shared.id)}, sections=[RIGHT]
+    )
+    assert (await prison.client.send_message(request, idempotency_key="b" * 24)).missed == []
+    async with prison.station.parts.store.write() as tx:
+        # Nobody at a desk that it never came to has anything to put right.
+        await recipients.fail(tx, shared.id, [probation.station.desk], "recipient-unavailable")
+    assert (await correct(prison, csw, shared.id)).missed == []
