@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from connectors.authority.office import Office
-from connectors.authority.turns import Quorum, Turn, sign_in_turn
+from connectors.authority.turns import Quorum, Shown, Turn, sign_in_turn
 from keys.privatefile import remove_private, write_private
 from keys.signing import HybridSigner
 from keys.verifying import verify_hybrid
@@ -64,7 +64,13 @@ def _check_proofs(request: KeyRequest) -> None:
 
 
 def approve(
-    office: Office, checked: CheckedRequest, approver: HybridSigner, spoken: str, now: int, quorum: Quorum | None = None
+    office: Office,
+    checked: CheckedRequest,
+    approver: HybridSigner,
+    spoken: str,
+    now: int,
+    quorum: Quorum | None = None,
+    shown: Shown | None = None,
 ) -> Turn:
     """Add one approver's signature to the agency's statement, after the words were compared.
 
@@ -73,11 +79,12 @@ def approve(
     lacks; with none lacking it is ready to be published. What another approver began is checked like a
     stranger's (ENR-7); one begun over 5 days ago is begun anew, and one that enough have signed is returned as it
     is. Raises `EnrolmentRefused` if the words differ (nothing is signed, ENR-4) or the begun statement is not what
-    this office makes, and `Conflict` if this approver has signed before and others must (ENR-5).
+    this office makes, and `Conflict` if this approver has signed before and others must (ENR-5), or if what others have
+    signed is not what was `shown` (ENR-11).
     """
     check_words(checked, spoken)
     agency = agency_of(checked)
-    return sign_in_turn(quorum or office.quorum, office.approval_file(agency.address), agency, approver, now)
+    return sign_in_turn(quorum or office.quorum, office.approval_file(agency.address), agency, approver, now, shown)
 
 
 def check_words(checked: CheckedRequest, spoken: str) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from connectors.authority.office import Office, Seen
-from connectors.authority.turns import begun_in, sign_in_turn
+from connectors.authority.turns import Shown, begun_in, sign_in_turn
 from keys.privatefile import read_private
 from keys.signing import HybridSigner
 from protocol import limits
@@ -45,7 +45,13 @@ def _file(office: Office, request: RestoreRequest) -> Path:
 
 
 def sign_restoration(
-    office: Office, request: RestoreRequest, approver: HybridSigner, now: int, *, accept_loss: bool = False
+    office: Office,
+    request: RestoreRequest,
+    approver: HybridSigner,
+    now: int,
+    *,
+    accept_loss: bool = False,
+    shown: Shown | None = None,
 ) -> tuple[Path, int]:
     """Add one approver's signature; return where the statement is, and how many signatures it lacks.
 
@@ -62,7 +68,7 @@ def sign_restoration(
             "before that restore: its operator must take one that was made after it. Nothing was signed."
         )
     _check_seen(office.facts.seen, request, accept_loss=accept_loss)
-    return path, sign_in_turn(office.quorum, path, request.subject(), approver, now).lacking
+    return path, sign_in_turn(office.quorum, path, request.subject(), approver, now, shown).lacking
 
 
 def _check_seen(seen: Seen | None, request: RestoreRequest, *, accept_loss: bool) -> None:

@@ -70,23 +70,43 @@ class Turn:
     """Whether it was left aside since somebody had signed it who has been exchanged since (ENR-14)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a person was shown that others had signed of the very same; None if there was nothing to go on with."""
+
+    begun: UnverifiedStatement | None
+
+    def check(self, begun: UnverifiedStatement | None) -> None:
+        """Raise `Conflict` if it is another statement by now: other days, or other signatures (ENR-11)."""
+        if (None if begun is None else begun.raw) != (None if self.begun is None else self.begun.raw):
+            error = Conflict("What others have signed of this has changed since it was shown. Nothing was signed.")
+            error.add_note("next: the same command again   (shows what would be signed now)")
+            raise error
+
+
 def body_of(subject: Said, issued: int) -> Body:
     """Return what is signed of `subject` by whoever begins at `issued`, ms UTC."""
     return Body(issued, issued - CLOCK_SKEW, issued + _LIVES.get(type(subject), AGENCY_LIFE), subject)
 
 
-def sign_in_turn(quorum: Quorum, path: Path, subject: Said, signer: HybridSigner, now: int) -> Turn:
+def sign_in_turn(
+    quorum: Quorum, path: Path, subject: Said, signer: HybridSigner, now: int, shown: Shown | None = None
+) -> Turn:
     """Add one signature to the statement of `subject` that is kept in `path` until it has enough.
 
     What others began is checked like a stranger's. It is begun anew if it says something else or is too old by now,
     and left as it is if enough have signed: it may never have been published. Raises `EnrolmentRefused` if it is not
-    what this authority makes, `Conflict` if this one has signed before and others must, and `KeystoreError` for
-    somebody who is none of `quorum`.
+    what this authority makes, `Conflict` if this one has signed before and others must, or if it is not what was
+    `shown`, and `KeystoreError` for somebody who is none of `quorum`.
     """
     if signer.public not in quorum.signers:
         raise KeystoreError("This key is none of those that sign this, by the authority's own statement.")
     begun, by_former = _begun(quorum, path, now)
-    if begun is None or begun.body.subject != subject:
+    if begun is not None and begun.body.subject != subject:
+        begun = None
+    if shown is not None:
+        shown.check(begun)
+    if begun is None:
         raw, anew = sign_statement(body_of(subject, now), [signer]), path.exists()
     elif not quorum.lacking(begun.raw):
         raw, anew = begun.raw, False

@@ -10,7 +10,7 @@ from connectors.authority import approval
 from connectors.authority.office import Office
 from connectors.authority.renewing import quorum_of
 from connectors.authority.telling import Newcomer, told_agency, told_signatures
-from connectors.authority.turns import Quorum, begun_in
+from connectors.authority.turns import Quorum, Shown, begun_in
 from connectors.cli.agreeing import YES, agree
 from connectors.cli.authority import fetch_checked
 from connectors.cli.failures import advising
@@ -34,6 +34,7 @@ from keys.directory import Directory
 from protocol.enrolment import EnrolmentCode
 from protocol.errors import Conflict, EnrolmentRefused, NotFound
 from protocol.http.fields import format_time
+from protocol.statements import UnverifiedStatement
 
 
 @click.command()
@@ -73,10 +74,11 @@ def approve(
         office, directory, checked = asyncio.run(_asked(office, way_out, code))
         approval.check_words(checked, words)
         address, quorum = code.terms.agency, quorum_of(directory, office.facts.domain)
-        agree(_told(office, directory, quorum, checked, now_ms()), address, voice, yes=yes)
+        begun = _begun(office, quorum, checked)
+        agree(_told(office, directory, quorum, checked, begun), address, voice, yes=yes)
     signer = open_approver(office, approver, key_file, passphrase_file)
     with advising(steps):
-        turn = approval.approve(office, checked, signer, words, now_ms(), quorum)
+        turn = approval.approve(office, checked, signer, words, now_ms(), quorum, Shown(begun))
         if not turn.lacking:
             publish_statement(office, way_out, turn.raw)
             approval.conclude(office, checked, turn.raw)
@@ -93,17 +95,25 @@ async def _asked(
         return *await noted(hub, office), await fetch_checked(hub, code)
 
 
+def _begun(office: Office, quorum: Quorum, checked: approval.CheckedRequest) -> UnverifiedStatement | None:
+    """Return what others have signed of the very same; what says something else is begun anew, and that is told."""
+    agency = approval.agency_of(checked)
+    begun = begun_in(quorum, office.approval_file(agency.address), now_ms())
+    return begun if begun is not None and begun.body.subject == agency else None
+
+
 def _told(
-    office: Office, directory: Directory, quorum: Quorum, checked: approval.CheckedRequest, now: int
+    office: Office,
+    directory: Directory,
+    quorum: Quorum,
+    checked: approval.CheckedRequest,
+    begun: UnverifiedStatement | None,
 ) -> list[str]:
     agency, request = approval.agency_of(checked), checked.request
-    begun = begun_in(quorum, office.approval_file(agency.address), now)
-    if begun is not None and begun.body.subject != agency:
-        begun = None  # it is begun anew then, and that is told
     begun_at = None if begun is None else begun.body.issued
     newcomer = Newcomer(request.device, request.desks)
     return [
-        *told_agency(directory, agency, now, begun_at=begun_at, newcomer=newcomer),
+        *told_agency(directory, agency, now_ms(), begun_at=begun_at, newcomer=newcomer),
         f"    asked by  the code for it, which counts until {format_time(checked.code.terms.expires)[:10]}",
         *told_signatures(office, quorum, begun),
     ]

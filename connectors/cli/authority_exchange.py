@@ -11,7 +11,7 @@ from connectors.authority.exchanging import ROOT, exchange_quorum, exchanged_aut
 from connectors.authority.newkey import open_new_key, read_new_key
 from connectors.authority.office import Office
 from connectors.authority.telling import told_authority, told_root, told_signatures
-from connectors.authority.turns import Quorum, Turn, begun_in, sign_in_turn
+from connectors.authority.turns import Quorum, Shown, Turn, begun_in, sign_in_turn
 from connectors.cli.agreeing import YES, agree
 from connectors.cli.authority_new_key import place_named
 from connectors.cli.failures import advising, then
@@ -108,7 +108,7 @@ def exchange(
     else:
         signer = _open_newcomer(new, key_file, passphrase_file)
     with advising(_STEPS):
-        turn = sign_in_turn(quorum, path, subject, signer, now_ms())
+        turn = sign_in_turn(quorum, path, subject, signer, now_ms(), Shown(going_on))
     if not turn.lacking:
         publish_statement(office, way_out, turn.raw)
         remove_private(path)

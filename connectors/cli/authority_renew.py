@@ -10,7 +10,7 @@ import click
 from connectors.authority import renewing
 from connectors.authority.office import Office
 from connectors.authority.telling import told_agency, told_authority, told_root, told_signatures
-from connectors.authority.turns import Quorum, begun_in, sign_in_turn
+from connectors.authority.turns import Quorum, Shown, begun_in, sign_in_turn
 from connectors.cli.agreeing import YES, agree
 from connectors.cli.failures import advising, then
 from connectors.cli.office import (
@@ -93,7 +93,7 @@ def renew(
     open_signer = open_approver if agency is not None else open_root_person
     signer = open_signer(office, number, key_file, passphrase_file)
     with advising(steps):
-        turn = sign_in_turn(quorum, path, subject, signer, now_ms())
+        turn = sign_in_turn(quorum, path, subject, signer, now_ms(), Shown(going_on))
     if not turn.lacking:
         publish_statement(office, way_out, turn.raw)
         renewing.conclude(office, subject, turn.raw)

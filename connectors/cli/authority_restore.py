@@ -9,6 +9,7 @@ import click
 from connectors.authority.office import Office
 from connectors.authority.restoring import begun_restoration, check_domain, read_restore_request, sign_restoration
 from connectors.authority.telling import told_signatures
+from connectors.authority.turns import Shown
 from connectors.cli.agreeing import YES, agree
 from connectors.cli.office import APPROVER, FOLDER, KEY_FILE, PASSPHRASE_FILE, open_approver, opened
 from connectors.cli.voice import Voice, speaks
@@ -54,7 +55,7 @@ def restore(
     signed = told_signatures(office, office.quorum, begun, "The last one gives it to the hub's operator.")
     agree([*_told(office, facts), *signed], facts.domain, voice, yes=yes)
     signer = open_approver(office, approver, key_file, passphrase_file)
-    path, lacking = sign_restoration(office, facts, signer, now_ms(), accept_loss=accept_loss)
+    path, lacking = sign_restoration(office, facts, signer, now_ms(), accept_loss=accept_loss, shown=Shown(begun))
     line = f"Signed; {lacking} more approver must sign." if lacking else f"{path} is complete."
     voice.data({"statement": str(path), "signatures_lacking": lacking}, [line])
     if not lacking:

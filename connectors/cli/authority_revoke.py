@@ -10,7 +10,7 @@ from connectors.authority.office import Office
 from connectors.authority.renewing import quorum_of
 from connectors.authority.revoking import Ending, Reason, ending_of_agency, ending_of_device
 from connectors.authority.telling import fingerprint, told_device, told_signatures
-from connectors.authority.turns import begun_in, sign_in_turn
+from connectors.authority.turns import Shown, begun_in, sign_in_turn
 from connectors.cli.agreeing import agree
 from connectors.cli.failures import advising, then
 from connectors.cli.office import (
@@ -97,7 +97,7 @@ def revoke(
     agree([*lines, *told_signatures(office, quorum, begun)], address, voice, yes=yes, asks_always=True)
     signer = open_approver(office, approver, key_file, passphrase_file)
     with advising(steps):
-        turn = sign_in_turn(quorum, path, said, signer, now_ms())
+        turn = sign_in_turn(quorum, path, said, signer, now_ms(), Shown(begun))
     if not turn.lacking:
         publish_statement(office, way_out, turn.raw)
     what = address if ending.whole else f"{_named(ending.devices[0])} of {address}"

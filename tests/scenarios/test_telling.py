@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each person of an authority reads before a signature, as it is printed at a hub that runs (ENR-11)."""
 
+import importlib
 import io
 import json
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -171,6 +173,44 @@ def test_enr_11_a_renewal_says_that_nothing_but_its_days_changes(town: Town, typ
             "    counts    from DAY until DAY",
         )
     )
+
+
+@pytest.mark.parametrize("verb", ["approve", "renew", "revoke"])
+def test_enr_11_what_another_puts_into_the_folder_after_it_was_read_gets_no_signature(
+    town: Town, type_: Typist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """Told that nobody had signed, the second would have completed and published it at once, with other days."""
+    name = f"late-{verb}"
+    more: tuple[str, ...]
+    if verb == "approve":
+        more = (name, "--words", asked(town, type_, tmp_path / name))
+    else:
+        made(town, type_, tmp_path / name)
+        more = (name, "--reason", "ended", "--yes") if verb == "revoke" else (name,)
+    assert signs(town, type_, verb, "approver-1", *more).code == 0
+    (file,) = [path for path in town.authority.glob("*s/*") if path.stat().st_mtime_ns == _newest(town)]
+    raw = file.read_bytes()
+    file.unlink()
+    module = importlib.import_module(f"connectors.cli.authority_{verb}")
+    open_approver = module.open_approver
+
+    def opened_late(*given: Any) -> Any:
+        write_private(file, raw)
+        return open_approver(*given)
+
+    with monkeypatch.context() as late:
+        late.setattr(module, "open_approver", opened_late)
+        second = signs(town, type_, verb, "approver-2", *more)
+    assert (second.code, "changed since it was shown" in second.err) == (6, True), second.err
+    assert "next:  the same command again" in second.err
+    assert file.read_bytes() == raw
+    again = signs(town, type_, verb, "approver-2", *more)
+    assert (again.code, "Signed so far by approver 1" in again.err) == (0, True), again.err
+
+
+def _newest(town: Town) -> int:
+    """Return when the folder's newest file was written."""
+    return max(path.stat().st_mtime_ns for path in town.authority.glob("*s/*"))
 
 
 def test_enr_11_a_revocation_with_another_reason_is_told_as_signed_by_nobody(

@@ -10,7 +10,7 @@ import pytest
 from connectors.authority import approval, renewing
 from connectors.authority.office import Office, create_office, open_office
 from connectors.authority.revoking import ending_of_agency, ending_of_device
-from connectors.authority.turns import AGENCY_LIFE, AUTHORITY_LIFE, BEGUN_WITHIN, body_of, sign_in_turn
+from connectors.authority.turns import AGENCY_LIFE, AUTHORITY_LIFE, BEGUN_WITHIN, Shown, begun_in, body_of, sign_in_turn
 from connectors.cli.failures import next_step
 from connectors.enrolment import application
 from connectors.enrolment.passphrases import passphrase_in
@@ -73,6 +73,26 @@ def made(request: pytest.FixtureRequest, office: Office, directory: Directory) -
         return agency, path
     ending = ending_of_agency(directory, ADDRESS, NOW)
     return Revocation(ending.target, "lost"), office.revocation_file(ending.target)
+
+
+def test_enr_11_nothing_is_signed_but_what_was_shown(
+    made: Made, directory: Directory, approvers: list[HybridSigner]
+) -> None:
+    """Another's signature that came meanwhile means other days, and that this one is the last."""
+    subject, path = made
+    quorum = renewing.quorum_of(directory, "hub.example")
+    earlier = sign_in_turn(quorum, path, subject, approvers[0], NOW + 1).raw
+    shown = Shown(begun_in(quorum, path, NOW + 2))
+    for came in (b"", sign_statement(body_of(subject, NOW + 2), [approvers[0]])):
+        path.unlink() if not came else write_private(path, came)
+        with pytest.raises(Conflict, match="changed since it was shown") as refused:
+            sign_in_turn(quorum, path, subject, approvers[1], NOW + 3, shown)
+        assert next_step(refused.value).startswith("the same command again")
+        assert (path.read_bytes() if path.exists() else b"") == came
+    with pytest.raises(Conflict):
+        sign_in_turn(quorum, path, subject, approvers[1], NOW + 3, Shown(None))
+    write_private(path, earlier)
+    assert sign_in_turn(quorum, path, subject, approvers[1], NOW + 3, shown).lacking == 0
 
 
 def test_enr_8_two_approvers_sign_what_each_has_worked_out_and_the_directory_takes_it(
