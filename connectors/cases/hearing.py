@@ -71,11 +71,16 @@ class Hearing:
     async def overdue(self, tx: Transaction, message_id: MessageId, position: int | None) -> list[MessageOverdue]:
         """Return what of a message is late now: of one of ours, or of the one that came and stands at `position`."""
         found = list[MessageOverdue]()
-        for row in await awaited.under(tx, message_id, ours=position is None):
-            if position in (None, row.position):
-                unmet = await self._unmet(tx, row, await awaited.clear(tx, row), await answers_in(tx, [row.thread]))
-                late = sorted((at, ack) for ack, at in unmet.until.items() if at < self._clock())
-                found += [MessageOverdue(desk=desk_of_row(row.desk), ack=ack, since=at) for at, ack in late]
+        rows = [
+            one
+            for one in await awaited.under(tx, message_id, ours=position is None)
+            if position in (None, one.position)
+        ]
+        given = await _given(tx, rows)
+        for row in rows:
+            unmet = await self._unmet(tx, row, await awaited.clear(tx, row), given)
+            late = sorted((at, ack) for ack, at in unmet.until.items() if at < self._clock())
+            found += [MessageOverdue(desk=desk_of_row(row.desk), ack=ack, since=at) for at, ack in late]
         return sorted(found, key=lambda one: (one.since, one.desk, one.ack))
 
     async def waits(self, tx: Transaction, threads: Collection[ThreadId]) -> list[tuple[ThreadId, Due]]:
@@ -113,14 +118,15 @@ class Hearing:
         async with self._store.write() as tx:
             rows = await awaited.of(tx, ours=ours, position=position)
             # Several desks that are late by now are told of as one: it is one message.
-            if any([await self._weigh(tx, row) for row in rows]):
+            given = await _given(tx, rows)
+            if any([await self._weigh(tx, row, given) for row in rows]):
                 await events.message_unanswered(tx, rows[0].thread, rows[0].message_id, self._clock())
                 self._log.event("message-unanswered")
 
-    async def _weigh(self, tx: Transaction, row: Awaited) -> bool:
+    async def _weigh(self, tx: Transaction, row: Awaited, given: Collection[Answer]) -> bool:
         """Note how a message stands at one desk; tell whether something is late of which nobody was told."""
         now, clear = self._clock(), await awaited.clear(tx, row)
-        unmet = (await self._unmet(tx, row, clear, await answers_in(tx, [row.thread]))).until
+        unmet = (await self._unmet(tx, row, clear, given)).until
         if clear is not None and clear.given_up:
             # Told already as lost (SEQ-11); a late receipt can still say that it came.
             await awaited.looked(tx, row, due_at=None, look_at=now + DAY, told_until=row.told_until)
@@ -147,6 +153,11 @@ class Hearing:
         return _Unmet(
             by, {ack: at for ack, at in until.items() if ack not in met}, day if isinstance(day, date) else None
         )
+
+
+async def _given(tx: Transaction, rows: Collection[Awaited]) -> list[Answer]:
+    """Return the answers among which those to a message are, which stands in one thread for however many desks."""
+    return await answers_in(tx, {row.thread for row in rows}) if rows else []
 
 
 async def _payload(tx: Transaction, row: Awaited, clear: Clear) -> Content | None:

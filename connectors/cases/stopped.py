@@ -127,14 +127,15 @@ def is_withheld(standing: Standing | ThreadRow | None) -> bool:
 
 async def withheld_here(tx: Transaction, message: ReceivedMessage) -> str | None:
     """Return why nobody is shown what came in the sections of `message`, or None (CON-26)."""
-    if not await _came_in_error(tx, message) or await _waits_all_the_same(tx, message):
+    if not await _came_in_error(tx, message):
         return None
-    return IN_ERROR
+    # Of an alert that its desk has not noted its sender believes that it is known (KIND-8).
+    return None if _is_alert(message) and await is_unnoted(tx, message) else IN_ERROR
 
 
 async def shown_in_error(tx: Transaction, message: ReceivedMessage) -> bool:
     """Tell whether a message is an alert that is shown although what came with it is withheld, until it is noted."""
-    return await _waits_all_the_same(tx, message) and await _came_in_error(tx, message)
+    return _is_alert(message) and await _came_in_error(tx, message) and await is_unnoted(tx, message)
 
 
 async def _came_in_error(tx: Transaction, message: ReceivedMessage) -> bool:
@@ -153,9 +154,8 @@ async def _came_in_error(tx: Transaction, message: ReceivedMessage) -> bool:
     return ended is None or message.leaf_index < ended
 
 
-async def _waits_all_the_same(tx: Transaction, message: ReceivedMessage) -> bool:
-    """Tell whether a message is an alert that its desk has not noted: its sender believes that it is known (KIND-8)."""
-    return message.payload_type in NEVER_HALF and await is_unnoted(tx, message)
+def _is_alert(message: ReceivedMessage) -> bool:
+    return message.payload_type in NEVER_HALF
 
 
 async def check_open(tx: Transaction, thread: ThreadId, kind: str) -> None:

@@ -4,6 +4,7 @@
 import secrets
 import shutil
 import sqlite3
+from collections.abc import Collection
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from connectors.cases import hearing
+from connectors.cases.answering import Answer, answers_in
 from connectors.cases.composing import Said
 from connectors.store import outgoing, recipients
-from connectors.store.engine import DATABASE_FILE, migrate
+from connectors.store.engine import DATABASE_FILE, Transaction, migrate
 from connectors.store.recipients import Plan
 from protocol import ids
 from protocol.address import DeskAddress, agency_of
@@ -122,6 +125,28 @@ async def test_kind_7_records_for_another_desk_than_the_one_that_asked_answer_no
             assert await overdue(served, asked) == ([] if is_answer else [(prison.station.desk, "answered")])
             (due,) = await due_in_case(served)
             assert [one for one in due if one[1] == GORA] == ([] if is_answer else [("answer", GORA, True)])
+
+
+async def test_kind_7_what_is_late_at_many_desks_reads_the_answers_of_its_thread_once(
+    world: World, prison: Served, csw: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = MessageRequest(
+        kind="alert.risk",
+        to=[csw.station.desk, world.probation.desk],
+        fields={"imminence": "now", "answer_by": world.hub.clock() + DAY},
+    )
+    message = (await prison.client.send_message(request, idempotency_key=secrets.token_hex(12))).id
+    world.hub.clock.advance(2 * DAY)
+    read, real = list[int](), answers_in
+
+    async def counted(tx: Transaction, threads: Collection[ThreadId]) -> list[Answer]:
+        read.append(len(threads))
+        return await real(tx, threads)
+
+    monkeypatch.setattr(hearing, "answers_in", counted)
+    assert len((await prison.client.message(message)).item.overdue) == 4
+    assert await prison.station.parts.hearing.step() == 1
+    assert read == [1, 1]
 
 
 async def test_kind_7_what_nobody_waits_for_since_it_came_before_the_update_is_due_neither_in_the_case_nor_in_the_list(
