@@ -182,14 +182,18 @@ class Office:
         """Write `office.json`."""
         write_private(self.folder / _FACTS, self.facts.model_dump_json(indent=2).encode() + b"\n")
 
+    def check_approver(self, number: int) -> None:
+        """Raise `NotFound` for a number (from 1) that no approver has; how many there are never changes (ENR-13)."""
+        if not 1 <= number <= len(self.facts.approvers):
+            raise NotFound(f"This authority has approvers 1 to {len(self.facts.approvers)}.")
+
     def approver(self, number: int, passphrase: bytes, key_file: Path | None = None) -> HybridSigner:
         """Return approver `number` (from 1), opened with the passphrase.
 
         Raises `NotFound` for a number nobody has and `KeystoreError` for a wrong passphrase, or a key that
         is not the one in the authority's statement.
         """
-        if not 1 <= number <= len(self.facts.approvers):
-            raise NotFound(f"This authority has approvers 1 to {len(self.facts.approvers)}.")
+        self.check_approver(number)
         return self._person(f"approver-{number}", self.facts.approvers[number - 1], passphrase, key_file)
 
     def root_person(self, number: int, passphrase: bytes, key_file: Path | None = None) -> HybridSigner:

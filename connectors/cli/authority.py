@@ -18,6 +18,7 @@ from connectors.cli.office import (
     PASSPHRASE_FILE,
     at_hub_of,
     directory_of,
+    must_be_approver,
     open_approver,
     opened,
 )
@@ -163,6 +164,7 @@ def invite(
 ) -> None:
     """Write an enrolment code for one agency."""
     office = opened(folder)
+    must_be_approver(office, approver)
     pairs = tuple(_desk(desk) for desk in desks)
     invitation.check_functions(kind, pairs)
     if office.code_file(agency).exists() and not replace:

@@ -50,10 +50,16 @@ def opened(folder: Path) -> Office:
         return open_office(folder)
 
 
+def must_be_approver(office: Office, number: int) -> None:
+    """Say which numbers there are if `number` is none of them, before anything is asked for."""
+    with advising({NotFound: f"the same command with --approver 1 to {len(office.facts.approvers)}"}):
+        office.check_approver(number)
+
+
 def open_approver(office: Office, number: int, key_file: Path | None, passphrase_file: Path | None) -> HybridSigner:
     """Return the approver's signer; the passphrase comes from the file or is asked for."""
+    must_be_approver(office, number)
     steps: dict[type[Exception], str] = {
-        NotFound: f"the same command with --approver 1 to {len(office.facts.approvers)}",
         KeystoreError: f"the same command with approver {number}'s own passphrase and key (--key-file)",
     }
     with advising(steps):
