@@ -48,6 +48,7 @@ from hub.web.admin import LEAST_FREE
 from hub.web.tls import tls_context
 from keys.backupfinding import examine_backup_key
 from keys.folderfinding import examine_folder
+from keys.lockholders import holders_of
 from keys.privatefile import open_to_others
 from keys.workfolders import left_behind, own_left
 from protocol.diagnosis import Finding, fault, fine, skipped, warning
@@ -286,6 +287,10 @@ async def _service(settings: HubSettings, session: aiohttp.ClientSession) -> Fin
     host = f"[{hub.admin_host}]" if ":" in hub.admin_host else hub.admin_host
     said = await examine_health(f"http://{host}:{hub.admin_port}", session)
     if said is None:
+        held = ", ".join(map(str, sorted(holders_of((hub.data_dir / DATABASE_NAME).with_suffix(".lock")))))
+        if held:
+            fix = "Wait if it is a restore or a start. Else look at the hub's log, and stop that process."
+            return warning("service", f"Process {held} holds the database, and does not answer at admin_port.", fix)
         return warning("service", "The hub is not running.", _RUN)
     failing = sorted(name for name, good in said.items() if not good)
     if failing:

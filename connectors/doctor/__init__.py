@@ -10,6 +10,7 @@ from connectors.doctor.backupkey import examine_backup_key
 from connectors.doctor.dropped import examine_drop
 from connectors.doctor.files import examine_disk, examine_keys, examine_left, examine_secrets, examine_store
 from connectors.doctor.network import examine_hub
+from connectors.doctor.running import examine_running
 from connectors.doctor.standing import examine_standing
 from connectors.dropfolder.settings import DropSection
 from connectors.timing import Clock, system_clock
@@ -32,6 +33,7 @@ async def examine(
     found.append(keys)
     store = examine_store(settings.data_dir)
     found.append(store)
+    found += examine_running(settings.data_dir)
     if installation is None:
         return [*found, skipped("hub", "Which hub it is stands in the enrolment."), _nothing_known()]
     found += examine_backup_key(settings.data_dir, installation)

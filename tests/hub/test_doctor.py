@@ -3,7 +3,9 @@
 
 import asyncio
 import json
+import os
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -227,6 +229,12 @@ async def test_a_hub_that_does_not_run_is_a_warning(folder: Path, programme: Pro
     settings = settings.model_copy(update={"hub": settings.hub.model_copy(update={"admin_port": 1})})
     found = {one.check: one for one in await examine(settings, TestClock(programme.now))}
     assert found["service"].found == "The hub is not running."
+    if sys.platform != "linux":
+        return  # only Linux tells who holds a lock
+    async with RunningHub(folder, programme):
+        found = {one.check: one for one in await examine(settings, TestClock(programme.now))}
+    told = f"Process {os.getpid()} holds the database, and does not answer at admin_port."
+    assert (found["service"].condition, found["service"].found) == (Condition.WARNING, told)
 
 
 def test_json_and_exit_codes(folder: Path, programme: Programme, tmp_path: Path) -> None:
