@@ -185,6 +185,16 @@ def test_a_message_that_is_given_up_is_told_also_when_an_older_one_is_forgotten_
     assert not fired("MessagesFailed", CONNECTOR, since_trouble(f"{state} 3\n", f"{state} 2\n"))
 
 
+def test_a_message_that_nobody_collected_in_time_is_given_up_too_and_told() -> None:
+    failed, expired = (f'throughcare_outgoing_messages{{state="{state}"}}' for state in ("failed", "expired"))
+    told = since_trouble(f"{failed} 2\n{expired} 0\n", f"{failed} 2\n{expired} 1\n")
+    assert fired("MessagesFailed", CONNECTOR, told)
+    # That an older one is forgotten on the same day hides none of them.
+    told = since_trouble(f"{failed} 2\n{expired} 0\n", f"{failed} 1\n{expired} 1\n")
+    assert fired("MessagesFailed", CONNECTOR, told)
+    assert not fired("MessagesFailed", CONNECTOR, always(f"{failed} 2\n{expired} 7\n"))
+
+
 def test_a_quarantine_that_a_restore_has_emptied_is_no_alarm() -> None:
     told = since_trouble(lines(quarantine_newest=9), lines(quarantine_newest=0))
     assert not fired("QuarantineGrew", CONNECTOR, told, lasts=30 * MINUTE_S)

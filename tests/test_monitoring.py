@@ -220,7 +220,8 @@ def test_every_alert_says_what_it_is_what_to_do_and_where_it_is_explained() -> N
         section = page.split("## ")[1:]
         explained = next(part for part in section if _anchor("## " + part.splitlines()[0]) == anchor)
         assert re.search(rf"\b{rule['alert']}\b", explained), f"{rule['alert']} is not named in its section"
-    for name in re.findall(r"throughcare (?:doctor|handover list|quarantine list)", str(rules())):
+    named = r"throughcare (?:doctor|handover list|quarantine list)|(?:referral|message) list"
+    for name in re.findall(named, str(rules())):
         assert name in page
 
 
