@@ -34,14 +34,14 @@ config_option = click.option(
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _told(config: Path) -> Iterator[None]:
     """Turn an error into one sentence on stderr and the exit code for its kind."""
     try:
         yield
     except click.Abort:
         raise  # the operator has thought better of it, at a question
     except Exception as error:  # noqa: BLE001 - the last place to tell of it, whatever it is
-        sys.exit(report(error))
+        sys.exit(report(error, config))
 
 
 def _settings(path: Path) -> "HubSettings":
@@ -59,7 +59,7 @@ def main() -> None:
 @config_option
 def init(path: Path) -> None:
     """Make the data directory and the hub's signing keys, and write hub-public.json for the authority."""
-    with _told():
+    with _told(path):
         from hub.service.signingkeys import create_keys, write_public
         from keys.folderowner import make_folder
         from keys.selftest import self_test
@@ -78,7 +78,7 @@ def init(path: Path) -> None:
 @click.option("--new-passphrase-file", "new_file", type=_FILE, help="The file with it; asked for, twice, without it.")
 def change_passphrase(path: Path, new_file: Path | None) -> None:
     """Put the signing keys under a new passphrase, from that in hub.passphrase_file; a hub that runs goes on."""
-    with _told():
+    with _told(path):
         from hub.service.signingkeys import SEALED_NAME
         from hub.service.signingkeys import change_passphrase as change
 
@@ -102,7 +102,7 @@ def change_passphrase(path: Path, new_file: Path | None) -> None:
 @click.option("--ready-json", is_flag=True, help="Print one line of JSON with the URLs once the hub serves.")
 def run(path: Path, ready_json: bool) -> None:
     """Serve until a SIGTERM or SIGINT comes."""
-    with _told(), starting() as started:
+    with _told(path), starting() as started:
         import asyncio
 
         from hub import serving
@@ -131,7 +131,7 @@ def run(path: Path, ready_json: bool) -> None:
         except StoreFailed as error:
             if left_open() > before:
                 # Python's own way to end would close it.
-                os._exit(report(error))
+                os._exit(report(error, path))
             raise
 
 
@@ -139,7 +139,7 @@ def run(path: Path, ready_json: bool) -> None:
 @config_option
 def check(path: Path) -> None:
     """Check configuration, keys and all that is stored, without serving: every hash is computed anew."""
-    with _told():
+    with _told(path):
         import asyncio
 
         from hub.config import doubts, pinned_root
@@ -168,7 +168,7 @@ def check(path: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: stable, for programs.")
 def doctor(path: Path, as_json: bool) -> None:
     """Look for what is wrong with the hub, and say how to mend it; nothing is changed, also beside a running hub."""
-    with _told():
+    with _told(path):
         import asyncio
 
         from hub.app import system_clock
@@ -176,6 +176,7 @@ def doctor(path: Path, as_json: bool) -> None:
         from protocol import diagnosis
 
         found = asyncio.run(examine(_settings(path), system_clock))
+        found = diagnosis.named(found, path)
         click.echo(json.dumps(diagnosis.as_json(found)) if as_json else "\n".join(diagnosis.lines(found)))
         sys.exit(diagnosis.exit_code(found))
 
@@ -189,7 +190,7 @@ def clock(path: Path, today: datetime | None) -> None:
     After it was off for over a day a hub believes its clock when the connectors of two agencies show the same time, or
     when its operator confirms it. Also beside a running hub, which goes on within seconds.
     """
-    with _told():
+    with _told(path):
         import asyncio
 
         from hub import confirming
@@ -212,7 +213,7 @@ def clock(path: Path, today: datetime | None) -> None:
 @click.option("--public-key", required=True, type=_FILE, help="The backup.pub that `throughcare backup-key` made.")
 def backup(target: Path, path: Path, public_key: Path) -> None:
     """Write a sealed backup of the hub, attachments included, also while it runs."""
-    with _told():
+    with _told(path):
         import asyncio
 
         from hub.app import system_clock
@@ -244,7 +245,7 @@ def accept_backup_key(path: Path, public_key: Path, words: str) -> None:
 
     Read the words where the key was made, never here. Older backups still open with the key they were sealed to.
     """
-    with _told():
+    with _told(path):
         from hub.service.backupkey import accept_backup_key as accept
         from keys.backupfile import read_backup_public
         from keys.backuprecord import forget_refused_backup
@@ -287,7 +288,7 @@ def restore(
     """Make the hub anew from a backup; all hub processes must be stopped, and stay so."""
     if (source is None) != in_place or (source is not None and key_file is None):
         raise click.UsageError("Name a backup FILE with its --key, or --in-place.")
-    with _told():
+    with _told(path):
         import asyncio
 
         from hub.app import system_clock
@@ -303,7 +304,9 @@ def restore(
                 check_statements(standing)
             typed = agree or click.prompt("Type the hub's domain to go on", err=True)
             if typed != settings.hub.domain:
-                raise ConfigurationError("That is not this hub's domain. Nothing was changed.")
+                error = ConfigurationError("That is not this hub's domain. Nothing was changed.")
+                error.add_note(f"next: the same command, and type {settings.hub.domain}")
+                raise error
 
         evidence, now = restoring.Evidence(guards, witnesses), system_clock()
         if source is None or key_file is None:
@@ -332,7 +335,7 @@ def restore(
 @click.option("--statement", required=True, type=_FILE, help="What `throughcare authority restore` wrote.")
 def resume(path: Path, statement: Path) -> None:
     """Go on after a restore that lost something, with the authority's statement."""
-    with _told():
+    with _told(path):
         import asyncio
 
         from hub.app import system_clock

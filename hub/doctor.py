@@ -51,7 +51,7 @@ from keys.folderfinding import examine_folder
 from keys.lockholders import holders_of
 from keys.privatefile import open_to_others
 from keys.workfolders import left_behind, own_left
-from protocol.diagnosis import Finding, fault, fine, skipped, warning
+from protocol.diagnosis import Finding, fault, fine, skipped, starts_hub, warning
 from protocol.errors import ConfigurationError, StoreFailed, ThroughcareError, Unavailable
 from protocol.http.calling import new_session
 from protocol.http.reaching import Way, examine_health, examine_way, examine_websocket
@@ -67,7 +67,24 @@ WAITING_MARKED = 7 * DAY
 _RESTORE = "Stop the hub, then throughcare-hub restore FILE --key KEY --config FILE with the newest sound backup."
 _GO_BACK = "Stop the hub, then throughcare-hub restore --in-place --config FILE, or with a FILE that holds more."
 _RESUME = f"Have {REQUEST_NAME} signed, then throughcare-hub resume --statement FILE --config FILE."
-_RUN = "throughcare-hub run --config FILE"
+_TRIAL = (
+    "For trials only. For real work make a new hub (throughcare-hub init with another data_dir), where agencies enrol "
+    "anew: what was made under demo does not go over."
+)
+_RUN = f"Start it: {starts_hub()}"
+_LOG = "Look in the hub's log what it says of it, and start the hub anew: systemctl restart throughcare-hub."
+_STORE = f"Mend what the lines `store`, `guard` and `disk` name; if they name nothing: {_LOG[0].lower()}{_LOG[1:]}"
+_NOT_READY = {
+    "started": "Wait until it has started, and type this again; if it stays so, look in the hub's log.",
+    "store": _STORE,
+    "writer": _STORE,
+    "disk": "Make room on the disk of hub.data_dir.",
+    "clock": (
+        "throughcare-hub clock --config FILE says what this machine believes. If it is wrong: set the clock, keep it "
+        "set (NTP), and start the hub anew."
+    ),
+}
+"""What mends each check of `/readyz`."""
 
 
 async def examine(settings: HubSettings, clock: Callable[[], int]) -> list[Finding]:
@@ -93,7 +110,7 @@ def _root(settings: HubSettings) -> Finding:
     except ThroughcareError as error:
         return fault("configuration", "hub.root_fingerprint is not set.", error.detail.partition(". ")[2])
     if settings.hub.profile is Profile.DEMO:
-        return warning("configuration", "The profile is demo.", "Set hub.profile = production for real work.")
+        return warning("configuration", "The profile is demo.", _TRIAL)
     return fine("configuration", "The file is valid; the profile is production.")
 
 
@@ -294,7 +311,8 @@ async def _service(settings: HubSettings, session: aiohttp.ClientSession) -> Fin
         return warning("service", "The hub is not running.", _RUN)
     failing = sorted(name for name, good in said.items() if not good)
     if failing:
-        return fault("service", f"The hub runs and is not ready: {', '.join(failing)}.", "Look at the hub's log.")
+        fix = " ".join(dict.fromkeys(_NOT_READY.get(name, _LOG) for name in failing))
+        return fault("service", f"The hub runs and is not ready: {', '.join(failing)}.", fix)
     return fine("service", "The hub runs and is ready.")
 
 

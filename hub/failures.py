@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from protocol.diagnosis import FULL_DISK, system_advice
+from protocol.diagnosis import FULL_DISK, REPORT, system_advice
 from protocol.errors import (
     ConfigurationError,
     Conflict,
@@ -47,8 +47,11 @@ _TOLD: dict[type[ThroughcareError], tuple[int, str]] = {
 """Exit code and next step by kind; the nearest class in an error's ancestry counts."""
 
 
-def report(error: Exception) -> int:
-    """Tell of `error` on standard error, never with its input or a traceback; return the exit code."""
+def report(error: Exception, config: object = "FILE") -> int:
+    """Tell of `error` on standard error, never with its input or a traceback; return the exit code.
+
+    `config` is the configuration file that was named, for what is to be typed next.
+    """
     code, step = FAILED, _DOCTOR
     if isinstance(error, ThroughcareError):
         code, step = next((_TOLD[kind] for kind in type(error).__mro__ if kind in _TOLD), (FAILED, _DOCTOR))
@@ -62,6 +65,7 @@ def report(error: Exception) -> int:
     else:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         told = "Internal error (internal-error)"
-        why = f"an unforeseen {type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}; please report it"
+        why = f"an unforeseen {type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}; please {REPORT}"
+    step = step.replace("--config FILE", f"--config {config}")
     click.echo(f"error: {told}\nwhy:   {why}\nnext:  {step}", err=True)
     return code

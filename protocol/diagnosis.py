@@ -6,12 +6,14 @@ A finding names one thing that was looked at, how it is, and, where it is not we
 
 import errno
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 FULL_DISK: Final = (errno.ENOSPC, errno.EDQUOT)
 """The numbers by which a system says that a disk, or somebody's share of it, is full."""
+REPORT: Final = 'report this line and which command it was, without names or files (README, "Reporting a fault")'
+"""What is asked of somebody who sees a fault of the program: what was typed may hold a person's name."""
 
 FAULTY = 1
 """The exit code of a doctor that found a fault; a warning alone is no failure."""
@@ -82,6 +84,28 @@ def as_json(findings: Iterable[Finding]) -> dict[str, object]:
             {"check": one.check, "condition": one.condition.value, "found": one.found, "fix": one.fix} for one in found
         ],
     }
+
+
+def starts_connector(config: object = "FILE") -> str:
+    """Return how a connector is started: under systemd never by hand, since its unit cannot start beside it then.
+
+    `config` is its configuration file, where that is known.
+    """
+    return (
+        f"systemctl start throughcare-connector, where systemd runs it; else throughcare connector run --config "
+        f"{config}"
+    )
+
+
+def starts_hub(config: object = "FILE") -> str:
+    """Return the same for a hub."""
+    return f"systemctl start throughcare-hub, where systemd runs it; else throughcare-hub run --config {config}"
+
+
+def named(findings: Iterable[Finding], config: object) -> list[Finding]:
+    """Return the findings with the configuration file that was looked at, where a fix says only FILE."""
+    file = f"--config {config}"
+    return [replace(one, fix=one.fix and one.fix.replace("--config FILE", file)) for one in findings]
 
 
 def system_advice(number: int | None) -> str | None:

@@ -109,7 +109,7 @@ class Office:
     def hub(self) -> HubFacts:
         """The hub that was connected; `ConfigurationError` before that."""
         if self.facts.hub is None:
-            raise ConfigurationError("This authority knows no hub yet. Type `throughcare authority publish` first.")
+            raise ConfigurationError("This authority knows no hub yet: nothing of it was published.")
         return self.facts.hub
 
     def statements(self) -> tuple[bytes, ...]:

@@ -311,7 +311,7 @@ class Moving:
 def _kind(machine: str, event: str) -> MessageKind:
     kind = kind_for(machine, event)
     if kind is None:
-        raise InvalidInput("There is no such step. `throughcare lifecycle show` lists them.")
+        raise InvalidInput(f"There is no such step. `throughcare lifecycle show {machine}` lists them.")
     return kind
 
 

@@ -17,6 +17,7 @@ import click
 
 from connectors import home
 from connectors.api_client import ApiClient
+from connectors.cli.failures import then
 from connectors.cli.local import AGENCY, connected
 from connectors.cli.renamed import RenamedOption
 from connectors.cli.voice import Voice, speaks
@@ -157,7 +158,8 @@ async def _take(pieces: AsyncIterator[bytes], path: Path) -> None:
 
 def _begin(path: Path) -> None:
     if path.exists():
-        raise Conflict("A file of that name is there already; choose another folder.")
+        error = Conflict("A file of that name is there already; choose another folder.")
+        raise then(error, "the same command with another folder")
     path.parent.mkdir(parents=True, exist_ok=True)
 
 

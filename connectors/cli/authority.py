@@ -272,7 +272,8 @@ def _pending_lines(items: list[dict[str, Any]]) -> Iterable[str]:
             yield f"    desk {desk['desk']}, {desk['function']}"
         if item["words"]:
             yield f"    words: {' '.join(item['words'])}"
-            yield "    Call the agency on a number you know, and let it read its words to you."
+            yield "    Call the agency on a number you know, and let it read its words to you. Do not type these: type"
+            yield "    what you hear (authority approve --words)."
 
 
 async def fetch_checked(hub: HubClient, code: EnrolmentCode) -> approval.CheckedRequest:

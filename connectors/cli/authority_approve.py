@@ -3,6 +3,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -36,11 +37,17 @@ from protocol.errors import Conflict, EnrolmentRefused, NotFound
 from protocol.http.fields import format_time
 from protocol.statements import UnverifiedStatement
 
+_HEARD: Final = (
+    "call the agency on a number you know, let it read its words once more, and type what you hear, never what a "
+    "screen shows. If they differ again: sign nothing, {anew}, and find out who stands in between"
+)
+"""What to do about words that differ: they are worth something only if whoever signs has heard them (ENR-4)."""
+
 
 @click.command()
 @FOLDER
 @click.argument("agency")
-@click.option("--words", required=True, help="The 8 words that the agency read to you.")
+@click.option("--words", required=True, help="The 8 words that the agency read to you, as you heard them.")
 @YES
 @APPROVER
 @KEY_FILE
@@ -65,14 +72,16 @@ def approve(
     office = opened(folder)
     with advising({NotFound: f"throughcare authority show {folder}   (lists the codes that are out)"}):
         code = office.code(agency)
+    anew = f"throughcare authority invite {folder} --agency {agency} … --replace"
     steps: dict[type[Exception], str] = {
-        EnrolmentRefused: f"throughcare authority pending {folder}   (shows the words); call the agency again",
+        EnrolmentRefused: f"sign nothing; {anew}   (a new code), and find out who stands in between",
         NotFound: f"throughcare authority pending {folder}   (wait until the agency has used its code)",
         Conflict: "the same command by another approver: --approver NUMBER",
     }
     with advising(steps):
         office, directory, checked = asyncio.run(_asked(office, way_out, code))
-        approval.check_words(checked, words)
+        with advising({EnrolmentRefused: _HEARD.format(anew=anew)}):
+            approval.check_words(checked, words)
         address, quorum = code.terms.agency, quorum_of(directory, office.facts.domain)
         begun = _begun(office, quorum, checked)
         agree(_told(office, directory, quorum, checked, begun), address, voice, yes=yes)

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -11,11 +12,20 @@ from connectors.authority.restoring import begun_restoration, check_domain, read
 from connectors.authority.telling import told_signatures
 from connectors.authority.turns import Shown
 from connectors.cli.agreeing import YES, agree
+from connectors.cli.failures import advising
 from connectors.cli.office import APPROVER, FOLDER, KEY_FILE, PASSPHRASE_FILE, open_approver, opened
 from connectors.cli.voice import Voice, speaks
 from connectors.enrolment.visit import now_ms
+from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused
 from protocol.http.fields import format_time
 from protocol.http.restoring import KeptLog, RestoreRequest
+
+_STEPS: Final[dict[type[Exception], str]] = {
+    EnrolmentRefused: "sign nothing; call the hub's operator and the other approvers on numbers you know",
+    Conflict: "the same command by another approver: --approver NUMBER",
+    ConfigurationError: "the same command with the restore-request.json that throughcare-hub restore wrote",
+}
+"""What to type, or to do, after what stops the signing of a restored hub."""
 
 
 @click.command()
@@ -48,14 +58,16 @@ def restore(
     that the operator asks for it, and that the old hub is stopped for good.
     """
     office = opened(folder)
-    facts = read_restore_request(request)
-    # Before anything of the file is shown: it is the operator's, and no word in it may look like one of ours.
-    check_domain(office, facts)
-    begun = begun_restoration(office, facts, now_ms())
+    with advising(_STEPS):
+        facts = read_restore_request(request)
+        # Before anything of the file is shown: it is the operator's, and no word in it may look like one of ours.
+        check_domain(office, facts)
+        begun = begun_restoration(office, facts, now_ms())
     signed = told_signatures(office, office.quorum, begun, "The last one gives it to the hub's operator.")
     agree([*_told(office, facts), *signed], facts.domain, voice, yes=yes)
     signer = open_approver(office, approver, key_file, passphrase_file)
-    path, lacking = sign_restoration(office, facts, signer, now_ms(), accept_loss=accept_loss, shown=Shown(begun))
+    with advising(_STEPS):
+        path, lacking = sign_restoration(office, facts, signer, now_ms(), accept_loss=accept_loss, shown=Shown(begun))
     line = f"Signed; {lacking} more approver must sign." if lacking else f"{path} is complete."
     voice.data({"statement": str(path), "signatures_lacking": lacking}, [line])
     if not lacking:

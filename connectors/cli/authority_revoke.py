@@ -155,8 +155,9 @@ def _told(ending: Ending) -> Iterator[str]:
         yield (
             "The hub refuses it, closes its connection and hands out nothing more to it. Nobody seals anything for\n"
             "its desks until another device serves them: throughcare restore, from the agency's newest backup.\n"
-            "Senders then seal anew what was under way. If its passphrase may be in strange hands too, revoke the\n"
-            "agency instead: whoever has both can make devices in its name."
+            "Senders then seal anew what was under way. That is enough only if the machine was off and its disk\n"
+            "encrypted: the file connector.passphrase_file lay on it. If not, or if its passphrase may be in strange\n"
+            "hands too, revoke the agency instead: whoever has both can make devices in its name."
         )
         return
     yield "This ends the keys it had FORMERLY, for good:" if ending.enrolled_anew else "This ends the AGENCY, for good:"

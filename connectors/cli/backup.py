@@ -102,6 +102,12 @@ _STEPS: Final[Mapping[type[Exception], str]] = {
 }
 """What to type after what can stop a restore; what it made so far is kept or gone, as is right."""
 
+_STOLEN: Final = (
+    "The file connector.passphrase_file was on the lost machine. Unless that was off and its disk encrypted, this is\n"
+    "not enough: whoever has both can make devices in the agency's name. Have your authority revoke the agency then,\n"
+    "and enrol anew."
+)
+
 
 @click.command()
 @click.argument("source", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, exists=True))
@@ -111,7 +117,11 @@ _STEPS: Final[Mapping[type[Exception], str]] = {
 @click.option("--passphrase-file", type=FILE, help="File with a passphrase for the new keystore.")
 @click.option("--hub-url", help="The hub's URL, if it is not the one of the enrolment any more.")
 @click.option("--verify", is_flag=True, help="Only open and check the backup: nothing is kept or published.")
-@click.option("--revoke", is_flag=True, help="Revoke all earlier devices too: the lost one may be in strange hands.")
+@click.option(
+    "--revoke",
+    is_flag=True,
+    help="Revoke all earlier devices too: the lost one may be in strange hands, though without its passphrase.",
+)
 @click.option("--demo", is_flag=True, help="Weaker but faster protection of the keystore, for trying out only.")
 @goes_out
 @speaks
@@ -186,6 +196,8 @@ def restore(
     )
     for one in revoked:
         voice.say(f"revoked: device {one}")
+    if revoke:
+        voice.say(_STOLEN)
     if revoke and not revoked:
         voice.say("No earlier device of these desks was left to revoke.")
     voice.say(

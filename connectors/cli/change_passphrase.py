@@ -22,6 +22,7 @@ from connectors.store.lock import InstallationLock
 from keys.backupopening import SEALED_FOR
 from keys.keystore import Keystore
 from keys.sealedfile import reseal_file
+from protocol.diagnosis import starts_connector
 from protocol.errors import ConfigurationError, Conflict, InvalidInput, KeystoreError
 
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
@@ -79,7 +80,7 @@ def of_connector(
         new = read_passphrase(new_passphrase_file, "the keystore", new=True, option=_NEW_OPTION)
         anew = Keystore.change_passphrase(folder, old, new)
     _tell("the keystore", folder, voice, anew=anew)
-    start = f"throughcare connector run --config {config}"
+    start = f"start it: {starts_connector(config)}"
     if new_passphrase_file is not None and str(new_passphrase_file) != "-":
         voice.say(f"next:  mv {new_passphrase_file} {named}, then {start}")
     else:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from connectors import home
+from connectors.cli.failures import at
 from connectors.enrolment.configuration import CONFIG_FILE
 from connectors.home import Profile
 
@@ -30,7 +31,9 @@ def finds_config(command: Callable[..., Any]) -> Callable[..., Any]:
     @AGENCY
     @functools.wraps(command)
     def with_config(*args: Any, config_file: Path | None, of_agency: str | None, **kwargs: Any) -> Any:
-        return command(*args, config_file=found_config(config_file, of_agency), **kwargs)
+        file = found_config(config_file, of_agency)
+        with at(agency=of_agency or "", config=file):
+            return command(*args, config_file=file, **kwargs)
 
     return with_config
 

@@ -22,5 +22,6 @@ def doctor(config_file: Path, voice: Voice) -> int:
 
     settings = load(config_file, os.environ).settings
     found = asyncio.run(examine(settings.connector, drop=settings.drop))
+    found = diagnosis.named(found, config_file)
     voice.data(diagnosis.as_json(found), map(pasteable, diagnosis.lines(found)))
     return diagnosis.exit_code(found)

@@ -13,7 +13,7 @@ import click
 
 from connectors.cli.configfile import finds_config
 from connectors.cli.failures import FAILED
-from connectors.cli.office import FOLDER, opened
+from connectors.cli.office import FOLDER, hub_of, opened
 from connectors.cli.voice import Voice, speaks
 from connectors.config import load
 from connectors.installation import read_enrolment
@@ -57,7 +57,7 @@ def for_authority(folder: Path, evidence: Path, voice: Voice) -> int:
     It wrote it by `directory evidence`; judged by the keys that this authority knows of its hub.
     The exit code is 0 if anything in it is proven, and 1 if nothing is.
     """
-    hub = opened(folder).hub
+    hub = hub_of(opened(folder))
     return _told(evidence, Logs(hub.directory.origin, hub.directory.key, hub.audit.origin, hub.audit.key), voice)
 
 

@@ -23,6 +23,7 @@ from connectors.store.lock import InstallationLock
 from connectors.timing import system_clock
 from connectors.vault import Vault
 from protocol.contradiction import Contradiction, encode_file, named
+from protocol.diagnosis import starts_connector
 from protocol.errors import Forbidden, NotFound
 from protocol.http.fields import format_time
 
@@ -70,7 +71,7 @@ def dismiss(agency: str, config_file: Path, voice: Voice) -> None:
     """
     asyncio.run(_dismiss(agency, config_file))
     voice.data({"dismissed": True}, ["The contradiction is dismissed; the log says so."])
-    voice.say(f"next:  throughcare connector run --config {config_file}")
+    voice.say(f"next:  start it: {starts_connector(config_file)}")
 
 
 async def _evidence(config_file: Path) -> tuple[str, list[Contradiction]]:

@@ -20,6 +20,7 @@ from connectors.cli.attachments import printable
 from connectors.cli.failures import then
 from connectors.cli.local import connected
 from connectors.cli.voice import Voice, speaks, table
+from protocol.diagnosis import starts_connector
 from protocol.errors import Conflict, InvalidInput, NotFound, Unavailable
 from protocol.handover import WithheldReason
 from protocol.http.fields import format_time
@@ -129,7 +130,8 @@ async def _all_under(client: ApiClient, message_id: MessageId) -> list[HandoverV
 def _nowhere(agency: str | None, silent: list[home.Profile]) -> Exception:
     if silent:
         error: Exception = Unavailable("Who answered has no such handover, and not every connector answered.")
-        return then(error, "throughcare connector run --config FILE   (then the same command again)")
+        start = starts_connector(silent[0].config_file or "FILE")
+        return then(error, f"start it: {start}; then the same command again")
     whose = agency or "NAME"
     return then(NotFound("No handover with this id is known here."), f"throughcare handover list --agency {whose}")
 

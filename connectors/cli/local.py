@@ -12,10 +12,22 @@ import click
 from connectors import home
 from connectors.access import read_token
 from connectors.api_client import ApiClient, ConnectorUnreachable
-from connectors.cli.failures import advising, then
+from connectors.cli.failures import NEXT_STEPS, advising, at, then
 from connectors.cli.renamed import RenamedOption
+from connectors.enrolment.configuration import CONFIG_FILE
 from connectors.home import Profile
-from protocol.errors import ConfigurationError, IllegalTransition, NotFound, RecipientUnavailable, Unavailable
+from protocol.diagnosis import starts_connector
+from protocol.errors import (
+    ConfigurationError,
+    Conflict,
+    IllegalTransition,
+    NotAuthenticated,
+    NotFound,
+    PossibleDuplicate,
+    RecipientUnavailable,
+    TooLate,
+    Unavailable,
+)
 
 
 def _named(context: click.Context, _: click.Parameter, name: str | None) -> str | None:
@@ -71,6 +83,7 @@ _LISTED: Final = {
     "fhir": "referral",
     "handover": "handover",
     "message": "message",
+    "quarantine": "quarantine",
     "referral": "referral",
     "token": "token",
     "webhook": "webhook",
@@ -83,14 +96,16 @@ async def connected(profile: Profile) -> AsyncIterator[ApiClient]:
     """Yield a client of the connector that `profile` names; `Unavailable` if it does not run."""
     context = click.get_current_context(silent=True)
     group = "" if context is None or context.parent is None else context.parent.info_name or ""
-    try:
-        _check_token(profile)
-        async with ApiClient.of(profile.api_url, Path(profile.token_file)) as client:
-            with advising(_where_to_look(group, {} if context is None else context.params, profile.name)):
-                yield client
-    except (ConnectorUnreachable, FileNotFoundError):
-        error = Unavailable(f"The connector of {profile.name} does not answer at {profile.api_url}.")
-        raise then(error, "throughcare connector run --config FILE   (starts it)") from None
+    config = profile.config_file or Path(profile.data_dir) / CONFIG_FILE
+    with at(agency=profile.name, config=config):
+        try:
+            _check_token(profile)
+            async with ApiClient.of(profile.api_url, Path(profile.token_file)) as client:
+                with advising(_where_to_look(group, {} if context is None else context.params, profile)):
+                    yield client
+        except (ConnectorUnreachable, FileNotFoundError):
+            error = Unavailable(f"The connector of {profile.name} does not answer at {profile.api_url}.")
+            raise then(error, f"start it: {starts_connector()}") from None
 
 
 def _check_token(profile: Profile) -> None:
@@ -102,11 +117,26 @@ def _check_token(profile: Profile) -> None:
         read_token(token)
 
 
-def _where_to_look(group: str, given: Mapping[str, Any], agency: str) -> dict[type[Exception], str]:
-    """Return what a command of `group` should be followed by where what it names is not there, or not so any more."""
-    steps: dict[type[Exception], str] = {RecipientUnavailable: f"throughcare directory list --agency {agency}"}
+def _where_to_look(group: str, given: Mapping[str, Any], profile: Profile) -> dict[type[Exception], str]:
+    """Return what a command of `group` should be followed by where what it names is not there, or not so any more.
+
+    A connector reads its token at its start only, so one that was changed since is told from one that is not known.
+    """
+    agency = profile.name
+    steps: dict[type[Exception], str] = {
+        RecipientUnavailable: f"throughcare directory list --agency {agency}",
+        NotAuthenticated: (
+            f"stop the connector of {agency} and start it again: it takes its token from {profile.token_file} at its "
+            "start"
+        ),
+    }
     if group in _LISTED:
         steps[NotFound] = f"throughcare {_LISTED[group]} list --agency {agency}"
+        steps[Conflict] = f"{steps[NotFound]}   (look at it as it is now, then decide)"
+        steps[PossibleDuplicate] = NEXT_STEPS[PossibleDuplicate]
     if group in ("referral", "handover") and isinstance(thread := given.get("thread"), str):
-        steps[IllegalTransition] = f"throughcare referral show {thread} --agency {agency}   (says what could be next)"
+        shown = f"throughcare referral show {thread} --agency {agency}"
+        steps[IllegalTransition] = f"{shown}   (says what could be next)"
+        steps[TooLate] = NEXT_STEPS[TooLate]
+        steps[Conflict] = f"{shown}   (look at it as it is now, then decide)"
     return steps

@@ -5,11 +5,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 import click
 
 from connectors.authority.exchanging import keep_statements
-from connectors.authority.office import Office, open_office
+from connectors.authority.office import HubFacts, Office, open_office
 from connectors.authority.turns import Turn
 from connectors.cli.failures import advising
 from connectors.cli.passphrase import read_passphrase
@@ -43,6 +44,14 @@ PASSPHRASE_FILE = click.option(
     help="File with the approver's passphrase (- is standard input).",
 )
 
+_OTHER_HUB: Final = (
+    "stop, and call the hub's operator on a number you know: is their hub at this address, with the domain and keys of "
+    "the hub-public.json that you have? Only if its root fingerprint alone is wrong, the operator sets "
+    "hub.root_fingerprint = {fingerprint} and starts the hub again"
+)
+"""What to do where another hub answers: it may be an impostor, or have new keys, and the authority's people cannot tell
+from here (attack 59)."""
+
 
 def opened(folder: Path) -> Office:
     """Return the authority in `folder`, or say how to make or find one."""
@@ -54,6 +63,12 @@ def must_be_approver(office: Office, number: int) -> None:
     """Say which numbers there are if `number` is none of them, before anything is asked for."""
     with advising({NotFound: f"the same command with --approver 1 to {len(office.facts.approvers)}"}):
         office.check_approver(number)
+
+
+def hub_of(office: Office) -> HubFacts:
+    """Return the authority's hub, or say how it comes to know one."""
+    with advising({ConfigurationError: f"throughcare authority publish {office.folder} --hub hub-public.json"}):
+        return office.hub
 
 
 def open_approver(office: Office, number: int, key_file: Path | None, passphrase_file: Path | None) -> HybridSigner:
@@ -78,6 +93,7 @@ def open_root_person(office: Office, number: int, key_file: Path | None, passphr
 
 def pins_of(office: Office) -> Pins:
     """Return what the authority knows of its hub beforehand."""
+    hub_of(office)
     return Pins(office.facts.domain, office.facts.root_fingerprint, *office.anchors(0))
 
 
@@ -87,9 +103,8 @@ async def at_hub_of(office: Office, way_out: WayOut) -> AsyncIterator[HubClient]
 
     Raises `EnrolmentRefused` for another hub, and `ClockSkewed` if what is signed now would be dated wrong.
     """
-    fingerprint = office.facts.root_fingerprint.hex()
-    other = f"set hub.root_fingerprint to {fingerprint} in the hub's configuration and restart it"
-    async with visiting(office.hub.url, way_out) as hub:
+    other = _OTHER_HUB.format(fingerprint=office.facts.root_fingerprint.hex())
+    async with visiting(hub_of(office).url, way_out) as hub:
         with advising({EnrolmentRefused: other}):
             await check_hub(hub, pins_of(office))
         yield hub

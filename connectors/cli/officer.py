@@ -12,18 +12,23 @@ import click
 from connectors import home
 from connectors.cli.athub import AtHub, at_hub
 from connectors.cli.configfile import finds_config
-from connectors.cli.failures import then
+from connectors.cli.failures import advising, then
 from connectors.cli.local import AGENCY, connected
 from connectors.cli.voice import Voice, speaks, table
 from connectors.officers import delegation, endings, officer_entries
 from connectors.vouching import vouched
 from keys.directory import AgencyEntry
-from protocol.errors import Conflict
+from protocol.errors import Conflict, InvalidInput, NotFound
 from protocol.http.fields import format_time
 from protocol.http.standing import Status
 from protocol.ids import Kind, OfficerId, raw, text
 from protocol.statements import Delegation, parse_statement
 
+_SENT_ALL_THE_SAME = (
+    "What they left unsent goes out all the same, by the connector's service. If something must not: take this\n"
+    "machine off the network, let the connector run, and withdraw what its lists show as queued\n"
+    "(docs/operations.md, section 3)."
+)
 _KNOWN_SOON = "A running connector knows it after its next look at the directory (connector.directory_every_s)."
 
 
@@ -76,12 +81,13 @@ def add(title: str, config_file: Path, voice: Voice) -> None:
 @speaks
 def renew(officer: str, config_file: Path, voice: Voice) -> None:
     """Let an officer act for another year."""
-    wanted = OfficerId(raw(Kind.OFFICER, officer))
+    wanted = _wanted(officer)
 
     async def publish() -> bytes:
         async with at_hub(config_file) as place:
             own, now = _own(place), place.clock()
-            newest = officer_entries(place.directory, own, wanted, now)[-1]
+            with advising({NotFound: _listed(own)}):
+                newest = officer_entries(place.directory, own, wanted, now)[-1]
             statement = delegation(own, place.agency, newest.title, now, officer=wanted)
             await place.hub.submit_statement(statement)
             return statement
@@ -98,19 +104,30 @@ def end(officer: str, config_file: Path, voice: Voice) -> None:
 
     At once. What was sent before stays as it is; what waits is sent by the connector's service account.
     """
-    wanted = OfficerId(raw(Kind.OFFICER, officer))
+    wanted = _wanted(officer)
 
     async def publish() -> str:
         async with at_hub(config_file) as place:
-            now = place.clock()
-            found = officer_entries(place.directory, _own(place), wanted, now)
+            own, now = _own(place), place.clock()
+            with advising({NotFound: _listed(own)}):
+                found = officer_entries(place.directory, own, wanted, now)
             for statement in endings(found, place.agency, now):
                 await place.hub.submit_statement(statement)
             return found[-1].title
 
     title = asyncio.run(publish())
     voice.data({"id": officer, "title": title, "ended": True}, [f"{title} ({officer}) may not act any more."])
-    voice.say(_KNOWN_SOON)
+    voice.say(f"{_KNOWN_SOON}\n{_SENT_ALL_THE_SAME}")
+
+
+def _wanted(officer: str) -> OfficerId:
+    """Return an officer's id from its text."""
+    with advising({InvalidInput: "throughcare officer list   (shows the ids)"}):
+        return OfficerId(raw(Kind.OFFICER, officer))
+
+
+def _listed(own: AgencyEntry) -> str:
+    return f"throughcare officer list --agency {own.address.partition('@')[0]}   (shows the ids)"
 
 
 def _own(place: AtHub) -> AgencyEntry:

@@ -33,7 +33,11 @@ _FLAGS = {"agency": "--to-agency"}
 _SENTENCES = {"take-effect": "The lead moves now: from here on the receiver leads."}
 """What a step does, where the kind's own sentence speaks the protocol's language."""
 _HELP = {
-    "priority": "Which clocks run.",
+    "priority": (
+        "How fast an answer is needed: emergency within a day, urgent within 3 working days, normal within 10 working "
+        "days, hard-stop (the release is within two working days) within 1 working day; a jurisdiction may have set "
+        "others."
+    ),
     "supersedes": "The id of a message that this one takes the place of.",
     "retain_until": "Until when it is to be kept.",
     "officer": "Title or id of the officer who has it from now on.",

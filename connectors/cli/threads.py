@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`throughcare referral` and `throughcare handover steps`: see threads as they stand, refer, and look at one whole."""
+"""`throughcare referral` and `throughcare handover`: see threads as they stand, refer, and look at one whole."""
 
 import asyncio
 import json
@@ -128,7 +128,7 @@ def _draft(view: ThreadView) -> dict[str, Any]:
 
 def _to_be_heard_of(view: ThreadView) -> Iterator[str]:
     for alert in view.alerts:
-        yield f"  ALERT {alert.kind} since {format_time(alert.since)}, {_about(alert)}"
+        yield f"  ALERT {alert.kind} since {format_time(alert.since)}, {_about(alert, view)}"
     for gone in view.lost:
         yield f"  LOST a message of {gone.sender} to {gone.recipient} never arrived; given up {format_time(gone.since)}"
     for one in view.forgotten:
@@ -183,20 +183,28 @@ def _step(step: StepView) -> Iterator[str]:
             yield from (f"      {line}" for line in at_desk(desk))
 
 
-def _about(alert: AlertView) -> str:
+def _about(alert: AlertView, view: ThreadView) -> str:
+    thread = text(Kind.THREAD, view.item.thread)
     if alert.what == HEARD:
         return "the other side has not opened the message that the lead has moved, and does not know of it: call them"
     if alert.kind == AlertKind.LEAD_RETURNED:
-        return f"note it: throughcare message answer {text(Kind.MESSAGE, alert.message)} noted"
+        return f"note it: throughcare message answer {text(Kind.MESSAGE, alert.message)} noted --officer TITLE"
     if alert.kind == AlertKind.STEP_REFUSED:
-        note = f"throughcare message answer {text(Kind.MESSAGE, alert.message)} noted"
+        note = f"throughcare message answer {text(Kind.MESSAGE, alert.message)} noted --officer TITLE"
         return f"our step came after the other side's and had no effect: call them, and note it: {note}"
     if alert.kind == AlertKind.BROUGHT_FORWARD:
-        return "the person comes sooner than you knew: look at it, and say so: throughcare handover review"
+        return f"the person comes sooner than you knew: look at it, and say so: throughcare handover review {thread}"
     if alert.kind == AlertKind.HANDED_OVER_TWICE:
-        return "withdraw one of them, or let it fail: throughcare case show tells which"
+        other = f"throughcare case show {text(Kind.CASE, view.case)}" if view.case else "throughcare case list"
+        return (
+            f"call both agencies, then end one: throughcare handover withdraw {thread} (before it takes effect) or "
+            f"fail (afterwards); the other: {other}; one that is completed goes on, so end this one then"
+        )
     if alert.kind == AlertKind.FORWARD_PROPOSED:
-        return "approve it: throughcare referral approve-forward; or say in the thread why not"
+        return (
+            f"approve it: throughcare referral approve-forward {thread} --to DESK; or call that desk and say that it "
+            "stays: its next step (accept, decline) ends this alert"
+        )
     if alert.appointment is None:
         return f"waiting for the {alert.by}: {alert.what}"
     return f"about the appointment of {format_time(alert.appointment)}"

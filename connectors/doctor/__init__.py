@@ -46,7 +46,8 @@ async def examine(
 
 def _profile(settings: ConnectorSection) -> Finding:
     if settings.profile is Profile.DEMO:
-        return warning("configuration", "The profile is demo.", "Set connector.profile = production for real work.")
+        fix = "For trials only. For real work enrol anew, without --demo, at a hub that was not made under demo either."
+        return warning("configuration", "The profile is demo.", fix)
     return fine("configuration", "The file is valid; the profile is production.")
 
 

@@ -12,12 +12,11 @@ from typing import Final
 from connectors.doctor.files import LEAST_FREE
 from connectors.dropfolder.files import SUFFIX, Folders, waiting
 from connectors.dropfolder.settings import DropSection
-from protocol.diagnosis import Finding, fault, fine, warning
+from protocol.diagnosis import Finding, fault, fine, starts_connector, warning
 
 LONG_S: Final = 3_600
 """Seconds after which a file that lies in `in` should have been taken."""
 _CHECK: Final = "drop folder"
-_RUN: Final = "throughcare connector run --config FILE"
 
 
 def examine_drop(settings: DropSection, data_dir: Path | None = None) -> Finding:
@@ -50,7 +49,7 @@ def examine_drop(settings: DropSection, data_dir: Path | None = None) -> Finding
         )
         return fault(_CHECK, "A file in `in` cannot be read by the connector.", fix)
     if oldest > LONG_S:
-        fix = f"Let the connector run: {_RUN}. Its log says what stands in the way."
+        fix = f"Let the connector run ({starts_connector()}). Its log says what stands in the way."
         return warning(_CHECK, "A file has lain in `in` for over an hour.", fix)
     if refused:
         fix = f"Read the .reason.json beside each file in {folders.refused}, mend the file and move it back into `in`."

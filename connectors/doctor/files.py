@@ -18,7 +18,7 @@ from connectors.store.engine import DATABASE_FILE
 from connectors.store.refusals import Refusal, refusal_of
 from keys.folderfinding import examine_folder
 from keys.privatefile import open_to_others
-from protocol.diagnosis import Finding, fault, fine, warning
+from protocol.diagnosis import Finding, fault, fine, starts_connector, warning
 from protocol.errors import ConfigurationError, ThroughcareError
 
 LEAST_FREE: Final = 64 << 20
@@ -119,7 +119,7 @@ def examine_store(folder: Path) -> Finding:
     """Look at the database: is it there, is it whole, does this program understand it."""
     path = folder / DATABASE_FILE
     if not path.exists():
-        return warning("store", "There is no store yet.", "Start it once: throughcare connector run --config FILE")
+        return warning("store", "There is no store yet.", f"Start it once: {starts_connector()}")
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)
         try:

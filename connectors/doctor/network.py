@@ -62,5 +62,5 @@ def _identity(info: HubInfo, enrolment: Enrolment) -> Finding:
     return fault(
         "identity",
         "It is not the hub that enrolment pinned: its domain, root or log keys are others.",
-        "Check connector.hub_url. If it is right, stop, and call the hub's operator and your authority.",
+        "Check connector.hub_url. If it is right, stop, and call your authority first, then the hub's operator.",
     )

@@ -24,7 +24,7 @@ from connectors.way_out import WayOut
 from keys.directory import Directory
 from keys.entries import DeviceEntry
 from keys.keystore import Keystore
-from protocol.diagnosis import Finding, fault, fine, warning
+from protocol.diagnosis import REPORT, Finding, fault, fine, starts_connector, warning
 from protocol.disk import spares_reserve, spares_share
 from protocol.errors import DirectorySplit, Revoked, ThroughcareError
 from protocol.ids import KeyId, Kind, MessageId, ThreadId, text
@@ -50,7 +50,7 @@ _ELSEWHERE: Final = (
     "has its keys: stop it, and type throughcare restore with --revoke."
 )
 _RENEW: Final = "throughcare key renew --config FILE   (it says what stands in the way)"
-_RUN: Final = "Let the connector run: throughcare connector run --config FILE"
+_RUN: Final = f"Let the connector run: {starts_connector()}"
 
 
 async def examine_standing(
@@ -96,7 +96,7 @@ def _directory(standing: Standing, now: int) -> Finding:
         fix = "Call your authority, and give it the proof: throughcare directory evidence FILE. No agency is at fault."
         return fault("directory", "The hub signed two directories. Nothing is sealed.", fix)
     if standing.freshness is Freshness.INCONSISTENT:
-        fix = "Stop, and call the hub's operator and your authority: the evidence is in the store."
+        fix = "Stop, and call your authority first, then the hub's operator: the evidence is in the store."
         return fault("directory", "The hub showed a directory that contradicts an earlier one.", fix)
     if standing.freshness is Freshness.STALE:
         return fault("directory", f"{age}: nothing is sealed by a directory over 72 hours old.", _RUN)
@@ -185,7 +185,10 @@ def _outbox(oldest: int | None, now: int) -> Finding:
         return fine("outbox", "Nothing waits to be sent.")
     age = now - oldest
     if age > OUTBOX_MARKED:
-        fix = "throughcare handover list --agency NAME names the reason at each desk."
+        fix = (
+            "throughcare message list --agency NAME and throughcare handover list --agency NAME show it, and show with "
+            "its id names the reason at each desk; for a referral: throughcare referral show THREAD."
+        )
         return warning("outbox", f"The oldest message has waited for {_age(age)}.", fix)
     return fine("outbox", f"The oldest message has waited for {_age(age)}.")
 
@@ -193,7 +196,10 @@ def _outbox(oldest: int | None, now: int) -> Finding:
 def _quarantine(count: int) -> Finding:
     if count == 0:
         return fine("quarantine", "Nothing was refused.")
-    fix = "throughcare quarantine list --agency NAME names the reasons; the senders were told."
+    fix = (
+        "throughcare quarantine list --agency NAME names each reason; docs/operations.md, section 6, says whom to "
+        "call. Only of some does the sender know by itself."
+    )
     return warning("quarantine", f"{count} item{'s' if count > 1 else ''} came and could not be taken in.", fix)
 
 
@@ -201,7 +207,10 @@ def _held(lines: int) -> list[Finding]:
     """Judge what should have had its effect; their senders know only that it was opened (SEQ-7)."""
     if lines == 0:
         return []
-    fix = "Let the connector run. If it stays so: its log says `part-failed` of part `inbox`; tell the sender, and us."
+    fix = (
+        "Let the connector run. If it stays so: call the sender. Its log says `part-failed` of part `inbox`: please "
+        f"{REPORT}."
+    )
     threads = "one thread" if lines == 1 else f"{lines} threads"
     return [warning("held", f"In {threads} a message is held although none before it is missing.", fix)]
 
@@ -225,7 +234,10 @@ def _messages(ids: Sequence[MessageId]) -> Finding:
         return fine("messages", "Every stored message can be read.")
     named = ", ".join(text(Kind.MESSAGE, one) for one in ids[:_NAMED])
     more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
-    fix = "Look at the disk; restore the newest backup, or ask the senders to send these again."
+    fix = (
+        "Look at the disk first (dmesg, SMART). Then ask the senders to send these again. Restore the newest backup "
+        "only if many are damaged or the disk must go: what this agency sent since is not in it."
+    )
     return fault("messages", f"{len(ids)} cannot be read any more: {named}{more}.", fix)
 
 
@@ -234,7 +246,10 @@ def _rows(names: Sequence[str]) -> list[Finding]:
     if not names:
         return []
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    fix = "Look at the disk; restore the newest backup. Until then all the rest goes on."
+    fix = (
+        "Look at the disk first (dmesg, SMART); all the rest goes on. Restore the newest backup only if it is worth "
+        "that: what this agency sent since is not in it."
+    )
     return [fault("stored rows", f"{len(names)} cannot be read any more: {', '.join(names[:_NAMED])}{more}.", fix)]
 
 
@@ -245,8 +260,9 @@ def _clocks(failing: Sequence[tuple[ThreadId, str]]) -> list[Finding]:
     named = ", ".join(f"{text(Kind.THREAD, thread)} ({code})" for thread, code in failing[:_NAMED])
     more = f" and {len(failing) - _NAMED} more" if len(failing) > _NAMED else ""
     fix = (
-        "If it is damaged, restore the newest backup; if the certificate does not allow it, ask the authority for "
-        "another. Until then look at these yourself: their reminders and ends do not come."
+        "If it is damaged, look at the disk, and restore the newest backup if it is worth that; if the certificate "
+        "does not allow it, ask the authority for another. Until then look at these yourself: their reminders and ends "
+        "do not come."
     )
     return [fault("clocks", f"Time cannot do what is due in {len(failing)}: {named}{more}.", fix)]
 

@@ -26,6 +26,7 @@ from connectors.store import driver
 from connectors.store.refusals import Refusal, refusal_of
 from connectors.vault import Vault
 from keys.folderowner import make_folder, open_made
+from protocol.diagnosis import REPORT
 from protocol.errors import StoreFailed, StoreFull, Unavailable
 
 DATABASE_FILE: Final = "connector.db"
@@ -134,7 +135,7 @@ def _cannot_open(error: Exception, path: Path) -> Exception:
             advice = "look at the disk (dmesg, SMART), then the same command again; throughcare doctor --config FILE"
         case _:
             what = f"it cannot be brought to this version's form. {_WHOLE}"
-            advice = "install the version that it was used with before, and report this"
+            advice = f"install the version that it was used with before; please {REPORT}"
     return _advised(StoreFailed(f"{DATABASE_FILE} cannot be opened: {what}"), advice)
 
 

@@ -166,12 +166,14 @@ def compare(
 def check_statements(standing: Standing) -> None:
     """Raise ConfigurationError while statements are lacking that some connector may hold (GEN-8)."""
     if standing.lacks_statements:
-        raise ConfigurationError(
+        error = ConfigurationError(
             "Statements of the directory are lost, or may be: revocations and replaced devices among them. Until "
             "connectors hand them back, a device that was revoked could read and send again. Ask agencies for what "
             "`throughcare witness` writes and name each file with --witness; if nobody holds more, type the command "
             "with --without-statements. Nothing was changed."
         )
+        error.add_note("next: the same command with --witness FILE   (one from each agency that was busy last)")
+        raise error
 
 
 def _take_guard(connection: Connection, found: Found, guard: Guard, known: dict[Log, GuardedHead]) -> None:

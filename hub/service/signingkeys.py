@@ -69,7 +69,10 @@ def open_keys(settings: HubSettings) -> SigningKeys:
     if settings.hub.credentials_directory is not None:
         return SigningKeys.of(read_private(_path(settings), 2 * SEED_SIZE))
     if settings.hub.profile is Profile.PRODUCTION and _made_for(settings) is Profile.DEMO:
-        raise ConfigurationError("These signing keys were made for a demo. Run `throughcare-hub init` in a new folder.")
+        raise ConfigurationError(
+            "These signing keys were made for a demo. To go on with the trial set hub.profile = demo. For real work "
+            "make a new hub (`throughcare-hub init` with another hub.data_dir): agencies enrol anew there."
+        )
     seeds = open_file(_path(settings), _purpose(settings.hub.profile), _passphrase(settings))
     return SigningKeys.of(seeds)
 

@@ -35,7 +35,10 @@ class StoreBehind(OurError):
     code = "store-behind"
     retryable = False
     title = "Store behind its guard"
-    default = "The database is older than, or differs from, what was already signed. Restore the newest copy."
+    default = (
+        "The database is older than, or differs from, what was already signed. Put no copy back: docs/operations.md, "
+        "section 5, says how it is restored."
+    )
 
 
 class StoreFailed(OurError):
@@ -80,4 +83,7 @@ class HubUnreachable(OurError):
 class ClockSkewed(OurError):
     code = "clock-skewed"
     title = "Clock wrong"
-    default = "This machine's clock is over 10 minutes from the hub's. Set the clock; sealing waits until then."
+    default = (
+        "This machine's clock is wrong. Over a minute from the hub's the hub refuses its requests, and from 10 minutes "
+        "on nothing is sealed either. Set the clock, and keep it set (NTP)."
+    )

@@ -141,7 +141,7 @@ class Revoked(DirectoryError):
 class DirectoryInconsistent(DirectoryError):
     code = "directory-inconsistent"
     title = "Directory inconsistent"
-    default = "The directory log contradicts what was seen before. Stop and call the hub's operator and your authority."
+    default = "The directory log contradicts what was seen before. Stop; call your authority, then the hub's operator."
 
 
 class DirectorySplit(DirectoryInconsistent):

@@ -15,12 +15,14 @@ from click.testing import CliRunner
 from hub.backups.making import make_backup
 from hub.cli import main
 from hub.config import DATABASE_NAME, GUARD_NAME
-from hub.doctor import examine
+from hub.doctor import _NOT_READY, examine
 from hub.migrations import move
 from hub.service.signingkeys import create_keys
 from hub.store.opening import open_store
+from hub.web.admin import Health, admin_application
 from protocol.diagnosis import Condition, Finding
 from protocol.errors import ConfigurationError
+from protocol.http.running import Runner, listen
 from protocol.limits import DAY, HOUR
 from protocol.settings import Profile
 from tests.hub.backups import OFFLINE
@@ -237,6 +239,45 @@ async def test_a_hub_that_does_not_run_is_a_warning(folder: Path, programme: Pro
     assert (found["service"].condition, found["service"].found) == (Condition.WARNING, told)
 
 
+@pytest.mark.parametrize(
+    ("check", "fix"),
+    [
+        ("disk", "Make room on the disk of hub.data_dir."),
+        ("clock", "throughcare-hub clock --config FILE says what this machine believes."),
+        ("writer", "Mend what the lines `store`, `guard` and `disk` name;"),
+        ("store", "Mend what the lines `store`, `guard` and `disk` name;"),
+    ],
+)
+async def test_a_hub_that_is_not_ready_is_told_with_what_mends_it(
+    folder: Path, programme: Programme, check: str, fix: str
+) -> None:
+    health = Health()
+    health.started = True
+
+    async def good() -> bool:
+        return True
+
+    async def bad() -> bool:
+        return False
+
+    health.checks = {one: bad if one == check else good for one in _NOT_READY if one != "started"}
+    runner = Runner(admin_application(health), clock=TestClock(programme.now), shutdown_s=1.0)
+    settings, port = make_settings(folder, programme), await listen(runner, "127.0.0.1", 0)
+    settings = settings.model_copy(update={"hub": settings.hub.model_copy(update={"admin_port": port})})
+    try:
+        (found,) = (one for one in await examine(settings, TestClock(programme.now)) if one.check == "service")
+    finally:
+        await runner.cleanup()
+    assert found.found == f"The hub runs and is not ready: {check}."
+    assert str(found.fix).startswith(fix)
+
+
+async def test_every_check_of_a_real_hub_has_what_mends_it(folder: Path, programme: Programme) -> None:
+    async with RunningHub(folder, programme) as running:
+        running.hub.watch_health(health := Health(), make_settings(folder, programme))
+        assert set(await health.ready()) == set(_NOT_READY)
+
+
 def test_json_and_exit_codes(folder: Path, programme: Programme, tmp_path: Path) -> None:
     config = tmp_path / "hub.toml"
     lines = ["[hub]", 'domain = "hub.example"', f'data_dir = "{folder}"', 'profile = "demo"', "admin_port = 0"]
@@ -251,6 +292,8 @@ def test_json_and_exit_codes(folder: Path, programme: Programme, tmp_path: Path)
     done = CliRunner().invoke(main, ["doctor", "--config", str(config)])
     assert done.exit_code == 0, done.output
     assert done.stdout.splitlines()[-1].startswith("no faults")
+    start = f"systemctl start throughcare-hub, where systemd runs it; else throughcare-hub run --config {config}"
+    assert f"fix: Start it: {start}\n" in done.stdout
     config.write_text("[hub]\nprot = 1")
     assert CliRunner().invoke(main, ["doctor", "--config", str(config)]).exit_code == 3
     assert not (folder / GUARD_NAME).exists()

@@ -71,7 +71,8 @@ async def test_key_6_a_connector_is_stopped_first_and_starts_with_the_new_passph
 
         done = await asyncio.to_thread(type_, *command)
         assert done.json == {"key": "keystore", "file": str(keystore), "changed": True}
-        assert f"next:  mv {new} {folder / 'passphrase'}, then throughcare connector run" in done.err
+        moved = f"next:  mv {new} {folder / 'passphrase'}, then start it: systemctl start throughcare-connector, where"
+        assert moved in done.err
         assert "still open under the old passphrase" in done.err
         again = await asyncio.to_thread(type_, *command)
         assert (again.code, again.json["changed"]) == (0, False), again.err

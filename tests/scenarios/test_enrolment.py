@@ -82,7 +82,11 @@ def _officers_come_and_go(type_: Typist, config: Path) -> None:
     ended = type_("officer", "end", added.json["id"], "--config", config, "--json")
     assert ended.json == {"id": added.json["id"], "title": "head of release", "ended": True}
     for verb in ("end", "renew"):
-        assert type_("officer", verb, added.json["id"], "--config", config).code == 5, "nobody ends twice"
+        again = type_("officer", verb, added.json["id"], "--config", config)
+        assert again.code == 5, "nobody ends twice"
+        assert "next:  throughcare officer list --agency reka" in again.err
+        mistyped = type_("officer", verb, "off_x", "--config", config)
+        assert (mistyped.code, "next:  throughcare officer list " in mistyped.err) == (2, True)
     service = read_enrolment(config.parent).actors[0].officer_id
     assert type_("officer", "end", text(Kind.OFFICER, service), "--config", config).code == 5, "it could do nothing"
 
@@ -274,3 +278,4 @@ def test_a_hub_of_another_root_is_not_published_to(town: Town, type_: Typist, tm
     spoken = type_("authority", "publish", tmp_path / "rival", "--hub", town.folder / "hub" / "hub-public.json")
     assert spoken.code == 4
     assert "not the hub that was meant" in spoken.err
+    assert "next:  stop, and call the hub's operator on a number you know" in spoken.err, "it may be an impostor"

@@ -79,6 +79,8 @@ async def test_the_transcripts_of_a_restore_are_real(tmp_path: Path, monkeypatch
 
     restore = f"throughcare-hub restore {BACKUP} --config hub.toml --key backup.key --guard old-hub.guard"
     said.append(await asyncio.to_thread(typed, restore, "invented", code=3))
+    mistyped = await asyncio.to_thread(typed, f"{restore} --witness reka.witness", "invented", "hub.exmaple", code=3)
+    assert mistyped.endswith(f"next:  the same command, and type {programme.domain}\n")
     said.append(
         await asyncio.to_thread(typed, f"{restore} --witness reka.witness", "invented", programme.domain, code=0)
     )

@@ -103,6 +103,10 @@ def test_enr_11_other_words_are_refused_before_anything_is_asked_for(town: Town,
     asked(town, type_, tmp_path / "misheard")
     spoken = type_("authority", "approve", town.authority, "misheard", "--words", "very sand bird", "--approver", "1")
     assert (spoken.code, "Nothing was signed" in spoken.err) == (4, True), spoken.err
+    # Whoever is told to look at a screen copies the words from it, and the one check against a stranger is gone.
+    assert "type what you hear, never what a screen shows" in spoken.err
+    assert "authority pending" not in spoken.err
+    assert "Do not type these" in type_("authority", "pending", town.authority).out
 
 
 def test_enr_11_a_stranger_with_new_keys_and_another_desk_for_an_agency_that_is_there_is_seen(

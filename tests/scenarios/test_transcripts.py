@@ -36,7 +36,9 @@ def plain(command: str, printed: str, folder: Path) -> str:
     warnings = sum(line.startswith("warning") for line in lines)
     counted = f"{warnings or 'no'} warning{'' if warnings == 1 else 's'}"
     lines[-1] = re.sub(r"(\d+|no) warnings?$", counted, lines[-1])
-    text = "\n".join([f"$ {command}", *lines, ""]).replace(str(folder), "/var/lib")
+    # On the page the file is typed as somebody types it who stands beside it.
+    text = "\n".join([f"$ {command}", *lines, ""]).replace(f"--config {folder}/", "--config ")
+    text = text.replace(str(folder), "/var/lib")
     text = re.sub(r"(localhost:|port )\d+", r"\g<1>8440", text)
     return re.sub(r"[\d.]+ GiB free", "40.0 GiB free", text)
 

@@ -7,6 +7,7 @@ import pytest
 
 from connectors.cases import twice
 from connectors.cases.composing import Said
+from connectors.cli.threads import _to_be_heard_of
 from connectors.store import cases, outgoing, threads
 from protocol import ids
 from protocol.handover import HandoverPackage, PackageSection
@@ -77,6 +78,14 @@ async def test_han_12_whoever_offers_a_person_twice_is_told_and_alerted_until_on
     for thread in both:
         (alert,) = (await prison.client.thread(thread)).alerts
         assert (alert.kind, alert.what, alert.by) == (TWICE, "end-one", "sender")
+        view = await prison.client.thread(thread)
+        assert view.case is not None
+        # The one thread cannot name the other; the case that both are of shows it.
+        (line,) = _to_be_heard_of(view)
+        assert f"throughcare handover withdraw {ids.text(Kind.THREAD, thread)} " in line
+        assert f"throughcare case show {ids.text(Kind.CASE, view.case)};" in line
+        shown = {one.thread for one in (await prison.client.case(view.case)).threads}
+        assert set(both) <= shown
     await do(world.prison, first.thread, "withdraw", reason="release-cancelled")
     assert await alerts_at(world.prison, *both) == [None, None]
     await settle(world.prison, world.probation, world.social_work)

@@ -20,6 +20,7 @@ from tests.connectors.cases.test_referral import OFFICER, agreed, row, settle
 from tests.connectors.cases.test_thread_api import Served, prison
 from tests.connectors.conftest import World
 from tests.connectors.stations import Station
+from tests.connectors.typing import type_at
 
 __all__ = ["prison"]
 
@@ -80,7 +81,7 @@ async def test_han_11_whoever_gets_the_lead_back_is_alerted_until_somebody_there
     assert (alert.kind, alert.what, alert.by) == ("lead-returned", "note", "sender")
     lines = list(_to_be_heard_of(await prison.client.thread(thread)))
     assert [line.partition(", ")[2] for line in lines] == [
-        f"note it: throughcare message answer {ids.text(Kind.MESSAGE, alert.message)} noted"
+        f"note it: throughcare message answer {ids.text(Kind.MESSAGE, alert.message)} noted --officer TITLE"
     ]
     events = [one for one in await told(world.prison) if one.startswith("handover.")]
     assert events[-2:] == ["handover.entered-in-error", "handover.alert"]
@@ -89,7 +90,10 @@ async def test_han_11_whoever_gets_the_lead_back_is_alerted_until_somebody_there
     async with world.prison.parts.store.write() as tx:
         await world.prison.parts.threads.refold(tx, await threads.load(tx, thread))
     assert (await row(world.prison, thread)).alert == "lead-returned"
-    await answer(prison, world, alert.message)
+    # What is advised can be typed, with the title of whoever notes it, and ends it.
+    title = (await prison.client.status()).officers[0].title
+    command = lines[0].partition("throughcare ")[2].split()
+    assert await type_at(prison.station, prison.url, *command[:-1], title) == 0
     assert (await row(world.prison, thread)).alert is None
     assert (await prison.client.thread(thread)).alerts == []
     await settle(world.prison, world.probation)

@@ -107,7 +107,7 @@ async def test_ref_10_a_forward_supersedes_the_old_referral_and_sends_the_new_on
 
 
 async def test_ref_4_a_proposed_forward_stands_in_the_list_and_the_case_of_who_must_decide_until_it_is_decided(
-    prison: Served, csw: Served, probation: Served
+    prison: Served, csw: Served, probation: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
     thread = await refer(prison, csw, about("Invented", "51"), register_numbers={"sender": "G-17"})
     alerted = ThreadFilter(list=ListName.ALERTS)
@@ -115,6 +115,10 @@ async def test_ref_4_a_proposed_forward_stands_in_the_list_and_the_case_of_who_m
     await step(csw, thread, "propose-forward", prison, agency=REKA, reason="better-placed")
     (item,) = (await prison.client.threads(alerted)).items
     assert (item.thread, item.alert) == (thread, "forward-proposed")
+    named = ids.text(Kind.THREAD, thread)
+    assert await type_at(prison.station, prison.url, "referral", "show", named) == 0
+    shown = capsys.readouterr().out
+    assert f"approve it: throughcare referral approve-forward {named} --to DESK; or call that desk" in shown
     assert (await csw.client.threads(alerted)).items == [], "the recipient has said what it had to say"
     case = (await prison.client.thread(thread)).case
     assert case is not None
