@@ -14,6 +14,7 @@ from connectors.store.engine import DATABASE_FILE
 from connectors.store.lock import InstallationLock
 from protocol.diagnosis import Condition
 from tests.connectors.conftest import World
+from tests.connectors.test_doctor import looked_at
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return found
 
 
-def test_bak_9_the_doctor_names_the_copy_of_a_killed_backup_and_none_that_is_being_made(
+async def test_bak_9_the_doctor_names_the_copy_of_a_killed_backup_and_none_that_is_being_made(
     world: World, place: Path
 ) -> None:
     folder = world.prison.folder
@@ -35,7 +36,7 @@ def test_bak_9_the_doctor_names_the_copy_of_a_killed_backup_and_none_that_is_bei
         assert list(examine_left(folder)) == []
         left = copy.read_bytes()
     copy.write_bytes(left)
-    (found,) = examine_left(folder)
+    found = (await looked_at(world.prison, world.hub.clock))["working copy"]
     assert (found.check, found.condition) == ("working copy", Condition.WARNING)
     assert str(copy) in (found.fix or "")
     with _copied(folder):
