@@ -5,29 +5,27 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from connectors.bound import Desks, check_kind, must_see, sees
-from connectors.cases import answering
+from connectors.bound import Desks, check_kind, sees
+from connectors.cases import answering, conversing
 from connectors.cases.bygone import bygone
 from connectors.cases.composing import Composing, Said
 from connectors.cases.consents import CHANGED
+from connectors.cases.conversing import ANSWERABLE
 from connectors.cases.correcting import check_ours, marked, missed, views, without_sections
 from connectors.cases.forms import stored_sections
 from connectors.cases.hearing import Hearing
 from connectors.cases.releasing import Releasing
-from connectors.cases.returned import IN_ERROR
 from connectors.cases.stopped import call_back, check_open, shown_in_error, withheld_here
 from connectors.cases.threads import Threads
 from connectors.handover_views import at_desks, came_sections, overall, planned, sent_sections
-from connectors.store import cursors, history, incoming, outgoing, recipients, requests, threads
+from connectors.store import cursors, history, incoming, outgoing, recipients, requests
 from connectors.store.corrections import CORRECTION
 from connectors.store.engine import Store, Transaction
 from connectors.store.history import Entry
 from connectors.store.incoming import IncomingState, ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
-from connectors.store.speaking import ANSWER
 from connectors.timing import Clock
 from connectors.tokens import check_scope, desks_of
-from protocol import ids
 from protocol.address import DeskAddress
 from protocol.errors import Conflict, InvalidInput, KeystoreError, MalformedEnvelope, NotFound
 from protocol.http.call import Answer, Call, Handler
@@ -43,14 +41,11 @@ from protocol.http.messages import (
     MessageView,
 )
 from protocol.http.operation import Scope
-from protocol.ids import Kind, MessageId, ThreadId
+from protocol.ids import MessageId
 from protocol.kinds.alerting import alert_in
 from protocol.kinds.catalogue import KINDS, SENT_HERE
 
 OPERATION: Final = "sendMessage"
-_ANSWERABLE: Final = SENT_HERE | {IN_ERROR, "handover.complete", "handover.decline"}
-"""Kinds that a message can answer: those that move nothing, the step that gives a lead back (HAN-11), and those for
-which a step that was to move it had no effect (HAN-16)."""
 _CURSOR: Final = "message cursor"
 
 
@@ -85,7 +80,10 @@ class Messages:
         return {"sendMessage": self.send_message, "listMessages": self.list_messages, "getMessage": self.get_message}
 
     async def send_message(self, call: Call[str]) -> Answer:
-        """Store a message durably for all its desks, once for each Idempotency-Key with the same body (CON-1)."""
+        """Store a message durably for all its desks, once for each Idempotency-Key with the same body (CON-1).
+
+        `ThreadNeeded` for one that would do nothing in a thread of its own (KIND-10).
+        """
         asked = call.body(MessageRequest)
         if asked.kind not in SENT_HERE:
             raise InvalidInput("There is no such kind to send; steps of a life cycle have an operation of their own.")
@@ -99,7 +97,7 @@ class Messages:
             if before is not None:
                 answer = MessageQueued.model_validate_json(before)
                 return Answer(answer, headers={"Idempotent-Replayed": "true"})
-            thread, subject, desk = await self._thread(tx, asked, desks)
+            thread, subject, desk = await conversing.thread_of(tx, asked, desks)
             if asked.sections:
                 await check_open(tx, thread, asked.kind)
             if asked.kind == CORRECTION:
@@ -129,21 +127,6 @@ class Messages:
             await requests.keep(tx, key, call.raw, answer.model_dump_json().encode(), self._clock())
         self._wake()
         return Answer(answer)
-
-    async def _thread(
-        self, tx: Transaction, asked: MessageRequest, desks: Desks
-    ) -> tuple[ThreadId, str, DeskAddress | None]:
-        """Return the thread, the person's pseudonym in it, and our desk there if it follows from that.
-
-        They are those of what is answered, of a thread of ours, or new ones.
-        """
-        if asked.kind == ANSWER:
-            return await answering.thread_of(tx, asked, _ANSWERABLE, desks)
-        if asked.thread is None:
-            return ThreadId(ids.new_id()), ids.text(Kind.SUBJECT, ids.new_id()), None
-        row = await threads.load(tx, asked.thread)
-        must_see(desks, row.own_desk)
-        return row.thread, row.subject, row.own_desk
 
     async def list_messages(self, call: Call[str]) -> Answer:
         """List messages sent and received."""
@@ -193,7 +176,7 @@ class Messages:
         """Return all messages that stand under an id: whoever has seen it can send under it too (CON-9)."""
         async with self._store.read() as tx:
             sent = await _sent(tx, message_id)
-            received = [one for kind in sorted(_ANSWERABLE) for one in await incoming.find(tx, message_id, kind)]
+            received = [one for kind in sorted(ANSWERABLE) for one in await incoming.find(tx, message_id, kind)]
             seen = sent is not None and sees(desks, sent.sender_desk)
             found = [await self._sent_view(tx, sent, desks)] if sent is not None and seen else []
             for one in (one for one in received if sees(desks, one.recipient_desk)):
@@ -286,7 +269,7 @@ async def _sent(tx: Transaction, message_id: MessageId) -> OutgoingMessage | Non
         message = await outgoing.load(tx, message_id)
     except NotFound:
         return None
-    return message if message.payload_type in _ANSWERABLE else None
+    return message if message.payload_type in ANSWERABLE else None
 
 
 def _at_all_desks(views: list[MessageView]) -> MessageView:

@@ -11,14 +11,15 @@ import click
 
 from connectors import home
 from connectors.cli.acting import AS, officer_named
+from connectors.cli.failures import advising
 from connectors.cli.handover import at_desk, corrected, going_to, ground, withheld
 from connectors.cli.local import AGENCY, CURSOR, KEY, LIMIT, connected
 from connectors.cli.shapes import example
-from connectors.cli.threads import read_json, sections_of, tell_past
+from connectors.cli.threads import read_json, sections_of, tell_past, thread_named
 from connectors.cli.voice import Voice, speaks, table
 from protocol.address import parse_desk
 from protocol.clocks import Ack
-from protocol.errors import InvalidInput
+from protocol.errors import InvalidInput, ThreadNeeded
 from protocol.http.fields import format_time
 from protocol.http.handovers import Direction
 from protocol.http.messages import (
@@ -31,7 +32,7 @@ from protocol.http.messages import (
 )
 from protocol.http.problems import InvalidFields
 from protocol.ids import Kind, MessageId, raw, text
-from protocol.kinds.catalogue import KINDS, SENT_HERE
+from protocol.kinds.catalogue import KINDS, NEEDS_THREAD, SENT_HERE
 from protocol.kinds.thread import Answer
 
 _KINDS = sorted(SENT_HERE)
@@ -39,25 +40,40 @@ _SAID: Final[Mapping[str, str]] = {Ack.A2: "noted", Ack.A3: "answered"}
 _INPUT = click.option("--input", "file", type=click.Path(path_type=Path), help="A JSON file: fields, sections.")
 
 
-@click.command(epilog=f"Kinds: {', '.join(_KINDS)}.")
+@click.command(epilog=f"Kinds: {', '.join(_KINDS)}. Only with --thread: {', '.join(sorted(NEEDS_THREAD))}.")
 @click.argument("kind", type=click.Choice(_KINDS), metavar="KIND")
 @AGENCY
 @click.option("--to", required=True, multiple=True, metavar="DESK", help="The desk to write to; may be repeated.")
+@click.option(
+    "--thread",
+    metavar="THREAD",
+    help="The referral, handover or conversation that it belongs to; else it begins a conversation of its own.",
+)
 @_INPUT
 @AS
 @KEY
 @speaks
 def send(
-    kind: str, agency: str, to: tuple[str, ...], file: Path | None, acting: str | None, key: str | None, voice: Voice
+    kind: str,
+    agency: str,
+    to: tuple[str, ...],
+    thread: str | None,
+    file: Path | None,
+    acting: str | None,
+    key: str | None,
+    voice: Voice,
 ) -> None:
     """Send a message of a kind, such as contact.area-notice.
 
     Like a letter it is sent each time that it is typed; with the same --once-key it is sent once.
 
+    What tells of a release, of its day or of a consent counts in the handover or referral that --thread names.
+
     Where a field is missing or wrong, it is shown how the fields of that kind are written.
     """
     asked = read_json(file) if file else {}
     desks, sections = [parse_desk(one) for one in to], sections_of(asked)
+    thread_id = None if thread is None else thread_named(thread, agency)
 
     async def ask() -> MessageQueued:
         async with connected(home.find(agency)) as client:
@@ -66,12 +82,15 @@ def send(
                 to=desks,
                 fields=asked.get("fields", {}),
                 sections=sections,
+                thread=thread_id,
                 officer=await officer_named(client, acting, agency=agency),
             )
             return await client.send_message(request, idempotency_key=key or secrets.token_urlsafe(24))
 
+    shown = f"throughcare handover standing --agency {agency}, or referral list"
     try:
-        queued = asyncio.run(ask())
+        with advising({ThreadNeeded: f"the same command with --thread THREAD   ({shown}, shows them)"}):
+            queued = asyncio.run(ask())
     except InvalidFields:
         voice.say(example(KINDS[kind]).removeprefix("\b\n"))
         raise

@@ -10,6 +10,15 @@ class InvalidInput(CallerError):
     default = "A field is missing, unknown or of the wrong form."
 
 
+class ThreadNeeded(InvalidInput):
+    code = "thread-needed"
+    title = "Thread not named"
+    default = (
+        "Say which referral or handover this is about: `thread`, or --thread. In a conversation of its own it moves "
+        "nothing and keeps nothing back. Nothing was sent."
+    )
+
+
 class UnknownLanguage(CallerError):
     code = "unknown-language"
     title = "Unknown language"

@@ -16,6 +16,7 @@ from protocol.errors import (
     PolicyDenied,
     RecipientUnavailable,
     StoreFull,
+    ThreadNeeded,
 )
 from protocol.handover import PackageSection
 from protocol.http.examples import GORA, MESSAGE, NOW, REKA, THREAD
@@ -53,6 +54,7 @@ _KindName = Annotated[str, Field(min_length=1, max_length=MAX_EVENT, pattern=r"^
 class MessageRequest(RequestModel):
     """A message of one kind to one or more desks. `thread` is the conversation that it belongs to, if there is one.
 
+    It is that of a referral or handover of ours, or one that a message of ours began; some kinds need it (KIND-10).
     A `message.answer` goes to the sender of the message that it names, in that message's conversation (KIND-5).
     """
 
@@ -201,7 +203,8 @@ SEND_MESSAGE = Operation(
     summary="Send a message of any kind that is no step of a life cycle.",
     description=(
         "Which kinds there are, and what each carries: `GET /v1/schemas`. A 202 answer means stored durably. 409 "
-        "`illegal-transition` names a thread that the message would move along (HAN-6, REF-9) and that forbids it."
+        "`illegal-transition` names a thread that the message would move along (HAN-6, REF-9) and that forbids it. 422 "
+        "`thread-needed`: a kind that does what it says only in the `thread` of a referral or handover (KIND-10)."
     ),
     auth=Auth.TOKEN,
     scope=Scope.SEND,
@@ -216,6 +219,7 @@ SEND_MESSAGE = Operation(
         Conflict,
         IllegalTransition,
         NothingToSend,
+        ThreadNeeded,
         RecipientUnavailable,
         PolicyDenied,
         IdempotencyKeyReused,

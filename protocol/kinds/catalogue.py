@@ -18,6 +18,8 @@ KINDS = registry(RELEASE_KINDS, REFERRAL_KINDS, HANDOVER_KINDS, COMMUNITY_KINDS,
 """All kinds that this version understands."""
 SENT_HERE: Final = frozenset(kind.name for kind in KINDS.values() if kind.machine is None and not kind.klass.bare)
 """Kinds that are sent as they are; steps of a life cycle are made, and notices about threads make themselves."""
+NEEDS_THREAD: Final = frozenset({"release.notice", "release.cancelled", "release.date-changed", "consent.changed"})
+"""Kinds of these that do what they say only in the thread that they are about (KIND-10)."""
 
 _ADAPTERS: dict[str, TypeAdapter[Content]] = {name: TypeAdapter(kind.payload) for name, kind in KINDS.items()}
 
