@@ -13,14 +13,23 @@ from protocol.kinds.base import MessageKind
 
 FILLED_IN: Final = frozenset({"kind", "version", "subject", "occurred_at"})
 """Fields that the connector fills in by itself."""
+SECTION: Final = {
+    "category": "needs",
+    "purpose": "housing",
+    "basis": "statute",
+    "citation": "…",
+    "functions": ["social-work"],
+    "body": {"kind": "narrative", "entries": [{"text": "…"}]},
+}
+"""How words are written: a section with the category, the purpose, the ground in law, and whose desks may see it."""
 _MOMENT: Final = 1799139600000
 _WORD: Final = "…"
 
 
-def example(kind: MessageKind, wanted: Callable[[str], bool] = lambda _: True) -> str:
+def example(kind: MessageKind, wanted: Callable[[str], bool] = lambda _: True, *, words: bool = False) -> str:
     """Return how the `wanted` fields of a kind are written, needed ones first, one on each line; "" for none.
 
-    Where one of several codes can stand, all are shown with a stroke between.
+    Where one of several codes can stand, all are shown with a stroke between. With `words` a section stands below.
     """
     fields = {name: info for name, info in kind.payload.model_fields.items() if name not in FILLED_IN and wanted(name)}
     if not fields:
@@ -32,7 +41,15 @@ def example(kind: MessageKind, wanted: Callable[[str], bool] = lambda _: True) -
     needed = sum(fields[name].is_required() for name in ordered)
     told = {0: "None is needed.", 1: "The first is needed."}.get(needed, f"The first {needed} are needed.")
     lines = [f"    {row}{',' if row is not rows[-1] else ''}" for row in rows]
-    return "\n".join(["\b", f"How fields stand in the file for --input. {told}", '  {"fields": {', *lines, "  }}"])
+    end = ['  }, "sections": [', *(f"    {line}" for line in section()), "  ]}"] if words else ["  }}"]
+    what = "fields and words" if words else "fields"
+    return "\n".join(["\b", f"How {what} stand in the file for --input. {told}", '  {"fields": {', *lines, *end])
+
+
+def section() -> list[str]:
+    """Return the lines of a section with words, as it stands in a file."""
+    parts = [f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in SECTION.items()]
+    return ["{" + ", ".join(parts[:4]) + ",", " " + ", ".join(parts[4:]) + "}"]
 
 
 def _sample(annotation: Any) -> Any:

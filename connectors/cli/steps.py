@@ -16,6 +16,7 @@ import click
 
 from connectors import home
 from connectors.cli.acting import AS, officer_named
+from connectors.cli.failures import then
 from connectors.cli.local import AGENCY, connected
 from connectors.cli.moments import day, moment
 from connectors.cli.shapes import FILLED_IN, example
@@ -26,6 +27,8 @@ from protocol.http.threads import StepQueued, StepRequest
 from protocol.ids import Kind, text
 from protocol.kinds.base import MessageKind
 from protocol.kinds.catalogue import kind_for
+from protocol.lifecycle.handover import Event as HandoverEvent
+from protocol.lifecycle.referral import Event as ReferralEvent
 
 _FIELD = "field_"
 """Stands before the name of a field among a command's parameters, so that none is mistaken for the command's own."""
@@ -68,11 +71,20 @@ def __getattr__(name: str) -> click.Command:
 
 
 def _command(kind: MessageKind, event: str) -> click.Command:
+    wordy = _is_for_words(kind)
+
     @speaks
     def run(thread: str, agency: str, acting: str | None, file: Path | None, voice: Voice, **given: Any) -> None:
         asked = read_json(file) if file else {}
         said = {name.removeprefix(_FIELD): value for name, value in given.items() if value is not None}
-        thread_id = thread_named(thread, agency)
+        thread_id, sections = thread_named(thread, agency), sections_of(asked)
+        silent = wordy and not sections
+        if silent and event == ReferralEvent.ANSWER and not asked.get("fields", {}).get("register_numbers"):
+            error = InvalidInput(
+                "An answer without words answers nothing, and the clock would run again. Put them into `sections` of a "
+                "file: --input FILE. Nothing was sent."
+            )
+            raise then(error, "throughcare referral answer --help   (shows how words are written)")
 
         async def ask() -> StepQueued:
             async with connected(home.find(agency)) as client:
@@ -84,14 +96,20 @@ def _command(kind: MessageKind, event: str) -> click.Command:
                 request = StepRequest(
                     event=event,
                     fields={**asked.get("fields", {}), **said},
-                    sections=sections_of(asked),
+                    sections=sections,
                     officer=await officer_named(client, acting, agency=agency),
                 )
                 return await client.step(
                     thread_id, request, version=seen.version, idempotency_key=secrets.token_urlsafe(24)
                 )
 
-        tell(asyncio.run(ask()), agency, voice)
+        queued = asyncio.run(ask())
+        if silent:
+            voice.warn(
+                "no words went with it, and the other side reads codes only; they can follow: throughcare message send "
+                "record.share --thread THREAD --to DESK --input FILE"
+            )
+        tell(queued, agency, voice)
 
     command: Any = run
     for name in reversed(list(kind.payload.model_fields)):
@@ -102,8 +120,19 @@ def _command(kind: MessageKind, event: str) -> click.Command:
     command = AS(command)
     command = AGENCY(command)
     command = click.argument("thread")(command)
-    shape = example(kind, lambda name: _option(kind, name) is None)
+    shape = example(kind, lambda name: _option(kind, name) is None, words=_needs_words(kind))
     return click.command(name=event, help=_line(kind), epilog=shape or None)(command)
+
+
+def _needs_words(kind: MessageKind) -> bool:
+    """Tell whether a row of the life cycle has words among what the step needs."""
+    rows = kind.machine.rows if kind.machine is not None else ()
+    return any("text" in row.needs for row in rows if row.event == kind.event)
+
+
+def _is_for_words(kind: MessageKind) -> bool:
+    """Tell whether the step says little without words; a *review* without any says that it was read (HAN-14)."""
+    return _needs_words(kind) and kind.event != HandoverEvent.REVIEW
 
 
 def _input_line(kind: MessageKind) -> str:
@@ -113,7 +142,8 @@ def _input_line(kind: MessageKind) -> str:
         for name, field in kind.payload.model_fields.items()
         if name not in FILLED_IN and _option(kind, name) is None
     ]
-    return f'A JSON file: {{"fields": {{…}}, "sections": […]}}, with {", ".join(parts)} in its fields.'
+    words = " The words stand in its sections." if _needs_words(kind) else ""
+    return f'A JSON file: {{"fields": {{…}}, "sections": […]}}, with {", ".join(parts)} in its fields.{words}'
 
 
 def _option(kind: MessageKind, name: str) -> Any:

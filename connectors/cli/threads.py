@@ -16,7 +16,7 @@ from connectors.cli.failures import then
 from connectors.cli.handover import at_desk, corrected, going_to, ground, withheld
 from connectors.cli.local import AGENCY, KEY, connected
 from connectors.cli.once import Once
-from connectors.cli.shapes import FILLED_IN, example
+from connectors.cli.shapes import FILLED_IN, example, section
 from connectors.cli.voice import Voice, speaks
 from protocol.address import parse_desk
 from protocol.errors import InvalidInput
@@ -291,8 +291,8 @@ def sections_of(asked: dict[str, Any]) -> list[PackageSection]:
         return _SECTIONS.validate_json(json.dumps(asked.get("sections", [])))
     except ValidationError:
         raise InvalidInput(
-            'A section in the file has not the form of one; the README shows one under "A referral by commands", '
-            "GET /v1/schemas the bodies."
+            f"A section in the file has not the form of one. One looks so: {' '.join(map(str.strip, section()))}. "
+            "GET /v1/schemas shows the other bodies."
         ) from None
 
 
