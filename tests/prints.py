@@ -27,6 +27,8 @@ GORA, POLJE = parse_agency("gora-prison@hub.example"), parse_agency("polje-csw@h
 RELEASE, INTAKE = parse_desk("release.gora-prison@hub.example"), parse_desk("intake.polje-csw@hub.example")
 SUBJECT: Final = ids.text(Kind.SUBJECT, b"s" * 16)
 OFFICER: Final = ids.text(Kind.OFFICER, b"o" * 16)
+SERVICE: Final = "connector service"
+"""A machine signs the automatic receipt."""
 NAME: Final = "Измишљена"
 """An invented name in Cyrillic: it stays so in every print (PRT-2)."""
 OTHER_NAME: Final = "Njegoslava <Primjer> & Džana"
@@ -60,11 +62,12 @@ def payload(kind: str, sender: str | None, recipient: str | None, **fields: Any)
 def step(number: int, event: str, actor: str, state: str, said: dict[str, Any], **more: Any) -> StepView:
     """Return one step."""
     values: dict[str, Any] = {"refused": None, "sections": [], **more}
+    people = "social worker" if actor == "recipient" else "release officer"
     return StepView(
         message=message(number),
         event=event,
         actor=actor,
-        signer="social worker" if actor == "recipient" else "release officer",
+        signer=SERVICE if event == "receive" else people,
         at=at(4 + number, 9),
         leaf_index=40 + number,
         state=state,
@@ -140,10 +143,13 @@ VIEW: Final = ThreadView(
     goes_on_from=None,
     children=[],
     ladder=[
-        RungView(ack="opened", at=at(6, 9), signer="connector service", message=message(2)),
+        RungView(ack="opened", at=at(6, 9), signer=SERVICE, message=message(2)),
         RungView(ack="acknowledged", at=at(7, 9), signer="social worker", message=message(3)),
     ],
-    alerts=[AlertView(kind="first-missed", since=at(22, 10), appointment=at(21, 9), message=message(5))],
+    alerts=[
+        AlertView(kind="first-missed", since=at(22, 10), appointment=at(21, 9), message=message(5)),
+        AlertView(kind="overdue", since=at(21, 16), what="start", by="recipient", message=message(4)),
+    ],
     steps=[
         step(1, "send", "requester", "sent", REQUEST, sections=[PERSON, NEEDS]),
         step(2, "receive", "recipient", "delivered", {"digest": "00" * 32}),
@@ -186,7 +192,9 @@ VIEW: Final = ThreadView(
 
 def _evidence(number: int) -> Evidence:
     ours = number in (1, 5)
-    actor = Actor(OfficerId(b"o" * 16), ActorKind.OFFICER, VIEW.steps[number - 1].signer, bytes([number]) * 32)
+    signer = VIEW.steps[number - 1].signer
+    kind = ActorKind.SERVICE if signer == SERVICE else ActorKind.OFFICER
+    actor = Actor(OfficerId(b"o" * 16), kind, signer, bytes([number]) * 32)
     withheld = (("medical", "never-for-this-function"), ("offence", "no-basis-in-law-named")) if number == 1 else ()
     sealing = Sealing(
         accepted_at=at(4 + number, 9),

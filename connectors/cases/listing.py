@@ -47,6 +47,7 @@ from protocol.http.threads import (
     ThreadView,
 )
 from protocol.ids import MessageId, ThreadId
+from protocol.lifecycle.alerts import AlertKind
 from protocol.lifecycle.history import History, Step
 from protocol.lifecycle.ladder import ladder
 from protocol.limits import DAY
@@ -98,6 +99,7 @@ class Listing:
             every = list(stored.values())
             back = (*await returned.alerts(tx, row, history, every), *await undone.alerts(tx, row, history, every))
             both = await twice.alerts(tx, row, history)
+            rivals = await twice.rivals(tx, row, history, desks) if both else []
         standing = (*both, *self._threads.waiting.watch(row, history, list(stored.values())).standing, *back)
         roles = ROLES[row.machine]
         responsible = responsibility_of(row, history, list(stored.values()))
@@ -124,6 +126,7 @@ class Listing:
                     what=one.what,
                     by=one.by,
                     message=one.message_id,
+                    threads=rivals if one.kind is AlertKind.HANDED_OVER_TWICE else [],
                 )
                 for one in standing
             ],

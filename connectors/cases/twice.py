@@ -54,25 +54,37 @@ async def in_cases(tx: Transaction, case_ids: Collection[CaseId]) -> list[Thread
 async def others(tx: Transaction, thread: ThreadId, desks: Desks = None) -> list[ThreadId]:
     """Return those that are not over, or whose end the other side has not opened; of `desks` only, where given."""
     found = [one.thread for one in await beside(tx, thread) if one.goes_on]
-    if desks is not None:
-        seen = await threads.of_desks(tx, found, desks)
-        found = [one for one in found if one in seen]
-    return found[:MOST]
+    return (await _seen(tx, found, desks))[:MOST]
 
 
-async def alerts(tx: Transaction, row: ThreadRow, history: History) -> tuple[Alert, ...]:
-    """Return the alert that two agencies have accepted one person from us, as long as both have him.
+async def rivals(tx: Transaction, row: ThreadRow, history: History, desks: Desks = None) -> list[ThreadId]:
+    """Return our other handovers of the person that somebody has accepted too, at most `MOST`; of `desks` only.
 
     Who says that a handover is complete goes on leading. Only one that was complete before this one was offered is no
     matter of this one: the person has come back since.
     """
     if not _begun_here(row) or history.state not in TAKEN:
-        return ()
+        return []
     offered_at = max(step.move.at for step in history.done if step.move.event in _OFFERS)
-    if not any(
-        one.state in TAKEN or (one.state == State.COMPLETED and one.done_at is not None and one.done_at >= offered_at)
+    found = [
+        one.thread
         for one in await beside(tx, row.thread)
-    ):
+        if one.state in TAKEN
+        or (one.state == State.COMPLETED and one.done_at is not None and one.done_at >= offered_at)
+    ]
+    return (await _seen(tx, found, desks))[:MOST]
+
+
+async def _seen(tx: Transaction, found: list[ThreadId], desks: Desks) -> list[ThreadId]:
+    if desks is None:
+        return found
+    seen = await threads.of_desks(tx, found, desks)
+    return [one for one in found if one in seen]
+
+
+async def alerts(tx: Transaction, row: ThreadRow, history: History) -> tuple[Alert, ...]:
+    """Return the alert that two agencies have accepted one person from us, as long as both have him."""
+    if not await rivals(tx, row, history):
         return ()
     taken = next(step.move for step in reversed(history.steps) if step.before.state not in TAKEN)
     what = AlertKind.HANDED_OVER_TWICE

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import click
 
 from connectors import home
+from connectors.cli.journey import come
 from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
 from connectors.cli.renamed import RenamedChoice
 from connectors.cli.voice import Voice, speaks, table
@@ -129,7 +130,7 @@ def _lines(view: CaseView) -> Iterator[str]:
         since = format_time(gap.since)
         yield f"missing  message {gap.missing} of {gap.sender}; {gap.waiting} wait for it since {since}"
     for open_ in view.undelivered:
-        yield f"not opened  by {open_.desk}: {open_.state} since {format_time(open_.since)}"
+        yield f"not opened  by {open_.desk}: {come(open_.state)} since {format_time(open_.since)}"
     for gone in view.lost:
         yield f"LOST  a message of {gone.sender} to {gone.recipient} never arrived and was given up"
     yield "threads"

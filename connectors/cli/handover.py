@@ -18,6 +18,7 @@ from connectors import home
 from connectors.api_client import ApiClient
 from connectors.cli.attachments import printable
 from connectors.cli.failures import then
+from connectors.cli.journey import come
 from connectors.cli.local import connected
 from connectors.cli.voice import Voice, speaks, table
 from protocol.diagnosis import starts_connector
@@ -30,6 +31,7 @@ from protocol.http.handovers import (
     Direction,
     HandoverPage,
     HandoverView,
+    MessageState,
     RecipientPlan,
     RecipientView,
     SealingView,
@@ -56,14 +58,14 @@ def tell_page(found: HandoverPage, voice: Voice) -> None:
         [
             text(Kind.MESSAGE, item.id),
             item.direction.value,
-            item.state.value,
+            come(item.state),
             item.sender if item.direction is Direction.RECEIVED else ", ".join(item.recipients),
             format_time(item.at),
             text(Kind.THREAD, item.thread),
         ]
         for item in found.items
     ]
-    voice.data(found.model_dump(mode="json"), table(["ID", "DIRECTION", "STATE", "FROM OR TO", "AT", "THREAD"], rows))
+    voice.data(found.model_dump(mode="json"), table(["ID", "DIRECTION", "HOW FAR", "FROM OR TO", "AT", "THREAD"], rows))
     if not found.items:
         voice.say("There are no handovers.")
     if found.next_cursor:
@@ -140,7 +142,7 @@ def describe(agency: str, view: HandoverView) -> Iterator[str]:
     """Yield one agency's view of a handover for people."""
     yield f"{text(Kind.MESSAGE, view.id)}"
     yield f"  thread {text(Kind.THREAD, view.thread)}"
-    states = dict.fromkeys((view.direction.value, view.state.value))
+    states = dict.fromkeys((view.direction.value, come(view.state)))
     yield f"  at {agency}: {', '.join(states)}, {format_time(view.at)}"
     if view.origin:
         origin = view.origin
@@ -189,10 +191,10 @@ def offered(offer: dict[str, Any]) -> Iterator[str]:
 
 
 def _recipient(recipient: RecipientView, *, sender: bool) -> Iterator[str]:
-    yield f"  to {recipient.desk}: {recipient.state.value}"
+    yield f"  to {recipient.desk}: {come(recipient.state)}"
     if not sender:
         return
-    for what, at in (("accepted by the hub", recipient.accepted_at), ("opened", recipient.opened_at)):
+    for what, at in (("at the hub", recipient.accepted_at), (come(MessageState.OPENED), recipient.opened_at)):
         if at is not None:
             yield f"    {what} {format_time(at)}"
     if recipient.error:
@@ -213,7 +215,7 @@ def _sealings(recipient: RecipientView) -> Iterator[str]:
 
 def _sealing(number: int, one: SealingView) -> Iterator[str]:
     yield f"envelope {number} {text(Kind.ENVELOPE, one.envelope_id)}" + (", taken in" if one.taken_in else "")
-    for what, at in (("sealed", one.sealed_at), ("accepted by the hub", one.accepted_at), ("opened", one.opened_at)):
+    for what, at in (("sealed", one.sealed_at), ("at the hub", one.accepted_at), ("opened there", one.opened_at)):
         if at is not None:
             yield f"  {what} {format_time(at)}"
     if one.function is not None:
@@ -240,7 +242,7 @@ def corrected(found: Sequence[CorrectionView]) -> Iterator[str]:
 
 def at_desk(recipient: RecipientView) -> Iterator[str]:
     """Yield how a message of ours stands at a desk, in short: why it waits, what goes there and what does not."""
-    yield f"to {recipient.desk}: {recipient.state.value}"
+    yield f"to {recipient.desk}: {come(recipient.state)}"
     if recipient.error:
         yield f"  {recipient.error}: {recipient.detail or ''}"
     yield from (f"  {line}" for line in (*_share(recipient), *_sealings(recipient)))

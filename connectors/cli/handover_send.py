@@ -23,6 +23,7 @@ from connectors.cli.attachments import attached, digests, store
 from connectors.cli.connector import not_read
 from connectors.cli.failures import then
 from connectors.cli.handover import kept_back
+from connectors.cli.journey import come
 from connectors.cli.local import AGENCY, KEY, connected
 from connectors.cli.once import Once
 from connectors.cli.threads import tell_past
@@ -224,6 +225,6 @@ def describe(queued: HandoverQueued, view: HandoverView) -> Iterator[str]:
     yield text(Kind.MESSAGE, queued.id)
     states: dict[str, Any] = {recipient.desk: recipient for recipient in view.recipients}
     for recipient in queued.recipients:
-        yield f"  to {recipient.desk}: {states[recipient.desk].state.value}"
+        yield f"  to {recipient.desk}: {come(states[recipient.desk].state)}"
         yield f"    sections {', '.join(f'{one.number} {one.category}' for one in recipient.sections)}"
         yield from (f"    {line}" for line in kept_back(recipient.withheld))

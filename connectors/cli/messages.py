@@ -13,6 +13,7 @@ from connectors import home
 from connectors.cli.acting import AS, officer_named
 from connectors.cli.failures import advising
 from connectors.cli.handover import at_desk, corrected, going_to, ground, withheld
+from connectors.cli.journey import come
 from connectors.cli.local import AGENCY, CURSOR, KEY, LIMIT, connected
 from connectors.cli.shapes import example
 from connectors.cli.threads import read_json, sections_of, tell_past, thread_named
@@ -165,14 +166,14 @@ def list_(agency: str, kind: str | None, limit: int, cursor: str | None, voice: 
             format_time(one.at),
             one.kind,
             one.direction,
-            one.state,
+            come(one.state),
             one.sender,
             one.alert or "",
             "OVERDUE" if one.overdue else "",
         ]
         for one in found.items
     ]
-    head = ["MESSAGE", "AT", "KIND", "DIRECTION", "STATE", "FROM", "ALERT", "OVERDUE"]
+    head = ["MESSAGE", "AT", "KIND", "DIRECTION", "HOW FAR", "FROM", "ALERT", "OVERDUE"]
     voice.data(found.model_dump(mode="json"), table(head, rows))
     if not found.items:
         voice.say("There are none.")
@@ -200,7 +201,7 @@ def show(message: str, agency: str, sender: str | None, voice: Voice) -> None:
 
 def _lines(view: MessageView) -> Iterator[str]:
     item = view.item
-    yield f"{item.kind} {text(Kind.MESSAGE, item.id)} is {item.state}"
+    yield f"{item.kind} {text(Kind.MESSAGE, item.id)} is {come(item.state)}"
     yield f"  from {item.sender} ({view.signer}) to {', '.join(item.recipients)}, {format_time(item.at)}"
     if item.alert:
         yield f"  ALERT {item.alert}"

@@ -195,7 +195,8 @@ def _about(alert: AlertView, view: ThreadView) -> str:
     if alert.kind == AlertKind.BROUGHT_FORWARD:
         return f"the person comes sooner than you knew: look at it, and say so: throughcare handover review {thread}"
     if alert.kind == AlertKind.HANDED_OVER_TWICE:
-        other = f"throughcare case show {text(Kind.CASE, view.case)}" if view.case else "throughcare case list"
+        case = f"throughcare case show {text(Kind.CASE, view.case)}" if view.case else "throughcare case list"
+        other = ", ".join(text(Kind.THREAD, one) for one in alert.threads) or case
         return (
             f"call both agencies, then end one: throughcare handover withdraw {thread} (before it takes effect) or "
             f"fail (afterwards); the other: {other}; one that is completed goes on, so end this one then"

@@ -4,12 +4,13 @@
 Nothing is read here. A print holds what a view holds (PRT-1), and beside it who acted and what proves it.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 from connectors.printing import contents
+from connectors.printing.alerting import Alerting
 from connectors.printing.catalogue import Label, Table, Words
 from connectors.printing.evidence import Evidence
 from connectors.printing.markup import BREAK, Html, Part, element, joined, said
@@ -22,8 +23,8 @@ from protocol.handover import PAYLOAD_TYPE
 from protocol.http.cases import CaseView
 from protocol.http.handovers import CorrectionView, HandoverView, SectionView
 from protocol.http.messages import MessageView
-from protocol.http.threads import AlertView, LostView, StepView, ThreadView
-from protocol.ids import Kind, MessageId, ThreadId
+from protocol.http.threads import StepView, ThreadView
+from protocol.ids import Kind, MessageId
 from protocol.lifecycle.referral import State
 
 _RUNGS: Final = {Ack.A1: Label.RUNG_OPENED, Ack.A2: Label.RUNG_ACKNOWLEDGED, Ack.A3: Label.RUNG_ANSWERED}
@@ -83,11 +84,12 @@ class Writer:
         self._words = words
         self._known = known
         self._proof = Proof(words, self._desk)
+        self._alerting = Alerting(words)
 
     def message(self, view: MessageView, evidence: Evidence) -> Sheet:
         """Return the sheet of a message that moves no thread."""
         rows: list[tuple[str, Part]] = [
-            self._row(Label.STATE, self._text(Table.STATES, view.item.state)),
+            self._row(Label.DELIVERY, self._text(Table.JOURNEY, view.item.state)),
             self._row(Label.THREAD_ID, ids.text(Kind.THREAD, view.item.thread)),
         ]
         # One that waits shows nothing of what it says.
@@ -112,10 +114,12 @@ class Writer:
         body = self._message(payload, *shown, waits=not view.payload, **more)
         return Sheet(self._title(payload), joined([contents.facts(rows), body, *answered]), of)
 
-    def handover(self, view: HandoverView, evidence: Evidence) -> Sheet:
-        """Return the sheet of a handover's package."""
+    def handover(self, view: HandoverView, evidence: Evidence, state: str | None = None) -> Sheet:
+        """Return the sheet of a handover's package; `state` is that of the handover, which its message began here."""
+        stands = [] if state is None else [self._row(Label.STATE, self._text(Table.STATES, state))]
         rows = [
-            self._row(Label.STATE, self._text(Table.STATES, view.state)),
+            *stands,
+            self._row(Label.DELIVERY, self._text(Table.JOURNEY, view.state)),
             self._row(Label.THREAD_ID, ids.text(Kind.THREAD, view.thread)),
         ]
         # One that waits shows nothing of what it says.
@@ -138,16 +142,7 @@ class Writer:
     def thread(self, view: ThreadView, evidence: Mapping[MessageId, Evidence]) -> Sheet:
         """Return the sheet of a whole matter; `evidence` by the id of each step's message."""
         parts = [self._matter(view), self._receipts(view)]
-        rows: list[list[Part]] = [
-            [self._text(Table.NOTES, one.kind), self._about(one), self._words.moment(one.since)] for one in view.alerts
-        ]
-        rows += [self._lost(one) for one in view.lost]
-        for unknown in view.forgotten:
-            about = joined([unknown.sender, BREAK, f"{self._words.label(Label.MESSAGES)}: {unknown.count}"])
-            rows.append([self._text(Table.NOTES, "messages-forgotten"), about, self._words.moment(unknown.since)])
-        if rows:
-            heads = [self._text(Table.FIELDS, "appointment"), self._text(Table.FIELDS, "since")]
-            parts += [self._heading(2, Label.ALERTS), grid([self._words.label(Label.ALERTS), *heads], rows)]
+        parts += self._alerting.of_matter(view)
         if view.residual:
             left: list[list[Part]] = [
                 [said(one.code), self._text(Table.CODES, one.reason)] for one in view.residual.services
@@ -179,7 +174,8 @@ class Writer:
         rows.append(self._row(Label.PARTICIPANTS, involved))
         if view.older:
             rows.append(self._row(Label.OLDER, str(view.older)))
-        parts = [contents.facts(rows), *self._missing(view, {one.view.item.thread for one in threads})]
+        printed = {one.view.item.thread for one in threads}
+        parts = [contents.facts(rows), *self._alerting.of_case(view, printed)]
         for thread in threads:
             parts.append(_part(self.thread(thread.view, thread.evidence)))
         if messages:
@@ -188,29 +184,6 @@ class Writer:
             sheet = self.message(message.view, message.evidence)
             parts.append(element("section", element("h2", sheet.title), sheet.content))
         return Sheet(self._words.label(Label.CASE_FILE), joined(parts), ids.text(Kind.CASE, view.item.id))
-
-    def _missing(self, view: CaseView, printed: Collection[ThreadId]) -> list[Html]:
-        """Return what the file lacks: matters that cannot be read, and messages lost, waiting or not opened."""
-        rows: list[list[Part]] = [
-            [self._text(Table.NOTES, "damaged"), ids.text(Kind.THREAD, one.thread), ""]
-            for one in view.threads
-            if one.damaged and one.thread not in printed
-        ]
-        rows += [self._lost(one) for one in view.lost]
-        for gap in view.gaps:
-            waiting = joined([gap.sender, BREAK, f"{self._words.label(Label.MESSAGES)}: {gap.waiting}"])
-            rows.append([self._text(Table.STATES, "held"), waiting, self._words.moment(gap.since)])
-        for one in view.undelivered:
-            about = joined([one.desk, BREAK, ids.text(Kind.MESSAGE, one.message)])
-            rows.append([self._text(Table.STATES, one.state), about, self._words.moment(one.since)])
-        if not rows:
-            return []
-        heads = [self._words.label(one) for one in (Label.ALERTS, Label.MESSAGE_ID)]
-        return [self._heading(2, Label.ALERTS), grid([*heads, self._text(Table.FIELDS, "since")], rows)]
-
-    def _lost(self, one: LostView) -> list[Part]:
-        about = joined([one.sender, BREAK, ids.text(Kind.MESSAGE, one.message)])
-        return [self._text(Table.NOTES, "message-lost"), about, self._words.moment(one.since)]
 
     def _matter(self, view: ThreadView) -> Html:
         item = view.item
@@ -234,12 +207,6 @@ class Writer:
         if view.no_supervisor:
             rows.append((self._text(Table.FIELDS, "no_supervisor"), self._text(Table.CODES, view.no_supervisor)))
         return contents.facts(rows)
-
-    def _about(self, alert: AlertView) -> Part:
-        """Return what an alert is about: an appointment, or the side that everybody waits for."""
-        if alert.appointment is not None:
-            return self._words.moment(alert.appointment)
-        return "" if alert.by is None else self._text(Table.ACTORS, alert.by)
 
     def _receipts(self, view: ThreadView) -> Html:
         given = {one.ack: one for one in view.ladder}

@@ -10,6 +10,7 @@ from functools import partial
 from connectors.cases.casebook import Casebook
 from connectors.cases.listing import Listing
 from connectors.cases.messages import Messages
+from connectors.cases.sides import ROLES
 from connectors.faults import DAMAGED
 from connectors.handovers import Handovers
 from connectors.languages import language
@@ -27,12 +28,13 @@ from protocol.errors import NotFound
 from protocol.handover import PAYLOAD_TYPE
 from protocol.http.call import Answer, Call, Handler
 from protocol.http.cases import CaseEntry, CasePath
-from protocol.http.handovers import Direction, HandoverPath
+from protocol.http.handovers import Direction, HandoverPath, HandoverView
 from protocol.http.messages import MessagePath, MessageView
 from protocol.http.printing import ChosenPrint, MessagePrint, ThreadPrint
 from protocol.http.threads import StepView, ThreadPath, ThreadView
 from protocol.ids import Kind, MessageId, ThreadId, text
 from protocol.kinds.catalogue import SENT_HERE
+from protocol.lifecycle.handover import HANDOVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,25 @@ class Prints:
         )
         sender = None if view.origin is None else view.origin.desk
         evidence = await self._evidence(view.id, view.direction, sender, [one.desk for one in view.recipients])
-        return await self._answer(spoken, lambda writer: writer.handover(view, evidence))
+        state = await self._state(view)
+        return await self._answer(spoken, lambda writer: writer.handover(view, evidence, state))
+
+    async def _state(self, view: HandoverView) -> str | None:
+        """Return how the handover stands that this package began; None where it began none here, or none is readable.
+
+        Whoever knows a thread's id can send a package in it: how that stands is nothing of what others sent (LIF-6).
+        """
+        try:
+            async with self._store.read() as tx:
+                row = await threads.find(tx, view.thread)
+        except DAMAGED:
+            return None
+        roles = ROLES[HANDOVER.name]
+        # A desk that got a copy does not know what the receiver has answered.
+        side, peer = (roles.begins, None) if view.origin is None else (roles.answers, view.origin.desk)
+        if row is None or (row.machine, row.side, row.begun_by) != (HANDOVER.name, side, view.id):
+            return None
+        return row.state if peer in (None, row.peer_desk) else None
 
     def _words(self, asked: str | None) -> Words:
         """Return the words of the language that is asked for, or of the agency's own; `UnknownLanguage` for others."""

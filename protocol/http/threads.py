@@ -185,6 +185,8 @@ class AlertView(ResponseModel):
     what: Code | None = None
     by: Code | None = None
     message: MessageIdText
+    threads: list[ThreadIdText] = Field(default_factory=list)
+    """Of one that two agencies have accepted: our other handovers that count, at most 20 (HAN-12)."""
 
 
 class LostView(ResponseModel):

@@ -7,8 +7,9 @@ import pytest
 
 from connectors.cases import twice
 from connectors.cases.composing import Said
+from connectors.cases.threads import history_of
 from connectors.cli.threads import _to_be_heard_of
-from connectors.store import cases, outgoing, threads
+from connectors.store import cases, moves, outgoing, threads
 from protocol import ids
 from protocol.handover import HandoverPackage, PackageSection
 from protocol.http.handovers import HandoverQueued, HandoverRequest
@@ -75,17 +76,13 @@ async def test_han_12_whoever_offers_a_person_twice_is_told_and_alerted_until_on
     assert (await told(world.prison)).count("handover.alert") == 1, "its state stayed; the other's new state tells it"
     for station, thread in ((world.probation, first.thread), (world.social_work, second.thread)):
         assert await alerts_at(station, thread) == [None], "neither knows of the other"
-    for thread in both:
-        (alert,) = (await prison.client.thread(thread)).alerts
-        assert (alert.kind, alert.what, alert.by) == (TWICE, "end-one", "sender")
+    for thread, beside in (both, reversed(both)):
         view = await prison.client.thread(thread)
-        assert view.case is not None
-        # The one thread cannot name the other; the case that both are of shows it.
+        (alert,) = view.alerts
+        assert (alert.kind, alert.what, alert.by, alert.threads) == (TWICE, "end-one", "sender", [beside])
         (line,) = _to_be_heard_of(view)
         assert f"throughcare handover withdraw {ids.text(Kind.THREAD, thread)} " in line
-        assert f"throughcare case show {ids.text(Kind.CASE, view.case)};" in line
-        shown = {one.thread for one in (await prison.client.case(view.case)).threads}
-        assert set(both) <= shown
+        assert f"the other: {ids.text(Kind.THREAD, beside)};" in line
     await do(world.prison, first.thread, "withdraw", reason="release-cancelled")
     assert await alerts_at(world.prison, *both) == [None, None]
     await settle(world.prison, world.probation, world.social_work)
@@ -148,6 +145,10 @@ async def test_han_12_both_of_one_day_take_effect_and_the_alert_stays(world: Wor
         own = (await threads.load(tx, first.thread)).own_desk
         assert await twice.others(tx, second.thread, frozenset({own})) == [first.thread]
         assert await twice.others(tx, second.thread, frozenset({world.probation.desk})) == []
+        led = await threads.load(tx, first.thread)
+        history = history_of(led, list(await moves.of(tx, first.thread)))
+        assert await twice.rivals(tx, led, history) == [second.thread], "completed, and it goes on leading"
+        assert await twice.rivals(tx, led, history, frozenset({world.probation.desk})) == []
 
 
 @pytest.mark.parametrize("ended", ["the completed one is entered in error", "the other is taken back"])

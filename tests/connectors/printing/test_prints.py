@@ -3,6 +3,7 @@
 
 import asyncio
 import json
+import re
 import secrets
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from protocol.ids import CaseId, Kind, MessageId, ThreadId
 from protocol.kinds.catalogue import KINDS
 from protocol.limits import DAY
 from tests.connectors.cases.test_cases import about, refer, step
+from tests.connectors.cases.test_handover import ACCEPT, TAKEN_UP, do
 from tests.connectors.cases.test_referral import settle
 from tests.connectors.cases.test_thread_api import Served, csw, prison
 from tests.connectors.conftest import World
@@ -262,6 +264,8 @@ async def test_prt_1_paper_says_what_is_missing_and_late_as_the_screen_does(
         assert LOST in printed
         assert ids.text(Kind.MESSAGE, gone) in printed
     assert file.index(ids.text(Kind.MESSAGE, late)) < file.index("Referral"), "what it lacks stands first"
+    assert file.index("This file is not complete") < file.index(LOST)
+    assert "This file is not complete" not in matter
     assert "something expected is late" in (await prison.client.print_message(late, language="en")).decode()
 
 
@@ -292,6 +296,34 @@ async def test_con_9_who_sends_under_another_s_id_has_nothing_left_out(
         assert (await csw.client.message(sent, sender=desk)).payload["area"] == area
         said_there = read((await csw.client.print_message(sent, language="en", sender=desk)).decode()).said
         assert area in said_there
+
+
+def stands(markup: str) -> tuple[str | None, str | None]:
+    """Return how a handover stands, and how far its package has come, as an English print says it."""
+    found = [re.search(rf">{label}</th><td>([^<]+)<", markup) for label in ("State", "Delivery")]
+    state, delivery = (None if one is None else one[1] for one in found)
+    return state, delivery
+
+
+async def test_a_package_at_the_hub_is_not_printed_as_accepted_and_one_that_was_accepted_is(
+    world: World, prison: Served, csw: Served
+) -> None:
+    composed = await prison.station.compose(world.probation.desk, csw.station.desk)
+
+    async def at(served: Served) -> tuple[str | None, str | None]:
+        return stands((await served.client.print_handover(composed.id, language="en")).decode())
+
+    assert await at(prison) == ("offered", "waiting to be sent")
+    await prison.station.seal_and_send()
+    assert await at(prison) == ("offered", "at the hub")
+    await settle(prison.station, csw.station, world.probation)
+    assert await at(prison) == ("offered", "opened by the recipient’s system")
+    await do(world.probation, composed.thread, "acknowledge", **TAKEN_UP)
+    await do(world.probation, composed.thread, "accept", **ACCEPT)
+    await settle(prison.station, csw.station, world.probation)
+    assert await at(prison) == ("accepted", "opened by the recipient’s system")
+    # A desk that got a copy knows of no answer.
+    assert await at(csw) == (None, "received")
 
 
 async def test_a_handover_is_printed_at_both_sides_and_what_was_withheld_at_its_sender_only(

@@ -20,7 +20,8 @@ from connectors.printing.page import POLICY, page
 from protocol import ids
 from protocol.bodies import FORMS
 from protocol.http.handovers import SectionView
-from protocol.ids import Kind
+from protocol.http.threads import AlertView
+from protocol.ids import Kind, ThreadId
 from tests.connectors.printing.reading import harmless, read
 from tests.connectors.printing.test_catalogue import ALL, scripts
 from tests.prints import EVIDENCE, FOLDER, KNOWN, NAME, OFFICER, OTHER_NAME, RELEASE, VIEW, ZONE, printed, texts
@@ -176,3 +177,33 @@ def test_one_step_is_printed_without_the_others() -> None:
     assert sheet.title == "Referral: taken up by an officer"
     assert ids.text(Kind.MESSAGE, VIEW.steps[2].message) in text
     assert ids.text(Kind.MESSAGE, VIEW.steps[0].message) not in text
+
+
+def test_an_automatic_receipt_is_signed_by_a_machine_and_names_no_officer() -> None:
+    step = VIEW.steps[1]
+    sheet = Writer(english(), KNOWN).step(VIEW, step, EVIDENCE[step.message])
+    found = read(sheet.content.markup)
+    assert (sheet.title, "connector service" in found.said) == ("Automatic receipt (A1)", True)
+    assert "Acting service account" in found.own
+    assert "Acting officer" not in found.own
+    assert "Opened by the recipient’s system on" in printed(LANGUAGES["en"])
+
+
+def test_an_alert_says_what_is_waited_for_and_of_which_side_and_names_the_other_matter() -> None:
+    told = printed(LANGUAGES["en"])
+    assert ">Concerns<" in told
+    assert "start of the service: receiving institution" in told
+    assert "Appointment: 21 January 2027 10:00 (+01:00)" in told
+    other = ThreadId(b"u" * 16)
+    twice = AlertView(
+        kind="handed-over-twice", since=0, what="end-one", by="sender", message=VIEW.steps[0].message, threads=[other]
+    )
+    sheet = Writer(english(), KNOWN).thread(VIEW.model_copy(update={"alerts": [twice]}), {})
+    told = sheet.content.markup
+    assert f"end of one of the two handovers: handing over<br>{ids.text(Kind.THREAD, other)}" in told
+
+
+def test_what_another_version_waits_for_stands_as_its_code() -> None:
+    later = AlertView(kind="overdue", since=0, what="later-thing", by="sender", message=VIEW.steps[0].message)
+    sheet = Writer(english(), KNOWN).thread(VIEW.model_copy(update={"alerts": [later]}), {})
+    assert "later-thing: handing over" in sheet.content.markup

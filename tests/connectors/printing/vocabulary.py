@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a catalogue has to say: every word of the protocol that can come on paper, found in the protocol itself."""
 
+import ast
+import inspect
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, Final, get_args
 
 from pydantic import BaseModel
 
+from connectors.cases.returned import NOTE
 from connectors.cases.sides import OBSERVER, ROLES, STRANGER
 from connectors.cases.threads import FORGOTTEN, MESSAGE_LOST
+from connectors.cases.twice import END_ONE
 from connectors.printing.catalogue import Label, Table, is_name
 from connectors.printing.contents import is_constant
 from connectors.sealer import BARE
@@ -21,9 +25,10 @@ from protocol.errors import IllegalTransition, MoveIncomplete, TooLate
 from protocol.handover import WithheldReason
 from protocol.http.handovers import MessageState
 from protocol.kinds.catalogue import KINDS
-from protocol.lifecycle import handover, referral
+from protocol.lifecycle import handover, owed, referral
 from protocol.lifecycle.alerts import AlertKind
 from protocol.lifecycle.history import GIVEN_UP
+from protocol.lifecycle.owed import HEARD, REVIEW, Awaited
 
 MARKS: Final = frozenset({"revoked-since", "old-prekey", "old-directory", BARE, CALLED_BACK, DAMAGED, UNKNOWN})
 MESSAGE_ALERTS: Final = frozenset({"no-show", "risk", "safeguarding"})
@@ -70,13 +75,24 @@ class Said:
                 self._walk(part)
 
 
+def _owed() -> frozenset[str]:
+    """Return what a thread can wait for, as the rules name it where they make one."""
+    made = {"Owed", "_by_day"}
+    calls = [node for node in ast.walk(ast.parse(inspect.getsource(owed))) if isinstance(node, ast.Call)]
+    first = [one.args[0] for one in calls if isinstance(one.func, ast.Name) and one.func.id in made and one.args]
+    return frozenset(str(one.value) for one in first if isinstance(one, ast.Constant))
+
+
+AWAITED: Final = _owed() | values(Awaited) | {REVIEW, HEARD, NOTE, END_ONE}
 _SAID: Final = Said()
 NEEDED: Final[dict[Table, frozenset[str]]] = {
     Table.LABELS: values(Label),
     Table.ACTORS: roles(),
     Table.INSTITUTIONS: values(AgencyKind),
     Table.FUNCTIONS: values(DeskFunction),
-    Table.STATES: values(referral.State, handover.State, MessageState),
+    Table.STATES: values(referral.State, handover.State),
+    Table.JOURNEY: values(MessageState),
+    Table.AWAITED: AWAITED,
     Table.NOTES: values(WithheldReason, AlertKind)
     | {IllegalTransition.code, MoveIncomplete.code, TooLate.code, FORGOTTEN, GIVEN_UP, MESSAGE_LOST, UNKNOWN_FUNCTION}
     | MARKS
