@@ -10,11 +10,11 @@ import click
 from connectors import home
 from connectors.cli.journey import come
 from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
+from connectors.cli.moments import local_time
 from connectors.cli.renamed import RenamedChoice
 from connectors.cli.voice import Voice, speaks, table
 from protocol.errors import InvalidInput
 from protocol.http.cases import CaseFilter, CaseItem, CaseList, CasePage, CaseSearch, CaseView, DueItem
-from protocol.http.fields import format_time
 from protocol.ids import CaseId, Kind, raw
 from protocol.ids import text as id_text
 from protocol.limits import MAX_NAME
@@ -83,7 +83,7 @@ def outline(items: list[CaseItem]) -> list[str]:
             person_of(item),
             ", ".join(item.register_numbers),
             f"{item.live} of {item.threads}",
-            format_time(item.due_at) if item.due_at else "",
+            local_time(item.due_at) if item.due_at else "",
         ]
         for item in items
     ]
@@ -127,10 +127,10 @@ def _lines(view: CaseView) -> Iterator[str]:
     if not view.due:
         yield "  nothing"
     for gap in view.gaps:
-        since = format_time(gap.since)
+        since = local_time(gap.since)
         yield f"missing  message {gap.missing} of {gap.sender}; {gap.waiting} wait for it since {since}"
     for open_ in view.undelivered:
-        yield f"not opened  by {open_.desk}: {come(open_.state)} since {format_time(open_.since)}"
+        yield f"not opened  by {open_.desk}: {come(open_.state)} since {local_time(open_.since)}"
     for gone in view.lost:
         yield f"LOST  a message of {gone.sender} to {gone.recipient} never arrived and was given up"
     yield "threads"
@@ -143,7 +143,7 @@ def _lines(view: CaseView) -> Iterator[str]:
     yield "history, newest first"
     for entry in view.history:
         refused = f"  refused: {entry.refused}" if entry.refused else ""
-        yield f"  {format_time(entry.at)}  {entry.what} by {entry.agency} ({entry.signer}){refused}"
+        yield f"  {local_time(entry.at)}  {entry.what} by {entry.agency} ({entry.signer}){refused}"
         if entry.corrected is not None:
             yield f"      CORRECTED by {id_text(Kind.MESSAGE, entry.corrected.message)}"
     if view.older:
@@ -152,5 +152,5 @@ def _lines(view: CaseView) -> Iterator[str]:
 
 def _when(one: DueItem) -> str:
     if one.at is not None:
-        return format_time(one.at)
+        return local_time(one.at)
     return one.on.isoformat() if one.on is not None else "no date set"

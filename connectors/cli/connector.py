@@ -14,12 +14,12 @@ import click
 from connectors import home
 from connectors.cli.failures import WHY_NOT_REACHED, advising
 from connectors.cli.local import AGENCY, connected
+from connectors.cli.moments import local_time
 from connectors.cli.signals import run_until_signalled
 from connectors.cli.voice import Voice, speaks
 from connectors.config import ConnectorSettings, load
 from connectors.installation import read_enrolment
 from protocol.errors import ConfigurationError, Conflict
-from protocol.http.fields import format_time
 from protocol.http.standing import Status
 from protocol.ids import Kind, text
 from protocol.limits import DAY
@@ -124,7 +124,7 @@ def not_read(found: Status) -> str:
 def lines(found: Status) -> Iterator[str]:
     """Yield a connector's status for people."""
     hub, directory, counts = found.hub, found.directory, found.counts
-    seen = format_time(hub.last_contact) if hub.last_contact else "never"
+    seen = local_time(hub.last_contact) if hub.last_contact else "never"
     yield f"agency      {found.agency}"
     for desk in found.desks:
         yield f"desk        {desk}"
@@ -134,7 +134,7 @@ def lines(found: Status) -> Iterator[str]:
     if found.certificate_ends is not None:
         rest = (found.certificate_ends - found.now) // DAY
         word = "" if rest >= _SOON_DAYS else f"  WARNING: {max(rest, 0)} days left; throughcare key renew --config FILE"
-        yield f"            its certificate ends {format_time(found.certificate_ends)}{word}"
+        yield f"            its certificate ends {local_time(found.certificate_ends)}{word}"
     yield f"hub         {'connected' if hub.connected else 'not connected'}, last heard from {seen}"
     if hub.error:
         why = f": {WHY_NOT_REACHED.get(hub.reason, hub.reason)}" if hub.reason else ""

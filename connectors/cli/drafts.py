@@ -14,13 +14,13 @@ from connectors import home
 from connectors.api_client import ApiClient
 from connectors.cli.acting import officer_named
 from connectors.cli.local import AGENCY, CURSOR, KEY, LIMIT, connected
+from connectors.cli.moments import local_time
 from connectors.cli.shapes import example
 from connectors.cli.threads import read_json, sections_of, tell
 from connectors.cli.voice import Voice, speaks, table
 from protocol.address import parse_desk
 from protocol.errors import InvalidInput
 from protocol.http.drafts import DraftContent, DraftPage, DraftRequest, DraftView
-from protocol.http.fields import format_time
 from protocol.http.threads import StepQueued
 from protocol.ids import DraftId, Kind, raw, text
 from protocol.kinds.catalogue import KINDS
@@ -76,8 +76,8 @@ def list_(agency: str, limit: int, cursor: str | None, voice: Voice) -> None:
             text(Kind.DRAFT, one.id),
             _SOURCES.get(one.source, one.source),
             one.to or "",
-            format_time(one.changed_at),
-            format_time(one.ends_at),
+            local_time(one.changed_at),
+            local_time(one.ends_at),
             "" if one.thread is None else text(Kind.THREAD, one.thread),
         ]
         for one in found.items
@@ -190,7 +190,7 @@ def _lines(view: DraftView) -> Iterator[str]:
     yield f"{text(Kind.DRAFT, item.id)} ({_SOURCES.get(item.source, item.source)}) to {item.to or 'nobody yet'}"
     if item.thread is not None:
         yield f"  what was not taken of {text(Kind.THREAD, item.thread)}"
-    yield f"  changed {format_time(item.changed_at)}, forgotten {format_time(item.ends_at)} unless changed before"
+    yield f"  changed {local_time(item.changed_at)}, forgotten {local_time(item.ends_at)} unless changed before"
     yield from (f"  {line}" for line in json.dumps(view.fields, ensure_ascii=False, indent=2).splitlines())
     yield from (f"  section {number}: {one['category']}" for number, one in enumerate(view.sections, start=1))
     yield from _lacking(view)

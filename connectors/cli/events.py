@@ -7,9 +7,9 @@ import click
 
 from connectors import home
 from connectors.cli.local import AGENCY, connected
+from connectors.cli.moments import local_time
 from connectors.cli.voice import Voice, speaks, table
 from protocol.http.events import MAX_EVENTS, EventPage
-from protocol.http.fields import format_time
 from protocol.ids import EventId, Kind, raw, text
 
 
@@ -28,7 +28,7 @@ def list_(agency: str, after: str | None, limit: int, voice: Voice) -> None:
 
     found = asyncio.run(ask())
     rows = [
-        [text(Kind.EVENT, item.id), format_time(item.time), item.type, text(Kind.THREAD, item.subject)]
+        [text(Kind.EVENT, item.id), local_time(item.time), item.type, text(Kind.THREAD, item.subject)]
         for item in found.items
     ]
     voice.data(found.model_dump(mode="json"), table(["EVENT", "AT", "TYPE", "THREAD"], rows))

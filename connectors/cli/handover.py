@@ -20,11 +20,11 @@ from connectors.cli.attachments import printable
 from connectors.cli.failures import then
 from connectors.cli.journey import come
 from connectors.cli.local import connected
+from connectors.cli.moments import local_time
 from connectors.cli.voice import Voice, speaks, table
 from protocol.diagnosis import starts_connector
 from protocol.errors import Conflict, InvalidInput, NotFound, Unavailable
 from protocol.handover import WithheldReason
-from protocol.http.fields import format_time
 from protocol.http.handovers import (
     MAX_PAGE,
     CorrectionView,
@@ -60,7 +60,7 @@ def tell_page(found: HandoverPage, voice: Voice) -> None:
             item.direction.value,
             come(item.state),
             item.sender if item.direction is Direction.RECEIVED else ", ".join(item.recipients),
-            format_time(item.at),
+            local_time(item.at),
             text(Kind.THREAD, item.thread),
         ]
         for item in found.items
@@ -143,7 +143,7 @@ def describe(agency: str, view: HandoverView) -> Iterator[str]:
     yield f"{text(Kind.MESSAGE, view.id)}"
     yield f"  thread {text(Kind.THREAD, view.thread)}"
     states = dict.fromkeys((view.direction.value, come(view.state)))
-    yield f"  at {agency}: {', '.join(states)}, {format_time(view.at)}"
+    yield f"  at {agency}: {', '.join(states)}, {local_time(view.at)}"
     if view.origin:
         origin = view.origin
         yield f"  from {origin.desk}, signed by {origin.officer} ({origin.officer_kind}), leaf {origin.leaf_index}"
@@ -196,7 +196,7 @@ def _recipient(recipient: RecipientView, *, sender: bool) -> Iterator[str]:
         return
     for what, at in (("at the hub", recipient.accepted_at), (come(MessageState.OPENED), recipient.opened_at)):
         if at is not None:
-            yield f"    {what} {format_time(at)}"
+            yield f"    {what} {local_time(at)}"
     if recipient.error:
         yield f"    {recipient.error}: {recipient.detail or ''}"
     yield from (f"    mark: {mark}" for mark in recipient.marks)
@@ -217,7 +217,7 @@ def _sealing(number: int, one: SealingView) -> Iterator[str]:
     yield f"envelope {number} {text(Kind.ENVELOPE, one.envelope_id)}" + (", taken in" if one.taken_in else "")
     for what, at in (("sealed", one.sealed_at), ("at the hub", one.accepted_at), ("opened there", one.opened_at)):
         if at is not None:
-            yield f"  {what} {format_time(at)}"
+            yield f"  {what} {local_time(at)}"
     if one.function is not None:
         yield f"  for a desk of function {one.function}, by {printable(one.signer or '')}"
     yield from (f"  mark: {mark}" for mark in one.marks)
@@ -234,7 +234,7 @@ def withheld(why: str | None) -> Iterator[str]:
 def corrected(found: Sequence[CorrectionView]) -> Iterator[str]:
     """Yield what its sender has said since is wrong in a message."""
     for one in found:
-        yield f"CORRECTED {format_time(one.at)} by {text(Kind.MESSAGE, one.message)} of {one.sender} ({one.signer})"
+        yield f"CORRECTED {local_time(one.at)} by {text(Kind.MESSAGE, one.message)} of {one.sender} ({one.signer})"
         for section in one.sections:
             yield f"  right is section {section.number} of it: {section.category} for {section.purpose}"
             yield from (f"    {line}" for line in outline(section.body))

@@ -13,6 +13,7 @@ from connectors import home
 from connectors.access import read_token
 from connectors.api_client import ApiClient, ConnectorUnreachable
 from connectors.cli.failures import NEXT_STEPS, advising, at, then
+from connectors.cli.moments import keep_zone
 from connectors.cli.renamed import RenamedOption
 from connectors.enrolment.configuration import CONFIG_FILE
 from connectors.home import Profile
@@ -93,7 +94,10 @@ _LISTED: Final = {
 
 @asynccontextmanager
 async def connected(profile: Profile) -> AsyncIterator[ApiClient]:
-    """Yield a client of the connector that `profile` names; `Unavailable` if it does not run."""
+    """Yield a client of the connector that `profile` names; `Unavailable` if it does not run.
+
+    When all is asked, the moments of the answers are shown by that agency's clock (`moments.local_time`).
+    """
     context = click.get_current_context(silent=True)
     group = "" if context is None or context.parent is None else context.parent.info_name or ""
     config = profile.config_file or Path(profile.data_dir) / CONFIG_FILE
@@ -103,6 +107,7 @@ async def connected(profile: Profile) -> AsyncIterator[ApiClient]:
             async with ApiClient.of(profile.api_url, Path(profile.token_file)) as client:
                 with advising(_where_to_look(group, {} if context is None else context.params, profile)):
                     yield client
+                await keep_zone(client)
         except (ConnectorUnreachable, FileNotFoundError):
             error = Unavailable(f"The connector of {profile.name} does not answer at {profile.api_url}.")
             raise then(error, f"start it: {starts_connector()}") from None

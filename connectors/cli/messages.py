@@ -15,13 +15,13 @@ from connectors.cli.failures import advising
 from connectors.cli.handover import at_desk, corrected, going_to, ground, withheld
 from connectors.cli.journey import come
 from connectors.cli.local import AGENCY, CURSOR, KEY, LIMIT, connected
+from connectors.cli.moments import local_time
 from connectors.cli.shapes import example
 from connectors.cli.threads import read_json, sections_of, tell_past, thread_named
 from connectors.cli.voice import Voice, speaks, table
 from protocol.address import parse_desk
 from protocol.clocks import Ack
 from protocol.errors import InvalidInput, ThreadNeeded
-from protocol.http.fields import format_time
 from protocol.http.handovers import Direction
 from protocol.http.messages import (
     HandoverEffect,
@@ -163,7 +163,7 @@ def list_(agency: str, kind: str | None, limit: int, cursor: str | None, voice: 
     rows = [
         [
             text(Kind.MESSAGE, one.id),
-            format_time(one.at),
+            local_time(one.at),
             one.kind,
             one.direction,
             come(one.state),
@@ -202,13 +202,13 @@ def show(message: str, agency: str, sender: str | None, voice: Voice) -> None:
 def _lines(view: MessageView) -> Iterator[str]:
     item = view.item
     yield f"{item.kind} {text(Kind.MESSAGE, item.id)} is {come(item.state)}"
-    yield f"  from {item.sender} ({view.signer}) to {', '.join(item.recipients)}, {format_time(item.at)}"
+    yield f"  from {item.sender} ({view.signer}) to {', '.join(item.recipients)}, {local_time(item.at)}"
     if item.alert:
         yield f"  ALERT {item.alert}"
     if view.in_error:
         yield "  IN ERROR: its thread is, so ask who is meant; it is shown until you have noted it (message answer)"
     for late in item.overdue:
-        yield f"  OVERDUE since {format_time(late.since)}: {late.desk} has not {_SAID[late.ack]} it"
+        yield f"  OVERDUE since {local_time(late.since)}: {late.desk} has not {_SAID[late.ack]} it"
     for name, value in view.payload.items():
         yield f"  {name}: {value}"
     for one in view.sections:
@@ -217,7 +217,7 @@ def _lines(view: MessageView) -> Iterator[str]:
     for desk in view.recipients:
         yield from (f"  {line}" for line in at_desk(desk))
     for given in view.answers:
-        yield f"  {given.ack} {format_time(given.at)} by {given.desk} ({given.signer}): {given.answer}"
+        yield f"  {given.ack} {local_time(given.at)} by {given.desk} ({given.signer}): {given.answer}"
 
 
 _EFFECTS: Final = {

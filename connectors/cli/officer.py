@@ -14,6 +14,7 @@ from connectors.cli.athub import AtHub, at_hub
 from connectors.cli.configfile import finds_config
 from connectors.cli.failures import advising, then
 from connectors.cli.local import AGENCY, connected
+from connectors.cli.moments import local_time
 from connectors.cli.voice import Voice, speaks, table
 from connectors.officers import delegation, endings, officer_entries
 from connectors.vouching import vouched
@@ -44,7 +45,7 @@ def list_(agency: str, voice: Voice) -> None:
 
     found = asyncio.run(ask())
     rows = [
-        [text(Kind.OFFICER, one.id), one.kind, one.title, format_time(one.ends) if one.ends else "not yet known"]
+        [text(Kind.OFFICER, one.id), one.kind, one.title, local_time(one.ends) if one.ends else "not yet known"]
         for one in found.officers
     ]
     shown = {"items": found.model_dump(mode="json")["officers"]}

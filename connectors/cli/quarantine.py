@@ -11,10 +11,10 @@ import click
 from connectors import home
 from connectors.cli.failures import advising
 from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
+from connectors.cli.moments import local_time
 from connectors.cli.outfile import REPLACE, must_be_writable, write_out
 from connectors.cli.voice import Voice, speaks
 from protocol.errors import NotFound
-from protocol.http.fields import format_time
 from protocol.http.standing import QuarantinePage
 
 _BY: Final = {"sender": "its sender", "hub": "the hub", "nobody": "nobody"}
@@ -67,5 +67,5 @@ def _lines(found: QuarantinePage) -> Iterator[str]:
         yield "Nothing is in quarantine."
     for item in found.items:
         whose = _BY.get(item.signed_by, item.signed_by)
-        yield f"{item.number}  {format_time(item.at)}  leaf {item.leaf_index}  {item.code}, signed by {whose}"
+        yield f"{item.number}  {local_time(item.at)}  leaf {item.leaf_index}  {item.code}, signed by {whose}"
         yield f"    claims to be from {item.sender or 'nobody'}: {item.detail}"

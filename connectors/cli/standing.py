@@ -13,9 +13,9 @@ from connectors import home
 from connectors.cli.acting import officer_named
 from connectors.cli.handover import tell_page
 from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
+from connectors.cli.moments import local_time
 from connectors.cli.voice import Voice, speaks, table
 from protocol.errors import InvalidInput
-from protocol.http.fields import format_time
 from protocol.http.handovers import Direction, HandoverPage
 from protocol.http.threads import ListName, Machine, ThreadFilter, ThreadPage
 from protocol.ids import Kind, text
@@ -104,7 +104,7 @@ def _tell(found: ThreadPage, voice: Voice) -> None:
             item.side,
             "damaged" if item.damaged else item.state,
             item.peer_desk,
-            format_time(item.due_at) if item.due_at else "",
+            local_time(item.due_at) if item.due_at else "",
             item.alert or "",
         ]
         for item in found.items

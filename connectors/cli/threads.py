@@ -15,13 +15,13 @@ from connectors.cli.acting import officer_named
 from connectors.cli.failures import then
 from connectors.cli.handover import at_desk, corrected, going_to, ground, withheld
 from connectors.cli.local import AGENCY, KEY, connected
+from connectors.cli.moments import local_time
 from connectors.cli.once import Once
 from connectors.cli.shapes import FILLED_IN, example, section
 from connectors.cli.voice import Voice, speaks
 from protocol.address import parse_desk
 from protocol.errors import InvalidInput
 from protocol.handover import PackageSection
-from protocol.http.fields import format_time
 from protocol.http.handovers import MessageState
 from protocol.http.threads import (
     AlertView,
@@ -128,13 +128,13 @@ def _draft(view: ThreadView) -> dict[str, Any]:
 
 def _to_be_heard_of(view: ThreadView) -> Iterator[str]:
     for alert in view.alerts:
-        yield f"  ALERT {alert.kind} since {format_time(alert.since)}, {_about(alert, view)}"
+        yield f"  ALERT {alert.kind} since {local_time(alert.since)}, {_about(alert, view)}"
     for gone in view.lost:
-        yield f"  LOST a message of {gone.sender} to {gone.recipient} never arrived; given up {format_time(gone.since)}"
+        yield f"  LOST a message of {gone.sender} to {gone.recipient} never arrived; given up {local_time(gone.since)}"
     for one in view.forgotten:
         yield (
             f"  FORGOTTEN {one.sender} does not know {one.count} of its messages that {one.recipient} has, its machine "
-            f"was lost; since {format_time(one.since)}"
+            f"was lost; since {local_time(one.since)}"
         )
 
 
@@ -143,7 +143,7 @@ def _lines(view: ThreadView) -> Iterator[str]:
     yield f"{item.machine} {text(Kind.THREAD, item.thread)} is {item.state}"
     yield f"  we are the {item.side}, at {item.own_desk}, with {item.peer_desk}"
     if view.lead:
-        since = f" since {format_time(view.lead_since)}" if view.lead_since else ""
+        since = f" since {local_time(view.lead_since)}" if view.lead_since else ""
         yield f"  the coordination lead is {view.lead}{since}"
         yield f"  the legal supervisor is {view.supervisor or f'nobody: {view.no_supervisor}'}"
     if view.goes_on_from:
@@ -155,14 +155,14 @@ def _lines(view: ThreadView) -> Iterator[str]:
         left = ", ".join(f"{one.code} ({one.reason})" for one in view.residual.services)
         yield f"  not taken: {left}"
     if item.due_at:
-        yield f"  the next thing is due by {format_time(item.due_at)}"
+        yield f"  the next thing is due by {local_time(item.due_at)}"
     yield from _to_be_heard_of(view)
     for other in item.similar:
         yield f"  {text(Kind.THREAD, other)} came before it, about the same person"
     if item.similar_more:
         yield "  more came before these; throughcare case show tells them"
     for rung in view.ladder:
-        yield f"  {rung.ack} {format_time(rung.at)} by {rung.signer}"
+        yield f"  {rung.ack} {local_time(rung.at)} by {rung.signer}"
     for step in view.steps:
         yield from _step(step)
     yield f"  next could be: {', '.join(one for one in view.possible if one not in _BY_ITSELF) or 'nothing'}"
@@ -170,7 +170,7 @@ def _lines(view: ThreadView) -> Iterator[str]:
 
 def _step(step: StepView) -> Iterator[str]:
     refused = f"  refused: {step.refused}" if step.refused else ""
-    yield f"  {format_time(step.at)}  {step.event} by the {step.actor} ({step.signer}) -> {step.state}{refused}"
+    yield f"  {local_time(step.at)}  {step.event} by the {step.actor} ({step.signer}) -> {step.state}{refused}"
     if said := ", ".join(_said(step.payload)):
         yield f"      {said}"
     if step.damaged:
@@ -208,7 +208,7 @@ def _about(alert: AlertView, view: ThreadView) -> str:
         )
     if alert.appointment is None:
         return f"waiting for the {alert.by}: {alert.what}"
-    return f"about the appointment of {format_time(alert.appointment)}"
+    return f"about the appointment of {local_time(alert.appointment)}"
 
 
 def _said(payload: dict[str, Any]) -> Iterator[str]:
@@ -217,7 +217,7 @@ def _said(payload: dict[str, Any]) -> Iterator[str]:
         if name in _ELSEWHERE or value is None or value == []:
             continue
         moment = isinstance(value, int) and not isinstance(value, bool) and value > 1 << 32
-        yield f"{name.replace('_', ' ')} {format_time(value) if moment else _words(value)}"
+        yield f"{name.replace('_', ' ')} {local_time(value) if moment else _words(value)}"
 
 
 def _words(value: Any) -> str:

@@ -11,12 +11,12 @@ from pydantic import ValidationError
 
 from connectors import home
 from connectors.cli.local import AGENCY, KEY, connected
+from connectors.cli.moments import local_time
 from connectors.cli.outfile import must_be_writable, write_out
 from connectors.cli.renamed import RenamedOption
 from connectors.cli.voice import Voice, speaks, table
 from protocol.address import parse_desk
 from protocol.errors import Conflict, InvalidInput
-from protocol.http.fields import format_time
 from protocol.http.operation import Scope
 from protocol.http.tokens import MAX_DAYS, USUAL_DAYS, TokenItem, TokenList, TokenMade, TokenRequest
 from protocol.ids import Kind, TokenId, raw, text
@@ -85,7 +85,7 @@ def make(
         asyncio.run(_revoked(made.id, agency))  # nobody has it, and nobody would know that it counts
         raise
     shown = made.model_dump(mode="json", exclude={"secret"})
-    voice.data({**shown, "file": str(output)}, [f"{text(Kind.TOKEN, made.id)} until {format_time(made.ends_at)}"])
+    voice.data({**shown, "file": str(output)}, [f"{text(Kind.TOKEN, made.id)} until {local_time(made.ends_at)}"])
     voice.say(f"The token is in {output}; its program sends it as `Authorization: Bearer …`.")
 
 
@@ -106,7 +106,7 @@ def list_(agency: str, voice: Voice) -> None:
             item.name,
             " ".join(scope.value for scope in item.scopes),
             " ".join(item.desks) or "all",
-            format_time(item.ends_at) if item.revoked_at is None else f"revoked {format_time(item.revoked_at)}",
+            local_time(item.ends_at) if item.revoked_at is None else f"revoked {local_time(item.revoked_at)}",
         ]
         for item in found.items
     ]

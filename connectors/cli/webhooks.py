@@ -8,8 +8,8 @@ import click
 
 from connectors import home
 from connectors.cli.local import AGENCY, CURSOR, LIMIT, connected
+from connectors.cli.moments import local_time
 from connectors.cli.voice import Voice, speaks, table
-from protocol.http.fields import format_time
 from protocol.http.webhooks import DeliveryFilter, DeliveryPage, Replayed, Unconfirmed
 from protocol.ids import EventId, Kind, raw, text
 
@@ -38,7 +38,7 @@ def _lines(found: DeliveryPage) -> Iterator[str]:
     if not found.webhooks:
         yield "No webhook is configured."
     for webhook in found.webhooks:
-        since = f"disabled since {format_time(webhook.disabled_at)}" if webhook.disabled_at else "in force"
+        since = f"disabled since {local_time(webhook.disabled_at)}" if webhook.disabled_at else "in force"
         yield f"{webhook.url}  {since}"
     rows = [
         [text(Kind.EVENT, item.event), item.state, str(item.tries), item.outcome or "", item.url]

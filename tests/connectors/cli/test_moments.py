@@ -1,10 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """A moment is told as people write it, and only with its zone."""
 
+from zoneinfo import ZoneInfo
+
 import click
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from connectors.cli.moments import moment
+from connectors.cli import moments
+from connectors.cli.moments import local_time, moment
+from protocol import ids
+from protocol.http.fields import format_time
+from protocol.ids import Kind
+from protocol.kinds.base import MOST_INSTANT
+from tests.connectors.cases.test_cases import refer, step
+from tests.connectors.cases.test_thread_api import Served, csw, prison
+from tests.connectors.cli.test_mistakes import Typed, typed_
+
+__all__ = ["csw", "prison", "typed_"]
 
 _WHERE = click.Context(click.Command("schedule")), click.Option(["--appointment"])
 
@@ -15,6 +29,7 @@ _WHERE = click.Context(click.Command("schedule")), click.Option(["--appointment"
         ("2027-01-05T10:00+01:00", 1_799_139_600_000),
         ("2027-01-05T09:00Z", 1_799_139_600_000),
         ("1799139600000", 1_799_139_600_000),
+        ("2027-01-05 10:00 (+01:00)", 1_799_139_600_000),
     ],
 )
 def test_a_moment_is_read_as_people_write_it_or_as_a_number_of_a_program(said: str, ms: int) -> None:
@@ -29,3 +44,40 @@ def test_a_moment_without_its_zone_or_out_of_reach_is_refused_with_an_example(sa
     with pytest.raises(click.BadParameter, match="2027-01-05T10:00") as refused:
         moment(*_WHERE, said)
     assert said not in refused.value.message.replace("2027-01-05T10:00+01:00", "")
+
+
+@given(st.integers(0, MOST_INSTANT), st.sampled_from(["UTC", "Europe/Belgrade", "Asia/Kathmandu", "America/St_Johns"]))
+def test_what_a_screen_shows_can_be_typed_back_in_every_zone(at: int, zone: str) -> None:
+    context = click.Context(click.Command("show"))
+    context.meta[moments._ZONE] = ZoneInfo(zone)
+    with context:
+        assert moment(*_WHERE, local_time(at)) == at - at % 60_000
+
+
+def test_a_moment_is_shown_by_the_agencys_clock_in_summer_and_winter_and_in_utc_where_that_is_not_known() -> None:
+    assert local_time(1_799_139_600_000) == "2027-01-05 09:00 (+00:00)"
+    context = click.Context(click.Command("show"))
+    context.meta[moments._ZONE] = ZoneInfo("Europe/Belgrade")
+    with context:
+        assert local_time(1_799_139_600_000) == "2027-01-05 10:00 (+01:00)"
+        assert local_time(1_814_400_000_000).endswith("(+02:00)")
+
+
+async def test_the_appointment_that_was_typed_is_shown_as_it_was_typed_and_to_programs_in_utc(
+    typed: Typed, prison: Served, csw: Served
+) -> None:
+    zone = ZoneInfo((await prison.client.status()).zone)
+    assert zone.key != "UTC"
+    thread = await refer(csw, prison)
+    for event in ("acknowledge", "accept"):
+        await step(prison, thread, event, csw)
+    words = ids.text(Kind.THREAD, thread)
+    when = "--appointment", "2027-01-22T10:00+01:00", "--place", "office"
+    assert (await typed("referral", "schedule", words, *when))[0] == 0
+    status, shown, _ = await typed("referral", "show", words)
+    with click.Context(click.Command("show")) as context:
+        context.meta[moments._ZONE] = zone
+        assert (status, f"appointment {local_time(1_800_608_400_000)}" in shown) == (0, True)
+    assert "Z  " not in shown
+    status, shown, _ = await typed("referral", "show", words, "--json")
+    assert format_time((await prison.client.thread(thread)).item.changed_at) in shown
