@@ -128,7 +128,7 @@ class Attachments:
                 if sender in (None, one.sender_desk) and sees(desks, one.recipient_desk)
             ]
             if len({one.sender_desk for one in came}) > 1:
-                raise Conflict("Several handovers stand under this id. Say which: ?sender=DESK.")
+                raise Conflict("Several handovers are under this id. Say whose: --sender DESK (?sender=).")
             meant = [
                 one
                 for one in came

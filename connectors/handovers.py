@@ -216,7 +216,7 @@ class Handovers:
                 one for one in received if sender in (None, one.sender_desk) and sees(desks, one.recipient_desk)
             ]
             if len({one.sender_desk for one in received}) + (sent is not None) > 1:
-                raise Conflict("Several handovers stand under this id. Say which: ?sender=DESK, or ?direction=.")
+                raise Conflict("Several handovers are under this id. Say whose: --sender DESK (?sender=, ?direction=).")
             view = await received_view(tx, received) if sent is None else await sent_view(tx, sent)
             whose = received[0].sender_desk if sent is None else sent.sender_desk
             corrections = await views(tx, message_id, whose, desks)

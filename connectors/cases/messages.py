@@ -169,7 +169,7 @@ class Messages:
         if not found:
             raise NotFound
         if len({(one.item.sender, one.item.thread, one.item.kind, one.item.direction) for one in found}) > 1:
-            raise Conflict("Several messages stand under this id. Say which: ?sender=DESK, or ?direction=.")
+            raise Conflict("Several messages stand under this id. Say whose: --sender DESK (?sender=, ?direction=).")
         return found[0] if len(found) == 1 else _at_all_desks(found)
 
     async def under(self, message_id: MessageId, *, desks: Desks = None) -> list[MessageView]:

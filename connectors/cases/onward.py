@@ -158,7 +158,7 @@ class Onward:
             raise NotCovered(
                 f"Not everything that was sent may go there on the basis on which it was sent: {'; '.join(left)}. "
                 "Give the sections anew in `sections`, each with a basis and functions that cover the new agency; "
-                "where the person's consent names it too, and is not over, say so with `consent_covers`."
+                "where the person's consent names it too, and is not over, say so (--consent-covers; `consent_covers`)."
             )
 
     async def _sub_refer(self, tx: Transaction, thread: ThreadId, asked: SubReferralRequest) -> Moved:

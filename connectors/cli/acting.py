@@ -2,16 +2,23 @@
 """Whom a command names as an officer of this agency: by title as people know it, or by id."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import click
 
 from connectors.api_client import ApiClient
 from connectors.cli.failures import advising
+from connectors.cli.renamed import RenamedOption
 from protocol.errors import NotFound
 from protocol.http.standing import OfficerItem
 from protocol.ids import Kind, OfficerId, raw
 
-AS = click.option("--as", "acting", metavar="OFFICER", help="Who acts, by title or id; else the service account.")
+_WHO: Final = "Who acts, by title or id; else the service account."
+AS = click.option("--as", "acting", metavar="OFFICER", help=_WHO)
+AS_SENDER = click.option("--as", "officer", cls=RenamedOption, older=("--officer",), metavar="OFFICER", help=_WHO)
+"""The same for a command that begins something, where `--officer` was another name of it."""
+BY_SERVICE: Final = "the connector's service account signs this, and no person: --as OFFICER for a person"
+"""What is said where an officer is named for something and nobody acts."""
 
 
 async def officer_named(client: ApiClient, named: str | None, *, agency: str) -> OfficerId | None:

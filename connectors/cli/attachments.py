@@ -22,7 +22,7 @@ from connectors.cli.local import AGENCY, connected
 from connectors.cli.renamed import RenamedOption
 from connectors.cli.voice import Voice, speaks
 from keys.privatefile import new_private_file
-from protocol.address import desk_name
+from protocol.address import DeskAddress, desk_name, parse_desk
 from protocol.errors import Conflict, InvalidInput
 from protocol.handover import HandoverPackage
 from protocol.http.handovers import AttachmentView, HandoverView, NamedAttachment
@@ -106,10 +106,12 @@ async def _pieces(path: Path) -> AsyncIterator[bytes]:
     type=click.Path(path_type=Path, file_okay=False),
     help="The folder to save into.",
 )
+@click.option("--sender", metavar="DESK", help="Whose handover, where several have sent under its id.")
 @speaks
-def save(id_: str, agency: str, folder: Path, voice: Voice) -> None:
+def save(id_: str, agency: str, folder: Path, sender: str | None, voice: Voice) -> None:
     """Save the attachments that came with a handover into a folder."""
-    found = asyncio.run(_save(home.find(agency), MessageId(raw(Kind.MESSAGE, id_)), folder))
+    whose = None if sender is None else parse_desk(sender)
+    found = asyncio.run(_save(home.find(agency), MessageId(raw(Kind.MESSAGE, id_)), folder, whose))
     voice.data({"items": found}, (f"{item['path'] or printable(item['name'])}: {item['state']}" for item in found))
     if not found:
         voice.say("No attachments came with this handover.")
@@ -118,9 +120,11 @@ def save(id_: str, agency: str, folder: Path, voice: Voice) -> None:
             voice.warn(f"section {item['section']}, attachment {item['place']} is not here: {item['state']}")
 
 
-async def _save(profile: home.Profile, message_id: MessageId, folder: Path) -> list[dict[str, Any]]:
+async def _save(
+    profile: home.Profile, message_id: MessageId, folder: Path, from_desk: DeskAddress | None = None
+) -> list[dict[str, Any]]:
     async with connected(profile) as client:
-        view: HandoverView = await client.handover(message_id)
+        view: HandoverView = await client.handover(message_id, sender=from_desk)
         sender = None if view.origin is None else view.origin.desk
         several = len({desk for section in view.sections for desk in section.desks}) > 1
         found: list[dict[str, Any]] = []

@@ -15,6 +15,7 @@ from connectors.api_client import ApiClient
 from connectors.cli.acting import officer_named
 from connectors.cli.local import AGENCY, CURSOR, KEY, LIMIT, connected
 from connectors.cli.moments import local_time
+from connectors.cli.renamed import RenamedOption
 from connectors.cli.shapes import example
 from connectors.cli.threads import read_json, sections_of, tell
 from connectors.cli.voice import Voice, speaks, table
@@ -32,8 +33,9 @@ _INPUT = click.option("--input", "file", type=click.Path(path_type=Path), help="
 _TO = click.option("--to", metavar="DESK", help="The desk to refer to, instead of the file's.")
 _OFFICER = click.option(
     "--as",
-    "--officer",
     "officer",
+    cls=RenamedOption,
+    older=("--officer",),
     metavar="OFFICER",
     help="Who acts when it is sent, by title or id; without it the service account.",
 )

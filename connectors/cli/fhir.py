@@ -61,8 +61,9 @@ def _out(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 )
 @click.option(
     "--as",
-    "--officer",
     "officer",
+    cls=RenamedOption,
+    older=("--officer",),
     metavar="OFFICER",
     help="With --send or --keep: who acts, by title or id; else the service account.",
 )

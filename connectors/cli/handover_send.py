@@ -18,7 +18,7 @@ import click
 from connectors import home
 from connectors.adapters import Mapped, find_mapping, load_mapping, read_export, transform
 from connectors.api_client import ApiClient
-from connectors.cli.acting import officer_named
+from connectors.cli.acting import AS_SENDER, officer_named
 from connectors.cli.attachments import attached, digests, store
 from connectors.cli.connector import not_read
 from connectors.cli.failures import then
@@ -62,9 +62,7 @@ _UNDER_WAY = (MessageState.QUEUED,)
     metavar="FILE:CATEGORY",
     help="A file to go with the section of that category, to whoever gets the section; may be given several times.",
 )
-@click.option(
-    "--as", "--officer", "officer", metavar="OFFICER", help="Who acts, by title or id; else the service account."
-)
+@AS_SENDER
 @click.option(
     "--wait", default=5.0, show_default=True, help="Seconds to wait for the hub's receipt; sending goes on anyway."
 )

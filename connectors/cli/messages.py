@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from connectors import home
-from connectors.cli.acting import AS, officer_named
+from connectors.cli.acting import AS, BY_SERVICE, officer_named
 from connectors.cli.failures import advising
 from connectors.cli.handover import at_desk, corrected, going_to, ground, withheld
 from connectors.cli.journey import come
@@ -102,7 +102,8 @@ def send(
 @click.argument("message")
 @click.argument("answer", type=click.Choice([one.value for one in Answer]))
 @AGENCY
-@click.option("--officer", "named", required=True, metavar="OFFICER", help="Title or id of the officer who answers.")
+@click.option("--officer", "named", metavar="OFFICER", help="Who answers, by title or id; else who acts (--as).")
+@click.option("--sender", metavar="DESK", help="Whose message, where several have sent under its id.")
 @click.option("--desk", metavar="DESK", help="Which of our desks answers, where the message came to several.")
 @_INPUT
 @AS
@@ -112,7 +113,8 @@ def answer(
     message: str,
     answer: str,
     agency: str,
-    named: str,
+    named: str | None,
+    sender: str | None,
     desk: str | None,
     file: Path | None,
     acting: str | None,
@@ -121,28 +123,34 @@ def answer(
 ) -> None:
     """Answer a message that came: noted, agreed, in-part or not-possible.
 
-    Where it came to several of our desks, each answers for itself.
+    Where it came to several of our desks, each answers for itself (--desk).
     """
+    answers = named or acting
+    if answers is None:
+        raise InvalidInput("Say who answers: --as OFFICER, with the title as `throughcare officer list` shows it.")
     asked = read_json(file) if file else {}
-    message_id = MessageId(raw(Kind.MESSAGE, message))
+    message_id, whose = MessageId(raw(Kind.MESSAGE, message)), None if sender is None else parse_desk(sender)
 
     async def ask() -> MessageQueued:
         async with connected(home.find(agency)) as client:
-            item = (await client.message(message_id)).item
+            item = (await client.message(message_id, sender=whose)).item
             if item.direction is not Direction.RECEIVED:
                 raise InvalidInput("This message is one of ours; others answer it.")
-            who = await officer_named(client, named, agency=agency)
+            who = await officer_named(client, answers, agency=agency)
             request = MessageRequest(
                 kind="message.answer",
                 to=[item.sender],
-                fields={"answers": message, "answer": answer, "officer": text(Kind.OFFICER, who) if who else named},
+                fields={"answers": message, "answer": answer, "officer": text(Kind.OFFICER, who) if who else answers},
                 sections=sections_of(asked),
                 sender=None if desk is None else parse_desk(desk),
                 officer=await officer_named(client, acting, agency=agency),
             )
             return await client.send_message(request, idempotency_key=key or secrets.token_urlsafe(24))
 
-    _tell(asyncio.run(ask()), agency, voice)
+    queued = asyncio.run(ask())
+    if acting is None:
+        voice.warn(BY_SERVICE)
+    _tell(queued, agency, voice)
 
 
 @click.command("list")

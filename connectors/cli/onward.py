@@ -70,7 +70,7 @@ def approve_forward(
 
     anew = "the same command with --input FILE, whose sections"
     advice: dict[type[Exception], str] = {
-        NotCovered: f"{anew} name a basis for the new agency",
+        NotCovered: f"{anew} name a basis for the new agency; or with --consent-covers, if the consent names it",
         SectionCorrected: f"{anew} are right now",
     }
     with advising(advice):

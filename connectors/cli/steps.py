@@ -15,10 +15,11 @@ from typing import Any, get_args
 import click
 
 from connectors import home
-from connectors.cli.acting import AS, officer_named
+from connectors.cli.acting import AS, BY_SERVICE, officer_named
 from connectors.cli.failures import then
 from connectors.cli.local import AGENCY, connected
 from connectors.cli.moments import day, moment
+from connectors.cli.renamed import RenamedOption
 from connectors.cli.shapes import FILLED_IN, example
 from connectors.cli.threads import read_json, sections_of, tell, thread_named
 from connectors.cli.voice import Voice, speaks
@@ -32,7 +33,9 @@ from protocol.lifecycle.referral import Event as ReferralEvent
 
 _FIELD = "field_"
 """Stands before the name of a field among a command's parameters, so that none is mistaken for the command's own."""
-_FLAGS = {"agency": "--to-agency"}
+_FLAGS = {"agency": "--to-agency", "officer": "--assign-to"}
+_BEFORE = {"officer": ("--officer",)}
+"""Names of before, which are taken still: that one read like who acts."""
 _SENTENCES = {"take-effect": "The lead moves now: from here on the receiver leads."}
 """What a step does, where the kind's own sentence speaks the protocol's language."""
 _HELP = {
@@ -43,7 +46,7 @@ _HELP = {
     ),
     "supersedes": "The id of a message that this one takes the place of.",
     "retain_until": "Until when it is to be kept.",
-    "officer": "Title or id of the officer who has it from now on.",
+    "officer": "Title or id of the officer who has it from now on; --as says who acts.",
     "agency": "The agency that would be the right one.",
     "appointment": "When, with its zone: 2027-01-05T10:00+01:00.",
     "first_appointment": "When, with its zone: 2027-01-05T10:00+01:00.",
@@ -104,6 +107,8 @@ def _command(kind: MessageKind, event: str) -> click.Command:
                 )
 
         queued = asyncio.run(ask())
+        if "officer" in said and acting is None:
+            voice.warn(BY_SERVICE)
         if silent:
             voice.warn(
                 "no words went with it, and the other side reads codes only; they can follow: throughcare message send "
@@ -153,6 +158,7 @@ def _option(kind: MessageKind, name: str) -> Any:
     field = kind.payload.model_fields[name]
     flag, annotation = _FLAGS.get(name, f"--{name.replace('_', '-')}"), field.annotation
     told = _HELP.get(name, f"{name.replace('_', ' ').capitalize()}.") + ("  [needed]" if field.is_required() else "")
+    older: dict[str, Any] = {"cls": RenamedOption, "older": _BEFORE[name]} if name in _BEFORE else {}
     name = f"{_FIELD}{name}"
     match _simple(annotation):
         case None:
@@ -166,7 +172,7 @@ def _option(kind: MessageKind, name: str) -> Any:
         case found if found is date:
             return click.option(flag, name, callback=day, metavar="DATE", help=told)
         case _:
-            return click.option(flag, name, metavar="TEXT", help=told)
+            return click.option(flag, name, **older, metavar="TEXT", help=told)
 
 
 def _simple(annotation: Any) -> type | None:

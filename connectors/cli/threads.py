@@ -11,7 +11,7 @@ import click
 from pydantic import TypeAdapter, ValidationError
 
 from connectors import home
-from connectors.cli.acting import officer_named
+from connectors.cli.acting import AS_SENDER, officer_named
 from connectors.cli.failures import then
 from connectors.cli.handover import at_desk, corrected, going_to, ground, withheld
 from connectors.cli.local import AGENCY, KEY, connected
@@ -63,9 +63,7 @@ _ELSEWHERE = FILLED_IN | {"priority", "register_numbers", "officer"}
 @click.option("--to", required=True, metavar="DESK", help="The desk to refer to.")
 @click.option("--input", "file", type=click.Path(path_type=Path), help="A JSON file: fields, sections.")
 @click.option("--residual-of", metavar="THREAD", help="Ask for what was not taken of this referral of ours.")
-@click.option(
-    "--as", "--officer", "officer", metavar="OFFICER", help="Who acts, by title or id; else the service account."
-)
+@AS_SENDER
 @KEY
 @speaks
 def send(
