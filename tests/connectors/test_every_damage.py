@@ -23,7 +23,17 @@ from connectors.installation import (
 from connectors.store import tables, threadtables
 from connectors.store.damage import PARSED, SEALED
 from tests.connectors.conftest import World
-from tests.connectors.damaging import OF_EACH, Bad, copied, found_by_doctor, names_of, prepare, strike_keys, works
+from tests.connectors.damaging import (
+    OF_EACH,
+    Bad,
+    copied,
+    found_by_doctor,
+    names_of,
+    prepare,
+    strike_keys,
+    tells,
+    works,
+)
 from tests.connectors.hand import count
 
 pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
@@ -103,7 +113,7 @@ async def test_con_8_one_damaged_row_in_every_column_at_once_holds_up_nothing_el
     assert [(str(one), len(await names_of(world.prison, one))) for one in bad] == [(str(one), 1) for one in bad]
     async with copied(world, tmp_path / "damaged", bad) as station:
         assert (await found_by_doctor(station, world))[1] == {"messages", "stored rows"}
-        await works(station, world, whole)
+        await tells(station, await works(station, world, whole))
 
 
 async def test_con_8_key_files_that_no_start_needs_hold_up_nothing_else(world: World, tmp_path: Path) -> None:
