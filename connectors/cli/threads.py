@@ -186,9 +186,9 @@ def _about(alert: AlertView, view: ThreadView) -> str:
     if alert.what == HEARD:
         return "the other side has not opened the message that the lead has moved, and does not know of it: call them"
     if alert.kind == AlertKind.LEAD_RETURNED:
-        return f"note it: throughcare message answer {text(Kind.MESSAGE, alert.message)} noted --officer TITLE"
+        return f"note it: throughcare message answer {text(Kind.MESSAGE, alert.message)} noted --as TITLE"
     if alert.kind == AlertKind.STEP_REFUSED:
-        note = f"throughcare message answer {text(Kind.MESSAGE, alert.message)} noted --officer TITLE"
+        note = f"throughcare message answer {text(Kind.MESSAGE, alert.message)} noted --as TITLE"
         return f"our step came after the other side's and had no effect: call them, and note it: {note}"
     if alert.kind == AlertKind.BROUGHT_FORWARD:
         return f"the person comes sooner than you knew: look at it, and say so: throughcare handover review {thread}"

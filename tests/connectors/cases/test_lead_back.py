@@ -81,7 +81,7 @@ async def test_han_11_whoever_gets_the_lead_back_is_alerted_until_somebody_there
     assert (alert.kind, alert.what, alert.by) == ("lead-returned", "note", "sender")
     lines = list(_to_be_heard_of(await prison.client.thread(thread)))
     assert [line.partition(", ")[2] for line in lines] == [
-        f"note it: throughcare message answer {ids.text(Kind.MESSAGE, alert.message)} noted --officer TITLE"
+        f"note it: throughcare message answer {ids.text(Kind.MESSAGE, alert.message)} noted --as TITLE"
     ]
     events = [one for one in await told(world.prison) if one.startswith("handover.")]
     assert events[-2:] == ["handover.entered-in-error", "handover.alert"]

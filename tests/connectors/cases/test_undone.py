@@ -67,7 +67,9 @@ async def test_han_16_whoever_takes_a_lead_back_that_the_other_side_made_final_i
     complete = next(one for one in (await prison.client.thread(thread)).steps if one.event == "complete")
     assert alert.message == complete.message
     (line,) = _to_be_heard_of(await prison.client.thread(thread))
-    assert line.endswith(f"note it: throughcare message answer {ids.text(Kind.MESSAGE, alert.message)} noted")
+    assert line.endswith(
+        f"note it: throughcare message answer {ids.text(Kind.MESSAGE, alert.message)} noted --as TITLE"
+    )
     assert [one for one in await told(sender) if one.startswith("handover.")][-1] == "handover.alert"
     assert "handover.alert" not in await told(world.probation)
     await answer(prison, world, alert.message)
