@@ -84,8 +84,13 @@ def read_new_key(path: Path, place: str, root_fingerprint: bytes, spoken: str) -
     if new.place != place:
         raise EnrolmentRefused(f"The key was made for another place than {place}. Nothing was signed.")
     if tuple(spoken.lower().replace(",", " ").split()) != words_of(new):
-        raise EnrolmentRefused(
+        error = EnrolmentRefused(
             "The words are not those of this file: somebody may have exchanged it on the way from the newcomer. "
             "Nothing was signed."
         )
+        error.add_note(
+            "next: call the newcomer on a number you know, have the words read once more, and type what you hear. If "
+            "they differ again: sign nothing, and find out who exchanged the file"
+        )
+        raise error
     return new

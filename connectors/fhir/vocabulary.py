@@ -141,7 +141,7 @@ PRIORITIES: Final[Mapping[Priority, str]] = {
     Priority.URGENT:    "urgent",
     Priority.NORMAL:    "routine",
 }
-"""What a priority is called in FHIR. Others say `asap` of what is no release within two working days: see `PRIORITY_OF`."""
+"""What a priority is called in FHIR. Others say `asap` of what is no release in two working days: see `PRIORITY_OF`."""
 
 PRIORITY_OF: Final[Mapping[str, Priority]] = {
     "stat":    Priority.EMERGENCY,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from connectors.authority.newkey import make_key, open_new_key, public_half, read_new_key, words_of
 from connectors.authority.office import Office, open_signer
+from connectors.cli.failures import next_step
 from keys.sealedfile import open_file
 from keys.signing import HybridSigner
 from protocol import labels
@@ -147,8 +148,10 @@ def test_enr_12_a_key_for_something_else_or_with_other_words_is_refused(
 ) -> None:
     file = tmp_path / "a.pub"
     file.write_bytes(NEW.encode())
-    with pytest.raises(EnrolmentRefused, match=said):
+    with pytest.raises(EnrolmentRefused, match=said) as refused:
         read_new_key(file, place, root, spoken)
+    # Other words lead back to the telephone, and to nobody who makes a key anew.
+    assert ("type what you hear" in next_step(refused.value)) == (said == "words")
 
 
 def test_enr_12_a_public_file_that_cannot_be_read_is_told_as_that(tmp_path: Path) -> None:
