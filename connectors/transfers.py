@@ -41,7 +41,7 @@ from protocol.errors import (
     UnexpectedAnswer,
 )
 from protocol.http.problems import is_permanent
-from protocol.limits import BLOB_CHUNK, SECOND
+from protocol.limits import BLOB_CHUNK, HOUR, SECOND
 from protocol.sections import Actor, Attachment
 
 T = TypeVar("T")
@@ -202,7 +202,10 @@ class Downloads:
         """
         self._counted.clear()
         async with self._store.read() as tx:
-            due = await attachments.due(tx, self._clock(), TURN_MOST)
+            due, damaged = await attachments.due(tx, self._clock(), TURN_MOST)
+        if damaged:
+            async with self._store.write() as tx:
+                await attachments.put_off(tx, damaged, self._clock() + HOUR)
         looked_at = 0
         for of_agency in due.values():
             left = TURN_BYTES

@@ -107,14 +107,14 @@ def is_readable(message: ReceivedMessage) -> bool:
 
 
 async def thread_of(
-    tx: Transaction, asked: MessageRequest, kinds: Collection[str], desks: Desks = None
+    tx: Transaction, asked: MessageRequest, kinds: Collection[str], desks: Desks = None, *, field: str = "answers"
 ) -> tuple[ThreadId, str, DeskAddress]:
-    """Return the thread, the person's pseudonym and our desk of the message of `kinds` that `asked` answers.
+    """Return the thread, the person's pseudonym and our desk of the message of `kinds` that `asked` names in `field`.
 
     `NotFound` unless we have that message from the one desk that is written to, `Conflict` while it is held, or where
     it came to several desks of ours and nothing says which of them answers: each has to (KIND-7).
     """
-    named = asked.fields.get("answers")
+    named = asked.fields.get(field)
     if not isinstance(named, str) or len(asked.to) != 1:
         raise InvalidInput("An answer names one message that came here, and goes to the desk that sent it.")
     message_id = MessageId(ids.raw(Kind.MESSAGE, named))

@@ -23,21 +23,38 @@ which a step that was to move it had no effect (HAN-16)."""
 TAKES_BACK: Final = "custody.returned"
 """Needs a thread where it names the notice that it takes back; another prison may tell of it that released nobody."""
 _BEGINS: Final = SENT_HERE - {ANSWER}
+_NAMING: Final = {"record.share": "answers", "cease.receipt": "notice", "override.reviewed": "invoked"}
+"""Kinds that can answer an earlier message as well, each with its field that names it (KIND-7)."""
 
 
 async def thread_of(tx: Transaction, asked: MessageRequest, desks: Desks) -> tuple[ThreadId, str, DeskAddress | None]:
     """Return the thread, the person's pseudonym in it, and our desk there if it follows from that.
 
-    They are those of what is answered, of the thread that is named, or new ones. `ThreadNeeded` for what would do
+    They are those of what is answered, of the thread that is named, or new ones. What was asked for answers only where
+    it was asked for (KIND-7), also in a conversation that others began. `ThreadNeeded` for what would do
     nothing in a new one (KIND-10), `NotFound` for a thread in which we began nothing and have no part.
     """
     if asked.kind == ANSWER:
         return await answering.thread_of(tx, asked, ANSWERABLE, desks)
+    question = await _question(tx, asked, desks)
+    if question is not None and asked.thread in (None, question[0]):
+        return question
     if asked.thread is not None:
         return await _named(tx, asked.thread, desks)
     if asked.kind in NEEDS_THREAD or (asked.kind == TAKES_BACK and asked.fields.get("notice") is not None):
         raise ThreadNeeded
     return ThreadId(ids.new_id()), ids.text(Kind.SUBJECT, ids.new_id()), None
+
+
+async def _question(tx: Transaction, asked: MessageRequest, desks: Desks) -> tuple[ThreadId, str, DeskAddress] | None:
+    """Return where the message came that `asked` answers by what it brings; None if it names none of theirs."""
+    field = _NAMING.get(asked.kind)
+    if field is None or len(asked.to) != 1 or not isinstance(asked.fields.get(field), str):
+        return None
+    try:
+        return await answering.thread_of(tx, asked, SENT_HERE, desks, field=field)
+    except NotFound:
+        return None
 
 
 async def _named(tx: Transaction, thread: ThreadId, desks: Desks) -> tuple[ThreadId, str, DeskAddress]:

@@ -33,7 +33,15 @@ from connectors.way_out import WayOut
 from keys.directory import Directory
 from keys.privatefile import remove_private
 from keys.signing import HybridSigner
-from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused, InvalidInput, KeystoreError, NotFound
+from protocol.errors import (
+    ConfigurationError,
+    Conflict,
+    DirectoryInconsistent,
+    EnrolmentRefused,
+    InvalidInput,
+    KeystoreError,
+    NotFound,
+)
 from protocol.newcomer import NewKey
 from protocol.statements import Authority, Root, UnverifiedStatement, parse_statement
 
@@ -111,9 +119,23 @@ def exchange(
         turn = sign_in_turn(quorum, path, subject, signer, now_ms(), Shown(going_on))
     if not turn.lacking:
         publish_statement(office, way_out, turn.raw)
+        _must_stand(office, way_out, new)
         remove_private(path)
     _tell(voice, place, turn.lacking)
     tell_of_turn(turn, _other(quorum, turn), voice)
+
+
+def _must_stand(office: Office, way_out: WayOut, new: NewKey) -> None:
+    """Raise `DirectoryInconsistent` unless the directory names the newcomer: an answer alone proves nothing.
+
+    By this word the leaver's key is deleted. What is signed stays in the folder until the directory has it (ENR-14).
+    """
+    office, directory = directory_of(office, way_out)
+    if not stands_there(directory, office.facts.domain, new):
+        error = DirectoryInconsistent(
+            "The exchange is signed and was handed to the hub, which does not show it. Whoever leaves still signs."
+        )
+        raise then(error, "the same command again; if it says so once more, call the hub's operator, and delete no key")
 
 
 def _check_who(person: int | None, key_file: Path | None, *, newcomer: bool, to_root: bool) -> None:

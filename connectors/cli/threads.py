@@ -190,6 +190,8 @@ def _about(alert: AlertView, view: ThreadView) -> str:
     if alert.kind == AlertKind.STEP_REFUSED:
         note = f"throughcare message answer {text(Kind.MESSAGE, alert.message)} noted --as TITLE"
         return f"our step came after the other side's and had no effect: call them, and note it: {note}"
+    if alert.kind == AlertKind.BROUGHT_FORWARD and alert.by != view.item.side:
+        return "nobody at the other side has looked at the earlier day: call them"
     if alert.kind == AlertKind.BROUGHT_FORWARD:
         return f"the person comes sooner than you knew: look at it, and say so: throughcare handover review {thread}"
     if alert.kind == AlertKind.HANDED_OVER_TWICE:

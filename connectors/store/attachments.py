@@ -221,14 +221,26 @@ def _anew(message: VerifiedMessage, state: FetchState, now: int) -> dict[str, ob
     }
 
 
-async def due(tx: Transaction, now: int, most: int) -> dict[AgencyAddress, list[Expected]]:
-    """Return what is to be fetched or collected now, at most `most` of each agency, the longest waiting first."""
+async def due(tx: Transaction, now: int, most: int) -> tuple[dict[AgencyAddress, list[Expected]], list[int]]:
+    """Return what is to be fetched or collected now, at most `most` of each agency, the longest waiting first.
+
+    Beside it come the positions of what is due and damaged: it is to be put off, or it would fill each turn (CON-8).
+    """
     found: dict[AgencyAddress, list[Expected]] = {}
+    damaged: list[int] = []
     for row in await tx.connection.execute(_DUE, {"now": now, "most": most}):
         of_agency = found.setdefault(agency_of(desk_of_row(row.sender_desk)), [])
         if len(of_agency) < most:
-            of_agency += _readable(tx, (row,))
-    return found
+            readable = _readable(tx, (row,))
+            of_agency += readable
+            if not readable:
+                damaged.append(row.position)
+    return found, damaged
+
+
+async def put_off(tx: Transaction, positions: Collection[int], until: int) -> None:
+    """Look at attachments again at `until`, ms UTC, whatever is wrong with them."""
+    await tx.connection.execute(_CHANGE, [{"which": one, "next_try_at": until} for one in positions])
 
 
 async def failing(tx: Transaction) -> list[Expected]:

@@ -11,6 +11,9 @@ from protocol.lifecycle.handover import AT_COPY, FINAL, TOLD, Actor, Event, Stat
 from protocol.lifecycle.history import GIVEN_UP, History, Move, Step
 
 _MOVES_LEAD: Final = (Event.TAKE_EFFECT, Event.FAIL)
+ENDS: Final = (Event.DECLINE, Event.COMPLETE, Event.ENTERED_IN_ERROR)
+"""What the receiver ends a handover, or an offer, with; behind anything else the step was refused for want of an own
+one that was given up, which is told as a lost message (SEQ-11)."""
 _SENDERS: Final = (Actor.SENDER, Actor.CLOCK)
 
 
@@ -30,7 +33,7 @@ def in_vain(history: History) -> tuple[Move, Move] | None:
         if any(one.refused is None and one.move.actor == Actor.SENDER for one in history.steps[place:]):
             return None
         before = [one for one in history.steps[:place] if one.refused is None and one.after.state != one.before.state]
-        if not before or before[-1].move.actor in _SENDERS:
+        if not before or before[-1].move.event not in ENDS or before[-1].move.actor in _SENDERS:
             return None
         return step.move, before[-1].move
     return None

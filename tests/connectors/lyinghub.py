@@ -70,6 +70,8 @@ class LyingHub:
         """Paths answered with a bare status, as by a proxy in between."""
         self.refuse_posts: dict[str, int] = {}
         """Likewise, where something is posted there only."""
+        self.swallow: dict[str, bytes] = {}
+        """Paths of which what is posted goes nowhere, each with the answer that it was created."""
         self.seen: list[tuple[str, bytes]] = []
         """Path and body of every request."""
 
@@ -99,6 +101,8 @@ class LyingHub:
         refused = self.refuse | (self.refuse_posts if request.method == "POST" else {})
         if request.path in refused:
             return web.Response(status=refused[request.path])
+        if request.method == "POST" and request.path in self.swallow:
+            return web.Response(status=201, body=self.swallow[request.path], content_type="application/json")
         if self.target is None:
             _cut(request)
             return web.Response()

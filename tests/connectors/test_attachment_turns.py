@@ -155,12 +155,27 @@ async def test_att_11_however_much_waits_only_a_turn_is_read_and_what_is_here_is
     monkeypatch.setattr(attachments, "desk_of_row", telling)
     for turn in range(4):
         async with world.probation.parts.store.read() as tx:
-            (due,) = (await attachments.due(tx, world.hub.clock(), 2)).values()
+            (due,) = (await attachments.due(tx, world.hub.clock(), 2))[0].values()
         assert (len(due), told) == (min(2, 7 - 2 * turn), min(2, 7 - 2 * turn))
         await world.probation.parts.downloads.step()
         told = 0
     assert await state(world.probation, sent) == ["kept"] * 7
     assert counted == 1
+
+
+async def test_att_11_con_8_those_that_are_damaged_fill_no_turn_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfers, "TURN_MOST", 2)
+    await hand_over(world.prison, world, *[await store(world.prison, b"1", place) for place in range(2)])
+    sent = await hand_over(world.prison, world, *[await store(world.prison, b"2", place) for place in range(2)])
+    await world.probation.collect()
+    async with world.probation.parts.store.write() as tx:
+        await tx.connection.exec_driver_sql("UPDATE attachment_in SET sealed = x'00' WHERE position <= 2")
+    for _ in range(2):
+        await world.probation.parts.downloads.step()
+    assert await state(world.probation, sent) == ["kept", "kept"]
+    assert await world.probation.parts.downloads.step() == 0
 
 
 async def test_att_11_what_one_agency_has_is_counted_over_all_its_desks_and_begun_files(world: World) -> None:

@@ -14,6 +14,7 @@ from connectors.authority.turns import body_of
 from connectors.enrolment.visit import now_ms
 from keys.signing import HybridSigner, sign_statement
 from protocol.errors import UntrustedKey
+from protocol.http.hub import StatementAccepted
 from protocol.limits import DAY, HOUR
 from protocol.statements import Agency, Authority, Revocation, parse_statement
 from tests.scenarios.newcomers import (
@@ -214,6 +215,50 @@ def test_enr_14_an_exchange_whose_answer_is_lost_is_done_when_it_is_typed_again(
         follows = open_office(folder)
         assert _approvers(follows) == follows.facts.approvers == open_office(town.authority).facts.approvers
         assert follows.facts.approvers != before.approvers
+
+
+def test_enr_14_a_hub_that_swallows_an_exchange_makes_nobody_believe_that_the_leaver_signs_no_more(
+    town: Town, type_: Typist, tmp_path: Path
+) -> None:
+    comes = newcomer(town, type_, tmp_path / "comes")
+    assert exchanges(town, type_, 1, comes).code == 0
+    before = open_office(town.authority).facts.approvers
+    with badly_connected(town) as between:
+        between.swallow[STATEMENTS] = StatementAccepted(index=9).model_dump_json().encode()
+        for _ in range(2):
+            refused = exchanges(town, type_, 2, comes)
+            assert refused.code == 8, refused.err
+            assert "Whoever leaves still signs." in refused.err
+            assert "delete no key" in refused.err
+    assert open_office(town.authority).facts.approvers == before
+    assert exchanges(town, type_, 2, comes).code == 0, "what was signed was not lost"
+    moves_in(town, comes)
+    assert open_office(town.authority).facts.approvers != before
+
+
+def test_enr_14_an_exchange_that_is_published_and_not_seen_is_filed_when_it_is_typed_again(
+    town: Town, type_: Typist, tmp_path: Path
+) -> None:
+    """The line breaks between the hub's answer and the look that would show who the approvers are."""
+    comes = newcomer(town, type_, tmp_path / "comes")
+    assert exchanges(town, type_, 1, comes).code == 0
+    before = open_office(town.authority).facts.approvers
+    with badly_connected(town) as between:
+
+        def breaks(body: bytes) -> bytes:
+            if b'"items"' not in body:
+                between.refuse["/v1/directory/head"] = 503
+            return body
+
+        between.bends[STATEMENTS] = breaks
+        assert exchanges(town, type_, 2, comes).code == 7
+    assert list((town.authority / "exchanges").iterdir()), "what is signed stays until the directory has it"
+    assert open_office(town.authority).facts.approvers == before
+    assert exchanges(town, type_, 2, comes).code == 0
+    assert not list((town.authority / "exchanges").iterdir())
+    moves_in(town, comes)
+    follows = open_office(town.authority)
+    assert _approvers(follows) == follows.facts.approvers != before
 
 
 def _approvers(office: Office) -> tuple[bytes, ...]:

@@ -107,3 +107,18 @@ async def test_kind_10_a_thread_of_others_or_of_nobody_is_none_to_write_in(priso
         "message.answer",
         "contact.area-notice",
     ]
+
+
+async def test_kind_7_what_names_a_question_that_did_not_come_from_there_begins_a_conversation_of_its_own(
+    prison: Served, csw: Served, world: World
+) -> None:
+    """Nobody is brought into another's thread by an id that he has heard of, or by a question of a third agency."""
+    thread = await say(prison, csw, "contact.area-notice", fields={"area": "invented", "week": "2027-W03"})
+    await settle(prison.station, csw.station)
+    (came,) = (await csw.client.messages(MessageFilter())).items
+    for named, to in ((new_id(), prison.station.desk), (came.id, world.probation.desk)):
+        share = MessageRequest(
+            kind="record.share", to=[to], fields={"answers": ids.text(Kind.MESSAGE, MessageId(named))}
+        )
+        sent = (await csw.client.send_message(share, idempotency_key=secrets.token_hex(12))).id
+        assert (await csw.client.message(sent)).item.thread != thread

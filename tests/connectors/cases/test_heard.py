@@ -283,7 +283,10 @@ async def test_kind_7_an_answer_of_a_desk_that_it_did_not_go_to_ends_nothing(
     assert await overdue(prison, message) == [(csw.station.desk, "acknowledged")]
 
 
-async def test_kind_7_records_that_were_asked_for_are_the_answer(world: World, prison: Served, csw: Served) -> None:
+@pytest.mark.parametrize("named", [True, False], ids=["in its thread", "without a thread"])
+async def test_kind_7_records_that_were_asked_for_are_the_answer(
+    world: World, prison: Served, csw: Served, named: bool
+) -> None:
     fields: dict[str, Any] = {
         "purpose": "supervision",
         "basis": "statute",
@@ -297,15 +300,11 @@ async def test_kind_7_records_that_were_asked_for_are_the_answer(world: World, p
     share = MessageRequest(
         kind="record.share",
         to=[prison.station.desk],
-        thread=thread,
-        sender=csw.station.desk,
+        thread=thread if named else None,
         fields={"answers": ids.text(Kind.MESSAGE, message)},
     )
-    composing = csw.station.parts.moving._composing
-    subject = (await csw.client.message(message)).payload["subject"]
-    word = composing.message(KINDS["record.share"], thread, csw.station.desk, subject, Said(fields=share.fields))
-    async with csw.station.parts.store.write() as tx:
-        await outgoing.add(tx, word, {prison.station.desk: Plan()})
+    answered = (await csw.client.send_message(share, idempotency_key=secrets.token_hex(12))).id
+    assert (await csw.client.message(answered)).item.thread == thread, "an answer counts nowhere else"
     await settle(csw.station, prison.station)
     await hear(prison.station, csw.station)
     for station in (prison.station, csw.station):

@@ -2,12 +2,15 @@
 """A step of the prison that the office's stood before: somebody at the prison hears of it, and every copy too."""
 
 from connectors.cases.composing import Said
+from connectors.cases.conversing import ANSWERABLE
 from connectors.cli.threads import _to_be_heard_of
 from connectors.store import outgoing, threads
 from connectors.store.recipients import Plan
 from protocol import ids
 from protocol.ids import Kind, MessageId, ThreadId
-from protocol.kinds.catalogue import KINDS
+from protocol.kinds.catalogue import KINDS, kind_for
+from protocol.lifecycle import copies
+from protocol.lifecycle.handover import HANDOVER
 from tests.connectors.cases.test_alerts import told
 from tests.connectors.cases.test_clockwork import day
 from tests.connectors.cases.test_copies import GORA, OFFICE, knows
@@ -159,3 +162,9 @@ async def test_han_16_nobody_but_the_prison_itself_notes_that_its_step_was_in_va
 
 def named(message_id: MessageId) -> str:
     return ids.text(Kind.MESSAGE, message_id)
+
+
+def test_han_16_whatever_step_one_was_in_vain_behind_can_be_answered() -> None:
+    kinds = [kind_for(HANDOVER.name, event) for event in copies.ENDS]
+    assert {kind.name for kind in kinds if kind is not None} <= ANSWERABLE
+    assert None not in kinds

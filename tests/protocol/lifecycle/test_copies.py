@@ -111,5 +111,8 @@ def test_han_16_whoever_said_where_the_lead_is_in_vain_is_known_and_so_is_what_s
 def test_han_16_nothing_is_in_vain_before_its_place_is_known_and_once_its_sender_went_on() -> None:
     assert in_vain(fold(HANDOVER, [*BACK[:-1], replace(BACK[-1], index=None)])) is None
     assert in_vain(fold(HANDOVER, [*BACK[:-1], replace(BACK[-1], void=GIVEN_UP)])) is None, "told as lost"
+    early = said(("acknowledge", "receiver"), ("take-effect", "sender"))
+    assert [step.refused is None for step in fold(HANDOVER, early).steps][-1] is False
+    assert in_vain(fold(HANDOVER, early)) is None, "behind no end of the receiver's: what it built on was lost (SEQ-11)"
     assert in_vain(fold(HANDOVER, [*NEVER, move(9, "offer-again", "sender")])) is None
     assert in_vain(fold(HANDOVER, said(*TAKEN, ("fail", "sender"), ("complete", "receiver")))) is None
