@@ -83,6 +83,9 @@ async def test_han_17_an_office_is_alerted_of_an_earlier_day_at_once_and_late_un
     view = await Listing(office.parts.store, office.parts.threads, world.hub.clock).show(thread)
     (line,) = _to_be_heard_of(view)
     assert line.endswith(f"look at it, and say so: throughcare handover review {text(Kind.THREAD, thread)}")
+    there = await Listing(prison.parts.store, prison.parts.threads, world.hub.clock).show(thread)
+    (line,) = _to_be_heard_of(there)
+    assert line.endswith("nobody at the other side has looked at the earlier day: call them"), "the step is not its own"
     assert "handover.alert" in await heard(office)
     assert await listed(prison, world, ListName.ALERTS) == [], "it did it itself"
     for station in both:
