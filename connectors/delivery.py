@@ -382,4 +382,5 @@ def _received(message: VerifiedMessage, marks: tuple[str, ...], now: int) -> Rec
             ReceivedSection(number, section.category, section.purpose, section.label, section.body)
             for number, section in sorted(message.sections.items())
         ),
+        after=message.after,
     )

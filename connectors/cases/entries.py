@@ -82,6 +82,7 @@ def received(message: ReceivedMessage, event: str, actor: str, *, late: bool = F
         actor=actor,
         payload=message.payload,
         signer=message.actor.name,
+        after=message.after,
     )
 
 
@@ -99,6 +100,7 @@ def composed(message: OutgoingMessage, seq: int, event: str, actor: str) -> Move
         actor=actor,
         payload=message.payload,
         signer=message.actor.name,
+        after=message.after,
     )
 
 

@@ -18,6 +18,7 @@ from connectors.cases.residual import check_answers
 from connectors.cases.responsibility import implied
 from connectors.cases.sides import OBSERVER, ROLES, Roles
 from connectors.cases.stopped import IN_ERROR
+from connectors.cases.terms import had
 from connectors.cases.threads import Threads, history_of
 from connectors.cases.transferred import not_told
 from connectors.handover_views import planned
@@ -253,6 +254,7 @@ class Moving:
         copies = await _copied(tx, row) if step.event in roles.told and row.side == roles.begins else []
         numbers = await self._threads.register.numbers(tx, thread, [row.peer_desk, *copies])
         message = self._composing.message(kind, thread, row.own_desk, row.subject, said, numbers)
+        message = replace(message, after=had(row, history, stored))
         found = _check(roles, row, history, step.event, message, by_time=by_time)
         if row.machine == REFERRAL.name and step.event == Event.ACCEPT_PART:
             check_answers(request_of(row, stored), message.payload)

@@ -17,7 +17,7 @@ from connectors.store.threadtables import awaited
 from protocol import cbor, limits
 from protocol.address import AgencyAddress, DeskAddress
 from protocol.errors import NotFound
-from protocol.ids import EnvelopeId, KeyId, MessageId, ThreadId
+from protocol.ids import ID_SIZE, EnvelopeId, KeyId, MessageId, ThreadId
 from protocol.rows import EnvelopeClass
 from protocol.sections import Actor, as_agency
 from protocol.shapes import as_bytes, as_int, as_list, as_map, as_text, as_tuple
@@ -72,22 +72,25 @@ class ReceivedMessage:
     payload: bytes = field(repr=False)
     sections: tuple[ReceivedSection, ...] = field(repr=False)
     position: int = 0
+    after: tuple[MessageId, ...] = ()
+    """What its sender had of us when it was composed, as its claims say."""
 
     def content(self) -> bytes:
         """Return the stored form of everything that is not a column."""
         sections: list[cbor.Value] = [[s.number, s.category, s.purpose, s.label, s.body] for s in self.sections]
-        return cbor.encode(
-            {
-                0: self.payload_version,
-                1: self.agency,
-                2: self.device_id,
-                3: self.actor.value(),
-                4: self.label,
-                5: list(self.marks),
-                6: self.payload,
-                7: sections,
-            }
-        )
+        fields: dict[int, cbor.Value] = {
+            0: self.payload_version,
+            1: self.agency,
+            2: self.device_id,
+            3: self.actor.value(),
+            4: self.label,
+            5: list(self.marks),
+            6: self.payload,
+            7: sections,
+        }
+        if self.after:
+            fields[8] = list(self.after)
+        return cbor.encode(fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +325,9 @@ def _at_seq(line: Line, seq: int) -> dict[str, object]:
 
 def _message(tx: Transaction, row: Row[Any]) -> ReceivedMessage:
     place = _row(row.message_id, row.sender_desk, row.recipient_desk)
-    fields = as_map(cbor.decode(tx.vault.open(_PLACE, place, row.sealed), limit=_MAX_STORED), 8)
+    stored = cbor.decode(tx.vault.open(_PLACE, place, row.sealed), limit=_MAX_STORED)
+    fields = as_map(stored, 9 if isinstance(stored, dict) and 8 in stored else 8)
+    after = as_list(fields.get(8, []), most=limits.MAX_AFTER)
     return ReceivedMessage(
         message_id=row.message_id,
         thread=row.thread,
@@ -347,6 +352,7 @@ def _message(tx: Transaction, row: Row[Any]) -> ReceivedMessage:
         payload=as_bytes(fields[6]),
         sections=tuple(_section(item) for item in as_list(fields[7], most=limits.MAX_SECTIONS)),
         position=row.position,
+        after=tuple(MessageId(as_bytes(one, size=ID_SIZE)) for one in after),
     )
 
 

@@ -13,9 +13,9 @@ from connectors.store.engine import Transaction
 from connectors.store.sequences import Direction
 from connectors.store.threadtables import move, timer
 from protocol import cbor, limits
-from protocol.ids import KeyId, MessageId, ThreadId
+from protocol.ids import ID_SIZE, KeyId, MessageId, ThreadId
 from protocol.lifecycle.timers import Timer
-from protocol.shapes import as_bytes, as_text, as_tuple
+from protocol.shapes import as_bytes, as_list, as_text
 
 LOOK: Final = "look"
 """Stands for the event where time makes no move and something is to be known all the same, such as an alert."""
@@ -31,7 +31,8 @@ class MoveRow:
     what came when its place was passed (SEQ-11);
     `opened_by` the leaf index of the A1 that its place follows from.
     `payload` is section 0 of the message, `refused` the code of why it had no effect, `told` whether its sender knows,
-    `given_up` whether it is one of ours that the other side will not have (SEQ-11).
+    `given_up` whether it is one of ours that the other side will not have (SEQ-11), `after` the last moves of the other
+    side that whoever made it had (HAN-17).
     """
 
     thread: ThreadId
@@ -49,6 +50,7 @@ class MoveRow:
     told: bool = False
     given_up: bool = False
     opened_by: int | None = None
+    after: tuple[MessageId, ...] = ()
 
 
 _ADD: Final = upsert(move).on_conflict_do_nothing(index_elements=move.primary_key).returning(move.c.at)
@@ -109,7 +111,7 @@ async def add(tx: Transaction, row: MoveRow) -> bool:
         "actor": row.actor,
         "refused": row.refused,
         "told": int(row.told),
-        "sealed": tx.vault.seal(_PLACE, row.message_id, cbor.encode([row.signer, row.payload])),
+        "sealed": tx.vault.seal(_PLACE, row.message_id, cbor.encode(_content(row))),
     }
     return await tx.connection.scalar(_ADD, values) is not None
 
@@ -234,9 +236,15 @@ async def next_timer_at(tx: Transaction) -> int | None:
     return found
 
 
+def _content(row: MoveRow) -> list[cbor.Value]:
+    after: list[cbor.Value] = [list(row.after)] if row.after else []
+    return [row.signer, row.payload, *after]
+
+
 def _row(tx: Transaction, row: Row[Any]) -> MoveRow:
     opened = tx.vault.open(_PLACE, row.message_id, row.sealed)
-    signer, payload = as_tuple(cbor.decode(opened, limit=_MAX_STORED), 2)
+    signer, payload, *after = as_list(cbor.decode(opened, limit=_MAX_STORED), least=2, most=3)
+    named_in = as_list(after[0], most=limits.MAX_AFTER) if after else []
     return MoveRow(
         thread=row.thread,
         message_id=row.message_id,
@@ -253,4 +261,5 @@ def _row(tx: Transaction, row: Row[Any]) -> MoveRow:
         told=bool(row.told),
         given_up=bool(row.given_up),
         opened_by=row.opened_by,
+        after=tuple(MessageId(as_bytes(one, size=ID_SIZE)) for one in named_in),
     )

@@ -91,7 +91,7 @@ class Dates:
     release: Release | None = None
     """Known to the sender only, who makes the moves of time."""
     brought_forward: MessageId | None = None
-    """The step since which the day is earlier than it was at the receiver's last step (HAN-17)."""
+    """The last step that brought the day forward, where it is earlier than the receiver has seen (HAN-17)."""
 
     @property
     def taken_up_on(self) -> date:

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """A release that moves to an earlier day: whoever has accepted the person hears of it, and no silence hides that."""
 
+from dataclasses import replace
 from datetime import date, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.cases.listing import Listing
-from connectors.cases.terms import dates_of
+from connectors.cases.terms import NAMED, dates_of
+from connectors.cases.threads import history_of
 from connectors.cli.threads import _to_be_heard_of
+from connectors.store import moves, threads
 from connectors.store.moves import MoveRow
 from connectors.store.sequences import Direction
 from protocol.address import AgencyAddress
@@ -138,12 +142,68 @@ async def test_han_17_an_office_that_has_not_answered_has_its_answer_due_by_the_
     assert await due(world.probation, thread, world) == [("acknowledge", PROBATION), ("answer", PROBATION)]
 
 
-def said(number: int, event: str, actor: str, payload: bytes = b"{}") -> tuple[Move, MoveRow]:
+async def test_han_17_a_step_that_crosses_the_earlier_day_on_its_way_has_not_looked_at_it(world: World) -> None:
+    prison, office = both = (world.prison, world.probation)
+    thread = await taken(world)
+    to = {"event": "release.notice", "expected_on": day(world.hub.clock(), 10).isoformat()}
+    await do(prison, thread, "change-date", trigger=to, reason="release-moved")
+    await prison.turn()
+    await do(office, thread, "review")
+    await mail(world)
+    for station in both:
+        events = [one.event for one in (await history(station, thread))[-2:]]
+        assert events == ["change-date", "review"], "at the hub the step stands behind the day that it did not know"
+        assert await due(station, thread, world) == [("review", PROBATION), ("take-effect", GORA)]
+    assert await alert(office, thread) == "brought-forward"
+    await do(office, thread, "review")
+    await mail(world)
+    for station in both:
+        assert await due(station, thread, world) == [("take-effect", GORA)]
+    assert await alert(office, thread) is None
+
+
+async def test_han_17_who_accepts_without_knowing_of_the_earlier_day_is_alerted_of_it(world: World) -> None:
+    thread = await offer(world, by_release(world.hub.clock(), expected=20))
+    to = {"event": "release.notice", "expected_on": day(world.hub.clock(), 3).isoformat()}
+    await do(world.prison, thread, "change-date", trigger=to, reason="release-moved")
+    await world.prison.turn()
+    await accept(world, thread)
+    assert await alert(world.probation, thread) == "brought-forward"
+
+
+async def test_han_17_a_still_earlier_day_has_its_own_time_to_be_looked_at(world: World) -> None:
+    office, both = world.probation, (world.prison, world.probation)
+    thread = await taken(world, expected=40)
+    await move(world, thread, 30)
+    await pass_(world, 4 * DAY + 12 * HOUR)
+    await mail(world)
+    for station in both:
+        assert ("overdue", "review", "receiver") in await alerts(station, thread, world)
+    await move(world, thread, 20)
+    for station in both:
+        assert await alerts(station, thread, world) == [("brought-forward", "review", "receiver")], "late is neither"
+    assert (await heard(office)).count("handover.alert") == 3, "it is alerted of the second day too"
+    await pass_(world, 4 * DAY)
+    await mail(world)
+    for station in both:
+        assert ("overdue", "review", "receiver") in await alerts(station, thread, world)
+
+
+async def history(station: Station, thread: ThreadId) -> list[Move]:
+    """Return the moves of a thread that had an effect, in the hub's order."""
+    async with station.parts.store.read() as tx:
+        here, stored = await threads.load(tx, thread), await moves.of(tx, thread)
+    return [step.move for step in history_of(here, stored).done]
+
+
+def said(
+    number: int, event: str, actor: str, payload: bytes = b"{}", after: tuple[MessageId, ...] = ()
+) -> tuple[Move, MoveRow]:
     """Return a step of a thread at its place of the log, and the row that it is stored as."""
     message_id, at = MessageId(number.to_bytes(16, "big")), NOW + number
     move = Move(message_id=message_id, index=number, at=at, event=event, actor=actor, signer="somebody", carried=NEEDS)
-    stored = MoveRow(ThreadId(bytes(16)), message_id, Direction.IN, number, number, True, at, event, actor, payload)
-    return move, stored
+    row = MoveRow(ThreadId(bytes(16)), message_id, Direction.IN, number, number, True, at, event, actor, payload)
+    return move, replace(row, after=after)
 
 
 def changed(number: int, on: date | None) -> tuple[Move, MoveRow]:
@@ -152,25 +212,53 @@ def changed(number: int, on: date | None) -> tuple[Move, MoveRow]:
     return said(number, "change-date", "sender", encode_payload(payload))
 
 
-@given(st.lists(st.one_of(st.just("look"), st.none(), st.integers(1, 40)), max_size=10))
-def test_han_17_the_day_is_compared_with_the_one_of_the_receiver_s_last_step(ways: list[int | str | None]) -> None:
+def is_sooner(on: date | None, known: date | None) -> bool:
+    return on is not None and (known is None or on < known)
+
+
+LOOKS = st.sampled_from([("look", None), *(("look", missing) for missing in range(4))])
+"""A step of the receiver's that names nothing, as earlier versions made it, or whose maker lacked the last words."""
+
+
+@given(st.lists(st.one_of(LOOKS, st.none(), st.integers(1, 40)), max_size=12))
+def test_han_17_the_day_is_compared_with_the_last_one_that_the_receiver_had_when_it_made_a_step(
+    ways: list[int | tuple[str, int | None] | None],
+) -> None:
     known: date | None = TODAY + timedelta(days=20)
     both = [said(1, "offer", "sender", OFFER), said(2, "acknowledge", "receiver"), said(3, "accept", "receiver")]
-    since = list[tuple[MessageId, date | None]]()
+    words, since = [both[0][0].message_id], list[tuple[MessageId, date | None]]()
     for number, way in enumerate(ways, start=4):
-        if way == "look":
-            both.append(said(number, "review", "receiver"))
-            known, since = (since[-1][1] if since else known), []
+        if isinstance(way, tuple):
+            _, missing = way
+            had = words[: max(1, len(words) - (missing or 0))]
+            both.append(said(number, "review", "receiver", after=() if missing is None else tuple(had[-NAMED:])))
+            seen = [on for which, on in since if which in had]
+            known, since = (seen[-1] if seen else known), since[len(seen) :]
         else:
             on = TODAY + timedelta(days=way) if isinstance(way, int) else None
             both.append(changed(number, on))
-            since.append((both[-1][0].message_id, on))
+            words.append(both[-1][0].message_id)
+            since.append((words[-1], on))
     history = fold(HANDOVER, [move for move, _ in both])
     assert history.conflicts == ()
     dates = dates_of(history, [stored for _, stored in both])
     assert dates is not None
-    sooner = [(which, on is not None and (known is None or on < known)) for which, on in since]
-    place = next((n for n, (which, _) in enumerate(sooner) if which == dates.brought_forward), len(sooner))
-    assert (place < len(sooner)) == (dates.brought_forward is not None)
-    assert all(is_sooner for _, is_sooner in sooner[place:]), "ever since that step the day was an earlier one"
-    assert place == 0 or not sooner[place - 1][1], "and not before it"
+    days = [known, *(on for _, on in since)]
+    forward = [
+        place
+        for place, (before, on) in enumerate(pairwise(days))
+        if is_sooner(on, known) and (is_sooner(on, before) or not is_sooner(before, known))
+    ]
+    if not is_sooner(days[-1], known):
+        assert dates.brought_forward is None, "the day that counts is no earlier than the one that is known"
+    else:
+        assert dates.brought_forward == since[forward[-1]][0], "the newest step that made it an earlier one"
+
+
+def test_han_17_a_step_that_names_only_what_its_sender_has_lost_has_not_looked_at_what_is_left() -> None:
+    steps = [said(1, "offer", "sender", OFFER), said(2, "acknowledge", "receiver"), said(3, "accept", "receiver")]
+    steps += [changed(4, TODAY), said(5, "review", "receiver", after=(MessageId(bytes(16)),))]
+    history = fold(HANDOVER, [move for move, _ in steps])
+    dates = dates_of(history, [stored for _, stored in steps])
+    assert dates is not None
+    assert dates.brought_forward == steps[3][0].message_id
