@@ -63,6 +63,13 @@ class AttachmentFiles:
         except FileNotFoundError:
             return 0
 
+    def size(self, name: str) -> int:
+        """Return the bytes of a finished file, 0 without one."""
+        try:
+            return (self._folder / name).stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def finish(self, name: str) -> None:
         """Sync an unfinished file and give it its name: from now on it counts as whole."""
         part = self._part(name)

@@ -11,7 +11,7 @@ from connectors.attachment_files import PIECE, AttachmentFiles
 from connectors.bound import Desks, sees
 from connectors.cases.stopped import withheld_here
 from connectors.store import attachments, incoming, requests
-from connectors.store.attachments import HERE, Expected, out_file
+from connectors.store.attachments import HERE, Expected, Unreadable, out_file
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import IncomingState
 from connectors.timing import Clock
@@ -119,12 +119,12 @@ class Attachments:
         `Conflict` where several agencies sent under one id until `sender` says which, or where another one came for
         another of our desks until `recipient` says which: sections are numbered for each desk by itself. Raises
         `IllegalTransition` for one in a thread that was entered in error (CON-26), and `KeystoreError` for one that
-        the disk has damaged since it came.
+        the disk has damaged since it came, which hinders no other of its message.
         """
         async with self._store.read() as tx:
             came = [
                 one
-                for one in await attachments.of_message(tx, message_id)
+                for one in await attachments.standing(tx, message_id)
                 if sender in (None, one.sender_desk) and sees(desks, one.recipient_desk)
             ]
             if len({one.sender_desk for one in came}) > 1:
@@ -141,7 +141,9 @@ class Attachments:
             raise Conflict("This came for several desks, for each by its own number. Say which: ?recipient=DESK.")
         if withheld:
             raise IllegalTransition("It came in a thread that was entered in error, and is shown to nobody any more.")
-        found = next((one for one in meant if one.state in HERE), None)
+        if any(isinstance(one, Unreadable) for one in meant):
+            raise KeystoreError("What is stored of an attachment cannot be read: the store is damaged.")
+        found = next((one for one in meant if isinstance(one, Expected) and one.state in HERE), None)
         if found is None:
             raise NotFound
         try:
@@ -159,12 +161,12 @@ class Attachments:
             await asyncio.to_thread(self._files.sweep, wanted | self._storing)
 
 
-async def _delivered(tx: Transaction, one: Expected) -> bool:
+async def _delivered(tx: Transaction, one: Expected | Unreadable) -> bool:
     message = await incoming.known(tx, one.message_id, one.sender_desk, one.recipient_desk)
     return message is not None and message.state is IncomingState.DELIVERED
 
 
-async def _is_withheld(tx: Transaction, one: Expected) -> bool:
+async def _is_withheld(tx: Transaction, one: Expected | Unreadable) -> bool:
     message = await incoming.known(tx, one.message_id, one.sender_desk, one.recipient_desk)
     return message is not None and await withheld_here(tx, message) is not None
 

@@ -9,7 +9,7 @@ from connectors.handover_form import stored_package
 from connectors.lost_receipts import LOST
 from connectors.receipts import MISSING
 from connectors.store import attachments, attempts, incoming, recipients, sealings
-from connectors.store.attachments import Expected, FetchState
+from connectors.store.attachments import Expected, FetchState, Unreadable
 from connectors.store.engine import Transaction
 from connectors.store.incoming import IncomingState, ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
@@ -230,7 +230,7 @@ async def received_view(tx: Transaction, messages: Sequence[ReceivedMessage]) ->
     if not messages:
         raise NotFound
     first = messages[0]
-    came = [one for one in await attachments.of_message(tx, first.message_id) if one.sender_desk == first.sender_desk]
+    came = [one for one in await attachments.standing(tx, first.message_id) if one.sender_desk == first.sender_desk]
     state = MessageState.HELD if first.state is IncomingState.HELD else MessageState.RECEIVED
     return HandoverView(
         id=first.message_id,
@@ -259,7 +259,13 @@ async def received_view(tx: Transaction, messages: Sequence[ReceivedMessage]) ->
     )
 
 
-def _sections(message: ReceivedMessage, came: Sequence[Expected]) -> list[SectionView]:
+def _came(one: Expected | Unreadable) -> AttachmentView:
+    if isinstance(one, Unreadable):
+        return AttachmentView(place=one.place, name="", media_type="", size=0, state="damaged")
+    return _attachment(one.place, one.entry, _FETCHED[one.state])
+
+
+def _sections(message: ReceivedMessage, came: Sequence[Expected | Unreadable]) -> list[SectionView]:
     return [
         SectionView(
             number=section.number,
@@ -268,9 +274,7 @@ def _sections(message: ReceivedMessage, came: Sequence[Expected]) -> list[Sectio
             label=section.label,
             body=_json(section.body),
             attachments=[
-                _attachment(one.place, one.entry, _FETCHED[one.state])
-                for one in sorted(came, key=lambda one: one.place)
-                if one.section == section.number
+                _came(one) for one in sorted(came, key=lambda one: one.place) if one.section == section.number
             ],
             desks=[message.recipient_desk],
         )

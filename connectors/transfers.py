@@ -19,7 +19,7 @@ from connectors.logs import Log
 from connectors.outbox import Outbox
 from connectors.receipts import CANNOT_OPEN, OPENED, report
 from connectors.store import attachments, attempts, incoming, moves, outgoing
-from connectors.store.attachments import HERE, Expected, FetchState, out_file
+from connectors.store.attachments import Expected, FetchState, out_file
 from connectors.store.attempts import ReadyEnvelope
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import IncomingState
@@ -323,14 +323,9 @@ class Downloads:
             if not await attachments.current(tx, one):
                 return
             await attachments.move(tx, one, state)
-            sealing = [
-                other
-                for other in await attachments.of_message(tx, one.message_id)
-                if (other.envelope_id, other.recipient_desk) == (one.envelope_id, one.recipient_desk)
-            ]
             if state is FetchState.FAILED:
                 await self._answer(tx, one, CANNOT_OPEN)
-            elif all(other.state in HERE for other in sealing):
+            elif await attachments.sealing_complete(tx, one):
                 await self._answer(tx, one, OPENED)
 
     async def _answer(self, tx: Transaction, one: Expected, payload_type: str) -> None:
@@ -357,8 +352,4 @@ class Downloads:
 
     async def _collected(self, one: Expected) -> None:
         async with self._store.write() as tx:
-            rows = await attachments.of_message(tx, one.message_id)
-            for row in rows:
-                same = (row.position, row.envelope_id) == (one.position, one.envelope_id)
-                if same and row.state is FetchState.STORED:
-                    await attachments.move(tx, row, FetchState.KEPT)
+            await attachments.collected(tx, one)

@@ -17,13 +17,13 @@ import click
 
 from connectors import home
 from connectors.api_client import ApiClient
-from connectors.cli.failures import then
+from connectors.cli.failures import exit_code, then
 from connectors.cli.local import AGENCY, connected
 from connectors.cli.renamed import RenamedOption
 from connectors.cli.voice import Voice, speaks
 from keys.privatefile import new_private_file
 from protocol.address import DeskAddress, desk_name, parse_desk
-from protocol.errors import Conflict, InvalidInput
+from protocol.errors import Conflict, InvalidInput, StoreDamaged
 from protocol.handover import HandoverPackage
 from protocol.http.handovers import AttachmentView, HandoverView, NamedAttachment
 from protocol.ids import Kind, MessageId, raw
@@ -32,6 +32,9 @@ from protocol.limits import MAX_BLOB, MAX_NAME
 _PIECE: Final = 1 << 20
 _KEPT: Final = frozenset(" ._-()")
 _MAX_KEPT: Final = 100
+DAMAGED: Final = "damaged"
+"""The state of one of which the row or the file cannot be read any more (CON-28)."""
+_ASK_AGAIN: Final = "ask its sender to send it again. throughcare doctor names the file."
 
 
 def attached(given: Sequence[str], package: HandoverPackage) -> list[tuple[Path, int]]:
@@ -108,16 +111,23 @@ async def _pieces(path: Path) -> AsyncIterator[bytes]:
 )
 @click.option("--sender", metavar="DESK", help="Whose handover, where several have sent under its id.")
 @speaks
-def save(id_: str, agency: str, folder: Path, sender: str | None, voice: Voice) -> None:
-    """Save the attachments that came with a handover into a folder."""
+def save(id_: str, agency: str, folder: Path, sender: str | None, voice: Voice) -> int:
+    """Save the attachments that came with a handover into a folder.
+
+    One that the disk has damaged is named, and the others are saved all the same; the exit code is then 8.
+    """
     whose = None if sender is None else parse_desk(sender)
     found = asyncio.run(_save(home.find(agency), MessageId(raw(Kind.MESSAGE, id_)), folder, whose))
     voice.data({"items": found}, (f"{item['path'] or printable(item['name'])}: {item['state']}" for item in found))
     if not found:
         voice.say("No attachments came with this handover.")
     for item in found:
-        if item["path"] is None:
-            voice.warn(f"section {item['section']}, attachment {item['place']} is not here: {item['state']}")
+        which = f"section {item['section']}, attachment {item['place'] + 1}"
+        if item["state"] == DAMAGED:
+            voice.warn(f"{which}{_called(item['name'])} is damaged on this machine, and was not saved: {_ASK_AGAIN}")
+        elif item["path"] is None:
+            voice.warn(f"{which} is not here: {item['state']}")
+    return exit_code(StoreDamaged()) if any(item["state"] == DAMAGED for item in found) else 0
 
 
 async def _save(
@@ -131,15 +141,19 @@ async def _save(
         for section in view.sections:
             desk = next(iter(section.desks), None)
             for one in section.attachments:
-                path = None
+                path, state = None, one.state
                 if one.state == "stored" and desk is not None:
                     name = safe_name(section.number, one)
                     # Each desk's sections have numbers of their own.
                     path = folder / (f"{desk_name(desk)}-{name}" if several else name)
                     pieces = client.attachment(message_id, section.number, one.place, sender=sender, recipient=desk)
-                    await _take(pieces, path)
+                    try:
+                        await _take(pieces, path)
+                    except StoreDamaged:
+                        # The others are whole: who needs them need not wait for this one (CON-28).
+                        path, state = None, DAMAGED
                 whose = {"desk": desk, "section": section.number, "place": one.place}
-                shown = {"name": one.name, "state": one.state}
+                shown = {"name": one.name, "state": state}
                 found.append({**whose, **shown, "size": one.size, "path": None if path is None else str(path)})
         return found
 
@@ -165,6 +179,10 @@ def _begin(path: Path) -> None:
         error = Conflict("A file of that name is there already; choose another folder.")
         raise then(error, "the same command with another folder")
     path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _called(name: str) -> str:
+    return f" ({printable(name)})" if name else ""
 
 
 def printable(name: str) -> str:

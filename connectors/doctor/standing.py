@@ -2,20 +2,18 @@
 """How the installation stands: directory, certificate, prekey, what waits to go out, what was refused."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
-from connectors.attachment_files import FOLDER, AttachmentFiles
 from connectors.config import ConnectorSection
 from connectors.directory_sync import Freshness, Standing
+from connectors.doctor.attached import examine_fetching, examine_files
 from connectors.doctor.held import examine_held
 from connectors.installation import PREKEY_PREFIX, Installation, prekey_name
 from connectors.logs import Log
 from connectors.parts import make_parts
-from connectors.store import attachments, contradictions, incoming, moves, quarantine, recipients, webhooks
-from connectors.store.attachments import Expected
+from connectors.store import contradictions, incoming, moves, quarantine, recipients, webhooks
 from connectors.store.damage import damaged
-from connectors.store.engine import DATABASE_FILE, Store, Transaction
+from connectors.store.engine import DATABASE_FILE, Store
 from connectors.store.webhooks import DeliveryState
 from connectors.timing import Clock
 from connectors.vault import Vault
@@ -25,7 +23,6 @@ from keys.directory import Directory
 from keys.entries import DeviceEntry
 from keys.keystore import Keystore
 from protocol.diagnosis import REPORT, Finding, fault, fine, starts_connector, warning
-from protocol.disk import spares_reserve, spares_share
 from protocol.errors import DirectorySplit, Revoked, ThroughcareError
 from protocol.ids import KeyId, Kind, MessageId, ThreadId, text
 from protocol.limits import DAY, HOUR, PREKEY_MARKED, PREKEY_REFUSED
@@ -36,9 +33,6 @@ AGENCY_MARKED: Final = 60 * DAY
 """Rest of the agency's certificate below which the authority should be asked to renew it, in ms."""
 OUTBOX_MARKED: Final = DAY
 """Age of the oldest unsent message above which somebody should look, in ms."""
-
-STUCK_TRIES: Final = 12
-"""Tries in a row to fetch an attachment after which somebody should look: they took about an hour."""
 
 _NAMED: Final = 5
 """Damaged messages that are named; of the others their number."""
@@ -81,9 +75,9 @@ async def examine_standing(
             found += _rows(list(damage.others))
             found += _clocks(await moves.failing(tx))
             found += await examine_held(tx, now, ahead)
-            found += await _attachments(tx, settings.data_dir)
+            found += await examine_fetching(tx, settings.data_dir)
             found.append(_webhooks(await webhooks.counts(tx), await webhooks.disabled(tx)))
-        return found
+        return [*found, *await examine_files(store, settings.data_dir)]
     finally:
         await store.close()
 
@@ -265,43 +259,6 @@ def _clocks(failing: Sequence[tuple[ThreadId, str]]) -> list[Finding]:
         "do not come."
     )
     return [fault("clocks", f"Time cannot do what is due in {len(failing)}: {named}{more}.", fix)]
-
-
-async def _attachments(tx: Transaction, data_dir: Path) -> list[Finding]:
-    """Judge what cannot be fetched: who sent it sees that its message is not opened, and nobody sees why (ATT-10)."""
-    failing = await attachments.failing(tx)
-    folder = data_dir / FOLDER
-    at = next(one for one in (folder, data_dir) if one.is_dir())
-    taken = {
-        agency: AttachmentFiles(data_dir).taken(await attachments.files_of(tx, agency))
-        for agency in {one.agency for one in failing}
-    }
-    too_large = [one for one in failing if not _fits(at, one.entry.ciphertext_size, taken[one.agency])]
-    if too_large:
-        largest = max(one.entry.ciphertext_size for one in too_large) >> 20
-        verb = "finds" if len(too_large) == 1 else "find"
-        found = f"{_many(too_large)} {verb} no room; the largest has {largest:,} MiB."
-        fix = (
-            f"Make room on the disk of {at}: beside them it needs a twentieth of it free, 512 MiB at most, and of the "
-            "rest a third of what their agency's attachments take then (ATT-11)."
-        )
-        return [warning("attachments", found, fix)]
-    stuck = [one for one in failing if one.tries >= STUCK_TRIES]
-    if not stuck:
-        return []
-    fix = (
-        f"Look who owns {folder} and what is in it, and at the disk; the log says why: `part-failed` of part "
-        "`attachments`."
-    )
-    return [warning("attachments", f"{_many(stuck)} could not be fetched for an hour or more.", fix)]
-
-
-def _fits(folder: Path, size: int, taken: int) -> bool:
-    return spares_reserve(folder, size) and spares_share(folder, size, taken)
-
-
-def _many(ones: Sequence[Expected]) -> str:
-    return "One attachment" if len(ones) == 1 else f"{len(ones)} attachments"
 
 
 def _age(milliseconds: int) -> str:

@@ -63,8 +63,10 @@ def numbers(payload: dict[str, Any]) -> tuple[str | None, str | None]:
     return terms.get("sender_register_number"), "; ".join(theirs) or None
 
 
-def attachment(one: AttachmentView) -> Html:
-    """Return an attachment by its name, its media type and its size in bytes."""
+def attachment(one: AttachmentView, words: Words) -> Part:
+    """Return an attachment by its name, its media type and its size in bytes, or that it is damaged."""
+    if one.state == "damaged":
+        return words.text(Table.NOTES, one.state)
     return joined([said(one.name), " (", said(one.media_type), f", {one.size})"])
 
 

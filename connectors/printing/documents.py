@@ -306,7 +306,10 @@ class Writer:
                     contents.facts(rows),
                     contents.body(one.body, self._words),
                     contents.facts(
-                        [self._row(Label.ATTACHMENT, contents.attachment(file)) for file in one.attachments]
+                        [
+                            self._row(Label.ATTACHMENT, contents.attachment(file, self._words))
+                            for file in one.attachments
+                        ]
                     ),
                 ]
         return parts

@@ -75,6 +75,18 @@ class Expected:
         return in_file(self.position, self.entry.blob_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An attachment that came and of which the disk has damaged the row: what stands in clear of it (CON-28)."""
+
+    position: int
+    message_id: MessageId
+    sender_desk: DeskAddress
+    recipient_desk: DeskAddress
+    section: int
+    place: int
+
+
 def in_file(position: int, blob_id: bytes) -> str:
     """Return the name of the file for one that came."""
     return f"in-{position}-{blob_id.hex()}"
@@ -118,12 +130,22 @@ _DUE: Final = _EXPECTED.where(
 _FAILING: Final = _EXPECTED.where(_UNFINISHED, attachment_in.c.tries > 0)
 _NEXT_DUE: Final = select(func.min(attachment_in.c.next_try_at)).where(_UNFINISHED)
 _OF_MESSAGE: Final = _EXPECTED.where(attachment_in.c.message_id == bindparam("of"))
+_NOT_HERE: Final = select(attachment_in.c.position).where(
+    attachment_in.c.message_id == bindparam("of"),
+    attachment_in.c.recipient_desk == bindparam("recipient"),
+    attachment_in.c.state.not_in(HERE),
+)
+_WAITED_FOR: Final = select(exists(_NOT_HERE.where(attachment_in.c.sender_desk == bindparam("sender"))))
+_OF_SEALING: Final = select(exists(_NOT_HERE.where(attachment_in.c.envelope_id == bindparam("sealing"))))
 _OF_AGENCY: Final = select(attachment_in.c.position, attachment_in.c.blob_id).where(
     attachment_in.c.sender_desk.like(bindparam("of"))
 )
 _AT: Final = attachment_in.c.position == bindparam("which")
 _CURRENT: Final = select(attachment_in.c.envelope_id, attachment_in.c.state).where(_AT)
 _CHANGE: Final = update(attachment_in).where(_AT)
+_COLLECTED: Final = _CHANGE.where(
+    attachment_in.c.envelope_id == bindparam("sealing"), attachment_in.c.state == FetchState.STORED
+).values(state=FetchState.KEPT, tries=0)
 _DROP: Final = delete(attachment_in).where(
     attachment_in.c.message_id == bindparam("of"),
     attachment_in.c.sender_desk == bindparam("sender"),
@@ -191,23 +213,27 @@ async def expect_again(tx: Transaction, message: VerifiedMessage, now: int) -> b
     """Note that a known message was sealed anew; tell whether all that it names is here already (ATT-7).
 
     Sections may be numbered otherwise in another sealing, so attachments are known by their blobs. Raises
-    `SequenceError` for one that the first sealing did not name just so (SEQ-5).
+    `SequenceError` for one that the first sealing did not name just so (SEQ-5). One whose row the disk has damaged is
+    taken from this sealing, which its sender has signed as well, and fetched anew.
     """
-    known = {
-        one.entry.blob_id: one
-        for one in await of_message(tx, message.message_id)
-        if (one.sender_desk, one.recipient_desk) == (message.sender_desk, message.recipient_desk)
+    rows = {
+        row.blob_id: row
+        for row in await tx.connection.execute(_OF_MESSAGE, {"of": message.message_id})
+        if (row.sender_desk, row.recipient_desk) == (message.sender_desk, message.recipient_desk)
     }
     complete = True
     for section in message.sections.values():
         for place, entry in enumerate(section.attachments):
-            first = known.get(entry.blob_id)
-            if first is None or (first.entry, first.place) != (entry, place):
+            row = rows.get(entry.blob_id)
+            first = next(iter(readable(tx, (row,))), None) if row is not None else None
+            if row is None or row.place != place or (first is not None and first.entry != entry):
                 raise SequenceError("A message came again under its id with another attachment.")
+            if first is None:
+                await _set(tx, row.position, sealed=tx.vault.seal(_IN, message.message_id, cbor.encode(entry.value())))
             # What is here is not fetched again, but this envelope's recipient has to collect it too.
-            here = first.state in HERE
+            here = first is not None and first.state in HERE
             complete &= here
-            await _set(tx, first.position, **_anew(message, FetchState.STORED if here else FetchState.WAITING, now))
+            await _set(tx, row.position, **_anew(message, FetchState.STORED if here else FetchState.WAITING, now))
     return complete
 
 
@@ -231,9 +257,9 @@ async def due(tx: Transaction, now: int, most: int) -> tuple[dict[AgencyAddress,
     for row in await tx.connection.execute(_DUE, {"now": now, "most": most}):
         of_agency = found.setdefault(agency_of(desk_of_row(row.sender_desk)), [])
         if len(of_agency) < most:
-            readable = _readable(tx, (row,))
-            of_agency += readable
-            if not readable:
+            whole = readable(tx, (row,))
+            of_agency += whole
+            if not whole:
                 damaged.append(row.position)
     return found, damaged
 
@@ -245,7 +271,7 @@ async def put_off(tx: Transaction, positions: Collection[int], until: int) -> No
 
 async def failing(tx: Transaction) -> list[Expected]:
     """Return what could not be fetched or collected at the last try."""
-    return _readable(tx, await tx.connection.execute(_FAILING))
+    return readable(tx, await tx.connection.execute(_FAILING))
 
 
 async def next_due(tx: Transaction) -> int | None:
@@ -255,17 +281,29 @@ async def next_due(tx: Transaction) -> int | None:
 
 
 async def of_message(tx: Transaction, message_id: MessageId) -> list[Expected]:
-    """Return every attachment that came under that message id."""
-    return [_expected(tx, row) for row in await tx.connection.execute(_OF_MESSAGE, {"of": message_id})]
+    """Return every attachment that came under that message id and whose row can be read."""
+    return readable(tx, await tx.connection.execute(_OF_MESSAGE, {"of": message_id}))
+
+
+async def standing(tx: Transaction, message_id: MessageId) -> list[Expected | Unreadable]:
+    """Return every attachment that came under that message id: one that is damaged hides no other (CON-28)."""
+    found: list[Expected | Unreadable] = []
+    for row in await tx.connection.execute(_OF_MESSAGE, {"of": message_id}):
+        clear = row.position, row.message_id, row.sender_desk, row.recipient_desk, row.section, row.place
+        found += readable(tx, (row,)) or [Unreadable(*clear)]
+    return found
 
 
 async def complete(tx: Transaction, message_id: MessageId, sender: DeskAddress, recipient_desk: DeskAddress) -> bool:
     """Tell whether everything is here that came with a message of these desks (ATT-7)."""
-    return all(
-        one.state in HERE
-        for one in await of_message(tx, message_id)
-        if (one.sender_desk, one.recipient_desk) == (sender, recipient_desk)
-    )
+    between = {"of": message_id, "sender": sender, "recipient": recipient_desk}
+    return not await tx.connection.scalar(_WAITED_FOR, between)
+
+
+async def sealing_complete(tx: Transaction, one: Expected) -> bool:
+    """Tell whether everything is here that the sealing names by which `one` came, for its desk (ATT-7)."""
+    named = {"of": one.message_id, "sealing": one.envelope_id, "recipient": one.recipient_desk}
+    return not await tx.connection.scalar(_OF_SEALING, named)
 
 
 async def current(tx: Transaction, one: Expected) -> bool:
@@ -282,6 +320,11 @@ async def got_on(tx: Transaction, one: Expected) -> None:
 async def move(tx: Transaction, one: Expected, state: FetchState) -> None:
     """Note how far it has come."""
     await _set(tx, one.position, state=state, tries=0)
+
+
+async def collected(tx: Transaction, one: Expected) -> None:
+    """Note that the hub knows that one is here, unless another sealing has named it since."""
+    await tx.connection.execute(_COLLECTED, {"which": one.position, "sealing": one.envelope_id})
 
 
 async def postpone(tx: Transaction, one: Expected, until: int) -> None:
@@ -312,7 +355,8 @@ async def _set(tx: Transaction, position: int, **values: object) -> None:
     await tx.connection.execute(_CHANGE, {"which": position, **values})
 
 
-def _readable(tx: Transaction, rows: Iterable[Row[Any]]) -> list[Expected]:
+def readable(tx: Transaction, rows: Iterable[Row[Any]]) -> list[Expected]:
+    """Return those of these rows that the disk has not damaged."""
     found = []
     for row in rows:
         try:

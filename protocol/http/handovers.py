@@ -219,7 +219,10 @@ class AttachmentView(ResponseModel):
     size: int
     """Bytes of the plaintext."""
     state: Code
-    """`sent`; or, where it came, `waiting`, `stored`, or `failed`: then its sender was told and seals anew."""
+    """`sent`; or, where it came, `waiting`, `stored`, or `failed`: then its sender was told and seals anew.
+
+    `damaged` where what is stored of it cannot be read any more: it has no name then, and its size is 0.
+    """
 
 
 class Corrected(ResponseModel):
