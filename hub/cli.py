@@ -318,6 +318,7 @@ def restore(
                 click.echo("\n".join(telling.verified(found)))
                 return
             standing = asyncio.run(restoring.restore(source, secret, settings, evidence, now, ask))
+        click.echo("\n".join(telling.sealed_to(settings.hub.data_dir)), err=True)
         if standing.certain:
             click.echo("The hub is restored.")
             click.echo(f"next:  throughcare-hub run --config {path}", err=True)

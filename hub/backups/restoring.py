@@ -26,7 +26,7 @@ from hub.config import (
     StoreSection,
 )
 from hub.migrations import NEWEST, migrate, move, revision_of
-from hub.service.backupkey import keep_backup_key
+from hub.service.backupkey import keep_opened_key
 from hub.service.behind import forget_behind
 from hub.service.entrycheck import check_codes, check_entries, check_leaves
 from hub.service.guard import Guard, GuardedHead
@@ -123,7 +123,7 @@ async def restore(
             with _of_the_backup():
                 await _fill(source, secret, settings, settings.store, draft, decide)
             # Whoever restores has the offline key in hand: there is no better time to know it by (BAK-10).
-            keep_backup_key(folder, backup_identity(secret.public))
+            keep_opened_key(folder, backup_identity(secret.public))
             if settings.store.url is None:
                 if (draft / BLOBS_NAME).exists():
                     (draft / BLOBS_NAME).replace(folder / BLOBS_NAME)

@@ -2,9 +2,14 @@
 """What an operator is told before and after a restore, in sentences."""
 
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 from hub.backups.standing import Found, Standing
+from hub.service.backupkey import known_backup_keys
 from hub.store.trees import Log
+from keys.backuptrust import backup_words
+from protocol.errors import KeystoreError
 from protocol.http.fields import format_time
 
 _NAMES = {Log.DIRECTORY: "directory", Log.AUDIT: "audit log"}
@@ -46,3 +51,10 @@ def transcript(standing: Standing) -> Iterator[str]:
     yield f"The hub will begin generation {generation} of both logs, which its authority has to sign first. Then every"
     yield "connector hands back the statements that it holds, and seals anew what it sent and nobody has opened yet."
     yield "Enrolment codes that nobody has used end, and have to be made anew."
+
+
+def sealed_to(folder: Path) -> Iterator[str]:
+    """Yield to which key the backups of the hub in `folder` are sealed from now on, if it knows one (BAK-10)."""
+    with suppress(KeystoreError):  # damaged: the doctor says it
+        for identity in known_backup_keys(folder):
+            yield f"Backups go on being sealed to the key of the words: {' '.join(backup_words(identity))}"

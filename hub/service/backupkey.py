@@ -56,6 +56,19 @@ def keep_backup_key(folder: Path, identity: bytes) -> None:
     write_private(folder / KEY_NAME, _line(identity))
 
 
+def keep_opened_key(folder: Path, identity: bytes) -> None:
+    """Let backups be sealed to the key that opened the one of a restore, unless the folder knows a key (BAK-10).
+
+    That one stays: its operator has accepted it, perhaps since the other is in strange hands.
+    """
+    try:
+        known = bool(known_backup_keys(folder))
+    except KeystoreError:
+        known = False
+    if not known:
+        keep_backup_key(folder, identity)
+
+
 def accept_backup_key(folder: Path, public: bytes, spoken: str) -> None:
     """Let backups be sealed to `public` and to no other, once a person has read its words where the key was made.
 

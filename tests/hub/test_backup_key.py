@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.backups.making import make_backup
+from hub.backups.telling import sealed_to
 from hub.cli import main
 from hub.doctor import examine
 from hub.service.backupkey import (
@@ -222,6 +223,27 @@ async def test_bak_10_a_restored_hub_knows_the_key_that_opened_its_backup(tmp_pa
     assert known_backup_keys(new) == {backup_identity(OFFLINE.public)}
     with pytest.raises(UntrustedKey):
         await Operator(new, programme).back_up(1, "theirs.backup")
+
+
+async def test_bak_10_a_restore_keeps_a_newer_key_that_the_operator_accepted(tmp_path: Path) -> None:
+    """The key of the backup is in strange hands since: a restore from it must not bring it back."""
+    lost, new, programme = tmp_path / "lost", tmp_path / "new", make_programme()
+    lost.mkdir(mode=0o700)
+    seal_keys(lost)
+    async with RunningHub(lost, programme) as hub:
+        await back_up(hub, tmp_path / "backup")
+    for damaged in (False, True):
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(mode=0o700)
+        shutil.copy(lost / "hub.guard", new)
+        accept_backup_key(new, public(1), words(1))
+        if damaged:
+            (new / KEY_NAME).write_bytes(b"x")
+            assert list(sealed_to(new)) == []
+        await restore_at(new, programme, tmp_path / "backup")
+        kept = backup_identity(OFFLINE.public if damaged else public(1))
+        assert known_backup_keys(new) == {kept}
+        assert " ".join(backup_words(kept)) in "".join(sealed_to(new))
 
 
 async def test_bak_10_the_operator_reads_the_words_where_the_key_was_made(operator: Operator) -> None:
