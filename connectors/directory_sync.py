@@ -17,6 +17,7 @@ from connectors import fork
 from connectors.faults import DAMAGED
 from connectors.fork import SIGNED_HEAD
 from connectors.hub_restored import check_minimum, check_restored, hand_back, kept_of
+from connectors.hub_signers import Signing, lacking
 from connectors.logs import Log
 from connectors.store import facts, statements
 from connectors.store.engine import Store, Transaction
@@ -203,7 +204,7 @@ class DirectorySync:
             self._log.event("directory-synced", size=self._directory.size, count=grown)
         return grown
 
-    async def _look(self) -> int:
+    async def _look(self, *, handed_back: bool = False) -> int:
         info = await self._source.hub()
         self._clock_difference = info.server_time - self._clock()
         if (info.directory.origin, info.directory.key) != (self._pinned.origin, self._pinned.key):
@@ -228,17 +229,17 @@ class DirectorySync:
         elif head.size < (self._lost.size if self._lost else self._directory.size):
             await self._keep_evidence(raw_head, stops=False)
             raise DirectoryInconsistent("The hub shows an older directory than it showed before.")
+        signing = Signing.of(self._directory)
         try:
             lost = await self._cut(kept)
             new = await self._fetch(head)
             self._check_lost(known == generation)
-            check_restored(self._directory, known, generation, kept if lost else None)
-            if generation > known and await hand_back(self._source, self._directory, lost, self._log):
-                # The hub's directory grows by what it gets back: what enrolment pinned may be among that.
-                self.wanted.set()
-                if self._directory.size < self._pinned.minimum_size:
-                    await self._go_back()
-                    return 0
+            check_restored(self._directory, known, generation, kept if lost else None, signing)
+            if generation > known and not await self._may_let_go(lost):
+                if handed_back:
+                    raise DirectoryInconsistent("The hub was restored, and does not show what it was given back.")
+                await self._go_back()
+                return await self._look(handed_back=True)
             check_minimum(self._directory, self._pinned.minimum_size)
             await self._store_progress(head, raw_head, kept, new)
         except BaseException as error:
@@ -249,6 +250,17 @@ class DirectorySync:
                 await self._keep_evidence(raw_head, stops=False)
             raise
         return len(new)
+
+    async def _may_let_go(self, lost: list[bytes]) -> bool:
+        """Hand back what the hub has `lost`; tell whether its directory is enough as it is, to let go of that here.
+
+        It is not while it lacks who signs for the authority (GEN-9), or what enrolment pinned, which may be among that.
+        """
+        handed = await hand_back(self._source, self._directory, lost, self._log)
+        if handed:
+            self.wanted.set()
+        small = handed > 0 and self._directory.size < self._pinned.minimum_size
+        return not small and not any(lacking(self._directory, lost))
 
     async def _cut(self, kept: int) -> list[bytes]:
         """Go back to the first `kept` statements, in memory; return those that followed them here (GEN-4)."""

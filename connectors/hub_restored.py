@@ -9,6 +9,7 @@ is let go here.
 from collections.abc import Sequence
 from typing import Protocol
 
+from connectors.hub_signers import Signing, replaced
 from connectors.logs import Log
 from keys.directory import Directory
 from protocol.errors import DirectoryError, DirectoryInconsistent, EnvelopeError, PolicyDenied
@@ -34,16 +35,20 @@ def kept_of(info: HubInfo, known: int, size: int) -> int:
     return min(info.kept_statements[known], size)
 
 
-def check_restored(directory: Directory, known: int, generation: int, kept: int | None) -> None:
+def check_restored(
+    directory: Directory, known: int, generation: int, kept: int | None, signing: Signing | None = None
+) -> None:
     """Raise `DirectoryInconsistent` unless `directory` came to `generation` by restorations that the authority signed.
 
     With `kept` the first of those unknown so far must follow that statement at once: otherwise the hub would have put
-    others in the place of some that this connector holds.
+    others in the place of some that this connector holds. `signing` is who signed for it as far as was known (GEN-9).
     """
     if directory.generation != generation:
         raise DirectoryInconsistent("The hub began a generation of its logs without its authority's word.")
     if kept is not None and directory.restorations[known].index != kept:
         raise DirectoryInconsistent("The hub left out statements that the restore had kept.")
+    if signing is not None:
+        signing.check(directory, known)
 
 
 def check_minimum(directory: Directory, minimum: int) -> None:
@@ -61,17 +66,23 @@ def check_minimum(directory: Directory, minimum: int) -> None:
 async def hand_back(hub: StatementTaker, directory: Directory, lost: Sequence[bytes], log: Log) -> int:
     """Give the hub every statement of `lost` that its restored directory lacks, in their order; return how many.
 
-    One that is refused now is told and left: it does not count in this directory any more. Raises `HubUnreachable` and
-    the like; then nothing was let go here, and all is done again.
+    One that is refused now is told and left: it does not count in this directory any more. Raises
+    `DirectoryInconsistent` where that says who signs for the authority (GEN-9), and `HubUnreachable` and the like; then
+    nothing was let go here, and all is done again.
     """
     handed = 0
     for raw in lost:
-        if isinstance(parse_statement(raw).body.subject, Restoration) or directory.index_of(raw) is not None:
+        statement = parse_statement(raw)
+        if isinstance(statement.body.subject, Restoration) or directory.index_of(raw) is not None:
             continue
         try:
             await hub.submit_statement(raw)
             handed += 1
         except (DirectoryError, EnvelopeError, PolicyDenied) as error:
             log.event("statement-refused", code=error.code)
+            if not replaced(directory, statement):
+                raise DirectoryInconsistent(
+                    "The hub was restored, and refuses to take back who signs for its authority."
+                ) from error
     log.event("hub-restored", count=handed, size=directory.size)
     return handed

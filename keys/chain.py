@@ -343,6 +343,7 @@ def _restoration(register: Register, statement: UnverifiedStatement, subject: Re
         issued=statement.body.issued,
         log_time=register.time,
         subject=subject,
+        signers=frozenset(one.signer for one in statement.signatures),
     )
     return lambda: register.restorations.append(entry)
 

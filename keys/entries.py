@@ -111,7 +111,7 @@ class PrekeyEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestorationEntry:
-    """One restore of the hub: the statement's digest, leaf index and date, and what it says.
+    """One restore of the hub: the statement's digest, leaf index and date, what it says, and who signed it.
 
     `log_time` is the log's time of what was kept, ms UTC.
     """
@@ -121,6 +121,7 @@ class RestorationEntry:
     issued: int
     log_time: int
     subject: Restoration
+    signers: frozenset[KeyId]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from connectors.authority.turns import Quorum, body_of
 from keys.directory import Directory
 from keys.privatefile import read_private, write_private
+from keys.rootorder import in_order
 from keys.sealedfile import SMALL, KdfParams, open_file, seal_file
 from keys.signing import HybridSigner, sign_statement
 from protocol.address import AgencyAddress, parse_agency
@@ -113,12 +114,15 @@ class Office:
         return self.facts.hub
 
     def statements(self) -> tuple[bytes, ...]:
-        """Return all versions of the root and the authority's newest statement, in the order in which they were made.
+        """Return all versions of the root and the authority's newest statement, in the order of a directory.
 
-        The first of them begins the directory log.
+        The first of them begins the log.
         """
-        files = [self.root_file(1), *self.folder.glob("root-*.statement"), self.authority_file]
-        return tuple(sorted((file.read_bytes() for file in files), key=lambda raw: parse_statement(raw).body.issued))
+        return in_order(file.read_bytes() for file in self.statement_files())
+
+    def statement_files(self) -> tuple[Path, ...]:
+        """Return where the folder keeps the statements of root and authority."""
+        return (self.root_file(1), *self.folder.glob("root-*.statement"), self.authority_file)
 
     @property
     def quorum(self) -> Quorum:
@@ -149,13 +153,11 @@ class Office:
         office.write_facts()
         return office
 
-    def take_note(self, directory: Directory) -> "Office":
-        """Remember the directory that the hub shows, so that it never shows an older one, or another (ENR-10).
+    def check_shown(self, directory: Directory) -> OfficeFacts:
+        """Return the facts as they are now; `DirectoryInconsistent` for a directory older or other than was seen.
 
-        Otherwise a hub could have approvers sign by what was true once: renew keys that others have replaced, say.
-        Raises `DirectoryInconsistent` if it does. What a restore has lost, this authority has signed itself (GEN-2).
-
-        Returns the office with the people that the directory names: a command never says who they are (ENR-14).
+        A hub could have approvers sign by what was true once: renew keys that others have replaced, say (ENR-10). What
+        a restore has lost, this authority has signed itself (GEN-2).
         """
         facts = open_office(self.folder).facts
         new = Seen(generation=directory.generation, size=directory.size, root=directory.root)
@@ -167,6 +169,15 @@ class Office:
                 "The hub shows an older or another directory than it showed to this authority before. Nothing was "
                 "signed."
             )
+        return facts
+
+    def take_note(self, directory: Directory) -> "Office":
+        """Remember the directory that the hub shows, so that it never shows an older one, or another; as `check_shown`.
+
+        Returns the office with the people that the directory names: a command never says who they are (ENR-14).
+        """
+        facts = self.check_shown(directory)
+        new = Seen(generation=directory.generation, size=directory.size, root=directory.root)
         update: dict[str, object] = {"seen": new}
         root, authority = directory.newest_root(), directory.authority(facts.domain)
         if root is not None:

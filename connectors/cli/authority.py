@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from connectors.authority import approval, invitation
+from connectors.authority.lost import must_show
 from connectors.authority.office import AUTHORITY_THRESHOLD, Office, create_office, read_hub_facts
 from connectors.cli.failures import advising, then
 from connectors.cli.office import (
@@ -19,13 +20,16 @@ from connectors.cli.office import (
     at_hub_of,
     directory_of,
     must_be_approver,
+    noted,
     open_approver,
     opened,
+    pins_of,
 )
 from connectors.cli.outfile import must_be_writable, write_out
 from connectors.cli.voice import Voice, speaks
 from connectors.cli.way_out import goes_out
 from connectors.enrolment.passphrases import passphrase_in
+from connectors.enrolment.pins import replay
 from connectors.enrolment.visit import now_ms
 from connectors.hub_client import HubClient
 from connectors.way_out import WayOut
@@ -122,7 +126,10 @@ def publish(folder: Path, hub_file: Path, way_out: WayOut, voice: Voice) -> None
 
 async def _publish(office: Office, way_out: WayOut) -> dict[str, Any]:
     async with at_hub_of(office, way_out) as hub:
-        return {"indexes": [await hub.submit_statement(raw) for raw in office.statements()]}
+        indexes = [await hub.submit_statement(raw) for raw in office.statements()]
+        must_show(office, await replay(hub, pins_of(office)))
+        await noted(hub, office)
+        return {"indexes": indexes}
 
 
 @click.command()

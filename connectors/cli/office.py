@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from connectors.authority.exchanging import keep_statements
+from connectors.authority.lost import check_signers
 from connectors.authority.office import HubFacts, Office, open_office
 from connectors.authority.turns import Turn
 from connectors.cli.failures import advising
@@ -113,9 +114,11 @@ async def at_hub_of(office: Office, way_out: WayOut) -> AsyncIterator[HubClient]
 async def noted(hub: HubClient, office: Office) -> tuple[Office, Directory]:
     """Return the hub's directory as it is now, verified from the root on, and found to go on from what was seen.
 
-    With it comes the office with the people that this directory names (ENR-14).
+    With it comes the office with the people that this directory names (ENR-14). Raises `Conflict` if the hub was
+    restored and lacks who signs (ENR-15), `DirectoryInconsistent` if former approvers have signed that (GEN-9).
     """
     directory = await replay(hub, pins_of(office))
+    check_signers(office, directory)
     office = office.take_note(directory)
     keep_statements(office, directory)
     return office, directory
