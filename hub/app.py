@@ -16,6 +16,7 @@ from hub.jobs.housekeeping import Housekeeping, HubClock
 from hub.logs import Event, Log, where
 from hub.migrations import migrate
 from hub.service.allowances import Allowances
+from hub.service.backlog import Queue
 from hub.service.behind import check_not_behind, noting
 from hub.service.blobrows import BlobRows, Place
 from hub.service.blobs import Blobs
@@ -37,12 +38,12 @@ from hub.service.reads import Reads
 from hub.service.receipts import Receipts
 from hub.service.restorerequest import check_not_waiting
 from hub.service.signingkeys import SigningKeys
-from hub.service.submission import Submissions
+from hub.service.submission import SubmissionParts, Submissions
 from hub.service.tally import Tally
 from hub.service.transaction import Transaction
 from hub.service.uncollected import gone
 from hub.service.waiting import Waiting
-from hub.service.writer import Queue, Writer
+from hub.service.writer import Writer
 from hub.store import envelopes, restorations, trees
 from hub.store.blobfiles import BlobFiles
 from hub.store.engine import Store
@@ -108,7 +109,7 @@ class Hub:
         waiting = Waiting(store, self.directory, settings.limits, elapsed)
         holdings = Holdings(store, settings.limits, settings.store.attachment_gigabytes << 30, elapsed)
         self.submissions = Submissions(
-            store, writer, self.directory, receipts, clock, tally, allowances, waiting, holdings
+            SubmissionParts(store, writer, self.directory, receipts, clock, tally, allowances, waiting, holdings)
         )
         reads = Reads(allowances, self.directory)
         self.mailboxes = Mailboxes(store, writer, receipts, tally, reads, lambda: replay.audit_starts)

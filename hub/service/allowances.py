@@ -13,9 +13,9 @@ from types import TracebackType
 from weakref import WeakValueDictionary
 
 from hub.config import LimitsSection
+from hub.service.backlog import Queue
 from hub.service.buckets import Buckets
 from hub.service.outgoing import READERS, Outgoing
-from hub.service.writer import Queue
 from protocol.clockwatch import Clock
 from protocol.errors import Unavailable
 from protocol.limits import MAX_DESKS
@@ -148,15 +148,11 @@ class Allowances:
         """Return what surrounds the reading of a submission over the share, on all websockets of `agency`."""
         return self._over_share.setdefault(agency, asyncio.Semaphore(OVER_SHARE))
 
-    def submission(self, agency: str, size: int) -> "Place":
-        """Charge a submission of `size` bytes; what is returned counts it as long as it is in work.
-
-        Raises TooManyRequests, and, once it is entered, what `take_place` raises.
-        """
+    def submission(self, agency: str, size: int) -> None:
+        """Charge a submission of `size` bytes; raises TooManyRequests."""
         self._refused.check(agency)
         self._submissions.take(agency)
         self._bytes.take(agency, size)
-        return self.place(agency, size)
 
     def refused(self, agency: str, size: int) -> None:
         """Charge `agency` for an envelope of `size` bytes that was read for nothing; its next one waits for that."""
@@ -196,7 +192,7 @@ class Allowances:
 
 
 class Place:
-    """A block in which bytes of an agency count as waiting for the writer; every message passes one."""
+    """A block in which bytes of an agency count as waiting for the writer."""
 
     __slots__ = ("_agency", "_allowances", "_size")
 

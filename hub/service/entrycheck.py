@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from hub.service.accepting import size_of_slice
 from hub.service.damage import damaged, naming, no_gap, require
 from hub.service.enrolment import verify_key_request
 from hub.service.expiry import NOTICE_SIZE
-from hub.service.submission import size_of_slice
 from hub.store import contents, trees
 from hub.store.contents import Contents
 from hub.store.logkeys import stored_keys

@@ -109,7 +109,11 @@ class Share:
             await self._holdings.take(self._agency, self._more)
             self._taken = True
 
-    def settle(self, *, stored: bool) -> None:
+    def try_take(self) -> bool:
+        """Take it if there is nothing of it, and tell so; of anything else the database may have to be asked."""
+        return self._taken or self._more == Holding()
+
+    def settle(self, stored: bool) -> None:
         """Keep it, or give it back if it was taken."""
         if self._taken:
             self._holdings.settle(self._agency, self._more, stored=stored)

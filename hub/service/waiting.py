@@ -69,17 +69,23 @@ class Waiting:
 
     async def take(self, agency: str, sizes: Mapping[KeyId, int]) -> None:
         """Count a message of `agency` by its bytes for each device, or raise QuotaReached and count nothing."""
-        if self._full(agency, sizes):
+        if not self.try_take(agency, sizes):
             # One of an agency at a time, which holds up no other: it may have thousands of recipients.
             async with self._asking.setdefault(agency, asyncio.Lock()):
                 await self._ask(agency, sizes)
-            if self._full(agency, sizes):
+            if not self.try_take(agency, sizes):
                 raise _reached()
+
+    def try_take(self, agency: str, sizes: Mapping[KeyId, int]) -> bool:
+        """Count it if no bound is reached as far as is known; tell whether it was counted."""
+        if self._full(agency, sizes):
+            return False
         at, total = self._at[agency], self._totals[agency]
         for device, size in sizes.items():
             at[device].add(1, size)
             total.add(1, size)
             self._pending[agency, device].add(1, size)
+        return True
 
     def settle(self, agency: str, sizes: Mapping[KeyId, int], *, accepted: bool) -> None:
         """Note what became of a message that was taken; one that was not accepted counts no more."""
@@ -152,7 +158,12 @@ class Room:
             await self._waiting.take(self._agency, self._sizes)
             self._taken = True
 
-    def settle(self, *, accepted: bool) -> None:
+    def try_take(self) -> bool:
+        """Take it if that needs no question to the database, and tell whether it is taken."""
+        self._taken = self._taken or self._waiting.try_take(self._agency, self._sizes)
+        return self._taken
+
+    def settle(self, accepted: bool) -> None:
         """Keep it, or give it back if it was taken."""
         if self._taken:
             self._waiting.settle(self._agency, self._sizes, accepted=accepted)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one task that changes the database: it takes all that waits and commits it as one group.
 
-While a group is being committed the next one gathers by itself, so no timer is needed: a lone change is
-committed at once, and under load the cost of a sync is shared by many. The order is that of AUD-3 and of no
-other: commit, guard, sign, answer. A change that fails takes nobody with it: if a group cannot be
+While a group is being committed the next one gathers by itself (`hub.service.backlog`): a lone change is committed at
+once, and under load the cost of a sync is shared by many. The order is that of AUD-3 and of no other: commit, guard,
+sign, answer. A change that fails takes nobody with it: if a group cannot be
 committed, its changes are tried one by one.
 
 While the clock cannot be right nothing is committed (AUD-7). When the disk fails, the writer stops for good and
@@ -12,15 +12,13 @@ not yet answered is found again by the same bytes (HTTP-5).
 """
 
 import asyncio
-import secrets
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
 from hub.logs import Event, Log, where
+from hub.service.backlog import Backlog, Item, Queue, refuse_all
 from hub.service.clocktrust import ClockTrust, ClockUnsure, ClockWrong
 from hub.service.following import Followed
 from hub.service.guard import Guard, GuardedHead
@@ -33,17 +31,12 @@ from protocol.limits import CLOCK_SKEW
 
 T = TypeVar("T")
 
-GROUP_CHANGES = 256
-GROUP_BYTES = 1 << 20
 CHECKPOINT_EVERY = 4 << 20
 """Bytes written after which the write-ahead log is moved into the database file, between two groups.
 
 Counted here: the file of the log does not shrink, so that its size does not tell what is still to be moved."""
 GROUP_LEAST = 32 << 10
 """Bytes that even the smallest group counts for: each writes its pages whole."""
-
-RETRY_WITHIN_S = 3
-"""Seconds over which those who found the queue full are asked to come back."""
 
 ANSWER_S = 7.0
 """Seconds that a group may take before everybody who waits is told to try again (HTTP-19).
@@ -52,17 +45,8 @@ A caller waits for thirty seconds, for two groups at most and with one ahead of 
 envelope.
 """
 
-_Item = tuple[Change[Any], "asyncio.Future[Any]"]
 _Finish = Finish[Any] | ThroughcareError
 """What makes the answer of a change, or the error it is refused with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """How much may wait: changes and bytes."""
-
-    changes: int
-    bytes: int
 
 
 class Counters:
@@ -102,15 +86,12 @@ class Writer:
         self._origins = origins
         self._clock = clock
         self._log = log
-        self._limit = queue
         self._watch = ClockWatch(clock, elapsed)
         self._trust = trust
         self._followed = followed
         self._reach = reach
-        self._waiting: deque[_Item] = deque()
-        self._bytes = 0
+        self._waiting = Backlog(queue)
         self._unmoved = 0
-        self._arrived = asyncio.Event()
         self._closing = False
         self._failed = False
         self._met: type[Exception] | None = None
@@ -130,7 +111,7 @@ class Writer:
     @property
     def capacity(self) -> int:
         """How many changes may wait."""
-        return self._limit.changes
+        return self._waiting.limit.changes
 
     @property
     def healthy(self) -> bool:
@@ -178,39 +159,36 @@ class Writer:
         """Wait until everything that is committed now is guarded."""
         await self.write(Nothing())
 
-    async def write(self, change: Change[T]) -> T:
-        """Have `change` committed with the next group, and return its answer.
+    def queue(self, change: Change[T]) -> "asyncio.Future[T]":
+        """Have `change` committed with the next group, and return the future of its answer.
 
-        Raises the error the change is refused with, Unavailable when too much waits or the hub is stopping, and
-        StoreFull when the disk is full. A caller that goes away takes nothing back; nor is anything taken back when
-        the database is too slow to wait for, and it may still be committed.
+        That is the error which the change is refused with, if it is refused, and StoreFull when the disk is full.
+        Raises Unavailable when too much waits or the hub is stopping. A caller that goes away takes nothing back; nor
+        is anything taken back when the database is too slow to wait for, and it may still be committed.
         """
         if not self.healthy or self._stuck:
             raise Unavailable
-        if len(self._waiting) >= self._limit.changes or self._bytes + change.weight > self._limit.bytes:
-            busy = Unavailable("The hub is busy. Try again after the time in Retry-After.")
-            # Not all at the same time again.
-            busy.retry_after = 1 + secrets.randbelow(RETRY_WITHIN_S)
-            raise busy
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((change, future))
-        self._bytes += change.weight
-        self._arrived.set()
-        return await future
+        return self._waiting.add(change)
+
+    async def write(self, change: Change[T]) -> T:
+        """Do what `queue` does, and wait for the answer."""
+        return await self.queue(change)
 
     async def run(self) -> None:
         """Commit group after group until `close`; raises when the disk or the database failed."""
         try:
             while await self._something_waits():
-                await self._serve(self._take())
+                await self._waiting.gather()
+                group, size = self._waiting.take()
+                self._unmoved += max(size, GROUP_LEAST)
+                await self._serve(group)
                 await self._checkpoint()
         except BaseException:
             self._failed = True
             raise
         finally:
             self._closing = True
-            _refuse_all(self._waiting, Unavailable)
-            self._waiting.clear()
+            self._waiting.refuse(Unavailable)
 
     async def _checkpoint(self) -> None:
         if self._unmoved > CHECKPOINT_EVERY:
@@ -224,30 +202,16 @@ class Writer:
     def close(self) -> None:
         """Take nothing new; `run` returns once all that waits is committed."""
         self._closing = True
-        self._arrived.set()
+        self._waiting.wake()
 
     async def _something_waits(self) -> bool:
         while not self._waiting:
             if self._closing:
                 return False
-            self._arrived.clear()
-            await self._arrived.wait()
+            await self._waiting.wait()
         return True
 
-    def _take(self) -> list[_Item]:
-        group: list[_Item] = []
-        size = 0
-        while self._waiting and len(group) < GROUP_CHANGES:
-            weight = self._waiting[0][0].weight
-            if group and size + weight > GROUP_BYTES:
-                break
-            size += weight
-            group.append(self._waiting.popleft())
-        self._bytes -= size
-        self._unmoved += max(size, GROUP_LEAST)
-        return group
-
-    async def _serve(self, group: Sequence[_Item]) -> None:
+    async def _serve(self, group: Sequence[Item]) -> None:
         patience = asyncio.get_running_loop().call_later(ANSWER_S, self._give_up_waiting, group)
         try:
             await self._commit(group)
@@ -255,37 +219,35 @@ class Writer:
             patience.cancel()
             self._stuck = False
 
-    def _give_up_waiting(self, group: Sequence[_Item]) -> None:
+    def _give_up_waiting(self, group: Sequence[Item]) -> None:
         """Let everybody go who waits for a database that is too slow; what is being committed goes on."""
         self._stuck = True
         self._log.warning(Event.WRITER_SLOW, count=len(group) + len(self._waiting))
-        _refuse_all(group, Unavailable)
-        _refuse_all(self._waiting, Unavailable)
-        self._waiting.clear()
-        self._bytes = 0
+        refuse_all(group, Unavailable)
+        self._waiting.refuse(Unavailable)
 
-    async def _commit(self, group: Sequence[_Item]) -> None:
+    async def _commit(self, group: Sequence[Item]) -> None:
         try:
             transaction, finishes = await self._transact([change for change, _ in group])
             self._met = None
             self._answer(group, transaction, finishes)
         except StoreFull:
-            _refuse_all(group, StoreFull)
+            refuse_all(group, StoreFull)
         except (Unavailable, MemoryError) as error:
             if isinstance(error, ClockWrong):
                 if self._is_news(error):
                     unsure = isinstance(error, ClockUnsure)
                     self._log.error(Event.CLOCK_UNSURE if unsure else Event.CLOCK_WRONG, count=len(group))
-                _refuse_all(group, type(error))
+                refuse_all(group, type(error))
             else:
                 # Descriptors or memory ran out for now. If it is committed, that shows as after a lost connection.
                 self._log.warning(Event.RESOURCES_SHORT, count=len(group), where=where(error))
-                _refuse_all(group, Unavailable)
+                refuse_all(group, Unavailable)
         except ConnectionLost as error:
             # Whether it is committed shows when the same is asked for again; `Followed` sees it with the next group.
             if self._is_news(error):
                 self._log.warning(Event.CONNECTION_LOST, count=len(group), where=where(error))
-            _refuse_all(group, Unavailable)
+            refuse_all(group, Unavailable)
         except _OneFailed as failed:
             if len(group) > 1:
                 self.counters.splits += 1
@@ -294,12 +256,12 @@ class Writer:
                     await self._commit([item])
             else:
                 self._log.error(Event.REQUEST_FAILED, where=where(failed.error))
-                _refuse_all(group, InternalError)
+                refuse_all(group, InternalError)
         except BaseException as error:
             # The disk failed, or an answer could not be made of what is committed: nobody may be told anything.
             self._failed = True
             self._log.error(Event.WRITER_STOPPED, where=where(error))
-            _refuse_all(group, Unavailable)
+            refuse_all(group, Unavailable)
             raise
 
     def _is_news(self, error: Exception) -> bool:
@@ -353,7 +315,7 @@ class Writer:
             ]
         )
 
-    def _answer(self, group: Sequence[_Item], transaction: Transaction, finishes: Sequence[_Finish]) -> None:
+    def _answer(self, group: Sequence[Item], transaction: Transaction, finishes: Sequence[_Finish]) -> None:
         """Sign what is committed and guarded, then answer (AUD-3)."""
         outcomes = [finish if isinstance(finish, ThroughcareError) else finish() for finish in finishes]
         self._reach("after-sign")
@@ -386,9 +348,3 @@ def _apply(change: Change[Any], transaction: Transaction) -> _Finish:
         return change.apply(transaction)
     except ThroughcareError as error:
         return error
-
-
-def _refuse_all(group: Iterable[_Item], error: type[ThroughcareError]) -> None:
-    for _, future in group:
-        if not future.done():
-            future.set_exception(error())

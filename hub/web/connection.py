@@ -2,12 +2,12 @@
 """One authenticated websocket: submissions in, receipts and deliveries out, each within its bounds (HTTP-9).
 
 What a connector may keep in the air is bounded in both directions (HTTP-13): submissions in number and bytes until
-their answer is queued, deliveries by what it has not acknowledged, frames by a queue whose length stops the
-reading side. Who does not read is cut off.
+their answer is sent, deliveries by what it has not acknowledged and by its agency's room. Who does not read is cut off.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -28,19 +28,17 @@ from protocol.errors import (
     TooManyRequests,
     Unavailable,
 )
-from protocol.frames import Accepted, Acknowledge, Deliver, Item, Submit, encode_frame, parse_frame
+from protocol.frames import Accepted, Acknowledge, Deliver, Item, Refused, Submit, encode_frame, parse_frame
 from protocol.ids import KeyId
 
 IN_FLIGHT = 8 << 20
 """Bytes of submissions of one connection that are being worked on."""
 LEAST_CHARGE = 4_096
-"""Bytes that even the smallest submission counts for: its task and its answer take memory too."""
+"""Bytes that even the smallest submission counts for: its answer takes memory too."""
 AT_WORK = 256
-"""Submissions of one connection that are being worked on, or whose answer waits for a place to be sent."""
+"""Submissions of one connection that are being worked on, or whose answer waits to be sent."""
 WINDOW = 8 << 20
 """Bytes delivered and not yet acknowledged after which nothing more is sent."""
-QUEUE = 64
-"""Frames that wait to be sent."""
 PAGE = 200
 SEND_S = 30.0
 """Seconds in which a frame, and the small ones that wait behind it, must be taken by the other side."""
@@ -109,7 +107,8 @@ class Connection:
         self._mailboxes = mailboxes
         self._pages = Pages(allowances.outgoing(agency))
         self._over_share = allowances.over_share(agency)
-        self._outgoing: asyncio.Queue[tuple[bytes, int]] = asyncio.Queue(QUEUE)
+        # Bounded by what may be in work, and by what of the agency's room a page may have.
+        self._outgoing: asyncio.Queue[tuple[bytes, Callable[[], None]]] = asyncio.Queue()
         self._budget = Budget(AT_WORK, IN_FLIGHT)
         self._up_to = -1
         self._acknowledged = asyncio.Event()
@@ -130,7 +129,7 @@ class Connection:
                 tasks.create_task(self._push())
                 tasks.create_task(self._delete())
                 tasks.create_task(self._close_when_told())
-                await self._read(tasks)
+                await self._read()
         except* (_Ended, TimeoutError, ConnectionError):
             pass
         except* Unavailable:
@@ -138,7 +137,7 @@ class Connection:
         finally:
             self._pages.close()
 
-    async def _read(self, tasks: asyncio.TaskGroup) -> None:
+    async def _read(self) -> None:
         async for message in self._socket:
             if message.type in (WSMsgType.PING, WSMsgType.PONG):
                 await self._charge_frame()
@@ -159,8 +158,7 @@ class Connection:
                 case Submit():
                     if self._allowances.is_over(self._agency, len(frame.envelope)):
                         await self._slow_down()
-                    await self._budget.take(_charge(frame))
-                    tasks.create_task(self._submit(frame))
+                    await self._submit(frame)
                 case Acknowledge(up_to):
                     await self._charge_frame()
                     self._up_to = max(self._up_to, up_to)
@@ -186,31 +184,33 @@ class Connection:
         asyncio.get_running_loop().call_later(OVER_SHARE_S, self._over_share.release)
 
     async def _submit(self, frame: Submit) -> None:
+        """Have it accepted or refused, once there is room for it; the answer is told by `_answered`."""
         charge = _charge(frame)
-        try:
-            answer, pause = await self._answer(frame)
-            # Its bytes need not wait with it.
-            del frame
-            await self._outgoing.put((answer, 0))
-            if pause:
-                await asyncio.sleep(pause)
-        finally:
-            # Not before the answer is queued: who does not read its answers must not go on submitting.
-            self._budget.give(charge)
+        await self._budget.take(charge)
+        answer = self._submissions.submit(self.device_id, frame.envelope)
+        answer.add_done_callback(partial(self._answered, frame.ref, charge))
 
-    async def _answer(self, frame: Submit) -> tuple[bytes, float]:
-        """Return the answer, and for how many seconds the submission is to keep its place after it."""
-        try:
-            receipt = await self._submissions.submit(self.device_id, frame.envelope)
-            return encode_frame(Accepted(frame.ref, receipt)), 0
-        except ThroughcareError as error:
+    def _answered(self, ref: int, charge: int, answer: "asyncio.Future[bytes]") -> None:
+        """Queue the answer; its submission keeps its place until that is sent: who reads no answers must not go on."""
+        error, pause = answer.exception(), 0.0
+        if error is None:
+            said: Accepted | Refused = Accepted(ref, answer.result())
+        elif isinstance(error, ThroughcareError):
+            said = refusal(ref, error)
             pause = OVER_SHARE_S if isinstance(error, TooManyRequests) else 0
-            return encode_frame(refusal(frame.ref, error)), pause
-        except MemoryError:
-            return encode_frame(refusal(frame.ref, Unavailable())), 0
-        except Exception as error:  # noqa: BLE001 - one envelope that nobody foresaw must not end the connection
+        elif isinstance(error, MemoryError):
+            said = refusal(ref, Unavailable())
+        else:
+            # One envelope that nobody foresaw must not end the connection.
             self._log.error(Event.REQUEST_FAILED, op="connect", where=where(error))
-            return encode_frame(refusal(frame.ref, InternalError())), 0
+            said = refusal(ref, InternalError())
+        self._outgoing.put_nowait((encode_frame(said), partial(self._answer_is_sent, charge, pause)))
+
+    def _answer_is_sent(self, charge: int, pause: float) -> None:
+        if pause:
+            asyncio.get_running_loop().call_later(pause, self._budget.give, charge)
+        else:
+            self._budget.give(charge)
 
     async def _push(self) -> None:
         """Send what is in the mailbox and whatever comes, as long as it is acknowledged in time."""
@@ -226,7 +226,7 @@ class Connection:
                     cursor = items[-1].index + 1
                     self._window -= size
                     self._unacknowledged.append((items[-1].index, size))
-                    await self._outgoing.put((encode_frame(Deliver(tuple(items))), size))
+                    self._outgoing.put_nowait((encode_frame(Deliver(tuple(items))), partial(self._pages.give, size)))
                     self._allowances.delivered(self._agency)
                     del items
                 else:
@@ -253,21 +253,18 @@ class Connection:
 
     async def _send(self) -> None:
         while True:
-            frame, size = await self._outgoing.get()
+            frame, sent = await self._outgoing.get()
             async with asyncio.timeout(SEND_S) as limit:
-                await self._send_one(frame, size)
+                await self._socket.send_bytes(frame)
+                sent()
                 # A timeout costs as much as sending; what waits already, such as the answers to one group, shares it.
                 # What comes meanwhile does not: who reads all the time, on a slow line, is never cut off.
                 for _ in range(self._outgoing.qsize()):
-                    frame, size = self._outgoing.get_nowait()
+                    frame, sent = self._outgoing.get_nowait()
                     if len(frame) >= LARGE:
                         limit.reschedule(asyncio.get_running_loop().time() + SEND_S)
-                    await self._send_one(frame, size)
-
-    async def _send_one(self, frame: bytes, size: int) -> None:
-        await self._socket.send_bytes(frame)
-        if size:
-            self._pages.give(size)
+                    await self._socket.send_bytes(frame)
+                    sent()
 
     async def _close_when_told(self) -> None:
         code, reason = await self._ending

@@ -124,15 +124,9 @@ class Handlers:
 
     async def submit_batch(self, call: DeviceCall) -> Answer:
         """Accept several envelopes, each for itself (HTTP-6)."""
-        envelopes = enumerate(self.submissions.batch(call.caller, call.raw))
-        results = await asyncio.gather(*(self._one(call.caller, place, data) for place, data in envelopes))
-        return Answer(encode_results(results))
-
-    async def _one(self, device_id: KeyId, place: int, data: bytes) -> Accepted | Refused:
-        try:
-            return Accepted(place, await self.submissions.submit(device_id, data))
-        except ThroughcareError as error:
-            return refusal(place, error)
+        answers = [self.submissions.submit(call.caller, data) for data in self.submissions.batch(call.caller, call.raw)]
+        outcomes = enumerate(await asyncio.gather(*answers, return_exceptions=True))
+        return Answer(encode_results([_result(place, outcome) for place, outcome in outcomes]))
 
     async def read_mailbox(self, call: DeviceCall) -> Answer:
         """Give items of the caller's own mailbox (HTTP-7, HTTP-8)."""
@@ -147,3 +141,12 @@ class Handlers:
         """Delete what the caller has stored (HTTP-7)."""
         await self.mailboxes.acknowledge(call.caller, call.body(api.Acknowledgement).up_to)
         return Answer()
+
+
+def _result(place: int, outcome: bytes | BaseException) -> Accepted | Refused:
+    """Return the answer to one envelope of a batch; an error that nobody foresaw is raised."""
+    if isinstance(outcome, bytes):
+        return Accepted(place, outcome)
+    if isinstance(outcome, ThroughcareError):
+        return refusal(place, outcome)
+    raise outcome

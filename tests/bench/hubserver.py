@@ -11,9 +11,9 @@ from typing import Any
 from hub.app import Hub
 from hub.config import load_settings
 from hub.logs import make_log
-from hub.service import writer
+from hub.service import backlog, writer
+from hub.service.accepting import AcceptEnvelope
 from hub.service.signingkeys import open_keys
-from hub.service.submission import AcceptEnvelope
 from hub.store import sqlite
 from protocol.http import hub as api
 from protocol.http.calling import Client, new_session
@@ -86,7 +86,7 @@ class HubFolder:
         pragmas = (*sqlite._EVERY_CONNECTION, "PRAGMA synchronous=OFF")
         with (
             exchanged(sqlite, "_EVERY_CONNECTION", pragmas),
-            exchanged(writer, "GROUP_BYTES", _LARGE_GROUP),
+            exchanged(backlog, "GROUP_BYTES", _LARGE_GROUP),
             exchanged(writer, "CHECKPOINT_EVERY", _LARGE_GROUP),
         ):
             await self._fill(stock, count)
@@ -97,7 +97,7 @@ class HubFolder:
             for start in range(0, count, AT_ONCE):
                 changes = [
                     AcceptEnvelope(
-                        stock.stored(), directory_size=size, valid_until=until, receipts=hub.submissions._receipts
+                        stock.stored(), directory_size=size, valid_until=until, receipts=hub.submissions._parts.receipts
                     )
                     for _ in range(min(AT_ONCE, count - start))
                 ]

@@ -5,6 +5,8 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from hub.app import system_clock
+from hub.service.checking import check_envelope
 from hub.store import mailboxes
 from keys.verifying import verify_sender
 from protocol.envelope import parse_envelope
@@ -30,7 +32,7 @@ async def parts(folder: Path, extent: Extent) -> list[Figure]:
         recipient = hub_folder.programme.members[ONLINE].device_id
         items = tuple(await hub.mailboxes.read(recipient, 0, 1))
         (stored,) = await hub.store.read(lambda found: mailboxes.page(found, recipient, 0, 1, MAX_DELIVERY))
-        receipts, submissions = hub.submissions._receipts, hub.submissions
+        receipts, directory, now = hub.submissions._parts.receipts, hub.directory.directory, system_clock()
 
         def signed() -> bytes:
             receipts._made.clear()
@@ -41,7 +43,7 @@ async def parts(folder: Path, extent: Extent) -> list[Figure]:
             "read the envelope and hash all of it": lambda: parse_envelope(data),
             "of that, the hashes": envelope.__post_init__,
             "check the sender's signature": lambda: verify_sender(envelope, sender.key),
-            "check all, signature included": lambda: submissions._check(envelope),
+            "check all, signature included": lambda: check_envelope(envelope, directory, now),
             "make and sign the receipt": signed,
             "write the answer": lambda: encode_frame(Accepted(1, receipt)),
             "make the slice": lambda: hub.mailboxes._item(stored),

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from hub.app import Hub
-from hub.service import submission
-from hub.service import writer as writer_module
-from hub.service.submission import AcceptEnvelope
+from hub.service import backlog, submission
+from hub.service.accepting import AcceptEnvelope
 from hub.service.transaction import Finish, Transaction
 from hub.store.envelopes import Entry
 from tests.bench.hubserver import HubFolder, exchanged
@@ -122,7 +121,7 @@ class WriterBench:
     async def write(self, messages: int) -> Written:
         """Write envelopes that are checked already, `IN_FLIGHT` at a time."""
         size, until = self.hub.directory.directory.size, self._stock.original.common.expires
-        receipts = self.hub.submissions._receipts
+        receipts = self.hub.submissions._parts.receipts
         changes = [
             AcceptEnvelope(self._stock.stored(), directory_size=size, valid_until=until, receipts=receipts)
             for _ in range(messages)
@@ -160,7 +159,7 @@ async def groups_against_single_commits(folder: Path, extent: Extent) -> Result:
             return await bench.write(extent.written)
 
         async def single() -> Written:
-            with exchanged(writer_module, "GROUP_CHANGES", 1):
+            with exchanged(backlog, "GROUP_CHANGES", 1):
                 return await bench.write(max(IN_FLIGHT // 2, extent.written // 10))
 
         found = await interleave(extent.rounds, {"grouped": grouped, "single": single})

@@ -103,7 +103,7 @@ async def test_the_link_to_the_next_page_is_written_as_the_answer_writes_it(hub:
 
 
 def allowances(hub: RunningHub) -> Allowances:
-    return hub.hub.submissions._allowances
+    return hub.hub.submissions._parts.allowances
 
 
 async def deliver(hub: RunningHub, sender: str, recipient: Member, size: int = 10) -> None:
@@ -305,13 +305,13 @@ async def test_http_21_few_reads_of_one_agency_are_under_way_and_another_finds_a
 
 def stall(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Have the other side of a websocket take no deliveries before the event is set."""
-    go_on, send = asyncio.Event(), connection._send_one
+    go_on, send = asyncio.Event(), connection._socket.send_bytes
 
-    async def slowly(frame: bytes, size: int) -> None:
+    async def slowly(frame: bytes) -> None:
         await go_on.wait()
-        await send(frame, size)
+        await send(frame)
 
-    monkeypatch.setattr(connection, "_send_one", slowly)
+    monkeypatch.setattr(connection._socket, "send_bytes", slowly)
     return go_on
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from hub.service import accepting
 from hub.service import blobs as blobs_module
-from hub.service import submission as submission_module
+from hub.service.accepting import READER_WEIGHT, AcceptEnvelope
 from hub.service.blobs import DropExpired
 from hub.service.holdings import ASK_EVERY, Holding
-from hub.service.submission import READER_WEIGHT, AcceptEnvelope
 from hub.store import blobs
 from protocol import ids
 from protocol.blobs import MIN_CIPHERTEXT
@@ -184,7 +184,7 @@ async def test_http_15_announcements_and_collections_leave_room_for_other_agenci
         await eventually(lambda: sum(task.done() for task in tasks) >= 28)
         before = hub.hub.writer.waiting
         data = programme.sender("reka-probation").seal(csw.desk).data
-        message = asyncio.create_task(hub.hub.submissions.submit(probation.device_id, data))
+        message = asyncio.ensure_future(hub.hub.submissions.submit(probation.device_id, data))
         await eventually(lambda: message.done() or hub.hub.writer.waiting > before)
         go_on.set()
         assert await message
@@ -200,7 +200,7 @@ async def test_http_15_a_message_counts_in_the_queue_by_what_it_makes_the_writer
     tmp_path: Path, programme: Programme, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sixty-four attachments for some hundred desks are a small envelope and thousands of rows."""
-    monkeypatch.setattr(submission_module, "READER_WEIGHT", 1 << 20)
+    monkeypatch.setattr(accepting, "READER_WEIGHT", 1 << 20)
     prison, probation, csw = programme.members.values()
     async with RunningHub(tmp_path, programme, more=["[store]", "queue_megabytes = 4"]) as hub:
         go_on, write = asyncio.Event(), hub.hub.store.write
@@ -219,7 +219,7 @@ async def test_http_15_a_message_counts_in_the_queue_by_what_it_makes_the_writer
         ]
         await eventually(lambda: sum(task.done() for task in flood) >= 8)
         data = programme.sender("reka-probation").seal(csw.desk).data
-        message = asyncio.create_task(submit(probation.device_id, data))
+        message = asyncio.ensure_future(submit(probation.device_id, data))
         await eventually(lambda: message.done() or hub.hub.writer.waiting == 2)
         go_on.set()
         assert await message
@@ -231,7 +231,7 @@ async def test_http_15_a_message_counts_in_the_queue_by_what_it_makes_the_writer
 async def test_att_8_an_envelope_with_attachments_makes_few_statements(hub: RunningHub) -> None:
     sealed = seal_all(hub.programme, "gora-prison", invented(64), "reka-probation", "polje-csw")
     envelope = parse_envelope(sealed.data)
-    change = AcceptEnvelope(envelope, directory_size=0, valid_until=0, receipts=hub.hub.submissions._receipts)
+    change = AcceptEnvelope(envelope, directory_size=0, valid_until=0, receipts=hub.hub.submissions._parts.receipts)
     assert change.weight == len(sealed.data) + 128 * READER_WEIGHT
     ran = list[str]()
 

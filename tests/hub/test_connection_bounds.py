@@ -10,6 +10,7 @@ from hub.service import mailbox as mailbox_module
 from hub.web import connection as connection_module
 from hub.web.connection import Budget
 from protocol.frames import Acknowledge, Deliver, Refused, Submit
+from protocol.ids import KeyId
 from tests.hub.running import RunningHub, eventually
 from tests.hub.sockets import connected
 
@@ -85,62 +86,60 @@ async def test_http_13_who_reads_no_answers_cannot_go_on_submitting(
 ) -> None:
     """A device floods its connection with tiny submissions, whose refusals are larger than they are."""
     monkeypatch.setattr(connection_module, "AT_WORK", 8)
-    monkeypatch.setattr(connection_module, "QUEUE", 4)
     stuck = asyncio.Event()
 
     async def nothing_goes_out(_: connection_module.Connection) -> None:
         await stuck.wait()
 
     most = 0
-    begun = connection_module.Connection._answer
+    submit = hub.hub.submissions.submit
 
-    async def counted(self: connection_module.Connection, frame: Submit) -> tuple[bytes, float]:
+    def counted(device_id: KeyId, data: bytes) -> "asyncio.Future[bytes]":
         nonlocal most
         most += 1
-        return await begun(self, frame)
+        return submit(device_id, data)
 
     monkeypatch.setattr(connection_module.Connection, "_send", nothing_goes_out)
-    monkeypatch.setattr(connection_module.Connection, "_answer", counted)
+    monkeypatch.setattr(hub.hub.submissions, "submit", counted)
     prison = hub.programme.members["gora-prison"]
     async with connected(hub, prison.device) as socket:
         for ref in range(200):
             await socket.send(Submit(ref, b""))
-        await eventually(lambda: most >= 12)
+        await eventually(lambda: most >= 8)
         # The frames that come behind are parsed no more; a round trip over HTTP gives them the time they would need.
         for _ in range(20):
             await hub.device(prison).read()
-        assert most == 12
+        assert most == 8
         stuck.set()
 
 
 async def test_http_13_what_a_connection_has_in_work_is_bounded_in_bytes(
     hub: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fewer than the number allows, for they are large: three of them, and those whose answers are queued."""
-    monkeypatch.setattr(connection_module, "QUEUE", 4)
+    """Fewer than the number allows, for they are large: three of them, answered or not."""
     monkeypatch.setattr(connection_module, "IN_FLIGHT", 3 * 50_000)
     stuck = asyncio.Event()
     begun = 0
-    answer = connection_module.Connection._answer
+    submit = hub.hub.submissions.submit
 
     async def nothing_goes_out(_: connection_module.Connection) -> None:
         await stuck.wait()
 
-    async def counted(self: connection_module.Connection, frame: Submit) -> tuple[bytes, float]:
+    def counted(device_id: KeyId, data: bytes) -> "asyncio.Future[bytes]":
         nonlocal begun
         begun += 1
-        return await answer(self, frame)
+        return submit(device_id, data)
 
     monkeypatch.setattr(connection_module.Connection, "_send", nothing_goes_out)
-    monkeypatch.setattr(connection_module.Connection, "_answer", counted)
+    monkeypatch.setattr(hub.hub.submissions, "submit", counted)
     prison = hub.programme.members["gora-prison"]
     async with connected(hub, prison.device) as socket:
         for ref in range(40):
             await socket.send(Submit(ref, bytes(50_000)))
-        await eventually(lambda: begun >= 7)
+        await eventually(lambda: begun >= 3)
         for _ in range(20):
             await hub.device(prison).read()
-        assert begun == 7
+        assert begun == 3
         stuck.set()
 
 

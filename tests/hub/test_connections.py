@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The websocket: authenticated once, then the same effects as the HTTP operations, each within its bounds."""
 
+from typing import NoReturn
+
 import aiohttp
 import pytest
 
@@ -19,7 +21,6 @@ from protocol.frames import (
     Welcome,
     encode_frame,
 )
-from protocol.ids import KeyId
 from protocol.limits import DAY, HOUR
 from tests.hub.running import RunningHub, eventually
 from tests.hub.sockets import connected, hello, stranger
@@ -233,13 +234,13 @@ async def test_an_unforeseen_fault_refuses_one_envelope_and_keeps_the_connection
 ) -> None:
     prison, probation, _ = hub.programme.members.values()
 
-    async def broken(_device: KeyId, _data: bytes) -> bytes:
+    def broken(_change: object) -> NoReturn:
         raise RuntimeError("CANARY")
 
     async with connected(hub, prison.device) as socket:
         with monkeypatch.context() as patch:
-            patch.setattr(hub.hub.submissions, "submit", broken)
-            await socket.send(Submit(1, b"x"))
+            patch.setattr(hub.hub.writer, "queue", broken)
+            await socket.send(Submit(1, hub.programme.sender("gora-prison").seal(probation.desk).data))
             refused = await socket.until(Refused)
         assert isinstance(refused, Refused)
         assert (refused.code, refused.retry_after) == ("internal-error", 5)

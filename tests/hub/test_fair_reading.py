@@ -43,7 +43,7 @@ async def test_http_21_an_answer_is_held_to_its_agencys_room_while_its_nonce_is_
     desks = [probation.desk]
     sealed = hub.programme.sender("gora-prison").seal(*desks, sections=[(bytes(200_000), desks)])
     await hub.device(hub.programme.members["gora-prison"]).submit(sealed.data)
-    outgoing = hub.hub.submissions._allowances.outgoing(probation.address)
+    outgoing = hub.hub.submissions._parts.allowances.outgoing(probation.address)
     slow = Slow(hub.hub.nonces._keep)
     monkeypatch.setattr(hub.hub.nonces, "_keep", slow)
     reading = asyncio.create_task(hub.device(probation).read())
@@ -63,7 +63,7 @@ async def test_http_21_what_is_looked_up_for_refused_submissions_waits_for_its_a
     slow = Slow(hub.hub.store.read, READERS)
     monkeypatch.setattr(hub.hub.store, "read", slow)
     submit = hub.hub.submissions.submit
-    flood = [asyncio.create_task(submit(prison.device_id, data)) for data in old]
+    flood = [submit(prison.device_id, data) for data in old]
     await eventually(lambda: slow.begun == READERS)
     with pytest.raises(ThroughcareError):
         await submit(probation.device_id, other)
@@ -96,19 +96,17 @@ async def test_http_18_asking_what_waits_of_one_agency_holds_up_no_other(
     hub: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prison, probation, csw = hub.programme.members.values()
-    waiting = hub.hub.submissions._waiting
+    waiting = hub.hub.submissions._parts.waiting
     monkeypatch.setattr(waiting._unasked, "messages", 0)
     slow = Slow(hub.hub.store.read, 1)
     monkeypatch.setattr(hub.hub.store, "read", slow)
     submit = hub.hub.submissions.submit
-    prisons = asyncio.create_task(
-        submit(prison.device_id, hub.programme.sender("gora-prison").seal(probation.desk).data)
-    )
+    prisons = submit(prison.device_id, hub.programme.sender("gora-prison").seal(probation.desk).data)
     await eventually(lambda: slow.begun == 1)
     await submit(probation.device_id, hub.programme.sender("reka-probation").seal(csw.desk).data)
     assert not prisons.done()
     # Of one device the database is asked once, whoever wants to know.
-    socials = asyncio.create_task(submit(csw.device_id, hub.programme.sender("polje-csw").seal(probation.desk).data))
+    socials = submit(csw.device_id, hub.programme.sender("polje-csw").seal(probation.desk).data)
     await asyncio.sleep(0.05)
     assert (slow.begun, socials.done()) == (2, False)
     slow.go_on.set()
@@ -128,7 +126,7 @@ async def test_http_21_a_poll_gets_a_smaller_page_where_little_room_is_left(
     for _ in range(4):
         sealed = hub.programme.sender("gora-prison").seal(probation.desk, sections=[(bytes(30_000), [probation.desk])])
         await hub.device(prison).submit(sealed.data)
-    outgoing = hub.hub.submissions._allowances.outgoing(probation.address)
+    outgoing = hub.hub.submissions._parts.allowances.outgoing(probation.address)
     assert len((await hub.device(probation).read())[1]) == 2
     assert outgoing.try_take(2 << 20)
     assert len((await hub.device(probation).read())[1]) == 1

@@ -35,7 +35,7 @@ async def flood(socket: Socket, kind: str) -> None:
 async def test_http_22_who_says_more_than_it_is_told_is_cut_off_and_nobody_else(
     hub: RunningHub, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(hub.hub.submissions._allowances._frames, "_quota", FEW)
+    monkeypatch.setattr(hub.hub.submissions._parts.allowances._frames, "_quota", FEW)
     prison, probation, csw = hub.programme.members.values()
     await hub.device(prison).submit(hub.programme.sender("gora-prison").seal(probation.desk).data)
     async with connected(hub, csw.device) as other:
@@ -57,7 +57,7 @@ async def test_http_22_who_says_more_than_it_is_told_is_cut_off_and_nobody_else(
 
 
 async def test_http_22_each_delivery_may_be_acknowledged(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub.hub.submissions._allowances._frames, "_quota", FEW)
+    monkeypatch.setattr(hub.hub.submissions._parts.allowances._frames, "_quota", FEW)
     prison, probation, _ = hub.programme.members.values()
     sender = hub.programme.sender("gora-prison")
     async with connected(hub, probation.device) as socket:

@@ -295,7 +295,7 @@ async def test_http_12_a_device_that_is_revoked_while_its_body_comes_is_refused(
     prison, probation, _ = hub.programme.members.values()
     data = hub.programme.sender("gora-prison").seal(probation.desk).data
     async with begun(hub, head_of(hub, prison.device, data)) as (reader, writer):
-        await eventually(lambda: bool(hub.hub.submissions._allowances._requests))
+        await eventually(lambda: bool(hub.hub.submissions._parts.allowances._requests))
         hub.programme.revoke_device(prison)
         await hub.catch_up()
         writer.write(data)
@@ -359,7 +359,7 @@ async def test_http_14_requests_in_work_are_bounded_for_an_address_and_for_an_ag
 
 
 def _places(hub: RunningHub) -> allowances_module.Allowances:
-    return hub.hub.submissions._allowances
+    return hub.hub.submissions._parts.allowances
 
 
 def _held(hub: RunningHub) -> dict[str, int]:

@@ -11,7 +11,7 @@ import pytest
 
 from hub.config import LimitsSection
 from hub.service.allowances import Allowances
-from hub.service.writer import Queue
+from hub.service.backlog import Queue
 from hub.store.blobs import BlobKey
 from protocol.errors import NotFound, Unavailable
 from protocol.ids import BlobId
@@ -30,11 +30,11 @@ def test_http_15_however_many_flood_the_next_agency_finds_room(flooders: int) ->
     with ExitStack() as stack:
         for number in range(20_000):
             try:
-                stack.enter_context(shares.submission(f"flooder {number % flooders}", 100))
+                stack.enter_context(shares.place(f"flooder {number % flooders}", 100))
             except Unavailable:
                 continue
         for number in range(2_000 // (flooders + 1) // 2):
-            stack.enter_context(shares.submission("quiet", 100))
+            stack.enter_context(shares.place("quiet", 100))
             assert number < 2_000
     assert (shares._in_all, shares._weight_in_all, shares._changes, shares._weights) == (0, 0, {}, {})
 
@@ -45,10 +45,10 @@ def test_http_15_one_agency_fills_half_of_the_queue_in_bytes_too() -> None:
     with ExitStack() as stack:
         with suppress(Unavailable):
             while True:
-                stack.enter_context(shares.submission("flooder", 1 << 20))
+                stack.enter_context(shares.place("flooder", 1 << 20))
                 taken += 1
         assert taken == 32
-        stack.enter_context(shares.submission("quiet", 1 << 20))
+        stack.enter_context(shares.place("quiet", 1 << 20))
 
 
 async def test_http_15_a_flood_from_one_agency_does_not_hold_up_another_on_a_slow_store(
@@ -88,7 +88,7 @@ async def test_http_15_attachments_in_the_database_leave_room_for_other_agencies
     """Where attachments are rows, their chunks of 1 MiB wait for the writer like everything else."""
     prison, probation, social = programme.members.values()
     async with RunningHub(tmp_path, programme, more=["[store]", "queue_megabytes = 4"]) as hub:
-        rows = hub.hub._rows(hub.hub.submissions._allowances)
+        rows = hub.hub._rows(hub.hub.submissions._parts.allowances)
         go_on, write = asyncio.Event(), hub.hub.store.write
 
         async def stuck(*arguments: Any) -> Any:
@@ -100,7 +100,7 @@ async def test_http_15_attachments_in_the_database_leave_room_for_other_agencies
         flood = [asyncio.create_task(rows.write(key, 0, bytes(BLOB_CHUNK))) for key in keys]
         await eventually(lambda: sum(task.done() for task in flood) >= 5)
         data = programme.sender("reka-probation").seal(social.desk).data
-        message = asyncio.create_task(hub.hub.submissions.submit(probation.device_id, data))
+        message = asyncio.ensure_future(hub.hub.submissions.submit(probation.device_id, data))
         await eventually(lambda: message.done() or hub.hub.writer.waiting == 2)
         go_on.set()
         assert await message

@@ -204,7 +204,7 @@ async def test_http_2_nothing_is_answered_before_the_nonce_is_stored(
     headers = signature(hub, probation.device)
     reading = asyncio.create_task(get(hub, headers))
     await eventually(lambda: len(hub.hub.nonces._used) == 2)
-    await eventually(lambda: hub.hub.submissions._tally.counts().get((IN, "accepted")) == 1)
+    await eventually(lambda: hub.hub.submissions._parts.tally.counts().get((IN, "accepted")) == 1)
     # The mailbox has something to give by now, and nobody gets it.
     assert (await get(hub, headers))[0] == 401
     assert not submitting.done()
@@ -355,7 +355,8 @@ async def test_a_full_queue_answers_503_with_a_time_to_retry(hub: RunningHub, mo
     data = hub.programme.sender("gora-prison").seal(probation.desk).data
     request = Outgoing("POST", f"{hub.url}/v1/envelopes", "application/cbor", data)
     headers = {**hub.device(prison).client._authorize(request), "Content-Type": "application/cbor"}
-    monkeypatch.setattr(hub.hub.writer, "_limit", replace(hub.hub.writer._limit, changes=0))
+    waiting = hub.hub.writer._waiting
+    monkeypatch.setattr(waiting, "limit", replace(waiting.limit, changes=0))
     async with hub.session.post(request.url, headers=headers, data=data) as response:
         assert response.status == 503
         assert response.headers["Retry-After"] in ("1", "2", "3")

@@ -77,7 +77,7 @@ async def test_http_14_a_submission_of_which_nothing_can_be_used_is_charged_all_
 ) -> None:
     """Else a hostile agency could have signatures checked, nonces stored and bodies read for ever."""
     prison, probation, csw = small.programme.members.values()
-    allowances = small.hub.submissions._allowances
+    allowances = small.hub.submissions._parts.allowances
     allowances.refused(prison.address, REFUSED - cost)
     data = small.programme.sender("gora-prison").seal(csw.desk).data
     await small.device(prison).submit(data)
@@ -107,8 +107,8 @@ async def test_http_14_who_repeats_a_signed_request_pays_by_address_and_its_agen
                 writer.write(data)
                 statuses.append(await status_of(reader))
         assert statuses == [201] + [401] * 60 + [429] * 2
-        assert hub.hub.submissions._allowances._refused.wait(prison.address) == 0
-        assert len(hub.hub.submissions._allowances._refused) == 0
+        assert hub.hub.submissions._parts.allowances._refused.wait(prison.address) == 0
+        assert len(hub.hub.submissions._parts.allowances._refused) == 0
         async with begun(hub, head_of(hub, prison.device, data, forwarded="192.0.2.2")) as (reader, writer):
             writer.write(data)
             assert await status_of(reader) == 201
@@ -120,7 +120,7 @@ async def test_http_14_an_envelope_under_a_used_id_counts_among_those_that_must_
     first = sender.seal(probation.desk)
     other = sender.seal(probation.desk, envelope_id=first.envelope_id)
     await device.submit(first.data)
-    small.hub.submissions._allowances.refused(prison.address, REFUSED - len(other.data))
+    small.hub.submissions._parts.allowances.refused(prison.address, REFUSED - len(other.data))
     await device.submit(first.data)
     with pytest.raises(EnvelopeIdReused):
         await device.submit(other.data)

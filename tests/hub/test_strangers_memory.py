@@ -117,7 +117,7 @@ async def test_http_20_the_websockets_of_one_agency_are_bounded_whatever_its_dev
         async with connected(hub, probation.device):
             pass
         await hub.device(prison).read()
-    await eventually(lambda: not hub.hub.submissions._allowances._sockets)
+    await eventually(lambda: not hub.hub.submissions._parts.allowances._sockets)
     async with connected(hub, new):
         pass
 
@@ -139,5 +139,5 @@ async def test_http_20_long_polls_hold_no_place_that_sending_and_acknowledging_n
     await hub.device(probation).acknowledge(waiting[-1].index)
     await hub.device(probation).submit(hub.programme.sender("reka-probation").seal(prison.desk).data)
     assert [len((await poll)[1]) for poll in polls] == [1, 1, 1]
-    await eventually(lambda: not hub.hub.submissions._allowances._polls)
+    await eventually(lambda: not hub.hub.submissions._parts.allowances._polls)
     await device.acknowledge((await device.items())[-1].index)

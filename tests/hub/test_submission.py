@@ -312,13 +312,13 @@ async def test_env_17_what_ends_between_check_and_commit_is_refused(
     """The writer was busy: the sender's certificate (70 days) or the envelope is over when its turn comes."""
     prison, probation, _ = hub.programme.members.values()
     data = hub.programme.sender("gora-prison").seal(probation.desk, life=life).data
-    write = hub.hub.submissions._writer.write
+    queue = hub.hub.submissions._parts.writer.queue
 
-    async def written_later(change: Change[Any]) -> Any:
+    def written_later(change: Change[Any]) -> "asyncio.Future[Any]":
         hub.clock.advance(ends - 1 if in_time else ends)
-        return await write(change)
+        return queue(change)
 
-    monkeypatch.setattr(hub.hub.submissions._writer, "write", written_later)
+    monkeypatch.setattr(hub.hub.submissions._parts.writer, "queue", written_later)
     if in_time:
         await hub.hub.submissions.submit(prison.device_id, data)
     else:

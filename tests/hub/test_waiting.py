@@ -82,7 +82,7 @@ async def test_http_15_http_18_who_cuts_its_line_takes_nothing_of_what_the_write
             return await write(*arguments)
 
         monkeypatch.setattr(hub.hub.store, "write", stuck)
-        allowances = hub.hub.submissions._allowances
+        allowances = hub.hub.submissions._parts.allowances
         async with connected(hub, prison.device) as socket:
             for number, data in enumerate(sealed[:16]):
                 await socket.send(Submit(number, data))
@@ -109,23 +109,18 @@ async def test_http_15_what_fails_after_its_sender_has_gone_is_no_error_that_nob
     said = list[dict[str, Any]]()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
     async with RunningHub(tmp_path, programme) as hub:
-        go_on, asked = asyncio.Event(), asyncio.Event()
-
-        async def busy(_change: object) -> object:
-            asked.set()
-            await go_on.wait()
-            raise Unavailable
-
-        monkeypatch.setattr(hub.hub.writer, "write", busy)
-        sending = asyncio.create_task(hub.hub.submissions.submit(prison.device_id, data))
-        await asked.wait()
+        written: list[asyncio.Future[bytes]] = [asyncio.get_running_loop().create_future()]
+        monkeypatch.setattr(hub.hub.writer, "queue", lambda _change: written[0])
+        sending = hub.hub.submissions.submit(prison.device_id, data)
+        assert hub.hub.submissions._parts.waiting._totals[prison.address].messages == 1
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
-        go_on.set()
-        await eventually(lambda: not hub.hub.submissions._under_way)
+        assert hub.hub.submissions._parts.waiting._totals[prison.address].messages == 1
+        written.pop().set_exception(Unavailable())
+        await asyncio.sleep(0)
         gc.collect()
-        assert hub.hub.submissions._waiting._totals[prison.address].messages == 0
+        assert hub.hub.submissions._parts.waiting._totals[prison.address].messages == 0
     assert said == []
 
 
@@ -136,14 +131,14 @@ async def test_what_was_not_accepted_takes_no_room(
     sender = programme.sender("gora-prison")
     async with RunningHub(tmp_path, programme, more=("[limits]", "waiting_messages_per_recipient = 16")) as hub:
 
-        async def busy(_change: object) -> object:
+        def busy(_change: object) -> "asyncio.Future[bytes]":
             raise Unavailable
 
         data = sender.seal(probation.desk).data
         with monkeypatch.context() as patch:
-            patch.setattr(hub.hub.writer, "write", busy)
+            patch.setattr(hub.hub.writer, "queue", busy)
             for _ in range(20):
                 with pytest.raises(Unavailable):
                     await hub.hub.submissions.submit(prison.device_id, data)
-        assert hub.hub.submissions._waiting._totals[prison.address].messages == 0
+        assert hub.hub.submissions._parts.waiting._totals[prison.address].messages == 0
         await hub.device(prison).submit(data)

@@ -10,11 +10,13 @@ import pytest
 
 from hub.logs import make_log
 from hub.migrations import migrate
+from hub.service import backlog
 from hub.service import writer as writer_module
+from hub.service.backlog import GROUP_CHANGES, QUIET_TURNS, Queue
 from hub.service.following import Followed
 from hub.service.guard import Guard, GuardedHead
 from hub.service.transaction import Change, Finish, Transaction
-from hub.service.writer import GROUP_CHANGES, Queue, Writer
+from hub.service.writer import Writer
 from hub.store import trees
 from hub.store.nonces import NEW_NONCES
 from hub.store.sqlite import SqliteStore
@@ -99,10 +101,33 @@ async def test_what_waits_while_a_group_is_committed_forms_the_next_group(bench:
     assert await bench.leaves() == [b"%d" % number for number in range(200)]
 
 
+async def test_a_burst_that_comes_turn_by_turn_makes_one_group(bench: Bench) -> None:
+    """As from a socket, of which each turn of the loop reads some: the first one does not go alone."""
+    before, answers = bench.writer.counters.groups, list[asyncio.Future[int]]()
+    for number in range(30):
+        answers.append(bench.writer.queue(Append(b"%d" % number)))
+        for _ in range(1 + number % (QUIET_TURNS - 1)):
+            await asyncio.sleep(0)
+    assert await asyncio.gather(*answers) == list(range(30))
+    assert bench.writer.counters.groups == before + 1
+
+
+async def test_what_comes_with_every_turn_is_not_waited_for_without_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog, "GROUP_CHANGES", 1 << 30)
+    first = bench.writer.queue(Append(b"first"))
+    behind = list[asyncio.Future[int]]()
+    while not first.done():
+        behind.append(bench.writer.queue(Append(b"behind")))
+        await asyncio.sleep(0)
+    await asyncio.gather(*behind)
+
+
 async def test_a_group_is_bounded_in_changes_and_in_bytes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     await bench.write(*(Append(b"x") for _ in range(2 * GROUP_CHANGES + 1)))
     assert bench.writer.counters.groups >= 3
-    monkeypatch.setattr(writer_module, "GROUP_BYTES", 1_000)
+    monkeypatch.setattr(backlog, "GROUP_BYTES", 1_000)
     before = bench.writer.counters.groups
     await bench.write(*(Append(b"x", weight=400) for _ in range(10)))
     assert bench.writer.counters.groups - before >= 5
