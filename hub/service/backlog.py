@@ -3,7 +3,8 @@
 
 While a group is being committed the next one gathers by itself. A burst that begins while nothing is committed would
 begin with a group of one: its first message, and all the others behind it. So what comes with each turn of the event
-loop is waited for, as long as each of a few turns brings some; of a lone change that costs a moment without a timer.
+loop is waited for, as long as a few turns bring some; a lone change waits for no timer. What nobody waits for, the
+deletion of what was acknowledged, goes with the next group, or alone after a moment.
 """
 
 import asyncio
@@ -46,7 +47,8 @@ class Backlog:
         self.limit = limit
         self._items: deque[Item] = deque()
         self._bytes = 0
-        self._arrived = asyncio.Event()
+        self._due = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._items)
@@ -58,21 +60,30 @@ class Backlog:
             # Not all at the same time again.
             busy.retry_after = 1 + secrets.randbelow(RETRY_WITHIN_S)
             raise busy
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
         self._items.append((change, future))
         self._bytes += change.weight
-        self._arrived.set()
+        if not change.patience_s:
+            self._due.set()
+        elif self._timer is None:
+            self._timer = loop.call_later(change.patience_s, self._due.set)
         return future
 
     async def wait(self) -> None:
-        """Wait until something waits, or `wake` is called."""
-        self._arrived.clear()
-        if not self._items:
-            await self._arrived.wait()
+        """Wait until there is a change that waits for no other one, or `wake` is called."""
+        await self._due.wait()
 
     def wake(self) -> None:
         """Let whoever is in `wait` go on."""
-        self._arrived.set()
+        self._due.set()
+
+    def rest(self) -> None:
+        """Have `wait` wait for the next change."""
+        self._due.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def gather(self) -> None:
         """Wait until a group is complete: it is full, or a few turns of the event loop have brought nothing."""
@@ -94,6 +105,8 @@ class Backlog:
             size += weight
             group.append(self._items.popleft())
         self._bytes -= size
+        if not self._items:
+            self.rest()
         return group, size
 
     def refuse(self, error: type[ThroughcareError]) -> int:
@@ -102,6 +115,7 @@ class Backlog:
         refuse_all(self._items, error)
         self._items.clear()
         self._bytes = 0
+        self.rest()
         return count
 
 

@@ -35,10 +35,11 @@ IN_ONE_GROUP = 4_000
 class AcknowledgeUpTo(Change[bool]):
     """Delete deliveries of one device up to a leaf index; the answer is whether there are more."""
 
-    def __init__(self, device_id: KeyId, up_to: int) -> None:
+    def __init__(self, device_id: KeyId, up_to: int, patience_s: float = 0) -> None:
         """`up_to` is an index of the tree as it is stored."""
         self.device_id = device_id
         self.up_to = up_to
+        self.patience_s = patience_s
 
     def apply(self, transaction: Transaction) -> Finish[bool]:
         """Collect what is to be deleted."""
@@ -184,14 +185,15 @@ class Mailboxes:
             except TimeoutError:
                 return []
 
-    async def acknowledge(self, device_id: KeyId, up_to: int) -> None:
+    async def acknowledge(self, device_id: KeyId, up_to: int, patience_s: float = 0) -> None:
         """Delete what `device_id` has stored durably: everything up to the place `up_to` (HTTP-7, GEN-3).
 
-        Raises InvalidInput for a place that no leaf has yet.
+        It may wait `patience_s` seconds for others to share a commit with. Raises InvalidInput for a place that no leaf
+        has yet.
         """
         last = last_index(up_to, self._starts())
-        while await self._writer.write(AcknowledgeUpTo(device_id, last)):
-            pass
+        while await self._writer.write(AcknowledgeUpTo(device_id, last, patience_s)):
+            patience_s = 0
         if self._tails is not None:
             self._tails.forget(device_id, last)
 

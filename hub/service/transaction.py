@@ -42,6 +42,8 @@ class Change(ABC, Generic[T_co]):
 
     weight: int = 512
     """About how many bytes it writes; groups are cut by it."""
+    patience_s: float = 0
+    """Seconds for which it may wait for others to share a commit with."""
     envelope_id: EnvelopeId | None = None
     """An id that is looked up for the whole group at once; see `Transaction.known`."""
     nonce: tuple[KeyId, bytes] | None = None

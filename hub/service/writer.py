@@ -205,11 +205,12 @@ class Writer:
         self._waiting.wake()
 
     async def _something_waits(self) -> bool:
-        while not self._waiting:
-            if self._closing:
-                return False
+        while not self._closing:
             await self._waiting.wait()
-        return True
+            if self._waiting:
+                return True
+            self._waiting.rest()
+        return bool(self._waiting)
 
     async def _serve(self, group: Sequence[Item]) -> None:
         patience = asyncio.get_running_loop().call_later(ANSWER_S, self._give_up_waiting, group)

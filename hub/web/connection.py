@@ -47,6 +47,8 @@ LARGE = 64 << 10
 OVER_SHARE_S = 1.0
 """Seconds for which a submission over its agency's share keeps its place here: who goes on and on is slowed down."""
 RETRY_S = 1.0
+PATIENCE_S = 0.05
+"""Seconds for which the deletion of what was acknowledged waits for something else to share a commit with."""
 
 
 class _Ended(Exception):
@@ -239,7 +241,7 @@ class Connection:
             self._acknowledged.clear()
             up_to = self._up_to
             try:
-                await self._mailboxes.acknowledge(self.device_id, up_to)
+                await self._mailboxes.acknowledge(self.device_id, up_to, PATIENCE_S)
             except InvalidInput as error:
                 self.end(WSCloseCode.POLICY_VIOLATION, error.code)
                 return
