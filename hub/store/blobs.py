@@ -139,6 +139,8 @@ def all_complete(connection: Connection, sender: KeyId, named: Collection[tuple[
 
 def claim(connection: Connection, accepted: UnverifiedEnvelope, index: int) -> None:
     """Let the recipients of an envelope that is accepted at leaf `index` read what their rows name (ATT-5)."""
+    if not any(row.blobs for row in accepted.rows):
+        return
     sender, expires = accepted.common.device_id, accepted.common.expires
     rows: list[dict[str, object]] = [
         {"device_id": row.device_id, "idx": index, "blob_id": one, "sender_device": sender, "expires": expires}

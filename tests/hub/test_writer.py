@@ -36,10 +36,11 @@ def read(path: Path) -> Guard:
 class Append(Change[int]):
     """Append a leaf; `fault` is raised in the transaction, `late` when the answer is made."""
 
-    def __init__(self, leaf: bytes, fault: Exception | None = None, weight: int = 100) -> None:
+    def __init__(self, leaf: bytes, fault: Exception | None = None, weight: int = 100, patience_s: float = 0) -> None:
         self.leaf = leaf
         self.fault = fault
         self.weight = weight
+        self.patience_s = patience_s
 
     def apply(self, transaction: Transaction) -> Finish[int]:
         if isinstance(self.fault, Conflict):
@@ -112,10 +113,28 @@ async def test_a_burst_that_comes_turn_by_turn_makes_one_group(bench: Bench) -> 
     assert bench.writer.counters.groups == before + 1
 
 
+async def test_what_nobody_waits_for_shares_a_commit_with_what_comes_next(bench: Bench) -> None:
+    before = bench.writer.counters.groups
+    patient = bench.writer.queue(Append(b"patient", patience_s=60))
+    await asyncio.sleep(0.02)
+    assert not patient.done()
+    assert await bench.writer.write(Append(b"next")) == 1
+    assert await patient == 0
+    assert bench.writer.counters.groups == before + 1
+
+
+async def test_what_nobody_waits_for_goes_alone_after_a_moment_and_before_the_end(bench: Bench) -> None:
+    assert await bench.writer.write(Append(b"alone", patience_s=0.01)) == 0
+    patient = bench.writer.queue(Append(b"at the end", patience_s=60))
+    bench.writer.close()
+    assert await patient == 1
+
+
 async def test_what_comes_with_every_turn_is_not_waited_for_without_end(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backlog, "GROUP_CHANGES", 1 << 30)
+    monkeypatch.setattr(bench.writer._waiting, "limit", Queue(1 << 20, 1 << 30))
     first = bench.writer.queue(Append(b"first"))
     behind = list[asyncio.Future[int]]()
     while not first.done():
