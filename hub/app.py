@@ -108,9 +108,8 @@ class Hub:
         allowances = Allowances(settings.limits, _queue(settings), elapsed)
         waiting = Waiting(store, self.directory, settings.limits, elapsed)
         holdings = Holdings(store, settings.limits, settings.store.attachment_gigabytes << 30, elapsed)
-        self.submissions = Submissions(
-            SubmissionParts(store, writer, self.directory, receipts, clock, tally, allowances, waiting, holdings)
-        )
+        by = SubmissionParts(store, writer, self.directory, receipts, clock, tally, allowances, waiting, holdings)
+        self.submissions = Submissions(by)
         reads = Reads(allowances, self.directory)
         self.mailboxes = Mailboxes(store, writer, receipts, tally, reads, lambda: replay.audit_starts)
         files = self._rows(allowances) if store.shared else BlobFiles(settings.hub.data_dir / BLOBS_NAME)
