@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from connectors.faults import desk_of_row
 from connectors.handover_form import stored_package
 from connectors.lost_receipts import LOST
 from connectors.receipts import MISSING
@@ -186,7 +187,7 @@ async def _recipient(
     one, plan = sealings.telling(row, known), sealings.shown(row, known)
     accepted = None if one is None or row.state is not RecipientState.OPENED else one.accepted
     return RecipientView(
-        desk=row.desk,
+        desk=desk_of_row(row.desk),
         state=_STATES[row.state],
         sections=_going(plan),
         withheld=_withheld(sections, plan),

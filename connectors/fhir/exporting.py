@@ -37,11 +37,12 @@ from connectors.fhir.vocabulary import (
     Told,
 )
 from protocol.address import DeskAddress
-from protocol.errors import InvalidInput
+from protocol.errors import InvalidInput, StoreDamaged
 from protocol.handover import Priority
 from protocol.http.fields import format_time
 from protocol.http.threads import StepView, ThreadView
 from protocol.ids import Kind, text
+from protocol.lifecycle.history import GIVEN_UP
 from protocol.lifecycle.referral import REFERRAL as MACHINE
 from protocol.lifecycle.referral import Actor, Event, State
 
@@ -65,10 +66,16 @@ class _Parties:
 
 
 def export_thread(view: ThreadView) -> Json:
-    """Return how the referral in `view` stands; `InvalidInput` for a thread that is none."""
+    """Return how the referral in `view` stands; `InvalidInput` for a thread that is none, or was never there.
+
+    Raises `StoreDamaged` for one that the disk has left without its beginning, or in no state (CON-28).
+    """
     sent = next((step for step in view.steps if step.event == Event.SEND and step.refused is None), None)
-    if view.item.machine != MACHINE.name or sent is None:
+    given_up = any(step.event == Event.SEND and step.refused == GIVEN_UP for step in view.steps)
+    if view.item.machine != MACHINE.name or (sent is None and given_up):
         raise InvalidInput("Only a referral that was sent has a form in FHIR.")
+    if sent is None or view.item.state not in set(State):
+        raise StoreDamaged
     standing, parties = standing_of(view), _parties(view)
     person = _patient(view, sent.payload)
     requests, tasks = [], []

@@ -28,7 +28,7 @@ from keys.keystore import Keystore
 from keys.signing import sign_head
 from protocol.contradiction import Form
 from protocol.diagnosis import Condition
-from protocol.errors import Conflict, InvalidInput, NotFound, StoreDamaged
+from protocol.errors import Conflict, NotFound, StoreDamaged
 from protocol.http.call import Call
 from protocol.http.cases import GET_CASE, CasePath
 from protocol.http.connector import CONNECTOR_OPERATIONS
@@ -260,11 +260,7 @@ async def drops(station: Station, world: World) -> None:
 
 async def shows(station: Station, whole: Whole, came: MessageId) -> dict[str, Any]:
     """Ask for every list, and for what is whole one by one."""
-    lists = {
-        operation.id: await asked(station, operation, operation.query and operation.query())
-        for operation in CONNECTOR_OPERATIONS
-        if operation.method is Method.GET and operation.scope is not None and operation.parameters is None
-    }
+    lists = await all_lists(station)
     messages = {item.id: item.state for item in lists["listHandovers"].items}
     assert {messages[one] for one in (came, whole.came)} == {MessageState.RECEIVED}
     assert {item.thread: item.damaged for item in lists["listThreads"].items}[whole.thread] is False
@@ -279,6 +275,15 @@ async def shows(station: Station, whole: Whole, came: MessageId) -> dict[str, An
     return lists
 
 
+async def all_lists(station: Station) -> dict[str, Any]:
+    """Ask for everything that is no single thing; each must be answered whatever is damaged (CON-8)."""
+    return {
+        operation.id: await asked(station, operation, operation.query and operation.query())
+        for operation in CONNECTOR_OPERATIONS
+        if operation.method is Method.GET and operation.scope is not None and operation.parameters is None
+    }
+
+
 async def tells(station: Station, lists: dict[str, Any]) -> None:
     """Ask for everything one by one, damaged or not: nothing that fails is told as a fault of the request (CON-28)."""
     ids = {"listHandovers": "id", "listMessages": "id", "listThreads": "thread", "listDrafts": "id", "listCases": "id"}
@@ -288,9 +293,7 @@ async def tells(station: Station, lists: dict[str, Any]) -> None:
         assert operation.parameters is not None
         for one in known[list_]:
             path = operation.parameters.model_construct(**{field: one})
-            # What stands in clear where a move says who made it has it look like none that was sent (FHIR).
-            wrong = (InvalidInput,) if operation is GET_THREAD_FHIR else ()
-            with suppress(NotFound, Conflict, StoreDamaged, *wrong):
+            with suppress(NotFound, Conflict, StoreDamaged):
                 await asked(station, operation, operation.query and operation.query(), path)
 
 

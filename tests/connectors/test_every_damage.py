@@ -26,6 +26,7 @@ from tests.connectors.conftest import World
 from tests.connectors.damaging import (
     OF_EACH,
     Bad,
+    all_lists,
     copied,
     found_by_doctor,
     names_of,
@@ -114,6 +115,20 @@ async def test_con_8_one_damaged_row_in_every_column_at_once_holds_up_nothing_el
     async with copied(world, tmp_path / "damaged", bad) as station:
         assert (await found_by_doctor(station, world))[1] == {"messages", "stored rows"}
         await tells(station, await works(station, world, whole))
+
+
+async def test_con_28_a_damaged_word_that_nobody_parses_is_told_as_no_fault_of_whoever_asks(
+    world: World, tmp_path: Path
+) -> None:
+    """One of each column, all at once: who did which step, at which desk it is, in which state."""
+    await prepare(world)
+    words = [column for name, column in TEXTS.items() if name in NOT_PARSED and not column.primary_key]
+    shown = [column for column in words if column.table in (tables.recipient, threadtables.move, threadtables.thread)]
+    bad = [Bad(column) for column in words if column not in shown]
+    # What a thread shows is damaged in one place of each thread, so that none hides another.
+    bad += [Bad(column, number % OF_EACH) for number, column in enumerate([*shown, tables.recipient.c.desk])]
+    async with copied(world, tmp_path / "damaged", bad) as station:
+        await tells(station, await all_lists(station))
 
 
 async def test_con_8_key_files_that_no_start_needs_hold_up_nothing_else(world: World, tmp_path: Path) -> None:

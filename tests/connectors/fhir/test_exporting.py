@@ -21,7 +21,7 @@ from connectors.fhir.library import CHECKED, faults
 from connectors.fhir.reading import EXTENDED
 from connectors.fhir.vocabulary import BSER_STATUSES, PRIORITIES, REQUEST_STATUSES, STATES, TASK_STATUSES, UNDECIDED
 from protocol.bodies.needs import Pathway
-from protocol.errors import InvalidInput, NotFound
+from protocol.errors import InvalidInput, NotFound, StoreDamaged
 from protocol.handover import Priority
 from protocol.http.fields import format_time
 from protocol.http.threads import StepRequest, ThreadFilter
@@ -35,6 +35,7 @@ from protocol.kinds.referral.request import (
     ReleaseUnknown,
     Whereabouts,
 )
+from protocol.lifecycle.history import GIVEN_UP
 from protocol.lifecycle.referral import REFERRAL, State
 from tests.connectors.cases.test_referral import REQUEST, settle
 from tests.connectors.cases.test_thread_api import Served, csw, prison
@@ -181,9 +182,21 @@ def test_the_same_thread_has_the_same_ids_and_no_time_of_its_own() -> None:
 def test_what_is_no_referral_has_no_form() -> None:
     view = view_of(State.SENT)
     handover = view.model_copy(update={"item": view.item.model_copy(update={"machine": "handover"})})
-    for without in (handover, view.model_copy(update={"steps": []})):
+    lost = view.model_copy(update={"steps": [one.model_copy(update={"refused": GIVEN_UP}) for one in view.steps]})
+    for without in (handover, lost):
         with pytest.raises(InvalidInput, match="Only a referral"):
             export_thread(without)
+
+
+def test_con_28_a_referral_without_its_beginning_or_in_no_state_is_damaged() -> None:
+    view = view_of(State.SENT)
+    unnamed = [one.model_copy(update={"event": "damaged"}) for one in view.steps]
+    not_begun = [one.model_copy(update={"refused": "illegal-transition"}) for one in view.steps]
+    item = view.item.model_copy(update={"state": "damaged"})
+    changes: list[Json] = [{"steps": []}, {"steps": unnamed}, {"steps": not_begun}, {"item": item}]
+    for changed in changes:
+        with pytest.raises(StoreDamaged):
+            export_thread(view.model_copy(update=changed))
 
 
 _UUID = re.compile("[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")
