@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from connectors import fork
 from connectors.faults import DAMAGED
 from connectors.fork import SIGNED_HEAD
-from connectors.hub_restored import check_minimum, check_restored, hand_back, kept_of
+from connectors.hub_restored import agreed, check_minimum, check_restored, hand_back, kept_of
 from connectors.hub_signers import Signing, lacking
 from connectors.logs import Log
 from connectors.store import facts, statements
@@ -222,7 +222,7 @@ class DirectorySync:
             raise DirectoryInconsistent("The hub shows its directory as it was before it was restored.")
         kept = self._directory.size
         if generation > known:
-            kept = kept_of(info, known, kept)
+            kept = await self._agreed(kept_of(info, known, kept))
         elif self._directory.root_at(head.size) not in (head.root, None):
             await self._keep_evidence(raw_head, stops=True)
             raise DirectorySplit("The hub signed two different directories of the same size.")
@@ -250,6 +250,11 @@ class DirectorySync:
                 await self._keep_evidence(raw_head, stops=False)
             raise
         return len(new)
+
+    async def _agreed(self, kept: int) -> int:
+        async with self._store.read() as tx:
+            raws, _ = await statements.load_whole(tx)
+        return await agreed(self._source, raws, kept)
 
     async def _may_let_go(self, lost: list[bytes]) -> bool:
         """Hand back what the hub has `lost`; tell whether its directory is enough as it is, to let go of that here.

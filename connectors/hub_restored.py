@@ -7,7 +7,7 @@ is let go here.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from connectors.hub_signers import Signing, replaced
 from connectors.logs import Log
@@ -15,7 +15,7 @@ from keys.directory import Directory
 from protocol.errors import DirectoryError, DirectoryInconsistent, EnvelopeError, PolicyDenied
 from protocol.http.hub import HubInfo
 from protocol.restoration import Restoration
-from protocol.statements import parse_statement
+from protocol.statements import Authority, Root, parse_statement
 
 
 class StatementTaker(Protocol):
@@ -23,6 +23,17 @@ class StatementTaker(Protocol):
 
     async def submit_statement(self, statement: bytes) -> int:
         """Append a statement and return its index."""
+
+
+class StatementSource(Protocol):
+    """Who gives statements: the hub."""
+
+    async def directory_statements(self, from_index: int) -> list[bytes]:
+        """Return some of the statements from `from_index` on; none if there are none now."""
+
+
+_MOST_BROUGHT: Final = 64
+"""How many statements a restore brings back at most, as far as is looked for them."""
 
 
 def kept_of(info: HubInfo, known: int, size: int) -> int:
@@ -35,17 +46,35 @@ def kept_of(info: HubInfo, known: int, size: int) -> int:
     return min(info.kept_statements[known], size)
 
 
+async def agreed(hub: StatementSource, held: Sequence[bytes], kept: int) -> int:
+    """Return how many of the first `kept` statements `held` here a restored hub shows as they are.
+
+    Behind them it may have brought back statements of the root and the authority (GEN-10), where others stand here.
+    Whether it may, its restoration decides (`check_restored`).
+    """
+    for size in range(kept, max(0, kept - _MOST_BROUGHT), -1):
+        page = await hub.directory_statements(size - 1)
+        if (
+            not page
+            or page[0] == held[size - 1]
+            or not isinstance(parse_statement(page[0]).body.subject, Root | Authority)
+        ):
+            return size
+    return max(0, kept - _MOST_BROUGHT)
+
+
 def check_restored(
     directory: Directory, known: int, generation: int, kept: int | None, signing: Signing | None = None
 ) -> None:
     """Raise `DirectoryInconsistent` unless `directory` came to `generation` by restorations that the authority signed.
 
-    With `kept` the first of those unknown so far must follow that statement at once: otherwise the hub would have put
-    others in the place of some that this connector holds. `signing` is who signed for it as far as was known (GEN-9).
+    With `kept` the first of those unknown so far must follow that statement at once, but for statements of the root and
+    the authority that the restore brought back (GEN-10): otherwise the hub would have put others in the place of some
+    that this connector holds. `signing` is who signed for it as far as was known (GEN-9).
     """
     if directory.generation != generation:
         raise DirectoryInconsistent("The hub began a generation of its logs without its authority's word.")
-    if kept is not None and directory.restorations[known].index != kept:
+    if kept is not None and not directory.restorations[known].kept <= kept <= directory.restorations[known].index:
         raise DirectoryInconsistent("The hub left out statements that the restore had kept.")
     if signing is not None:
         signing.check(directory, known)

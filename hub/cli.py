@@ -269,6 +269,7 @@ def accept_backup_key(path: Path, public_key: Path, words: str) -> None:
 @click.option("--key-passphrase-file", type=_FILE, help="The file with the key's passphrase; asked for without it.")
 @click.option("--guard", "guards", multiple=True, type=_FILE, help="A guard file that survived elsewhere.")
 @click.option("--witness", "witnesses", multiple=True, type=_FILE, help="What `throughcare witness` wrote.")
+@click.option("--authority", "stated", multiple=True, type=_FILE, help="A .statement of the authority's own folder.")
 @click.option("--without-statements", is_flag=True, help="Go on though statements are lost that no witness holds.")
 @click.option("--in-place", is_flag=True, help="Instead of FILE: take the database as it is, which has lost something.")
 @click.option("--verify", "only_verify", is_flag=True, help="Open and check the whole backup, and restore nothing.")
@@ -280,6 +281,7 @@ def restore(
     key_passphrase_file: Path | None,
     guards: tuple[Path, ...],
     witnesses: tuple[Path, ...],
+    stated: tuple[Path, ...],
     without_statements: bool,
     in_place: bool,
     only_verify: bool,
@@ -308,7 +310,7 @@ def restore(
                 error.add_note(f"next: the same command, and type {settings.hub.domain}")
                 raise error
 
-        evidence, now = restoring.Evidence(guards, witnesses), system_clock()
+        evidence, now = restoring.Evidence(guards, witnesses, stated), system_clock()
         if source is None or key_file is None:
             standing = asyncio.run(restoring.restore_in_place(settings, evidence, now, ask))
         else:

@@ -340,12 +340,22 @@ def _restoration(register: Register, statement: UnverifiedStatement, subject: Re
     entry = RestorationEntry(
         digest=statement.digest,
         index=size,
+        kept=_kept(register, subject.domain),
         issued=statement.body.issued,
         log_time=register.time,
         subject=subject,
         signers=frozenset(one.signer for one in statement.signatures),
     )
     return lambda: register.restorations.append(entry)
+
+
+def _kept(register: Register, domain: str) -> int:
+    """Return how many leaves stand before the statements of the root and the authority that are the newest (GEN-10)."""
+    size = len(register.indexes)
+    above = {one.index for one in (*register.roots, *register.authorities.get(domain, []))}
+    while size - 1 in above:
+        size -= 1
+    return size
 
 
 def _standing(register: Register, statement: UnverifiedStatement) -> _Standing:

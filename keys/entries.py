@@ -113,11 +113,13 @@ class PrekeyEntry:
 class RestorationEntry:
     """One restore of the hub: the statement's digest, leaf index and date, what it says, and who signed it.
 
-    `log_time` is the log's time of what was kept, ms UTC.
+    `log_time` is the log's time of what was kept, ms UTC. The leaves from `kept` to `index` are statements of the root
+    or the authority: they may have been brought back by the restore, in the place of others that it lost (GEN-10).
     """
 
     digest: bytes
     index: int
+    kept: int
     issued: int
     log_time: int
     subject: Restoration

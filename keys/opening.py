@@ -316,8 +316,7 @@ def _may_be_lost(claims: Claims, directory: Directory) -> bool:
     """
     size, _ = claims.directory
     return any(
-        size > one.subject.directory.size and claims.created < one.issued + limits.DIRECTORY_REFUSED
-        for one in directory.restorations
+        size > one.kept and claims.created < one.issued + limits.DIRECTORY_REFUSED for one in directory.restorations
     )
 
 

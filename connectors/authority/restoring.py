@@ -7,13 +7,14 @@ from typing import Final
 from pydantic import ValidationError
 
 from connectors.authority.office import Office, Seen
-from connectors.authority.turns import Shown, begun_in, sign_in_turn
+from connectors.authority.turns import BEGUN_WITHIN, Shown, begun_in, sign_in_turn
 from keys.privatefile import read_private
 from keys.signing import HybridSigner
 from protocol import limits
-from protocol.errors import ConfigurationError, EnrolmentRefused
+from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused
+from protocol.http.fields import format_time
 from protocol.http.restoring import RestoreRequest
-from protocol.statements import Subject, UnverifiedStatement, parse_statement
+from protocol.statements import Authority, Root, UnverifiedStatement, parse_statement
 
 FOLDER: Final = "restorations"
 
@@ -30,6 +31,44 @@ def check_domain(office: Office, request: RestoreRequest) -> None:
     """Raise `ConfigurationError` for the request of another hub than this authority's."""
     if request.domain != office.facts.domain:
         raise ConfigurationError("The request is of a hub of another domain than this authority's.")
+
+
+def check_signing(office: Office, request: RestoreRequest) -> None:
+    """Raise `Conflict` unless the directory that was kept names who signs just as this folder does (ENR-16).
+
+    Its hub would refuse what others have signed, and whoever was exchanged would count again by it. What the hub lacks,
+    the folder has.
+    """
+    known = {*request.roots, *request.authorities}
+    newest = {kind: _newest(office, kind) for kind in (Root, Authority)}
+    lacks = [path.name for path in office.statement_files() if _digest(path) not in known]
+    if lacks:
+        error = Conflict(
+            "The hub was restored from a backup of before somebody was exchanged here: it does not know who signs by "
+            "now, and would refuse what is signed. Nothing was signed."
+        )
+        named = " ".join(f"--authority {name}" for name in sorted(lacks))
+        error.add_note(
+            f"next: give the operator these files of {office.folder}, who types the same restore with --in-place for "
+            f"the backup: throughcare-hub restore --in-place --config hub.toml {named}; then sign the request anew"
+        )
+        raise error
+    if (request.roots[-1:], request.authorities[-1:]) != ([newest[Root]], [newest[Authority]]):
+        error = Conflict(
+            "The hub knows of a later exchange than this folder, which is an old copy. Nothing was signed."
+        )
+        error.add_note("next: the same command with the newest folder of this authority")
+        raise error
+
+
+def _newest(office: Office, kind: type[Root | Authority]) -> bytes:
+    """Return the digest of the folder's newest statement of a kind."""
+    statements = [parse_statement(raw) for raw in office.statements()]
+    return [one.digest for one in statements if isinstance(one.body.subject, kind)][-1]
+
+
+def _digest(path: Path) -> bytes:
+    return parse_statement(read_private(path, limits.MAX_STATEMENT, "file")).digest
 
 
 def begun_restoration(office: Office, request: RestoreRequest, now: int) -> UnverifiedStatement | None:
@@ -55,19 +94,22 @@ def sign_restoration(
 ) -> tuple[Path, int]:
     """Add one approver's signature; return where the statement is, and how many signatures it lacks.
 
-    Raises `EnrolmentRefused` if another restoration of the same generation was signed before: two would be two
-    histories of one hub; and if it contradicts the newest directory that the hub showed to this authority, or loses
-    statements of it that nobody has shown, unless `accept_loss` says that this is known (ENR-10). Otherwise as
-    `approval.approve`.
+    Raises as `check_signing`; `EnrolmentRefused` if another restoration of the same generation was signed before: two
+    would be two histories of one hub (GEN-2); and if it contradicts the newest directory that the hub showed to this
+    authority, or loses statements of it that nobody has shown, unless `accept_loss` says that this is known (ENR-10).
+    Otherwise as `approval.approve`. What is complete is given out as it is, however old.
     """
     check_domain(office, request)
-    path = _file(office, request)
-    if path.exists() and _signed(path) != request.subject():
-        raise EnrolmentRefused(
-            f"This authority has signed another restoration as generation {request.generation}. The hub's backup is of "
-            "before that restore: its operator must take one that was made after it. Nothing was signed."
-        )
+    check_signing(office, request)
     _check_seen(office.facts.seen, request, accept_loss=accept_loss)
+    path = _file(office, request)
+    if path.exists():
+        signed = parse_statement(read_private(path, limits.MAX_STATEMENT, "file"))
+        complete = len(signed.signatures) >= office.quorum.threshold
+        if signed.body.subject != request.subject():
+            _check_given_up(path, signed, now, complete=complete)
+        elif complete and not office.quorum.lacking(signed.raw):
+            return path, 0
     return path, sign_in_turn(office.quorum, path, request.subject(), approver, now, shown).lacking
 
 
@@ -79,7 +121,10 @@ def _check_seen(seen: Seen | None, request: RestoreRequest, *, accept_loss: bool
         raise EnrolmentRefused(
             f"The hub has shown generation {seen.generation} of its directory already. Nothing was signed."
         )
-    log = request.directory
+    if (seen.size, seen.root) == (request.directory.size, request.directory.root):
+        return
+    # What this folder brought back stands in the place of leaves that are lost; it is not what the hub has shown.
+    log = request.before or request.directory
     named = {(log.size, log.root), (log.known_size, log.known_root)}
     if seen.size in (log.size, log.known_size) and (seen.size, seen.root) not in named:
         raise EnrolmentRefused("The hub showed another directory to this authority than was kept. Nothing was signed.")
@@ -95,5 +140,23 @@ def _check_seen(seen: Seen | None, request: RestoreRequest, *, accept_loss: bool
         raise error
 
 
-def _signed(path: Path) -> Subject:
-    return parse_statement(read_private(path, limits.MAX_STATEMENT, "file")).body.subject
+def _check_given_up(path: Path, signed: UnverifiedStatement, now: int, *, complete: bool) -> None:
+    """Raise `EnrolmentRefused` unless another restoration of this generation can never be completed any more (GEN-2).
+
+    One that lacks signatures gets none when it is over 5 days old (ENR-7). One that is complete counts for good: the
+    hub may have gone on with it. Nothing is lost by that, for what a witness holds its connector hands back (GEN-4).
+    """
+    ends = signed.body.issued + BEGUN_WITHIN
+    if not complete and ends < now:
+        return
+    lacks = "is complete" if complete else "was begun, and may be completed with another copy of this folder"
+    error = EnrolmentRefused(
+        f"Another restoration of that generation {lacks}. Two would be two histories of one hub. Nothing was signed."
+    )
+    given_up = "" if complete else f" Only if nobody goes on with it: the same command after {format_time(ends)}."
+    error.add_note(
+        "next: sign nothing; call the hub's operator and the other approvers on numbers you know. Have the operator "
+        f"restore with backup, guards and witnesses of then, and go on with {path.name}: a witness that was "
+        f"found later is not needed, since its connector hands back what it holds.{given_up}"
+    )
+    raise error

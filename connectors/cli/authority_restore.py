@@ -8,7 +8,13 @@ from typing import Final
 import click
 
 from connectors.authority.office import Office
-from connectors.authority.restoring import begun_restoration, check_domain, read_restore_request, sign_restoration
+from connectors.authority.restoring import (
+    begun_restoration,
+    check_domain,
+    check_signing,
+    read_restore_request,
+    sign_restoration,
+)
 from connectors.authority.telling import told_signatures
 from connectors.authority.turns import Shown
 from connectors.cli.agreeing import YES, agree
@@ -62,6 +68,7 @@ def restore(
         facts = read_restore_request(request)
         # Before anything of the file is shown: it is the operator's, and no word in it may look like one of ours.
         check_domain(office, facts)
+        check_signing(office, facts)
         begun = begun_restoration(office, facts, now_ms())
     signed = told_signatures(office, office.quorum, begun, "The last one gives it to the hub's operator.")
     agree([*_told(office, facts), *signed], facts.domain, voice, yes=yes)
@@ -78,9 +85,12 @@ def _told(office: Office, facts: RestoreRequest) -> Iterator[str]:
     """Yield what the restoration does, by the very file that is signed."""
     made, seen = format_time(facts.backup_at), office.facts.seen
     yield f"{facts.domain} was restored from a backup of {made}, and begins generation {facts.generation}."
-    for name, log in (("directory", facts.directory), ("audit log", facts.audit)):
+    for name, log in (("directory", facts.before or facts.directory), ("audit log", facts.audit)):
         yield f"{name}  {_kept(log)}"
         yield f"           whose root is {log.root.hex()[:16]}; what stood behind them ends for every connector"
+        if log is facts.before:
+            brought, root = facts.directory.size - log.size, facts.directory.root.hex()[:16]
+            yield f"           brought back from this folder, of who signs: {brought}; its root is {root} then"
     if seen is not None:
         yield f"The hub has shown {seen.size} statements to this authority, in generation {seen.generation}."
     yield (

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from hub.backups.bringing import bring_back, read_stated
 from hub.backups.standing import Found, Standing, compare, complete, read_guards, read_shown
 from hub.backups.stream import PURPOSE, Chunk, Facts, Reader, Rows
 from hub.config import (
@@ -90,10 +91,12 @@ async def verify(source: Path, secret: XWingSecret, settings: HubSettings) -> Fo
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What has survived of what the hub signed: guard files, and files that connectors wrote."""
+    """What has survived: guard files, files that connectors wrote, and those of the authority's folder."""
 
     guards: Sequence[Path] = ()
     witnesses: Sequence[Path] = ()
+    stated: Sequence[Path] = ()
+    """Statements of root and authority, from the authority's folder (GEN-10)."""
 
 
 Agree = Callable[[Standing], None]
@@ -177,11 +180,13 @@ def _decide(
     guards = read_guards(settings.hub.data_dir, evidence.guards)
     shown = [read_shown(path, found, keys) for path in evidence.witnesses]
     found = complete(connection, found, shown)
+    stated = read_stated(evidence.stated, settings.hub.domain)
     standing = compare(connection, found, guards, shown, shared=settings.store.url is not None)
+    standing = bring_back(connection, standing, stated)
     agree(standing)
     if standing.certain:
         at = max(now, standing.signed_until + SIGNATURE_WINDOW)
-        sizes = found.heads[Log.DIRECTORY].size, found.heads[Log.AUDIT].size
+        sizes = found.heads[Log.DIRECTORY].size, found.heads[Log.AUDIT].size  # nothing was brought back
         restorations.note(connection, Restored(at, found.facts.made_at, 0, *sizes))
     return standing
 
@@ -197,6 +202,9 @@ def _conclude(standing: Standing, settings: HubSettings, first: Callable[[], obj
             signed_until=standing.signed_until,
             directory=_kept(standing, Log.DIRECTORY),
             audit=_kept(standing, Log.AUDIT),
+            before=_before(standing),
+            roots=[one.digest for one in found.directory.root_line()],
+            authorities=[one.digest for one in found.directory.authority_line(settings.hub.domain)],
         )
         write_private(folder / REQUEST_NAME, request.model_dump_json(indent=2).encode() + b"\n")
         first()
@@ -211,6 +219,15 @@ def _conclude(standing: Standing, settings: HubSettings, first: Callable[[], obj
 
 def _kept(standing: Standing, log: Log) -> KeptLog:
     head, known = standing.found.heads[log], standing.known[log]
+    # What was brought back stands in the place of leaves that are lost: no more can be known then than is here (GEN-8).
+    known = known if known.size > head.size else head
+    return KeptLog(size=head.size, root=head.root, known_size=known.size, known_root=known.root)
+
+
+def _before(standing: Standing) -> KeptLog | None:
+    head, known = standing.before, standing.known[Log.DIRECTORY]
+    if head is None:
+        return None
     return KeptLog(size=head.size, root=head.root, known_size=known.size, known_root=known.root)
 
 

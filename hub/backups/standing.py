@@ -55,6 +55,13 @@ class Standing:
     """Whether a guard shows that nothing newer was ever signed."""
     shown: bool
     """Whether any guard or connector shows how far the logs had come."""
+    before: GuardedHead | None = None
+    """The directory's head before the authority's folder brought back who signs, if it did (GEN-10)."""
+
+    @property
+    def brought(self) -> int:
+        """How many statements the authority's folder brought back."""
+        return 0 if self.before is None else self.found.heads[Log.DIRECTORY].size - self.before.size
 
     @property
     def signed_until(self) -> int:
@@ -64,7 +71,15 @@ class Standing:
     @property
     def lacks_statements(self) -> bool:
         """Whether the directory had statements that are not here, or may have had since nobody shows its end."""
-        return self.known[Log.DIRECTORY].size > self.found.heads[Log.DIRECTORY].size or not self.shown
+        return bool(self.lost(Log.DIRECTORY)) or not self.shown
+
+    def lost(self, log: Log) -> range:
+        """Return which leaves are known to be signed and are not here; as they stand in the log that was lost."""
+        known, head = self.known[log], self.found.heads[log]
+        if log == Log.DIRECTORY and self.found.directory.root_at(known.size) == known.root:
+            return range(0)
+        before = self.before if log == Log.DIRECTORY and self.before is not None else head
+        return range(before.size, known.size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,17 +35,20 @@ def transcript(standing: Standing) -> Iterator[str]:
     """Yield what the backup is of, what was signed since, and what the restore will do."""
     yield from verified(standing.found)
     for log, head in standing.found.heads.items():
-        newest = standing.known[log].size
-        back = head.size - next(one.size for one in standing.found.facts.heads if one.origin == head.origin)
+        brought = standing.brought if log == Log.DIRECTORY else 0
+        back = head.size - brought - next(one.size for one in standing.found.facts.heads if one.origin == head.origin)
+        if brought:
+            yield f"brought back {_NAMES[log]}: {leaves(brought)} of the authority's folder, about who signs"
         if back:
             yield f"handed back  {_NAMES[log]}: {leaves(back)} that connectors hold and the backup did not"
-        if newest > head.size:
-            lost = f"leaves {head.size} to {newest - 1}" if newest - head.size > 1 else f"leaf {head.size}"
+        gone = standing.lost(log)
+        if gone:
+            lost = f"leaves {gone[0]} to {gone[-1]}" if len(gone) > 1 else f"leaf {gone[0]}"
             yield f"lost         {_NAMES[log]}: {lost}, signed after the backup"
     if standing.certain:
         yield "The guard file shows that nothing newer was ever signed. The hub goes on where the backup ends."
         return
-    if all(standing.known[log].size == head.size for log, head in standing.found.heads.items()):
+    if not any(standing.lost(log) for log in standing.found.heads):
         yield "Nobody has shown more, but more may have been signed."
     generation = standing.found.directory.generation + 1
     yield f"The hub will begin generation {generation} of both logs, which its authority has to sign first. Then every"

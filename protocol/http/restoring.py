@@ -31,6 +31,12 @@ class RestoreRequest(BaseModel):
     signed_until: int
     directory: KeptLog
     audit: KeptLog
+    before: KeptLog | None = None
+    """The directory before the authority's folder brought back who signs, if it did (GEN-10)."""
+    roots: list[Bytes32]
+    """The digests of all statements of the root that were kept or brought back, oldest first."""
+    authorities: list[Bytes32]
+    """Likewise of the hub's authority."""
 
     def subject(self) -> Restoration:
         """Return what is to be signed."""

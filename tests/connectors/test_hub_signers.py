@@ -12,18 +12,21 @@ from connectors import fork
 from connectors.enrolment.pins import Pins, replay
 from connectors.hub_client import HubClient
 from connectors.hub_signers import Signing
+from connectors.installation import PREKEY_PURPOSE, prekey_name
 from hub.service.restorerequest import read_request
 from keys.signing import HybridSigner, sign_statement
 from protocol.address import AgencyAddress
 from protocol.enrolment import LogAnchor
 from protocol.errors import DirectoryInconsistent, UntrustedKey
+from protocol.http.handovers import MessageState
 from protocol.http.hub import StatementAccepted, StatementSubmission
 from protocol.limits import DAY, HOUR
 from protocol.receipts import parse_head
 from protocol.restoration import Kept, Restoration
 from protocol.statements import Agency, Authority, Body, Root
 from tests.connectors.lyinghub import LyingHub
-from tests.connectors.test_hub_restored import LATER, Story, shown
+from tests.connectors.stations import package, person_section
+from tests.connectors.test_hub_restored import LATER, Story, settle, shown
 from tests.hub.backups import back_up, restore_at, resume_at
 from tests.hub.running import KEYS
 from tests.keys.world import identity
@@ -187,6 +190,47 @@ async def test_gen_9_an_exchange_comes_back_to_a_restored_hub_before_anybody_let
         pins = Pins("hub.example", programme.fingerprint, anchor, anchor)
         found = await replay(HubClient(hub.session, hub.url, story.clock), pins)
         assert found.root == hub.hub.directory.directory.root
+
+
+async def test_gen_10_mail_and_statements_that_stood_where_the_exchange_is_brought_back_are_lost_to_nobody(
+    story: Story,
+) -> None:
+    """Who was exchanged is brought back in the place of another statement, which its holder brings back too."""
+    programme = story.programme
+    async with story.hub("old") as hub, AsyncExitStack() as stack:
+        prison, office, csw = await story.stations(stack, hub.url)
+        await settle(prison, office, csw)
+        await back_up(hub, story.file)
+        kept = programme.directory.size
+        prekey = programme.add_prekey(csw.member, epoch=2)
+        csw.installation.keystore.put(prekey_name(2), PREKEY_PURPOSE, csw.member.prekeys[csw.member.device_id, 2].seed)
+        await hub.catch_up()
+        await office.look()
+        unsent = (await office.compose(csw.desk, content=package(person_section()))).id
+        await office.parts.sealer.step()
+        exchanged = exchange(programme, 1)
+        await hub.catch_up()
+        for one in (prison, office):
+            await one.look()
+    story.clock.now = LATER
+    stated, new = story.folder / "authority.statement", story.folder / "new"
+    stated.write_bytes(exchanged)
+    await restore_at(new, programme, story.file, now=LATER, stated=[stated])
+    body = Body(NOW, NOW - HOUR, NOW + DAY, read_request(new).subject())
+    raw = sign_statement(body, [programme.approvers[0], identity("newcomer 1")])
+    await resume_at(new, programme, now=LATER, statement=raw)
+    programme.statements = [*programme.statements[:kept], exchanged, raw]
+    async with story.hub("new") as hub, AsyncExitStack() as stack:
+        prison, office, csw = await story.stations(stack, hub.url)
+        await settle(prison, office, csw)
+        await settle(prison, office, csw)
+        directory = hub.hub.directory.directory
+        assert [directory.index_of(one) for one in (exchanged, raw, prekey)] == [kept, kept + 1, kept + 2]
+        for one in (prison, office, csw):
+            assert one.parts.directory.directory.root == directory.root
+            assert one.parts.directory.standing().error is None
+            assert await one.quarantined() == []
+        assert set((await office.states(unsent)).values()) == {MessageState.OPENED}
 
 
 @given(st.sets(st.integers(0, 2)), st.sets(st.integers(0, 2), min_size=2), st.booleans(), st.booleans(), st.booleans())

@@ -52,6 +52,7 @@ async def restore_at(
     source: Path,
     *guards: Path,
     witnesses: Sequence[Path] = (),
+    stated: Sequence[Path] = (),
     now: int = NOW,
     more: Sequence[str] = (),
     agree: Agree = agreed,
@@ -59,7 +60,7 @@ async def restore_at(
     """Restore into the new folder `folder`."""
     passphrase_in(folder)
     settings = make_settings(folder, programme, *more)
-    return await restore(source, OFFLINE, settings, Evidence(guards, witnesses), now, agree)
+    return await restore(source, OFFLINE, settings, Evidence(guards, witnesses, stated), now, agree)
 
 
 def signed_by_authority(folder: Path, programme: Programme, *, approvers: int = 2, now: int | None = None) -> bytes:

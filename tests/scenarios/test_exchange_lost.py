@@ -10,6 +10,7 @@ import pytest
 from connectors.authority.office import open_office
 from protocol.http.hub import StatementAccepted
 from tests.connectors.lyinghub import LyingHub
+from tests.programme import DOMAIN
 from tests.scenarios.ruins import Ruin, ruined
 from tests.scenarios.running import Spoken
 
@@ -22,6 +23,12 @@ STATEMENTS = "/v1/directory/statements"
 def base(tmp_path_factory: pytest.TempPathFactory, quick_keys: None) -> Path:
     """Give an authority of three approvers, of whom the second was exchanged before its hub was lost."""
     return asyncio.run(ruined(tmp_path_factory.mktemp("base"), approvers=3)).folder
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory, quick_keys: None) -> Path:
+    """Give an authority of two approvers likewise: only one of them was there before."""
+    return asyncio.run(ruined(tmp_path_factory.mktemp("pair"), approvers=2)).folder
 
 
 @pytest.fixture
@@ -75,3 +82,31 @@ async def test_gen_9_a_folder_that_knows_the_exchange_follows_no_restoration_by_
         for refused in (await listed(ruin), await published(ruin), await listed(ruin)):
             assert (refused.code, "brought back first" in refused.err) == (8, True), refused.err
         assert open_office(ruin.authority).facts == before
+
+
+async def test_gen_10_of_two_approvers_one_exchanged_sign_once_the_folder_has_brought_that_back(
+    pair: Path, tmp_path: Path
+) -> None:
+    """What an IT officer types, by what each command says is next; no witness is at hand."""
+    shutil.copytree(pair, tmp_path / "town")
+    ruin = Ruin(tmp_path / "town")
+    await ruin.restore()
+    for number in (1, 2):
+        refused = await ruin.signs(ruin.authority, number)
+        assert (refused.code, "would refuse what is signed" in refused.err) == (6, True), refused.err
+        assert "restore --in-place --config hub.toml --authority authority.statement;" in refused.err
+    assert not list((ruin.authority / "restorations").glob("*")), "nobody is bound by what was refused"
+    brought = await ruin.hub(
+        "restore", "--in-place", "--authority", ruin.authority / "authority.statement", "--without-statements",
+        "--agree", DOMAIN,
+    )  # fmt: skip
+    assert "brought back directory: 1 leaf of the authority's folder, about who signs" in brought
+    old = await ruin.signs(ruin.copy, 2)
+    assert (old.code, "with the newest folder of this authority" in old.err) == (6, True), old.err
+    for number in (1, 2):
+        signed = await ruin.signs(ruin.authority, number)
+        assert (signed.code, "brought back from this folder, of who signs: 1;" in signed.err) == (0, True)
+    await ruin.resume(ruin.authority)
+    async with ruin.serving():
+        assert (await listed(ruin)).code == 0
+        assert open_office(ruin.authority).facts.approvers != open_office(ruin.copy).facts.approvers

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each person of an authority reads before a signature, as it is printed at a hub that runs (ENR-11)."""
 
+import base64
 import importlib
 import io
 import json
@@ -259,9 +260,14 @@ def test_enr_11_what_a_restore_loses_is_read_before_the_question_and_the_operato
     town: Town, type_: Typist, tmp_path: Path
 ) -> None:
     log = {"size": 2, "root": "A" * 43, "known_size": 9, "known_root": "A" * 43}
+    office = open_office(town.authority)
+    root, authority = (
+        [base64.urlsafe_b64encode(parse_statement(path.read_bytes()).digest).decode().rstrip("=")]
+        for path in (office.root_file(1), office.authority_file)
+    )
     request = {
         "domain": "hub.example", "generation": 1, "backup_at": 1_795_000_000_000, "signed_until": 1_795_000_000_000,
-        "directory": log, "audit": log,
+        "directory": log, "audit": log, "roots": root, "authorities": authority,
     }  # fmt: skip
     file = tmp_path / "restore-request.json"
     write_private(file, json.dumps(request).encode())

@@ -11,6 +11,7 @@ from connectors.authority.restoring import sign_restoration
 from keys.signing import HybridSigner
 from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused
 from protocol.http.restoring import KeptLog, RestoreRequest
+from protocol.limits import DAY
 from protocol.statements import parse_statement
 from tests.connectors.authority.conftest import NOW
 from tests.scenarios.running import Typist
@@ -18,28 +19,69 @@ from tests.scenarios.running import Typist
 pytestmark = pytest.mark.usefixtures("quick_keys")
 
 
-def request(generation: int, *, kept: int = 14, domain: str = "hub.example") -> RestoreRequest:
+def request(office: Office, generation: int, *, kept: int = 14, domain: str = "hub.example") -> RestoreRequest:
     log = KeptLog(size=kept, root=b"k" * 32, known_size=kept + 2, known_root=b"n" * 32)
     return RestoreRequest(
-        domain=domain, generation=generation, backup_at=NOW, signed_until=NOW, directory=log, audit=log
-    )
+        domain=domain, generation=generation, backup_at=NOW, signed_until=NOW, directory=log, audit=log,
+        roots=[parse_statement(office.root_file(1).read_bytes()).digest],
+        authorities=[parse_statement(office.authority_file.read_bytes()).digest],
+    )  # fmt: skip
 
 
 def test_gen_2_two_approvers_sign_one_restoration_of_a_generation_and_no_other(
     office: Office, approvers: list[HybridSigner]
 ) -> None:
-    path, lacking = sign_restoration(office, request(1), approvers[0], NOW)
+    path, lacking = sign_restoration(office, request(office, 1), approvers[0], NOW)
     assert lacking == 1
     with pytest.raises(Conflict):
-        sign_restoration(office, request(1), approvers[0], NOW)
-    assert sign_restoration(office, request(1), approvers[1], NOW + 1) == (path, 0)
+        sign_restoration(office, request(office, 1), approvers[0], NOW)
+    assert sign_restoration(office, request(office, 1), approvers[1], NOW + 1) == (path, 0)
     signed = path.read_bytes()
-    assert parse_statement(signed).body.subject == request(1).subject()
-    with pytest.raises(EnrolmentRefused, match="has signed another restoration as generation 1"):
-        sign_restoration(office, request(1, kept=13), approvers[2], NOW)
+    assert parse_statement(signed).body.subject == request(office, 1).subject()
+    for later in (0, 30 * DAY):
+        with pytest.raises(EnrolmentRefused, match="Another restoration of that generation is complete") as told:
+            sign_restoration(office, request(office, 1, kept=13), approvers[2], NOW + later)
+        assert "go on with 1.statement" in told.value.__notes__[0]
+        assert sign_restoration(office, request(office, 1), approvers[2], NOW + later) == (path, 0)
     with pytest.raises(ConfigurationError, match="another domain"):
-        sign_restoration(office, request(2, domain="other.example"), approvers[0], NOW)
+        sign_restoration(office, request(office, 2, domain="other.example"), approvers[0], NOW)
     assert path.read_bytes() == signed
+
+
+def test_gen_2_one_that_lacks_signatures_makes_room_once_nobody_can_complete_it(
+    office: Office, approvers: list[HybridSigner]
+) -> None:
+    """Signed for a request that is given up: with a copy of the folder somebody may have completed it within 5 days."""
+    wrong, right = request(office, 3, kept=13), request(office, 3)
+    path, _ = sign_restoration(office, wrong, approvers[0], NOW)
+    for number in (0, 1):
+        with pytest.raises(EnrolmentRefused, match="may be completed with another copy") as told:
+            sign_restoration(office, right, approvers[number], NOW + 5 * DAY)
+        assert "Only if nobody goes on with it: the same command after" in told.value.__notes__[0]
+    later = NOW + 5 * DAY + 1
+    assert sign_restoration(office, right, approvers[0], later) == (path, 1)
+    with pytest.raises(EnrolmentRefused):
+        sign_restoration(office, wrong, approvers[1], later)
+    assert sign_restoration(office, right, approvers[1], later) == (path, 0)
+
+
+def test_enr_16_nothing_is_signed_that_the_hub_refuses_since_others_sign_by_now(
+    office: Office, approvers: list[HybridSigner]
+) -> None:
+    right = request(office, 4)
+    newer = b"a newer one".ljust(32)
+    for wrong, said in (
+        (right.model_copy(update={"authorities": [newer]}), "throughcare-hub restore --in-place"),
+        (right.model_copy(update={"roots": []}), "--authority root.statement"),
+        (right.model_copy(update={"roots": [], "authorities": []}), "--authority authority.statement --authority root"),
+        (right.model_copy(update={"authorities": [*right.authorities, newer]}), "with the newest folder"),
+        (right.model_copy(update={"roots": [*right.roots, newer]}), "with the newest folder"),
+        (right.model_copy(update={"roots": [], "authorities": right.roots + right.authorities}), "the newest folder"),
+    ):
+        with pytest.raises(Conflict, match="Nothing was signed") as told:
+            sign_restoration(office, wrong, approvers[0], NOW)
+        assert said in told.value.__notes__[0]
+    assert not (office.folder / "restorations" / "4.statement").exists()
 
 
 def test_enr_10_nothing_is_signed_that_loses_what_this_authority_has_seen_itself(
@@ -58,20 +100,27 @@ def test_enr_10_nothing_is_signed_that_loses_what_this_authority_has_seen_itself
         having_seen(1, 3),  # the hub serves this generation already
     ):
         with pytest.raises(EnrolmentRefused, match="Nothing was signed"):
-            sign_restoration(seen, request(1), approvers[0], NOW)
+            sign_restoration(seen, request(office, 1), approvers[0], NOW)
+    brought = request(office, 1)
+    brought = brought.model_copy(update={"before": brought.directory.model_copy(update={"size": 12, "known_size": 13})})
+    for size in (12, 13, 14):  # the last of them as large as what was kept and brought back, with another root
+        with pytest.raises(EnrolmentRefused, match="Nothing was signed"):
+            sign_restoration(having_seen(0, size), brought, approvers[0], NOW)
+    for size, root in ((12, b"k" * 32), (13, b"n" * 32), (14, b"k" * 32)):
+        assert sign_restoration(having_seen(0, size, root), brought, approvers[0], NOW)[1] == 0
     for seen in (having_seen(0, 17), having_seen(0, 16, b"n" * 32), having_seen(0, 14, b"k" * 32), having_seen(0, 5)):
         with suppress(Conflict):  # signed by this approver before
-            sign_restoration(seen, request(1), approvers[0], NOW, accept_loss=True)
+            sign_restoration(seen, request(office, 1), approvers[0], NOW, accept_loss=True)
     with pytest.raises(EnrolmentRefused, match="Nothing was signed"):
-        sign_restoration(having_seen(0, 14), request(1), approvers[1], NOW, accept_loss=True)
-    assert sign_restoration(having_seen(0, 16, b"n" * 32), request(1), approvers[1], NOW)[1] == 0
+        sign_restoration(having_seen(0, 14), request(office, 1), approvers[1], NOW, accept_loss=True)
+    assert sign_restoration(having_seen(0, 16, b"n" * 32), request(office, 1), approvers[1], NOW)[1] == 0
 
 
 def test_gen_8_an_approver_reads_what_is_lost_and_what_that_may_undo(
     office: Office, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "restore-request.json"
-    file.write_text(request(7).model_dump_json())
+    file.write_text(request(office, 7).model_dump_json())
     secret = tmp_path / "approver-1.passphrase"
     secret.touch(mode=0o600)
     secret.write_bytes((office.folder / "passphrases" / "approver-1.passphrase").read_bytes())

@@ -46,7 +46,7 @@ def test_gen_2_what_stops_the_signing_of_a_restored_hub_leads_to_people_and_neve
     folder, file = office.folder, tmp_path / "restore-request.json"
 
     def signs(number: int, *, kept: int = 14, domain: str = "hub.example") -> tuple[int, str]:
-        file.write_text(request(9, kept=kept, domain=domain).model_dump_json(), encoding="utf-8")
+        file.write_text(request(office, 9, kept=kept, domain=domain).model_dump_json(), encoding="utf-8")
         secret = passphrase_path(folder / "passphrases", f"approver-{number}")
         own = ("--approver", number, "--passphrase-file", secret)
         status, _, step = told(capsys, "restore", folder, "--request", file, *own)

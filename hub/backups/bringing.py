@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who signs, brought back by a restore from the authority's folder, where a backup is of before an exchange (GEN-10).
+
+The statements of root and authority are signed by the root, and judged like all others: nothing is believed of who
+brings them. They are appended before the restoration, so that those sign it who are approvers by now.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from hub.backups.standing import Standing
+from hub.service.guard import GuardedHead
+from hub.store import trees
+from hub.store.trees import Log
+from keys.directory import Directory
+from keys.rootorder import in_order
+from protocol.errors import ConfigurationError, ThroughcareError
+from protocol.statements import Authority, Root, parse_statement
+
+
+def read_stated(paths: Sequence[Path], domain: str) -> tuple[bytes, ...]:
+    """Return the statements of a root, and of the authority over `domain`, in `paths`, in the order of a directory.
+
+    Raises ConfigurationError for what is none.
+    """
+    return in_order(_stated(path, domain) for path in paths)
+
+
+def _stated(path: Path, domain: str) -> bytes:
+    other = ConfigurationError(
+        f"{path} is no root.statement or authority.statement of this hub's authority. Nothing was changed."
+    )
+    try:
+        statement = parse_statement(path.read_bytes())
+    except (OSError, ThroughcareError):
+        raise other from None
+    subject = statement.body.subject
+    if not isinstance(subject, Root) and not (isinstance(subject, Authority) and subject.domain == domain):
+        raise other
+    return statement.raw
+
+
+def bring_back(connection: Connection, standing: Standing, stated: Sequence[bytes]) -> Standing:
+    """Append the statements that the restored directory lacks; return how the backup stands then.
+
+    Where a guard shows that nothing newer was ever signed, none is lacking. Raises ConfigurationError for one that the
+    directory does not take.
+    """
+    found, directory = standing.found, standing.found.directory
+    if standing.certain:
+        return standing
+    rows, before = list[dict[str, object]](), found.heads[Log.DIRECTORY]
+    for raw in stated:
+        if directory.index_of(raw) is not None or _replaced(directory, raw):
+            continue
+        try:
+            directory.apply(raw)
+        except ThroughcareError as error:
+            raise ConfigurationError(
+                "The directory of the backup does not take a statement of the authority's folder: it was not signed by "
+                "the persons of the root before. Nothing was changed."
+            ) from error
+        rows.append(trees.leaf_row(Log.DIRECTORY, directory.size - 1, raw))
+    if not rows:
+        return standing
+    tree = trees.load_trees(connection)[Log.DIRECTORY]
+    trees.append_leaves(connection, rows)
+    for row in rows:
+        tree.state.append(row["hash"])  # type: ignore[arg-type] # a row's values are objects to the database
+    trees.save_trees(connection, [tree])
+    head = GuardedHead(directory.origin, directory.size, directory.root, before.at)
+    return replace(standing, found=replace(found, heads={**found.heads, Log.DIRECTORY: head}), before=before)
+
+
+def _replaced(directory: Directory, raw: bytes) -> bool:
+    """Tell whether the directory holds a newer statement of that authority: a connector has shown it."""
+    body = parse_statement(raw).body
+    line = directory.authority_line(body.subject.domain) if isinstance(body.subject, Authority) else ()
+    return any(one.issued > body.issued for one in line)
