@@ -8,6 +8,7 @@ lies: only letters, digits and a few signs of its name are kept, behind the sect
 import asyncio
 import hashlib
 import mimetypes
+import unicodedata
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from connectors.cli.renamed import RenamedOption
 from connectors.cli.voice import Voice, speaks
 from keys.privatefile import new_private_file
 from protocol.address import DeskAddress, desk_name, parse_desk
+from protocol.characters import is_line
 from protocol.errors import Conflict, InvalidInput, StoreDamaged
 from protocol.handover import HandoverPackage
 from protocol.http.handovers import AttachmentView, HandoverView, NamedAttachment
@@ -81,7 +83,7 @@ async def store(
         media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         stored = await client.store_attachment(
             _pieces(path),
-            name=path.name[-MAX_NAME:],
+            name=sendable(path.name),
             media_type=media_type.lower(),
             place=places[section],
             idempotency_key=hashlib.sha256(f"{key}\0{number}\0".encode() + digest).hexdigest(),
@@ -89,6 +91,12 @@ async def store(
         places[section] += 1
         named.append(NamedAttachment(id=stored.id, section=section))
     return named
+
+
+def sendable(name: str) -> str:
+    """Return a file's name as it can travel: in normal form C, which no Mac writes, and one line (CBOR-5)."""
+    kept = "".join(sign for sign in unicodedata.normalize("NFC", name) if is_line(sign))
+    return unicodedata.normalize("NFC", kept)[-MAX_NAME:] or "attachment"
 
 
 async def _pieces(path: Path) -> AsyncIterator[bytes]:

@@ -4,9 +4,11 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue
+from pydantic_core import PydanticCustomError
 
-from protocol.content import MAX_LINE
+from protocol.characters import is_line
+from protocol.content import MAX_LINE, is_clean
 from protocol.handover import HandoverPackage
 from protocol.http.fields import (
     AgencyText,
@@ -179,10 +181,17 @@ class HandoverChoice(QueryModel):
     direction: Direction | None = None
 
 
+def _one_clean_line(text: str) -> str:
+    if not (is_clean(text) and is_line(text)):
+        raise PydanticCustomError("wrong_form", "not one line of text in normal form C")
+    return text
+
+
 class AttachmentToStore(QueryModel):
     """What an attachment is called, what it is, and its place in its section, from 0 (ATT-2)."""
 
-    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_one_clean_line)]
+    """In normal form C, and one line, as it travels sealed (CBOR-5)."""
     media_type: Annotated[str, Field(min_length=3, max_length=100, pattern=r"^[a-z0-9.+-]+/[a-z0-9.+-]+$")] = (
         "application/octet-stream"
     )

@@ -124,7 +124,8 @@ async def test_con_28_no_caller_can_make_his_own_mistake_look_like_damage(prison
             prison, "/v1/attachments", method="POST", params={"name": name}, data=b"x",
             headers={"Content-Type": "application/octet-stream", "Idempotency-Key": secrets.token_hex(12)},
         )  # fmt: skip
-        assert (status, told["code"]) == (400, "malformed-envelope"), told
+        assert (status, told["code"]) == (422, "invalid-input"), told
+        assert [one["pointer"] for one in told["errors"]] == ["/name"]
     assert logged(prison, "store-damaged") == []
 
 
