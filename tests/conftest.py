@@ -14,6 +14,7 @@ from tests import postgres
 from tests.hub.begun import Beginnings
 from tests.passphrases import quick_passphrases, remembered_passphrases
 from tests.statements import compiled_once
+from tests.turns import Turns
 
 settings.register_profile(
     "throughcare",
@@ -47,8 +48,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give all workers of a run the same folder for the one PostgreSQL server."""
     worker = getattr(config, "workerinput", None)
     config.stash[_FOLDER] = Path(worker["postgres"]) if worker else postgres.new_folder()
-    if worker is None and config.option.markexpr.startswith("full"):
-        config.pluginmanager.register(_SaidAtOnce(config))
+    if config.option.markexpr.startswith("full"):
+        config.pluginmanager.register(Turns(config.stash[_FOLDER], worker["workercount"] if worker else 1))
+        if worker is None:
+            config.pluginmanager.register(_SaidAtOnce(config))
 
 
 class _SaidAtOnce:
@@ -68,23 +71,6 @@ class _SaidAtOnce:
 def pytest_configure_node(node: object) -> None:
     """Tell a worker that folder."""
     node.workerinput["postgres"] = str(node.config.stash[_FOLDER])  # type: ignore[attr-defined] # xdist's node
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let every worker begin with its share of the long tests: the short ones then fill what time is left."""
-    workers = getattr(config, "workerinput", {}).get("workercount", 1)
-    long = [item for item in items if item.get_closest_marker("full")]
-    short = [item for item in items if not item.get_closest_marker("full")]
-    share = -(-len(items) // workers)
-    begin = 0
-    dealt = list[pytest.Item]()
-    for worker in range(workers):
-        mine = long[worker::workers]
-        end = begin + max(0, share - len(mine))
-        dealt += [*mine, *short[begin:end]]
-        begin = end
-    items[:] = [*dealt, *short[begin:]]
 
 
 @pytest.hookimpl(wrapper=True)

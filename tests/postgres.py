@@ -82,9 +82,7 @@ class Server:
 
     def start(self, *settings: str) -> None:
         """Start it and wait until it answers; `settings` are like `fsync=off`."""
-        options = ["listen_addresses=127.0.0.1", f"port={self._port.read_text()}", "unix_socket_directories="]
-        options += ["max_connections=60", "shared_buffers=16MB", *settings]
-        told = " ".join(f"-c {option}" for option in options)
+        told = " ".join(f"-c {option}" for option in self._options(settings))
         deadline = time.monotonic() + 30
         while True:
             try:
@@ -106,6 +104,10 @@ class Server:
         if (self._data / "postmaster.pid").exists():
             self._run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", str(self._data))
 
+    def _options(self, settings: tuple[str, ...]) -> list[str]:
+        listening = ["listen_addresses=127.0.0.1", f"port={self._port.read_text()}", "unix_socket_directories="]
+        return [*listening, "max_connections=60", "shared_buffers=16MB", *settings]
+
     def _pid(self) -> int:
         return int((self._data / "postmaster.pid").read_text().splitlines()[0])
 
@@ -123,16 +125,84 @@ class Server:
         done = subprocess.run(
             [found / program, *arguments],
             user=self._user,
-            extra_groups=None if self._user is None else [],
+            extra_groups=self._groups,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if program != "pg_ctl" else subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            env={**os.environ, "HOME": str(self.folder), "USER": self._user or getpass.getuser(), "LC_ALL": "C"},
+            env=self._environment,
         )
         assert done.returncode == 0, f"{program}: {done.stdout}"
+
+    @property
+    def _groups(self) -> list[str | int] | None:
+        return None if self._user is None else []
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "HOME": str(self.folder), "USER": self._user or getpass.getuser(), "LC_ALL": "C"}
+
+
+class OwnServer(Server):
+    """A server that ends with this process, and that is gone as soon as it is killed.
+
+    What `pg_ctl` started is adopted by the system's first process, which may take seconds to see that it has ended; as
+    long a new server waits.
+    """
+
+    _process: "subprocess.Popen[bytes] | None" = None
+
+    def start(self, *settings: str) -> None:
+        """Start it and wait until it answers; again where processes of one that was killed are still there."""
+        deadline = time.monotonic() + 30
+        while not self._started(settings, deadline):
+            assert time.monotonic() < deadline, (self.folder / "log").read_text()
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """End it as a power cut would, without a checkpoint."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End it, whatever it does."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait()
+
+    def _started(self, settings: tuple[str, ...], deadline: float) -> bool:
+        found = programs()
+        assert found is not None, "there is no PostgreSQL here"
+        options = [part for option in self._options(settings) for part in ("-c", option)]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [found / "postgres", "-D", self._data, *options],
+                user=self._user,
+                extra_groups=self._groups,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                start_new_session=True,
+            )
+        while not self._answers() and time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                return False
+            time.sleep(0.01)
+        return self._answers()
+
+    def _answers(self) -> bool:
+        """Tell whether the server says of itself, and not of one that was killed, that it is ready."""
+        try:
+            lines = (self._data / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        assert self._process is not None
+        return lines[:1] == [str(self._process.pid)] and lines[7:8] != [] and lines[7].strip() == "ready"
 
 
 def new_folder() -> Path:

@@ -20,7 +20,10 @@ from tests.faults.hubs import Site, site
 from tests.faults.load import Load
 from tests.faults.storm import GRACE_S, storm
 from tests.hub.process import HubProcess
-from tests.postgres import Server, database, new_folder, programs
+from tests.postgres import OwnServer, database, new_folder, programs
+
+RESTART_S = 2.0
+"""Seconds by the clock in which a hub is back, however it ended."""
 
 STEPS = ("before-commit", "after-commit", "after-guard", "after-sign")
 
@@ -45,7 +48,18 @@ def told(one: Site, load: Load) -> str:
     if one.restarts:
         median, worst = statistics.median(one.restarts), max(one.restarts)
         text += f"; {len(one.restarts)} restarts, median {median:.2f} s, worst {worst:.2f} s"
-    if starts := starts_of(one):
+    return text + itself(one)
+
+
+def starts_of(hubs: Site) -> list[Start]:
+    """Return how long every start of the real program took."""
+    return [start for hub in hubs.hubs if isinstance(hub, HubProgram) for start in hub.starts]
+
+
+def itself(hubs: Site) -> str:
+    """Return what is reported of the starts besides the clock: how much of it others had taken, if they took any."""
+    text = ""
+    if starts := starts_of(hubs):
         for what, seconds in (
             ("without waiting for a processor", [start.by_itself for start in starts]),
             ("of processor time", [start.worked for start in starts]),
@@ -54,20 +68,15 @@ def told(one: Site, load: Load) -> str:
     return text
 
 
-def starts_of(hubs: Site) -> list[Start]:
-    """Return how long every start of the real program took."""
-    return [start for hub in hubs.hubs if isinstance(hub, HubProgram) for start in hub.starts]
-
-
 def check_starts(hubs: Site) -> None:
-    """Check that a restart takes less than two seconds.
+    """Check that every start took less than two seconds by the clock, under load.
 
-    No other test looks at a clock; of restarts this is promised. What other tests keep the program waiting for a
-    processor is taken off, and the median is judged: a start may meet a slow disk.
+    No other test judges by a clock; of restarts this is promised. So a test that calls this is marked `alone`.
     """
     starts = starts_of(hubs)
-    assert len(starts) > len(hubs.restarts)
-    assert statistics.median(start.by_itself for start in starts) < 2
+    assert len(starts) > len(hubs.restarts) > 0
+    slow = [start for start in starts if start.took >= RESTART_S]
+    assert not slow, f"{len(slow)} of {len(starts)} starts took longer: {slow}"
 
 
 async def kill_at_random(one: Site, kills: int, chance: random.Random) -> str:
@@ -106,6 +115,7 @@ async def test_promise_1_aud_8_one_of_two_processes_is_killed_and_the_clients_mo
 
 
 @pytest.mark.full
+@pytest.mark.alone
 async def test_promise_1_two_hundred_kills_on_sqlite(
     tmp_path: Path, chance: random.Random, report: Callable[[str], None]
 ) -> None:
@@ -117,6 +127,7 @@ async def test_promise_1_two_hundred_kills_on_sqlite(
 
 
 @pytest.mark.full
+@pytest.mark.alone
 async def test_promise_1_a_hundred_kills_of_one_of_two_processes(
     tmp_path: Path, postgres_url: str, chance: random.Random, report: Callable[[str], None]
 ) -> None:
@@ -128,13 +139,15 @@ async def test_promise_1_a_hundred_kills_of_one_of_two_processes(
 
 
 @pytest.mark.full
+@pytest.mark.alone
 async def test_promise_1_thirty_restarts_in_a_minute_lose_nothing(
     tmp_path: Path, place: str | None, chance: random.Random, report: Callable[[str], None]
 ) -> None:
     async with site(tmp_path, place, real=True) as one:
         found = await storm(one, 30, 60, 200, chance)
         await one.settle()
-    report(f"Restart storm on {'PostgreSQL' if place else 'SQLite'}: {found.told}")
+        report(f"Restart storm on {'PostgreSQL' if place else 'SQLite'}: {found.told}{itself(one)}")
+        check_starts(one)
     assert statistics.median(found.stops) <= GRACE_S
 
 
@@ -173,15 +186,18 @@ async def test_a_second_program_on_the_same_sqlite_file_is_refused_while_the_fir
         await one.settle()
 
 
-async def kill_servers(folder: Path, kills: int, chance: random.Random) -> str:
-    """Kill the PostgreSQL server itself under load, start it again, and let the hubs find it again."""
+async def kill_servers(folder: Path, kills: int, chance: random.Random) -> tuple[str, float]:
+    """Kill the PostgreSQL server itself under load, start it again, and let the hubs find it again.
+
+    Returns what is reported, and the longest time in seconds from a server's start until a hub has accepted more.
+    """
     if programs() is None:
         pytest.skip("there are no programs of PostgreSQL here")
     place = new_folder()
-    server = Server(place / "server")
+    server = OwnServer(place / "server")
     server.create()
     server.start()
-    found_again = list[float]()
+    found_again, back = list[float](), list[float]()
     try:
         async with database(server.url) as url, site(folder, url, count=2) as two:
             async with Load(two) as load:
@@ -189,15 +205,19 @@ async def kill_servers(folder: Path, kills: int, chance: random.Random) -> str:
                     await load.until_more(3)
                     await asyncio.sleep(chance.uniform(0, 0.4))
                     server.kill()
-                    await asyncio.to_thread(server.start)
                     begin = time.monotonic()
+                    await asyncio.to_thread(server.start)
+                    started = time.monotonic()
                     await load.until_more(1)
-                    found_again.append(time.monotonic() - begin)
+                    found_again.append(time.monotonic() - started)
+                    back.append(time.monotonic() - begin)
             await two.settle()
-            return (
+            report = (
                 f"{told(two, load)}; served again {statistics.median(found_again):.2f} s after the server is back "
-                f"(median; worst {max(found_again):.2f} s)"
+                f"(median; worst {max(found_again):.2f} s), {statistics.median(back):.2f} s after it was started "
+                f"(worst {max(back):.2f} s)"
             )
+            return report, max(back)
     finally:
         server.stop()
         shutil.rmtree(place)
@@ -211,7 +231,10 @@ async def test_http_5_the_server_is_killed_and_what_was_not_answered_is_accepted
 
 
 @pytest.mark.full
+@pytest.mark.alone
 async def test_http_5_fifty_kills_of_the_server(
     tmp_path: Path, chance: random.Random, report: Callable[[str], None]
 ) -> None:
-    report("50 kills of the PostgreSQL server: " + await kill_servers(tmp_path, 50, chance))
+    found, longest = await kill_servers(tmp_path, 50, chance)
+    report(f"50 kills of the PostgreSQL server: {found}")
+    assert longest < RESTART_S
