@@ -15,7 +15,7 @@ import click
 from hub.failures import report
 from protocol.errors import ConfigurationError, StoreFailed, UntrustedKey
 from protocol.ownership import check_ownership
-from protocol.starting import starting
+from protocol.starting import asking_nobody, starting
 
 if TYPE_CHECKING:
     from hub.config import HubSettings
@@ -105,7 +105,8 @@ def run(path: Path, ready_json: bool) -> None:
     with _told(path), starting() as started:
         import asyncio
 
-        from hub import serving
+        with asking_nobody():
+            from hub import serving
         from hub.logs import make_log
         from hub.store.sqlite import left_open
         from protocol.http.supervised import Supervisor

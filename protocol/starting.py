@@ -8,12 +8,36 @@ for what does not.
 """
 
 import gc
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 SELDOM = (10_000, 20, 20)
 """How many more objects there must be before garbage is looked for, and how often among older ones; those of
 Python 3.11 are 700, 10 and 10, which a few dozen messages in work exceed."""
+
+
+_AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Where OpenSSL is told to look for the authorities of the web."""
+
+
+@contextmanager
+def asking_nobody() -> Iterator[None]:
+    """Have aiohttp imported without the authorities of the web, by a program that asks nobody over TLS.
+
+    aiohttp reads all of them as it is imported, for its client: a tenth of a hub's imports, and 2 MiB that it would
+    keep. That client then believes no certificate. What makes a context of its own afterwards, such as the driver of
+    PostgreSQL, believes whom it would without this.
+    """
+    before = {name: os.environ.get(name) for name in _AUTHORITIES}
+    os.environ.update(dict.fromkeys(_AUTHORITIES, os.devnull))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            del os.environ[name]
+            if value is not None:
+                os.environ[name] = value
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 
 import ssl
 
-from cryptography import x509
-
 from hub.config import HubSettings
 from protocol.errors import ConfigurationError
 
@@ -28,6 +26,8 @@ def certificate_end(settings: HubSettings) -> int | None:
     path = settings.tls.certificate_file
     if path is None:
         return None
+    from cryptography import x509  # noqa: PLC0415 - a hub behind a proxy has no certificate to look at
+
     try:
         return int(x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc.timestamp()) * 1_000
     except (OSError, ValueError):
