@@ -8,6 +8,7 @@ typed in a copy of the folder it writes the same leaf, for two would be two hist
 
 import hmac
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -28,12 +29,14 @@ from keys.directory import Directory
 from keys.privatefile import remove_private
 from keys.signing import Ed25519Signer
 from protocol import labels
-from protocol.errors import ConfigurationError, MalformedEnvelope, StoreBehind
+from protocol.errors import ConfigurationError, MalformedEnvelope, StoreBehind, UntrustedKey
 from protocol.http.restoring import RestoreRequest
 from protocol.ids import ID_SIZE
 from protocol.limits import CLOCK_SKEW, SIGNATURE_WINDOW
 from protocol.receipts import SALT_SIZE, Leaf, RestoredDetail, commitment
 from protocol.statements import UnverifiedStatement, parse_statement
+
+_WHO: Final = "(by the authority, with its newest folder: it says who can sign, or what this hub has to be given first)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,11 @@ def _begin(
     kept = {Log.DIRECTORY: request.directory, Log.AUDIT: request.audit}
     if any((both[log].state.size, both[log].state.root) != (one.size, one.root) for log, one in kept.items()):
         raise StoreBehind("The database is not the one that was restored. Restore the backup again.")
-    directory.apply(statement.raw)
+    try:
+        directory.apply(statement.raw)
+    except UntrustedKey as error:
+        error.add_note(f"next: throughcare authority restore DIR --request {REQUEST_NAME} --approver NUMBER   {_WHO}")
+        raise
     # The log's time goes on behind all that is known to be signed. Nothing here is of this machine or moment (GEN-7).
     at = max(statement.body.issued, request.signed_until + SIGNATURE_WINDOW)
     detail = RestoredDetail(statement.digest, directory.size, directory.root).encode()

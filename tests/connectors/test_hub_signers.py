@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Somebody was exchanged at the authority: a hub that is restored to before that gives no former key its power back."""
 
+import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from connectors import fork
 from connectors.enrolment.pins import Pins, replay
 from connectors.hub_client import HubClient
+from connectors.hub_restored import agreed
 from connectors.hub_signers import Signing
 from connectors.installation import PREKEY_PURPOSE, prekey_name
 from hub.service.restorerequest import read_request
@@ -231,6 +233,34 @@ async def test_gen_10_mail_and_statements_that_stood_where_the_exchange_is_broug
             assert one.parts.directory.standing().error is None
             assert await one.quarantined() == []
         assert set((await office.states(unsent)).values()) == {MessageState.OPENED}
+
+
+class Shown:
+    """Statements as a hub shows them, some at a time."""
+
+    def __init__(self, statements: list[bytes]) -> None:
+        self.statements = statements
+        self.asked = 0
+
+    async def directory_statements(self, from_index: int) -> list[bytes]:
+        self.asked += 1
+        return self.statements[from_index : from_index + 3]
+
+
+PROGRAMME = make_programme()
+OF_ROOT = [exchange(PROGRAMME.copy(), place) for place in (0, 1, 2)]
+
+
+@given(st.integers(2, 14), st.integers(0, 3), st.integers(0, 5))
+def test_gen_10_a_connector_goes_back_to_where_nothing_but_the_roots_statements_stand_in_the_place_of_others(
+    same: int, brought: int, here: int
+) -> None:
+    """Whatever a hub shows there of the root, no statement that is here too is given up for it."""
+    held = [*PROGRAMME.statements[:same], *(b"other %d" % number for number in range(here))]
+    shown_there = Shown([*PROGRAMME.statements[:same], *OF_ROOT[:brought], b"restoration"])
+    kept = min(same + brought, len(held))
+    assert asyncio.run(agreed(shown_there, held, kept)) == same
+    assert shown_there.asked == kept - same + 1
 
 
 @given(st.sets(st.integers(0, 2)), st.sets(st.integers(0, 2), min_size=2), st.booleans(), st.booleans(), st.booleans())

@@ -105,8 +105,9 @@ async def test_gen_10_who_is_approver_by_now_signs_what_an_older_backup_brought(
     assert [len(request.roots), len(request.authorities)] == [2, 2]
     assert request.authorities[-1] == parse_statement(lost.stated[0].read_bytes()).digest
     first, leaver, _ = lost.programme.approvers
-    with pytest.raises(UntrustedKey):
+    with pytest.raises(UntrustedKey) as told:
         await resume_at(lost.new, lost.programme, now=LATER, statement=lost.signed(first, leaver))
+    assert told.value.__notes__[0].startswith("next: throughcare authority restore DIR --request restore-request.json")
     raw = lost.signed(first, NEW)
     await resume_at(lost.new, lost.programme, now=LATER, statement=raw)
     settings = make_settings(lost.new, lost.programme)
