@@ -62,20 +62,14 @@ class Answer:
 async def answers_in(tx: Transaction, threads: Collection[ThreadId]) -> list[Answer]:
     """Return what answers an earlier message in some threads, ours and theirs; nothing that is damaged (CON-8)."""
     found = list[Answer]()
-    for place in await conversations.of(tx, threads, ANSWERING):
+    async for said in replaying.each(tx, await conversations.of(tx, threads, ANSWERING)):
+        one = said.message
         try:
-            if place.ours:
-                said, to = await replaying.ours(tx, place)
-                thread, sender, kind, payload = said.thread, said.sender_desk, said.payload_type, said.payload
-            else:
-                heard = await replaying.theirs(tx, place)
-                thread, sender, to = heard.thread, heard.sender_desk, [heard.recipient_desk]
-                kind, payload = heard.payload_type, heard.payload
-            answer = answer_in(decode_payload(KINDS[kind], payload))
+            answer = answer_in(decode_payload(KINDS[one.payload_type], one.payload))
         except DAMAGED:
             continue
         if answer is not None:
-            found.append(Answer(place.ours, thread, sender, to, *answer))
+            found.append(Answer(said.place.ours, one.thread, one.sender_desk, said.to, *answer))
     return found
 
 
@@ -89,8 +83,7 @@ async def is_unnoted(tx: Transaction, message: ReceivedMessage) -> bool:
 async def unnoted_alerts(tx: Transaction, thread: ThreadId, desks: Desks = None) -> tuple[MessageId, ...]:
     """Return the alerts that were sent or came in a thread and are still to be noted; of `desks` of ours, if given."""
     given, found = await answers_in(tx, [thread]), dict[MessageId, None]()
-    for row in await awaited.in_threads(tx, [thread]):
-        clear = await awaited.clear(tx, row)
+    for row, clear in await awaited.clear(tx, await awaited.in_threads(tx, [thread])):
         if clear is None or clear.given_up or clear.kind not in NEVER_HALF:
             continue
         if sees(desks, clear.sender if row.ours else row.desk) and not any(

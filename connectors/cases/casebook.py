@@ -121,8 +121,7 @@ class Casebook:
             for one in rows:
                 await tell_thread(tx, told, one.thread)
             members = [one.thread for one in rows]
-            for place in await conversations.of(tx, members, _UNMOVED):
-                await tell(tx, told, place)
+            await tell(tx, told, await conversations.of(tx, members, _UNMOVED))
             following = await children(tx, members)
             gaps = await conversations.gaps(tx, members)
             for thread, waits in await self._hearing.waits(tx, members):

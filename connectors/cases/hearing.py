@@ -6,7 +6,8 @@ sent for it. As with the moves of time, a stored row is only a reason to look, e
 one that cannot be looked at holds up no other (CON-8).
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -15,9 +16,10 @@ from connectors.cases.answering import Answer, answers_in
 from connectors.cases.due import ANSWER, NOTE, Due
 from connectors.faults import DAMAGED, TRANSIENT, desk_of_row
 from connectors.logs import Log
-from connectors.store import awaited, events, incoming, outgoing
+from connectors.store import awaited, events, replaying
 from connectors.store.awaited import Awaited, Clear
 from connectors.store.engine import Store, Transaction
+from connectors.store.replaying import Stored
 from connectors.timing import Clock
 from protocol import ids
 from protocol.address import AgencyAddress, DeskAddress, agency_of
@@ -77,8 +79,8 @@ class Hearing:
             if position in (None, one.position)
         ]
         given = await _given(tx, rows)
-        for row in rows:
-            unmet = await self._unmet(tx, row, await awaited.clear(tx, row), given)
+        for row, clear, payload in await _known(tx, rows):
+            unmet = self._unmet(row, clear, payload, given)
             late = sorted((at, ack) for ack, at in unmet.until.items() if at < self._clock())
             found += [MessageOverdue(desk=desk_of_row(row.desk), ack=ack, since=at) for at, ack in late]
         return sorted(found, key=lambda one: (one.since, one.desk, one.ack))
@@ -93,11 +95,10 @@ class Hearing:
         for answer in await answers_in(tx, threads):
             given.setdefault(answer.named, []).append(answer)
         found = dict[tuple[bool, MessageId, DeskAddress, AgencyAddress, Ack], tuple[ThreadId, Due]]()
-        for row in await awaited.in_threads(tx, threads):
-            clear = await awaited.clear(tx, row)
+        for row, clear, payload in await _known(tx, await awaited.in_threads(tx, threads)):
             if clear is None:
                 continue
-            unmet = await self._unmet(tx, row, clear, given.get(ids.text(Kind.MESSAGE, row.message_id), ()))
+            unmet = self._unmet(row, clear, payload, given.get(ids.text(Kind.MESSAGE, row.message_id), ()))
             for ack, at in unmet.until.items():
                 key = (row.ours, row.message_id, clear.sender, unmet.by, ack)
                 found.setdefault(key, (row.thread, _due(unmet, ack, at)))
@@ -119,14 +120,21 @@ class Hearing:
             rows = await awaited.of(tx, ours=ours, position=position)
             # Several desks that are late by now are told of as one: it is one message.
             given = await _given(tx, rows)
-            if any([await self._weigh(tx, row, given) for row in rows]):
+            if any([await self._weigh(tx, *one, given) for one in await _known(tx, rows)]):
                 await events.message_unanswered(tx, rows[0].thread, rows[0].message_id, self._clock())
                 self._log.event("message-unanswered")
 
-    async def _weigh(self, tx: Transaction, row: Awaited, given: Collection[Answer]) -> bool:
+    async def _weigh(
+        self,
+        tx: Transaction,
+        row: Awaited,
+        clear: Clear | None,
+        payload: Content | None,
+        given: Collection[Answer],
+    ) -> bool:
         """Note how a message stands at one desk; tell whether something is late of which nobody was told."""
-        now, clear = self._clock(), await awaited.clear(tx, row)
-        unmet = (await self._unmet(tx, row, clear, given)).until
+        now = self._clock()
+        unmet = self._unmet(row, clear, payload, given).until
         if clear is not None and clear.given_up:
             # Told already as lost (SEQ-11); a late receipt can still say that it came.
             await awaited.looked(tx, row, due_at=None, look_at=now + DAY, told_until=row.told_until)
@@ -141,13 +149,12 @@ class Hearing:
         await awaited.looked(tx, row, due_at=min(unmet.values()), look_at=look_at, told_until=told_until)
         return bool(passed)
 
-    async def _unmet(self, tx: Transaction, row: Awaited, clear: Clear | None, given: Iterable[Answer]) -> _Unmet:
+    def _unmet(self, row: Awaited, clear: Clear | None, payload: Content | None, given: Iterable[Answer]) -> _Unmet:
         """Return what is still waited for, `given` these answers; nothing of what was given up."""
         by = agency_of(desk_of_row(row.desk))
         if clear is None or clear.given_up or clear.kind not in AWAITED:
             return _Unmet(by, {})
         met = {ack for one in given if one.is_to(row, clear.sender) for ack in (Ack.A2, one.ack)}
-        payload = await _payload(tx, row, clear)
         until = times(clear.kind, payload, clear.since, self._calendar(by))
         day = named(payload)
         return _Unmet(
@@ -160,13 +167,22 @@ async def _given(tx: Transaction, rows: Collection[Awaited]) -> list[Answer]:
     return await answers_in(tx, {row.thread for row in rows}) if rows else []
 
 
-async def _payload(tx: Transaction, row: Awaited, clear: Clear) -> Content | None:
-    """Return what the message says, None where the disk has damaged it: it is late by its kind all the same."""
-    try:
-        found = await (outgoing.at if row.ours else incoming.at)(tx, row.position)
-        return decode_payload(KINDS[clear.kind], found.payload)
-    except DAMAGED:
-        return None
+async def _known(tx: Transaction, rows: Sequence[Awaited]) -> list[tuple[Awaited, Clear | None, Content | None]]:
+    """Return with each what stands in clear of its message, and what that says, by few statements for all.
+
+    What it says is None where the disk has damaged it: it is late by its kind all the same.
+    """
+    known = await awaited.clear(tx, rows)
+    places = {
+        Stored(row.ours, row.position): clear.kind
+        for row, clear in known
+        if clear is not None and clear.kind in AWAITED and not clear.given_up
+    }
+    said = dict[Stored, Content]()
+    async for one in replaying.each(tx, list(places)):
+        with suppress(*DAMAGED):
+            said[one.place] = decode_payload(KINDS[places[one.place]], one.message.payload)
+    return [(row, clear, said.get(Stored(row.ours, row.position))) for row, clear in known]
 
 
 def _due(unmet: _Unmet, ack: Ack, at: int) -> Due:

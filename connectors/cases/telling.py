@@ -2,6 +2,7 @@
 """One case whole: who is involved, what is due and what happened, gathered from its threads and messages."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -49,36 +50,23 @@ class Spoken:
     signer: str
 
 
-async def tell(tx: Transaction, told: "Telling", place: Stored) -> None:
-    """Tell of a message that moves nothing; one that the disk has damaged is shown elsewhere (CON-8)."""
-    try:
-        if place.ours:
-            sent, to = await replaying.ours(tx, place)
-            one = Spoken(
-                sent.thread,
-                sent.message_id,
-                sent.payload_type,
-                sent.payload,
-                sent.sender_desk,
-                to,
-                sent.created_at,
-                sent.actor.name,
+async def tell(tx: Transaction, told: "Telling", places: Sequence[Stored]) -> None:
+    """Tell of messages that move nothing; one that the disk has damaged is shown elsewhere (CON-8)."""
+    async for said in replaying.each(tx, places):
+        one = said.message
+        with suppress(*DAMAGED):
+            told.message(
+                Spoken(
+                    one.thread,
+                    one.message_id,
+                    one.payload_type,
+                    one.payload,
+                    one.sender_desk,
+                    said.to,
+                    said.at,
+                    one.actor.name,
+                )
             )
-        else:
-            came = await replaying.theirs(tx, place)
-            one = Spoken(
-                came.thread,
-                came.message_id,
-                came.payload_type,
-                came.payload,
-                came.sender_desk,
-                [came.recipient_desk],
-                came.accepted_at,
-                came.actor.name,
-            )
-        told.message(one)
-    except DAMAGED:
-        return
 
 
 async def tell_thread(tx: Transaction, told: "Telling", thread: ThreadId) -> None:

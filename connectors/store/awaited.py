@@ -5,10 +5,10 @@ A row is only a reason to look: what is late follows from the messages. Most mes
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, bindparam, delete, func, literal, select, update
+from sqlalchemy import BindParameter, Row, and_, bindparam, delete, func, literal, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.store.engine import Transaction
@@ -114,18 +114,24 @@ _IN_THREADS: Final = (
 _LOOKED: Final = update(awaited).where(_ROW)
 _POSTPONE: Final = update(awaited).where(_MESSAGE, awaited.c.look_at < bindparam("until"))
 _REMOVE: Final = delete(awaited).where(_ROW)
+_AT_ONCE: Final = 500
+"""Messages that are asked for by one statement."""
+_AMONG: Final[BindParameter[Any]] = bindparam("which", expanding=True)
 _SENT: Final = (
-    select(outgoing.c.payload_type, outgoing.c.created_at, outgoing.c.sender_desk, recipient.c.state)
-    .join(
-        recipient,
-        and_(recipient.c.message_id == outgoing.c.message_id, recipient.c.desk == bindparam("of_desk")),
-        isouter=True,
+    select(
+        outgoing.c.position,
+        outgoing.c.payload_type,
+        outgoing.c.created_at,
+        outgoing.c.sender_desk,
+        recipient.c.desk,
+        recipient.c.state,
     )
-    .where(outgoing.c.position == bindparam("place"))
+    .join(recipient, recipient.c.message_id == outgoing.c.message_id, isouter=True)
+    .where(outgoing.c.position.in_(_AMONG))
 )
-_CAME: Final = select(incoming.c.payload_type, incoming.c.accepted_at, incoming.c.sender_desk).where(
-    incoming.c.position == bindparam("place")
-)
+_CAME: Final = select(
+    incoming.c.position, incoming.c.payload_type, incoming.c.accepted_at, incoming.c.sender_desk
+).where(incoming.c.position.in_(_AMONG))
 _LATE: Final = select(awaited.c.ours, func.count()).where(awaited.c.due_at < bindparam("now")).group_by(awaited.c.ours)
 
 
@@ -179,15 +185,29 @@ async def in_threads(tx: Transaction, threads: Collection[ThreadId]) -> Sequence
     return [_row(row) for row in await tx.connection.execute(_IN_THREADS, {"which": list(threads)})]
 
 
-async def clear(tx: Transaction, row: Awaited) -> Clear | None:
-    """Return what the columns say of the message, without opening anything; None if it is not there any more."""
-    if row.ours:
-        sent_ = (await tx.connection.execute(_SENT, {"place": row.position, "of_desk": row.desk})).one_or_none()
-        if sent_ is None:
-            return None
-        return Clear(sent_.payload_type, sent_.created_at, sent_.sender_desk, sent_.state in GIVEN_UP)
-    came_ = (await tx.connection.execute(_CAME, {"place": row.position})).one_or_none()
-    return None if came_ is None else Clear(came_.payload_type, came_.accepted_at, came_.sender_desk, given_up=False)
+async def clear(tx: Transaction, rows: Sequence[Awaited]) -> list[tuple[Awaited, Clear | None]]:
+    """Return with each what the columns say of its message; None if that is not there any more.
+
+    Nothing is opened, and however many there are, few statements are made.
+    """
+    known, over = dict[tuple[bool, int], Clear](), set[tuple[int, str]]()
+    for start in range(0, len(rows), _AT_ONCE):
+        wanted = rows[start : start + _AT_ONCE]
+        if ours := {one.position for one in wanted if one.ours}:
+            for row in await tx.connection.execute(_SENT, {"which": sorted(ours)}):
+                known[True, row.position] = Clear(row.payload_type, row.created_at, row.sender_desk, given_up=False)
+                if row.state in GIVEN_UP:
+                    over.add((row.position, row.desk))
+        if theirs := {one.position for one in wanted if not one.ours}:
+            for position, kind, at, sender in await tx.connection.execute(_CAME, {"which": sorted(theirs)}):
+                known[False, position] = Clear(kind, at, sender, given_up=False)
+    found = list[tuple[Awaited, Clear | None]]()
+    for one in rows:
+        said = known.get((one.ours, one.position))
+        if said is not None and one.ours and (one.position, one.desk) in over:
+            said = replace(said, given_up=True)
+        found.append((one, said))
+    return found
 
 
 async def looked(tx: Transaction, row: Awaited, *, due_at: int | None, look_at: int | None, told_until: int) -> None:

@@ -198,7 +198,7 @@ async def known(
     """
     values = {"which": message_id, "sender": sender, "recipient": recipient}
     row = (await tx.connection.execute(_KNOWN, values)).one_or_none()
-    return None if row is None else _message(tx, row)
+    return None if row is None else read(tx, row)
 
 
 async def add(tx: Transaction, message: ReceivedMessage, raw_slice: bytes) -> None:
@@ -228,7 +228,7 @@ async def add(tx: Transaction, message: ReceivedMessage, raw_slice: bytes) -> No
 async def held(tx: Transaction, line: Line, seq: int) -> ReceivedMessage | None:
     """Return the message that waits at `seq` of `line`, or None."""
     row = (await tx.connection.execute(_HELD, _at_seq(line, seq))).one_or_none()
-    return None if row is None else _message(tx, row)
+    return None if row is None else read(tx, row)
 
 
 async def held_of(tx: Transaction, agency: AgencyAddress) -> tuple[int, int]:
@@ -276,13 +276,13 @@ async def slice_of(tx: Transaction, message: ReceivedMessage) -> bytes:
 async def newest(tx: Transaction) -> ReceivedMessage | None:
     """Return the message that stands last in the hub's log, or None."""
     row = (await tx.connection.execute(_NEWEST)).one_or_none()
-    return None if row is None else _message(tx, row)
+    return None if row is None else read(tx, row)
 
 
 async def find(tx: Transaction, message_id: MessageId, payload_type: str) -> list[ReceivedMessage]:
     """Return the messages of that id and type, one for each of our desks and each sender that used the id."""
     rows = await tx.connection.execute(_FIND, {"which": message_id, "type": payload_type})
-    return [_message(tx, row) for row in rows]
+    return [read(tx, row) for row in rows]
 
 
 async def under(tx: Transaction, message_id: MessageId) -> list[Came]:
@@ -297,7 +297,7 @@ async def under(tx: Transaction, message_id: MessageId) -> list[Came]:
 async def in_thread(tx: Transaction, thread: ThreadId, payload_type: str) -> list[ReceivedMessage]:
     """Return the messages of a type in a thread that have their effect, oldest first."""
     rows = await tx.connection.execute(_IN_THREAD, {"of": thread, "type": payload_type})
-    return [_message(tx, row) for row in rows]
+    return [read(tx, row) for row in rows]
 
 
 async def at(tx: Transaction, position: int) -> ReceivedMessage:
@@ -305,7 +305,7 @@ async def at(tx: Transaction, position: int) -> ReceivedMessage:
     row = (await tx.connection.execute(_LOAD, {"place": position})).one_or_none()
     if row is None:
         raise NotFound
-    return _message(tx, row)
+    return read(tx, row)
 
 
 async def counts(tx: Transaction) -> dict[IncomingState, int]:
@@ -323,7 +323,8 @@ def _at_seq(line: Line, seq: int) -> dict[str, object]:
     return {"of": line.thread, "sender": line.sender, "recipient": line.recipient, "number": seq}
 
 
-def _message(tx: Transaction, row: Row[Any]) -> ReceivedMessage:
+def read(tx: Transaction, row: Row[Any]) -> ReceivedMessage:
+    """Return the message of another's of a whole row; `KeystoreError` or `MalformedEnvelope` where it is damaged."""
     place = _row(row.message_id, row.sender_desk, row.recipient_desk)
     stored = cbor.decode(tx.vault.open(_PLACE, place, row.sealed), limit=_MAX_STORED)
     fields = as_map(stored, 9 if isinstance(stored, dict) and 8 in stored else 8)

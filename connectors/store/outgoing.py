@@ -138,7 +138,7 @@ async def load(tx: Transaction, message_id: MessageId) -> OutgoingMessage:
     row = (await tx.connection.execute(_LOAD, {"which": message_id})).one_or_none()
     if row is None:
         raise NotFound
-    return _message(tx, row)
+    return read(tx, row)
 
 
 async def at(tx: Transaction, position: int) -> OutgoingMessage:
@@ -146,20 +146,20 @@ async def at(tx: Transaction, position: int) -> OutgoingMessage:
     row = (await tx.connection.execute(_AT, {"place": position})).one_or_none()
     if row is None:
         raise NotFound
-    return _message(tx, row)
+    return read(tx, row)
 
 
 async def in_thread(tx: Transaction, thread: ThreadId, payload_type: str) -> list[OutgoingMessage]:
     """Return our messages of a type in a thread, oldest first."""
     rows = await tx.connection.execute(_IN_THREAD, {"of": thread, "type": payload_type})
-    return [_message(tx, row) for row in rows]
+    return [read(tx, row) for row in rows]
 
 
 async def newest(tx: Transaction, thread: ThreadId, payload_types: Collection[str]) -> OutgoingMessage | None:
     """Return the newest of our messages of these types in a thread, or None."""
     asked = {"of": thread, "types": sorted(payload_types)}
     row = (await tx.connection.execute(_NEWEST, asked)).one_or_none()
-    return None if row is None else _message(tx, row)
+    return None if row is None else read(tx, row)
 
 
 async def is_followed_by(tx: Transaction, message_id: MessageId, payload_types: Collection[str]) -> bool:
@@ -170,10 +170,11 @@ async def is_followed_by(tx: Transaction, message_id: MessageId, payload_types: 
 async def later(tx: Transaction, message_id: MessageId, payload_type: str) -> list[OutgoingMessage]:
     """Return our messages of a type in the thread of this one that came after it, oldest first."""
     rows = await tx.connection.execute(_LATER, {"which": message_id, "type": payload_type})
-    return [_message(tx, row) for row in rows]
+    return [read(tx, row) for row in rows]
 
 
-def _message(tx: Transaction, row: Row[Any]) -> OutgoingMessage:
+def read(tx: Transaction, row: Row[Any]) -> OutgoingMessage:
+    """Return the message of ours of a whole row; `KeystoreError` or `MalformedEnvelope` where it is damaged."""
     if not is_desk(row.sender_desk):
         raise KeystoreError("A stored message names no desk: the store is damaged.")
     stored = cbor.decode(tx.vault.open(_PLACE, row.message_id, row.sealed), limit=_MAX_STORED)

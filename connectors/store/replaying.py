@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every stored message once more, in the order in which they were stored, for what is made from messages alone."""
 
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import bindparam, literal, select
+from sqlalchemy import BindParameter, Row, bindparam, literal, select
 
+from connectors.faults import DAMAGED
 from connectors.store import incoming as received
 from connectors.store import outgoing as sent
 from connectors.store.engine import Transaction
@@ -23,6 +25,20 @@ class Stored:
 
     ours: bool
     position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message as it was read: which desk sent it to which, ours or another's."""
+
+    place: Stored
+    message: OutgoingMessage | ReceivedMessage
+    to: Sequence[DeskAddress]
+
+    @property
+    def at(self) -> int:
+        """When it was composed, or where it is another's, accepted; in ms UTC."""
+        return self.message.created_at if isinstance(self.message, OutgoingMessage) else self.message.accepted_at
 
 
 BEGIN: Final = Stored(True, 0)
@@ -56,6 +72,17 @@ _RECEIVED: Final = (
     )
     .order_by(incoming.c.position)
 )
+_AT_ONCE: Final = 100
+"""Messages that are read by one statement: they may be large."""
+_AMONG: Final[BindParameter[Any]] = bindparam("which", expanding=True)
+_ALL_OURS: Final = select(outgoing).where(outgoing.c.position.in_(_AMONG))
+_ALL_THEIRS: Final = select(incoming).where(incoming.c.position.in_(_AMONG))
+_ALL_DESKS: Final = (
+    select(outgoing.c.position, recipient.c.desk)
+    .join(recipient, recipient.c.message_id == outgoing.c.message_id)
+    .where(outgoing.c.position.in_(_AMONG))
+    .order_by(recipient.c.desk)
+)
 _DESKS: Final = select(recipient.c.desk).where(recipient.c.message_id == bindparam("of")).order_by(recipient.c.desk)
 
 
@@ -78,6 +105,40 @@ async def ours(tx: Transaction, place: Stored) -> tuple[OutgoingMessage, list[De
     """Return a message of ours and the desks that it went to."""
     message = await sent.at(tx, place.position)
     return message, list(await tx.connection.scalars(_DESKS, {"of": message.message_id}))
+
+
+async def each(tx: Transaction, places: Sequence[Stored]) -> AsyncIterator[Said]:
+    """Yield the messages at these places that can be read, in their order; however many, by few statements.
+
+    What is damaged is left out: it hides no other, and whoever must tell of it looks for it by itself (CON-8).
+    """
+    for start in range(0, len(places), _AT_ONCE):
+        wanted = places[start : start + _AT_ONCE]
+        sent_at = [one.position for one in wanted if one.ours]
+        came_at = [one.position for one in wanted if not one.ours]
+        rows, desks = dict[Stored, Row[Any]](), dict[Stored, list[DeskAddress]]()
+        if sent_at:
+            found = await tx.connection.execute(_ALL_OURS, {"which": sent_at})
+            rows |= {Stored(True, row.position): row for row in found}
+            for position, desk in await tx.connection.execute(_ALL_DESKS, {"which": sent_at}):
+                desks.setdefault(Stored(True, position), []).append(desk)
+        if came_at:
+            found = await tx.connection.execute(_ALL_THEIRS, {"which": came_at})
+            rows |= {Stored(False, row.position): row for row in found}
+        for place in wanted:
+            said = _said(tx, place, rows[place], desks.get(place, [])) if place in rows else None
+            if said is not None:
+                yield said
+
+
+def _said(tx: Transaction, place: Stored, row: Row[Any], desks: Sequence[DeskAddress]) -> Said | None:
+    try:
+        if place.ours:
+            return Said(place, sent.read(tx, row), desks)
+        came = received.read(tx, row)
+        return Said(place, came, [came.recipient_desk])
+    except DAMAGED:
+        return None
 
 
 async def theirs(tx: Transaction, place: Stored) -> ReceivedMessage:
