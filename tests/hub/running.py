@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+from sqlalchemy import exists, select
 
 from hub.app import Hub
 from hub.config import CLOCK_NAME, HubSettings
@@ -17,12 +18,14 @@ from hub.logs import make_log
 from hub.service.clocktrust import note_time
 from hub.service.signingkeys import SigningKeys
 from hub.store import trees
+from hub.store.tables import delivery
 from hub.web.tls import tls_context
 from keys.signing import DeviceSigner, Ed25519Signer
 from protocol.frames import Accepted, Item, Refused, encode_batch, parse_page, parse_results
 from protocol.http import hub as api
 from protocol.http.calling import Client, new_session, signed
 from protocol.http.running import Runner, listen
+from protocol.ids import KeyId
 from protocol.settings import load
 from tests.keys.world import seed
 from tests.programme import NOW, Member, Programme
@@ -149,6 +152,7 @@ class RunningHub:
         self._reach = reach
         self._elapsed = elapsed or self.clock
         self._confirmed = confirmed
+        self.serving = False
 
     async def __aenter__(self) -> Self:
         log = make_log("debug", "json", stream=self.logged, strict=True)
@@ -163,11 +167,13 @@ class RunningHub:
         self.session = new_session(tls=self.trusting)
         self.anonymous = Client(self.session, self.url)
         await self.catch_up()
+        self.serving = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.serving = False
         await self.session.close()
         self.hub.release()
         await self._runner.cleanup()
@@ -187,6 +193,13 @@ class RunningHub:
         """Return how many leaves the audit log has."""
         heads = await self.hub.store.read(trees.stored_heads)
         return heads[trees.Log.AUDIT][0]
+
+    async def has_mail(self, device_id: KeyId) -> bool:
+        """Tell whether something waits for a device, or it must ask itself, since the hub is down."""
+        if not self.serving:
+            return True
+        waits = select(exists().where(delivery.c.device_id == device_id))
+        return bool(await self.hub.store.read(lambda connection: connection.scalar(waits)))
 
     async def catch_up(self) -> None:
         """Hand the programme's new statements to the hub's directory."""
