@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Databases of connectors that are used where they are asked, not in a thread beside the loop.
+"""Databases that are used where they are asked, not in a thread beside the loop.
 
 Going to a thread and back costs more than most statements do. Where it does not matter what happens in between, tests
 save it: a life cycle tells the same story, in half the time.
@@ -7,16 +7,20 @@ save it: a life cycle tells the same story, in half the time.
 
 import queue
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiosqlite.core import Connection
 
 from connectors.store import driver
+from hub.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     import asyncio
+
+T = TypeVar("T")
 
 
 class _AtOnce(queue.SimpleQueue[Any]):
@@ -60,3 +64,18 @@ def without_threads() -> Iterator[None]:
         yield
     finally:
         driver._Connection = threaded  # type: ignore[misc] # as above
+
+
+@contextmanager
+def without_threads_at_the_hub() -> Iterator[None]:
+    """Let each hub's SQLite file be read and written where it is asked for meanwhile."""
+    threaded = SqliteStore._in_thread
+    SqliteStore._in_thread = _in_the_loop  # type: ignore[method-assign] # the same but for its thread
+    try:
+        yield
+    finally:
+        SqliteStore._in_thread = threaded  # type: ignore[method-assign] # as above
+
+
+async def _in_the_loop(self: SqliteStore, threads: ThreadPoolExecutor, work: Callable[..., T], *arguments: Any) -> T:
+    return work(*arguments)

@@ -11,7 +11,7 @@ from tests.connectors.stations import Station, station
 from tests.hub.begun import Beginnings
 from tests.hub.running import RunningHub
 from tests.programme import Programme, make_programme
-from tests.unthreaded import without_threads
+from tests.unthreaded import without_threads, without_threads_at_the_hub
 
 
 @dataclass
@@ -60,6 +60,6 @@ async def world(tmp_path: Path, hub: RunningHub) -> AsyncIterator[World]:
 
 @pytest.fixture(scope="module")
 def databases_in_the_loop() -> Iterator[None]:
-    """Use the connectors' databases without going to a thread, in modules where nothing happens side by side."""
-    with without_threads():
+    """Use the databases without going to a thread, in modules where nothing happens side by side."""
+    with without_threads(), without_threads_at_the_hub():
         yield

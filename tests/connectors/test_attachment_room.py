@@ -21,6 +21,8 @@ from tests.connectors.stations import Station
 from tests.connectors.test_attachments import SCAN, carry, fetch, files, read, send, shown, store
 from tests.connectors.test_doctor import looked_at
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 LARGE = bytes(3 * BLOB_CHUNK)
 RESERVE = 10 << 20
 

@@ -27,6 +27,8 @@ from tests.connectors.test_attachments import SCAN, carry, fetch, files, read, s
 from tests.connectors.test_doctor import looked_at
 from tests.connectors.test_transfer_patience import Hesitant, number
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 TURN = 2 * BLOB_CHUNK
 LARGE = bytes(5 * BLOB_CHUNK)
 

@@ -29,6 +29,8 @@ from tests.connectors.cases.test_referral import agreed, history
 from tests.connectors.conftest import World
 from tests.connectors.stations import Station, api_of, package
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 SCAN = b"planted-in-a-scan " * 80_000
 """A little more than one chunk."""
 

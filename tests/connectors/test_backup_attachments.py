@@ -20,6 +20,8 @@ from tests.connectors.test_attachments import SCAN, carry, fetch, files, send, s
 from tests.keys.world import seed
 from tests.programme import NOW
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 OFFLINE = XWingSecret(seed("offline backup key"))
 
 

@@ -4,12 +4,16 @@
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import pytest
+
 from connectors.store import quarantine
 from connectors.store.quarantine import Quarantined
 from protocol.http import hub as api
 from protocol.http.handovers import Direction, HandoverFilter, Page
 from protocol.ids import MessageId
 from tests.connectors.conftest import World
+
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
 
 SEED = 20_261_126
 LIMITS = (1, 2, 3, 7, 50)

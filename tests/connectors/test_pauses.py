@@ -47,6 +47,8 @@ from tests.connectors.test_directory_sync import INFO, Scene, scene
 from tests.connectors.test_wrong_clock import AHEAD, Machine, starting
 from tests.programme import NOW
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 __all__ = ["csw", "prison", "scene"]
 
 VAULT = Vault(bytes(range(32)))

@@ -18,6 +18,8 @@ from tests.connectors.conftest import World
 from tests.connectors.hand import only_recipient
 from tests.connectors.stations import Station
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 
 async def damage(station: Station, message_id: MessageId, kind: str) -> None:
     """Store what a later release refuses to read, or what a failing disk left."""

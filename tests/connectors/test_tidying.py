@@ -19,6 +19,8 @@ from tests.connectors.stations import Station
 from tests.connectors.test_attachments import SCAN, files, store
 from tests.connectors.test_backup_attachments import OFFLINE, back_up
 
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
 LIKE_OURS = "in-7-" + "0f" * 16
 
 

@@ -6,4 +6,4 @@ import pytest
 
 @pytest.fixture(scope="module", autouse=True)
 def step_by_step(databases_in_the_loop: None) -> None:
-    """Use the connectors' databases without going to a thread."""
+    """Use the databases without going to a thread."""
