@@ -34,10 +34,12 @@ STEPS = [
     "A second appointment is kept, the work is done, and the loop is closed.",
     "Planted phrases are searched in the hub's whole data directory: 0 matches.",
 ]
+BEGINNING = STEPS[: STEPS.index("A stranger is refused.") + 1]
 DATED = re.compile(r"^[A-Z][a-z]{2} \d\d [A-Z][a-z]{2}, \d\d:\d\d  ")
 """What time it is in the story."""
 
 
+@pytest.mark.full
 def test_the_demo_tells_its_story_and_every_step_is_true(tmp_path: Path) -> None:
     """Attack 61 over the hub's whole data directory; attacks 16 and 59; faults 1 and 3 in small.
 
@@ -58,6 +60,26 @@ def test_the_demo_tells_its_story_and_every_step_is_true(tmp_path: Path) -> None
     assert "✗" not in told.stdout
     assert "\x1b" not in told.stdout, "no colours where there is no terminal"
     assert list(tmp_path.iterdir()) == [], "neither folders nor profiles are left"
+
+
+def test_the_demo_begins_its_story_and_leaves_nothing_when_it_is_stopped(tmp_path: Path) -> None:
+    """Attacks 16 and 59; the rest of the story is for the full suite, and for whoever types ./run."""
+    environment = {"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path), "THROUGHCARE_HOME": str(tmp_path / "home")}
+    command = [str(BIN / "throughcare"), "demo", "--once"]
+    ticked = list[str]()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as demo:
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            if line.startswith(" ✓"):
+                ticked.append(line.rstrip("\n").split(" s  ", 1)[1])
+            if len(ticked) == len(BEGINNING):
+                break
+        demo.send_signal(signal.SIGTERM)
+        demo.stdout.read()
+        demo.wait(timeout=20)
+    assert ticked == BEGINNING
+    assert descendants(tmp_path) == []
+    assert list(tmp_path.glob("home/profiles/*.json")) == []
 
 
 @pytest.mark.full
