@@ -3,6 +3,7 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -101,7 +102,7 @@ def change_passphrase(path: Path, new_file: Path | None) -> None:
 @config_option
 @click.option("--ready-json", is_flag=True, help="Print one line of JSON with the URLs once the hub serves.")
 def run(path: Path, ready_json: bool) -> None:
-    """Serve until a SIGTERM or SIGINT comes."""
+    """Serve until a SIGTERM or SIGINT (Ctrl-C) comes; after that one the exit code is 130."""
     with _told(path), starting() as started:
         import asyncio
 
@@ -114,7 +115,7 @@ def run(path: Path, ready_json: bool) -> None:
         check_ownership()
         settings = _settings(path)
         log = make_log(settings.log.level, settings.log.form)
-        supervisor = Supervisor.of(os.environ)
+        supervisor, asked_by = Supervisor.of(os.environ), list[int]()
 
         def ready(urls: "Urls") -> None:
             started()
@@ -122,7 +123,12 @@ def run(path: Path, ready_json: bool) -> None:
 
         async def serve() -> None:
             stop = asyncio.Event()
-            _on_signal(stop.set)
+
+            def asked(number: int) -> None:
+                asked_by.append(number)
+                stop.set()
+
+            _on_signal(asked)
             await serving.run(settings, log=log, ready=ready, stop=stop, supervisor=supervisor)
 
         before = left_open()
@@ -134,6 +140,8 @@ def run(path: Path, ready_json: bool) -> None:
                 # Python's own way to end would close it.
                 os._exit(report(error, path))
             raise
+        if asked_by[:1] == [signal.SIGINT]:
+            sys.exit(128 + signal.SIGINT)
 
 
 @main.command(short_help="Check keys and all that is stored.")
@@ -380,14 +388,13 @@ def _say(urls: "Urls", as_json: bool) -> None:
         click.echo(f"The hub serves {urls.public}; health and metrics are at {urls.admin}.", err=True)
 
 
-def _on_signal(stop: Callable[[], None]) -> None:
-    """Have `stop` called for SIGTERM and SIGINT, on the event loop."""
+def _on_signal(stop: Callable[[int], None]) -> None:
+    """Have `stop` called for SIGTERM and SIGINT, with the signal's number, on the event loop."""
     import asyncio
-    import signal
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         try:
-            loop.add_signal_handler(number, stop)
+            loop.add_signal_handler(number, stop, number)
         except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+            signal.signal(number, lambda got, _: loop.call_soon_threadsafe(stop, got))

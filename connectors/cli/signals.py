@@ -4,7 +4,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -13,39 +13,46 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # the last on Windows, whe
 
 
 def run_until_signalled(work: Coroutine[Any, Any, T]) -> T | None:
-    """Run `work` to its end; a signal cancels it, once, and then the result is None."""
-    return asyncio.run(_run(work))
+    """Run `work` to its end; a signal cancels it, once, and then the result is None.
+
+    Raises `KeyboardInterrupt` at the end where that signal was Ctrl-C, so that the exit code says so (130).
+    """
+    result, asked_by = asyncio.run(_run(work))
+    if asked_by == signal.SIGINT:
+        raise KeyboardInterrupt
+    return result
 
 
-async def _run(work: Coroutine[Any, Any, T]) -> T | None:
+async def _run(work: Coroutine[Any, Any, T]) -> tuple[T | None, int | None]:
+    """Return what `work` gave, or by which signal it was asked to end."""
     task = asyncio.ensure_future(work)
-    asked = False
+    asked_by: int | None = None
 
-    def stop() -> None:
-        nonlocal asked
-        if not asked:
-            asked = True
+    def stop(number: int) -> None:
+        nonlocal asked_by
+        if asked_by is None:
+            asked_by = number
             task.cancel()
 
     with _handling(stop):
         try:
-            return await task
+            return await task, None
         except asyncio.CancelledError:
-            if asked:
-                return None
+            if asked_by is not None:
+                return None, asked_by
             raise
 
 
 @contextlib.contextmanager
-def _handling(stop: Any) -> Iterator[None]:
+def _handling(stop: Callable[[int], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
     previous: dict[int, Any] = {}
     for number in numbers:
         try:
-            loop.add_signal_handler(number, stop)
+            loop.add_signal_handler(number, stop, number)
         except NotImplementedError:  # Windows
-            previous[number] = signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+            previous[number] = signal.signal(number, lambda got, _: loop.call_soon_threadsafe(stop, got))
     try:
         yield
     finally:

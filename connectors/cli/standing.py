@@ -63,7 +63,11 @@ def handovers(
 ) -> None:
     """List handovers sent and received, or with --list as they stand.
 
-    As they stand means by threads, as `referral list` shows them, with what is due and the alerts.
+    HOW FAR says how far the message has come: waiting to be sent; at the hub, which has it while the other side's
+    system has not opened it; opened by the recipient's system, while no person need have read it; not delivered; not
+    collected in time. It says nothing of whether a handover was accepted.
+
+    As they stand means by threads, as `referral list` shows them, with what is due and the alerts: there it is shown.
     """
     if which is not None:
         if direction is not None:

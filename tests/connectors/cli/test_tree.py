@@ -9,7 +9,9 @@ import click
 import pytest
 
 from connectors.cli import main
+from connectors.cli.journey import come
 from connectors.cli.tree import COMMANDS, Entry, Noun
+from protocol.http.handovers import MessageState
 
 HEAVY = [
     "aiohttp",
@@ -61,6 +63,15 @@ def test_every_option_of_every_command_is_explained(name: str, entry: Entry) -> 
     for parameter in entry.load().params:
         if isinstance(parameter, click.Option):
             assert parameter.help, f"{name} {parameter.opts[0]}"
+
+
+def test_the_list_of_handovers_explains_how_far_in_the_words_that_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["handover", "list", "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    said = told.partition("HOW FAR says ")[2].partition(" As they stand")[0]
+    came = {MessageState.RECEIVED, MessageState.HELD, MessageState.DAMAGED}
+    shown = {come(state) for state in MessageState if state not in came}
+    assert [words for words in sorted(shown) if words not in said] == []
 
 
 def test_wrong_usage_has_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
