@@ -45,6 +45,7 @@ from tests.connectors.cases.test_referral import row
 from tests.connectors.cases.test_unheard import alerts
 from tests.connectors.conftest import World
 from tests.connectors.stations import Station
+from tests.connectors.tampering import TAMPERINGS
 from tests.programme import NOW
 
 TODAY = day(NOW, 0)
@@ -187,6 +188,27 @@ async def test_han_17_a_still_earlier_day_has_its_own_time_to_be_looked_at(world
     await mail(world)
     for station in both:
         assert ("overdue", "review", "receiver") in await alerts(station, thread, world)
+
+
+async def test_han_17_what_a_step_knew_is_kept_while_it_waits_for_one_before_it(world: World) -> None:
+    prison, office = both = (world.prison, world.probation)
+    thread = await taken(world)
+    await move(world, thread, 10)
+    await do(office, thread, "run-together")
+    await do(office, thread, "review")
+    await office.seal_and_send()
+    first, *rest = await prison.link.receive(await prison.parts.inbox.cursor())
+    await prison.take((replace(first, data=TAMPERINGS["machine state flipped"](first.data)), *rest))
+    assert [what for what, _ in await due(prison, thread, world)] == ["review", "take-effect"]
+    await mail(world)
+    await mail(world)
+    assert [what for what, _ in await due(prison, thread, world)] == ["take-effect"]
+    known = []
+    for station in both:
+        async with station.parts.store.read() as tx:
+            (step,) = [one for one in await moves.of(tx, thread) if one.event == "review"]
+        known.append(step.after)
+    assert known[0] == known[1] != (), "which moves of the prison's the office had"
 
 
 async def history(station: Station, thread: ThreadId) -> list[Move]:
