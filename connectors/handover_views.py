@@ -18,7 +18,16 @@ from connectors.store.recipients import Plan, RecipientRow, RecipientState
 from connectors.store.sealings import CALLED_BACK, Sealing
 from protocol.address import DeskAddress
 from protocol.content import encode_payload
-from protocol.errors import CODES, CannotOpen, Expired, KeystoreError, NotFound, NothingToSend, SequenceError
+from protocol.errors import (
+    CODES,
+    AttachmentMissing,
+    CannotOpen,
+    Expired,
+    KeystoreError,
+    NotFound,
+    NothingToSend,
+    SequenceError,
+)
 from protocol.handover import PackageSection
 from protocol.http.handovers import (
     AttachmentView,
@@ -62,6 +71,8 @@ _WHY: Final = {
     Expired.code: "Nobody at that desk opened it in time.",
     CannotOpen.code: "That desk's connector could not open it.",
     KeystoreError.code: "What was sealed of it cannot be read here any more; it is sealed anew.",
+    AttachmentMissing.code: "An attachment of it is not whole at the hub, or was damaged or lost here: look at the "
+    "disk (throughcare doctor), and send the handover again with the file anew.",
     NothingToSend.code: "By the rules as they stand now no section of it may go to that desk.",
     "device-replaced": "Another device serves that desk, or sends from here, than when it was sealed.",
     "no-notice": "The hub took it long ago, and nothing was heard of it since.",

@@ -14,12 +14,13 @@ from typing import Final, TypeVar
 
 from connectors.attachment_files import AttachmentFiles
 from connectors.cases.threads import Threads
+from connectors.faults import DAMAGED
 from connectors.hub_client import BlobLink
 from connectors.logs import Log
 from connectors.outbox import Outbox
 from connectors.receipts import CANNOT_OPEN, OPENED, report
 from connectors.store import attachments, attempts, incoming, moves, outgoing
-from connectors.store.attachments import Expected, FetchState, out_file
+from connectors.store.attachments import Expected, FetchState, OwnAttachment, out_file
 from connectors.store.attempts import ReadyEnvelope
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import IncomingState
@@ -32,6 +33,7 @@ from protocol.envelope import parse_envelope
 from protocol.errors import (
     AttachmentMissing,
     CannotOpen,
+    InvalidInput,
     NotFound,
     OurError,
     StoreFailed,
@@ -136,10 +138,28 @@ class Uploads:
         for blob_id in sorted({blob for row in parse_envelope(envelope.raw).rows for blob, _ in row.blobs}):
             async with self._store.read() as tx:
                 try:
-                    entry = (await attachments.own(tx, blob_id)).entry
+                    own = await attachments.own(tx, blob_id)
                 except NotFound:
                     raise AttachmentMissing("An attachment of this handover is not on this machine any more.") from None
-            await self._upload_one(entry, headway)
+                except DAMAGED:
+                    raise AttachmentMissing("What is stored of an attachment cannot be read any more.") from None
+            try:
+                await self._upload_one(own.entry, headway)
+            except InvalidInput:
+                await self._find_whole(own)
+                raise
+
+    async def _find_whole(self, own: OwnAttachment) -> None:
+        """Raise `AttachmentMissing` where the hub refused what the disk has damaged: the file is not as it was sealed.
+
+        The hub compares the whole only (ATT-3); nobody is told that his request was wrong, which it was not (CON-28).
+        """
+        try:
+            await asyncio.to_thread(self._files.check, out_file(own.entry.blob_id), own.entry, own.place, part=False)
+        except CannotOpen:
+            raise AttachmentMissing("An attachment of this handover is damaged on this machine.") from None
+        except OSError as error:
+            raise _of_disk(error) from error
 
     async def _upload_one(self, entry: Attachment, headway: Headway) -> None:
         progress = await self._hub.announce(entry)

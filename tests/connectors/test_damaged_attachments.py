@@ -3,7 +3,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -134,6 +134,37 @@ async def test_con_28_the_doctor_names_the_file_and_the_message_of_a_damaged_att
         one.write_bytes(one.read_bytes()[:-1])
     (ours,) = await examine_files(world.prison.parts.store, world.prison.folder)
     assert ours.found.startswith(f"3 are not as they were stored: one of ours of {text(Kind.MESSAGE, sent)} (out-")
+
+
+def flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[100] ^= 1
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [flip, Path.unlink, lambda file: file.write_bytes(b""), None])
+async def test_con_28_one_of_ours_that_is_damaged_before_it_went_fails_as_that_and_holds_up_no_other(
+    world: World, damage: Callable[[Path], object] | None
+) -> None:
+    """As no fault of the request, which the hub's refusal of a file with another hash would be."""
+    spoilt = await sent_with(world, b"planted")
+    (file,) = files(world.prison)
+    whole = await sent_with(world, b"another")
+    if damage is None:
+        async with world.prison.parts.store.write() as tx:
+            there = tables.attachment_out
+            await tx.connection.execute(update(there).where(there.c.message_id == spoilt).values(sealed=bytes(60)))
+    else:
+        damage(file)
+    await carry(world.prison)
+    for one in (await world.prison.view(spoilt)).recipients:
+        assert (one.state, one.error) == (MessageState.FAILED, "attachment-missing")
+        assert "throughcare doctor" in str(one.detail)
+    assert set((await world.prison.states(whole)).values()) == {MessageState.ACCEPTED}
+
+
+async def sent_with(world: World, data: bytes) -> MessageId:
+    return await send(world, (await store(world.prison, data), 1))
 
 
 async def test_the_doctor_takes_what_is_deleted_while_it_looks_for_no_damage(
