@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from tests import postgres
 from tests.hub.begun import Beginnings
 from tests.passphrases import quick_passphrases, remembered_passphrases
+from tests.seeds import GIVEN, SEED, SEED_VARIABLE, chosen
 from tests.statements import compiled_once
 from tests.turns import Turns
 
@@ -45,8 +46,9 @@ _FOLDER = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give all workers of a run the same folder for the one PostgreSQL server."""
+    """Give all workers of a run the same seed, and the same folder for the one PostgreSQL server."""
     worker = getattr(config, "workerinput", None)
+    config.stash[SEED] = worker["seed"] if worker else chosen(GIVEN)
     config.stash[_FOLDER] = Path(worker["postgres"]) if worker else postgres.new_folder()
     if config.option.markexpr.startswith("full"):
         config.pluginmanager.register(Turns(config.stash[_FOLDER], worker["workercount"] if worker else 1))
@@ -69,8 +71,9 @@ class _SaidAtOnce:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: object) -> None:
-    """Tell a worker that folder."""
+    """Tell a worker both."""
     node.workerinput["postgres"] = str(node.config.stash[_FOLDER])  # type: ignore[attr-defined] # xdist's node
+    node.workerinput["seed"] = node.config.stash[SEED]  # type: ignore[attr-defined] # likewise
 
 
 @pytest.hookimpl(wrapper=True)
@@ -92,7 +95,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say which databases the tests ran on, also when one is missing, and the figures that full runs report."""
+    """Say which databases the tests ran on, also when one is missing, and the figures and the seed of a full run."""
     used = postgres.described()
     terminalreporter.write_line(f"Databases: SQLite {sqlite3.sqlite_version}; PostgreSQL: {used}.")
     if used == "none":
@@ -102,6 +105,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             for name, value in getattr(finished, "user_properties", ()):
                 if name == "figure":
                     terminalreporter.write_line(str(value))
+    if terminalreporter.config.option.markexpr.startswith("full"):
+        seed = terminalreporter.config.stash[SEED]
+        terminalreporter.write_line(f"What was left to chance follows from {SEED_VARIABLE}={seed}.")
 
 
 @pytest.fixture(scope="session", autouse=True)

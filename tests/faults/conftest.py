@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of faults share: a seed, a database, and a line of figures at the end of the run."""
 
-import os
 import random
 from collections.abc import AsyncIterator, Callable
 
@@ -9,18 +8,14 @@ import pytest
 
 from tests.postgres import database
 from tests.programme import Programme, make_programme
-
-SEED_VARIABLE = "THROUGHCARE_TEST_SEED"
-GIVEN_SEED = os.environ.get(SEED_VARIABLE)
-"""Read when the tests are collected; later they hide such variables."""
+from tests.seeds import GIVEN, SEED, SEED_VARIABLE
 
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
-    """Return the seed: the given one, or for full runs a new one each time."""
-    if GIVEN_SEED is not None:
-        return int(GIVEN_SEED)
-    return random.SystemRandom().randrange(1 << 32) if request.node.get_closest_marker("full") else 1
+    """Return the seed: the given one, or for full tests that of the run, which is a new one each time."""
+    full = request.node.get_closest_marker("full") is not None
+    return request.config.stash[SEED] if full or GIVEN is not None else 1
 
 
 @pytest.fixture
@@ -31,9 +26,9 @@ def chance(seed: int) -> random.Random:
 
 
 @pytest.fixture
-def report(seed: int, record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+def report(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Give a function that has a figure shown at the end of the run."""
-    return lambda text: record_property("figure", f"{text} [seed {seed}].")
+    return lambda text: record_property("figure", f"{text}.")
 
 
 @pytest.fixture
