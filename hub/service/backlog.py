@@ -56,6 +56,7 @@ class Backlog:
     def add(self, change: Change[T]) -> "asyncio.Future[T]":
         """Queue `change` and return the future of its answer; raises Unavailable when too much waits."""
         if len(self._items) >= self.limit.changes or self._bytes + change.weight > self.limit.bytes:
+            self._due.set()
             busy = Unavailable("The hub is busy. Try again after the time in Retry-After.")
             # Not all at the same time again.
             busy.retry_after = 1 + secrets.randbelow(RETRY_WITHIN_S)
@@ -64,7 +65,7 @@ class Backlog:
         future: asyncio.Future[T] = loop.create_future()
         self._items.append((change, future))
         self._bytes += change.weight
-        if not change.patience_s:
+        if not change.patience_s or len(self._items) >= min(GROUP_CHANGES, self.limit.changes // 2):
             self._due.set()
         elif self._timer is None:
             self._timer = loop.call_later(change.patience_s, self._due.set)

@@ -6,9 +6,10 @@ first, or was refused and may have been accepted before, takes the long way in a
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from hub.service.accepting import (
     AcceptEnvelope,
@@ -99,6 +100,21 @@ class _Read:
     share: Share
 
 
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """What came of checking an envelope by the first `size` statements of the directory: a change, or what is wrong."""
+
+    size: int
+    change: AcceptEnvelope | None
+    refused: ThroughcareError | None
+
+    def sound(self) -> AcceptEnvelope:
+        """Return the change, or raise what is wrong."""
+        if self.change is None:
+            raise self.refused or Unavailable()
+        return self.change
+
+
 class _Submission:
     """One envelope on its way; what it takes of its agency's shares counts until it is known what became of it."""
 
@@ -125,18 +141,20 @@ class _Submission:
             self._parts.allowances.submission(self._agency, len(self._data))
             self._wait_with(len(self._data))
             read = self._read()
-            change = self._sound(read.envelope)
+            finding = self._look(read.envelope)
+            change = finding.change
             if change is not None and read.room.try_take() and read.share.try_take():
                 self._parts.writer.queue(change).add_done_callback(partial(self._written, read))
             else:
-                self._ask(read)
+                self._ask(self._slowly(read, finding))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
             self._refuse(error)
 
     def _wait_with(self, size: int) -> None:
         """Count `size` bytes that wait for the writer."""
         self._parts.allowances.take_place(self._agency, size)
-        self._settling.append(lambda accepted: self._parts.allowances.give_place(self._agency, size))
+        # Nothing that refers to this object: its envelope must be gone as soon as it is answered.
+        self._settling.append(partial(_give_place, self._parts.allowances, self._agency, size))
 
     def _read(self) -> _Read:
         parts, envelope = self._parts, parse_envelope(self._data)
@@ -150,36 +168,45 @@ class _Submission:
         self._settling += (room.settle, share.settle)
         return _Read(envelope, room, share)
 
-    def _sound(self, envelope: UnverifiedEnvelope) -> AcceptEnvelope | None:
-        """Return the change that accepts `envelope`, or None if something is wrong with it, or seems to be."""
+    def _look(self, envelope: UnverifiedEnvelope) -> _Finding:
+        """Check `envelope` by the directory as it is."""
+        parts, directory = self._parts, self._parts.directory.directory
+        size = directory.size
         try:
-            return self._check(envelope)
-        except ThroughcareError:
-            return None
+            until = check_envelope(envelope, directory, parts.clock())
+        except ThroughcareError as refused:
+            return _Finding(size, None, refused)
+        change = AcceptEnvelope(envelope, directory_size=size, valid_until=until, receipts=parts.receipts)
+        return _Finding(size, change, None)
 
     def _written(self, read: _Read, written: "asyncio.Future[bytes]") -> None:
         """Pass on what the writer has answered."""
-        error = Unavailable() if written.cancelled() else written.exception()
-        if error is None:
-            self._accept(written.result())
-        elif isinstance(error, DirectoryMoved):
-            self._ask(read, error.size)
+        error = None if written.cancelled() else written.exception()
+        if isinstance(error, DirectoryMoved):
+            try:
+                self._ask(self._anew(read, error.size))
+            except Exception as failed:  # noqa: BLE001 - whatever it is, it is the answer
+                self._refuse(failed)
         else:
-            self._refuse(error)
+            self._finish(written)
 
-    def _ask(self, read: _Read, size: int = 0) -> None:
-        """Take the long way, once the directory has at least `size` statements."""
-        work = asyncio.create_task(self._slowly(read, size))
+    def _ask(self, way: Coroutine[Any, Any, bytes]) -> None:
+        """Take the long way."""
+        work = asyncio.create_task(way)
         self._asking.add(work)
-        work.add_done_callback(self._asked)
+        work.add_done_callback(self._asking.discard)
+        work.add_done_callback(self._finish)
 
-    def _asked(self, work: "asyncio.Task[bytes]") -> None:
-        self._asking.discard(work)
-        error = Unavailable() if work.cancelled() else work.exception()
-        if error is None:
-            self._accept(work.result())
-        else:
-            self._refuse(error)
+    def _finish(self, done: "asyncio.Future[bytes]") -> None:
+        """Answer with what has come of it."""
+        try:
+            error = Unavailable() if done.cancelled() else done.exception()
+            if error is None:
+                self._accept(done.result())
+            else:
+                self._refuse(error)
+        except Exception as failed:  # noqa: BLE001 - else nobody would be answered, and it would count for ever
+            self._refuse(failed)
 
     def _accept(self, receipt: bytes) -> None:
         self._settle(True)
@@ -193,27 +220,30 @@ class _Submission:
             self._parts.allowances.refused(self._agency, len(self._data))
         if isinstance(error, ThroughcareError):
             self._parts.tally.add(IN, error.code)
-            # What was foreseen needs no trace, which would hold the envelope until somebody looks for garbage.
-            error = error.with_traceback(None)
+        if isinstance(error, ThroughcareError | MemoryError):
+            _let_go(error)
         if not self._answer.done():
             self._answer.set_exception(error)
 
     def _settle(self, accepted: bool) -> None:
-        for settle in self._settling:
-            settle(accepted)
+        while self._settling:
+            self._settling.pop()(accepted)
 
-    async def _slowly(self, read: _Read, size: int) -> bytes:
+    async def _anew(self, read: _Read, size: int) -> bytes:
+        """Check it again, once the directory has at least `size` statements."""
+        await self._parts.directory.reached(size)
+        return await self._slowly(read, self._look(read.envelope))
+
+    async def _slowly(self, read: _Read, finding: _Finding) -> bytes:
         parts, envelope = self._parts, read.envelope
-        if size:
-            await parts.directory.reached(size)
         while True:
-            size = parts.directory.directory.size
             try:
-                change = self._check(envelope)
+                change = finding.sound()
                 await read.room.take()
                 await read.share.take()
             except ThroughcareError as refused:
-                if isinstance(refused, DirectoryError | SenderMismatch) and await self._knows_more(size):
+                if isinstance(refused, DirectoryError | SenderMismatch) and await self._knows_more(finding.size):
+                    finding = self._look(envelope)
                     continue
                 # What was accepted once stays accepted, however time and directory have moved on (HTTP-5). Whether it
                 # was is asked for only here: while the checks pass, the writer sees it anyway.
@@ -228,6 +258,7 @@ class _Submission:
                 return await parts.writer.write(change)
             except DirectoryMoved as moved:
                 await parts.directory.reached(moved.size)
+                finding = self._look(envelope)
 
     async def _knows_more(self, size: int) -> bool:
         """Tell whether another process has appended to the directory what this one had not heard of (HTTP-23)."""
@@ -241,9 +272,12 @@ class _Submission:
             found = await self._parts.store.read(lambda connection: envelopes.accepted(connection, [id_]))
         return found.get(id_)
 
-    def _check(self, envelope: UnverifiedEnvelope) -> AcceptEnvelope:
-        """Return the change that accepts `envelope` as long as the directory does not grow, or raise what is wrong."""
-        parts = self._parts
-        directory = parts.directory.directory
-        until = check_envelope(envelope, directory, parts.clock())
-        return AcceptEnvelope(envelope, directory_size=directory.size, valid_until=until, receipts=parts.receipts)
+
+def _give_place(allowances: Allowances, agency: str, size: int, accepted: bool) -> None:
+    """Count `size` bytes no more, whatever came of them."""
+    allowances.give_place(agency, size)
+
+
+def _let_go(error: BaseException) -> None:
+    """Part an error that was foreseen from the frames that it went through: they hold the envelope in a cycle."""
+    error.__traceback__ = error.__context__ = error.__cause__ = None

@@ -43,7 +43,7 @@ PAGE = 200
 SEND_S = 30.0
 """Seconds in which a frame, and the small ones that wait behind it, must be taken by the other side."""
 LARGE = 64 << 10
-"""Bytes of a frame from which on it has its own time to be taken."""
+"""Bytes of frames from which on they have a time of their own to be taken."""
 OVER_SHARE_S = 1.0
 """Seconds for which a submission over its agency's share keeps its place here: who goes on and on is slowed down."""
 RETRY_S = 1.0
@@ -138,6 +138,9 @@ class Connection:
             await self._socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=Unavailable.code.encode())
         finally:
             self._pages.close()
+            if self._acknowledged.is_set():
+                # It came while the one before was on its way, and the other side has left: nothing comes twice for it.
+                self._mailboxes.acknowledge_soon(self.device_id, self._up_to)
 
     async def _read(self) -> None:
         async for message in self._socket:
@@ -189,24 +192,33 @@ class Connection:
         """Have it accepted or refused, once there is room for it; the answer is told by `_answered`."""
         charge = _charge(frame)
         await self._budget.take(charge)
-        answer = self._submissions.submit(self.device_id, frame.envelope)
-        answer.add_done_callback(partial(self._answered, frame.ref, charge))
+        try:
+            answer = self._submissions.submit(self.device_id, frame.envelope)
+            answer.add_done_callback(partial(self._answered, frame.ref, charge))
+        except MemoryError:
+            raise Unavailable from None
 
     def _answered(self, ref: int, charge: int, answer: "asyncio.Future[bytes]") -> None:
         """Queue the answer; its submission keeps its place until that is sent: who reads no answers must not go on."""
-        error, pause = answer.exception(), 0.0
-        if error is None:
-            said: Accepted | Refused = Accepted(ref, answer.result())
-        elif isinstance(error, ThroughcareError):
-            said = refusal(ref, error)
-            pause = OVER_SHARE_S if isinstance(error, TooManyRequests) else 0
-        elif isinstance(error, MemoryError):
-            said = refusal(ref, Unavailable())
-        else:
-            # One envelope that nobody foresaw must not end the connection.
+        try:
+            said, pause = self._answer(ref, answer)
+            self._outgoing.put_nowait((encode_frame(said), partial(self._answer_is_sent, charge, pause)))
+        except Exception as error:  # noqa: BLE001 - whoever gets no answer must come again (HTTP-5)
             self._log.error(Event.REQUEST_FAILED, op="connect", where=where(error))
-            said = refusal(ref, InternalError())
-        self._outgoing.put_nowait((encode_frame(said), partial(self._answer_is_sent, charge, pause)))
+            self.end(WSCloseCode.TRY_AGAIN_LATER, Unavailable.code)
+
+    def _answer(self, ref: int, answer: "asyncio.Future[bytes]") -> tuple[Accepted | Refused, float]:
+        """Return what is answered, and for how many seconds the submission is to keep its place after it."""
+        error = answer.exception()
+        if error is None:
+            return Accepted(ref, answer.result()), 0
+        if isinstance(error, ThroughcareError):
+            return refusal(ref, error), OVER_SHARE_S if isinstance(error, TooManyRequests) else 0
+        if isinstance(error, MemoryError):
+            return refusal(ref, Unavailable()), 0
+        # One envelope that nobody foresaw must not end the connection.
+        self._log.error(Event.REQUEST_FAILED, op="connect", where=where(error))
+        return refusal(ref, InternalError()), 0
 
     def _answer_is_sent(self, charge: int, pause: float) -> None:
         if pause:
@@ -259,11 +271,14 @@ class Connection:
             async with asyncio.timeout(SEND_S) as limit:
                 await self._socket.send_bytes(frame)
                 sent()
-                # A timeout costs as much as sending; what waits already, such as the answers to one group, shares it.
-                # What comes meanwhile does not: who reads all the time, on a slow line, is never cut off.
+                # A timeout costs as much as sending; what waits already, such as the answers to one group, shares it as
+                # long as it is little. What comes meanwhile does not: who reads all the time is never cut off.
+                size = len(frame)
                 for _ in range(self._outgoing.qsize()):
                     frame, sent = self._outgoing.get_nowait()
-                    if len(frame) >= LARGE:
+                    size += len(frame)
+                    if size >= LARGE:
+                        size = 0
                         limit.reschedule(asyncio.get_running_loop().time() + SEND_S)
                     await self._socket.send_bytes(frame)
                     sent()

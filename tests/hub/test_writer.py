@@ -123,6 +123,14 @@ async def test_what_nobody_waits_for_shares_a_commit_with_what_comes_next(bench:
     assert bench.writer.counters.groups == before + 1
 
 
+async def test_what_nobody_waits_for_does_not_keep_the_queue_full(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.writer._waiting, "limit", Queue(8, 1 << 20))
+    patient = [bench.writer.queue(Append(b"patient", patience_s=60)) for _ in range(4)]
+    assert sorted(await asyncio.gather(*patient)) == [0, 1, 2, 3]
+
+
 async def test_what_nobody_waits_for_goes_alone_after_a_moment_and_before_the_end(bench: Bench) -> None:
     assert await bench.writer.write(Append(b"alone", patience_s=0.01)) == 0
     patient = bench.writer.queue(Append(b"at the end", patience_s=60))
