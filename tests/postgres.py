@@ -146,7 +146,7 @@ class Server:
 
 
 class OwnServer(Server):
-    """A server that ends with this process, and that is gone as soon as it is killed.
+    """A server that is a child of this process, and gone as soon as it is killed.
 
     What `pg_ctl` started is adopted by the system's first process, which may take seconds to see that it has ended; as
     long a new server waits.
