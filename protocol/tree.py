@@ -55,6 +55,11 @@ class CompactRange:
         return self._size
 
     @property
+    def peaks(self) -> tuple[bytes, ...]:
+        """Return the hashes of the complete subtrees, largest first; with the size they are the whole state."""
+        return tuple(self._hashes)
+
+    @property
     def root(self) -> bytes:
         """Return the root hash, 32 bytes."""
         if not self._hashes:

@@ -11,10 +11,11 @@ from connectors.authority.turns import BEGUN_WITHIN, Shown, begun_in, sign_in_tu
 from keys.privatefile import read_private
 from keys.signing import HybridSigner
 from protocol import limits
-from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused
+from protocol.errors import ConfigurationError, Conflict, DirectoryInconsistent, EnrolmentRefused
 from protocol.http.fields import format_time
-from protocol.http.restoring import RestoreRequest
+from protocol.http.restoring import KeptBefore, KeptLog, RestoreRequest
 from protocol.statements import Authority, Root, UnverifiedStatement, parse_statement
+from protocol.tree import CompactRange, leaf_hash
 
 FOLDER: Final = "restorations"
 
@@ -27,13 +28,63 @@ def read_restore_request(path: Path) -> RestoreRequest:
         raise ConfigurationError("The file is no restore-request.json of `throughcare-hub restore`.") from error
 
 
-def check_domain(office: Office, request: RestoreRequest) -> None:
+def _check_domain(office: Office, request: RestoreRequest) -> None:
     """Raise `ConfigurationError` for the request of another hub than this authority's."""
     if request.domain != office.facts.domain:
         raise ConfigurationError("The request is of a hub of another domain than this authority's.")
 
 
-def check_signing(office: Office, request: RestoreRequest) -> None:
+def check_request(office: Office, request: RestoreRequest, *, accept_loss: bool) -> None:
+    """Raise unless this folder can sign what a request asks for; nothing of the file is to be shown before.
+
+    `ConfigurationError` for another hub's; `EnrolmentRefused` if it contradicts the newest directory that the hub
+    showed to this authority, or loses statements of it that nobody has shown, unless `accept_loss` says that this is
+    known, or if what it says was brought back does not lead to what was kept (ENR-10); `Conflict` if others sign by now
+    than this folder knows of, or than the hub does (ENR-16).
+    """
+    _check_domain(office, request)
+    _check_brought(office, request)
+    _check_signing(office, request)
+    _check_seen(office.facts.seen, request, accept_loss=accept_loss)
+
+
+def _check_brought(office: Office, request: RestoreRequest) -> None:
+    """Raise unless what was kept is the directory before, and behind it this folder's own statements (ENR-10).
+
+    What stands before is compared with what this authority has seen, and shown as what is kept. It is not in what is
+    signed, so the operator's word for it must not be enough: else they could show the directory that the authority
+    has seen, and have one signed that lacks revocations.
+    """
+    before = request.before
+    if before is None:
+        return
+    own = {parse_statement(raw).digest: raw for raw in office.statements()}
+    if not own.keys() >= set(before.brought):
+        error = Conflict("The hub was given statements of who signs that this folder lacks. Nothing was signed.")
+        error.add_note(
+            "next: the same command with the newest folder of this authority; if this is it, have the operator restore "
+            "from the backup file again, with the files of this folder and no others (--authority)"
+        )
+        raise error
+    if not _leads(before, [leaf_hash(own[digest]) for digest in before.brought], request.directory):
+        raise EnrolmentRefused(
+            "What the request says was brought back from this folder does not lead from the directory before to that "
+            "which was kept. Nothing was signed."
+        )
+
+
+def _leads(before: KeptBefore, leaves: list[bytes], kept: KeptLog) -> bool:
+    """Tell whether these leaf hashes behind what was there before make up what was kept."""
+    try:
+        tree = CompactRange(before.size, before.peaks)
+    except DirectoryInconsistent:
+        return False
+    root = tree.root
+    tree.extend(leaves)
+    return (root, tree.size, tree.root) == (before.root, kept.size, kept.root) and before.size <= before.known_size
+
+
+def _check_signing(office: Office, request: RestoreRequest) -> None:
     """Raise `Conflict` unless the directory that was kept names who signs just as this folder does (ENR-16).
 
     Its hub would refuse what others have signed, and whoever was exchanged would count again by it. What the hub lacks,
@@ -94,14 +145,11 @@ def sign_restoration(
 ) -> tuple[Path, int]:
     """Add one approver's signature; return where the statement is, and how many signatures it lacks.
 
-    Raises as `check_signing`; `EnrolmentRefused` if another restoration of the same generation was signed before: two
-    would be two histories of one hub (GEN-2); and if it contradicts the newest directory that the hub showed to this
-    authority, or loses statements of it that nobody has shown, unless `accept_loss` says that this is known (ENR-10).
-    Otherwise as `approval.approve`. What is complete is given out as it is, however old.
+    Raises as `check_request`; `EnrolmentRefused` if another restoration of the same generation was signed before: two
+    would be two histories of one hub (GEN-2). Otherwise as `approval.approve`. What is complete is given out as it
+    is, however old.
     """
-    check_domain(office, request)
-    check_signing(office, request)
-    _check_seen(office.facts.seen, request, accept_loss=accept_loss)
+    check_request(office, request, accept_loss=accept_loss)
     path = _file(office, request)
     if path.exists():
         signed = parse_statement(read_private(path, limits.MAX_STATEMENT, "file"))

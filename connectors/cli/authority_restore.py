@@ -10,8 +10,7 @@ import click
 from connectors.authority.office import Office
 from connectors.authority.restoring import (
     begun_restoration,
-    check_domain,
-    check_signing,
+    check_request,
     read_restore_request,
     sign_restoration,
 )
@@ -67,8 +66,7 @@ def restore(
     with advising(_STEPS):
         facts = read_restore_request(request)
         # Before anything of the file is shown: it is the operator's, and no word in it may look like one of ours.
-        check_domain(office, facts)
-        check_signing(office, facts)
+        check_request(office, facts, accept_loss=accept_loss)
         begun = begun_restoration(office, facts, now_ms())
     signed = told_signatures(office, office.quorum, begun, "The last one gives it to the hub's operator.")
     agree([*_told(office, facts), *signed], facts.domain, voice, yes=yes)

@@ -52,7 +52,7 @@ def bring_back(connection: Connection, standing: Standing, stated: Sequence[byte
     found, directory = standing.found, standing.found.directory
     if standing.certain:
         return standing
-    rows, before = list[dict[str, object]](), found.heads[Log.DIRECTORY]
+    rows, digests, before = list[dict[str, object]](), list[bytes](), found.heads[Log.DIRECTORY]
     for raw in stated:
         if directory.index_of(raw) is not None or _replaced(directory, raw):
             continue
@@ -63,16 +63,19 @@ def bring_back(connection: Connection, standing: Standing, stated: Sequence[byte
                 "The directory of the backup does not take a statement of the authority's folder: it was not signed by "
                 "the persons of the root before. Nothing was changed."
             ) from error
+        digests.append(parse_statement(raw).digest)
         rows.append(trees.leaf_row(Log.DIRECTORY, directory.size - 1, raw))
     if not rows:
         return standing
     tree = trees.load_trees(connection)[Log.DIRECTORY]
+    peaks = tree.state.peaks
     trees.append_leaves(connection, rows)
     for row in rows:
         tree.state.append(row["hash"])  # type: ignore[arg-type] # a row's values are objects to the database
     trees.save_trees(connection, [tree])
     head = GuardedHead(directory.origin, directory.size, directory.root, before.at)
-    return replace(standing, found=replace(found, heads={**found.heads, Log.DIRECTORY: head}), before=before)
+    found = replace(found, heads={**found.heads, Log.DIRECTORY: head})
+    return replace(standing, found=found, before=before, peaks=peaks, digests=tuple(digests))
 
 
 def _replaced(directory: Directory, raw: bytes) -> bool:

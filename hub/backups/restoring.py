@@ -49,7 +49,7 @@ from keys.privatefile import remove_private, sync_folder, write_private
 from keys.workfolders import work_folder
 from keys.xwing import XWingSecret
 from protocol.errors import ConfigurationError, KeystoreError, MalformedEnvelope, StoreBehind
-from protocol.http.restoring import KeptLog, RestoreRequest
+from protocol.http.restoring import KeptBefore, KeptLog, RestoreRequest
 from protocol.ids import BlobId, KeyId
 from protocol.limits import SIGNATURE_WINDOW
 
@@ -224,11 +224,18 @@ def _kept(standing: Standing, log: Log) -> KeptLog:
     return KeptLog(size=head.size, root=head.root, known_size=known.size, known_root=known.root)
 
 
-def _before(standing: Standing) -> KeptLog | None:
+def _before(standing: Standing) -> KeptBefore | None:
     head, known = standing.before, standing.known[Log.DIRECTORY]
     if head is None:
         return None
-    return KeptLog(size=head.size, root=head.root, known_size=known.size, known_root=known.root)
+    return KeptBefore(
+        size=head.size,
+        root=head.root,
+        known_size=known.size,
+        known_root=known.root,
+        peaks=list(standing.peaks),
+        brought=list(standing.digests),
+    )
 
 
 def _check_place(folder: Path, settings: HubSettings) -> None:

@@ -57,11 +57,15 @@ class Standing:
     """Whether any guard or connector shows how far the logs had come."""
     before: GuardedHead | None = None
     """The directory's head before the authority's folder brought back who signs, if it did (GEN-10)."""
+    peaks: tuple[bytes, ...] = ()
+    """The peaks of the tree at that head."""
+    digests: tuple[bytes, ...] = ()
+    """The digests of the statements that were brought back, in the directory's order."""
 
     @property
     def brought(self) -> int:
         """How many statements the authority's folder brought back."""
-        return 0 if self.before is None else self.found.heads[Log.DIRECTORY].size - self.before.size
+        return len(self.digests)
 
     @property
     def signed_until(self) -> int:

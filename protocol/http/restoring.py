@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The file that a restored hub writes and its authority reads: what was kept, and what was lost (GEN-2)."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from protocol.http.fields import Bytes32
 from protocol.restoration import Kept, Restoration
@@ -11,14 +11,23 @@ class KeptLog(BaseModel):
     """What was kept of one log, and the newest of it that guards and witnesses have shown, as the operator says."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    size: int
+    size: NonNegativeInt
     root: Bytes32
-    known_size: int
+    known_size: NonNegativeInt
     known_root: Bytes32
 
     def kept(self) -> Kept:
         """Return it as it stands in the statement."""
         return Kept(self.size, self.root, self.known_size, self.known_root)
+
+
+class KeptBefore(KeptLog):
+    """The directory before who signs was brought back, so that its root can be followed to what was kept (ENR-10)."""
+
+    peaks: list[Bytes32]
+    """The hashes of the complete subtrees of its tree, largest first (`protocol.tree.CompactRange`)."""
+    brought: list[Bytes32]
+    """The digests of the statements that were brought back, in the order in which they stand behind it."""
 
 
 class RestoreRequest(BaseModel):
@@ -31,7 +40,7 @@ class RestoreRequest(BaseModel):
     signed_until: int
     directory: KeptLog
     audit: KeptLog
-    before: KeptLog | None = None
+    before: KeptBefore | None = None
     """The directory before the authority's folder brought back who signs, if it did (GEN-10)."""
     roots: list[Bytes32]
     """The digests of all statements of the root that were kept or brought back, oldest first."""

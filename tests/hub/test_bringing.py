@@ -17,6 +17,7 @@ from keys.signing import HybridSigner, sign_statement
 from protocol.errors import ConfigurationError, SenderMismatch, UntrustedKey
 from protocol.limits import DAY, HOUR
 from protocol.statements import Authority, Body, Root, parse_statement
+from protocol.tree import CompactRange, leaf_hash
 from tests.hub.backups import agreed, back_up, restore_at, resume_at, seal_keys
 from tests.hub.loss import LATER
 from tests.hub.running import RunningHub, TestClock, make_settings
@@ -102,6 +103,11 @@ async def test_gen_10_who_is_approver_by_now_signs_what_an_older_backup_brought(
     assert request.before is not None
     assert (request.directory.size, request.directory.known_size) == (kept + 2, kept + 3)
     assert (request.before.size, request.before.known_size) == (kept, kept + 3)
+    tree = CompactRange(kept, request.before.peaks)
+    assert tree.root == request.before.root
+    assert request.before.brought == [parse_statement(one.read_bytes()).digest for one in reversed(lost.stated)]
+    tree.extend([leaf_hash(one.read_bytes()) for one in reversed(lost.stated)])
+    assert (tree.size, tree.root) == (request.directory.size, request.directory.root)
     assert [len(request.roots), len(request.authorities)] == [2, 2]
     assert request.authorities[-1] == parse_statement(lost.stated[0].read_bytes()).digest
     first, leaver, _ = lost.programme.approvers

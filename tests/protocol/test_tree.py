@@ -186,6 +186,7 @@ def test_aud_2_a_stored_state_goes_on_where_it_stopped(before: int, after: int) 
     assert (stored.size, stored.root) == (before + after, root_of(hashes))
     assert (kept.size, kept.root) == (before, root_of(hashes[:before]))
     assert len(stored.encode()) <= 8 + 32 * 63
+    assert CompactRange(state.size, state.peaks).encode() == state.encode()
 
 
 @pytest.mark.parametrize("bad", [b"", b"\0" * 7, b"\0" * 8 + b"x", b"\0" * 7 + b"\x01", b"\xff" * (8 + 64 * 32)])

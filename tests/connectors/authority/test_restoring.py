@@ -10,9 +10,10 @@ from connectors.authority.office import Office, Seen
 from connectors.authority.restoring import sign_restoration
 from keys.signing import HybridSigner
 from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused
-from protocol.http.restoring import KeptLog, RestoreRequest
+from protocol.http.restoring import KeptBefore, KeptLog, RestoreRequest
 from protocol.limits import DAY
 from protocol.statements import parse_statement
+from protocol.tree import CompactRange, leaf_hash
 from tests.connectors.authority.conftest import NOW
 from tests.scenarios.running import Typist
 
@@ -26,6 +27,19 @@ def request(office: Office, generation: int, *, kept: int = 14, domain: str = "h
         roots=[parse_statement(office.root_file(1).read_bytes()).digest],
         authorities=[parse_statement(office.authority_file.read_bytes()).digest],
     )  # fmt: skip
+
+
+def brought(office: Office, generation: int) -> RestoreRequest:
+    """Ask for a directory of 12 statements, of 13 that are known, with the folder's two behind them."""
+    tree = CompactRange()
+    tree.extend([leaf_hash(bytes([number])) for number in range(12)])
+    before = KeptBefore(
+        size=12, root=tree.root, known_size=13, known_root=b"n" * 32, peaks=list(tree.peaks),
+        brought=[parse_statement(raw).digest for raw in office.statements()],
+    )  # fmt: skip
+    tree.extend([leaf_hash(raw) for raw in office.statements()])
+    kept = KeptLog(size=14, root=tree.root, known_size=14, known_root=tree.root)
+    return request(office, generation).model_copy(update={"before": before, "directory": kept})
 
 
 def test_gen_2_two_approvers_sign_one_restoration_of_a_generation_and_no_other(
@@ -101,19 +115,63 @@ def test_enr_10_nothing_is_signed_that_loses_what_this_authority_has_seen_itself
     ):
         with pytest.raises(EnrolmentRefused, match="Nothing was signed"):
             sign_restoration(seen, request(office, 1), approvers[0], NOW)
-    brought = request(office, 1)
-    brought = brought.model_copy(update={"before": brought.directory.model_copy(update={"size": 12, "known_size": 13})})
+    back = brought(office, 8)
+    assert back.before is not None
     for size in (12, 13, 14):  # the last of them as large as what was kept and brought back, with another root
         with pytest.raises(EnrolmentRefused, match="Nothing was signed"):
-            sign_restoration(having_seen(0, size), brought, approvers[0], NOW)
-    for size, root in ((12, b"k" * 32), (13, b"n" * 32), (14, b"k" * 32)):
-        assert sign_restoration(having_seen(0, size, root), brought, approvers[0], NOW)[1] == 0
+            sign_restoration(having_seen(7, size), back, approvers[0], NOW)
+    assert sign_restoration(having_seen(7, 12, back.before.root), back, approvers[0], NOW)[1] == 1
+    assert sign_restoration(having_seen(7, 13, b"n" * 32), back, approvers[1], NOW)[1] == 0
+    assert sign_restoration(having_seen(7, 14, back.directory.root), back, approvers[1], NOW)[1] == 0
     for seen in (having_seen(0, 17), having_seen(0, 16, b"n" * 32), having_seen(0, 14, b"k" * 32), having_seen(0, 5)):
         with suppress(Conflict):  # signed by this approver before
             sign_restoration(seen, request(office, 1), approvers[0], NOW, accept_loss=True)
     with pytest.raises(EnrolmentRefused, match="Nothing was signed"):
         sign_restoration(having_seen(0, 14), request(office, 1), approvers[1], NOW, accept_loss=True)
     assert sign_restoration(having_seen(0, 16, b"n" * 32), request(office, 1), approvers[1], NOW)[1] == 0
+
+
+def test_enr_10_what_is_said_to_be_the_directory_before_is_followed_to_what_is_signed(
+    office: Office, approvers: list[HybridSigner]
+) -> None:
+    """An operator shows the directory that the folder has seen, and asks for one that lacks what stood in it."""
+    honest = brought(office, 9)
+    before = honest.before
+    assert before is not None
+    all_seen = CompactRange()
+    all_seen.extend([leaf_hash(bytes([number])) for number in range(100)])
+    padded = all_seen.copy()
+    padded.extend([leaf_hash(raw) for raw in office.statements()])
+    told = before.model_copy(
+        update={"size": 100, "root": all_seen.root, "known_size": 100, "known_root": all_seen.root}
+    )
+    told = told.model_copy(update={"peaks": list(all_seen.peaks)})
+    longer = honest.directory.model_copy(update={"size": 102, "known_size": 102})
+    ours = [parse_statement(raw).digest for raw in office.statements()]
+    seen = Seen(generation=8, size=100, root=all_seen.root)
+    office = Office(office.folder, office.facts.model_copy(update={"seen": seen}))
+    for changes in (
+        {"before": told},  # 90 statements fewer than it says were there before
+        {"before": told.model_copy(update={"brought": []})},
+        {"before": told.model_copy(update={"peaks": before.peaks})},
+        {"before": told.model_copy(update={"size": 12, "peaks": before.peaks})},
+        {"before": told, "directory": longer},  # padded to a size that fits
+        {"before": told.model_copy(update={"brought": ours[:1]}), "directory": longer},
+        {"before": told.model_copy(update={"brought": ours[::-1]}), "directory": longer},
+        {"before": told.model_copy(update={"known_size": 99}), "directory": longer},
+        {"before": None},
+        {},
+    ):
+        with pytest.raises(EnrolmentRefused, match="Nothing was signed"):
+            sign_restoration(office, honest.model_copy(update=changes), approvers[0], NOW)
+    stranger = told.model_copy(update={"brought": [*ours, b"s" * 32]})
+    with pytest.raises(Conflict, match="this folder lacks") as refused:
+        sign_restoration(office, honest.model_copy(update={"before": stranger}), approvers[0], NOW, accept_loss=True)
+    assert "with the newest folder of this authority; if this is it, have" in refused.value.__notes__[0]
+    assert not (office.folder / "restorations" / "9.statement").exists()
+    right = longer.model_copy(update={"root": padded.root, "known_root": padded.root})
+    whole = honest.model_copy(update={"before": told, "directory": right})
+    assert sign_restoration(office, whole, approvers[0], NOW)[1] == 1
 
 
 def test_gen_8_an_approver_reads_what_is_lost_and_what_that_may_undo(
