@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from tests import postgres
 from tests.hub.begun import Beginnings
 from tests.passphrases import quick_passphrases, remembered_passphrases
+from tests.remembered import remembered
 from tests.seeds import GIVEN, SEED, SEED_VARIABLE, chosen
 from tests.statements import compiled_once
 from tests.turns import Turns
@@ -121,6 +122,13 @@ def statements_compiled_once() -> Iterator[None]:
 def remembered_keys() -> Iterator[None]:
     """Let the many tests that open the same keystore wait for its passphrase once."""
     with remembered_passphrases():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def what_is_always_the_same() -> Iterator[None]:
+    """Let hubs and connectors read the same statements, and test the same primitives, once."""
+    with remembered():
         yield
 
 
