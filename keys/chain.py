@@ -85,11 +85,15 @@ def _time_back(register: Register, body: Body) -> int:
     """Return the log's time that a statement may be dated 7 days before, ms UTC (DIR-14).
 
     What a restore lost must come back though somebody else was faster: a thief would otherwise date a prekey of today,
-    and the revocation of his device, handed back a moment later, would be too old for ever. What was signed after a
-    restore was not lost by it: a draft that was given up since has its seven days and no more.
+    and the revocation of his device, handed back a moment later, would be too old for ever. So would an exchange, and
+    nobody who knows of it could follow that hub again (GEN-9): versions and dates keep old ones of those out. What was
+    signed after a restore was not lost by it: a draft that was given up since has its seven days and no more.
     """
     for restored in register.restorations:
-        in_time = isinstance(body.subject, Revocation) or register.time <= restored.issued + limits.HANDED_BACK
+        in_time = (
+            isinstance(body.subject, Revocation | Root | Authority)
+            or register.time <= restored.issued + limits.HANDED_BACK
+        )
         if body.issued <= restored.issued and in_time:
             return min(register.time, restored.log_time)
     return register.time

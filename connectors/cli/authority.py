@@ -32,6 +32,7 @@ from connectors.enrolment.passphrases import passphrase_in
 from connectors.enrolment.pins import replay
 from connectors.enrolment.visit import now_ms
 from connectors.hub_client import HubClient
+from connectors.hub_signers import lacking
 from connectors.way_out import WayOut
 from protocol.enrolment import EnrolmentCode
 from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused, InvalidInput, NotFound, UntrustedKey
@@ -124,12 +125,24 @@ def publish(folder: Path, hub_file: Path, way_out: WayOut, voice: Voice) -> None
     voice.say(f"next:  throughcare authority invite {folder} --agency NAME …")
 
 
+async def _lacking(hub: HubClient, office: Office) -> list[bytes]:
+    """Return what the directory needs. What was replaced by something newer it would refuse, and all behind it wait."""
+    try:
+        directory = await replay(hub, pins_of(office))
+    except NotFound:
+        return list(office.statements())  # a new hub
+    return list(lacking(directory, office.statements()))
+
+
 async def _publish(office: Office, way_out: WayOut) -> dict[str, Any]:
     async with at_hub_of(office, way_out) as hub:
-        indexes = [await hub.submit_statement(raw) for raw in office.statements()]
-        must_show(office, await replay(hub, pins_of(office)))
+        for raw in await _lacking(hub, office):
+            await hub.submit_statement(raw)
+        directory = await replay(hub, pins_of(office))
+        must_show(office, directory)
         await noted(hub, office)
-        return {"indexes": indexes}
+        found = [directory.index_of(raw) for raw in office.statements()]
+        return {"indexes": [index for index in found if index is not None]}
 
 
 @click.command()

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from keys.directory import Directory
-from keys.signing import Ed25519Signer, device_proof, sign_head, sign_receipt, sign_statement
+from keys.signing import Ed25519Signer, HybridSigner, device_proof, sign_head, sign_receipt, sign_statement
 from keys.verifying import head_generation, verify_receipt
 from protocol.address import DeskAddress
 from protocol.errors import BadSignature, DirectoryInconsistent, DirectoryStale, Revoked, UntrustedKey
@@ -14,8 +14,8 @@ from protocol.ids import EnvelopeId
 from protocol.limits import DAY, HANDED_BACK
 from protocol.receipts import Detail, Head, Leaf, ReceiptBody, ReceiptKind, commitment
 from protocol.restoration import Kept, Restoration
-from protocol.statements import Authority, Body, Device, Revocation
-from tests.keys.world import seed
+from protocol.statements import Authority, Body, Device, Revocation, Root, parse_statement
+from tests.keys.world import identity, seed
 from tests.programme import NOW, Programme, make_programme
 
 AUDIT = Kept(40, b"a" * 32, 47, b"b" * 32)
@@ -111,7 +111,7 @@ def test_dir_14_who_is_faster_after_a_restore_keeps_nothing_out_that_others_hand
     assert directory.serves(social.device_id, social.desk, size=directory.size)
 
 
-def test_dir_14_long_after_a_restore_only_revocations_are_handed_back(programme: Programme) -> None:
+def test_dir_14_long_after_a_restore_a_revocation_is_handed_back_and_a_device_is_not(programme: Programme) -> None:
     replaced, _, revocation = restored(programme)
     programme.now += HANDED_BACK + DAY
     with pytest.raises(UntrustedKey):
@@ -122,6 +122,46 @@ def test_dir_14_long_after_a_restore_only_revocations_are_handed_back(programme:
     with pytest.raises(UntrustedKey, match="dated over 7 days before"):
         programme.add(replaced)
     programme.add(revocation)
+
+
+def test_dir_14_who_signs_is_brought_back_however_long_after_a_restore(programme: Programme) -> None:
+    """The authority's folder signs nothing before, and no connector that knows of the exchange follows (ENR-15)."""
+    people = [*programme.approvers[:1], identity("newcomer"), *programme.approvers[2:]]
+    persons = [*programme.root_persons[:2], identity("newcomer to the root")]
+
+    def authority(domain: str, approvers: list[HybridSigner]) -> Authority:
+        return Authority("Demo jurisdiction", 2, tuple(one.public for one in approvers), domain)
+
+    kept, one = programme.directory.size, subject(programme)
+    programme.state(Root(2, 2, tuple(one.public for one in persons), "Demo programme"), persons, age=0, life=730 * DAY)
+    programme.state(authority(programme.domain, people), persons[1:], age=0, life=730 * DAY)
+    programme.now += DAY
+    body = Body(programme.now, programme.now - DAY, programme.now + DAY, one)
+    lost = programme.lose(kept, sign_statement(body, programme.approvers[:2]))
+    given_up = Body(
+        programme.now + 1, programme.now, programme.now + 730 * DAY, authority(programme.domain, programme.approvers)
+    )
+    programme.now += HANDED_BACK + DAY
+    programme.state(authority("other.example", [identity("x"), identity("y")]), programme.root_persons[:2])
+    late = sign_statement(given_up, programme.root_persons[:2])
+    with pytest.raises(UntrustedKey, match="dated over 7 days before"):
+        programme.add(late)  # of after the restore, which cannot have lost it
+    for raw in lost:
+        programme.add(raw)
+    found = programme.directory.authority(programme.domain)
+    assert found is not None
+    assert found.identities[1] == people[1].public
+    programme.state(authority(programme.domain, people), persons[1:], age=0)
+    with pytest.raises(UntrustedKey):
+        programme.add(
+            sign_statement(replace(body, subject=lost_authority(lost)), persons[1:])
+        )  # dated before the newest
+
+
+def lost_authority(lost: list[bytes]) -> Authority:
+    found = parse_statement(lost[1]).body.subject
+    assert isinstance(found, Authority)
+    return found
 
 
 def test_dir_14_before_a_restore_nothing_old_is_taken(programme: Programme) -> None:

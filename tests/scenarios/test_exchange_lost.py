@@ -64,6 +64,12 @@ async def test_enr_15_a_folder_signs_nothing_before_what_a_restored_hub_lost_of_
             assert (swallowed.code, "does not show them" in swallowed.err) == (8, True), swallowed.err
         ruin.connect(hub.url)
         assert (await published(ruin)).code == 0
+        async with LyingHub() as between:
+            between.target = hub.url
+            between.swallow[STATEMENTS] = b"what is there is not handed in again"
+            ruin.connect(between.url)
+            assert (await published(ruin)).code == 0
+        ruin.connect(hub.url)
         assert (await listed(ruin)).code == 0
         invited = await ruin.by(ruin.authority, 2, *invites)
         assert invited.code == 0, invited.err
