@@ -234,7 +234,7 @@ class DirectorySync:
             lost = await self._cut(kept)
             new = await self._fetch(head)
             self._check_lost(known == generation)
-            check_restored(self._directory, known, generation, kept if lost else None, signing)
+            check_restored(self._directory, known, generation, kept if lost else None, signing, new, lost)
             if generation > known and not await self._may_let_go(lost):
                 if handed_back:
                     raise DirectoryInconsistent("The hub was restored, and does not show what it was given back.")

@@ -64,20 +64,29 @@ async def agreed(hub: StatementSource, held: Sequence[bytes], kept: int) -> int:
 
 
 def check_restored(
-    directory: Directory, known: int, generation: int, kept: int | None, signing: Signing | None = None
+    directory: Directory,
+    known: int,
+    generation: int,
+    kept: int | None,
+    signing: Signing | None = None,
+    new: Sequence[bytes] = (),
+    lost: Sequence[bytes] = (),
 ) -> None:
     """Raise `DirectoryInconsistent` unless `directory` came to `generation` by restorations that the authority signed.
 
     With `kept` the first of those unknown so far must follow that statement at once, but for statements of the root and
     the authority that the restore brought back (GEN-10): otherwise the hub would have put others in the place of some
-    that this connector holds. `signing` is who signed for it as far as was known (GEN-9).
+    that this connector holds. `signing` is who signed for it as far as was known, `new` what the directory shows behind
+    what was kept, and `lost` what was held there instead: of what is new former people have signed nothing (GEN-9).
     """
     if directory.generation != generation:
         raise DirectoryInconsistent("The hub began a generation of its logs without its authority's word.")
     if kept is not None and not directory.restorations[known].kept <= kept <= directory.restorations[known].index:
         raise DirectoryInconsistent("The hub left out statements that the restore had kept.")
-    if signing is not None:
-        signing.check(directory, known)
+    if signing is not None and generation > known:
+        held = {parse_statement(raw).digest for raw in lost}
+        unheld = [raw for raw in new if parse_statement(raw).digest not in held] if held else new
+        signing.check(directory, known, unheld)
 
 
 def check_minimum(directory: Directory, minimum: int) -> None:

@@ -285,7 +285,7 @@ def test_gen_9_so_many_who_sign_after_what_is_lost_must_have_signed(
         programme.state(authority(programme, people), programme.root_persons[:2], age=0)
     signers = [people[place] for place in sorted(signed)]
     programme.add(restoration(programme, programme.directory.size, signers))
-    present = held.approvers
+    present = held.approvers.people
     follows = len({one.key_id for one in signers} & present) >= 2 or ((brought or newer) and not other_root)
     if follows:
         held.check(programme.directory, 0)
