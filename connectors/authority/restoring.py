@@ -101,7 +101,8 @@ def _check_signing(office: Office, request: RestoreRequest) -> None:
         named = " ".join(f"--authority {name}" for name in sorted(lacks))
         error.add_note(
             f"next: give the operator these files of {office.folder}, who types the same restore with --in-place for "
-            f"the backup: throughcare-hub restore --in-place --config hub.toml {named}; then sign the request anew"
+            f"the backup: throughcare-hub restore --in-place --config hub.toml {named}; with all --guard, --witness or "
+            "--without-statements of then; then sign the request anew"
         )
         raise error
     if (request.roots[-1:], request.authorities[-1:]) != ([newest[Root]], [newest[Authority]]):
@@ -182,8 +183,9 @@ def _check_seen(seen: Seen | None, request: RestoreRequest, *, accept_loss: bool
             "revocations may be lost. Nothing was signed."
         )
         error.add_note(
-            "next: have the operator restore with what agencies show (throughcare witness); only if nobody holds "
-            "them: the same command with --accept-loss, and state them anew"
+            "next: have the operator type the same restore with --in-place for the backup, and with what agencies show "
+            "(throughcare witness) as --witness; then sign the request anew. Only if nobody holds them: the same "
+            "command with --accept-loss, and state them anew"
         )
         raise error
 

@@ -13,20 +13,55 @@ from sqlalchemy import Connection
 
 from hub.backups.standing import Standing
 from hub.service.guard import GuardedHead
+from hub.service.restorerequest import read_request
 from hub.store import trees
 from hub.store.trees import Log
 from keys.directory import Directory
 from keys.rootorder import in_order
-from protocol.errors import ConfigurationError, ThroughcareError
+from protocol.errors import ConfigurationError, DirectoryInconsistent, ThroughcareError
 from protocol.statements import Authority, Root, parse_statement
+from protocol.tree import CompactRange, leaf_hash
 
 
-def read_stated(paths: Sequence[Path], domain: str) -> tuple[bytes, ...]:
-    """Return the statements of a root, and of the authority over `domain`, in `paths`, in the order of a directory.
+def read_stated(paths: Sequence[Path], domain: str, before: Sequence[bytes] = ()) -> tuple[bytes, ...]:
+    """Return the statements of a root, and the newest of the authority over `domain`, in the order of a directory.
 
-    Raises ConfigurationError for what is none.
+    Of those in `paths`, and those that were brought `before`. Raises ConfigurationError for what is none.
     """
-    return in_order(_stated(path, domain) for path in paths)
+    statements = {one.digest: one for one in map(parse_statement, (*before, *(_stated(one, domain) for one in paths)))}
+    authorities = [one for one in statements.values() if isinstance(one.body.subject, Authority)]
+    newest = max((one.body.issued for one in authorities), default=0)
+    # The authority's folder holds its newest alone, and signs nothing behind another (ENR-10).
+    return in_order(one.raw for one in statements.values() if one not in authorities or one.body.issued == newest)
+
+
+def take_off(connection: Connection, folder: Path) -> tuple[bytes, ...]:
+    """Cut off what a restore that waits in `folder` has brought back, and return it, to be brought anew (GEN-10).
+
+    So a witness that is found now comes before it, and what the directory was without it is still known. Nobody has
+    seen it there: a hub signs and serves nothing while a restore waits. A database that is not as the request says is
+    left as it is.
+    """
+    try:
+        request = read_request(folder)
+    except ConfigurationError:
+        return ()
+    before, tree = request.before, trees.load_trees(connection)[Log.DIRECTORY]
+    if before is None or (tree.state.size, tree.state.root) != (request.directory.size, request.directory.root):
+        return ()
+    brought = trees.leaves(connection, Log.DIRECTORY, before.size, tree.state.size - before.size)
+    try:
+        state = CompactRange(before.size, before.peaks)
+    except DirectoryInconsistent:
+        return ()
+    whole = state.copy()
+    whole.extend([leaf_hash(raw) for raw in brought])
+    if (whole.size, whole.root) != (tree.state.size, tree.state.root):
+        return ()
+    tree.state = state
+    trees.cut_leaves(connection, Log.DIRECTORY, before.size)
+    trees.save_trees(connection, [tree])
+    return tuple(brought)
 
 
 def _stated(path: Path, domain: str) -> bytes:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from hub.backups.bringing import bring_back, read_stated
+from hub.backups.bringing import bring_back, read_stated, take_off
 from hub.backups.standing import Found, Standing, compare, complete, read_guards, read_shown
 from hub.backups.stream import PURPOSE, Chunk, Facts, Reader, Rows
 from hub.config import (
@@ -154,10 +154,15 @@ async def restore_in_place(settings: HubSettings, evidence: Evidence, now: int, 
         if revision_of(connection) is None:
             raise ConfigurationError("The database is empty. Restore a backup, or run the hub.")
         migrate(connection)
+        brought = take_off(connection, settings.hub.data_dir)
         heads = _heads(connection, settings)
         made_at = trees.newest_time(connection)
         found = _verified(connection, Facts(made_at, settings.hub.domain, NEWEST, heads, None), settings)
-        return _decide(connection, found, keys, settings, evidence, now, agree)
+        standing = _decide(connection, found, keys, settings, evidence, now, agree, brought)
+        if not standing.certain:
+            # Before the database has changed: who is killed between can still type it again (`take_off`).
+            _leave_request(standing, settings)
+        return standing
 
     try:
         standing = await store.write(work)
@@ -175,12 +180,13 @@ def _decide(
     evidence: Evidence,
     now: int,
     agree: Agree,
+    brought: Sequence[bytes] = (),
 ) -> Standing:
     hold_to_keys(connection, {Log.AUDIT: keys.audit.public, Log.DIRECTORY: keys.directory.public})
     guards = read_guards(settings.hub.data_dir, evidence.guards)
     shown = [read_shown(path, found, keys) for path in evidence.witnesses]
     found = complete(connection, found, shown)
-    stated = read_stated(evidence.stated, settings.hub.domain)
+    stated = read_stated(evidence.stated, settings.hub.domain, brought)
     standing = compare(connection, found, guards, shown, shared=settings.store.url is not None)
     standing = bring_back(connection, standing, stated)
     agree(standing)
@@ -195,18 +201,7 @@ def _conclude(standing: Standing, settings: HubSettings, first: Callable[[], obj
     """Leave a guard where the hub may go on, and else the request to the authority, before the database is there."""
     folder, found = settings.hub.data_dir, standing.found
     if not standing.certain:
-        request = RestoreRequest(
-            domain=settings.hub.domain,
-            generation=found.directory.generation + 1,
-            backup_at=found.facts.made_at,
-            signed_until=standing.signed_until,
-            directory=_kept(standing, Log.DIRECTORY),
-            audit=_kept(standing, Log.AUDIT),
-            before=_before(standing),
-            roots=[one.digest for one in found.directory.root_line()],
-            authorities=[one.digest for one in found.directory.authority_line(settings.hub.domain)],
-        )
-        write_private(folder / REQUEST_NAME, request.model_dump_json(indent=2).encode() + b"\n")
+        _leave_request(standing, settings)
         first()
         sync_folder(folder)
         return
@@ -215,6 +210,23 @@ def _conclude(standing: Standing, settings: HubSettings, first: Callable[[], obj
     guard.start(found.heads.values())
     guard.close()
     forget_behind(folder)
+    remove_private(folder / REQUEST_NAME)
+
+
+def _leave_request(standing: Standing, settings: HubSettings) -> None:
+    found = standing.found
+    request = RestoreRequest(
+        domain=settings.hub.domain,
+        generation=found.directory.generation + 1,
+        backup_at=found.facts.made_at,
+        signed_until=standing.signed_until,
+        directory=_kept(standing, Log.DIRECTORY),
+        audit=_kept(standing, Log.AUDIT),
+        before=_before(standing),
+        roots=[one.digest for one in found.directory.root_line()],
+        authorities=[one.digest for one in found.directory.authority_line(settings.hub.domain)],
+    )
+    write_private(settings.hub.data_dir / REQUEST_NAME, request.model_dump_json(indent=2).encode() + b"\n")
 
 
 def _kept(standing: Standing, log: Log) -> KeptLog:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from hub.store.statements import Inserts, Many, Query
 from hub.store.tables import leaf, tree
@@ -120,6 +120,11 @@ def save_trees(connection: Connection, trees: Sequence[Tree]) -> None:
 def append_leaves(connection: Connection, leaves: Sequence[Mapping[str, object]]) -> None:
     """Store new leaves, given as rows of the table `leaf`."""
     _NEW_LEAVES.run(connection, leaves)
+
+
+def cut_leaves(connection: Connection, log: Log, size: int) -> None:
+    """Delete the leaves of `log` behind the first `size`: only a restore may, of what nobody has seen or signed."""
+    connection.execute(delete(leaf).where(leaf.c.log == log, leaf.c.idx >= size))
 
 
 def leaf_row(log: Log, index: int, data: bytes) -> dict[str, object]:
