@@ -157,7 +157,11 @@ def _root(register: Register, statement: UnverifiedStatement, subject: Root, ver
 def _authority(register: Register, statement: UnverifiedStatement, subject: Authority, verify: bool) -> Change:
     root = register.root_in_force(at=_judged_at(register, statement), size=len(register.indexes))
     permit(statement, root.identities, root.threshold)
-    check_newer(statement, register.authorities.get(subject.domain, [])[-1:])
+    former = register.authorities.get(subject.domain, [])[-1:]
+    check_newer(statement, former)
+    if any(one.issued == statement.body.issued for one in former):
+        # Of two of one date each would be the newest where it comes last, and after a restore that may be either.
+        raise UntrustedKey("A statement of this authority has just this date already. Sign it again.")
     holders = claim_identities(register, StatementKind.AUTHORITY, subject.domain, subject.identities, verify)
     verify_signatures(statement, {key.key_id: key for key in root.identities}, verify)
     entry = AuthorityEntry(

@@ -191,6 +191,17 @@ def test_dir_7_an_older_statement_of_an_agency_does_not_replace_a_newer(cast: Ca
     refused(cast.world, sign_statement(older, APPROVERS[:2]), UntrustedKey)
 
 
+def test_dir_7_no_two_statements_of_an_authority_in_a_row_have_one_date(cast: Cast) -> None:
+    """Else after a restore whoever holds the first hands it back behind the second, and who left signs again."""
+    now = [APPROVERS[0], APPROVERS[2]]
+    before, after = (authority_subject(approvers=one) for one in (APPROVERS, now))
+    exchanged = sign_statement(body(after, issued=NOW), ROOT_PERSONS[:2])
+    handed_back = sign_statement(body(before, issued=NOW), ROOT_PERSONS[:2])
+    cast.world.add(exchanged)
+    refused(cast.world, handed_back, UntrustedKey)
+    cast.world.add(sign_statement(body(before, issued=NOW + 1), ROOT_PERSONS[:2]))
+
+
 # Device
 
 
