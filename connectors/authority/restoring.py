@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from connectors.authority.office import Office, Seen
 from connectors.authority.turns import BEGUN_WITHIN, Shown, begun_in, sign_in_turn
+from connectors.authority.unfiled import take_in, unfiled
 from keys.privatefile import read_private
 from keys.signing import HybridSigner
 from protocol import limits
@@ -34,8 +35,10 @@ def _check_domain(office: Office, request: RestoreRequest) -> None:
         raise ConfigurationError("The request is of a hub of another domain than this authority's.")
 
 
-def check_request(office: Office, request: RestoreRequest, *, accept_loss: bool) -> None:
-    """Raise unless this folder can sign what a request asks for; nothing of the file is to be shown before.
+def check_request(office: Office, request: RestoreRequest, *, accept_loss: bool) -> Office:
+    """Return the office that can sign what a request asks for; nothing of the file is to be shown before.
+
+    It is another one where the hub was given what is complete in the folder, and not filed yet (`take_in`).
 
     `ConfigurationError` for another hub's; `EnrolmentRefused` if it contradicts the newest directory that the hub
     showed to this authority, or loses statements of it that nobody has shown, unless `accept_loss` says that this is
@@ -43,9 +46,11 @@ def check_request(office: Office, request: RestoreRequest, *, accept_loss: bool)
     than this folder knows of, or than the hub does (ENR-16).
     """
     _check_domain(office, request)
+    office = take_in(office, request)
     _check_brought(office, request)
     _check_signing(office, request)
     _check_seen(office.facts.seen, request, accept_loss=accept_loss)
+    return office
 
 
 def _check_brought(office: Office, request: RestoreRequest) -> None:
@@ -93,6 +98,7 @@ def _check_signing(office: Office, request: RestoreRequest) -> None:
     known = {*request.roots, *request.authorities}
     newest = {kind: _newest(office, kind) for kind in (Root, Authority)}
     lacks = [path.name for path in office.statement_files() if _digest(path) not in known]
+    lacks += [path.relative_to(office.folder).as_posix() for path in unfiled(office, request.backup_at)]
     if lacks:
         error = Conflict(
             "The hub was restored from a backup of before somebody was exchanged here: it does not know who signs by "
@@ -150,7 +156,7 @@ def sign_restoration(
     would be two histories of one hub (GEN-2). Otherwise as `approval.approve`. What is complete is given out as it
     is, however old.
     """
-    check_request(office, request, accept_loss=accept_loss)
+    office = check_request(office, request, accept_loss=accept_loss)
     path = _file(office, request)
     if path.exists():
         signed = parse_statement(read_private(path, limits.MAX_STATEMENT, "file"))

@@ -66,7 +66,7 @@ def restore(
     with advising(_STEPS):
         facts = read_restore_request(request)
         # Before anything of the file is shown: it is the operator's, and no word in it may look like one of ours.
-        check_request(office, facts, accept_loss=accept_loss)
+        office = check_request(office, facts, accept_loss=accept_loss)
         begun = begun_restoration(office, facts, now_ms())
     signed = told_signatures(office, office.quorum, begun, "The last one gives it to the hub's operator.")
     agree([*_told(office, facts), *signed], facts.domain, voice, yes=yes)
