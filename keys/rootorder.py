@@ -16,7 +16,8 @@ def in_order(raws: Iterable[bytes]) -> tuple[bytes, ...]:
     line = sorted((one for one in statements if isinstance(one.body.subject, Root)), key=_version)
     for one in sorted((one for one in statements if one not in line), key=lambda each: each.body.issued):
         place = sum(each.body.issued <= one.body.issued for each in line)
-        while place > 1 and not _may_sign(line[place - 1], one):
+        # Version 1 begins a directory; where it is not among these, it stands there already.
+        while place > (_version(line[0]) == 1 if line else 0) and not _may_sign(line[place - 1], one):
             place -= 1
         line.insert(place, one)
     return tuple(one.raw for one in line)

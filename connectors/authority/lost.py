@@ -5,11 +5,13 @@ The statements of root and authority in the folder are signed by the root: whoev
 where the hub has lost them. They are brought back first, and nothing is signed before.
 """
 
+from pathlib import Path
+
 from connectors.authority.office import Office
 from connectors.hub_signers import Signing, lacking
 from keys.directory import Directory
 from keys.rootorder import in_order
-from protocol.errors import Conflict, DirectoryInconsistent, MalformedEnvelope
+from protocol.errors import ConfigurationError, Conflict, DirectoryInconsistent, MalformedEnvelope
 from protocol.statements import Authority, Root, UnverifiedStatement, parse_statement
 
 
@@ -18,26 +20,43 @@ def held(office: Office) -> tuple[bytes, ...]:
 
     One that is damaged is left out: it is filed anew from the directory (ENR-14).
     """
-    return in_order(raw for raw in (file.read_bytes() for file in office.statement_files()) if _sound(raw))
+    return in_order(path.read_bytes() for path in office.statement_files() if _sound(path))
 
 
-def _sound(raw: bytes) -> bool:
+def _sound(path: Path) -> bool:
     try:
-        parse_statement(raw)
-    except MalformedEnvelope:
+        parse_statement(path.read_bytes())
+    except (OSError, MalformedEnvelope):
         return False
     return True
+
+
+def check_sound(office: Office) -> None:
+    """Raise `ConfigurationError` if a statement of who signs cannot be read: after a restore nothing else says it."""
+    for path in office.statement_files():
+        if not _sound(path):
+            error = ConfigurationError(
+                f"{path.name} is damaged or missing, which alone says who signs since a hub was restored. Nothing was "
+                "signed."
+            )
+            error.add_note(
+                f"next: put {path.name} into {office.folder} from a copy of this folder, then the same again"
+            )
+            raise error
 
 
 def check_signers(office: Office, directory: Directory) -> None:
     """Raise unless a directory that goes on after a restore still names all who sign, as the folder knows them.
 
-    `DirectoryInconsistent` where former approvers have signed the restoration (GEN-9); `Conflict` where the directory
-    lacks what the folder holds: somebody who was exchanged would sign again (ENR-15).
+    `ConfigurationError` where a file of the folder that says so is damaged; `DirectoryInconsistent` where former
+    approvers have signed the restoration (GEN-9); `Conflict` where the directory lacks what the folder holds: somebody
+    who was exchanged would sign again (ENR-15).
     """
     if not directory.generation:
         return
     seen, said = office.check_shown(directory).seen, held(office)
+    if directory.generation > (seen.generation if seen else 0):
+        check_sound(office)
     statements = [parse_statement(raw) for raw in said]
     root, authority = _newest(statements, Root), _newest(statements, Authority)
     signing = Signing.said(root, authority) if root and authority else None

@@ -6,6 +6,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from connectors.authority.lost import check_sound
 from connectors.authority.office import Office, Seen
 from connectors.authority.turns import BEGUN_WITHIN, Shown, begun_in, sign_in_turn
 from connectors.authority.unfiled import take_in, unfiled
@@ -46,6 +47,7 @@ def check_request(office: Office, request: RestoreRequest, *, accept_loss: bool)
     than this folder knows of, or than the hub does (ENR-16).
     """
     _check_domain(office, request)
+    check_sound(office)
     office = take_in(office, request)
     _check_brought(office, request)
     _check_signing(office, request)
@@ -96,10 +98,11 @@ def _check_signing(office: Office, request: RestoreRequest) -> None:
     the folder has.
     """
     known = {*request.roots, *request.authorities}
-    newest = {kind: _newest(office, kind) for kind in (Root, Authority)}
+    root, authority = _newest(office, Root), _newest(office, Authority)
+    behind = request.authority_at > authority.body.issued or len(request.roots) > len(office.statement_files()) - 1
     lacks = [path.name for path in office.statement_files() if _digest(path) not in known]
     lacks += [path.relative_to(office.folder).as_posix() for path in unfiled(office, request.backup_at)]
-    if lacks:
+    if lacks and not behind:
         error = Conflict(
             "The hub was restored from a backup of before somebody was exchanged here: it does not know who signs by "
             "now, and would refuse what is signed. Nothing was signed."
@@ -111,7 +114,7 @@ def _check_signing(office: Office, request: RestoreRequest) -> None:
             "--without-statements of then; then sign the request anew"
         )
         raise error
-    if (request.roots[-1:], request.authorities[-1:]) != ([newest[Root]], [newest[Authority]]):
+    if behind or (request.roots[-1:], request.authorities[-1:]) != ([root.digest], [authority.digest]):
         error = Conflict(
             "The hub knows of a later exchange than this folder, which is an old copy. Nothing was signed."
         )
@@ -119,10 +122,10 @@ def _check_signing(office: Office, request: RestoreRequest) -> None:
         raise error
 
 
-def _newest(office: Office, kind: type[Root | Authority]) -> bytes:
-    """Return the digest of the folder's newest statement of a kind."""
+def _newest(office: Office, kind: type[Root | Authority]) -> UnverifiedStatement:
+    """Return the folder's newest statement of a kind."""
     statements = [parse_statement(raw) for raw in office.statements()]
-    return [one.digest for one in statements if isinstance(one.body.subject, kind)][-1]
+    return [one for one in statements if isinstance(one.body.subject, kind)][-1]
 
 
 def _digest(path: Path) -> bytes:
@@ -212,7 +215,8 @@ def _check_given_up(path: Path, signed: UnverifiedStatement, now: int, *, comple
     given_up = "" if complete else f" Only if nobody goes on with it: the same command after {format_time(ends)}."
     error.add_note(
         "next: sign nothing; call the hub's operator and the other approvers on numbers you know. Have the operator "
-        f"restore with backup, guards and witnesses of then, and go on with {path.name}: a witness that was "
-        f"found later is not needed, since its connector hands back what it holds.{given_up}"
+        "restore with the backup, guards, witnesses and --authority files of then, and go on with "
+        f"{path.name}: a witness that was found later is not needed, since its connector hands back what it "
+        f"holds.{given_up}"
     )
     raise error

@@ -94,10 +94,15 @@ def bring_back(connection: Connection, standing: Standing, stated: Sequence[byte
         try:
             directory.apply(raw)
         except ThroughcareError as error:
-            raise ConfigurationError(
+            refused = ConfigurationError(
                 "The directory of the backup does not take a statement of the authority's folder: it was not signed by "
                 "the persons of the root before. Nothing was changed."
-            ) from error
+            )
+            refused.add_note(
+                "next: the same command with --authority for each root-2.statement, root-3.statement … of the folder "
+                "too; only if all are named, call the authority"
+            )
+            raise refused from error
         digests.append(parse_statement(raw).digest)
         rows.append(trees.leaf_row(Log.DIRECTORY, directory.size - 1, raw))
     if not rows:

@@ -215,6 +215,7 @@ def _conclude(standing: Standing, settings: HubSettings, first: Callable[[], obj
 
 def _leave_request(standing: Standing, settings: HubSettings) -> None:
     found = standing.found
+    line = found.directory.authority_line(settings.hub.domain)
     request = RestoreRequest(
         domain=settings.hub.domain,
         generation=found.directory.generation + 1,
@@ -224,7 +225,8 @@ def _leave_request(standing: Standing, settings: HubSettings) -> None:
         audit=_kept(standing, Log.AUDIT),
         before=_before(standing),
         roots=[one.digest for one in found.directory.root_line()],
-        authorities=[one.digest for one in found.directory.authority_line(settings.hub.domain)],
+        authorities=[one.digest for one in line],
+        authority_at=line[-1].issued if line else 0,
     )
     write_private(settings.hub.data_dir / REQUEST_NAME, request.model_dump_json(indent=2).encode() + b"\n")
 

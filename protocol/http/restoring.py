@@ -46,6 +46,8 @@ class RestoreRequest(BaseModel):
     """The digests of all statements of the root that were kept or brought back, oldest first."""
     authorities: list[Bytes32]
     """Likewise of the hub's authority."""
+    authority_at: NonNegativeInt
+    """When the newest of these was issued; 0 if there is none."""
 
     def subject(self) -> Restoration:
         """Return what is to be signed."""

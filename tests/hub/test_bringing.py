@@ -191,6 +191,8 @@ async def test_gen_10_only_what_the_root_signed_is_brought_back(lost: Exchanged)
         (sign_statement(Body(NOW, NOW - HOUR, NOW + DAY, root_of(persons, 3)), persons[:2]), "does not take"),
     ):
         lost.stated[0].write_bytes(raw)
-        with pytest.raises(ConfigurationError, match=said):
+        with pytest.raises(ConfigurationError, match=said) as told:
             await lost.restore()
+        if said == "does not take":
+            assert "--authority for each root-2.statement" in told.value.__notes__[0]
         assert not (lost.new / DATABASE_NAME).exists()

@@ -45,6 +45,10 @@ def test_dir_2_a_root_and_its_authority_are_taken_whoever_of_the_root_was_faster
         directory.apply(raw)
     assert directory.size == len(files)
     assert directory.authority("hub.example") is not None
+    # A hub that has the first already is given the others alone (GEN-10).
+    directory = Directory(parse_statement(FIRST).digest, "hub.example")
+    for raw in (FIRST, *in_order(files[one] for one in order if one)):
+        directory.apply(raw)
 
 
 def test_dir_2_of_one_statement_or_none_the_order_is_itself() -> None:

@@ -88,6 +88,11 @@ async def test_gen_9_a_folder_that_knows_the_exchange_follows_no_restoration_by_
         for refused in (await listed(ruin), await published(ruin), await listed(ruin)):
             assert (refused.code, "brought back first" in refused.err) == (8, True), refused.err
         assert open_office(ruin.authority).facts == before
+        open_office(ruin.authority).authority_file.write_bytes(b"damaged, or put there by who left")
+        damaged = await listed(ruin)
+        assert "authority.statement is damaged or missing" in damaged.err
+        assert "from a copy of this folder" in damaged.err
+        assert open_office(ruin.authority).facts == before
 
 
 async def test_gen_10_of_two_approvers_one_exchanged_sign_once_the_folder_has_brought_that_back(

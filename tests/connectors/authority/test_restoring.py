@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What approvers sign after a hub was restored: one for each generation, and after reading what it may undo."""
 
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from connectors.authority.office import Office, Seen
+from connectors.authority.office import Office, Seen, open_office
 from connectors.authority.restoring import sign_restoration
 from keys.signing import HybridSigner
 from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused
@@ -25,7 +26,7 @@ def request(office: Office, generation: int, *, kept: int = 14, domain: str = "h
     return RestoreRequest(
         domain=domain, generation=generation, backup_at=NOW, signed_until=NOW, directory=log, audit=log,
         roots=[parse_statement(office.root_file(1).read_bytes()).digest],
-        authorities=[parse_statement(office.authority_file.read_bytes()).digest],
+        authorities=[parse_statement(office.authority_file.read_bytes()).digest], authority_at=NOW,
     )  # fmt: skip
 
 
@@ -88,6 +89,9 @@ def test_enr_16_nothing_is_signed_that_the_hub_refuses_since_others_sign_by_now(
         (right.model_copy(update={"authorities": [newer]}), "throughcare-hub restore --in-place"),
         (right.model_copy(update={"roots": []}), "--authority root.statement"),
         (right.model_copy(update={"roots": [], "authorities": []}), "--authority authority.statement --authority root"),
+        # The hub has a later statement than this folder, and lacks this one's own: to bring that would not help.
+        (right.model_copy(update={"authorities": [newer], "authority_at": NOW + 1}), "with the newest folder"),
+        (right.model_copy(update={"authorities": [], "roots": [*right.roots, newer]}), "with the newest folder"),
         (right.model_copy(update={"authorities": [*right.authorities, newer]}), "with the newest folder"),
         (right.model_copy(update={"roots": [*right.roots, newer]}), "with the newest folder"),
         (right.model_copy(update={"roots": [], "authorities": right.roots + right.authorities}), "the newest folder"),
@@ -172,6 +176,17 @@ def test_enr_10_what_is_said_to_be_the_directory_before_is_followed_to_what_is_s
     right = longer.model_copy(update={"root": padded.root, "known_root": padded.root})
     whole = honest.model_copy(update={"before": told, "directory": right})
     assert sign_restoration(office, whole, approvers[0], NOW)[1] == 1
+
+
+def test_enr_16_a_folder_that_cannot_say_who_signs_signs_nothing(
+    office: Office, approvers: list[HybridSigner], tmp_path: Path
+) -> None:
+    right, own = request(office, 11), open_office(Path(shutil.copytree(office.folder, tmp_path / "authority")))
+    for damage in (lambda path: path.write_bytes(b"damaged"), Path.unlink):
+        damage(own.authority_file)
+        with pytest.raises(ConfigurationError, match="is damaged or missing") as told:
+            sign_restoration(own, right, approvers[0], NOW)
+        assert "put authority.statement into" in told.value.__notes__[0]
 
 
 def test_gen_8_an_approver_reads_what_is_lost_and_what_that_may_undo(
