@@ -8,6 +8,7 @@ where the hub has lost them. They are brought back first, and nothing is signed 
 from pathlib import Path
 
 from connectors.authority.office import Office
+from connectors.authority.unfiled import lost_unfiled
 from connectors.hub_signers import Signing, lacking
 from keys.directory import Directory
 from keys.rootorder import in_order
@@ -62,7 +63,7 @@ def check_signers(office: Office, directory: Directory) -> None:
     signing = Signing.said(root, authority) if root and authority else None
     if signing is not None:
         signing.check(directory, seen.generation if seen else 0)
-    if any(lacking(directory, said)):
+    if any(lacking(directory, (*said, *lost_unfiled(office, directory)))):
         error = Conflict(
             "The hub was restored, and its directory has lost who signs for this authority or its root: somebody who "
             "was exchanged would sign again. Nothing was signed."

@@ -44,6 +44,16 @@ def unfiled(office: Office, backup_at: int) -> dict[Path, UnverifiedStatement]:
     return found
 
 
+def lost_unfiled(office: Office, directory: Directory) -> tuple[bytes, ...]:
+    """Return what of this may have been published before a restore of the hub, and have been lost by that (ENR-15)."""
+    found = {}
+    for one in directory.restorations:
+        for statement in unfiled(office, one.log_time).values():
+            if statement.body.issued <= one.issued:
+                found[statement.digest] = statement.raw
+    return in_order(found.values())
+
+
 def take_in(office: Office, request: RestoreRequest) -> Office:
     """File what is complete and stands in the directory that was kept; return the office with who signs by that.
 

@@ -11,6 +11,7 @@ import click
 from connectors.authority import approval, invitation
 from connectors.authority.lost import must_show
 from connectors.authority.office import AUTHORITY_THRESHOLD, Office, create_office, read_hub_facts
+from connectors.authority.unfiled import lost_unfiled
 from connectors.cli.failures import advising, then
 from connectors.cli.office import (
     APPROVER,
@@ -131,7 +132,7 @@ async def _lacking(hub: HubClient, office: Office) -> list[bytes]:
         directory = await replay(hub, pins_of(office))
     except NotFound:
         return list(office.statements())  # a new hub
-    return list(lacking(directory, office.statements()))
+    return list(lacking(directory, (*office.statements(), *lost_unfiled(office, directory))))
 
 
 async def _publish(office: Office, way_out: WayOut) -> dict[str, Any]:

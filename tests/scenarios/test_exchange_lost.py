@@ -81,6 +81,23 @@ async def test_enr_15_a_folder_signs_nothing_before_what_a_restored_hub_lost_of_
     assert after.seen.generation == 1
 
 
+async def test_enr_15_an_exchange_whose_answer_was_lost_is_brought_back_too(ruin: Ruin) -> None:
+    """Its last signature was given, the hub had it, and died: the folder holds it where it was begun."""
+    await ruin.resumed_by(1, 3)
+    copy, exchanged = open_office(ruin.copy), open_office(ruin.authority).facts.approvers
+    begun = copy.exchange_file("approver-2")
+    begun.write_bytes(open_office(ruin.authority).authority_file.read_bytes())
+    async with ruin.serving():
+        refused = await ruin.type("authority", "list", ruin.copy, "--json")
+        assert (refused.code, "has lost who signs" in refused.err) == (6, True), refused.err
+        assert open_office(ruin.copy).authority_file.read_bytes() != begun.read_bytes()
+        brought = await ruin.type("authority", "publish", ruin.copy, "--hub", ruin.facts, "--json")
+        assert brought.code == 0, brought.err
+        assert (await ruin.type("authority", "list", ruin.copy, "--json")).code == 0
+    assert open_office(ruin.copy).facts.approvers == exchanged
+    assert open_office(ruin.copy).authority_file.read_bytes() == begun.read_bytes()
+
+
 async def test_gen_9_a_folder_that_knows_the_exchange_follows_no_restoration_by_who_left(ruin: Ruin) -> None:
     await ruin.resumed_by(1, 2)
     async with ruin.serving():
