@@ -220,22 +220,22 @@ class DirectorySync:
         known = self._directory.generation
         if generation < known:
             raise DirectoryInconsistent("The hub shows its directory as it was before it was restored.")
-        kept = self._directory.size
+        kept, behind = self._directory.size, list[bytes]()
         if generation > known:
-            kept = await self._agreed(kept_of(info, known, kept))
+            kept, behind = await self._agreed(kept_of(info, known, kept))
         elif self._directory.root_at(head.size) not in (head.root, None):
             await self._keep_evidence(raw_head, stops=True)
             raise DirectorySplit("The hub signed two different directories of the same size.")
         elif head.size < (self._lost.size if self._lost else self._directory.size):
             await self._keep_evidence(raw_head, stops=False)
             raise DirectoryInconsistent("The hub shows an older directory than it showed before.")
-        signing = Signing.of(self._directory)
+        signing = Signing.of(self._directory, behind)
         try:
             lost = await self._cut(kept)
             new = await self._fetch(head)
             self._check_lost(known == generation)
-            check_restored(self._directory, known, generation, kept if lost else None, signing, new, lost)
-            if generation > known and not await self._may_let_go(lost):
+            check_restored(self._directory, known, generation, kept if lost else None, signing, new, lost, behind)
+            if generation > known and not await self._may_let_go([*lost, *behind]):
                 if handed_back:
                     raise DirectoryInconsistent("The hub was restored, and does not show what it was given back.")
                 await self._go_back()
@@ -251,10 +251,11 @@ class DirectorySync:
             raise
         return len(new)
 
-    async def _agreed(self, kept: int) -> int:
+    async def _agreed(self, kept: int) -> tuple[int, list[bytes]]:
         async with self._store.read() as tx:
             raws, _ = await statements.load_whole(tx)
-        return await agreed(self._source, raws, kept)
+            behind = await statements.load_behind(tx)
+        return await agreed(self._source, raws, kept), behind
 
     async def _may_let_go(self, lost: list[bytes]) -> bool:
         """Hand back what the hub has `lost`; tell whether its directory is enough as it is, to let go of that here.

@@ -71,6 +71,7 @@ def check_restored(
     signing: Signing | None = None,
     new: Sequence[bytes] = (),
     lost: Sequence[bytes] = (),
+    behind: Sequence[bytes] = (),
 ) -> None:
     """Raise `DirectoryInconsistent` unless `directory` came to `generation` by restorations that the authority signed.
 
@@ -78,15 +79,16 @@ def check_restored(
     the authority that the restore brought back (GEN-10): otherwise the hub would have put others in the place of some
     that this connector holds. `signing` is who signed for it as far as was known, `new` what the directory shows behind
     what was kept, and `lost` what was held there instead: of what is new former people have signed nothing (GEN-9).
+    `behind` was held behind something that the disk has damaged: what the restore kept may be that.
     """
     if directory.generation != generation:
         raise DirectoryInconsistent("The hub began a generation of its logs without its authority's word.")
     if kept is not None and not directory.restorations[known].kept <= kept <= directory.restorations[known].index:
         raise DirectoryInconsistent("The hub left out statements that the restore had kept.")
     if signing is not None and generation > known:
-        held = {parse_statement(raw).digest for raw in lost}
+        held = {parse_statement(raw).digest for raw in (*lost, *behind)}
         unheld = [raw for raw in new if parse_statement(raw).digest not in held] if held else new
-        signing.check(directory, known, unheld)
+        signing.check(directory, known, unheld, held, damaged=bool(behind))
 
 
 def check_minimum(directory: Directory, minimum: int) -> None:

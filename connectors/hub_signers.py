@@ -6,17 +6,16 @@ to before the exchange, and their keys would count again, for a restoration or f
 Whoever has seen the exchange does not follow that.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, replace
 from typing import Self
 
 from keys.chain import LEAST_APPROVERS
 from keys.directory import Directory, RestorationEntry
-from keys.entries import AuthorityEntry, RootEntry
 from protocol.errors import DirectoryInconsistent
 from protocol.ids import KeyId
 from protocol.restoration import Restoration
-from protocol.statements import Authority, Root, UnverifiedStatement, parse_statement
+from protocol.statements import Authority, Revocation, Root, UnverifiedStatement, parse_statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +26,9 @@ class Quorum:
     threshold: int
 
     @classmethod
-    def of(cls, one: Root | RootEntry | Authority | AuthorityEntry) -> Self:
+    def of(cls, one: Root | Authority) -> Self:
         """Return who signs by a statement; of approvers always two (DIR-2)."""
-        least = 1 if isinstance(one, Root | RootEntry) else LEAST_APPROVERS
+        least = 1 if isinstance(one, Root) else LEAST_APPROVERS
         return cls(frozenset(each.key_id for each in one.identities), max(one.threshold, least))
 
     def signed(self, signers: frozenset[KeyId]) -> bool:
@@ -53,17 +52,30 @@ class Signing:
     named: frozenset[KeyId]
 
     @classmethod
-    def of(cls, directory: Directory) -> Self | None:
-        """Return who signs by a verified directory; None while it has no authority."""
-        roots, line = directory.root_line(), directory.authority_line(directory.domain)
-        if not roots or not line:
+    def of(cls, directory: Directory, behind: Sequence[bytes] = ()) -> Self | None:
+        """Return who signs by a verified directory; None while it has no root or no authority.
+
+        `behind` are verified statements that follow it, with a gap that the disk has made (CON-8).
+        """
+        root = authority = None
+        revoked, named = False, frozenset[KeyId]()
+        for raw in (*directory.statements_above, *behind):
+            statement = parse_statement(raw)
+            subject = statement.body.subject
+            if isinstance(subject, Root):
+                root, named = statement, named | Quorum.of(subject).people
+            elif isinstance(subject, Authority) and subject.domain == directory.domain:
+                authority, named, revoked = statement, named | Quorum.of(subject).people, False
+            elif isinstance(subject, Revocation) and authority is not None:
+                revoked = revoked or subject.target == authority.digest
+        line = directory.authority_line(directory.domain)
+        signing = cls.said(root, authority) if root and authority else None
+        if signing is None or authority is None:
             return None
-        root, newest = roots[-1], line[-1]
-        named = frozenset().union(*(Quorum.of(one).people for one in roots), *(Quorum.of(one).people for one in line))
-        digest, approvers = newest.digest, Quorum.of(newest)
-        if newest.revoked_index is not None:
-            digest, approvers = b"", Quorum(frozenset(), approvers.threshold)
-        return cls(root.digest, digest, newest.issued, Quorum.of(root), approvers, named)
+        if revoked or any(one.digest == authority.digest and one.revoked_index is not None for one in line):
+            nobody = Quorum(frozenset(), signing.approvers.threshold)
+            return replace(signing, authority=b"", approvers=nobody, named=named)
+        return replace(signing, named=named)
 
     @classmethod
     def said(cls, root: UnverifiedStatement, authority: UnverifiedStatement) -> Self | None:
@@ -75,14 +87,24 @@ class Signing:
         named = persons.people | approvers.people
         return cls(root.digest, authority.digest, authority.body.issued, persons, approvers, named)
 
-    def check(self, directory: Directory, known: int, unheld: Sequence[bytes] | None = None) -> None:
+    def check(
+        self,
+        directory: Directory,
+        known: int,
+        unheld: Sequence[bytes] | None = None,
+        held: Set[bytes] = frozenset(),
+        *,
+        damaged: bool = False,
+    ) -> None:
         """Raise `DirectoryInconsistent` if former people have signed anything since the first `known` restorations.
 
         A restoration that keeps the newest root and authority is judged by GEN-2. Any other needs its signers, as many
         as must sign, to be approvers by what it keeps and by what it loses. `unheld` are the statements that were not
-        held here before, in their order; without them newer ones of the authority are looked at, and no others.
+        held here before, in their order; without them newer ones of the authority are looked at, and no others. `held`
+        are the digests of others: a restoration among them was judged before. With `damaged` some that were held cannot
+        be read any more: they may be among what was kept, of which newer ones of the authority are looked at then.
         """
-        restored = directory.restorations[known:]
+        restored = [one for one in directory.restorations[known:] if one.digest not in held]
         for one in restored:
             enough = len(one.signers & self.approvers.people) >= self.approvers.threshold
             if not enough and not self._kept(directory, one):
@@ -90,8 +112,15 @@ class Signing:
                     "The hub was restored to before its authority exchanged somebody, and too few who sign since then "
                     "have signed that. The exchange has to be brought back first, from the authority's folder."
                 )
-        if restored:
-            self._check_unheld(directory, self._newer(directory) if unheld is None else unheld)
+        if not restored:
+            return
+        newer = set(self._newer(directory)) if damaged or unheld is None else set[bytes]()
+        if unheld is None:
+            unheld = [raw for raw in directory.statements_above if raw in newer]
+        elif damaged:
+            kept = restored[0].kept
+            unheld = [raw for raw in unheld if raw in newer or (directory.index_of(raw) or 0) >= kept]
+        self._check_unheld(directory, unheld)
 
     def _kept(self, directory: Directory, restored: RestorationEntry) -> bool:
         """Tell whether a restoration stands behind the newest root, and behind the newest authority or a newer one."""

@@ -30,6 +30,22 @@ async def load_whole(tx: Transaction) -> tuple[list[bytes], bool]:
     return found, True
 
 
+async def load_behind(tx: Transaction) -> list[bytes]:
+    """Return what can be read behind the first that cannot; each was verified when it was stored."""
+    rows = await tx.connection.execute(select(statement.c.idx, statement.c.sealed).order_by(statement.c.idx))
+    found: list[bytes] = []
+    damaged = False
+    for row in rows:
+        try:
+            raw = tx.vault.open(_PLACE, str(row.idx).encode(), row.sealed)
+        except DAMAGED:
+            damaged = True
+            continue
+        if damaged:
+            found.append(raw)
+    return found
+
+
 async def append(tx: Transaction, first: int, raws: Sequence[bytes]) -> None:
     """Store statements of the indexes `first` and following; one that stands there already is an error."""
     if not raws:

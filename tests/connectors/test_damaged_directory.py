@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """A disk damages what is stored of the directory: it is fetched anew, and what was seen binds the hub all the same."""
 
+from contextlib import AsyncExitStack
+from pathlib import Path
+
 import pytest
 from sqlalchemy import text
 
 from connectors.directory_sync import Freshness
 from keys.directory import Directory
 from protocol.errors import DirectoryInconsistent, DirectoryStale
+from protocol.http.hub import StatementAccepted, StatementSubmission
 from protocol.receipts import Head
-from tests.connectors.lyinghub import bend_statements
+from tests.connectors.lyinghub import LyingHub, bend_statements
 from tests.connectors.stations import Station
 from tests.connectors.test_directory_sync import HEAD, STATEMENTS, Scene, resigned, scene
+from tests.connectors.test_hub_restored import Story, shown
+from tests.connectors.test_hub_signers import exchange, ghost, restoration
 from tests.programme import make_programme
 
 __all__ = ["scene"]
@@ -76,3 +82,55 @@ async def test_con_8_a_stored_head_that_cannot_be_read_is_looked_at_anew_before_
         scene.prison.parts.directory.check_sealing()
     await scene.prison.parts.directory.sync()
     assert scene.freshness is Freshness.NORMAL
+
+
+@pytest.mark.parametrize("honest_hub", [True, False])
+@pytest.mark.parametrize("row", [1, 2, 4])
+async def test_gen_9_con_8_a_damaged_row_makes_no_connector_forget_an_exchange_or_what_it_hands_back(
+    tmp_path: Path, row: int, honest_hub: bool
+) -> None:
+    """What can be read behind it says who signs by now; what was damaged, former approvers have signed."""
+    story = Story(tmp_path)
+    programme = story.programme
+    first, leaver, stays = programme.approvers
+    kept = programme.directory.size
+    exchanged = exchange(programme, 1)
+    prekey = programme.add_prekey(programme.members["polje-csw"], epoch=2)
+    async with story.hub("old") as hub, LyingHub() as liar, AsyncExitStack() as stack:
+        await hub.catch_up()
+        liar.target = hub.url
+        prison, *_ = await story.stations(stack, liar.url)
+        await prison.look()
+        await spoil(prison, "statement", f"idx = {row}")
+        sync = prison.parts.directory
+        await sync.load()
+        assert (sync.directory.size, sync.directory.generation) == (row, 0)
+
+        def show(*behind: bytes) -> None:
+            line = [*programme.statements[:kept], *behind]
+            shown(story, kept, list(behind), [kept])(liar)
+            liar.bends[STATEMENTS] = bend_statements(lambda page: line[programme.statements.index(page[0]) :])
+
+        by_who_left = restoration(programme, kept, [first, leaver])
+        honest = restoration(programme, kept, [first, stays])
+        if not honest_hub:
+            for forged, said in (
+                ([by_who_left, ghost(programme, [first, leaver])], "brought back first"),
+                ([honest, ghost(programme, [first, leaver]), exchanged], "before the exchange was back"),
+            ):
+                show(*forged)
+                with pytest.raises(DirectoryInconsistent, match=said):
+                    await sync.sync()
+                assert (sync.directory.size, sync.directory.generation) == (row, 0)
+            return
+        show(honest)
+        liar.swallow[STATEMENTS] = StatementAccepted(index=kept + 1).model_dump_json().encode()
+        with pytest.raises(DirectoryInconsistent, match="does not show what it was given back"):
+            await sync.sync()
+        posted = [StatementSubmission.model_validate_json(raw).statement for raw in liar.paths(STATEMENTS) if raw]
+        assert posted[-2:] == [exchanged, prekey]
+        liar.bends.clear()
+        show(honest, exchanged, prekey)
+        await sync.sync()
+        assert (sync.directory.generation, sync.directory.size) == (1, kept + 3)
+        assert not sync.check_sealing()

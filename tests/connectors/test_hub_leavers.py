@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from connectors.hub_restored import check_restored
 from connectors.hub_signers import Signing, lacking
+from keys.directory import Directory
 from keys.signing import HybridSigner, sign_statement
 from protocol.errors import DirectoryInconsistent
 from protocol.limits import DAY, HOUR
@@ -174,6 +175,51 @@ def test_gen_9_what_is_new_before_the_exchange_counts_by_people_of_now_and_no_ot
             follow(programme, holds())
     else:
         follow(programme, holds())
+
+
+ENDED: Final = signed(Revocation(parse_statement(EXCHANGE).digest, "gone"), NOW + 12, STAY)
+
+
+@given(st.integers(2, KEPT - 1), st.booleans(), st.integers(0, 3))
+def test_gen_9_who_signs_is_known_also_behind_what_the_disk_has_damaged(row: int, ended: bool, cut: int) -> None:
+    """Whatever row cannot be read, and up to wherever the directory goes: of who signs nothing is forgotten."""
+    whole = KNOWS.copy()
+    if ended:
+        whole.add(ENDED)
+    line = whole.statements[: len(whole.statements) - cut]
+    before, there = Directory(whole.fingerprint, whole.domain), Directory(whole.fingerprint, whole.domain)
+    for raw in line:
+        there.apply(raw, verified=True)
+    for raw in line[:row]:
+        before.apply(raw, verified=True)
+    assert Signing.of(before, line[row + 1 :]) == Signing.of(there)
+
+
+def looks_again(programme: Programme, knows: Programme, row: int) -> None:
+    """Look at a hub as a connector that holds what `knows` says, of which the disk has damaged a row."""
+    before = Directory(knows.fingerprint, knows.domain)
+    for raw in knows.statements[:row]:
+        before.apply(raw, verified=True)
+    behind = knows.statements[row + 1 :]
+    signing = Signing.of(before, behind)
+    check_restored(programme.directory, 0, 1, None, signing, programme.statements[row:], [], behind)
+    assert not list(lacking(programme.directory, behind))
+
+
+@pytest.mark.parametrize("row", [1, 2, 5])
+def test_gen_9_what_was_followed_before_a_row_was_damaged_is_followed_after_it(row: int) -> None:
+    """Those who signed the restoration then have left since: it was judged by who signed then."""
+    last = approvers([*STRANGERS, NOW_THERE[1]], STAY, NOW + 12)
+    programme = shows([A, C], SECOND, EXCHANGE, last)
+    looks_again(programme, programme.copy(), row)
+    looks_again(shows(OLD_AGENCY, [A, C], SECOND, EXCHANGE), KNOWS, row)
+
+
+@pytest.mark.parametrize("line", [(LATER_BY_LEAVER,), (LATER_BY_LEAVER, PREKEY), (EXCHANGE, LATER_BY_LEAVER, PREKEY)])
+def test_gen_9_no_damaged_row_lets_who_left_the_root_make_a_newer_authority(line: tuple[bytes, ...]) -> None:
+    """An agency's statement behind it makes it look as if it had been in the backup."""
+    with pytest.raises(DirectoryInconsistent, match=REFUSED):
+        looks_again(shows(*line, SECOND, STRANGERS), KNOWS, 3)
 
 
 async def test_gen_9_an_agency_by_who_left_keeps_a_connector_with_the_hub_of_before(tmp_path: Path) -> None:
