@@ -267,7 +267,7 @@ def test_enr_11_what_a_restore_loses_is_read_before_the_question_and_the_operato
     )
     request = {
         "domain": "hub.example", "generation": 1, "backup_at": 1_795_000_000_000, "signed_until": 1_795_000_000_000,
-        "directory": log, "audit": log, "roots": root, "authorities": authority,
+        "directory": log, "audit": log, "roots": root, "authorities": authority, "authority_at": 1_795_000_000_000,
     }  # fmt: skip
     file = tmp_path / "restore-request.json"
     write_private(file, json.dumps(request).encode())
