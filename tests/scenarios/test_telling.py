@@ -259,8 +259,10 @@ def test_enr_11_at_a_terminal_the_agency_is_typed_and_anything_else_signs_nothin
 def test_enr_11_what_a_restore_loses_is_read_before_the_question_and_the_operators_words_are_none_of_ours(
     town: Town, type_: Typist, tmp_path: Path
 ) -> None:
-    log = {"size": 2, "root": "A" * 43, "known_size": 9, "known_root": "A" * 43}
     office = open_office(town.authority)
+    # More than the folder was ever shown, whatever the tests before this one have published.
+    known = 9 if office.facts.seen is None else office.facts.seen.size + 1
+    log = {"size": 2, "root": "A" * 43, "known_size": known, "known_root": "A" * 43}
     root, authority = (
         [base64.urlsafe_b64encode(parse_statement(path.read_bytes()).digest).decode().rstrip("=")]
         for path in (office.root_file(1), office.authority_file)
@@ -275,9 +277,9 @@ def test_enr_11_what_a_restore_loses_is_read_before_the_question_and_the_operato
     assert told.startswith(
         block(
             "hub.example was restored from a backup of TIME, and begins generation 1.",
-            "directory  keeps 2 leaves; 7 that were signed are lost",
+            f"directory  keeps 2 leaves; {known - 2} that were signed are lost",
             "           whose root is ID; what stood behind them ends for every connector",
-            "audit log  keeps 2 leaves; 7 that were signed are lost",
+            f"audit log  keeps 2 leaves; {known - 2} that were signed are lost",
             "           whose root is ID; what stood behind them ends for every connector",
         )
     )
