@@ -105,14 +105,13 @@ class _Finding:
     """What came of checking an envelope by the first `size` statements of the directory: a change, or what is wrong."""
 
     size: int
-    change: AcceptEnvelope | None
-    refused: ThroughcareError | None
+    outcome: AcceptEnvelope | ThroughcareError
 
     def sound(self) -> AcceptEnvelope:
         """Return the change, or raise what is wrong."""
-        if self.change is None:
-            raise self.refused or Unavailable()
-        return self.change
+        if isinstance(self.outcome, ThroughcareError):
+            raise self.outcome
+        return self.outcome
 
 
 class _Submission:
@@ -142,8 +141,8 @@ class _Submission:
             self._wait_with(len(self._data))
             read = self._read()
             finding = self._look(read.envelope)
-            change = finding.change
-            if change is not None and read.room.try_take() and read.share.try_take():
+            change = finding.outcome
+            if isinstance(change, AcceptEnvelope) and read.room.try_take() and read.share.try_take():
                 self._parts.writer.queue(change).add_done_callback(partial(self._written, read))
             else:
                 self._ask(self._slowly(read, finding))
@@ -175,9 +174,9 @@ class _Submission:
         try:
             until = check_envelope(envelope, directory, parts.clock())
         except ThroughcareError as refused:
-            return _Finding(size, None, refused)
+            return _Finding(size, refused)
         change = AcceptEnvelope(envelope, directory_size=size, valid_until=until, receipts=parts.receipts)
-        return _Finding(size, change, None)
+        return _Finding(size, change)
 
     def _written(self, read: _Read, written: "asyncio.Future[bytes]") -> None:
         """Pass on what the writer has answered."""
