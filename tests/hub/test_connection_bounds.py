@@ -143,12 +143,13 @@ async def test_http_13_what_a_connection_has_in_work_is_bounded_in_bytes(
         stuck.set()
 
 
+@pytest.mark.parametrize("large", [1, 200])  # each frame for itself, and some that are large together
 async def test_http_13_who_reads_all_the_time_on_a_slow_line_is_not_cut_off(
-    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch, large: int
 ) -> None:
     """Eight frames of which each takes a quarter of the time that one has, so that all together take twice as long."""
     monkeypatch.setattr(connection_module, "SEND_S", 1.2)
-    monkeypatch.setattr(connection_module, "LARGE", 1)
+    monkeypatch.setattr(connection_module, "LARGE", large)
     send = aiohttp.web.WebSocketResponse.send_bytes
     sent = 0
 
