@@ -166,8 +166,8 @@ def _tells_damage(handler: Handler[str]) -> Handler[str]:
     return told
 
 
-def application(api: Api, token: str, clock: Clock, log: Log) -> web.Application:
-    """Return the local interface as an application; `token` is good for all of it."""
+def application(api: Api, token: str, clock: Clock, log: Log, *, host: str = "127.0.0.1") -> web.Application:
+    """Return the local interface as an application; `token` is good for all of it, `host` the address it serves on."""
 
     async def authenticate(request: web.Request, operation: Operation, _: ReadBody) -> str:
         values = request.headers.getall("Authorization", [])
@@ -193,6 +193,7 @@ def application(api: Api, token: str, clock: Clock, log: Log) -> web.Application
         )
 
     app = web.Application()
-    serving = Serving(clock=clock, hosts=LOCAL_HOSTS, refuse_foreign_pages=True, observe=observe)
+    hosts = LOCAL_HOSTS | {f"[{host}]" if ":" in host else host}
+    serving = Serving(clock=clock, hosts=hosts, refuse_foreign_pages=True, observe=observe)
     bind_all(app, CONNECTOR_OPERATIONS, api.by_operation(), authenticate, serving)
     return app

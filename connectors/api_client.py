@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The typed client of a connector's local interface, for an agency's own systems and for our command.
 
-    async with ApiClient.of("http://localhost:8450", Path("/var/lib/throughcare/api-token")) as connector:
+    async with ApiClient.of("http://127.0.0.1:8450", Path("/var/lib/throughcare/api-token")) as connector:
         queued = await connector.send(request, idempotency_key=key)
         view = await connector.handover(queued.id)
 
@@ -17,6 +17,7 @@ from typing import Self
 import aiohttp
 
 from connectors.access import read_token
+from connectors.listening import check_listener
 from connectors.thread_calls import ThreadCalls, given
 from protocol import ids
 from protocol.address import DeskAddress
@@ -81,8 +82,13 @@ class ApiClient(ThreadCalls):
     @classmethod
     @asynccontextmanager
     async def of(cls, base: str, token_file: Path) -> AsyncIterator[Self]:
-        """Give a client of the connector at `base` with the token in `token_file`, while the block lasts."""
+        """Give a client of the connector at `base` with the token in `token_file`, while the block lasts.
+
+        Raises `ConfigurationError` for a token file that cannot be used, and where another user's program listens at
+        `base` in the connector's place: nothing is sent to it then (CON-6).
+        """
         token = read_token(token_file)
+        check_listener(base, token_file)
         async with new_session() as session:
             yield cls(session, base, token)
 

@@ -16,6 +16,7 @@ from connectors.config import ConnectorSection, ConnectorSettings
 from connectors.dropfolder.folder import drop_folder
 from connectors.fhir.services import read_services
 from connectors.installation import open_installation
+from connectors.listening import url_of
 from connectors.logs import Log
 from connectors.loops import Loops
 from connectors.parts import make_parts
@@ -102,15 +103,16 @@ async def run(
             await drop.prepare()
         loops = Loops(parts, section, clock, log, drop=drop)
         await loops.look_once()
-        api = application(interface, ensure_token(section.data_dir), clock, log)
+        api = application(interface, ensure_token(section.data_dir), clock, log, host=section.host)
         if section.faults_file is not None:
             trouble(api, TroubleFile(section.faults_file))
         runner = Runner(api, clock=clock, shutdown_s=STOP_S)
         stack.push_async_callback(runner.cleanup)
         port = await _listen(runner, section)
         log.event("connector-started")
-        ready(f"http://localhost:{port}")
-        supervisor.ready(f"Serves http://localhost:{port}")
+        where = url_of(section.host, port)
+        ready(where)
+        supervisor.ready(f"Serves {where}")
         telling = asyncio.create_task(supervisor.keep_told(_alive))
         try:
             await loops.run(stop or asyncio.Event())

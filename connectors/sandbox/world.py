@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 from connectors import home
 from connectors.enrolment.configuration import CONFIG_FILE
 from connectors.enrolment.passphrases import passphrase_in
+from connectors.listening import url_of
 from connectors.sandbox.cast import CAST, DOMAIN, Part
 from connectors.sandbox.ports import free_ports
 from connectors.sandbox.processes import Child, Supervisor, program
@@ -109,7 +110,7 @@ class Sandbox:
         return home.Profile(
             name=part.name,
             desk=part.address,
-            api_url=f"http://localhost:{self.ports.agencies[part.name]}",
+            api_url=url_of("127.0.0.1", self.ports.agencies[part.name]),
             token_file=str(self.data_dir(part) / "api-token"),
             data_dir=str(self.data_dir(part)),
             config_file=str(self.data_dir(part) / CONFIG_FILE),

@@ -79,7 +79,7 @@ def test_the_sandbox_describes_itself_in_one_line(sandbox: Running) -> None:
         assert Path(agency["token_file"]).stat().st_mode & 0o777 == 0o600
         assert Path(agency["data_dir"]).is_dir()
     urls = [hub["url"], hub["admin_url"], *(agency["api_url"] for agency in sandbox.ready["agencies"])]
-    assert all(url.startswith("http://localhost:") and "/v1" not in url for url in urls)
+    assert all(url.startswith(("http://localhost:", "http://127.0.0.1:")) and "/v1" not in url for url in urls)
     assert len(set(urls)) == 5
 
 
