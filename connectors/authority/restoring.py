@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Signing what a restored hub has kept of its logs, each generation once and no other way (GEN-2)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,9 +14,9 @@ from connectors.authority.unfiled import take_in, unfiled
 from keys.privatefile import read_private
 from keys.signing import HybridSigner
 from protocol import limits
-from protocol.errors import ConfigurationError, Conflict, DirectoryInconsistent, EnrolmentRefused
+from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused
 from protocol.http.fields import format_time
-from protocol.http.restoring import KeptBefore, KeptLog, RestoreRequest
+from protocol.http.restoring import KeptLog, RestoreRequest
 from protocol.statements import Authority, Root, UnverifiedStatement, parse_statement
 from protocol.tree import CompactRange, leaf_hash
 
@@ -41,18 +42,34 @@ def check_request(office: Office, request: RestoreRequest, *, accept_loss: bool)
 
     It is another one where the hub was given what is complete in the folder, and not filed yet (`take_in`).
 
-    `ConfigurationError` for another hub's; `EnrolmentRefused` if it contradicts the newest directory that the hub
-    showed to this authority, or loses statements of it that nobody has shown, unless `accept_loss` says that this is
-    known, or if what it says was brought back does not lead to what was kept (ENR-10); `Conflict` if others sign by now
-    than this folder knows of, or than the hub does (ENR-16).
+    `ConfigurationError` for another hub's; `EnrolmentRefused` if its leaves are not those of what was kept, if it does
+    not go on from the newest directory that the hub showed to this authority, or loses statements of it that nobody has
+    shown, unless `accept_loss` says that this is known, or if what it says was brought back does not lead to what was
+    kept (ENR-10); `Conflict` if others sign by now than this folder knows of, or than the hub does (ENR-16).
     """
     _check_domain(office, request)
     check_sound(office)
+    _check_leaves(request)
     office = take_in(office, request)
     _check_brought(office, request)
     _check_signing(office, request)
     _check_seen(office.facts.seen, request, accept_loss=accept_loss)
     return office
+
+
+def _check_leaves(request: RestoreRequest) -> None:
+    """Raise unless the leaves of a request make up the directory that is signed: all else is judged by them."""
+    if not _is_tree(request.leaves, request.directory):
+        raise EnrolmentRefused(
+            "The leaves in the request are not those of the directory that was kept. Nothing was signed."
+        )
+
+
+def _is_tree(leaves: Sequence[bytes], log: KeptLog | Seen) -> bool:
+    """Tell whether the first of these leaf hashes make up a tree of the size and root of `log`."""
+    tree = CompactRange()
+    tree.extend(leaves[: log.size])
+    return (tree.size, tree.root) == (log.size, log.root)
 
 
 def _check_brought(office: Office, request: RestoreRequest) -> None:
@@ -73,22 +90,13 @@ def _check_brought(office: Office, request: RestoreRequest) -> None:
             "from the backup file again, with the files of this folder and no others (--authority)"
         )
         raise error
-    if not _leads(before, [leaf_hash(own[digest]) for digest in before.brought], request.directory):
+    brought = [leaf_hash(own[digest]) for digest in before.brought]
+    known = _is_tree(request.leaves, before) and before.size <= before.known_size
+    if not known or request.leaves[before.size :] != brought:
         raise EnrolmentRefused(
             "What the request says was brought back from this folder does not lead from the directory before to that "
             "which was kept. Nothing was signed."
         )
-
-
-def _leads(before: KeptBefore, leaves: list[bytes], kept: KeptLog) -> bool:
-    """Tell whether these leaf hashes behind what was there before make up what was kept."""
-    try:
-        tree = CompactRange(before.size, before.peaks)
-    except DirectoryInconsistent:
-        return False
-    root = tree.root
-    tree.extend(leaves)
-    return (root, tree.size, tree.root) == (before.root, kept.size, kept.root) and before.size <= before.known_size
 
 
 def _check_signing(office: Office, request: RestoreRequest) -> None:
@@ -179,13 +187,21 @@ def _check_seen(seen: Seen | None, request: RestoreRequest, *, accept_loss: bool
         raise EnrolmentRefused(
             f"The hub has shown generation {seen.generation} of its directory already. Nothing was signed."
         )
-    if (seen.size, seen.root) == (request.directory.size, request.directory.root):
+    if _is_tree(request.leaves, seen):
         return
     # What this folder brought back stands in the place of leaves that are lost; it is not what the hub has shown.
     log = request.before or request.directory
-    named = {(log.size, log.root), (log.known_size, log.known_root)}
-    if seen.size in (log.size, log.known_size) and (seen.size, seen.root) not in named:
-        raise EnrolmentRefused("The hub showed another directory to this authority than was kept. Nothing was signed.")
+    if seen.size <= log.size or (seen.size == log.known_size and seen.root != log.known_root):
+        # A shortened directory can be made longer again, by statements that are right: its size shows nothing.
+        error = EnrolmentRefused(
+            "The hub showed another directory to this authority than was kept. Nothing was signed."
+        )
+        error.add_note(
+            "next: sign nothing; call the hub's operator and the other approvers on numbers you know. What was kept "
+            "lacks statements that this hub has shown, whatever else stands there: only a restore from another backup "
+            "helps"
+        )
+        raise error
     if seen.size > log.known_size and not accept_loss:
         error = EnrolmentRefused(
             f"The hub showed {seen.size} statements to this authority, and the request knows of {log.known_size}: "

@@ -18,7 +18,7 @@ from hub.store import trees
 from hub.store.trees import Log
 from keys.directory import Directory
 from keys.rootorder import in_order
-from protocol.errors import ConfigurationError, DirectoryInconsistent, ThroughcareError
+from protocol.errors import ConfigurationError, ThroughcareError
 from protocol.statements import Authority, Root, parse_statement
 from protocol.tree import CompactRange, leaf_hash
 
@@ -50,10 +50,8 @@ def take_off(connection: Connection, folder: Path) -> tuple[bytes, ...]:
     if before is None or (tree.state.size, tree.state.root) != (request.directory.size, request.directory.root):
         return ()
     brought = trees.leaves(connection, Log.DIRECTORY, before.size, tree.state.size - before.size)
-    try:
-        state = CompactRange(before.size, before.peaks)
-    except DirectoryInconsistent:
-        return ()
+    state = CompactRange()
+    state.extend(request.leaves[: before.size])
     whole = state.copy()
     whole.extend([leaf_hash(raw) for raw in brought])
     if (whole.size, whole.root) != (tree.state.size, tree.state.root):
@@ -108,14 +106,13 @@ def bring_back(connection: Connection, standing: Standing, stated: Sequence[byte
     if not rows:
         return standing
     tree = trees.load_trees(connection)[Log.DIRECTORY]
-    peaks = tree.state.peaks
     trees.append_leaves(connection, rows)
     for row in rows:
         tree.state.append(row["hash"])  # type: ignore[arg-type] # a row's values are objects to the database
     trees.save_trees(connection, [tree])
     head = GuardedHead(directory.origin, directory.size, directory.root, before.at)
     found = replace(found, heads={**found.heads, Log.DIRECTORY: head})
-    return replace(standing, found=found, before=before, peaks=peaks, digests=tuple(digests))
+    return replace(standing, found=found, before=before, digests=tuple(digests))
 
 
 def _replaced(directory: Directory, raw: bytes) -> bool:

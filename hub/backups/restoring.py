@@ -189,6 +189,7 @@ def _decide(
     stated = read_stated(evidence.stated, settings.hub.domain, brought)
     standing = compare(connection, found, guards, shown, shared=settings.store.url is not None)
     standing = bring_back(connection, standing, stated)
+    standing = replace(standing, leaves=tuple(trees.hashes_from(connection, Log.DIRECTORY, 0)))
     agree(standing)
     if standing.certain:
         at = max(now, standing.signed_until + SIGNATURE_WINDOW)
@@ -222,6 +223,7 @@ def _leave_request(standing: Standing, settings: HubSettings) -> None:
         backup_at=found.facts.made_at,
         signed_until=standing.signed_until,
         directory=_kept(standing, Log.DIRECTORY),
+        leaves=list(standing.leaves),
         audit=_kept(standing, Log.AUDIT),
         before=_before(standing),
         roots=[one.digest for one in found.directory.root_line()],
@@ -247,7 +249,6 @@ def _before(standing: Standing) -> KeptBefore | None:
         root=head.root,
         known_size=known.size,
         known_root=known.root,
-        peaks=list(standing.peaks),
         brought=list(standing.digests),
     )
 

@@ -57,8 +57,8 @@ class Standing:
     """Whether any guard or connector shows how far the logs had come."""
     before: GuardedHead | None = None
     """The directory's head before the authority's folder brought back who signs, if it did (GEN-10)."""
-    peaks: tuple[bytes, ...] = ()
-    """The peaks of the tree at that head."""
+    leaves: tuple[bytes, ...] = ()
+    """The leaf hashes of the whole directory that is kept, with what was brought back (ENR-10)."""
     digests: tuple[bytes, ...] = ()
     """The digests of the statements that were brought back, in the directory's order."""
 

@@ -24,8 +24,6 @@ class KeptLog(BaseModel):
 class KeptBefore(KeptLog):
     """The directory before who signs was brought back, so that its root can be followed to what was kept (ENR-10)."""
 
-    peaks: list[Bytes32]
-    """The hashes of the complete subtrees of its tree, largest first (`protocol.tree.CompactRange`)."""
     brought: list[Bytes32]
     """The digests of the statements that were brought back, in the order in which they stand behind it."""
 
@@ -39,6 +37,8 @@ class RestoreRequest(BaseModel):
     backup_at: int
     signed_until: int
     directory: KeptLog
+    leaves: list[Bytes32]
+    """The hash of each leaf of the directory that was kept, so that every earlier tree of it can be made (ENR-10)."""
     audit: KeptLog
     before: KeptBefore | None = None
     """The directory before the authority's folder brought back who signs, if it did (GEN-10)."""

@@ -39,6 +39,8 @@ class Exchanged:
         self.old, self.new, self.file = folder / "old", folder / "new", folder / "hub.backup"
         self.guards: list[Path] = []
         self.stated: list[Path] = []
+        self.more: tuple[str, ...] = ()
+        """Lines of the configuration of the restored hub."""
         self.old.mkdir()
         seal_keys(self.old)
 
@@ -75,7 +77,9 @@ class Exchanged:
         self.guards.append(path)
 
     async def restore(self, *guards: Path) -> Standing:
-        return await restore_at(self.new, self.programme, self.file, *guards, stated=self.stated, now=LATER)
+        return await restore_at(
+            self.new, self.programme, self.file, *guards, stated=self.stated, now=LATER, more=self.more
+        )
 
     def signed(self, *signers: HybridSigner) -> bytes:
         return sign_statement(Body(NOW, NOW - HOUR, NOW + DAY, read_request(self.new).subject()), signers)
@@ -103,10 +107,12 @@ async def test_gen_10_who_is_approver_by_now_signs_what_an_older_backup_brought(
     assert request.before is not None
     assert (request.directory.size, request.directory.known_size) == (kept + 2, kept + 3)
     assert (request.before.size, request.before.known_size) == (kept, kept + 3)
-    tree = CompactRange(kept, request.before.peaks)
+    tree = CompactRange()
+    tree.extend(request.leaves[:kept])
     assert tree.root == request.before.root
     assert request.before.brought == [parse_statement(one.read_bytes()).digest for one in reversed(lost.stated)]
-    tree.extend([leaf_hash(one.read_bytes()) for one in reversed(lost.stated)])
+    assert request.leaves[kept:] == [leaf_hash(one.read_bytes()) for one in reversed(lost.stated)]
+    tree.extend(request.leaves[kept:])
     assert (tree.size, tree.root) == (request.directory.size, request.directory.root)
     assert [len(request.roots), len(request.authorities)] == [2, 2]
     assert request.authorities[-1] == parse_statement(lost.stated[0].read_bytes()).digest

@@ -8,6 +8,7 @@ import pytest
 from hub.backups import restoring
 from hub.backups.restoring import Evidence, restore_in_place
 from hub.backups.standing import Standing
+from hub.service.logcheck import check_everything
 from hub.service.restorerequest import REQUEST_NAME, read_request
 from hub.store.trees import Log
 from keys.signing import sign_head
@@ -18,7 +19,7 @@ from protocol.statements import parse_statement
 from protocol.witness import Witness, encode_witness
 from tests.hub.backups import agreed, resume_at
 from tests.hub.loss import LATER
-from tests.hub.running import KEYS, make_settings
+from tests.hub.running import KEYS, make_settings, on_postgres
 from tests.hub.test_bringing import NEW, Exchanged, authority_of
 from tests.keys.world import identity
 
@@ -46,7 +47,7 @@ def witness(lost: Exchanged, size: int) -> Path:
 async def again(
     lost: Exchanged, *witnesses: Path, guards: tuple[Path, ...] = (), stated: tuple[Path, ...] = ()
 ) -> Standing:
-    settings = make_settings(lost.new, lost.programme)
+    settings = make_settings(lost.new, lost.programme, *lost.more)
     return await restore_in_place(settings, Evidence(guards, witnesses, stated), LATER, agreed)
 
 
@@ -59,6 +60,30 @@ async def test_gen_10_a_witness_of_what_stood_in_its_place_is_taken_later(lost: 
     assert request.before.root == lost.programme.directory.root_at(lost.kept + 1)
     raw = lost.signed(NEW, lost.programme.approvers[2])
     assert (await resume_at(lost.new, lost.programme, now=LATER, statement=raw)).generation == 1
+
+
+async def test_gen_10_in_a_database_that_processes_share_what_was_brought_is_taken_off_too(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    lost = Exchanged(tmp_path)
+    lost.more = on_postgres(postgres_url)
+    await lost.happen(before=True)
+    assert (await lost.restore()).brought == 1
+    first = read_request(lost.new)
+    standing = await again(lost, witness(lost, lost.kept + 1), guards=(lost.guards[2],))
+    assert (standing.brought, standing.found.directory.size) == (1, lost.kept + 2)
+    request = read_request(lost.new)
+    assert request.before is not None
+    assert (request.before.size, request.before.root) == (
+        lost.kept + 1,
+        lost.programme.directory.root_at(lost.kept + 1),
+    )
+    assert request.leaves[: lost.kept] == first.leaves[: lost.kept]
+    assert request.leaves[lost.kept + 1 :] == first.leaves[lost.kept :]
+    raw = lost.signed(NEW, lost.programme.approvers[2])
+    await resume_at(lost.new, lost.programme, now=LATER, statement=raw, more=lost.more)
+    settings = make_settings(lost.new, lost.programme, *lost.more)
+    assert (await check_everything(settings))["hub.example/directory/1"] == lost.kept + 3
 
 
 async def test_gen_10_a_witness_of_the_exchange_itself_leaves_nothing_to_bring(lost: Exchanged) -> None:
@@ -116,8 +141,8 @@ async def test_gen_10_nothing_is_taken_off_by_a_request_that_is_of_another_datab
     assert right.before is not None
     for changed in (
         right.model_copy(update={"directory": right.directory.model_copy(update={"root": b"x" * 32})}),
-        right.model_copy(update={"before": right.before.model_copy(update={"size": 3, "peaks": [b"x" * 32] * 2})}),
-        right.model_copy(update={"before": right.before.model_copy(update={"peaks": []})}),
+        right.model_copy(update={"before": right.before.model_copy(update={"size": 3}), "leaves": [b"x" * 32] * 4}),
+        right.model_copy(update={"leaves": []}),
     ):
         path.write_text(changed.model_dump_json())
         assert (await again(lost)).found.directory.size == lost.kept + 1

@@ -16,6 +16,7 @@ import pytest
 from connectors.authority.office import open_office
 from keys.privatefile import write_private
 from protocol.statements import parse_statement
+from protocol.tree import root_of
 from tests.scenarios.running import Spoken, Typist
 from tests.scenarios.town import Town, approve, enrol, invited, opened_town, words_in
 
@@ -262,14 +263,16 @@ def test_enr_11_what_a_restore_loses_is_read_before_the_question_and_the_operato
     office = open_office(town.authority)
     # More than the folder was ever shown, whatever the tests before this one have published.
     known = 9 if office.facts.seen is None else office.facts.seen.size + 1
-    log = {"size": 2, "root": "A" * 43, "known_size": known, "known_root": "A" * 43}
+    kept = base64.urlsafe_b64encode(root_of([bytes(32)] * 2)).decode().rstrip("=")
+    log = {"size": 2, "root": kept, "known_size": known, "known_root": "A" * 43}
     root, authority = (
         [base64.urlsafe_b64encode(parse_statement(path.read_bytes()).digest).decode().rstrip("=")]
         for path in (office.root_file(1), office.authority_file)
     )
     request = {
         "domain": "hub.example", "generation": 1, "backup_at": 1_795_000_000_000, "signed_until": 1_795_000_000_000,
-        "directory": log, "audit": log, "roots": root, "authorities": authority, "authority_at": 1_795_000_000_000,
+        "directory": log, "leaves": ["A" * 43] * 2, "audit": log, "roots": root, "authorities": authority,
+        "authority_at": 1_795_000_000_000,
     }  # fmt: skip
     file = tmp_path / "restore-request.json"
     write_private(file, json.dumps(request).encode())

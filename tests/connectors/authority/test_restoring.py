@@ -6,25 +6,32 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from connectors.authority.office import Office, Seen, open_office
-from connectors.authority.restoring import sign_restoration
+from connectors.authority.restoring import check_request, sign_restoration
 from keys.signing import HybridSigner
 from protocol.errors import ConfigurationError, Conflict, EnrolmentRefused
 from protocol.http.restoring import KeptBefore, KeptLog, RestoreRequest
 from protocol.limits import DAY
 from protocol.statements import parse_statement
-from protocol.tree import CompactRange, leaf_hash
+from protocol.tree import leaf_hash, root_of
 from tests.connectors.authority.conftest import NOW
 from tests.scenarios.running import Typist
 
 pytestmark = pytest.mark.usefixtures("quick_keys")
 
 
+LEAVES = [leaf_hash(bytes([number])) for number in range(100)]
+"""Of the directory that this authority's hub has shown."""
+
+
 def request(office: Office, generation: int, *, kept: int = 14, domain: str = "hub.example") -> RestoreRequest:
-    log = KeptLog(size=kept, root=b"k" * 32, known_size=kept + 2, known_root=b"n" * 32)
+    log = KeptLog(size=kept, root=root_of(LEAVES[:kept]), known_size=kept + 2, known_root=b"n" * 32)
     return RestoreRequest(
         domain=domain, generation=generation, backup_at=NOW, signed_until=NOW, directory=log, audit=log,
+        leaves=LEAVES[:kept],
         roots=[parse_statement(office.root_file(1).read_bytes()).digest],
         authorities=[parse_statement(office.authority_file.read_bytes()).digest], authority_at=NOW,
     )  # fmt: skip
@@ -32,15 +39,28 @@ def request(office: Office, generation: int, *, kept: int = 14, domain: str = "h
 
 def brought(office: Office, generation: int) -> RestoreRequest:
     """Ask for a directory of 12 statements, of 13 that are known, with the folder's two behind them."""
-    tree = CompactRange()
-    tree.extend([leaf_hash(bytes([number])) for number in range(12)])
     before = KeptBefore(
-        size=12, root=tree.root, known_size=13, known_root=b"n" * 32, peaks=list(tree.peaks),
+        size=12, root=root_of(LEAVES[:12]), known_size=13, known_root=b"n" * 32,
         brought=[parse_statement(raw).digest for raw in office.statements()],
     )  # fmt: skip
-    tree.extend([leaf_hash(raw) for raw in office.statements()])
-    kept = KeptLog(size=14, root=tree.root, known_size=14, known_root=tree.root)
-    return request(office, generation).model_copy(update={"before": before, "directory": kept})
+    return with_leaves(request(office, generation), [*LEAVES[:12], *own(office)]).model_copy(update={"before": before})
+
+
+def own(office: Office) -> list[bytes]:
+    return [leaf_hash(raw) for raw in office.statements()]
+
+
+def with_leaves(asked: RestoreRequest, leaves: list[bytes], *, lost: int = 0) -> RestoreRequest:
+    """Ask for these leaves, of so many more that are known."""
+    size, root = len(leaves), root_of(leaves)
+    kept = KeptLog(size=size, root=root, known_size=size + lost, known_root=b"n" * 32 if lost else root)
+    return asked.model_copy(update={"leaves": leaves, "directory": kept})
+
+
+def having_seen(office: Office, generation: int, size: int, root: bytes | None = None) -> Office:
+    """Return the office that was shown so many statements."""
+    seen = Seen(generation=generation, size=size, root=root or root_of(LEAVES[:size]))
+    return Office(office.folder, office.facts.model_copy(update={"seen": seen}))
 
 
 def test_gen_2_two_approvers_sign_one_restoration_of_a_generation_and_no_other(
@@ -106,16 +126,11 @@ def test_enr_10_nothing_is_signed_that_loses_what_this_authority_has_seen_itself
     office: Office, approvers: list[HybridSigner]
 ) -> None:
     """A backup of before a revocation, restored as if nobody had seen more: the revoked would be in force again."""
-
-    def having_seen(generation: int, size: int, root: bytes = b"s" * 32) -> Office:
-        seen = Seen(generation=generation, size=size, root=root)
-        return Office(office.folder, office.facts.model_copy(update={"seen": seen}))
-
     for seen in (
-        having_seen(0, 17),  # one more than the 16 that anybody has shown
-        having_seen(0, 14),  # another directory than the one that was kept
-        having_seen(0, 16),
-        having_seen(1, 3),  # the hub serves this generation already
+        having_seen(office, 0, 17),  # one more than the 16 that anybody has shown
+        having_seen(office, 0, 14, b"s" * 32),  # another directory than the one that was kept
+        having_seen(office, 0, 16),
+        having_seen(office, 1, 3),  # the hub serves this generation already
     ):
         with pytest.raises(EnrolmentRefused, match="Nothing was signed"):
             sign_restoration(seen, request(office, 1), approvers[0], NOW)
@@ -123,16 +138,57 @@ def test_enr_10_nothing_is_signed_that_loses_what_this_authority_has_seen_itself
     assert back.before is not None
     for size in (12, 13, 14):  # the last of them as large as what was kept and brought back, with another root
         with pytest.raises(EnrolmentRefused, match="Nothing was signed"):
-            sign_restoration(having_seen(7, size), back, approvers[0], NOW)
-    assert sign_restoration(having_seen(7, 12, back.before.root), back, approvers[0], NOW)[1] == 1
-    assert sign_restoration(having_seen(7, 13, b"n" * 32), back, approvers[1], NOW)[1] == 0
-    assert sign_restoration(having_seen(7, 14, back.directory.root), back, approvers[1], NOW)[1] == 0
-    for seen in (having_seen(0, 17), having_seen(0, 16, b"n" * 32), having_seen(0, 14, b"k" * 32), having_seen(0, 5)):
+            sign_restoration(having_seen(office, 7, size, b"s" * 32), back, approvers[0], NOW)
+    assert sign_restoration(having_seen(office, 7, 12), back, approvers[0], NOW)[1] == 1
+    assert sign_restoration(having_seen(office, 7, 13, b"n" * 32), back, approvers[1], NOW)[1] == 0
+    assert sign_restoration(having_seen(office, 7, 13, root_of(back.leaves[:13])), back, approvers[1], NOW)[1] == 0
+    assert sign_restoration(having_seen(office, 7, 14, back.directory.root), back, approvers[1], NOW)[1] == 0
+    for seen in (
+        having_seen(office, 0, 17),
+        having_seen(office, 0, 16, b"n" * 32),
+        having_seen(office, 0, 14),
+        having_seen(office, 0, 5),
+    ):
         with suppress(Conflict):  # signed by this approver before
             sign_restoration(seen, request(office, 1), approvers[0], NOW, accept_loss=True)
     with pytest.raises(EnrolmentRefused, match="Nothing was signed"):
-        sign_restoration(having_seen(0, 14), request(office, 1), approvers[1], NOW, accept_loss=True)
-    assert sign_restoration(having_seen(0, 16, b"n" * 32), request(office, 1), approvers[1], NOW)[1] == 0
+        sign_restoration(having_seen(office, 0, 14, b"s" * 32), request(office, 1), approvers[1], NOW, accept_loss=True)
+    assert sign_restoration(having_seen(office, 0, 16, b"n" * 32), request(office, 1), approvers[1], NOW)[1] == 0
+
+
+@given(kept=st.integers(0, 40), padding=st.integers(0, 40), shown=st.integers(1, 60), lost=st.integers(0, 3))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_enr_10_a_shortened_directory_that_was_made_longer_again_is_not_signed(
+    office: Office, kept: int, padding: int, shown: int, lost: int
+) -> None:
+    """An operator cuts off a revocation, and pads what is left with statements that are right."""
+    asked = with_leaves(request(office, 5), [*LEAVES[:kept], *[b"p" * 32] * padding], lost=lost)
+    seen = having_seen(office, 4, shown)
+    if shown <= kept:
+        assert check_request(seen, asked, accept_loss=False) == seen
+    elif shown <= kept + padding:
+        for accept_loss in (False, True):
+            with pytest.raises(EnrolmentRefused, match="showed another directory") as told:
+                check_request(seen, asked, accept_loss=accept_loss)
+            assert "only a restore from another backup" in told.value.__notes__[0]
+
+
+def test_enr_10_leaves_that_are_not_those_of_what_is_signed_show_nothing(
+    office: Office, approvers: list[HybridSigner]
+) -> None:
+    """An operator shows the leaves that the folder has seen, and has others signed."""
+    seen, asked = having_seen(office, 5, 14), request(office, 6)
+    other = with_leaves(asked, [*LEAVES[:12], b"p" * 32, b"q" * 32])
+    for wrong in (
+        other.model_copy(update={"leaves": LEAVES[:14]}),
+        other.model_copy(update={"leaves": LEAVES[:15]}),
+        other.model_copy(update={"leaves": [*other.leaves, b"r" * 32]}),
+        asked.model_copy(update={"leaves": LEAVES[:13]}),
+        asked.model_copy(update={"leaves": []}),
+    ):
+        with pytest.raises(EnrolmentRefused, match="Nothing was signed"):
+            sign_restoration(seen, wrong, approvers[0], NOW, accept_loss=True)
+    assert not (office.folder / "restorations" / "6.statement").exists()
 
 
 def test_enr_10_what_is_said_to_be_the_directory_before_is_followed_to_what_is_signed(
@@ -142,40 +198,36 @@ def test_enr_10_what_is_said_to_be_the_directory_before_is_followed_to_what_is_s
     honest = brought(office, 9)
     before = honest.before
     assert before is not None
-    all_seen = CompactRange()
-    all_seen.extend([leaf_hash(bytes([number])) for number in range(100)])
-    padded = all_seen.copy()
-    padded.extend([leaf_hash(raw) for raw in office.statements()])
-    told = before.model_copy(
-        update={"size": 100, "root": all_seen.root, "known_size": 100, "known_root": all_seen.root}
-    )
-    told = told.model_copy(update={"peaks": list(all_seen.peaks)})
-    longer = honest.directory.model_copy(update={"size": 102, "known_size": 102})
+    root = root_of(LEAVES)
+    told = before.model_copy(update={"size": 100, "root": root, "known_size": 100, "known_root": root})
+    padded = with_leaves(honest, [*LEAVES[:12], *[b"p" * 32] * 88, *own(office)])  # to a size that fits
+    other = with_leaves(honest, [*LEAVES, *own(office)[:1], b"p" * 32])
+    whole = with_leaves(honest, [*LEAVES, *own(office)])
     ours = [parse_statement(raw).digest for raw in office.statements()]
-    seen = Seen(generation=8, size=100, root=all_seen.root)
-    office = Office(office.folder, office.facts.model_copy(update={"seen": seen}))
-    for changes in (
-        {"before": told},  # 90 statements fewer than it says were there before
-        {"before": told.model_copy(update={"brought": []})},
-        {"before": told.model_copy(update={"peaks": before.peaks})},
-        {"before": told.model_copy(update={"size": 12, "peaks": before.peaks})},
-        {"before": told, "directory": longer},  # padded to a size that fits
-        {"before": told.model_copy(update={"brought": ours[:1]}), "directory": longer},
-        {"before": told.model_copy(update={"brought": ours[::-1]}), "directory": longer},
-        {"before": told.model_copy(update={"known_size": 99}), "directory": longer},
-        {"before": None},
-        {},
+    office = having_seen(office, 8, 100)
+    for asked, said in (
+        (honest, told),  # 90 statements fewer than it says were there before
+        (honest, told.model_copy(update={"brought": []})),
+        (honest, told.model_copy(update={"size": 12})),
+        (honest, before),
+        (honest, None),
+        (padded, told),
+        (padded, None),
+        (padded.model_copy(update={"leaves": whole.leaves}), told),
+        (other, told),
+        (whole, told.model_copy(update={"brought": ours[:1]})),
+        (whole, told.model_copy(update={"brought": ours[::-1]})),
+        (whole, told.model_copy(update={"known_size": 99})),
+        (whole, told.model_copy(update={"size": 101})),
     ):
         with pytest.raises(EnrolmentRefused, match="Nothing was signed"):
-            sign_restoration(office, honest.model_copy(update=changes), approvers[0], NOW)
+            sign_restoration(office, asked.model_copy(update={"before": said}), approvers[0], NOW)
     stranger = told.model_copy(update={"brought": [*ours, b"s" * 32]})
     with pytest.raises(Conflict, match="this folder lacks") as refused:
         sign_restoration(office, honest.model_copy(update={"before": stranger}), approvers[0], NOW, accept_loss=True)
     assert "with the newest folder of this authority; if this is it, have" in refused.value.__notes__[0]
     assert not (office.folder / "restorations" / "9.statement").exists()
-    right = longer.model_copy(update={"root": padded.root, "known_root": padded.root})
-    whole = honest.model_copy(update={"before": told, "directory": right})
-    assert sign_restoration(office, whole, approvers[0], NOW)[1] == 1
+    assert sign_restoration(office, whole.model_copy(update={"before": told}), approvers[0], NOW)[1] == 1
 
 
 def test_enr_16_a_folder_that_cannot_say_who_signs_signs_nothing(
