@@ -102,7 +102,7 @@ class Hub:
         self._log = log
         tally = Tally()
         replay = Directory(pinned_root(settings), domain)
-        receipts = Receipts(f"{domain}/audit", keys.audit, lambda: replay.audit_starts)
+        receipts = Receipts(f"{domain}/audit", keys.audit, log, lambda: replay.audit_starts)
         self.directory = DirectoryLog(store, writer, replay, keys.directory, clock)
         self.nonces = Nonces(store, writer, clock)
         allowances = Allowances(settings.limits, _queue(settings), elapsed)

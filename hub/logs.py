@@ -46,6 +46,7 @@ class Event(StrEnum):
     CLOCK_UNSURE = "clock-unsure"
     CLOCK_CONFIRMED = "clock-confirmed"
     BLOBS_DROPPED = "blobs-dropped"
+    ENTRY_DAMAGED = "entry-damaged"
 
 
 FIELDS = frozenset(

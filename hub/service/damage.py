@@ -4,12 +4,16 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from protocol.errors import StoreBehind, ThroughcareError
+from protocol.errors import InternalError, StoreBehind, ThroughcareError
 
 NEXT = "Do not go on with it: restore the newest backup that is sound (`throughcare-hub restore`)."
 """What to do, at the end of every StoreBehind that a check raises."""
 GO_BACK = "Stop the hub; `throughcare-hub restore` goes on from the newest backup, or from what is left (`--in-place`)."
 """What to do instead where the database is sound and has only lost the newest that was signed."""
+
+
+class EntryDamaged(InternalError):
+    """What is stored of an audit entry is not what its leaf commits to: no receipt can be made of it (AUD-5)."""
 
 
 def damaged(what: str) -> StoreBehind:

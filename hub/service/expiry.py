@@ -5,12 +5,16 @@ from hub.service.transaction import Change, Delivered, Finish, Transaction
 from hub.service.writer import Writer
 from hub.store import envelopes
 from hub.store.engine import Store
+from hub.store.envelopes import Due
 from hub.store.trees import Log
+from protocol.address import DeskAddress
 from protocol.clockwatch import Clock
+from protocol.errors import ThroughcareError
 from protocol.frames import ItemKind
 from protocol.ids import KeyId
 from protocol.limits import DAY
 from protocol.receipts import Detail, ReceiptKind
+from protocol.rows import Common
 
 AT_ONCE = 100
 NOTICE_SIZE = 1_024
@@ -29,12 +33,15 @@ class ExpireDue(Change[int]):
         transaction.settle()
         found = envelopes.due(transaction.connection, transaction.now, AT_ONCE)
         for one in found:
+            sender_desk = _sender_of(one)
+            if sender_desk is None:
+                continue
             entry = transaction.record(
                 Detail(
                     kind=ReceiptKind.EXPIRED,
                     envelope_id=one.envelope_id,
                     digest=one.digest,
-                    sender_desk=Detail.parse(one.detail).sender_desk,
+                    sender_desk=sender_desk,
                     directory_size=transaction.size(Log.DIRECTORY),
                     directory_root=transaction.root(Log.DIRECTORY),
                 )
@@ -48,6 +55,17 @@ class ExpireDue(Change[int]):
             transaction.purged = True
             envelopes.purge(transaction.connection, [one.index for one in found])
         return lambda: len(found)
+
+
+def _sender_of(one: Due) -> DeskAddress | None:
+    """Return who sent it; None if the disk has damaged that.
+
+    It goes without a notice then, and holds nothing else up: its sender seals it anew for want of one (CON-13).
+    """
+    try:
+        return Common.parse(one.common).sender_desk
+    except ThroughcareError:
+        return None
 
 
 class ForgetOld(Change[int]):

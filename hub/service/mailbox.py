@@ -3,9 +3,10 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from hub.service.damage import EntryDamaged
 from hub.service.outgoing import charge_of
 from hub.service.reads import Reads
 from hub.service.receipts import Receipts
@@ -137,6 +138,20 @@ class Mailboxes:
         """
         first, most_bytes = first_index(cursor, self._starts()), most_bytes or self._reads.page(device_id)
         most_bytes = min(most_bytes, MAX_DELIVERY)
+        while True:
+            ready = await self._ready(device_id, first, most, most_bytes)
+            items = list(self._sound(ready))
+            if items or not ready:
+                break
+            # A page of nothing but damaged entries is not the end.
+            first = ready[-1].entry.index + 1
+        self._tally.add(OUT, "delivered", len(items))
+        if items:
+            self._reads.charge(device_id, charge_of(items))
+        return items
+
+    async def _ready(self, device_id: KeyId, first: int, most: int, most_bytes: int) -> list[StoredItem]:
+        """Return what of a page may be shown, from leaf index `first` on."""
         found = self._tails.read(device_id, first, most, most_bytes) if self._tails is not None else None
         if found is None:
             async with self._reads.turn(device_id):
@@ -148,11 +163,13 @@ class Mailboxes:
         if self._store.shared and ready:
             # Its receipt is shown now, whether this process has heard of the commit or not (AUD-8).
             self._writer.expect(Log.AUDIT, max(stored.entry.size for stored in ready))
-        self._tally.add(OUT, "delivered", len(ready))
-        items = [self._item(stored) for stored in ready]
-        if items:
-            self._reads.charge(device_id, charge_of(items))
-        return items
+        return ready
+
+    def _sound(self, ready: Iterable[StoredItem]) -> Iterator[Item]:
+        """Yield what can be shown: an entry that the disk has damaged keeps nobody from what stands behind it."""
+        for stored in ready:
+            with suppress(EntryDamaged):
+                yield self._item(stored)
 
     def recheck(self, in_force: Callable[[KeyId], object]) -> None:
         """Wake whoever waits for a device for which `in_force` raises: it is refused at once (HTTP-12)."""

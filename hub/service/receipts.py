@@ -4,10 +4,13 @@
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
+from hub.logs import Event, Log
+from hub.service.damage import EntryDamaged
 from hub.store.envelopes import Entry
 from keys.signing import Ed25519Signer, sign_receipt
+from protocol.errors import ThroughcareError
 from protocol.generations import generation_at, origin_of
-from protocol.receipts import ReceiptBody
+from protocol.receipts import Leaf, ReceiptBody, ReceiptKind, commitment
 
 REMEMBERED = 4_096
 """Receipts kept in memory: whoever collects soon after acceptance costs no second signature."""
@@ -16,22 +19,36 @@ REMEMBERED = 4_096
 class Receipts:
     """Makes the receipts of the audit log `origin`."""
 
-    def __init__(self, origin: str, key: Ed25519Signer, starts: Callable[[], Sequence[int]] = tuple) -> None:
+    def __init__(self, origin: str, key: Ed25519Signer, log: Log, starts: Callable[[], Sequence[int]] = tuple) -> None:
         """`starts` gives the leaves that each generation after the first has kept (GEN-1)."""
         self._origin = origin
         self._starts = starts
         self._key = key
+        self._log = log
         self._made: OrderedDict[int, bytes] = OrderedDict()
+        self._damaged = set[int]()
 
     def of(self, entry: Entry) -> bytes:
-        """Return the receipt of `entry`, which must be committed and guarded (AUD-3)."""
+        """Return the receipt of `entry`, which must be committed and guarded (AUD-3).
+
+        Raises EntryDamaged for one that was read back as something else than its leaf commits to.
+        """
         made = self._made.get(entry.index)
         if made is None:
+            if entry.known_kind is None and not _is_sound(entry):
+                self._tell(entry.index)
+                raise EntryDamaged
             made = sign_receipt(self._body(entry), self._key)
             self._made[entry.index] = made
             if len(self._made) > REMEMBERED:
                 self._made.popitem(last=False)
         return made
+
+    def _tell(self, index: int) -> None:
+        """Log a damaged entry, each once: whoever needs it comes again and again."""
+        if index not in self._damaged and len(self._damaged) < REMEMBERED:
+            self._damaged.add(index)
+            self._log.error(Event.ENTRY_DAMAGED)
 
     def _body(self, entry: Entry) -> bytes:
         return ReceiptBody(
@@ -44,3 +61,12 @@ class Receipts:
             salt=entry.salt,
             detail_bytes=entry.detail,
         ).encode()
+
+
+def _is_sound(entry: Entry) -> bool:
+    """Tell whether the leaf of a stored entry opens to its detail (AUD-5): a disk may have changed either."""
+    try:
+        opened = commitment(entry.salt, entry.detail) == Leaf.parse(entry.leaf).commitment
+        return opened and entry.kind in ReceiptKind and entry.index < entry.size
+    except ThroughcareError:
+        return False

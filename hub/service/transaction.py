@@ -103,6 +103,8 @@ class Transaction:
         self._leaves: list[dict[str, object]] = []
         self._entries: list[Entry] = []
         self._removals: list[Removal] = []
+        self.steps = 0
+        """How often something was appended, inserted or removed."""
         self.removed = 0
         """How many acknowledged deliveries it deletes."""
 
@@ -126,6 +128,7 @@ class Transaction:
 
     def append(self, log: Log, leaf: bytes) -> int:
         """Append a leaf and return its index."""
+        self.steps += 1
         tree = self._trees[log]
         row = trees.leaf_row(log, tree.state.size, leaf)
         self._leaves.append(row)
@@ -144,6 +147,7 @@ class Transaction:
 
     def insert(self, statement: Inserts, row: dict[str, object]) -> None:
         """Collect a row to be inserted."""
+        self.steps += 1
         self._rows[statement].append(row)
 
     def deliver(self, device: KeyId, row: dict[str, object], item: Delivered) -> None:
@@ -154,6 +158,7 @@ class Transaction:
 
     def remove(self, removals: Sequence[Removal]) -> None:
         """Collect acknowledged deliveries to be deleted."""
+        self.steps += 1
         self._removals.extend(removals)
         self.removed += len(removals)
 

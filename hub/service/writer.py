@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from hub.logs import Event, Log, where
 from hub.service.backlog import Backlog, Item, Queue, refuse_all
 from hub.service.clocktrust import ClockTrust, ClockUnsure, ClockWrong
+from hub.service.damage import EntryDamaged
 from hub.service.following import Followed
 from hub.service.guard import Guard, GuardedHead
 from hub.service.transaction import Change, Finish, Nothing, Transaction
@@ -289,6 +290,8 @@ class Writer:
                     self._store.tell(connection, news)
             except (StoreBehind, ClockWrong, MemoryError):
                 raise
+            except _OneFailed:
+                raise
             except Exception as error:
                 if self._store.is_fault(error):
                     raise
@@ -318,7 +321,7 @@ class Writer:
 
     def _answer(self, group: Sequence[Item], transaction: Transaction, finishes: Sequence[_Finish]) -> None:
         """Sign what is committed and guarded, then answer (AUD-3)."""
-        outcomes = [finish if isinstance(finish, ThroughcareError) else finish() for finish in finishes]
+        outcomes = [finish if isinstance(finish, ThroughcareError) else _finish(finish) for finish in finishes]
         self._reach("after-sign")
         self.counters.groups += 1
         self.counters.changes += len(group)
@@ -345,7 +348,19 @@ class _OneFailed(Exception):
 
 
 def _apply(change: Change[Any], transaction: Transaction) -> _Finish:
+    before = transaction.steps
     try:
         return change.apply(transaction)
     except ThroughcareError as error:
+        if transaction.steps != before:
+            # Half a change must never be committed, whatever has ended it.
+            raise _OneFailed(error) from error
+        return error
+
+
+def _finish(finish: Finish[Any]) -> Any:
+    """Return the answer of a change; what an earlier one has stored may be damaged, which stops nobody else."""
+    try:
+        return finish()
+    except EntryDamaged as error:
         return error

@@ -86,9 +86,8 @@ _DUE = (
         envelope.c.digest,
         envelope.c.sender_device,
         envelope.c.purge_at,
-        detail.c.detail,
+        envelope.c.common,
     )
-    .join(detail, detail.c.idx == envelope.c.idx)
     .where(envelope.c.purge_at <= bindparam("now"))
     .order_by(envelope.c.purge_at)
     .limit(bindparam("most"))
@@ -123,13 +122,13 @@ class Due:
     envelope_id: EnvelopeId
     digest: bytes
     sender_device: bytes
-    detail: bytes = field(repr=False)
+    common: bytes = field(repr=False)
 
 
 def due(connection: Connection, now: int, most: int) -> list[Due]:
     """Return at most `most` envelopes that expired at `now` or before, uncollected."""
     rows = connection.execute(_DUE, {"now": now, "most": most})
-    return [Due(row.idx, EnvelopeId(row.envelope_id), row.digest, row.sender_device, row.detail) for row in rows]
+    return [Due(row.idx, EnvelopeId(row.envelope_id), row.digest, row.sender_device, row.common) for row in rows]
 
 
 def next_due(connection: Connection) -> int | None:
