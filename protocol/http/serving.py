@@ -70,6 +70,7 @@ class Exchange:
     caller: object = field(default=None, repr=False)
     started: bool = False
     status: int = 0
+    """What was answered; 0 where the caller had left before it had the answer."""
     code: str = ""
     """The error's code; empty for a success."""
     duration_ms: float = 0.0
@@ -280,7 +281,10 @@ def _middleware(serving: Serving) -> Any:
             response = _refuse(exchange, error, serving)
         except MemoryError:
             response = _refuse(exchange, Unavailable(), serving)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets one document and the log the rest
+        except Exception as error:  # whatever it is, the caller gets one document and the log the rest
+            if isinstance(error, ConnectionError) and _has_left(request):
+                # Nothing failed here, and nobody is there to be told: else anybody could raise an alarm by leaving.
+                raise
             exchange.failure = error
             response = _refuse(exchange, InternalError(), serving)
         finally:
@@ -289,6 +293,11 @@ def _middleware(serving: Serving) -> Any:
         return response
 
     return answer_all
+
+
+def _has_left(request: web.Request) -> bool:
+    """Tell whether the caller's connection is gone, or was cut off since nothing was taken (HTTP-16)."""
+    return request.transport is None or request.transport.is_closing()
 
 
 def _refuse(exchange: Exchange, error: ThroughcareError, serving: Serving, *, allowed: str = "") -> web.Response:
