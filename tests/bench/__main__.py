@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.bench.attachments import attachments
-from tests.bench.delivery import Systems, against_clone, at_half_load, one_in_flight, systems, throughput
+from tests.bench.delivery import Systems, against_clone, at_half_load, bounds, one_in_flight, systems, throughput
 from tests.bench.further import Promise, catch_up, wire_sizes
 from tests.bench.growth import full_stores
 from tests.bench.machine import MIB
@@ -31,7 +31,7 @@ from tests.bench.record import record, record_beside
 from tests.bench.report import Report, note
 from tests.bench.rounds import TINY, Extent
 from tests.bench.sealing import bytes_over_plaintext, open_many_against_one, seal_against_primitives
-from tests.bench.targets import TARGETS, Result
+from tests.bench.targets import TARGETS, Figure, Result
 from tests.bench.writing import audit_against_none, groups_against_single_commits
 
 USAGE_ERROR = 2
@@ -65,6 +65,9 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
         "--folder", type=Path, help="where to put the databases (default: the system's temporary folder)"
     )
     parser.add_argument("--parts", action="store_true", help="tell where the microseconds go, and nothing else")
+    parser.add_argument(
+        "--bounds", action="store_true", help="tell what the hub would carry if its checks were free, and nothing else"
+    )
     parser.add_argument("--record", metavar="FILE", type=Path, help="note what was measured in a file of JSON")
     parser.add_argument(
         "--against", metavar="CLONE", type=Path, help="compare this hub with that of another clone, and nothing else"
@@ -151,13 +154,12 @@ async def measure(asked: argparse.Namespace, folder: Path, report: Report) -> in
             record(asked.record, report.lines, _conditions(asked, extent))
 
     report.begin(_conditions(asked, extent))
-    if asked.against is not None or asked.parts:
-        beside = await (
-            parts(folder, extent) if asked.parts else against_clone(folder, extent, asked.against.resolve())
-        )
-        report.beside(beside)
+    if (beside := _beside(asked, folder, extent)) is not None:
+        name, measuring = beside
+        figures = await measuring()
+        report.beside(figures)
         if asked.record is not None:
-            record_beside(asked.record, "parts" if asked.parts else "against", beside)
+            record_beside(asked.record, name, figures)
         return 0
     async with AsyncExitStack() as stack:
         bench = Bench(folder, extent, asked, stack)
@@ -172,6 +174,19 @@ async def measure(asked: argparse.Namespace, folder: Path, report: Report) -> in
     report.end(results, time.monotonic() - begin)
     # What only shows that it runs promises nothing.
     return int(not asked.quick and any(result.breaks_gate for result in results))
+
+
+def _beside(
+    asked: argparse.Namespace, folder: Path, extent: Extent
+) -> tuple[str, Callable[[], Awaitable[list[Figure]]]] | None:
+    """Return what is asked for instead of the targets, by the name under which it is recorded."""
+    if asked.parts:
+        return "parts", lambda: parts(folder, extent)
+    if asked.bounds:
+        return "bounds", lambda: bounds(folder, extent)
+    if asked.against is not None:
+        return "against", lambda: against_clone(folder, extent, asked.against.resolve())
+    return None
 
 
 async def until_told(work: Coroutine[None, None, int]) -> int:

@@ -3,7 +3,7 @@
 
 import statistics
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from tests.bench.hubserver import HubFolder, floor_process, serving
@@ -14,8 +14,11 @@ from tests.bench.peers.systems import NATS, ROOM, TO_DEVICE, Peers
 from tests.bench.rounds import Extent, interleave, median_ratio
 from tests.bench.stock import ONLINE, Stock
 from tests.bench.targets import TARGETS, Figure, Result
+from tests.bench.unchecked import READING, SIGNATURES
 
 _NO_PEERS = "needs --peers"
+UNCHECKED = "tests.bench.unchecked"
+AS_IT_IS = "as it is"
 _WAYS: tuple[type[Link], ...] = (FloorPost, FloorSocket, HubSocket, HubBatch, HubPost)
 
 
@@ -55,10 +58,10 @@ class Systems:
 
 
 @asynccontextmanager
-async def systems(folder: Path, extent: Extent, root: Path = ROOT) -> AsyncIterator[Systems]:
-    """Start a hub of the clone at `root`, and a floor."""
+async def systems(folder: Path, extent: Extent, root: Path = ROOT, *program: str) -> AsyncIterator[Systems]:
+    """Start a hub of the clone at `root`, by another `program` if one is named, and a floor."""
     hub_folder = HubFolder(folder / "hub")
-    async with serving(hub_folder, root) as hub, floor_process(folder / "floor") as floor:
+    async with serving(hub_folder, root, *program) as hub, floor_process(folder / "floor") as floor:
         yield Systems(hub_folder, hub, floor, extent.warm_seconds)
 
 
@@ -84,6 +87,39 @@ async def against_clone(folder: Path, extent: Extent, other: Path) -> list[Figur
             Figure(f"{kind.name}: server CPU, here ÷ floor", median_ratio(cpus(new), cpus(runs[FloorPost.name]))),
         ]
     return figures
+
+
+async def bounds(folder: Path, extent: Extent) -> list[Figure]:
+    """Return what the hub would carry against the floor if what it does for safety cost nothing, in turns."""
+
+    def measure(loader: Loader) -> Awaitable[Run]:
+        return loader.for_seconds(extent.seconds)
+
+    ways: tuple[type[Link], ...] = (HubSocket, HubBatch)
+    programs: dict[str, tuple[str, ...]] = {
+        AS_IT_IS: (),
+        "no signature checked or made": (UNCHECKED, SIGNATURES),
+        "nor anything read, hashed or checked": (UNCHECKED, READING),
+    }
+    async with AsyncExitStack() as stack:
+        found = {
+            name: await stack.enter_async_context(systems(folder / str(number), extent, ROOT, *program))
+            for number, (name, program) in enumerate(programs.items())
+        }
+        candidates = {
+            f"{kind.name}, {name}": one.candidate(kind, measure) for name, one in found.items() for kind in ways
+        }
+        candidates[FloorPost.name] = found[AS_IT_IS].candidate(FloorPost, measure)
+        runs = await interleave(extent.rounds, candidates)
+    floor = runs.pop(FloorPost.name)
+    return [
+        figure
+        for name, some in runs.items()
+        for figure in (
+            Figure(f"{name}: messages/s ÷ floor", median_ratio(rates(some), rates(floor))),
+            Figure(f"{name}: server CPU ÷ floor", median_ratio(cpus(some), cpus(floor))),
+        )
+    ]
 
 
 async def throughput(found: Systems, folder: Path, extent: Extent, peers: Peers | None) -> Sequence[Result]:

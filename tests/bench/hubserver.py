@@ -103,9 +103,13 @@ class HubFolder:
                 ]
                 await asyncio.gather(*(hub.writer.write(change) for change in changes))
 
-    def process(self, root: Path = ROOT) -> Process:
-        """Return the hub of the clone at `root` as a program of its own; `said` has its URL once it serves."""
-        return Process("hub", python("hub", "run", "--config", self.config, "--ready-json"), self.folder, root)
+    def process(self, root: Path = ROOT, *program: str) -> Process:
+        """Return the hub of the clone at `root` as a program of its own; `said` has its URL once it serves.
+
+        `program` is the module that runs it, if it is not the hub's own, and its first words.
+        """
+        command = python(*(program or ("hub",)), "run", "--config", self.config, "--ready-json")
+        return Process("hub", command, self.folder, root)
 
     async def publish(self, url: str) -> None:
         """Hand the whole directory to the running hub."""
@@ -122,9 +126,9 @@ async def publish(programme: Programme, url: str) -> None:
 
 
 @asynccontextmanager
-async def serving(folder: HubFolder, root: Path = ROOT) -> AsyncIterator[Process]:
-    """Run the hub of `folder`, its directory complete, with the code of the clone at `root`."""
-    async with folder.process(root) as process:
+async def serving(folder: HubFolder, root: Path = ROOT, *program: str) -> AsyncIterator[Process]:
+    """Run the hub of `folder`, its directory complete, with the code of the clone at `root`, by another `program`."""
+    async with folder.process(root, *program) as process:
         await folder.publish(process.said["url"])
         yield process
 

@@ -42,7 +42,7 @@ def record_beside(path: Path, name: str, figures: Sequence[Figure]) -> None:
 
 
 def _known(path: Path) -> dict[str, Any]:
-    known: dict[str, Any] = {"lines": [], "parts": {}, "against": {}}
+    known: dict[str, Any] = {"lines": [], "parts": {}, "bounds": {}, "against": {}}
     if path.exists():
         known |= json.loads(path.read_text(encoding="utf-8"))
     return known
@@ -100,6 +100,11 @@ def parts_table(known: Mapping[str, Any]) -> str:
     return _beside("step", known["parts"])
 
 
+def bounds_table(known: Mapping[str, Any]) -> str:
+    """Return what the hub would carry if its checks were free."""
+    return _beside("hub", known["bounds"])
+
+
 def against_table(known: Mapping[str, Any]) -> str:
     """Return how the hub compares with an older one."""
     return _beside("compared", known["against"])
@@ -125,6 +130,7 @@ TABLES = {
     "further": further_table,
     "figures": figures_list,
     "parts": parts_table,
+    "bounds": bounds_table,
     "against": against_table,
     "runs": runs_list,
 }

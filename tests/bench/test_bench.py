@@ -11,7 +11,7 @@ import pytest
 
 from tests.bench import __main__ as program
 from tests.bench.attachments import attachments
-from tests.bench.delivery import Systems, at_half_load, one_in_flight, systems, throughput
+from tests.bench.delivery import Systems, at_half_load, bounds, one_in_flight, systems, throughput
 from tests.bench.further import catch_up, wire_sizes
 from tests.bench.growth import full_stores
 from tests.bench.parts import parts
@@ -98,6 +98,12 @@ async def test_a_connector_and_the_wire_are_measured(tmp_path: Path) -> None:
 async def test_the_steps_of_one_message_are_measured(tmp_path: Path) -> None:
     found = await parts(tmp_path, TINY)
     assert len(found) == len({one.name for one in found}) > 5
+    assert all(one.value > 0 for one in found)
+
+
+async def test_a_hub_whose_checks_are_free_is_measured_beside_the_hub(tmp_path: Path) -> None:
+    found = await bounds(tmp_path, TINY)
+    assert len(found) == len({one.name for one in found}) == 12
     assert all(one.value > 0 for one in found)
 
 
