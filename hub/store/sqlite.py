@@ -71,9 +71,10 @@ _EVERY_CONNECTION = (
     f"PRAGMA journal_size_limit={RESTART_ABOVE}",
 )
 
-# A statement that puts many rows in keeps the pages it changes until it is done, to take them back if a row is refused;
-# by default in a file that is made for each group and written page by page.
-_WRITER = ("PRAGMA temp_store=MEMORY",)
+# What is deleted is overwritten, however SQLite was built (HTTP-7). And a statement that puts many rows in keeps the
+# pages it changes until it is done, to take them back if a row is refused; by default in a file that is made for each
+# group and written page by page.
+_WRITER = ("PRAGMA secure_delete=ON", "PRAGMA temp_store=MEMORY")
 
 
 def sqlite_is_sound(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> bool:

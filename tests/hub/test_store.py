@@ -2,6 +2,7 @@
 """The database: made by migrations, written by one connection, locked against a second hub."""
 
 import asyncio
+import secrets
 import sqlite3
 import subprocess
 import sys
@@ -91,6 +92,29 @@ async def test_a_commit_is_synced_and_only_the_writer_checkpoints(store: SqliteS
     full = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "wal_autocheckpoint": 0}
     assert await store.write(pragmas) == {**full, "query_only": 0}
     assert await store.read(pragmas) == {**full, "query_only": 1}
+
+
+async def test_http_7_nothing_of_what_was_deleted_is_left_in_the_database_file(store: SqliteStore) -> None:
+    """Large values lie on pages of their own, small ones between others that stay."""
+    await store.write(
+        lambda connection: connection.execute(text("CREATE TABLE mail (idx INTEGER PRIMARY KEY, b BLOB)"))
+    )
+    large, small, kept = (secrets.token_bytes(size) for size in (20_000, 60, 60))
+
+    def insert(connection: Connection) -> None:
+        for value in (large, small, kept):
+            connection.execute(text("INSERT INTO mail (b) VALUES (:b)"), {"b": value})
+
+    def pieces_in_file() -> list[bool]:
+        data = store.path.read_bytes()
+        return [value[at : at + 30] in data for value in (large, small, kept) for at in (0, len(value) - 30)]
+
+    await store.write(insert)
+    await store.checkpoint()
+    assert pieces_in_file() == [True] * 6
+    await store.write(lambda connection: connection.execute(text("DELETE FROM mail WHERE idx < 3")))
+    await store.checkpoint()
+    assert pieces_in_file() == [False] * 4 + [True] * 2
 
 
 async def test_a_reader_cannot_write(store: SqliteStore) -> None:
