@@ -105,7 +105,11 @@ class Api:
         """Show one handover with what this agency may see of it."""
         choice = call.query(HandoverChoice)
         view = await self._handovers.show(
-            call.path(HandoverPath).id, sender=choice.sender, direction=choice.direction, desks=desks_of(call.caller)
+            call.path(HandoverPath).id,
+            sender=choice.sender,
+            direction=choice.direction,
+            recipient=choice.recipient,
+            desks=desks_of(call.caller),
         )
         return Answer(view)
 

@@ -129,13 +129,14 @@ class ApiClient(ThreadCalls):
         *,
         sender: DeskAddress | None = None,
         direction: Direction | None = None,
+        recipient: DeskAddress | None = None,
     ) -> HandoverView:
         """Return one handover, by its id or the id's text.
 
         Raises `NotFound` alike for what does not exist and what is not this agency's (HTTP-4), and `Conflict` where
-        several stand under the id until `sender` or `direction` leaves one.
+        several stand under the id until `sender`, `direction` or `recipient`, a desk of ours, leaves one.
         """
-        query = given(sender=sender, direction=None if direction is None else direction.value)
+        query = given(sender=sender, direction=direction and direction.value, recipient=recipient)
         shown = message_id if isinstance(message_id, str) else ids.text(Kind.MESSAGE, message_id)
         return await self._client.call(
             GET_HANDOVER,
@@ -182,11 +183,16 @@ class ApiClient(ThreadCalls):
         return await self._client.call(LIST_MESSAGES, MessagePage, query=values)
 
     async def message(
-        self, message_id: MessageId, *, sender: DeskAddress | None = None, direction: Direction | None = None
+        self,
+        message_id: MessageId,
+        *,
+        sender: DeskAddress | None = None,
+        direction: Direction | None = None,
+        recipient: DeskAddress | None = None,
     ) -> MessageView:
         """Return one message with the sections that this agency holds; `Conflict` as in `handover`."""
         path = {"id": ids.text(Kind.MESSAGE, message_id)}
-        query = given(sender=sender, direction=None if direction is None else direction.value)
+        query = given(sender=sender, direction=direction and direction.value, recipient=recipient)
         return await self._client.call(GET_MESSAGE, MessageView, path=path, query=query)
 
     async def events(self, *, after: EventId | None = None, limit: int = 100) -> EventPage:

@@ -22,6 +22,7 @@ from protocol.errors import (
     CODES,
     AttachmentMissing,
     CannotOpen,
+    Conflict,
     Expired,
     KeystoreError,
     NotFound,
@@ -237,11 +238,17 @@ def _sealing(sections: Sequence[PackageSection], one: Sealing) -> SealingView:
 async def received_view(tx: Transaction, messages: Sequence[ReceivedMessage]) -> HandoverView:
     """Return a handover of one sender that came for one or more of our desks; `NotFound` if none did.
 
-    Held messages show that they are there and nothing of their content: the one before them is missing.
+    Held messages show that they are there and nothing of their content: the one before them is missing. `Conflict` for
+    what is not the same at each desk: one thread and one offer (CON-9).
     """
     if not messages:
         raise NotFound
-    first = messages[0]
+    known = [one for one in messages if one.state is IncomingState.DELIVERED]
+    if len({one.thread for one in messages}) > 1 or len({one.payload for one in known}) > 1:
+        raise Conflict(
+            "Its sender sent several handovers under this id, to several desks of ours. Say which: ?recipient=DESK."
+        )
+    first = (known or messages)[0]
     came = [one for one in await attachments.standing(tx, first.message_id) if one.sender_desk == first.sender_desk]
     state = MessageState.HELD if first.state is IncomingState.HELD else MessageState.RECEIVED
     return HandoverView(

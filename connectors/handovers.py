@@ -200,20 +200,28 @@ class Handovers:
         *,
         sender: DeskAddress | None = None,
         direction: Direction | None = None,
+        recipient: DeskAddress | None = None,
         desks: Desks = None,
     ) -> HandoverView:
         """Return one handover; `NotFound` alike for what does not exist and what is not ours (CON-9).
 
         Whoever has seen an id can send under it too. So where several handovers stand under it, of other senders or
-        in the other direction, none is picked: `Conflict` until `sender` or `direction` leaves one.
+        in the other direction, none is picked: `Conflict` until `sender` or `direction` leaves one. So it is where its
+        sender sent another to each desk of ours, until `recipient` says which: they can be of different people.
         """
         async with self._store.read() as tx:
-            sent = await _sent_as(tx, message_id) if direction is not Direction.RECEIVED else None
+            # What we sent came for no desk of ours.
+            asked_sent = direction is not Direction.RECEIVED and recipient is None
+            sent = await _sent_as(tx, message_id) if asked_sent else None
             if sent is not None and not (sender in (None, sent.sender_desk) and sees(desks, sent.sender_desk)):
                 sent = None
             received = await incoming.find(tx, message_id, PAYLOAD_TYPE) if direction is not Direction.SENT else []
             received = [
-                one for one in received if sender in (None, one.sender_desk) and sees(desks, one.recipient_desk)
+                one
+                for one in received
+                if sender in (None, one.sender_desk)
+                and recipient in (None, one.recipient_desk)
+                and sees(desks, one.recipient_desk)
             ]
             if len({one.sender_desk for one in received}) + (sent is not None) > 1:
                 raise Conflict("Several handovers are under this id. Say whose: --sender DESK (?sender=, ?direction=).")

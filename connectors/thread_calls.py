@@ -142,10 +142,12 @@ class ThreadCalls:
         language: str | None = None,
         sender: DeskAddress | None = None,
         direction: Direction | None = None,
+        recipient: DeskAddress | None = None,
     ) -> bytes:
         """Return a message that is no step as a page to print, as `print_thread` does; `Conflict` as in `handover`."""
         path = {"id": ids.text(Kind.MESSAGE, message_id)}
-        query = given(language=language, sender=sender, direction=None if direction is None else direction.value)
+        which = given(sender=sender, direction=direction and direction.value, recipient=recipient)
+        query = given(language=language) | which
         return await self._client.call_bytes(PRINT_MESSAGE, path=path, query=query)
 
     async def print_handover(
@@ -155,9 +157,11 @@ class ThreadCalls:
         language: str | None = None,
         sender: DeskAddress | None = None,
         direction: Direction | None = None,
+        recipient: DeskAddress | None = None,
     ) -> bytes:
         """Return the package of a handover as a page to print, as `print_thread` does; `Conflict` as in `handover`."""
-        query = given(language=language, sender=sender, direction=None if direction is None else direction.value)
+        which = given(sender=sender, direction=direction and direction.value, recipient=recipient)
+        query = given(language=language) | which
         path = {"id": ids.text(Kind.MESSAGE, message_id)}
         return await self._client.call_bytes(PRINT_HANDOVER, path=path, query=query)
 

@@ -246,9 +246,12 @@ async def _step(tx: Transaction, row: ThreadRow, stored: MoveRow, step: Step, de
 
 
 async def _came_at(tx: Transaction, row: ThreadRow, stored: MoveRow) -> list[DeskAddress]:
-    """Return the desks of ours at which a move of the other side came; a copy can go to several (HAN-10)."""
+    """Return the desks of ours at which a move of the other side came; a copy can go to several (HAN-10).
+
+    What that side sends under its id in another thread is of somebody else, and nothing of this one (CON-9).
+    """
     came = await incoming.under(tx, stored.message_id)
-    return [one.recipient_desk for one in came if one.sender_desk == row.peer_desk]
+    return [one.recipient_desk for one in came if (one.sender_desk, one.thread) == (row.peer_desk, row.thread)]
 
 
 async def _must_see(tx: Transaction, desks: Desks, row: ThreadRow, stored: Collection[MoveRow]) -> None:
@@ -271,8 +274,8 @@ async def _sections(
     # A copy can go to several desks of ours, each with sections of its own (HAN-10).
     for desk in await _came_at(tx, row, stored):
         message = await incoming.known(tx, stored.message_id, row.peer_desk, desk) if sees(desks, desk) else None
-        if message is None:
-            continue
+        if message is None or message.payload != stored.payload:
+            continue  # another message, which its sender has put under the same id
         withheld = await withheld_here(tx, message)
         found += [] if withheld else came_sections(message)
         why = why or withheld

@@ -150,7 +150,8 @@ class Messages:
         """Show one message."""
         choice = call.query(HandoverChoice)
         message_id, desks = call.path(MessagePath).id, desks_of(call.caller)
-        return Answer(await self.show(message_id, sender=choice.sender, direction=choice.direction, desks=desks))
+        which = {"sender": choice.sender, "recipient": choice.recipient}
+        return Answer(await self.show(message_id, direction=choice.direction, desks=desks, **which))
 
     async def show(
         self,
@@ -158,18 +159,27 @@ class Messages:
         *,
         sender: DeskAddress | None = None,
         direction: Direction | None = None,
+        recipient: DeskAddress | None = None,
         desks: Desks = None,
     ) -> MessageView:
-        """Return one message; `Conflict` where several stand under its id, until the others leave one (CON-9)."""
+        """Return one message; `Conflict` where several stand under its id, until the others leave one (CON-9).
+
+        `recipient` is the desk of ours that it came for.
+        """
         found = [
             one
             for one in await self.under(message_id, desks=desks)
-            if sender in (None, one.item.sender) and direction in (None, one.item.direction)
+            if sender in (None, one.item.sender)
+            and direction in (None, one.item.direction)
+            and (recipient is None or (one.item.direction, one.item.recipients) == (Direction.RECEIVED, [recipient]))
         ]
         if not found:
             raise NotFound
         if len({(one.item.sender, one.item.thread, one.item.kind, one.item.direction) for one in found}) > 1:
-            raise Conflict("Several messages stand under this id. Say whose: --sender DESK (?sender=, ?direction=).")
+            raise Conflict(
+                "Several messages stand under this id. Say whose, and at which desk of ours: --sender DESK, "
+                "--recipient DESK (?sender=, ?direction=, ?recipient=)."
+            )
         return found[0] if len(found) == 1 else _at_all_desks(found)
 
     async def under(self, message_id: MessageId, *, desks: Desks = None) -> list[MessageView]:
@@ -278,7 +288,10 @@ def _at_all_desks(views: list[MessageView]) -> MessageView:
     known = [one for one in views if one.payload or one.item.state is not MessageState.HELD]
     first, *rest = known or views
     if any((one.payload, one.signer) != (first.payload, first.signer) for one in rest):
-        raise Conflict("Its sender sent several messages under this id, to several desks of ours. Ask which counts.")
+        raise Conflict(
+            "Its sender sent several messages under this id, to several desks of ours. Say which: --recipient DESK "
+            "(?recipient=), and ask which counts."
+        )
     sections = list[SectionView]()
     for section in (section for one in [first, *rest] for section in one.sections):
         # What came alike for several desks is there once; another section under its number stands for itself.

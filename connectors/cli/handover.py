@@ -22,6 +22,7 @@ from connectors.cli.journey import come
 from connectors.cli.local import connected
 from connectors.cli.moments import local_time
 from connectors.cli.voice import Voice, speaks, table
+from protocol.address import DeskAddress
 from protocol.diagnosis import starts_connector
 from protocol.errors import Conflict, InvalidInput, NotFound, Unavailable
 from protocol.handover import WithheldReason
@@ -29,6 +30,7 @@ from protocol.http.handovers import (
     MAX_PAGE,
     CorrectionView,
     Direction,
+    HandoverItem,
     HandoverPage,
     HandoverView,
     MessageState,
@@ -126,7 +128,22 @@ async def _all_under(client: ApiClient, message_id: MessageId) -> list[HandoverV
     except Conflict:
         listed = (await client.handovers(message_id=message_id, limit=MAX_PAGE)).items
         which = dict.fromkeys((item.sender, item.direction) for item in listed)
-        return [await client.handover(message_id, sender=sender, direction=direction) for sender, direction in which]
+        return [
+            view for sender, direction in which for view in await _of(client, message_id, sender, direction, listed)
+        ]
+
+
+async def _of(
+    client: ApiClient, message_id: MessageId, sender: DeskAddress, direction: Direction, listed: Sequence[HandoverItem]
+) -> list[HandoverView]:
+    """Return what one desk sent under the id: one, unless it sent another to each desk of ours."""
+    try:
+        return [await client.handover(message_id, sender=sender, direction=direction)]
+    except Conflict:
+        ours = dict.fromkeys(
+            desk for item in listed if (item.sender, item.direction) == (sender, direction) for desk in item.recipients
+        )
+        return [await client.handover(message_id, sender=sender, recipient=desk) for desk in ours]
 
 
 def _nowhere(agency: str | None, silent: list[home.Profile]) -> Exception:

@@ -17,6 +17,7 @@ from connectors.cli.moments import keep_zone
 from connectors.cli.renamed import RenamedOption
 from connectors.enrolment.configuration import CONFIG_FILE
 from connectors.home import Profile
+from protocol.address import DeskAddress, parse_desk
 from protocol.diagnosis import starts_connector
 from protocol.errors import (
     ConfigurationError,
@@ -75,6 +76,9 @@ KEY = click.option(
     help="A name of your own for this command, of 16 to 255 letters and digits: typed again with it, nothing is done "
     "twice. It is no secret.",
 )
+RECIPIENT = click.option(
+    "--recipient", metavar="DESK", help="At which desk of ours, where its sender sent another to each under its id."
+)
 CURSOR = click.option("--cursor", help="Where the page before ended.")
 
 
@@ -90,6 +94,11 @@ _LISTED: Final = {
     "webhook": "webhook",
 }
 """Which list shows what a command of a group can name."""
+
+
+def named_desk(text: str | None) -> DeskAddress | None:
+    """Return the desk that an option names, or None; `InvalidInput` if it is no address of one."""
+    return None if text is None else parse_desk(text)
 
 
 @asynccontextmanager

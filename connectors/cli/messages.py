@@ -14,7 +14,7 @@ from connectors.cli.acting import AS, BY_SERVICE, officer_named
 from connectors.cli.failures import advising
 from connectors.cli.handover import at_desk, corrected, going_to, ground, withheld
 from connectors.cli.journey import come
-from connectors.cli.local import AGENCY, CURSOR, KEY, LIMIT, connected
+from connectors.cli.local import AGENCY, CURSOR, KEY, LIMIT, RECIPIENT, connected, named_desk
 from connectors.cli.moments import local_time
 from connectors.cli.shapes import example
 from connectors.cli.threads import read_json, sections_of, tell_past, thread_named
@@ -193,15 +193,16 @@ def list_(agency: str, kind: str | None, limit: int, cursor: str | None, voice: 
 @click.argument("message")
 @AGENCY
 @click.option("--sender", metavar="DESK", help="Whose, where several have sent under its id.")
+@RECIPIENT
 @speaks
-def show(message: str, agency: str, sender: str | None, voice: Voice) -> None:
+def show(message: str, agency: str, sender: str | None, recipient: str | None, voice: Voice) -> None:
     """Show one message: what it says in codes, which sections came, and who answered."""
     message_id = MessageId(raw(Kind.MESSAGE, message))
-    desk = None if sender is None else parse_desk(sender)
+    desk, ours = named_desk(sender), named_desk(recipient)
 
     async def ask() -> MessageView:
         async with connected(home.find(agency)) as client:
-            return await client.message(message_id, sender=desk)
+            return await client.message(message_id, sender=desk, recipient=ours)
 
     view = asyncio.run(ask())
     voice.data(view.model_dump(mode="json"), _lines(view))

@@ -9,11 +9,10 @@ import click
 
 from connectors import home
 from connectors.api_client import ApiClient
-from connectors.cli.local import AGENCY, connected
+from connectors.cli.local import AGENCY, RECIPIENT, connected, named_desk
 from connectors.cli.outfile import REPLACE, must_be_writable, write_out
 from connectors.cli.voice import Voice, speaks
 from connectors.languages import LANGUAGES
-from protocol.address import DeskAddress, parse_desk
 from protocol.ids import CaseId, Kind, MessageId, ThreadId, raw
 
 _LANGUAGE = click.option(
@@ -70,17 +69,25 @@ def case(case_: str, agency: str, language: str | None, out: Path, replace: bool
 @click.argument("message")
 @AGENCY
 @_SENDER
+@RECIPIENT
 @_LANGUAGE
 @_OUT
 @REPLACE
 @speaks
 def message(
-    message: str, agency: str, sender: str | None, language: str | None, out: Path, replace: bool, voice: Voice
+    message: str,
+    agency: str,
+    sender: str | None,
+    recipient: str | None,
+    language: str | None,
+    out: Path,
+    replace: bool,
+    voice: Voice,
 ) -> None:
     """Print a message that is no step of a life cycle, as an HTML page."""
-    message_id, desk = MessageId(raw(Kind.MESSAGE, message)), _desk(sender)
+    message_id, desk, ours = MessageId(raw(Kind.MESSAGE, message)), named_desk(sender), named_desk(recipient)
     _print(
-        lambda client: client.print_message(message_id, language=language, sender=desk),
+        lambda client: client.print_message(message_id, language=language, sender=desk, recipient=ours),
         agency,
         out,
         voice,
@@ -92,26 +99,30 @@ def message(
 @click.argument("id_", metavar="ID")
 @AGENCY
 @_SENDER
+@RECIPIENT
 @_LANGUAGE
 @_OUT
 @REPLACE
 @speaks
 def handover(
-    id_: str, agency: str, sender: str | None, language: str | None, out: Path, replace: bool, voice: Voice
+    id_: str,
+    agency: str,
+    sender: str | None,
+    recipient: str | None,
+    language: str | None,
+    out: Path,
+    replace: bool,
+    voice: Voice,
 ) -> None:
     """Print the package of a handover, as an HTML page."""
-    message_id, desk = MessageId(raw(Kind.MESSAGE, id_)), _desk(sender)
+    message_id, desk, ours = MessageId(raw(Kind.MESSAGE, id_)), named_desk(sender), named_desk(recipient)
     _print(
-        lambda client: client.print_handover(message_id, language=language, sender=desk),
+        lambda client: client.print_handover(message_id, language=language, sender=desk, recipient=ours),
         agency,
         out,
         voice,
         replace=replace,
     )
-
-
-def _desk(sender: str | None) -> DeskAddress | None:
-    return None if sender is None else parse_desk(sender)
 
 
 def _print(

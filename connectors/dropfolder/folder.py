@@ -25,6 +25,7 @@ from connectors.logs import Log
 from connectors.store import events, facts, incoming, requests
 from connectors.store.engine import Store, Transaction
 from connectors.store.events import EventRow
+from connectors.store.incoming import Came
 from connectors.timing import Clock
 from connectors.tokens import Holder
 from protocol import cbor, ids
@@ -274,26 +275,28 @@ class DropFolder:
         if not senders:
             # A move, which the thread shows; what others send elsewhere under its id must not stand in its place.
             return {}
-        if len(senders) == 1:
-            return {"message": await self._message(message_id, senders[0])}
+        if len(there) == 1:
+            return {"message": await self._message(message_id, there[0], there[0].recipient_desk)}
+        if len(senders) == 1 and (whole := await self._message(message_id, there[0])) is not None:
+            return {"message": whole}
+        # Also what one sender sent under it to several desks of ours, where that is not one and the same.
         several: list[Json] = [
             {
                 "sender": one.sender_desk,
                 "recipient": one.recipient_desk,
                 "kind": one.payload_type,
                 "leaf_index": one.leaf_index,
-                "message": await self._message(message_id, one.sender_desk),
+                "message": await self._message(message_id, one, one.recipient_desk),
             }
             for one in there
         ]
         return {"message": None, "several": several}
 
-    async def _message(self, message_id: MessageId, sender: DeskAddress) -> Json:
-        received = HandoverChoice(sender=sender, direction=MessageDirection.RECEIVED)
-        found = await self._shown(GET_MESSAGE, MessagePath(id=message_id), query_model=received)
-        if found is not None:
-            return found
-        return await self._shown(GET_HANDOVER, HandoverPath(id=message_id), query_model=received)
+    async def _message(self, message_id: MessageId, one: Came, recipient: DeskAddress | None = None) -> Json:
+        which = HandoverChoice(sender=one.sender_desk, direction=MessageDirection.RECEIVED, recipient=recipient)
+        if one.payload_type == PAYLOAD_TYPE:
+            return await self._shown(GET_HANDOVER, HandoverPath(id=message_id), query_model=which)
+        return await self._shown(GET_MESSAGE, MessagePath(id=message_id), query_model=which)
 
     async def _shown(self, operation: Operation, path_model: BaseModel, **more: Any) -> Json:
         try:

@@ -105,7 +105,9 @@ class Prints:
         asked = call.query(ChosenPrint)
         spoken = self._words(asked.language)
         single = await self._single(
-            await self._views.messages.show(call.path(MessagePath).id, sender=asked.sender, direction=asked.direction)
+            await self._views.messages.show(
+                call.path(MessagePath).id, sender=asked.sender, direction=asked.direction, recipient=asked.recipient
+            )
         )
         return await self._answer(spoken, lambda writer: writer.message(single.view, single.evidence))
 
@@ -114,7 +116,7 @@ class Prints:
         asked = call.query(ChosenPrint)
         spoken = self._words(asked.language)
         view = await self._views.handovers.show(
-            call.path(HandoverPath).id, sender=asked.sender, direction=asked.direction
+            call.path(HandoverPath).id, sender=asked.sender, direction=asked.direction, recipient=asked.recipient
         )
         sender = None if view.origin is None else view.origin.desk
         evidence = await self._evidence(view.id, view.direction, sender, [one.desk for one in view.recipients])

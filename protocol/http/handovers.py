@@ -175,10 +175,14 @@ class HandoverPath(QueryModel):
 
 
 class HandoverChoice(QueryModel):
-    """Which one is meant, where several stand under one id: another agency can send under an id that it has seen."""
+    """Which one is meant, where several stand under one id: another agency can send under an id that it has seen.
+
+    `recipient` is the desk of ours that it came for: its sender can send another under the same id to each.
+    """
 
     sender: DeskText | None = None
     direction: Direction | None = None
+    recipient: DeskText | None = None
 
 
 def _one_clean_line(text: str) -> str:

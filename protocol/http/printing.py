@@ -40,6 +40,7 @@ class ChosenPrint(MessagePrint):
 
     sender: DeskText | None = None
     direction: Direction | None = None
+    recipient: DeskText | None = None
 
 
 PRINT_THREAD = Operation(

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One agency sends under one id to two desks of ours, of two people: neither's record stands with the other's."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.api_client import ApiClient
+from connectors.cli.handover import _all_under
+from connectors.dropfolder.files import Folders
+from connectors.dropfolder.folder import DropFolder
+from connectors.logs import Log
+from connectors.store import incoming
+from protocol.address import DeskAddress
+from protocol.content import encode_payload
+from protocol.errors import Conflict, NotFound
+from protocol.http.handovers import Direction
+from protocol.ids import Kind, MessageId, ThreadId, new_id, text
+from protocol.kinds.base import RegisterNumbers
+from protocol.kinds.catalogue import KINDS
+from tests.connectors.cases.test_referral import REQUEST
+from tests.connectors.conftest import World
+from tests.connectors.hand import OFFER, offer, sealed_as
+from tests.connectors.stations import Station, api_of, person_section
+from tests.connectors.test_attachment_desks import two_desks
+from tests.connectors.test_shared_ids import served
+from tests.connectors.typing import type_at
+
+pytestmark = pytest.mark.usefixtures("databases_in_the_loop")
+
+NOTICE = "contact.area-notice"
+NAMES = ("Anna", "Bruno")
+
+
+def payload_of(kind: str, fields: dict[str, Any]) -> bytes:
+    whole = {"subject": text(Kind.SUBJECT, new_id()), "occurred_at": 1, "register_numbers": RegisterNumbers()}
+    model = KINDS[kind].payload
+    return encode_payload(model.model_validate_json(json.dumps({**whole, **fields, "kind": kind}, default=dict)))
+
+
+def notice() -> bytes:
+    return payload_of(NOTICE, {"area": "invented-municipality", "week": "2027-W03"})
+
+
+@dataclass
+class Came:
+    station: Station
+    client: ApiClient
+    message: MessageId
+    threads: list[ThreadId]
+    drop: DropFolder
+    folders: Folders
+
+    @property
+    def desks(self) -> list[DeskAddress]:
+        return list(self.station.installation.enrolment.desks)
+
+    async def given(self) -> list[dict[str, Any]]:
+        while await self.drop.step():
+            pass
+        return [json.loads(path.read_bytes()) for path in sorted(self.folders.out.iterdir())]
+
+
+@asynccontextmanager
+async def came(world: World, tmp_path: Path, *said: dict[str, Any]) -> AsyncIterator[Came]:
+    """Have the prison send under one id to each of two desks: what `said` changes of a handover, in its own thread."""
+    async with two_desks(tmp_path / "two", world) as both, served(both) as client:
+        folders = Folders(tmp_path / "drop")
+        log = Log(both.logged, json=True)
+        drop = DropFolder(
+            folders, api_of(both).by_operation(), both.parts.store, both.parts.agency, world.hub.clock, log
+        )
+        await drop.prepare()
+        message, threads, liar = MessageId(new_id()), [ThreadId(new_id()) for _ in said], world.prison.member
+        for desk, name, thread, more in zip(both.installation.enrolment.desks, NAMES, threads, said, strict=True):
+            body = encode_payload(person_section(name).body)
+            sealed = sealed_as(world, liar, desk, message, body, **{"thread": thread, **more})
+            await world.hub.device(liar).submit(sealed)
+        await both.turn()
+        assert await both.quarantined() == []
+        yield Came(both, client, message, threads, drop, folders)
+
+
+def names(sections: list[Any]) -> list[str]:
+    return [str((one if isinstance(one, dict) else one.model_dump())["body"]["family_name"]) for one in sections]
+
+
+SAME_THREAD = {"thread": ThreadId(bytes(range(16)))}
+
+
+@pytest.mark.parametrize("more", [[{}, {}], [SAME_THREAD, {**SAME_THREAD, "payload": offer()}]], ids=["apart", "one"])
+async def test_con_9_two_handovers_of_one_sender_are_never_shown_as_one(
+    world: World, tmp_path: Path, more: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with came(world, tmp_path, *more) as one:
+        with pytest.raises(Conflict, match="recipient"):
+            await one.client.handover(one.message)
+        with pytest.raises(Conflict, match="recipient"):
+            await one.client.print_handover(one.message)
+        for desk, name in zip(one.desks, NAMES, strict=True):
+            view = await one.client.handover(one.message, recipient=desk)
+            assert (names(view.sections), [each.desk for each in view.recipients]) == ([name], [desk])
+            printed = await one.client.print_handover(one.message, recipient=desk, language="en")
+            assert [each for each in NAMES if each.encode() in printed] == [name]
+        for nobody in ({"recipient": world.prison.desk}, {"recipient": one.desks[0], "direction": Direction.SENT}):
+            with pytest.raises(NotFound):
+                await one.client.handover(one.message, **nobody)
+        assert sorted(names(view.sections)[0] for view in await _all_under(one.client, one.message)) == sorted(NAMES)
+        shown = [
+            given["message"] or given["several"] for given in await one.given() if given["event"]["data"]["message"]
+        ]
+        for each in shown:
+            for told in [each] if isinstance(each, dict) else [of["message"] for of in each]:
+                assert len(told["sections"]) == 1
+        base = one.client._client._base
+        out = tmp_path / "page.html"
+        print_it: list[str | Path] = ["handover", "print", text(Kind.MESSAGE, one.message), "--out", out]
+        assert await type_at(one.station, base, *print_it) != 0
+        assert await type_at(one.station, base, *print_it, "--recipient", one.desks[1]) == 0
+        assert b"Bruno" in out.read_bytes()
+        assert b"Anna" not in out.read_bytes()
+        capsys.readouterr()
+
+
+async def test_con_9_a_handover_that_is_the_same_for_both_desks_is_one(world: World, tmp_path: Path) -> None:
+    same = {**SAME_THREAD, "payload": OFFER}
+    async with came(world, tmp_path, same, same) as one:
+        view = await one.client.handover(one.message)
+        assert (names(view.sections), len(view.recipients)) == (list(NAMES), 2)
+
+
+@pytest.mark.parametrize("second", ["notice", "referral", "handover"])
+async def test_con_9_what_stands_under_the_id_of_a_step_in_another_thread_is_no_part_of_that_step(
+    world: World, tmp_path: Path, second: str
+) -> None:
+    """Its sections, of another person, stood in the first one's referral, on its print too."""
+    referral = {"payload_type": "referral.request", "payload": payload_of("referral.request", REQUEST)}
+    others = {"notice": {"payload_type": NOTICE, "payload": notice()}, "referral": referral, "handover": {}}
+    async with came(world, tmp_path, referral, others[second]) as one:
+        view = await one.client.thread(one.threads[0])
+        assert names(view.steps[0].sections) == ["Anna"]
+        printed = await one.client.print_thread(one.threads[0])
+        assert (b"Anna" in printed, b"Bruno" in printed) == (True, False)
+        async with one.station.parts.store.read() as tx:
+            assert len(await incoming.under(tx, one.message)) == 2
+
+
+async def test_con_9_drp_3_a_message_beside_a_handover_under_one_id_is_not_given_out_in_its_place(
+    world: World, tmp_path: Path
+) -> None:
+    other = {"payload_type": NOTICE, "payload": notice()}
+    async with came(world, tmp_path, {}, other) as one:
+        told = [given for given in await one.given() if given["event"]["data"]["message"]]
+        assert told
+        for given in told:
+            thread = given["event"]["data"]["thread"]
+            whose = NAMES[[text(Kind.THREAD, each) for each in one.threads].index(thread)]
+            assert names(given["message"]["sections"]) == [whose]
+
+
+async def test_con_9_two_messages_of_one_sender_can_be_told_apart_by_our_desk(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = [{"payload_type": NOTICE, "payload": notice()} for _ in NAMES]
+    async with came(world, tmp_path, *said) as one:
+        with pytest.raises(Conflict, match="recipient"):
+            await one.client.message(one.message)
+        for desk, name in zip(one.desks, NAMES, strict=True):
+            assert names((await one.client.message(one.message, recipient=desk)).sections) == [name]
+            assert name.encode() in await one.client.print_message(one.message, recipient=desk)
+        with pytest.raises(NotFound):
+            await one.client.message(one.message, recipient=world.prison.desk)
+        base, shown = one.client._client._base, ["message", "show", text(Kind.MESSAGE, one.message)]
+        assert await type_at(one.station, base, *shown) != 0
+        assert await type_at(one.station, base, *shown, "--recipient", one.desks[0]) == 0
+        assert one.desks[0] in capsys.readouterr().out
