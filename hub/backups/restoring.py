@@ -147,7 +147,7 @@ async def restore_in_place(settings: HubSettings, evidence: Evidence, now: int, 
     Raises and returns what `restore` does.
     """
     keys = open_keys(settings)
-    store = await open_store(settings.hub.data_dir, settings.store)
+    store = await open_store(settings.hub.data_dir, settings.store, attended=True)
 
     def work(connection: Connection) -> Standing:
         store.alone(connection)
@@ -288,7 +288,7 @@ async def _fill(
     decide: Callable[[Connection, Found], None],
 ) -> Found:
     """Read the backup into the database of `section`, in one transaction that ends only when all is verified."""
-    store = await open_store(folder, section)
+    store = await open_store(folder, section, attended=True)
     files = None if section.url is not None else BlobFiles(folder / BLOBS_NAME)
 
     def work(connection: Connection) -> Found:

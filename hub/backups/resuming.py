@@ -57,7 +57,7 @@ async def resume(settings: HubSettings, raw: bytes, now: int) -> Resumed:
     request = read_request(folder)
     statement = _fitting(raw, request, now)
     keys = open_keys(settings)
-    store = await open_store(folder, settings.store)
+    store = await open_store(folder, settings.store, attended=True)
 
     def work(connection: Connection) -> tuple[int, list[GuardedHead]]:
         store.alone(connection)

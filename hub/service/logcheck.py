@@ -101,7 +101,7 @@ async def check_everything(settings: HubSettings, keys: Mapping[Log, bytes] | No
         if (folder / GUARD_NAME).exists():
             raise StoreBehind(f"There is a guard file, but no database. {NEXT}")
         return {}
-    store = await open_store(folder, settings.store)
+    store = await open_store(folder, settings.store, attended=True)
     try:
         guard = Guard(folder / GUARD_NAME)
         guard.read()

@@ -12,14 +12,18 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from protocol.errors import StoreFailed
+
 T = TypeVar("T")
 
 
-class ConnectionLost(Exception):
+class ConnectionLost(StoreFailed):
     """The database went away before it was known whether a transaction was committed.
 
     Whoever asked is told to try again: the same envelope gets the same receipt, committed or not (HTTP-5).
     """
+
+    default = "The connection to the database was lost. See that it runs, then type the same command again."
 
 
 NAMED = 8

@@ -23,15 +23,16 @@ def server_time(connection: Connection) -> int:
     return int(connection.scalar(_TIME) or 0)
 
 
-async def open_store(folder: Path, section: StoreSection) -> Store:
+async def open_store(folder: Path, section: StoreSection, *, attended: bool = False) -> Store:
     """Open the hub's database; `folder` is locked against other processes in any case, for it holds the guard.
 
-    Raises ConfigurationError when another process has the folder, or the server must not be used as it is set up,
-    and StoreFailed when the server cannot be reached.
+    An `attended` one is of an operator's command, whose transactions may wait for an answer or for a slow disk.
+    Raises ConfigurationError when another process has the folder, or the server must not be used as it is set up, and
+    StoreFailed when the server cannot be reached.
     """
     if section.url is None:
         return await SqliteStore.open(folder / DATABASE_NAME)
-    return await _open_postgres(folder, section)
+    return await _open_postgres(folder, section, attended=attended)
 
 
 async def look(folder: Path, section: StoreSection, work: Callable[[Connection], T]) -> T:
@@ -41,7 +42,7 @@ async def look(folder: Path, section: StoreSection, work: Callable[[Connection],
     """
     if section.url is None:
         return await asyncio.to_thread(_look, folder / DATABASE_NAME, work)
-    store = await _open_postgres(None, section)
+    store = await _open_postgres(None, section, attended=True)
     try:
         return await store.read(work)
     finally:
@@ -53,7 +54,7 @@ def _look(path: Path, work: Callable[[Connection], T]) -> T:
         return work(connection)
 
 
-async def _open_postgres(folder: Path | None, section: StoreSection) -> Store:
+async def _open_postgres(folder: Path | None, section: StoreSection, *, attended: bool) -> Store:
     # asyncpg is an optional part.
     try:
         from hub.store.postgres import PostgresStore  # noqa: PLC0415
@@ -62,4 +63,4 @@ async def _open_postgres(folder: Path | None, section: StoreSection) -> Store:
             "store.url needs the extra `postgres`, which is not installed. The locked versions bring it: "
             "`pip install --require-hashes -r requirements/runtime.txt` in a clone."
         ) from None
-    return await PostgresStore.open(folder, section)
+    return await PostgresStore.open(folder, section, attended=attended)

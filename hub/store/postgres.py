@@ -38,8 +38,12 @@ READERS = 4
 CONNECT_S = 5.0
 STATEMENT_S = 10.0
 """Seconds after which a server that says nothing counts as lost."""
+ATTENDED_STATEMENT_S = 600.0
+"""Seconds for that where an operator waits: a restore may make the index of a large table."""
 
-# A process that was stopped in the middle of a transaction must not keep the others from writing for good.
+# A process that was stopped in the middle of a transaction must not keep the others from writing for good. A restore
+# asks its operator in the middle of one, and a backup may wait for the disk that it is written to.
+_ATTENDED = {"idle_in_transaction_session_timeout": "3600000"}
 _SESSION = {
     "application_name": "throughcare-hub",
     "synchronous_commit": "on",
@@ -86,15 +90,15 @@ class PostgresStore(Store):
         """Tells this process's own notifications from those of others."""
 
     @classmethod
-    async def open(cls, folder: Path | None, section: StoreSection) -> "PostgresStore":
+    async def open(cls, folder: Path | None, section: StoreSection, *, attended: bool = False) -> "PostgresStore":
         """Connect to the server and check that it may be used; raises ConfigurationError or StoreFailed.
 
-        `folder` is locked; None is for who only reads.
+        `folder` is locked; None is for who only reads. Where it is `attended`, transactions may take their time.
         """
         lock = None if folder is None else _locked(folder)
         try:
-            writer = _engine(section, size=1, isolation="READ COMMITTED", read_only=False)
-            readers = _engine(section, size=READERS, isolation="REPEATABLE READ", read_only=True)
+            writer = _engine(section, size=1, isolation="READ COMMITTED", read_only=False, attended=attended)
+            readers = _engine(section, size=READERS, isolation="REPEATABLE READ", read_only=True, attended=attended)
             store = cls(lock, writer, readers)
             await store._first_connection()
         except BaseException:
@@ -122,7 +126,9 @@ class PostgresStore(Store):
             if state == _DISK_FULL:
                 raise StoreFull from error
             if _is_lost(error, state):
-                raise ConnectionLost from error
+                lost = ConnectionLost()
+                lost.add_note("next: the same command again")
+                raise lost from error
             raise StoreFailed from error
         try:
             await asyncio.to_thread(then, result)
@@ -200,14 +206,16 @@ def _locked(folder: Path) -> ProcessLock:
     return ProcessLock(folder / LOCK_NAME)
 
 
-def _engine(section: StoreSection, *, size: int, isolation: Any, read_only: bool) -> AsyncEngine:
+def _engine(section: StoreSection, *, size: int, isolation: Any, read_only: bool, attended: bool) -> AsyncEngine:
     assert section.url is not None  # noqa: S101 - the caller asks for PostgreSQL only then
     url = make_url(section.url).set(drivername="postgresql+asyncpg")
     arguments: dict[str, Any] = {
         "timeout": CONNECT_S,
-        "command_timeout": STATEMENT_S,
+        "command_timeout": ATTENDED_STATEMENT_S if attended else STATEMENT_S,
         "prepared_statement_cache_size": TEXTS,
-        "server_settings": _SESSION | ({"default_transaction_read_only": "on"} if read_only else {}),
+        "server_settings": _SESSION
+        | (_ATTENDED if attended else {})
+        | ({"default_transaction_read_only": "on"} if read_only else {}),
         "ssl": False if url.host is None or is_loopback(url.host) else _tls(section),
     }
     if section.password_file is not None:
