@@ -32,13 +32,15 @@ class WayOut:
         """Return the way that a configuration says."""
         return cls(settings.proxy, settings.proxy_credentials_file, settings.ca_file)
 
-    def session(self, *, use_environment: bool = False) -> aiohttp.ClientSession:
+    def session(self, *, use_environment: bool = False, url: str | None = None) -> aiohttp.ClientSession:
         """Return a session that goes this way; `ConfigurationError` for files that cannot be used.
 
-        With `use_environment` it takes what is not named here from HTTPS_PROXY and SSL_CERT_FILE, as visitors do.
+        With `use_environment` it takes what is not named here from HTTPS_PROXY and SSL_CERT_FILE, as visitors do. Who
+        asks nobody but `url` may say so: without TLS nobody's authorities are read, which takes longer than asking.
         """
+        plain = url is not None and url.startswith("http://")
         # Made now, since aiohttp's own context was made when it was imported, whatever SSL_CERT_FILE says.
-        tls = self._trusted() if self.ca_file is not None or use_environment else True
+        tls = self._trusted() if self.ca_file is not None or (use_environment and not plain) else True
         by_environment = use_environment and self.proxy is None
         return new_session(
             tls=tls, proxy=self.proxy, proxy_credentials=self._credentials(), use_proxy_settings=by_environment

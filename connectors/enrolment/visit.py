@@ -18,7 +18,7 @@ async def visiting(url: str, way_out: WayOut = DIRECT) -> AsyncIterator[HubClien
 
     Where `way_out` names no proxy, the one of the environment is taken (HTTPS_PROXY).
     """
-    async with way_out.session(use_environment=True) as session:
+    async with way_out.session(use_environment=True, url=url) as session:
         yield HubClient(session, url, now_ms)
 
 

@@ -2,11 +2,17 @@
 """An agency behind a proxy, with a hub whose certificate is private: enrolled and looked at by typed commands."""
 
 import asyncio
+import ssl
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from connectors import way_out
 from connectors.config import load
+from connectors.enrolment.visit import visiting
+from connectors.way_out import WayOut
+from protocol.errors import ConfigurationError
 from tests.scenarios.running import Spoken, Typist
 from tests.scenarios.town import Town, approve, invited, opened_town, words_in
 from tests.tlsnames import certificate
@@ -62,3 +68,23 @@ def _enrolled(town: Town, type_: Typist, folder: Path, chain: Path, proxy: Relay
     looked = type_("doctor", "--config", data / "connector.toml", "--json").json
     found = {item["check"]: item["condition"] for item in looked["items"]}
     assert {found[name] for name in ("name", "port", "hub", "identity", "websocket")} == {"ok"}
+
+
+@pytest.mark.parametrize(("url", "read"), [("http://localhost:9", 0), ("https://localhost:9", 1)])
+async def test_a_visit_without_tls_reads_no_authorities(
+    url: str, read: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = list[ssl.SSLContext]()
+
+    def counted(cafile: Path | None) -> ssl.SSLContext:
+        made.append(ssl.create_default_context(cafile=cafile))
+        return made[-1]
+
+    monkeypatch.setattr(way_out, "ssl", SimpleNamespace(create_default_context=counted, SSLError=ssl.SSLError))
+    async with visiting(url):
+        pass
+    assert [context.verify_mode for context in made] == [ssl.CERT_REQUIRED] * read
+    (tmp_path / "none.pem").touch()
+    with pytest.raises(ConfigurationError):
+        async with visiting(url, WayOut(ca_file=tmp_path / "none.pem")):
+            pass
