@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine import Engine
@@ -22,7 +23,7 @@ def compiled_once() -> Iterator[None]:
     """Let all engines share what is compiled; a dialect is one with all others of its class."""
     shared: LRUCache[object, object] = LRUCache(STATEMENTS)
     with pytest.MonkeyPatch.context() as patch:
-        for dialect in (SQLiteDialect_aiosqlite, SQLiteDialect_pysqlite):
+        for dialect in (SQLiteDialect_aiosqlite, SQLiteDialect_pysqlite, PGDialect_asyncpg):
             patch.setattr(dialect, "__eq__", lambda self, other: type(self) is type(other), raising=False)
             patch.setattr(dialect, "__hash__", lambda self: hash(type(self)), raising=False)
         patch.setattr(Engine, "_compiled_cache", property(lambda _: shared, lambda _, own: None), raising=False)
