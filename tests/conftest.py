@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What holds for every test: no settings of the person who runs them, and the same Hypothesis profile."""
 
+import asyncio
 import gc
 import os
 import sqlite3
@@ -147,11 +148,13 @@ def beginnings() -> Iterator[Beginnings]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(request: pytest.FixtureRequest) -> str:
-    """Return the URL of the run's PostgreSQL server."""
+def postgres_server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Give the URL of the run's PostgreSQL server."""
     if postgres.described() == "none":
         pytest.skip("there is no PostgreSQL here")
-    return postgres.shared_server(request.config.stash[_FOLDER])
+    url = postgres.shared_server(request.config.stash[_FOLDER])
+    yield url
+    asyncio.run(postgres.drop_left(url))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Self
 
 from hub.config import DATABASE_NAME, GUARD_NAME
 from tests.hub.running import RunningHub, on_postgres
-from tests.postgres import create_database, drop_database
+from tests.postgres import create_database, drop_left, leave_database
 from tests.programme import Programme
 
 
@@ -28,7 +28,8 @@ class Beginnings:
     def __exit__(self, *ended: object) -> None:
         for (server_url, _), (_, url) in self._made.items():
             if server_url is not None and url is not None:
-                asyncio.run(drop_database(url, server_url))
+                leave_database(url, server_url)
+                asyncio.run(drop_left(server_url))
         self._root.cleanup()
 
     async def put(self, programme: Programme, folder: Path, server_url: str | None = None) -> str | None:
