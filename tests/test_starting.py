@@ -45,6 +45,7 @@ def test_a_program_that_does_not_start_collects_garbage_as_before() -> None:
             "hub.cli, hub.serving",
             ["alembic", "asyncpg", "keys.opening", "holidays", "sqlalchemy.orm", "cryptography.x509"],
         ),
+        ("hub.cli", ["asyncio", "aiohttp", "sqlalchemy", "cryptography", "pydantic", "structlog", "keys"]),
         ("connectors.cli.connector, connectors.app", ["alembic", "holidays", "hub", "connectors.demo"]),
     ],
 )
