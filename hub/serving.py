@@ -83,7 +83,7 @@ async def run(
             hub.public(),
             clock=clock,
             shutdown_s=LISTENER_STOP_S,
-            observe=hub.observe,
+            observe=hub.watch.observe,
             # A proxy opens all of them, and bounds its own callers.
             per_address=None if settings.hub.behind_proxy else settings.limits.connections_per_address,
         )
@@ -92,7 +92,7 @@ async def run(
         stack.callback(hub.release)
         url = settings.hub.public_url or f"{'https' if tls else 'http'}://localhost:{port}"
         write_public(settings, keys, url)
-        hub.watch_health(health, settings)
+        hub.watch.answer(health)
         health.started = True
         log.info(Event.READY)
         ready(Urls(url, f"http://localhost:{admin_port}"))

@@ -212,7 +212,7 @@ def test_of_several_processes_of_one_hub_one_makes_the_backups() -> None:
 
 
 async def told_by(hub: RunningHub) -> str:
-    return (await hub.hub.metrics_text({"store": True})).decode()
+    return (await hub.hub.watch.metrics_text({"store": True})).decode()
 
 
 @pytest.fixture

@@ -91,6 +91,6 @@ async def test_the_doctor_and_the_numbers_say_until_when_the_authority_vouches(w
 
 
 async def test_the_hub_counts_down_to_the_end_of_the_root_and_the_authority(world: World) -> None:
-    ends = world.hub.hub._certificates.ends()
+    ends = world.hub.hub.watch.certificates.ends()
     root, authority = (parse_statement(raw).body.not_after for raw in world.hub.programme.statements[:2])
     assert (ends["root"], ends["authority"]) == (root, authority)

@@ -88,7 +88,7 @@ async def operator(tmp_path: Path) -> Operator:
 async def metric(hub: RunningHub) -> str:
     (line,) = [
         line
-        for line in (await hub.hub.metrics_text()).decode().splitlines()
+        for line in (await hub.hub.watch.metrics_text()).decode().splitlines()
         if line.startswith("throughcare_backup_refused")
     ]
     return line.split()[-1]

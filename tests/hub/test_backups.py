@@ -102,7 +102,7 @@ async def test_bak_4_a_backup_made_while_the_hub_runs_passes_every_check(filled:
     said = json.loads((filled.hub.folder / RECORD_NAME).read_text())
     assert newest_backup(filled.hub.folder, since=()) == made.made_at
     filled.hub.clock.advance(30 * SECOND)
-    assert b"throughcare_backup_age_seconds 30.0" in await filled.hub.hub.metrics_text()
+    assert b"throughcare_backup_age_seconds 30.0" in await filled.hub.hub.watch.metrics_text()
     filled.hub.clock.advance(-30 * SECOND)
     assert said == {"made_at": made.made_at, "bytes": filled.file.stat().st_size}
     assert [path for path in filled.hub.folder.iterdir() if path.name.startswith(".rest")] == []

@@ -124,7 +124,7 @@ async def test_promise_9_neither_metrics_nor_the_log_name_anybody(tmp_path: Path
         hub.clock.advance(2 * HOUR)
         await hub.hub.housekeeping.expire()
         await hub.hub.housekeeping.forget()
-        told = hub.hub.metrics.text().decode() + hub.logged.getvalue()
+        told = hub.hub.watch.metrics.text().decode() + hub.logged.getvalue()
     assert 'throughcare_envelopes_total{direction="in",outcome="accepted"} 1.0' in told
     assert 'outcome="malformed-envelope"' in told
     assert 'operation="submitEnvelope"' in told

@@ -29,7 +29,7 @@ async def hub(tmp_path: Path, programme: Programme, elapsed: TestClock) -> Async
 
 async def is_ready(hub: RunningHub) -> bool:
     health = Health()
-    hub.hub.watch_health(health, hub.settings)
+    hub.hub.watch.answer(health)
     return (await health.ready())["clock"]
 
 

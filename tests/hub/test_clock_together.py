@@ -90,7 +90,7 @@ async def test_aud_11_a_balancer_sends_requests_to_a_hub_that_is_unsure_and_none
     hub = RunningHub(tmp_path, programme, TestClock(NOW + WEEKEND), confirmed=False, elapsed=elapsed)
     async with hub:
         health = Health()
-        hub.hub.watch_health(health, hub.settings)
+        hub.hub.watch.answer(health)
         runner = Runner(admin_application(health), clock=hub.clock)
         admin = f"http://localhost:{await listen(runner, '127.0.0.1', 0)}"
 
@@ -121,7 +121,7 @@ async def test_aud_11_a_clock_that_is_unsure_and_jumps_is_wrong_to_a_balancer_to
     elapsed = TestClock(5_000)
     async with RunningHub(tmp_path, programme, TestClock(NOW + WEEKEND), confirmed=False, elapsed=elapsed) as hub:
         health = Health()
-        hub.hub.watch_health(health, hub.settings)
+        hub.hub.watch.answer(health)
         assert health.unsure()
         hub.clock.advance(HOUR)
         assert not health.unsure()

@@ -49,7 +49,7 @@ async def tidy(hub: RunningHub) -> None:
 
 async def is_ready(hub: RunningHub) -> bool:
     health = Health()
-    hub.hub.watch_health(health, hub.settings)
+    hub.hub.watch.answer(health)
     return (await health.ready())["clock"]
 
 

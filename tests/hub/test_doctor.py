@@ -274,7 +274,7 @@ async def test_a_hub_that_is_not_ready_is_told_with_what_mends_it(
 
 async def test_every_check_of_a_real_hub_has_what_mends_it(folder: Path, programme: Programme) -> None:
     async with RunningHub(folder, programme) as running:
-        running.hub.watch_health(health := Health(), make_settings(folder, programme))
+        running.hub.watch.answer(health := Health())
         assert set(await health.ready()) == set(_NOT_READY)
 
 

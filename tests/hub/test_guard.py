@@ -207,7 +207,7 @@ async def filled(tmp_path: Path) -> tuple[Path, Programme]:
 async def test_aud_4_a_sound_database_starts_again_and_passes_the_full_check(filled: tuple[Path, Programme]) -> None:
     folder, programme = filled
     async with RunningHub(folder, programme) as hub:
-        assert hub.hub.metrics.text().count(b"throughcare_audit_head_index 5.0") == 1
+        assert hub.hub.watch.metrics.text().count(b"throughcare_audit_head_index 5.0") == 1
         settings = hub.settings
     assert await check_everything(settings) == {"hub.example/directory": 14, "hub.example/audit": 5}
 
@@ -278,7 +278,7 @@ async def test_aud_4_a_database_ahead_of_its_guard_starts(filled: tuple[Path, Pr
     await fill(folder, programme, 3)
     (folder / "hub.guard").write_bytes(guarded)
     async with RunningHub(folder, programme) as hub:
-        assert b"throughcare_audit_head_index 8.0" in hub.hub.metrics.text()
+        assert b"throughcare_audit_head_index 8.0" in hub.hub.watch.metrics.text()
 
 
 async def test_a_flipped_bit_in_any_leaf_is_found_by_the_full_check(filled: tuple[Path, Programme]) -> None:

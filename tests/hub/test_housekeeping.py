@@ -59,12 +59,12 @@ async def test_all_rounds_run_by_themselves(hub: RunningHub) -> None:
 
 async def test_the_oldest_waiting_envelope_is_told_in_seconds(hub: RunningHub) -> None:
     prison, probation, _ = hub.programme.members.values()
-    assert b"throughcare_delivery_age_seconds 0.0" in await hub.hub.metrics_text()
+    assert b"throughcare_delivery_age_seconds 0.0" in await hub.hub.watch.metrics_text()
     await hub.device(prison).submit(hub.programme.sender("gora-prison").seal(probation.desk).data)
     hub.clock.advance(90_000)
-    assert b"throughcare_delivery_age_seconds 90.0" in await hub.hub.metrics_text()
+    assert b"throughcare_delivery_age_seconds 90.0" in await hub.hub.watch.metrics_text()
     await hub.device(probation).acknowledge(0)
-    assert b"throughcare_delivery_age_seconds 0.0" in await hub.hub.metrics_text()
+    assert b"throughcare_delivery_age_seconds 0.0" in await hub.hub.watch.metrics_text()
 
 
 async def test_mail_that_waits_for_a_revoked_device_only_is_not_counted_in_that_age(hub: RunningHub) -> None:
@@ -74,8 +74,8 @@ async def test_mail_that_waits_for_a_revoked_device_only_is_not_counted_in_that_
     hub.clock.advance(90_000)
     hub.programme.revoke_device(probation)
     await hub.catch_up()
-    assert b"throughcare_delivery_age_seconds 0.0" in await hub.hub.metrics_text()
-    assert b"throughcare_inbox_depth 1.0" in await hub.hub.metrics_text()
+    assert b"throughcare_delivery_age_seconds 0.0" in await hub.hub.watch.metrics_text()
+    assert b"throughcare_inbox_depth 1.0" in await hub.hub.watch.metrics_text()
 
 
 async def ask(url: str) -> tuple[int, dict[str, bool]]:
@@ -90,7 +90,7 @@ async def test_readiness_follows_the_store_and_the_writer(hub: RunningHub) -> No
     try:
         assert await ask(f"{url}/livez") == (200, {"alive": True})
         assert await ask(f"{url}/startupz") == (503, {"started": False})
-        hub.hub.watch_health(health, hub.settings)
+        hub.hub.watch.answer(health)
         health.started = True
         assert await ask(f"{url}/startupz") == (200, {"started": True})
         names = ("started", "store", "writer", "disk", "clock")

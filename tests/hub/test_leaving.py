@@ -33,7 +33,7 @@ async def test_http_16_a_stranger_that_leaves_an_answer_is_no_failure_of_the_hub
         await eventually(lambda: hub.hub._handlers.handouts._held == 0 and not turn.locked())
         await asyncio.sleep(0.05)
         assert "request-failed" not in hub.logged.getvalue()
-        told = await hub.hub.metrics_text()
+        told = await hub.hub.watch.metrics_text()
         assert FAILED not in told
         assert b'code="internal-error",operation="listDirectoryStatements"' not in told
         # It was served all the same, and whoever stays has the whole page.
@@ -56,4 +56,4 @@ async def test_http_16_a_connection_of_the_hubs_own_that_is_lost_is_one(
             async with hub.session.get(f"{hub.url}/v1/directory/statements") as response:
                 assert response.status == 500
         assert "request-failed" in hub.logged.getvalue()
-        assert FAILED in await hub.hub.metrics_text()
+        assert FAILED in await hub.hub.watch.metrics_text()
