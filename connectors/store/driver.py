@@ -5,6 +5,7 @@ aiosqlite goes to its thread four times for one statement: to make a cursor, to 
 connector runs some fifty statements for each message, and a visit costs more than most of them do.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -60,13 +61,28 @@ class Cursor:
 
 class _Connection(aiosqlite.Connection):
     def __init__(self, path: Path) -> None:
-        super().__init__(lambda: sqlite3.connect(path, check_same_thread=False), _CHUNK)
+        super().__init__(self._open, _CHUNK)
+        self._path = path
+        self._opened: sqlite3.Connection | None = None
         # As SQLAlchemy does for a connection that it makes: a connection that was never closed does not keep the
         # program from ending.
         self._thread.daemon = True
 
     def cursor(self) -> Cursor:  # type: ignore[override]  # SQLAlchemy enters a cursor itself, aiosqlite's awaits one
         return Cursor(self._execute, self._conn)
+
+    def stop(self) -> "asyncio.Future[Any] | None":
+        """End the thread, and close what it may have opened for somebody who did not wait for it."""
+        self._tx.put_nowait((None, self._close_opened))
+        return super().stop()
+
+    def _open(self) -> sqlite3.Connection:
+        self._opened = sqlite3.connect(self._path, check_same_thread=False)
+        return self._opened
+
+    def _close_opened(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
 
     async def rollback(self) -> None:
         """Roll back if there is something: a pool asks for it also after each commit."""

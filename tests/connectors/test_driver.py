@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The way to SQLite: one visit to its thread for a statement, and what the driver below would have said."""
 
+import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
@@ -96,3 +97,29 @@ async def test_no_thread_is_left_after_closing(tmp_path: Path) -> None:
     await connection.close()
     own.join(10)
     assert not own.is_alive()
+
+
+async def test_what_was_opened_for_somebody_who_did_not_wait_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connector that is told to stop while its loops open their first connections; Python 3.13 warns of each."""
+    opened, may_open = list[sqlite3.Connection](), threading.Event()
+    connect = sqlite3.connect
+
+    def slow(*args: Any, **more: Any) -> sqlite3.Connection:
+        may_open.wait(10)
+        opened.append(connect(*args, **more))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", slow)
+    before = set(threading.enumerate())
+    opening = asyncio.ensure_future(driver.connect(tmp_path / "notes.db"))
+    await asyncio.sleep(0)
+    (own,) = set(threading.enumerate()) - before
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        _ = await opening
+    may_open.set()
+    own.join(10)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+        opened[0].execute("SELECT 1")
