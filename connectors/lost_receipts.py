@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from connectors.faults import DAMAGED
-from connectors.store import attempts, facts, recipients
+from connectors.store import attempts, facts, recipients, underway
 from connectors.store.attempts import AttemptState
 from connectors.store.engine import Transaction
 from connectors.store.recipients import RecipientState
@@ -34,7 +34,7 @@ async def seal_lost_anew(tx: Transaction, starts: Sequence[int], now: int) -> in
     if len(starts) <= await _followed(tx):
         return 0
     queued = 0
-    for envelope_id in await attempts.newest_of(tx, tuple(str(state) for state in _WAITING)):
+    for envelope_id in await underway.newest_of(tx, tuple(str(state) for state in _WAITING)):
         try:
             receipt = await attempts.receipt(tx, envelope_id)
             if receipt is not None and not is_lost(receipt, starts):

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from connectors.connection import Connection
 from connectors.directory_sync import DirectorySync, Freshness
 from connectors.installation import ENROLMENT_FILE, Enrolment
-from connectors.store import awaited, incoming, quarantine, recipients, webhooks
+from connectors.store import awaited, incoming, progress, quarantine, webhooks
 from connectors.store.engine import Store
 from connectors.store.incoming import IncomingState
 from connectors.store.recipients import OPEN_STATES, RecipientState
@@ -71,9 +71,9 @@ class Metrics(Collector):
         """Return the exposition format, as things stand now."""
         async with self._store.read() as tx:
             self._stored = _Stored(
-                await recipients.counts(tx),
+                await progress.counts(tx),
                 await incoming.counts(tx),
-                await recipients.oldest_open(tx),
+                await progress.oldest_open(tx),
                 await quarantine.count(tx),
                 await quarantine.newest(tx),
                 await webhooks.counts(tx),

@@ -7,7 +7,7 @@ from connectors.connection import Connection
 from connectors.directory_sync import DirectorySync
 from connectors.installation import Enrolment
 from connectors.officers import Officers
-from connectors.store import incoming, quarantine, recipients
+from connectors.store import incoming, progress, quarantine
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import IncomingState
 from connectors.store.quarantine import Quarantined
@@ -63,7 +63,7 @@ class Overview:
         standing = self._directory.standing()
         device = self._directory.directory.device(self._enrolment.device_key_id)
         async with self._store.read() as tx:
-            sent, received = await recipients.counts(tx), await incoming.counts(tx)
+            sent, received = await progress.counts(tx), await incoming.counts(tx)
             quarantined = await quarantine.count(tx)
         return Status(
             agency=self._enrolment.agency,

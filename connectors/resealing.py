@@ -16,7 +16,7 @@ from connectors.lost_receipts import LOST, seal_lost_anew
 from connectors.outbox import PinnedLog
 from connectors.predecessor import Predecessor
 from connectors.receipts import CANNOT_OPEN, OPENED, Report
-from connectors.store import attempts, forgotten, outgoing, owed, recipients, sealings
+from connectors.store import attempts, forgotten, outgoing, owed, recipients, sealings, underway
 from connectors.store.attempts import Attempt, AttemptState
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import ReceivedMessage
@@ -199,11 +199,11 @@ class Resealing:
             if lost := await seal_lost_anew(tx, self._directory.directory.audit_starts, now):
                 self._log.event("resealing", code=LOST, count=lost)
             await recipients.wake(tx, now)
-            for message_id, address in await attempts.astray(tx):
+            for message_id, address in await underway.astray(tx):
                 row = await recipients.find(tx, message_id, address)
                 await recipients.requeue(tx, row, now=now, error=KeystoreError.code)
             states = tuple(str(state) for state in _ON_ITS_WAY)
-            for message_id, address, device in await attempts.waiting_devices(tx, states):
+            for message_id, address, device in await underway.waiting_devices(tx, states):
                 desk = self._directory.directory.desk(address, now)
                 if desk is None or desk.device is None or desk.device.key_id == device:
                     continue
@@ -211,7 +211,7 @@ class Resealing:
                 await self._let_go(tx, row)
                 await recipients.requeue(tx, row, now=now, error="device-replaced")
                 moved += 1
-            for message_id, address, device in await attempts.given_up_devices(tx, now):
+            for message_id, address, device in await underway.given_up_devices(tx, now):
                 desk = self._directory.directory.desk(address, now)
                 if desk is None or desk.device is None or desk.device.key_id == device:
                     continue
@@ -233,10 +233,10 @@ class Resealing:
             return 0
         now = self._clock()
         async with self._store.read() as tx:
-            if not await attempts.silent(tx, drained_at - SILENCE):
+            if not await underway.silent(tx, drained_at - SILENCE):
                 return 0
         async with self._store.write() as tx:
-            found = await attempts.silent(tx, drained_at - SILENCE)
+            found = await underway.silent(tx, drained_at - SILENCE)
             for message_id, desk in found:
                 await recipients.requeue(tx, await recipients.find(tx, message_id, desk), now=now, error="no-notice")
         if found:

@@ -16,7 +16,7 @@ from connectors.directory_sync import DirectorySync
 from connectors.faults import TRANSIENT
 from connectors.logs import Log
 from connectors.officers import Officers
-from connectors.store import attachments, attempts, outgoing, recipients
+from connectors.store import attachments, attempts, outgoing, progress, recipients
 from connectors.store.attempts import Attempt, AttemptState
 from connectors.store.engine import Store, Transaction
 from connectors.store.outgoing import OutgoingMessage
@@ -116,10 +116,10 @@ class Sealer:
         now = self._clock()
         since = self._expired_up_to if self._expired_up_to <= now else 0  # the clock was set back: look at all
         async with self._store.read() as tx:
-            overdue = await recipients.overdue(tx, now, since=since)
+            overdue = await progress.overdue(tx, now, since=since)
         if overdue:
             async with self._store.write() as tx:
-                for message_id, desk in await recipients.overdue(tx, now, since=since):
+                for message_id, desk in await progress.overdue(tx, now, since=since):
                     await recipients.expire(tx, message_id, [desk])
         self._expired_up_to = now
 

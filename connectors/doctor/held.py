@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from connectors.store import attempts, moves, recipients
+from connectors.store import attempts, moves, progress
 from connectors.store.engine import Transaction
 from protocol.diagnosis import Finding, fault, warning
 from protocol.limits import CLOCK_SKEW
@@ -21,7 +21,7 @@ async def examine_held(tx: Transaction, now: int, ahead: int | None) -> list[Fin
     at = now + (ahead or 0)
     waiting = _counted(
         (len(await moves.due(tx, at)), "thread to remind of or to end", "threads to remind of or to end"),
-        (len(await recipients.overdue(tx, at, since=0)), "message past its time", "messages past their time"),
+        (len(await progress.overdue(tx, at, since=0)), "message past its time", "messages past their time"),
         (len(await attempts.lapsed(tx, at)), "sealing past its time", "sealings past their time"),
     )
     if not waiting:

@@ -11,7 +11,7 @@ from connectors.doctor.held import examine_held
 from connectors.installation import PREKEY_PREFIX, Installation, prekey_name
 from connectors.logs import Log
 from connectors.parts import make_parts
-from connectors.store import contradictions, incoming, moves, quarantine, recipients, webhooks
+from connectors.store import contradictions, incoming, moves, progress, quarantine, webhooks
 from connectors.store.damage import damaged
 from connectors.store.engine import DATABASE_FILE, Store
 from connectors.store.webhooks import DeliveryState
@@ -66,7 +66,7 @@ async def examine_standing(
         found = [_directory(parts.directory.standing(), now)]
         found += _own(parts.directory.directory, device, now, installation.keystore)
         async with store.read() as tx:
-            found.append(_outbox(await recipients.oldest_open(tx), now))
+            found.append(_outbox(await progress.oldest_open(tx), now))
             found += _refused(len(await contradictions.waiting(tx)))
             found.append(_quarantine(await quarantine.count(tx)))
             found += _held(len(await incoming.gap_closed(tx)))

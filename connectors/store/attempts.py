@@ -16,7 +16,6 @@ from sqlalchemy import (
     insert,
     literal_column,
     null,
-    or_,
     select,
     update,
 )
@@ -27,9 +26,8 @@ from connectors.store.engine import Transaction
 from connectors.store.recipients import OPEN_STATES, RecipientState
 from connectors.store.sealings import Record
 from connectors.store.tables import attempt, attempt_row, outgoing, recipient
-from connectors.timing import MOST_SEALS
 from protocol.address import DeskAddress
-from protocol.errors import CannotOpen, HubUnreachable, KeystoreError
+from protocol.errors import HubUnreachable, KeystoreError
 from protocol.ids import EnvelopeId, KeyId, MessageId
 from protocol.rows import EnvelopeClass
 
@@ -283,16 +281,6 @@ async def receipt(tx: Transaction, envelope_id: EnvelopeId) -> bytes | None:
     return None if sealed is None else tx.vault.open(_RECEIPT, envelope_id, sealed)
 
 
-async def newest_of(tx: Transaction, states: tuple[str, ...]) -> list[EnvelopeId]:
-    """Return the newest sealing of every desk in one of `states`, each once."""
-    rows = await tx.connection.execute(
-        select(recipient.c.envelope_id)
-        .where(recipient.c.state.in_(states), recipient.c.envelope_id.is_not(None))
-        .distinct()
-    )
-    return list(rows.scalars())
-
-
 async def receipts(tx: Transaction) -> AsyncIterator[bytes]:
     """Yield every acceptance receipt of ours, without holding more than a page of them."""
     last = b""
@@ -309,69 +297,6 @@ async def receipts(tx: Transaction) -> AsyncIterator[bytes]:
         if len(found) < _PAGE:
             return
         last = found[-1].envelope_id
-
-
-async def waiting_devices(tx: Transaction, states: tuple[str, ...]) -> list[tuple[MessageId, DeskAddress, KeyId]]:
-    """Return for every desk in one of `states` the device that its newest sealing was made for."""
-    rows = await tx.connection.execute(
-        select(recipient.c.message_id, recipient.c.desk, attempt_row.c.device_id)
-        .join(
-            attempt_row,
-            (attempt_row.c.envelope_id == recipient.c.envelope_id) & (attempt_row.c.desk == recipient.c.desk),
-        )
-        .where(recipient.c.state.in_(states))
-    )
-    return [(row.message_id, row.desk, row.device_id) for row in rows]
-
-
-async def astray(tx: Transaction) -> list[tuple[MessageId, DeskAddress]]:
-    """Return the desks whose newest sealing waits to be sent, and of which nothing says that it does (CON-8)."""
-    rows = await tx.connection.execute(
-        select(recipient.c.message_id, recipient.c.desk)
-        .join(attempt, attempt.c.envelope_id == recipient.c.envelope_id)
-        .where(recipient.c.state == RecipientState.SEALED, attempt.c.state.not_in(tuple(AttemptState)))
-    )
-    return [(row.message_id, row.desk) for row in rows]
-
-
-async def given_up_devices(tx: Transaction, now: int) -> list[tuple[MessageId, DeskAddress, KeyId]]:
-    """Return the desks that could not open a message however often it was sealed, each with the device meant last.
-
-    Only of messages whose deadline is later than `now` (ms UTC).
-    """
-    rows = await tx.connection.execute(
-        select(recipient.c.message_id, recipient.c.desk, attempt_row.c.device_id)
-        .join(
-            attempt_row,
-            (attempt_row.c.envelope_id == recipient.c.envelope_id) & (attempt_row.c.desk == recipient.c.desk),
-        )
-        .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
-        .where(
-            recipient.c.state == RecipientState.FAILED,
-            or_(recipient.c.seals >= MOST_SEALS, recipient.c.error == CannotOpen.code),
-            outgoing.c.deadline > now,
-        )
-    )
-    return [(row.message_id, row.desk, row.device_id) for row in rows]
-
-
-async def silent(tx: Transaction, ended_by: int) -> list[tuple[MessageId, DeskAddress]]:
-    """Return the desks whose newest sealing the hub accepted and which ended by `ended_by` without any word of it.
-
-    Receipts and notices are not among them: for those acceptance is the end (SEQ-3).
-    """
-    rows = await tx.connection.execute(
-        select(recipient.c.message_id, recipient.c.desk)
-        .join(attempt, attempt.c.envelope_id == recipient.c.envelope_id)
-        .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
-        .where(
-            recipient.c.state == "accepted",
-            attempt.c.state == AttemptState.ACCEPTED,
-            attempt.c.expires <= ended_by,
-            outgoing.c.klass.not_in([int(klass) for klass in EnvelopeClass if klass.bare]),
-        )
-    )
-    return [(row.message_id, row.desk) for row in rows]
 
 
 def _state(row: Row[Any]) -> AttemptState:

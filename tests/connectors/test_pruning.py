@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import delete, insert, update
 
-from connectors.store import events, pruning, recipients, webhooks
+from connectors.store import events, progress, pruning, recipients, webhooks
 from connectors.store.pruning import ATTEMPTS_KEPT, EVENTS_KEPT, EVIDENCE_KEPT, REPLAY_KEPT
 from connectors.store.tables import attempt, delivery, webhook
 from protocol.errors import NotFound
@@ -182,9 +182,9 @@ async def test_con_2_what_waits_to_go_out_is_as_old_as_the_oldest_message_of_peo
     await world.prison.send(world.probation.desk)
     await world.probation.collect()
     async with world.probation.parts.store.read() as tx:
-        assert sum((await recipients.counts(tx)).values()) == 0
+        assert sum((await progress.counts(tx)).values()) == 0
         assert await count(world.probation, "recipient") == 1, "the receipt"
-        assert await recipients.oldest_open(tx) is None
+        assert await progress.oldest_open(tx) is None
     await world.prison.compose(world.probation.desk)
     async with world.prison.parts.store.read() as tx:
-        assert await recipients.oldest_open(tx) == world.hub.clock()
+        assert await progress.oldest_open(tx) == world.hub.clock()
