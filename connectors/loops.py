@@ -17,7 +17,7 @@ from connectors.dropfolder.folder import DropFolder
 from connectors.hub_client import HubLink
 from connectors.logs import Event, Log
 from connectors.parts import Parts
-from connectors.store import drafts, pruning, requests, tokens
+from connectors.tidying import Tidying
 from connectors.timing import Clock, system_chance
 from connectors.upkeep import upkeep
 from protocol.disk import is_full
@@ -56,6 +56,7 @@ class Loops:
         """Nothing runs before `run`; without `drop` no folder is looked into."""
         self._drop = drop
         self._parts = parts
+        self._tidying = Tidying(parts, drop, clock, log)
         self._directory_every_s = float(settings.directory_every_s)
         self._clock = clock
         self._skipped = asyncio.Event()
@@ -302,7 +303,7 @@ class Loops:
                 self._parts.work.set()
         except Exception as error:  # noqa: BLE001 # raised below; a hub that is away keeps nothing from being forgotten
             failure = error
-        for part, work in (("drop", self._forget_gone), ("pruning", self._prune), ("attachments", self._sweep)):
+        for part, work in self._tidying.steps():
             try:
                 await work()
             except Exception as error:  # noqa: BLE001 # what cannot be tidied up holds up nothing, and is tried again
@@ -315,31 +316,6 @@ class Loops:
                 await self._parts.directory.wanted.wait()
         except TimeoutError:
             return
-
-    async def _prune(self) -> None:
-        """Forget what nobody needs any more; nothing for its age by a clock not known to be right (CON-23)."""
-        now = self._clock()
-        async with self._parts.store.write() as tx:
-            if self._parts.directory.clock_is_sound:
-                await requests.forget_old(tx, now)
-                await tokens.forget_old(tx, now)
-                await drafts.forget_old(tx, now)
-                await pruning.forget_attempts(tx, now)
-                await pruning.forget_replays(tx, now)
-                await pruning.forget_resealed(tx, now)
-                given = None if self._drop is None else await self._drop.given(tx)
-                await pruning.forget_events(tx, now, given=given)
-            dropped = await pruning.bound_quarantine(tx)
-        if dropped:
-            self._log.event("quarantine-full", count=dropped)
-
-    async def _forget_gone(self) -> None:
-        if self._drop is not None and self._parts.directory.clock_is_sound:
-            await self._drop.forget_gone()
-
-    async def _sweep(self) -> None:
-        if self._parts.directory.clock_is_sound:
-            await self._parts.attachments.sweep()
 
     async def _look(self) -> None:
         parts = self._parts

@@ -12,6 +12,7 @@ import pytest
 
 from connectors.logs import Log
 from connectors.loops import Loops
+from connectors.tidying import Tidying
 from protocol.errors import ClockSkewed
 from protocol.http.handovers import MessageState
 from protocol.limits import DAY, HOUR, MINUTE
@@ -61,7 +62,7 @@ async def test_con_23_a_clock_that_is_far_ahead_ends_deletes_and_tells_nothing(
     await prison.parts.sealer.step()
     machine = Machine(world, 0 if jumps else AHEAD)
     async with starting(world, tmp_path / "again", machine) as again:
-        loops = Loops(again.parts, again.settings, machine.clock, Log(io.StringIO()))
+        tidying = Tidying(again.parts, None, machine.clock, Log(io.StringIO()))
         await again.parts.directory.sync()
         if jumps:
             assert again.parts.directory.clock_is_sound
@@ -71,8 +72,8 @@ async def test_con_23_a_clock_that_is_far_ahead_ends_deletes_and_tells_nothing(
         assert await fire(again) == 0
         assert await again.parts.sealer.step() == 0
         await again.parts.outbox._drop_lapsed()
-        await loops._prune()
-        await loops._sweep()
+        for _, step in tidying.steps():
+            await step()
         assert await again.parts.resealing.follow_silence(machine.clock()) == 0
         assert {table: await count(again, table) for table in before} == before
         assert (await row(again, thread)).alert is None
