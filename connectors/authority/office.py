@@ -17,24 +17,23 @@ restorations/NUMBER.statement what a restored hub may go on with
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from connectors.authority.turns import Quorum, body_of
+from connectors.authority.turns import Quorum
 from keys.directory import Directory
 from keys.privatefile import read_private, write_private
 from keys.rootorder import in_order
-from keys.sealedfile import SMALL, KdfParams, open_file, seal_file
-from keys.signing import HybridSigner, sign_statement
+from keys.sealedfile import open_file
+from keys.signing import HybridSigner
 from protocol.address import AgencyAddress, parse_agency
 from protocol.enrolment import EnrolmentCode, LogAnchor, parse_code
 from protocol.errors import (
     ConfigurationError,
-    Conflict,
     DirectoryInconsistent,
     KeystoreError,
     MalformedEnvelope,
@@ -49,12 +48,9 @@ MAX_PERSONS: Final = 10
 PERSONS: Final = tuple(f"{role}-{number}" for role in ("approver", "root") for number in range(1, MAX_PERSONS + 1))
 """Whose keys there can be: each is sealed for its owner's name."""
 
-_FACTS = "office.json"
+FACTS_NAME: Final = "office.json"
 _MAX_FILE = 256 * 1024
 _SEED = 32
-
-PassphraseOf = Callable[[str], bytes]
-"""Gives the passphrase of a person's key: `root-1`, `approver-2`."""
 
 
 class Log(BaseModel):
@@ -191,7 +187,7 @@ class Office:
 
     def write_facts(self) -> None:
         """Write `office.json`."""
-        write_private(self.folder / _FACTS, self.facts.model_dump_json(indent=2).encode() + b"\n")
+        write_private(self.folder / FACTS_NAME, self.facts.model_dump_json(indent=2).encode() + b"\n")
 
     def check_approver(self, number: int) -> None:
         """Raise `NotFound` for a number (from 1) that no approver has; how many there are never changes (ENR-13)."""
@@ -299,78 +295,15 @@ class Office:
         )
 
 
-def create_office(
-    folder: Path,
-    *,
-    programme: str,
-    jurisdiction: str,
-    domain: str,
-    root_persons: int,
-    approvers: int,
-    passphrase_of: PassphraseOf,
-    now: int,
-    params: KdfParams = SMALL,
-) -> Office:
-    """Make a programme's root and one authority under it, with a sealed key file for each person.
-
-    The root is signed by its own persons and the authority by the root (DIR-2). Raises `Conflict` if the
-    folder holds an authority already, and `ConfigurationError` for numbers of persons out of bounds.
-    """
-    if (folder / _FACTS).exists():
-        raise Conflict("This folder holds an authority already; its keys are never overwritten.")
-    if not (1 <= root_persons <= MAX_PERSONS and AUTHORITY_THRESHOLD <= approvers <= MAX_PERSONS):
-        raise ConfigurationError(f"A root has 1 to {MAX_PERSONS} persons, an authority 2 to {MAX_PERSONS} approvers.")
-    parse_agency(f"a@{domain}")  # the domain must be one that addresses can end in (ID-2)
-    for name in ("keys", "codes", "approvals", "agencies"):
-        (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-    root_signers = [HybridSigner.generate() for _ in range(root_persons)]
-    approver_signers = [HybridSigner.generate() for _ in range(approvers)]
-    root = Root(
-        version=1,
-        threshold=min(AUTHORITY_THRESHOLD, root_persons),
-        identities=tuple(signer.public for signer in root_signers),
-        programme=programme,
-    )
-    authority = Authority(
-        jurisdiction=jurisdiction,
-        threshold=AUTHORITY_THRESHOLD,
-        identities=tuple(signer.public for signer in approver_signers),
-        domain=domain,
-    )
-    root_raw = sign_statement(body_of(root, now), root_signers[: root.threshold])
-    authority_raw = sign_statement(body_of(authority, now), root_signers[: root.threshold])
-    fingerprint = parse_statement(root_raw).digest
-    for role, signers in (("root", root_signers), ("approver", approver_signers)):
-        for number, signer in enumerate(signers, start=1):
-            name = f"{role}-{number}"
-            # The fingerprint goes with the key, so that no exchanged folder has it sign for another programme (ENR-9).
-            sealed = b"".join(signer.seeds) + fingerprint
-            seal_file(folder / "keys" / f"{name}.key", name, sealed, passphrase_of(name), params)
-    write_private(folder / "root.statement", root_raw)
-    write_private(folder / "authority.statement", authority_raw)
-    facts = OfficeFacts(
-        programme=programme,
-        jurisdiction=jurisdiction,
-        domain=domain,
-        root_fingerprint=fingerprint,
-        root_persons=tuple(signer.public.key_id for signer in root_signers),
-        approvers=tuple(signer.public.key_id for signer in approver_signers),
-        threshold=authority.threshold,
-    )
-    office = Office(folder, facts)
-    office.write_facts()
-    return office
-
-
 def open_office(folder: Path) -> Office:
     """Return the authority in `folder`; `ConfigurationError` if there is none or its facts are damaged."""
-    path = folder / _FACTS
+    path = folder / FACTS_NAME
     if not path.exists():
         raise ConfigurationError("This folder holds no authority. Type `throughcare authority init` first.")
     try:
         return Office(folder, OfficeFacts.model_validate_json(read_private(path, _MAX_FILE, "file")))
     except ValidationError as error:
-        raise ConfigurationError(f"{_FACTS} is damaged. Restore it from a copy.") from error
+        raise ConfigurationError(f"{FACTS_NAME} is damaged. Restore it from a copy.") from error
 
 
 def read_hub_facts(path: Path) -> HubFacts:

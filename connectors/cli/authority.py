@@ -9,8 +9,9 @@ from typing import Any, Final
 import click
 
 from connectors.authority import approval, invitation
+from connectors.authority.founding import create_office
 from connectors.authority.lost import must_show
-from connectors.authority.office import AUTHORITY_THRESHOLD, Office, create_office, read_hub_facts
+from connectors.authority.office import AUTHORITY_THRESHOLD, Office, read_hub_facts
 from connectors.authority.unfiled import lost_unfiled
 from connectors.cli.failures import advising, then
 from connectors.cli.office import (

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from connectors.authority import approval, invitation
-from connectors.authority.office import Office, create_office, read_hub_facts
+from connectors.authority.founding import create_office
+from connectors.authority.office import Office, read_hub_facts
 from connectors.enrolment import application
 from connectors.enrolment.application import Application
 from connectors.enrolment.configuration import write_configuration

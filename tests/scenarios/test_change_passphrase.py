@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.authority.office import create_office
+from connectors.authority.founding import create_office
 from connectors.store.engine import DATABASE_FILE
 from connectors.timing import system_clock
 from keys.backupopening import make_backup_key, open_backup_key

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from connectors.authority import approval, invitation
-from connectors.authority.office import HubFacts, Log, Office, create_office
+from connectors.authority.founding import create_office
+from connectors.authority.office import HubFacts, Log, Office
 from connectors.enrolment import application
 from connectors.enrolment.passphrases import passphrase_in
 from keys.sealedfile import SMALL

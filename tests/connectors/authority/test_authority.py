@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from connectors.authority import approval, invitation
-from connectors.authority.office import Office, create_office, open_office
+from connectors.authority.founding import create_office
+from connectors.authority.office import Office, open_office
 from connectors.enrolment import application
 from connectors.enrolment.passphrases import passphrase_in
 from keys.directory import Directory

@@ -17,8 +17,9 @@ from connectors.authority.exchanging import (
     place_of,
     stands_there,
 )
+from connectors.authority.founding import create_office
 from connectors.authority.newkey import public_half
-from connectors.authority.office import Office, create_office, open_office
+from connectors.authority.office import Office, open_office
 from connectors.authority.renewing import quorum_of, renewed_authority
 from connectors.authority.turns import body_of, sign_in_turn
 from connectors.enrolment.passphrases import passphrase_in

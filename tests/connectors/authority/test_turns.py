@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from connectors.authority import approval, renewing
-from connectors.authority.office import Office, create_office, open_office
+from connectors.authority.founding import create_office
+from connectors.authority.office import Office, open_office
 from connectors.authority.revoking import ending_of_agency, ending_of_device
 from connectors.authority.turns import AGENCY_LIFE, AUTHORITY_LIFE, BEGUN_WITHIN, Shown, begun_in, body_of, sign_in_turn
 from connectors.cli.failures import next_step

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.authority.office import Office, create_office
+from connectors.authority.founding import create_office
+from connectors.authority.office import Office
 from connectors.cli import main
 from connectors.enrolment.passphrases import passphrase_in, passphrase_path
 from tests.connectors.authority.conftest import NOW, office
