@@ -10,12 +10,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, Protocol
 
 from connectors import fork
 from connectors.faults import DAMAGED
 from connectors.fork import SIGNED_HEAD
+from connectors.freshness import Standing, freshness_by, is_marked
 from connectors.hub_restored import agreed, check_minimum, check_restored, hand_back, kept_of
 from connectors.hub_signers import Signing, lacking
 from connectors.logs import Log
@@ -32,13 +32,12 @@ from protocol.errors import (
     DirectoryError,
     DirectoryInconsistent,
     DirectorySplit,
-    DirectoryStale,
     EnvelopeError,
     KeystoreError,
 )
 from protocol.generations import generation_in, origin_of
 from protocol.http.hub import HubInfo
-from protocol.limits import CLOCK_SKEW, DIRECTORY_MARKED, DIRECTORY_REFUSED
+from protocol.limits import CLOCK_SKEW
 from protocol.receipts import Head, ReceiptBody
 from protocol.shapes import as_bytes, as_int, as_tuple
 
@@ -73,26 +72,6 @@ class Pinned:
     origin: str
     key: bytes
     minimum_size: int
-
-
-class Freshness(StrEnum):
-    """Whether the directory is good enough to seal by (DIR-11)."""
-
-    NORMAL = "normal"
-    MARKED = "marked"
-    STALE = "stale"
-    INCONSISTENT = "inconsistent"
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How the directory stands; times in ms UTC."""
-
-    freshness: Freshness
-    size: int
-    confirmed_at: int | None
-    clock_difference: int | None
-    error: str | None
 
 
 class DirectorySync:
@@ -345,13 +324,7 @@ class DirectorySync:
 
     def standing(self) -> Standing:
         """Say how the directory stands now."""
-        error: str | None = None
-        try:
-            freshness = Freshness.MARKED if self.check_sealing() else Freshness.NORMAL
-        except DirectoryInconsistent as refusal:
-            freshness, error = Freshness.INCONSISTENT, refusal.code
-        except (DirectoryStale, ClockSkewed) as refusal:
-            freshness, error = Freshness.STALE, refusal.code
+        freshness, error = freshness_by(self.check_sealing)
         return Standing(
             freshness,
             self._directory.size,
@@ -371,16 +344,7 @@ class DirectorySync:
             raise DirectorySplit
         if self._refused is not None:
             raise DirectoryInconsistent
-        if self._clock_difference is not None and abs(self._clock_difference) > CLOCK_SKEW:
-            raise ClockSkewed
-        if self._head is None:
-            raise DirectoryStale
-        age = self._clock() - self._head.at
-        if age < -CLOCK_SKEW:
-            raise ClockSkewed
-        if age > DIRECTORY_REFUSED:
-            raise DirectoryStale
-        return age > DIRECTORY_MARKED
+        return is_marked(self._head, self._clock(), self._clock_difference)
 
 
 async def _known_head(tx: Transaction) -> Head | None:

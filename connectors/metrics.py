@@ -13,7 +13,8 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from connectors.connection import Connection
-from connectors.directory_sync import DirectorySync, Freshness
+from connectors.directory_sync import DirectorySync
+from connectors.freshness import Freshness
 from connectors.installation import ENROLMENT_FILE, Enrolment
 from connectors.store import awaited, incoming, progress, quarantine, webhooks
 from connectors.store.engine import Store

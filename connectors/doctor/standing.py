@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from connectors.config import ConnectorSection
-from connectors.directory_sync import Freshness, Standing
 from connectors.doctor.attached import examine_fetching, examine_files
 from connectors.doctor.held import examine_held
+from connectors.freshness import Freshness, Standing
 from connectors.installation import PREKEY_PREFIX, Installation, prekey_name
 from connectors.logs import Log
 from connectors.parts import make_parts

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from connectors.directory_sync import Freshness
+from connectors.freshness import Freshness
 from keys.directory import Directory
 from protocol.errors import DirectoryInconsistent, DirectoryStale
 from protocol.http.hub import StatementAccepted, StatementSubmission

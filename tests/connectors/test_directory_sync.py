@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from connectors import fork
-from connectors.directory_sync import Freshness
+from connectors.freshness import Freshness
 from connectors.logs import Log
 from connectors.store import statements
 from keys.signing import sign_head
