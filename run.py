@@ -80,16 +80,6 @@ def main(arguments: list[str]) -> int:
 # The verbs
 
 
-def demo(arguments: list[str]) -> int:
-    """Tell the story: `throughcare demo`."""
-    return program("throughcare", ["demo", *arguments])
-
-
-def sandbox(arguments: list[str]) -> int:
-    """Start a hub and three agencies: `throughcare sandbox`."""
-    return program("throughcare", ["sandbox", *arguments])
-
-
 def program(name: str, arguments: list[str]) -> int:
     """Become an installed program, in the caller's directory, so that relative paths mean what they say."""
     install("runtime")
@@ -135,16 +125,10 @@ def check(arguments: list[str]) -> int:
     return 0 if all(passed) else 1
 
 
-def vectors(arguments: list[str]) -> int:
-    """Write the test vectors anew, or compare them with `--check`."""
+def module(name: str, arguments: list[str]) -> int:
+    """Run a module of the tests, in the clone."""
     install("dev")
-    return subprocess.run([str(PYTHON), "-m", "tests.vectors", *arguments], cwd=ROOT, check=False).returncode
-
-
-def bench(arguments: list[str]) -> int:
-    """Measure against the targets of docs/performance.md."""
-    install("dev")
-    return subprocess.run([str(PYTHON), "-m", "tests.bench", *arguments], cwd=ROOT, check=False).returncode
+    return subprocess.run([str(PYTHON), "-m", name, *arguments], cwd=ROOT, check=False).returncode
 
 
 def lock(arguments: list[str]) -> int:
@@ -382,12 +366,12 @@ def only_one_installer() -> Iterator[None]:
 
 
 VERBS: dict[str, Callable[[list[str]], int]] = {
-    "demo": demo,
-    "sandbox": sandbox,
+    "demo": lambda arguments: program("throughcare", ["demo", *arguments]),
+    "sandbox": lambda arguments: program("throughcare", ["sandbox", *arguments]),
     "test": test,
     "check": check,
-    "bench": bench,
-    "vectors": vectors,
+    "bench": lambda arguments: module("tests.bench", arguments),
+    "vectors": lambda arguments: module("tests.vectors", arguments),
     "lock": lock,
     "throughcare": lambda arguments: program("throughcare", arguments),
     "throughcare-hub": lambda arguments: program("throughcare-hub", arguments),
