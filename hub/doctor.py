@@ -320,7 +320,13 @@ async def _public(settings: HubSettings, session: aiohttp.ClientSession, clock: 
     """Go the way that connectors go, from here."""
     if settings.hub.public_url is None:
         return [skipped("hub", "hub.public_url is not set, so how connectors come here is not known.")]
-    way = Way(settings.hub.public_url, None, "hub.public_url", None, "the connectors' connector.ca_file")
+    way = Way(
+        settings.hub.public_url,
+        None,
+        "hub.public_url",
+        None,
+        "the connectors' connector.ca_file (for this doctor in SSL_CERT_FILE)",
+    )
     found, info = await examine_way(way, session, clock)
     if info is not None and info.domain != settings.hub.domain:
         fix = "Check hub.public_url, and where the proxy in front passes requests on to."

@@ -75,7 +75,9 @@ def restore(
         path, lacking = sign_restoration(office, facts, signer, now_ms(), accept_loss=accept_loss, shown=Shown(begun))
     line = f"Signed; {lacking} more approver must sign." if lacking else f"{path} is complete."
     voice.data({"statement": str(path), "signatures_lacking": lacking}, [line])
-    if not lacking:
+    if lacking:
+        voice.say("next:  bring the folder to another approver, who types the same command within 5 days")
+    else:
         voice.say("Give it to the hub's operator.\nnext:  throughcare-hub resume --config FILE --statement FILE")
 
 

@@ -28,6 +28,7 @@ from protocol.http.fields import format_time
 from protocol.settings import Profile
 
 FILE = click.Path(path_type=Path, dir_okay=False)
+_KEY_OPTION: Final = "--key-passphrase-file"
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
@@ -84,7 +85,7 @@ def _verify(source: Path, key_file: Path, key_passphrase_file: Path | None, voic
         StoreFailed: "throughcare doctor   (on the connector's machine; then make another backup)",
     }
     with advising(steps):
-        secret = open_backup_key(key_file, read_passphrase(key_passphrase_file, "the backup key"))
+        secret = open_backup_key(key_file, read_passphrase(key_passphrase_file, "the backup key", option=_KEY_OPTION))
         opened, attachments = asyncio.run(check_backup(source, secret))
     agency, made = opened.enrolment.agency, format_time(opened.made_at)
     voice.data(
@@ -112,7 +113,7 @@ _STOLEN: Final = (
 @click.command()
 @click.argument("source", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option("--key", "key_file", required=True, type=FILE, help="The backup.key that was kept offline.")
-@click.option("--key-passphrase-file", type=FILE, help="File with the key's passphrase (- is standard input).")
+@click.option(_KEY_OPTION, type=FILE, help="File with the key's passphrase (- is standard input).")
 @click.option("--data-dir", type=FOLDER, help="The connector's new folder; empty, or not there yet.")
 @click.option("--passphrase-file", type=FILE, help="File with a passphrase for the new keystore.")
 @click.option("--hub-url", help="The hub's URL, if it is not the one of the enrolment any more.")
@@ -155,7 +156,9 @@ def restore(
     with advising(_STEPS), restoring_into(data_dir, source) as place:
         found: Opened | Restoration
         if place.begun is None:
-            secret = open_backup_key(key_file, read_passphrase(key_passphrase_file, "the backup key"))
+            secret = open_backup_key(
+                key_file, read_passphrase(key_passphrase_file, "the backup key", option=_KEY_OPTION)
+            )
             passphrase = read_passphrase(passphrase_file, "the keystore", new=True)
             found = open_backup(source, secret, place.draft)
         else:

@@ -172,6 +172,11 @@ async def _enrol(
             f"The key request of {applied.code.terms.agency} is at the hub. Now call your authority on a number you\n"
             f"know, and read these words to each approver:\n\n    {' '.join(applied.words)}\n"
         )
+        if wait_s:
+            voice.say(
+                f"This waits up to {-(-wait_s // 60)} min for the approvers to sign, which may take days. Stopped\n"
+                "(Ctrl-C), or when the time is over, it goes on once the same command is typed again."
+            )
         deadline = time.monotonic() + wait_s
         while await applied.certificate(hub, now_ms()) is None:
             if time.monotonic() > deadline:

@@ -54,10 +54,11 @@ async def serve(folder: Path, port_base: int | None, voice: Voice) -> None:
 def lines(description: dict[str, Any]) -> Iterator[str]:
     """Yield the description of a sandbox for people, with something to try."""
     hub = description["hub"]
-    yield f"hub             {hub['url']}   (health and metrics: {hub['admin_url']})"
-    yield f"                what its operator sees: {hub['data_dir']}"
+    wide = max(len(agency["name"]) for agency in description["agencies"])
+    yield f"{'hub':<{wide}}  {hub['url']}   (health and metrics: {hub['admin_url']})"
+    yield f"{'':<{wide}}  what its operator sees: {hub['data_dir']}"
     for agency in description["agencies"]:
-        yield f"{agency['name']:<15} {agency['api_url']}   desk {agency['desk']}"
+        yield f"{agency['name']:<{wide}}  {agency['api_url']}   desk {agency['desk']}"
     sender, first, second, *_ = description["agencies"]
     yield ""
     yield pasteable(f"Try: throughcare handover send --agency {sender['name']} \\")

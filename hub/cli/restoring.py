@@ -7,7 +7,6 @@ import click
 
 from hub.cli.options import CONFIG, FILE, load, told
 from hub.cli.passphrase import passphrase
-from protocol.errors import ConfigurationError
 
 _ASKED = "Passphrase of the backup key"
 
@@ -56,11 +55,7 @@ def restore(
             click.echo("\n".join(telling.transcript(standing)), err=True)
             if not without_statements:
                 check_statements(standing)
-            typed = agree or click.prompt("Type the hub's domain to go on", err=True)
-            if typed != settings.hub.domain:
-                error = ConfigurationError("That is not this hub's domain. Nothing was changed.")
-                error.add_note(f"next: the same command, and type {settings.hub.domain}")
-                raise error
+            telling.have_typed(settings.hub.domain, agree)
 
         evidence, now = restoring.Evidence(guards, witnesses, stated), system_clock()
         if source is None or key_file is None:

@@ -25,6 +25,11 @@ CREDENTIAL_NAME = "throughcare-hub-keys"
 PUBLIC_NAME = "hub-public.json"
 
 
+_RESTORE = (
+    "put the keys back from a copy, or restore the newest backup (docs/operations.md, section 5); make no new ones"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class SigningKeys:
     """The keys of the two logs; a signer shows nothing of itself."""
@@ -47,7 +52,7 @@ def create_keys(settings: HubSettings) -> SigningKeys:
     signed would be worth nothing under new keys.
     """
     path = _path(settings)
-    if any((settings.hub.data_dir / name).exists() for name in (DATABASE_NAME, GUARD_NAME)):
+    if _has_run(settings):
         raise ConfigurationError(
             "This folder holds the database of a hub. Restore its signing keys from a copy; make no new ones."
         )
@@ -73,6 +78,10 @@ def open_keys(settings: HubSettings) -> SigningKeys:
             "These signing keys were made for a demo. To go on with the trial set hub.profile = demo. For real work "
             "make a new hub (`throughcare-hub init` with another hub.data_dir): agencies enrol anew there."
         )
+    if not _path(settings).exists():
+        error = KeystoreError("This hub has no signing keys in its data folder.")
+        error.add_note(f"next: {_RESTORE if _has_run(settings) else 'throughcare-hub init --config FILE'}")
+        raise error
     seeds = open_file(_path(settings), _purpose(settings.hub.profile), _passphrase(settings))
     return SigningKeys.of(seeds)
 
@@ -112,6 +121,10 @@ def write_public(settings: HubSettings, keys: SigningKeys, url: str | None = Non
     # In one step, since the authority's program may be reading it.
     draft.replace(path)
     return path
+
+
+def _has_run(settings: HubSettings) -> bool:
+    return any((settings.hub.data_dir / name).exists() for name in (DATABASE_NAME, GUARD_NAME))
 
 
 def _path(settings: HubSettings) -> Path:

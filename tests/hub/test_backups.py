@@ -314,6 +314,9 @@ def test_bak_5_an_operator_reads_what_will_happen_and_types_the_domain(stopped: 
     wrong = run(main, ["restore", *common], input="hub.exmple\n")
     assert wrong.exit_code == 3
     assert "Nothing was changed" in wrong.output
+    nobody = run(main, ["restore", *common], input="")
+    assert (nobody.exit_code, "Aborted" in nobody.output) == (3, False)
+    assert "next:  the same command with --agree hub.example, once you are sure" in nobody.output
     assert sorted(path.name for path in folder.iterdir()) == ["passphrase"]
     done = run(main, ["restore", *common], input="hub.example\n")
     assert done.exit_code == 0, done.output

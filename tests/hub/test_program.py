@@ -57,7 +57,15 @@ def test_init_makes_keys_once_and_says_what_to_pin(tmp_path: Path) -> None:
         (lambda folder: (folder / "hub.toml").write_text("[hub]\nprot = 1"), 3, "did you mean hub.port?"),
         (lambda folder: (folder / "passphrase").write_text("other"), 8, "wrong passphrase"),
         (lambda folder: (folder / "passphrase").chmod(0o644), 3, "chmod 600"),
-        (lambda folder: (folder / "data" / "signing-keys.sealed").unlink(), 8, "There is no key file"),
+        (lambda folder: (folder / "data" / "signing-keys.sealed").unlink(), 8, "next:  throughcare-hub init --config"),
+        (
+            lambda folder: (
+                (folder / "data" / "signing-keys.sealed").unlink(),
+                (folder / "data" / "hub.guard").touch(mode=0o600),
+            ),
+            8,
+            "next:  put the keys back from a copy",
+        ),
     ],
 )
 def test_dir_4_run_refuses_to_start_with_one_sentence_and_a_code(

@@ -249,8 +249,9 @@ def test_enr_2_the_command_waits_for_the_approvers(town: Town, type_: Typist, tm
     office = open_office(town.authority)
     signing = threading.Timer(0.5, lambda: _approve_directly(town, office.folder, words))
     signing.start()
-    assert enrol(type_, tmp_path / "waits", wait=30)[0] == 0
+    status, _, talk = enrol(type_, tmp_path / "waits", wait=30)
     signing.join()
+    assert (status, "This waits up to 1 min" in talk, "This waits" in hand_in[2]) == (0, True, False)
 
 
 def _approve_directly(town: Town, folder: Path, words: str) -> None:

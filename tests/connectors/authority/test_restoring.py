@@ -256,3 +256,4 @@ def test_gen_8_an_approver_reads_what_is_lost_and_what_that_may_undo(
     assert "directory  keeps 14 leaves; 2 that were signed are lost" in spoken.err
     assert "a device that was revoked since could read again" in spoken.err
     assert "throughcare witness" in spoken.err
+    assert "next:  bring the folder to another approver" in spoken.err

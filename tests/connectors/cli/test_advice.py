@@ -14,7 +14,7 @@ import yaml
 
 from connectors import home
 from connectors.access import TOKEN_FILE, ensure_token
-from connectors.cli import failures
+from connectors.cli import failures, main
 from connectors.cli.steps import _HELP
 from connectors.cli.tree import ROOT
 from hub.cli import main as hub_main
@@ -165,6 +165,24 @@ def step_in(capsys: Capture) -> str:
 
 
 @pytest.mark.usefixtures("quiet_home")
+def test_the_passphrase_of_the_backup_key_is_asked_for_by_its_own_option(
+    tmp_path: Path, capsys: Capture, quiet_home: None
+) -> None:
+    for name in ("passphrase", "backup.key", "a.backup"):
+        (tmp_path / name).touch(mode=0o600)
+    words = [
+        "restore",
+        str(tmp_path / "a.backup"),
+        "--key",
+        str(tmp_path / "backup.key"),
+        "--passphrase-file",
+        str(tmp_path / "passphrase"),
+    ]
+    for more in (["--verify"], ["--data-dir", str(tmp_path / "new")]):
+        assert main([*words, *more]) == 8
+        assert step_in(capsys) == "the same command with --key-passphrase-file FILE"
+
+
 async def test_a_token_that_was_changed_beside_a_running_connector_is_no_matter_of_the_status(
     prison: Served, capsys: Capture
 ) -> None:

@@ -25,3 +25,10 @@ def test_the_command_to_try_names_files_that_are_there(
     assert mapping.is_file()
     assert any(export.glob("*.json"))
     assert mapping.is_absolute() is not from_the_checkout
+
+
+def test_addresses_stand_below_each_other_however_long_a_name_is() -> None:
+    longest = {"name": "dolina-municipality", "desk": "desk.dolina@hub.example", "api_url": "http://localhost:1"}
+    hub = {"url": "http://localhost:2", "admin_url": "http://localhost:3", "data_dir": "/data"}
+    told = list(lines({"hub": hub, "agencies": [*AGENCIES, longest]}))
+    assert {line.index("http://localhost") for line in told[:1] + told[2:6]} == {len("dolina-municipality  ")}
