@@ -93,6 +93,20 @@ _READY: Final = (
     )
     .distinct()
 )
+_THEIRS: Final = select(
+    lost.c.thread, lost.c.message_id, lost.c.sender_desk, lost.c.recipient_desk, lost.c.passed_at.label("since")
+).where(lost.c.thread.in_(bindparam("threads", expanding=True)), lost.c.passed_at.is_not(None), ~_CAME)
+_OURS: Final = (
+    select(outgoing.c.thread, recipient.c.message_id, outgoing.c.sender_desk, recipient.c.desk, recipient.c.told_at)
+    .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
+    .where(
+        outgoing.c.thread.in_(bindparam("threads", expanding=True)),
+        outgoing.c.klass.not_in(_BARE),
+        recipient.c.told_at.is_not(None),
+        recipient.c.state.in_(GIVEN_UP),
+    )
+)
+_OF: Final = union_all(_THEIRS, _OURS).order_by("since")
 
 
 async def add(tx: Transaction, line: Line, place: Place, now: int) -> None:
@@ -150,20 +164,7 @@ async def ready(tx: Transaction) -> list[Line]:
 
 async def of(tx: Transaction, threads: Collection[ThreadId]) -> Sequence[Lost]:
     """Return what was lost in these threads, of others' and of our own, the earliest first."""
-    theirs = select(
-        lost.c.thread, lost.c.message_id, lost.c.sender_desk, lost.c.recipient_desk, lost.c.passed_at.label("since")
-    ).where(lost.c.thread.in_(threads), lost.c.passed_at.is_not(None), ~_CAME)
-    ours = (
-        select(outgoing.c.thread, recipient.c.message_id, outgoing.c.sender_desk, recipient.c.desk, recipient.c.told_at)
-        .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
-        .where(
-            outgoing.c.thread.in_(threads),
-            outgoing.c.klass.not_in(_BARE),
-            recipient.c.told_at.is_not(None),
-            recipient.c.state.in_(GIVEN_UP),
-        )
-    )
-    rows = await tx.connection.execute(union_all(theirs, ours).order_by("since"))
+    rows = await tx.connection.execute(_OF, {"threads": list(threads)})
     return [Lost(*row) for row in rows]
 
 
