@@ -3,6 +3,7 @@
 
 import asyncio
 import io
+import sqlite3
 import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from hub.logs import make_log
 from hub.service.clocktrust import note_time
 from hub.service.signingkeys import SigningKeys
 from hub.store import trees
+from hub.store.sqlite import SqliteStore
 from hub.store.tables import delivery
 from hub.web.tls import tls_context
 from keys.signing import DeviceSigner, Ed25519Signer
@@ -153,6 +155,7 @@ class RunningHub:
         self._elapsed = elapsed or self.clock
         self._confirmed = confirmed
         self.serving = False
+        self._watching: sqlite3.Connection | None = None
 
     async def __aenter__(self) -> Self:
         log = make_log("debug", "json", stream=self.logged, strict=True)
@@ -177,6 +180,9 @@ class RunningHub:
         await self.session.close()
         self.hub.release()
         await self._runner.cleanup()
+        if self._watching is not None:
+            self._watching.close()
+            self._watching = None
         await self.hub.close()
 
     @property
@@ -198,6 +204,11 @@ class RunningHub:
         """Tell whether something waits for a device, or it must ask itself, since the hub is down."""
         if not self.serving:
             return True
+        if isinstance(self.hub.store, SqliteStore):
+            if self._watching is None:
+                self._watching = sqlite3.connect(self.hub.store.path)
+            asked = self._watching.execute("SELECT EXISTS (SELECT 1 FROM delivery WHERE device_id = ?)", (device_id,))
+            return bool(asked.fetchone()[0])
         waits = select(exists().where(delivery.c.device_id == device_id))
         return bool(await self.hub.store.read(lambda connection: connection.scalar(waits)))
 
