@@ -48,8 +48,8 @@ def facts_of_ours(message: OutgoingMessage, own: AgencyAddress, recipients: Iter
     )
 
 
-def facts_of_theirs(message: ReceivedMessage, own: AgencyAddress) -> Said:
-    """Return what a verified message of another agency says."""
+def facts_of_theirs(message: ReceivedMessage, own: AgencyAddress, *, of_us: bool = True) -> Said:
+    """Return what a verified message of another agency says; of our own numbers only where `of_us` (CAS-1)."""
     if message.payload_type not in KINDS:
         return Said()
     payload = decode_payload(KINDS[message.payload_type], message.payload)
@@ -62,6 +62,7 @@ def facts_of_theirs(message: ReceivedMessage, own: AgencyAddress) -> Said:
         other=message.agency,
         at=message.accepted_at,
         message_id=message.message_id,
+        of_us=of_us,
     )
 
 
@@ -74,8 +75,12 @@ def _said(
     other: AgencyAddress | None,
     at: int,
     message_id: MessageId,
+    of_us: bool = True,
 ) -> Said:
-    """`other` is the one agency on the other side; without one only what is ours can be told apart."""
+    """`other` is the one agency on the other side; without one only what is ours can be told apart.
+
+    Not `of_us` is what another agency says, without what it says of our numbers.
+    """
     ours, person = sender == own, next((body for body in bodies if isinstance(body, Person)), None)
 
     def said(*values: str | None, by_us: bool = False) -> Stated | None:
@@ -83,6 +88,8 @@ def _said(
 
     senders, recipients = _numbers(payload, other if ours else own)
     persons = (person.sender_number, person.recipient_number) if person else (None, None)
+    if not of_us:
+        recipients, persons = None, (persons[0], None)
     number, other_number = (senders, recipients) if ours else (recipients, senders)
     own_person, other_person = persons if ours else (persons[1], persons[0])
     facts = Facts(
@@ -93,7 +100,7 @@ def _said(
         link=said(_link(payload)),
         name=_name(person, at, message_id, by_us=ours),
     )
-    return Said(facts, tuple(one for one in (senders, recipients, *_names(bodies)) if one))
+    return Said(facts, tuple(one for one in (senders, recipients, *_names(bodies, of_us=of_us)) if one))
 
 
 def _numbers(payload: Content, recipient: AgencyAddress | None) -> tuple[str | None, str | None]:
@@ -120,11 +127,12 @@ def _name(person: Person | None, at: int, message_id: MessageId, *, by_us: bool)
     return Stated(by_us, at, message_id, (person.family_name, person.given_names or "", born))
 
 
-def _names(bodies: Iterable[Content]) -> Iterator[str | None]:
+def _names(bodies: Iterable[Content], *, of_us: bool) -> Iterator[str | None]:
     """Yield the person's names, numbers and date of birth; those of relatives are not the person's."""
     for body in bodies:
         if isinstance(body, Person):
-            yield from (body.family_name, body.given_names, body.known_as, body.sender_number, body.recipient_number)
+            yield from (body.family_name, body.given_names, body.known_as, body.sender_number)
+            yield body.recipient_number if of_us else None
             yield body.date_of_birth.isoformat() if body.date_of_birth else None
         if isinstance(body, Identifiers):
             for name in body.other_names:

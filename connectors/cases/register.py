@@ -4,7 +4,8 @@
 A case is never composed and never sent: it follows from what messages say, and can be made anew from them at any time.
 What decides, the strongest first: the person's number in our register; the person's number in the register of another
 agency; our register's number of the correspondence; the thread that this one says it goes on from. A weaker number
-leads to a stronger one only through a thread where our own agency said both, so nobody else can join two cases.
+leads to a stronger one only through a thread where our own agency said both, so nobody else can join two cases. Nor
+does what others say of our numbers count in a thread that we began: it would be put into another person's case.
 
 Whoever knows a thread's id can write in it, so of others only the sides of a thread say whom it is about (CAS-6). Who
 they are follows from the stored messages, in the order of the hub's log: where that changes, the thread is weighed
@@ -37,7 +38,7 @@ AT_ONCE: Final = 200
 _MOST_LINKS: Final = 50
 """Threads that go on from one another; a longer chain, or a circle, ends there."""
 _MADE: Final = "cases made"
-_FORM: Final = b"7"
+_FORM: Final = b"8"
 """Another one has every stored message taken note of once more."""
 
 
@@ -75,7 +76,8 @@ class Register:
         if len(voices) > 1 and (begun or await _begins(tx, message, voices)):
             return await self.weigh(tx, message.thread, row)
         counts = message.agency in await self._sides(tx, message.thread, row, voices)
-        said = facts_of_theirs(message, self._agency) if counts else Said()
+        of_us = counts and not await self._began(tx, message.thread, row)
+        said = facts_of_theirs(message, self._agency, of_us=of_us) if counts else Said()
         return await self._note(tx, message.thread, message.accepted_at, said, row)
 
     async def weigh(self, tx: Transaction, thread: ThreadId, row: ThreadRow | None) -> Set[CaseId]:
@@ -84,10 +86,11 @@ class Register:
         Returns the cases in which there are other threads now.
         """
         sides = await self._sides(tx, thread, row, await speaking.voices(tx, thread))
+        of_us = not await self._began(tx, thread, row)
         known, words, times = Facts(), set[bytes](), set[int]()
         for place in await replaying.in_thread(tx, thread):
             try:
-                at, said = await self._said(tx, place, sides)
+                at, said = await self._said(tx, place, sides, of_us=of_us)
             except DAMAGED:
                 continue
             known = merge(known, said.facts)
@@ -109,13 +112,18 @@ class Register:
         return await self._put(tx, replace(placed, begun_at=min(times), changed_at=max(times)), before)
 
     async def _said(
-        self, tx: Transaction, place: replaying.Stored, sides: Collection[AgencyAddress]
+        self, tx: Transaction, place: replaying.Stored, sides: Collection[AgencyAddress], *, of_us: bool = True
     ) -> tuple[int, Said]:
         if place.ours:
             sent, to = await replaying.ours(tx, place)
             return sent.created_at, facts_of_ours(sent, self._agency, map(agency_of, to))
         message = await replaying.theirs(tx, place)
-        return message.accepted_at, facts_of_theirs(message, self._agency) if message.agency in sides else Said()
+        counts = message.agency in sides
+        return message.accepted_at, facts_of_theirs(message, self._agency, of_us=of_us) if counts else Said()
+
+    async def _began(self, tx: Transaction, thread: ThreadId, row: ThreadRow | None) -> bool:
+        """Tell whether we began a thread; `row` is its life cycle."""
+        return bool(await speaking.addressed(tx, thread)) if row is None else row.begins == self._agency
 
     async def _sides(
         self, tx: Transaction, thread: ThreadId, row: ThreadRow | None, voices: Mapping[AgencyAddress, int]
@@ -197,6 +205,9 @@ class Register:
             return {message.thread}
         row, voices = await threads.find(tx, message.thread), await speaking.voices(tx, message.thread)
         if len(voices) > 1 or message.agency not in await self._sides(tx, message.thread, row, voices):
+            return {message.thread}
+        if await self._began(tx, message.thread, row):
+            # An earlier version may have let it say what our numbers are.
             return {message.thread}
         await self.received(tx, message, row)
         return set()
