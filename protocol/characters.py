@@ -5,6 +5,8 @@ import unicodedata
 
 _DIRECTION_MARKS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
+_UNSEEN = frozenset("\u061c\u200f\u2028\u2029\ufff9\ufffa\ufffb")
+
 
 def is_allowed(character: str) -> bool:
     """Tell whether a text may hold `character`.
@@ -15,6 +17,16 @@ def is_allowed(character: str) -> bool:
     if character in "\n\t":
         return True
     return unicodedata.category(character) not in ("Cc", "Cs") and character not in _DIRECTION_MARKS
+
+
+def is_harmless(character: str) -> bool:
+    """Tell whether paper may show `character` as it is.
+
+    Messages may hold a few more, for a text that was copied from elsewhere has them: marks of right-to-left writing,
+    with which a span of days or doses stands the other way round; ends of lines that are none of ours; tags, which
+    are a second text that nobody sees.
+    """
+    return is_allowed(character) and not (character in _UNSEEN or "\U000e0000" <= character <= "\U000e007f")
 
 
 def is_line(text: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final, TypeAlias
 
-from protocol.characters import is_allowed
+from protocol.characters import is_harmless
 
 _REPLACED: Final = "\N{REPLACEMENT CHARACTER}"
 _MOST_MARKS: Final = 4
@@ -47,8 +47,8 @@ def said(text: str) -> Html:
 
 
 def _text(text: str) -> str:
-    # What no message can hold may still stand in what an older version stored; it must hide nothing on paper.
-    hidden = {ord(one): _REPLACED for one in set(text) if not is_allowed(one)}
+    # Also what no message can hold: it may stand in what an older version stored, and must hide nothing on paper.
+    hidden = {ord(one): _REPLACED for one in set(text) if not is_harmless(one)}
     shown = text.translate(hidden) if hidden else text
     return escape("".join(_unpiled(shown)) if any(map(_is_mark, set(shown))) else shown)
 

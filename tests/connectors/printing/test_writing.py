@@ -19,6 +19,7 @@ from connectors.printing.markup import element, said
 from connectors.printing.page import POLICY, page
 from protocol import ids
 from protocol.bodies import FORMS
+from protocol.content import is_clean
 from protocol.http.handovers import SectionView
 from protocol.http.threads import AlertView
 from protocol.ids import Kind, ThreadId
@@ -40,7 +41,8 @@ def english() -> Words:
 
 def shown(text: str) -> str:
     """Return a text as paper shows it: what hides or turns around is a replacement character."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", "\ufffd", text)
+    turning = "\u061c\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\U000e0000-\U000e007f"
+    return re.sub(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff{turning}]", "\ufffd", text)
 
 
 def test_prt_1_the_pages_are_those_that_are_published() -> None:
@@ -124,6 +126,28 @@ def test_prt_4_an_elements_text_and_attributes_are_escaped(text: str) -> None:
     found = read(element("td", said(text), class_=text).markup)
     assert harmless(found)
     assert found.said == [shown(text)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # A browser takes the direction of the whole from its first mark, and shows 5.3. – 1.2.
+        "\u200f1.2. – 5.3.",
+        "\u061c10 – 20 mg",
+        "Invented\u2028Consent: withdrawn",
+        "Invented\u2029Consent: withdrawn",
+        "seen\ufff9unseen\ufffb",
+        "seen" + "".join(chr(0xE0000 + ord(one)) for one in "unseen"),
+    ],
+)
+def test_prt_4_what_turns_or_hides_text_that_a_message_may_hold_is_shown_on_paper(text: str) -> None:
+    assert is_clean(text), "a message can hold it"
+    (found,) = read(element("td", said(text)).markup).said
+    assert "\ufffd" in found
+    assert found.replace("\ufffd", "").isprintable()
+    assert len(found) == len(text)
+    for plain in ("Đorđe", "Ђорђе 👍🏽", "a\u00adb", "\u200e12", "नी"):
+        assert read(element("td", said(plain)).markup).said == [plain]
 
 
 @pytest.mark.parametrize("joiner", ["", "\u200d"])
