@@ -132,7 +132,7 @@ class Delivery:
                 await self._refusing.put_aside(tx, message, raw, code=PlacesDiffer.code)
             await incoming.add(tx, message, raw)
             return True
-        await self._threads.check_beginning(tx, message)
+        await self._threads.check_move(tx, message)
         line = _line(message)
         position = await sequences.position(tx, line)
         if message.seq <= position.seq and await self._came_late(tx, line, message):

@@ -94,17 +94,22 @@ class Threads:
         self._log = log
         self._notice_life = notice_life
 
-    async def check_beginning(self, tx: Transaction, message: ReceivedMessage) -> None:
-        """Raise `PolicyDenied` for the beginning of a thread that another desk has begun here (LIF-6).
+    async def check_move(self, tx: Transaction, message: ReceivedMessage) -> None:
+        """Raise `PolicyDenied` for a new message that begins what another desk has begun, or has a move's id (LIF-6).
 
         Answered with A1 it would be taken for delivered, and nobody here would ever see it.
         """
         kind = KINDS.get(message.payload_type)
-        if kind is None or kind.machine is None or kind.event != ROLES[kind.machine.name].begin:
+        if kind is None or kind.machine is None:
             return
         row = await self.mending.find(tx, message.thread)
-        if row is not None and message.sender_desk != row.peer_desk:
+        if row is None:
+            return
+        if kind.event == ROLES[kind.machine.name].begin and message.sender_desk != row.peer_desk:
             raise PolicyDenied("Another desk has begun the thread that this message would begin.")
+        between = row.is_between(message.sender_desk, message.recipient_desk)
+        if between and await moves.stands(tx, message.thread, message.message_id):
+            raise PolicyDenied("Another step of the thread has the id of this message.")
 
     async def received(self, tx: Transaction, message: ReceivedMessage, *, late: bool = False) -> None:
         """Take note of a verified message that has its effect now; what moves no thread has its place in a case.

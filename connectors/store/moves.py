@@ -67,6 +67,7 @@ _SETTLE: Final = _CHANGE.where(
     )
 )
 _GIVE_UP: Final = _CHANGE.where(move.c.direction == Direction.OUT)
+_STANDS: Final = select(exists().where(move.c.thread == bindparam("of"), move.c.message_id == bindparam("which")))
 _LATE: Final = select(
     exists().where(
         move.c.thread == bindparam("of"),
@@ -114,6 +115,11 @@ async def add(tx: Transaction, row: MoveRow) -> bool:
         "sealed": tx.vault.seal(_PLACE, row.message_id, cbor.encode(_content(row))),
     }
     return await tx.connection.scalar(_ADD, values) is not None
+
+
+async def stands(tx: Transaction, thread: ThreadId, message_id: MessageId) -> bool:
+    """Tell whether a thread has a move of that id, of whichever side."""
+    return bool(await tx.connection.scalar(_STANDS, {"of": thread, "which": message_id}))
 
 
 async def came_late(tx: Transaction, thread: ThreadId, message_id: MessageId) -> bool:
