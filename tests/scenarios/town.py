@@ -2,8 +2,8 @@
 """An authority and a hub that runs, and the commands by which an agency is enrolled with them."""
 
 import asyncio
+import json
 import re
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,8 @@ from connectors.authority.office import open_office
 from connectors.cli import main
 from connectors.sandbox.ports import free_ports
 from tests.connectors.lyinghub import LyingHub
-from tests.scenarios.running import BIN, Typist, started
+from tests.scenarios.forked import hub_program, running_hub
+from tests.scenarios.running import Typist
 
 
 class Town:
@@ -72,9 +73,9 @@ def opened_town(
     quiet("authority", "init", place.authority, *names)
     fingerprint = open_office(place.authority).facts.root_fingerprint.hex()
     config = place.hub_config(fingerprint)
-    subprocess.run([BIN / "throughcare-hub", "init", "--config", config], check=True, capture_output=True)
-    with started(BIN / "throughcare-hub", "run", "--config", config, "--ready-json") as hub:
-        place.hub_url = hub.ready["url"]
+    hub_program("init", "--config", str(config))
+    with running_hub("--config", str(config), "--ready-json") as line:
+        place.hub_url = json.loads(line)["url"]
         with place.trusted():
             quiet("authority", "publish", place.authority, "--hub", place.folder / "hub" / "hub-public.json")
         yield place
