@@ -98,7 +98,7 @@ def test(arguments: list[str]) -> int:
         report = Path(scratch) / "report.xml"
         # By `worksteal` the tests of a module stay together, and with them what they share, until a worker runs dry.
         command = [str(PYTHON), "-m", "pytest", "-n", str(workers()), "--dist", "worksteal", *selection]
-        command += [f"--junit-xml={report}", *(a for a in arguments if a != "--full")]
+        command += ["-p", "no:schemathesis", f"--junit-xml={report}", *(a for a in arguments if a != "--full")]
         code = subprocess.run(command, cwd=ROOT, check=False, env={**os.environ, "TMPDIR": scratch}).returncode
         print(counts(report), flush=True)
     return code
