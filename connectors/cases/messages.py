@@ -178,7 +178,7 @@ class Messages:
         if len({(one.item.sender, one.item.thread, one.item.kind, one.item.direction) for one in found}) > 1:
             raise Conflict(
                 "Several messages stand under this id. Say whose, and at which desk of ours: --sender DESK, "
-                "--recipient DESK (?sender=, ?direction=, ?recipient=)."
+                "--recipient DESK, or --desk DESK to answer (?sender=, ?direction=, ?recipient=)."
             )
         return found[0] if len(found) == 1 else _at_all_desks(found)
 

@@ -129,11 +129,11 @@ def answer(
     if answers is None:
         raise InvalidInput("Say who answers: --as OFFICER, with the title as `throughcare officer list` shows it.")
     asked = read_json(file) if file else {}
-    message_id, whose = MessageId(raw(Kind.MESSAGE, message)), None if sender is None else parse_desk(sender)
+    message_id, whose, ours = MessageId(raw(Kind.MESSAGE, message)), named_desk(sender), named_desk(desk)
 
     async def ask() -> MessageQueued:
         async with connected(home.find(agency)) as client:
-            item = (await client.message(message_id, sender=whose)).item
+            item = (await client.message(message_id, sender=whose, recipient=ours)).item
             if item.direction is not Direction.RECEIVED:
                 raise InvalidInput("This message is one of ours; others answer it.")
             who = await officer_named(client, answers, agency=agency)
@@ -142,7 +142,7 @@ def answer(
                 to=[item.sender],
                 fields={"answers": message, "answer": answer, "officer": text(Kind.OFFICER, who) if who else answers},
                 sections=sections_of(asked),
-                sender=None if desk is None else parse_desk(desk),
+                sender=ours,
                 officer=await officer_named(client, acting, agency=agency),
             )
             return await client.send_message(request, idempotency_key=key or secrets.token_urlsafe(24))

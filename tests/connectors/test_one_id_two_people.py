@@ -23,7 +23,7 @@ from protocol.http.handovers import Direction
 from protocol.ids import Kind, MessageId, ThreadId, new_id, text
 from protocol.kinds.base import RegisterNumbers
 from protocol.kinds.catalogue import KINDS
-from tests.connectors.cases.test_referral import REQUEST
+from tests.connectors.cases.test_referral import OFFICER, REQUEST
 from tests.connectors.conftest import World
 from tests.connectors.hand import OFFER, offer, sealed_as
 from tests.connectors.stations import Station, api_of, person_section
@@ -179,3 +179,6 @@ async def test_con_9_two_messages_of_one_sender_can_be_told_apart_by_our_desk(
         assert await type_at(one.station, base, *shown) != 0
         assert await type_at(one.station, base, *shown, "--recipient", one.desks[0]) == 0
         assert one.desks[0] in capsys.readouterr().out
+        answered = "message", "answer", text(Kind.MESSAGE, one.message), "noted", "--officer", OFFICER
+        assert await type_at(one.station, base, *answered) != 0
+        assert await type_at(one.station, base, *answered, "--desk", one.desks[1]) == 0

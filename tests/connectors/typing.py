@@ -14,5 +14,9 @@ async def type_at(station: Station, url: str, *arguments: str | Path) -> int:
     """Type `throughcare ARGUMENTS --agency …` beside the served connector and return the exit code."""
     name = station.member.address.partition("@")[0]
     token = str(station.folder / TOKEN_FILE)
-    home.register(home.Profile(name, station.desk, url, token, str(station.folder)))
-    return await asyncio.to_thread(main, [*map(str, arguments), "--agency", name])
+    profile = home.Profile(name, station.desk, url, token, str(station.folder))
+    home.register(profile)
+    try:
+        return await asyncio.to_thread(main, [*map(str, arguments), "--agency", name])
+    finally:
+        home.forget(profile)  # commands of other tests ask every agency that is registered

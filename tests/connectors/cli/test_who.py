@@ -74,7 +74,7 @@ async def test_con_9_one_of_two_messages_under_an_id_is_answered_by_naming_its_s
     status, _, told = await typed(*words)
     assert (status, "Say who answers: --as OFFICER" in told) == (2, True)
     status, _, told = await typed(*words, "--officer", OFFICER)
-    assert (status, "Say whose: --sender DESK" in told) == (6, True)
+    assert (status, "Say whose, and at which desk of ours: --sender DESK" in told) == (6, True)
     status, _, told = await typed(*words, "--officer", OFFICER, "--sender", csw.station.desk)
     assert (status, BY_SERVICE in told) == (0, True)
     await settle(prison.station, csw.station, liar)
