@@ -14,7 +14,7 @@ import stamina
 
 from connectors.config import ConnectorSection
 from connectors.dropfolder.folder import DropFolder
-from connectors.hub_client import HubLink
+from connectors.incoming_mail import QUIET_S, IncomingMail
 from connectors.logs import Event, Log
 from connectors.parts import Parts
 from connectors.tidying import Tidying
@@ -35,10 +35,6 @@ WEBHOOKS_EVERY_S: Final = 2.0
 DROP_EVERY_S: Final = 2.0
 """Seconds between two looks into the drop folder."""
 LEAST_REST_S: Final = 0.05
-QUIET_S: Final = 2
-"""Seconds without mail on an open link after which what waited at the hub is taken to have come."""
-READING_S: Final = 600
-"""Seconds after which it is, however much goes on coming."""
 WANTED_EVERY_S: Final = 5.0
 """Seconds between two looks at the directory that somebody asked for."""
 TRANSFER_EVERY_S: Final = 2.0
@@ -61,14 +57,9 @@ class Loops:
         self._clock = clock
         self._skipped = asyncio.Event()
         self._log = log
-        self._drained_at: int | None = None
-        self._opened_at: float | None = None
-        """When the first link was opened, and below when the newest was or mail came last, in the loop's seconds."""
-        self._came_at: float | None = None
-        self._mail_read = False
+        self._mail = IncomingMail(parts, clock)
         self._followed = -1
         self._sealed = asyncio.Event()
-        self._arrived = asyncio.Event()
 
     async def look_once(self) -> None:
         """Try to bring directory and prekeys up to date before anybody is served; the hub may be away."""
@@ -84,7 +75,7 @@ class Loops:
         """Run all loops until `stop` is set; a loop that fails is started again, never dropped silently."""
         async with asyncio.TaskGroup() as tasks:
             loops = [
-                tasks.create_task(self._keep("mail", self._mail)),
+                tasks.create_task(self._keep("mail", self._collect)),
                 tasks.create_task(self._keep("send", self._send)),
                 tasks.create_task(self._keep("uploads", self._upload)),
                 tasks.create_task(self._keep("downloads", self._download)),
@@ -139,48 +130,13 @@ class Loops:
             # A mistake of ours or of the machine: told at once, tried again, visible as long as it lasts.
             self._log.event("part-failed", part=part, code=type(error).__name__)
 
-    async def _mail(self) -> None:
-        """Open a link, take mail as it comes, acknowledge what is stored; ends when the link does."""
-        connection = self._parts.connection
-        served = False
-        try:
-            async with connection.open() as link:
-                self._came_at = asyncio.get_running_loop().time()
-                if self._opened_at is None:
-                    self._opened_at = self._came_at
-                await self._parts.inbox.reconnected()
-                # Who comes back may have been restored, and what it lost is to be known soon (GEN-4).
-                self._parts.directory.wanted.set()
-                await self._acknowledge(link)
-                while not connection.worth_reopening:
-                    await self._take_mail(link)
-                    served = True
-        except ThroughcareError as error:
-            if not served:
-                raise
+    async def _collect(self) -> None:
+        """Take mail over one link; ends when the link does."""
+        ended = await self._mail.collect()
+        if ended is not None:
             # The link worked and ended: that is no reason to wait longer each time, only a moment.
-            self._failed("mail", error)
+            self._failed("mail", ended)
             await asyncio.sleep(RETRY_FIRST_S)
-
-    async def _take_mail(self, link: HubLink) -> None:
-        items = await link.receive(await self._parts.inbox.cursor())
-        self._parts.connection.reached(link)
-        if not items:
-            self._mail_read = True
-            # By another clock it would seem to have been empty when what is awaited was still on its way (CON-23).
-            self._drained_at = self._clock() if self._parts.directory.clock_is_sound else self._drained_at
-            return
-        self._came_at = asyncio.get_running_loop().time()
-        await self._parts.inbox.take(items)
-        self._parts.work.set()
-        self._arrived.set()
-        await self._acknowledge(link)
-
-    async def _acknowledge(self, link: HubLink) -> None:
-        up_to = await self._parts.inbox.unacknowledged()
-        if up_to is not None:
-            await link.acknowledge(up_to)
-            self._parts.inbox.acknowledged(up_to)
 
     async def _send(self) -> None:
         """Seal and send what is due, then rest until something is."""
@@ -217,17 +173,17 @@ class Loops:
 
     async def _download(self) -> None:
         """Fetch the attachments of what has come (ATT-7), then rest until more comes."""
-        self._arrived.clear()
+        self._mail.arrived.clear()
         if await self._parts.downloads.step():
             self._parts.work.set()
         else:
-            await _until(self._arrived, TRANSFER_EVERY_S)
+            await _until(self._mail.arrived, TRANSFER_EVERY_S)
 
     async def _tick(self) -> None:
         """Make the moves of time that are due (CLK-4), hear what is late (KIND-7), then rest until the next is."""
-        clockwork, directory, mail_read = self._parts.clockwork, self._parts.directory, self._mail_is_read()
+        clockwork, directory, mail_read = self._parts.clockwork, self._parts.directory, self._mail.is_read()
         if await self._parts.pauses.step():
-            for wakened in (self._parts.work, self._sealed, self._arrived):
+            for wakened in (self._parts.work, self._sealed, self._mail.arrived):
                 wakened.set()
         moved = await clockwork.step(mail_read=mail_read)
         heard = 0 if directory.clock_is_wrong else await self._parts.hearing.step()
@@ -236,25 +192,11 @@ class Loops:
         if moved or heard:
             return
         due = [] if directory.clock_is_wrong else [await self._parts.hearing.next_due()]
-        if not mail_read and self._opened_at is not None:
+        if not mail_read and self._mail.was_opened:
             due.append(self._clock() + QUIET_S * SECOND)
         elif directory.clock_is_sound and mail_read:
             due.append(await clockwork.next_due())
         await _until(self._skipped, self._rest_until(min((at for at in due if at is not None), default=None)))
-
-    def _mail_is_read(self) -> bool:
-        """Tell whether what came while this connector was off has been read, by all that can be known (CON-23).
-
-        A hub says so to who polls. Over a websocket it sends at once what waits; and one with which mail never ends
-        must not keep time from going on for ever.
-        """
-        if self._mail_read:
-            return True
-        now = asyncio.get_running_loop().time()
-        if self._opened_at is None or self._came_at is None or not self._parts.connection.connected:
-            return False
-        self._mail_read = now - self._came_at >= QUIET_S or now - self._opened_at >= READING_S
-        return self._mail_read
 
     async def _ask(self) -> None:
         """Ask for what is missing (SEQ-10) and say what will not come (SEQ-11), then rest until there is more."""
@@ -299,7 +241,7 @@ class Loops:
         try:
             # First: whatever happens to the rest, the directory is followed (SEQ-4).
             await self._look()
-            if await self._parts.resealing.follow_silence(self._drained_at):
+            if await self._parts.resealing.follow_silence(self._mail.drained_at):
                 self._parts.work.set()
         except Exception as error:  # noqa: BLE001 # raised below; a hub that is away keeps nothing from being forgotten
             failure = error
@@ -326,7 +268,9 @@ class Loops:
         async def follow() -> None:
             failures.extend(await self._sync())
 
-        failures += await upkeep(parts.renewal, parts.prekeys, parts.client, drained_at=self._drained_at, follow=follow)
+        failures += await upkeep(
+            parts.renewal, parts.prekeys, parts.client, drained_at=self._mail.drained_at, follow=follow
+        )
         for error in failures[1:]:
             self._failed("directory", error)
         if failures:

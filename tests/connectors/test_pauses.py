@@ -16,6 +16,7 @@ from sqlalchemy.dialects import sqlite
 
 from connectors import asking, connection
 from connectors.hub_client import BlobLink, PollingLink
+from connectors.incoming_mail import IncomingMail
 from connectors.logs import Log
 from connectors.loops import Loops
 from connectors.store import attachments, attempts, awaited, pauses, recipients, tables
@@ -200,7 +201,7 @@ async def test_con_24_an_attachment_that_failed_while_the_clock_was_ahead_comes_
     loops = Loops(probation.parts, probation.settings, clock, Log(io.StringIO()))
     loops._skipped.set()
     await loops._tick()
-    assert loops._arrived.is_set()
+    assert loops._mail.arrived.is_set()
     assert probation.parts.work.is_set()
     assert '"pauses-cut"' in probation.logged.getvalue()
     assert await probation.parts.downloads.step() == 1
@@ -361,13 +362,13 @@ async def test_con_23_dir_9_a_mailbox_counts_as_read_only_by_a_clock_that_is_kno
     """
     machine = Machine(world)
     async with starting(world, tmp_path / "again", machine) as again:
-        loops = Loops(again.parts, again.settings, machine.clock, Log(io.StringIO()))
+        mail = IncomingMail(again.parts, machine.clock)
         await again.parts.directory.sync()
         under_way = await again.link.receive(await again.parts.inbox.cursor())
         machine.clock.advance(wrong)
-        await loops._take_mail(Answered(under_way))
-        assert loops._mail_is_read()
-        assert loops._drained_at == (None if wrong else machine.clock())
+        await mail.take(Answered(under_way))
+        assert mail.is_read()
+        assert mail.drained_at == (None if wrong else machine.clock())
 
 
 async def test_con_24_clk_4_a_thread_that_cannot_be_moved_is_not_put_off_by_a_clock_that_jumps(

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from connectors.incoming_mail import IncomingMail
 from connectors.logs import Log
-from connectors.loops import Loops
 from connectors.tidying import Tidying
 from protocol.errors import ClockSkewed
 from protocol.http.handovers import MessageState
@@ -128,13 +128,13 @@ async def test_con_23_time_waits_for_what_came_while_the_connector_was_off(world
     machine = Machine(world)
     machine.pass_time(5 * HOUR)
     async with starting(world, tmp_path / "again", machine) as again:
-        loops = Loops(again.parts, again.settings, machine.clock, Log(io.StringIO()))
+        mail = IncomingMail(again.parts, machine.clock)
         await again.look()
-        assert not loops._mail_is_read()
+        assert not mail.is_read()
         assert await again.parts.clockwork.step(mail_read=False) == 0
         async with again.parts.connection.open() as link:
-            while not loops._mail_is_read():
-                await loops._take_mail(link)
+            while not mail.is_read():
+                await mail.take(link)
         assert await again.parts.clockwork.step() == 0
         assert await told(again, thread) == ["send", "receive", "acknowledge"]
 
