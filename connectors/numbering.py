@@ -6,6 +6,7 @@ all of them would become one case. Such a number is kept and shown as it was sai
 """
 
 import re
+import unicodedata
 from typing import Final
 
 from connectors.folding import fold
@@ -35,6 +36,10 @@ _YEAR: Final = re.compile(r"/\s*(?:19|20)?\d\d\s*$|^\s*(?:19|20)\d\d\s*/")
 """The year of a number such as 17/2026 or 2026/17; 0/2026 has one too, and is none."""
 
 
+_MINUS: Final = "\N{MINUS SIGN}"
+"""A dash to whoever reads it, though it is none by its kind."""
+
+
 def telling(number: str) -> bool:
     """Tell whether a register's number can be compared with others."""
     text = fold(number)
@@ -45,5 +50,11 @@ def telling(number: str) -> bool:
 
 
 def spelled(number: str) -> str:
-    """Return a number as it is compared: how it is spaced and in which case its letters are makes no difference."""
-    return "".join(number.split()).casefold()
+    """Return a number as it is compared: by what is to be seen of it, however a program has written that.
+
+    How it is spaced, in which case its letters are, which dash divides it and what signs without width came with it
+    from where it was copied make no difference. Digits that only look alike do.
+    """
+    seen = (one for one in unicodedata.normalize("NFC", number) if unicodedata.category(one) != "Cf")
+    one_dash = ("-" if unicodedata.category(one) == "Pd" or one == _MINUS else one for one in seen)
+    return "".join("".join(one_dash).split()).casefold()
