@@ -21,9 +21,9 @@ class Newcomers:
         self._officers = officers
         self._clock = clock
 
-    async def learn_of(self, desks: Collection[DeskAddress], officer: OfficerId | None = None) -> None:
-        """Look once more if one of `desks` or `officer` is not known; never inside a transaction, since it may wait."""
-        known = officer is None or any(one.actor.officer == officer for one in self._officers.acting())
+    async def learn_of(self, desks: Collection[DeskAddress], *officers: OfficerId | None) -> None:
+        """Look once more if a desk or an officer is not known; never inside a transaction, since it may wait."""
+        known = {one.actor.officer for one in self._officers.acting()} >= set(officers) - {None}
         now = self._clock()
         if known and all(self._directory.directory.desk(desk, now) is not None for desk in desks):
             return

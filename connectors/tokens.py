@@ -28,6 +28,11 @@ from protocol.limits import DAY
 
 PREFIX: Final = "TC-TOKEN-"
 """What a made token begins with, so that one that lies about is known for what it is."""
+HOW: Final = (
+    "Send `Authorization: Bearer TOKEN`, with a token of this connector that counts: that in data_dir/api-token, "
+    "or one that `throughcare token make` made."
+)
+"""What a caller without one is told."""
 OWNER: Final = "owner"
 """How the holder of the installation's own token is called."""
 
@@ -67,11 +72,11 @@ class Tokens:
         if hmac.compare_digest(secret.encode("utf-8", "replace"), own.encode()):
             return Holder(OWNER, frozenset(Scope))
         if not secret.startswith(PREFIX):
-            raise NotAuthenticated
+            raise NotAuthenticated(HOW)
         async with self._store.read() as tx:
             found = await tokens.by_digest(tx, _digest(secret))
         if found is None or not found.counts(self._clock()):
-            raise NotAuthenticated
+            raise NotAuthenticated(HOW)
         desks = frozenset(found.desks) if found.desks else None
         return Holder(ids.text(Kind.TOKEN, found.token_id), frozenset(_known(found)), desks)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns what somebody here wants to say into a message that can be stored, and says who gets what of it."""
 
+import contextlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,15 @@ class Said:
     message_id: MessageId | None = None
 
 
+def named_in(fields: Mapping[str, Any]) -> OfficerId | None:
+    """Return whom the field `officer` names; None for nobody, and for what is no id: that the kind's form finds."""
+    named = fields.get("officer")
+    if isinstance(named, str):
+        with contextlib.suppress(InvalidInput):
+            return OfficerId(ids.raw(Kind.OFFICER, named))
+    return None
+
+
 class Composing:
     """Makes messages of ours. Nothing is stored here."""
 
@@ -71,14 +81,25 @@ class Composing:
         self._clock = clock
         self._message_life = message_life
 
+    def check_named(self, officer: OfficerId | None) -> None:
+        """Raise `InvalidFields` unless whom the field `officer` names may act here now (LIF-8); None is nobody."""
+        if officer is None:
+            return
+        try:
+            self._officers.actor(officer)
+        except InvalidInput as error:
+            raise InvalidFields([FieldError(f"{FIELDS}/officer", "not-allowed")], error.detail) from None
+
     def own_desk(self, wanted: DeskAddress | None, to: Collection[DeskAddress], desks: Desks = None) -> DeskAddress:
         """Return which desk of ours writes to `to`; `InvalidInput` for one that is not ours or writes to itself.
 
         It is one of `desks`, where the caller is bound to some.
         """
         own = sender(desks, wanted, self._enrolment.desks)
-        if own is None or own in to or len(set(to)) != len(to):
-            raise InvalidInput("The sending desk is not one of this connector's, or a desk stands twice.")
+        if own is None:
+            raise InvalidInput("The sending desk is not one of this connector's.")
+        if own in to or len(set(to)) != len(to):
+            raise InvalidInput("A desk does not write to itself, and stands only once among those it writes to.")
         return own
 
     def message(

@@ -8,7 +8,7 @@ from typing import Final
 from connectors.bound import Desks, check_kind, sees
 from connectors.cases import answering, conversing
 from connectors.cases.bygone import bygone
-from connectors.cases.composing import Composing, Said
+from connectors.cases.composing import Composing, Said, named_in
 from connectors.cases.consents import CHANGED
 from connectors.cases.conversing import ANSWERABLE
 from connectors.cases.correcting import check_ours, marked, missed, views, without_sections
@@ -24,6 +24,7 @@ from connectors.store.engine import Store, Transaction
 from connectors.store.history import Entry
 from connectors.store.incoming import IncomingState, ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
+from connectors.store.speaking import ANSWER
 from connectors.timing import Clock
 from connectors.tokens import check_scope, desks_of
 from protocol.address import DeskAddress
@@ -91,13 +92,16 @@ class Messages:
         check_kind(desks, asked.kind)
         key = requests.request_key(OPERATION, call.idempotency_key, desks)
         said = Said(fields=asked.fields, sections=asked.sections, officer=asked.officer)
-        await self._composing.learn_of(asked.to, asked.officer)
+        # Who leads after a transfer may be another prison's officer; who answers is ours (LIF-8).
+        named = named_in(asked.fields) if asked.kind == ANSWER else None
+        await self._composing.learn_of(asked.to, asked.officer, named)
         async with self._store.write() as tx:
             before = await requests.answer(tx, key, call.raw)
             if before is not None:
                 answer = MessageQueued.model_validate_json(before)
                 return Answer(answer, headers={"Idempotent-Replayed": "true"})
             thread, subject, desk = await conversing.thread_of(tx, asked, desks)
+            self._composing.check_named(named)
             if asked.sections:
                 await check_open(tx, thread, asked.kind)
             if asked.kind == CORRECTION:

@@ -39,7 +39,7 @@ from protocol.errors import (
 )
 from protocol.http.handovers import RecipientPlan
 from protocol.http.threads import StepQueued
-from protocol.ids import Kind, MessageId, ThreadId
+from protocol.ids import Kind, MessageId, OfficerId, ThreadId
 from protocol.kinds.base import MessageKind
 from protocol.kinds.catalogue import KINDS, kind_for
 from protocol.lifecycle.history import History
@@ -206,19 +206,22 @@ class Moving:
         body: bytes,
         version: int | None = None,
         desks: Desks = None,
+        named: OfficerId | None = None,
     ) -> Moved:
         """Move a thread of ours; `version` is what its caller saw last, None for whatever it is now.
 
+        Whom its caller has `named` in a field must be somebody who may act here (LIF-8).
         Raises `NotFound` alike for what does not exist and what is not ours, `PreconditionFailed` if the thread has
         changed since, `IllegalTransition` if the step is not possible in the state that it is in.
         """
         stored_key = requests.request_key(f"move {thread.hex()}", key, desks)
-        await self._composing.learn_of([], step.officer)
+        await self._composing.learn_of([], step.officer, named)
         async with self._store.write() as tx:
             if (before := await self._before(tx, stored_key, body)) is not None:
                 return before
             if desks is not None and not await threads.of_desks(tx, [thread], desks):
                 raise NotFound
+            self._composing.check_named(named)
             moved = await self.within(tx, thread, step, version=version, asked=True, desks=desks)
             await self._keep(tx, stored_key, body, moved)
         self._wake()

@@ -143,5 +143,5 @@ def lines(found: Status) -> Iterator[str]:
         yield f"directory   {directory.size} statements, {_AS_IT_IS.get(directory.state, directory.state)}"
     else:
         yield f"directory   {not_read(found)}"
-    yield f"outgoing    {counts.queued} waiting to be sent, {counts.accepted} at the hub, {counts.failed} not delivered"
+    yield f"outgoing    {counts.queued} waiting to be sent, {counts.accepted} sent, {counts.failed} not delivered"
     yield f"incoming    {counts.received} received, {counts.held} held, {counts.quarantined} in quarantine"

@@ -95,12 +95,15 @@ def invalid_fields(error: ValidationError, model: type[BaseModel], value: Json, 
     """Return pydantic's findings about `value` as an error that echoes nothing (HTTP-3).
 
     A pointer follows the value that came, but only over names that `model` declares: an unknown name is input. `at` is
-    where in the whole body the value stands.
+    where in the whole body the value stands. A list is not called too short for an item in it that is wrong.
     """
     known = _names(model)
+    items = error.errors(include_url=False, include_context=False, include_input=False)
+    within = {item["loc"][:place] for item in items for place in range(len(item["loc"]))}
     found = dict.fromkeys(
         FieldError(at + _pointer(item["loc"], value, known, missing=item["type"] == "missing"), _code(item["type"]))
-        for item in error.errors(include_url=False, include_context=False, include_input=False)
+        for item in items
+        if item["type"] != "too_short" or item["loc"] not in within
     )
     return InvalidFields(list(found)[:MAX_FIELD_ERRORS])
 

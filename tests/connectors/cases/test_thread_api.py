@@ -19,7 +19,7 @@ from connectors.store import outgoing
 from protocol import ids
 from protocol.errors import IllegalTransition, InvalidInput, NotFound, PreconditionFailed
 from protocol.http.messages import HandoverEffect, MessageFilter, MessageRequest
-from protocol.http.problems import InvalidFields
+from protocol.http.problems import FieldError, InvalidFields
 from protocol.http.running import Runner, listen
 from protocol.http.threads import ListName, ReferralRequest, StepQueued, StepRequest, ThreadFilter
 from protocol.ids import Kind, MessageId, OfficerId, ThreadId
@@ -27,6 +27,7 @@ from protocol.kinds.catalogue import KINDS
 from tests.connectors.cases.test_referral import FIELDS, REQUEST, WORDS, agreed, settle
 from tests.connectors.conftest import World
 from tests.connectors.stations import Station, api_of
+from tests.connectors.test_officers import add, end
 
 
 @dataclass
@@ -243,6 +244,42 @@ async def test_kind_5_a_municipality_notes_a_notice_and_answers_it_and_the_sende
             ("answered", "agreed", csw.station.desk),
         ]
     assert await world.prison.quarantined() == []
+
+
+async def test_lif_8_who_is_no_officer_here_is_named_in_no_step_and_no_answer(
+    prison: Served, csw: Served, world: World
+) -> None:
+    """Neither somebody mistyped, nor another agency's, nor one whose office has ended; the thread stays as it was."""
+    thread = (await prison.refer(csw.station)).thread
+    await settle(prison.station, csw.station)
+    theirs, ended = await add(world.prison, world.hub, "Officer"), await add(csw.station, world.hub, "Officer")
+    version = (await csw.client.thread(thread)).item.version
+
+    async def acknowledge(officer: OfficerId, key: str = secrets.token_hex(12)) -> StepQueued:
+        fields = {**FIELDS["acknowledge"], "officer": ids.text(Kind.OFFICER, officer)}
+        request = StepRequest(event="acknowledge", fields=fields)
+        return await csw.client.step(thread, request, version=version, idempotency_key=key)
+
+    for stranger in (OfficerId(b"x" * 16), theirs):
+        with pytest.raises(InvalidFields, match="officer list") as refused:
+            await acknowledge(stranger, secrets.token_hex(12))
+        assert refused.value.fields == (FieldError("/fields/officer", "not-allowed"),)
+    assert (await csw.client.thread(thread)).item.version == version
+    done = await acknowledge(ended)
+    assert done.state == "acknowledged", "known only at the hub so far, and looked for there"
+    await end(csw.station, world.hub, ended)
+    await csw.station.parts.directory.sync()
+    assert await acknowledge(ended) == done, "the same request again is answered as it was"
+    request = MessageRequest(
+        kind="contact.area-notice", to=[csw.station.desk], fields={"area": "invented", "week": "2027-W03"}
+    )
+    notice = await prison.client.send_message(request, idempotency_key=secrets.token_hex(12))
+    await settle(prison.station, csw.station)
+    fields: dict[str, Any] = {"answers": ids.text(Kind.MESSAGE, notice.id), "answer": "noted"}
+    fields["officer"] = ids.text(Kind.OFFICER, ended)
+    said = MessageRequest(kind="message.answer", to=[prison.station.desk], fields=fields)
+    with pytest.raises(InvalidFields, match="officer list"):
+        await csw.client.send_message(said, idempotency_key=secrets.token_hex(12))
 
 
 async def test_kind_5_only_who_was_written_to_answers(prison: Served, csw: Served, world: World) -> None:

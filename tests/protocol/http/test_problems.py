@@ -53,6 +53,7 @@ class Home(RequestModel):
     street: str
     animals: list[Annotated[Dog | Cat, Field(discriminator="kind")]]
     notes: dict[str, int] = Field(default_factory=dict)
+    rooms: list[Literal["hall", "attic"]] = Field(default=["hall"], min_length=1)
 
 
 def findings(body: object) -> set[tuple[str, str]]:
@@ -93,6 +94,13 @@ def test_http_3_field_errors_point_at_fields() -> None:
         ("/animals/3/name", "missing"),
     }
     assert findings({"street": "x", "animals": [], "notes": {"street": "x"}}) == {("/notes/street", "wrong-type")}
+
+
+def test_http_3_a_list_is_too_short_only_where_nothing_in_it_is_wrong() -> None:
+    house = {"street": "x", "animals": []}
+    assert findings({**house, "rooms": []}) == {("/rooms", "too-short")}
+    assert findings({**house, "rooms": [CANARY]}) == {("/rooms/0", "not-allowed")}
+    assert findings({**house, "rooms": [CANARY, "hall"]}) == {("/rooms/0", "not-allowed")}
 
 
 def test_http_3_field_errors_never_repeat_names_or_values_from_outside() -> None:
