@@ -27,6 +27,7 @@ import click
 from connectors.cli.voice import pasteable
 from protocol import errors
 from protocol.diagnosis import FULL_DISK, REPORT, system_advice
+from protocol.fieldcodes import FIELD_CODES
 
 ErrorT = TypeVar("ErrorT", bound=Exception)
 _NEXT = "next: "
@@ -34,17 +35,6 @@ _EXAMPLE = "example: "
 """How a note begins that says what stands for an example's name: never shown itself."""
 # What another program says of fields is shown only where it can be nothing else than names and places of fields.
 _POINTER = re.compile(r"(/[a-z0-9_]+)*")
-_FIELD_IS = {
-    "missing": "is missing",
-    "unknown-field": "holds a name that is not known here: check the spelling",
-    "wrong-form": "has the wrong form",
-    "wrong-type": "is of the wrong type",
-    "not-allowed": "is none of the values that can be",
-    "out-of-range": "is out of range",
-    "too-long": "is too long",
-    "too-short": "is too short",
-    "invalid": "cannot be right: look at its form (a day is written 2027-01-21) and at what the rest says",
-}
 
 FAILED, USAGE, CONFIGURATION, NOT_AUTHORISED, NOT_FOUND, CONFLICT, UNREACHABLE, DAMAGED = range(1, 9)
 
@@ -271,10 +261,10 @@ def report(error: Exception) -> int:
         click.echo("error: Internal error (internal-error)", err=True)
         click.echo(f"why:   {_place(error)}; please {REPORT}", err=True)
     for field in getattr(error, "fields", ()):  # only InvalidFields has some
-        if _POINTER.fullmatch(field.pointer) and field.code in _FIELD_IS:
+        if _POINTER.fullmatch(field.pointer) and field.code in FIELD_CODES:
             # Whoever types a command says fields, not a body that has some.
             named = field.pointer.removeprefix("/fields/").removeprefix("/")
-            click.echo(f"field: {named or 'what was sent'} {_FIELD_IS[field.code]}", err=True)
+            click.echo(f"field: {named or 'what was sent'} {FIELD_CODES[field.code]}", err=True)
     if isinstance(error, errors.HubUnreachable) and error.reason in WHY_NOT_REACHED:
         click.echo(f"note:  {WHY_NOT_REACHED[error.reason]}", err=True)
     for note in notes(error):

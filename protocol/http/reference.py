@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from protocol.errors import ThroughcareError
+from protocol.fieldcodes import FIELD_CODES
 from protocol.http.openapi import parameters_of
 from protocol.http.operation import Auth, Media, Operation
 
@@ -134,8 +135,14 @@ def _errors(errors: Iterable[type[ThroughcareError]]) -> str:
         f"<td>{'yes' if error.retryable else 'no'}</td><td>{escape(error.default)}</td></tr>"
         for error in errors
     )
+    fields = "".join(
+        f"<tr><td><code>{escape(code)}</code></td><td>{escape(told)}</td></tr>" for code, told in FIELD_CODES.items()
+    )
     return (
         '<section id="errors"><h2>Errors</h2><p>Errors are problem documents (RFC 9457) with these codes.</p>'
         "<table><thead><tr><th>Code</th><th>Status</th><th>Try again</th><th>Meaning</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table></section>"
+        f"<tbody>{rows}</tbody></table>"
+        "<p>In <code>errors</code> stands which field is wrong: its place as a JSON pointer (RFC 6901), empty for the "
+        "whole body, and one of these codes.</p>"
+        f"<table><thead><tr><th>Code</th><th>The field</th></tr></thead><tbody>{fields}</tbody></table></section>"
     )

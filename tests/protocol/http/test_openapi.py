@@ -10,6 +10,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import BaseModel
 
 from protocol.errors import CODES
+from protocol.fieldcodes import FIELD_CODES
 from protocol.http import reference
 from protocol.http.connector import CONNECTOR_OPERATIONS
 from protocol.http.documents import document_handlers
@@ -117,6 +118,7 @@ def test_the_page_for_people_lists_all_and_fetches_nothing(operations: Sequence[
     assert "script" not in page.tags
     assert "<title>A &lt;server&gt; &amp; more</title>" in text
     assert {error.code for item in operations for error in item.all_errors} <= set(page.ids)
+    assert all(f"<td><code>{code}</code></td><td>{told}</td>" in text for code, told in FIELD_CODES.items())
 
 
 def test_the_page_allows_its_own_style_and_nothing_else() -> None:

@@ -23,6 +23,8 @@ from protocol.errors import (
     Unavailable,
     UnexpectedAnswer,
 )
+from protocol.fieldcodes import FIELD_CODES
+from protocol.http import problems
 from protocol.http.fields import RequestModel, format_time
 from protocol.http.problems import (
     FieldError,
@@ -94,6 +96,10 @@ def test_http_3_field_errors_point_at_fields() -> None:
         ("/animals/3/name", "missing"),
     }
     assert findings({"street": "x", "animals": [], "notes": {"street": "x"}}) == {("/notes/street", "wrong-type")}
+
+
+def test_http_3_every_code_of_a_field_is_explained() -> None:
+    assert {*problems._CODES.values(), "wrong-type", "invalid"} == set(FIELD_CODES)
 
 
 def test_http_3_a_list_is_too_short_only_where_nothing_in_it_is_wrong() -> None:
