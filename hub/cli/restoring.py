@@ -42,31 +42,30 @@ def restore(
     if (source is None) != in_place or (source is not None and key_file is None):
         raise click.UsageError("Name a backup FILE with its --key, or --in-place.")
     with told(path):
-        import asyncio
-
         from hub.app import system_clock
         from hub.backups import restoring, telling
         from hub.backups.standing import Standing, check_statements
+        from hub.cli.asking import Questions
         from hub.service.restorerequest import REQUEST_NAME
 
-        settings = load(path)
+        settings, questions = load(path), Questions()
 
         def ask(standing: Standing) -> None:
             click.echo("\n".join(telling.transcript(standing)), err=True)
             if not without_statements:
                 check_statements(standing)
-            telling.have_typed(settings.hub.domain, agree)
+            questions.ask(lambda: telling.have_typed(settings.hub.domain, agree))
 
         evidence, now = restoring.Evidence(guards, witnesses, stated), system_clock()
         if source is None or key_file is None:
-            standing = asyncio.run(restoring.restore_in_place(settings, evidence, now, ask))
+            standing = questions.run(restoring.restore_in_place(settings, evidence, now, ask))
         else:
             secret = restoring.open_key(key_file, passphrase(key_passphrase_file, _ASKED, "--key-passphrase-file"))
             if only_verify:
-                found = asyncio.run(restoring.verify(source, secret, settings))
+                found = questions.run(restoring.verify(source, secret, settings))
                 click.echo("\n".join(telling.verified(found)))
                 return
-            standing = asyncio.run(restoring.restore(source, secret, settings, evidence, now, ask))
+            standing = questions.run(restoring.restore(source, secret, settings, evidence, now, ask))
         click.echo("\n".join(telling.sealed_to(settings.hub.data_dir)), err=True)
         if standing.certain:
             click.echo("The hub is restored.")
