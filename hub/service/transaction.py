@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from sqlalchemy import Connection
 
+from hub.service.damage import NEXT
 from hub.service.following import Followed
 from hub.store import envelopes, mailboxes, nonces, trees
 from hub.store.engine import NAMED, News
@@ -22,10 +23,13 @@ from hub.store.envelopes import Accepted, Entry
 from hub.store.mailboxes import Removal, SliceParts, StoredItem
 from hub.store.statements import Inserts
 from hub.store.trees import Log
+from protocol.errors import DirectoryInconsistent, StoreBehind
 from protocol.ids import ID_SIZE, EnvelopeId, KeyId
 from protocol.limits import CLOCK_SKEW
 from protocol.receipts import SALT_SIZE, Detail, Leaf, commitment
 from protocol.tree import CompactRange
+
+UNREADABLE = f"The state of a log is damaged, so that nothing can be appended to it. {NEXT}"
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -86,7 +90,10 @@ class Transaction:
         """Lock and read the state of the logs, compare it with `followed`, and look up what `changes` ask for."""
         self.connection = connection
         self._followed = followed
-        self._trees = trees.load_trees(connection)
+        try:
+            self._trees = trees.load_trees(connection)
+        except DirectoryInconsistent as error:
+            raise StoreBehind(UNREADABLE) from error
         followed.check(connection, self._trees)
         self._roots: dict[Log, tuple[int, bytes]] = {}
         self._sizes = {log: tree.state.size for log, tree in self._trees.items()}

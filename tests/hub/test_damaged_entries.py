@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import Table, update
 
 from hub.service.transaction import Finish, Transaction
-from hub.store.tables import detail, envelope
+from hub.store.tables import detail, envelope, tree
 from hub.store.trees import Log
-from protocol.errors import Conflict, InternalError
+from protocol.errors import Conflict, InternalError, Unavailable
 from protocol.frames import Deliver, ItemKind
 from protocol.limits import HOUR
 from protocol.receipts import Detail
@@ -112,6 +112,21 @@ async def test_http_11_a_damaged_envelope_expires_with_the_others_and_the_log_gr
     notices = await hub.device(prison).items()
     assert [item.kind for item in notices] == [ItemKind.NOTICE] * 3
     assert await hub.device(probation).items() == ()
+
+
+@pytest.mark.parametrize("compact", [b"", bytes(7), (2**62).to_bytes(8) + bytes(32), (3).to_bytes(8) + bytes(32)])
+async def test_aud_9_a_log_whose_state_cannot_be_read_ends_the_hub_and_no_request_after_the_other(
+    hub: RunningHub, compact: bytes
+) -> None:
+    """Each was answered with an internal error, at a hub that said that it was well."""
+    prison, probation, _ = hub.programme.members.values()
+    await hub.hub.store.write(
+        lambda at: at.execute(update(tree).where(tree.c.log == Log.AUDIT).values(compact=compact))
+    )
+    with pytest.raises(Unavailable):
+        await hub.device(prison).submit(hub.programme.sender("gora-prison").seal(probation.desk).data)
+    assert not hub.hub.writer.healthy
+    assert "writer-stopped" in hub.logged.getvalue()
 
 
 class Half(Append):
