@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Free ports of the loopback interface."""
 
+import os
 import socket
+from collections.abc import Iterable
 
 from protocol.errors import Unavailable
 
@@ -32,6 +34,22 @@ def free_ports(count: int, base: int | None = None) -> list[int]:
     finally:
         for sock in held:
             sock.close()
+
+
+def check_free(ports: Iterable[int]) -> None:
+    """Raise `Unavailable`, which names the port, unless nobody listens on any of `ports` now."""
+    for port in ports:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+            if os.name == "posix":
+                # As servers do: what is left for a while of connections that were closed keeps nobody from listening.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind((LOOPBACK, port))
+            except OSError:
+                raise Unavailable(
+                    f"Port {port} of this sandbox is taken: it runs already, or another program uses it. "
+                    "Stop that, or name an empty folder with --data."
+                ) from None
 
 
 def _hold(port: int) -> socket.socket:

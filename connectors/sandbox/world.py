@@ -26,7 +26,7 @@ from connectors.enrolment.configuration import CONFIG_FILE
 from connectors.enrolment.passphrases import passphrase_in
 from connectors.listening import url_of
 from connectors.sandbox.cast import CAST, DOMAIN, Part
-from connectors.sandbox.ports import free_ports
+from connectors.sandbox.ports import check_free, free_ports
 from connectors.sandbox.processes import Child, Supervisor, program
 from connectors.timing import system_clock
 from protocol.errors import ConfigurationError
@@ -187,7 +187,10 @@ class Sandbox:
             self.connectors[part.name] = await self.supervisor.start(part.name, self._connector_command(part))
 
     async def start_all(self) -> None:
-        """Bring everything up: what `throughcare sandbox` does."""
+        """Bring everything up: what `throughcare sandbox` does; `Unavailable` where a port is taken by now."""
+        if self.is_enrolled:
+            # Four programs would load for seconds before the first of them finds out.
+            check_free((self.ports.hub, self.ports.admin, *self.ports.agencies.values()))
         await self.begin(*self.cast)
         if self.is_enrolled:
             await self.start_hub()

@@ -396,5 +396,5 @@ def test_sigterm_leaves_no_process_and_no_profile_and_the_data_can_go_on(sandbox
     assert not {path.stem for path in profiles.glob("*.json")} & set(NAMES)
     with socket.create_server(("127.0.0.1", int(first["hub"]["url"].rpartition(":")[2]))):
         spoken = type_("sandbox", "--data", data)
-    assert spoken.code == 7, "a hub whose port is taken does not start"
+    assert (spoken.code, "of this sandbox is taken" in spoken.err) == (7, True), spoken.err
     assert descendants(data) == []

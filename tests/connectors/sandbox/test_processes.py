@@ -4,6 +4,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sandbox.ports import free_ports
+from connectors.sandbox.ports import check_free, free_ports
 from connectors.sandbox.processes import ChildFailed, Supervisor, program
 from protocol.errors import Unavailable
 
@@ -141,3 +142,16 @@ def test_free_ports_are_different_and_start_at_the_base() -> None:
 def test_too_few_free_ports_are_an_error() -> None:
     with pytest.raises(Unavailable):
         free_ports(5, 65_533)
+
+
+def test_a_port_on_which_somebody_listens_is_named_and_one_that_was_just_left_is_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(Unavailable, match=f"Port {port} of this sandbox is taken"):
+            check_free([free_ports(1)[0], port])
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            server.accept()[0].close()  # who closes first keeps the port for a minute, for what may still be on its way
+            assert client.recv(1) == b""
+    check_free([port])
+    with pytest.raises(OSError, match="in use"), socket.socket() as plain:
+        plain.bind(("127.0.0.1", port))
