@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from connectors import bound
 from connectors.bound import Desks, sees
@@ -293,7 +293,11 @@ class DropFolder:
         return {"message": None, "several": several}
 
     async def _message(self, message_id: MessageId, one: Came, recipient: DeskAddress | None = None) -> Json:
-        which = HandoverChoice(sender=one.sender_desk, direction=MessageDirection.RECEIVED, recipient=recipient)
+        try:
+            which = HandoverChoice(sender=one.sender_desk, direction=MessageDirection.RECEIVED, recipient=recipient)
+        except ValidationError:
+            # The disk has damaged a desk, and then it is known for nobody; the doctor names the row (CON-8).
+            return None
         if one.payload_type == PAYLOAD_TYPE:
             return await self._shown(GET_HANDOVER, HandoverPath(id=message_id), query_model=which)
         return await self._shown(GET_MESSAGE, MessagePath(id=message_id), query_model=which)

@@ -117,6 +117,13 @@ async def test_con_8_one_damaged_row_in_every_column_at_once_holds_up_nothing_el
         await tells(station, await works(station, world, whole))
 
 
+async def test_con_8_a_message_whose_desk_is_damaged_holds_up_nothing_else(world: World, tmp_path: Path) -> None:
+    """By its own row alone: where others are damaged too, it is not looked for at that desk."""
+    whole = await prepare(world)
+    async with copied(world, tmp_path / "damaged", [Bad(tables.incoming.c.recipient_desk)]) as station:
+        await works(station, world, whole)
+
+
 async def test_con_28_a_damaged_word_that_nobody_parses_is_told_as_no_fault_of_whoever_asks(
     world: World, tmp_path: Path
 ) -> None:
