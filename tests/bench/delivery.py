@@ -65,17 +65,18 @@ async def systems(folder: Path, extent: Extent, root: Path = ROOT, *program: str
         yield Systems(hub_folder, hub, floor, extent.warm_seconds)
 
 
+def full_load(extent: Extent) -> Callable[[Loader], Awaitable[Run]]:
+    """Return what measures a system that has as much to do as it can."""
+    return lambda loader: loader.for_seconds(extent.seconds)
+
+
 async def against_clone(folder: Path, extent: Extent, other: Path) -> list[Figure]:
     """Return what the hub of this clone costs against that of the clone at `other`, in turns."""
-
-    def measure(loader: Loader) -> Awaitable[Run]:
-        return loader.for_seconds(extent.seconds)
-
     async with systems(folder / "here", extent) as here, systems(folder / "there", extent, other) as there:
         ways: tuple[type[Link], ...] = (HubSocket, HubBatch)
-        candidates = {f"here, {kind.name}": here.candidate(kind, measure) for kind in ways}
-        candidates |= {f"there, {kind.name}": there.candidate(kind, measure) for kind in ways}
-        floor = {FloorPost.name: here.candidate(FloorPost, measure)}
+        candidates = {f"here, {kind.name}": here.candidate(kind, full_load(extent)) for kind in ways}
+        candidates |= {f"there, {kind.name}": there.candidate(kind, full_load(extent)) for kind in ways}
+        floor = {FloorPost.name: here.candidate(FloorPost, full_load(extent))}
         runs = await interleave(extent.rounds, {**candidates, **floor})
     figures = []
     for kind in ways:
@@ -91,10 +92,6 @@ async def against_clone(folder: Path, extent: Extent, other: Path) -> list[Figur
 
 async def bounds(folder: Path, extent: Extent) -> list[Figure]:
     """Return what the hub would carry against the floor if what it does for safety cost nothing, in turns."""
-
-    def measure(loader: Loader) -> Awaitable[Run]:
-        return loader.for_seconds(extent.seconds)
-
     ways: tuple[type[Link], ...] = (HubSocket, HubBatch)
     programs: dict[str, tuple[str, ...]] = {
         AS_IT_IS: (),
@@ -107,9 +104,11 @@ async def bounds(folder: Path, extent: Extent) -> list[Figure]:
             for number, (name, program) in enumerate(programs.items())
         }
         candidates = {
-            f"{kind.name}, {name}": one.candidate(kind, measure) for name, one in found.items() for kind in ways
+            f"{kind.name}, {name}": one.candidate(kind, full_load(extent))
+            for name, one in found.items()
+            for kind in ways
         }
-        candidates[FloorPost.name] = found[AS_IT_IS].candidate(FloorPost, measure)
+        candidates[FloorPost.name] = found[AS_IT_IS].candidate(FloorPost, full_load(extent))
         runs = await interleave(extent.rounds, candidates)
     floor = runs.pop(FloorPost.name)
     return [
@@ -124,11 +123,7 @@ async def bounds(folder: Path, extent: Extent) -> list[Figure]:
 
 async def throughput(found: Systems, folder: Path, extent: Extent, peers: Peers | None) -> Sequence[Result]:
     """Targets 5 and 8, and 6 and 7 where `peers` are there, whose files go into `folder`."""
-
-    def measure(loader: Loader) -> Awaitable[Run]:
-        return loader.for_seconds(extent.seconds)
-
-    candidates = {kind.name: found.candidate(kind, measure) for kind in _WAYS}
+    candidates = {kind.name: found.candidate(kind, full_load(extent)) for kind in _WAYS}
     if peers is not None:
         candidates |= await peers.candidates(folder, found.stock.size, extent.peer_seconds)
     runs = await interleave(extent.rounds, candidates)
@@ -210,7 +205,7 @@ async def one_in_flight(found: Systems, extent: Extent) -> Result:
         return loader.one_by_one(extent.latencies)
 
     kinds: tuple[type[Link], ...] = (FloorPost, HubSocket)
-    runs = await interleave(extent.rounds, {kind.name: found.candidate(kind, measure) for kind in kinds})
+    runs = await interleave(extent.rounds, {kind.name: found.candidate(kind, full_load(extent)) for kind in kinds})
     result = Result(TARGETS[11])
     for name, share in (("p50", 0.5), ("p99", 0.99)):
         hub, floor = ([run.at(share) for run in runs[kind.name]] for kind in (HubSocket, FloorPost))

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from hub.service import checking, receipts, submission
+from protocol.envelope import parse_envelope
+from protocol.errors import BadSignature
 from tests.bench import __main__ as program
+from tests.bench import unchecked
 from tests.bench.attachments import attachments
 from tests.bench.delivery import Systems, at_half_load, bounds, one_in_flight, systems, throughput
 from tests.bench.further import catch_up, wire_sizes
@@ -21,8 +25,10 @@ from tests.bench.proofs import batched_acceptance, log_checks
 from tests.bench.report import Report
 from tests.bench.rounds import TINY, interleave, median_ratio
 from tests.bench.sealing import bytes_over_plaintext, open_many_against_one, seal_against_primitives
+from tests.bench.stock import Stock
 from tests.bench.targets import TARGETS, Figure, Part, Result, Target
 from tests.bench.writing import audit_against_none, groups_against_single_commits
+from tests.programme import make_programme
 
 GATED = {1, 2, 4, 9, 10}
 
@@ -99,6 +105,34 @@ async def test_the_steps_of_one_message_are_measured(tmp_path: Path) -> None:
     found = await parts(tmp_path, TINY)
     assert len(found) == len({one.name for one in found}) > 5
     assert all(one.value > 0 for one in found)
+
+
+def test_a_hub_whose_checks_are_free_takes_what_the_hub_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the bound would be that of some other hub: a stranger's envelope under the sender's name goes through."""
+    for module, name in (
+        (checking, "verify_sender"),
+        (receipts, "sign_receipt"),
+        (submission, "parse_envelope"),
+        (submission, "check_envelope"),
+    ):
+        monkeypatch.setattr(module, name, getattr(module, name))  # to have it back afterwards
+    programme = make_programme()
+    stock, directory = Stock(programme), programme.directory
+    forged = bytearray(stock.copy())
+    forged[-1] ^= 1
+    envelope = parse_envelope(bytes(forged))
+    with pytest.raises(BadSignature):
+        checking.check_envelope(envelope, directory, programme.now)
+    with pytest.raises(ValueError, match="say signatures or reading"):
+        unchecked.free("everything")
+    unchecked.free(unchecked.READING)
+    assert checking.check_envelope(envelope, directory, programme.now) > programme.now
+    read = vars(submission)["parse_envelope"]
+    read(stock.copy())
+    taken = read(bytes(forged))
+    assert (taken.common.envelope_id, taken.common_bytes) == (envelope.common.envelope_id, envelope.common_bytes)
+    assert (taken.raw, taken.sender_sig) == (envelope.raw, envelope.sender_sig)
+    assert vars(submission)["check_envelope"](taken, directory, programme.now) == envelope.common.expires
 
 
 async def test_a_hub_whose_checks_are_free_is_measured_beside_the_hub(tmp_path: Path) -> None:

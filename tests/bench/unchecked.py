@@ -54,7 +54,9 @@ def _like(first: UnverifiedEnvelope) -> Callable[[bytes], SimpleNamespace]:
 
 
 def free(what: str) -> None:
-    """Have this process do nothing of `what`."""
+    """Have this process do nothing of `what`; raises ValueError for what it does not know."""
+    if what not in (SIGNATURES, READING):
+        raise ValueError(f"say {SIGNATURES} or {READING}")
     instead: list[tuple[ModuleType, str, Callable[..., object]]] = [
         (checking, "verify_sender", lambda *_: None),
         (receipts, "sign_receipt", lambda body, _: encode_signed(body, bytes(limits.ED25519_SIGNATURE))),
