@@ -105,13 +105,15 @@ async def ask(base: str, token_file: Path) -> None:
 def test_con_6_who_took_the_port_of_a_connector_that_is_stopped_gets_no_token(tmp_path: Path) -> None:
     ensure_token(tmp_path)
     program = (
-        "import socket\n"
+        # Another user may not be allowed to read the folder that this Python lies in.
+        "import os, socket\n"
+        f"os.setuid({THEIRS})\n"
         "one = socket.create_server(('127.0.0.1', 0))\n"
         "print(one.getsockname()[1], flush=True)\n"
         "one.settimeout(20)\n"
         "print(one.accept()[0].recv(9999))\n"
     )
-    with subprocess.Popen([sys.executable, "-c", program], user=THEIRS, cwd="/", stdout=subprocess.PIPE) as squatter:
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as squatter:
         try:
             assert squatter.stdout is not None
             port = int(squatter.stdout.readline())
