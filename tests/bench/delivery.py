@@ -205,7 +205,7 @@ async def one_in_flight(found: Systems, extent: Extent) -> Result:
         return loader.one_by_one(extent.latencies)
 
     kinds: tuple[type[Link], ...] = (FloorPost, HubSocket)
-    runs = await interleave(extent.rounds, {kind.name: found.candidate(kind, full_load(extent)) for kind in kinds})
+    runs = await interleave(extent.rounds, {kind.name: found.candidate(kind, measure) for kind in kinds})
     result = Result(TARGETS[11])
     for name, share in (("p50", 0.5), ("p99", 0.99)):
         hub, floor = ([run.at(share) for run in runs[kind.name]] for kind in (HubSocket, FloorPost))

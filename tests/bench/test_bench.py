@@ -18,6 +18,7 @@ from tests.bench.attachments import attachments
 from tests.bench.delivery import Systems, at_half_load, bounds, one_in_flight, systems, throughput
 from tests.bench.further import catch_up, wire_sizes
 from tests.bench.growth import full_stores
+from tests.bench.load import Loader, Run
 from tests.bench.parts import parts
 from tests.bench.peers.envelopes import against_libraries
 from tests.bench.peers.systems import Peers
@@ -71,8 +72,18 @@ async def test_the_writer_is_measured_and_its_syncs_are_counted(tmp_path: Path) 
     assert measured(await audit_against_none(tmp_path, TINY))
 
 
-async def test_whole_servers_are_measured_one_message_at_a_time(found: Systems) -> None:
+async def test_whole_servers_are_measured_one_message_at_a_time(
+    found: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted, alone = list[int](), Loader.one_by_one
+
+    async def one_by_one(loader: Loader, messages: int) -> Run:
+        counted.append(messages)
+        return await alone(loader, messages)
+
+    monkeypatch.setattr(Loader, "one_by_one", one_by_one)
     assert measured(await one_in_flight(found, TINY))
+    assert counted == [TINY.latencies] * 2 * TINY.rounds
 
 
 @pytest.mark.full

@@ -165,9 +165,7 @@ def step_in(capsys: Capture) -> str:
 
 
 @pytest.mark.usefixtures("quiet_home")
-def test_the_passphrase_of_the_backup_key_is_asked_for_by_its_own_option(
-    tmp_path: Path, capsys: Capture, quiet_home: None
-) -> None:
+def test_the_passphrase_of_the_backup_key_is_asked_for_by_its_own_option(tmp_path: Path, capsys: Capture) -> None:
     for name in ("passphrase", "backup.key", "a.backup"):
         (tmp_path / name).touch(mode=0o600)
     words = [
@@ -183,6 +181,7 @@ def test_the_passphrase_of_the_backup_key_is_asked_for_by_its_own_option(
         assert step_in(capsys) == "the same command with --key-passphrase-file FILE"
 
 
+@pytest.mark.usefixtures("quiet_home")
 async def test_a_token_that_was_changed_beside_a_running_connector_is_no_matter_of_the_status(
     prison: Served, capsys: Capture
 ) -> None:
