@@ -246,7 +246,8 @@ async def received_view(tx: Transaction, messages: Sequence[ReceivedMessage]) ->
     known = [one for one in messages if one.state is IncomingState.DELIVERED]
     if len({one.thread for one in messages}) > 1 or len({one.payload for one in known}) > 1:
         raise Conflict(
-            "Its sender sent several handovers under this id, to several desks of ours. Say which: ?recipient=DESK."
+            "Its sender sent several handovers under this id, to several desks of ours. Say at which: --recipient DESK "
+            "(?recipient=)."
         )
     first = (known or messages)[0]
     came = [one for one in await attachments.standing(tx, first.message_id) if one.sender_desk == first.sender_desk]

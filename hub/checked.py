@@ -72,7 +72,7 @@ async def open_checked(
     """Open the database, bring it up to date and compare it with its guard and with `keys`.
 
     `against_server` is the clock that must agree with a PostgreSQL server's; None where a clock is set on purpose.
-    Raises ConfigurationError or StoreBehind, with everything closed again.
+    Raises ConfigurationError, StoreBehind or StoreFailed, with everything closed again.
     """
     if settings.store.url is None and not sqlite_is_sound():
         log.warning(Event.SQLITE_OLD)

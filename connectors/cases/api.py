@@ -4,7 +4,6 @@
 from collections.abc import Mapping
 
 from connectors.cases.casebook import Casebook
-from connectors.cases.composing import named_in
 from connectors.cases.drafts import Drafts
 from connectors.cases.listing import Listing
 from connectors.cases.messages import Messages
@@ -110,7 +109,6 @@ class ThreadApi:
             body=call.raw,
             version=call.version,
             desks=desks_of(call.caller),
-            named=named_in(asked.fields),
         )
         return _queued(moved)
 

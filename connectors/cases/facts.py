@@ -79,7 +79,7 @@ def _said(
 ) -> Said:
     """`other` is the one agency on the other side; without one only what is ours can be told apart.
 
-    Not `of_us` is what another agency says, without what it says of our numbers.
+    Without `of_us` what another agency says of our own numbers is left out (CAS-1).
     """
     ours, person = sender == own, next((body for body in bodies if isinstance(body, Person)), None)
 

@@ -293,8 +293,8 @@ def _at_all_desks(views: list[MessageView]) -> MessageView:
     first, *rest = known or views
     if any((one.payload, one.signer) != (first.payload, first.signer) for one in rest):
         raise Conflict(
-            "Its sender sent several messages under this id, to several desks of ours. Say which: --recipient DESK "
-            "(?recipient=), and ask which counts."
+            "Its sender sent several messages under this id, to several desks of ours. Ask it which counts, and say at "
+            "which desk: --recipient DESK, or --desk DESK to answer (?recipient=)."
         )
     sections = list[SectionView]()
     for section in (section for one in [first, *rest] for section in one.sections):

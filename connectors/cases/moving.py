@@ -11,7 +11,7 @@ from connectors.bound import Desks
 from connectors.cases.alike import check_new
 from connectors.cases.answering import unnoted_alerts
 from connectors.cases.bygone import bygone
-from connectors.cases.composing import Composing, Said
+from connectors.cases.composing import Composing, Said, named_in
 from connectors.cases.forms import stored_sections
 from connectors.cases.lineage import ENDING, MOST, open_sub_referrals, request_of
 from connectors.cases.residual import check_answers
@@ -39,7 +39,7 @@ from protocol.errors import (
 )
 from protocol.http.handovers import RecipientPlan
 from protocol.http.threads import StepQueued
-from protocol.ids import Kind, MessageId, OfficerId, ThreadId
+from protocol.ids import Kind, MessageId, ThreadId
 from protocol.kinds.base import MessageKind
 from protocol.kinds.catalogue import KINDS, kind_for
 from protocol.lifecycle.history import History
@@ -206,15 +206,16 @@ class Moving:
         body: bytes,
         version: int | None = None,
         desks: Desks = None,
-        named: OfficerId | None = None,
     ) -> Moved:
         """Move a thread of ours; `version` is what its caller saw last, None for whatever it is now.
 
-        Whom its caller has `named` in a field must be somebody who may act here (LIF-8).
+        Whom the step names in `officer` must be somebody who may act here, unless the person has changed prison:
+        who leads from then on may be of another agency (LIF-8).
         Raises `NotFound` alike for what does not exist and what is not ours, `PreconditionFailed` if the thread has
         changed since, `IllegalTransition` if the step is not possible in the state that it is in.
         """
         stored_key = requests.request_key(f"move {thread.hex()}", key, desks)
+        named = None if step.event == Event.CUSTODY_MOVED else named_in(step.fields)
         await self._composing.learn_of([], step.officer, named)
         async with self._store.write() as tx:
             if (before := await self._before(tx, stored_key, body)) is not None:

@@ -5,7 +5,7 @@ A case is never composed and never sent: it follows from what messages say, and 
 What decides, the strongest first: the person's number in our register; the person's number in the register of another
 agency; our register's number of the correspondence; the thread that this one says it goes on from. A weaker number
 leads to a stronger one only through a thread where our own agency said both, so nobody else can join two cases. Nor
-does what others say of our numbers count in a thread that we began: it would be put into another person's case.
+does what others say of our numbers count in a thread that we began: they could put it into another person's case.
 
 Whoever knows a thread's id can write in it, so of others only the sides of a thread say whom it is about (CAS-6). Who
 they are follows from the stored messages, in the order of the hub's log: where that changes, the thread is weighed

@@ -19,11 +19,11 @@ import click
 from connectors import home
 from connectors.api_client import ApiClient
 from connectors.cli.failures import exit_code, then
-from connectors.cli.local import AGENCY, connected
+from connectors.cli.local import AGENCY, RECIPIENT, SENDER, connected, named_desk
 from connectors.cli.renamed import RenamedOption
 from connectors.cli.voice import Voice, speaks
 from keys.privatefile import new_private_file
-from protocol.address import DeskAddress, desk_name, parse_desk
+from protocol.address import DeskAddress, desk_name
 from protocol.characters import is_line
 from protocol.errors import Conflict, InvalidInput, StoreDamaged
 from protocol.handover import HandoverPackage
@@ -117,15 +117,16 @@ async def _pieces(path: Path) -> AsyncIterator[bytes]:
     type=click.Path(path_type=Path, file_okay=False),
     help="The folder to save into.",
 )
-@click.option("--sender", metavar="DESK", help="Whose handover, where several have sent under its id.")
+@SENDER
+@RECIPIENT
 @speaks
-def save(id_: str, agency: str, folder: Path, sender: str | None, voice: Voice) -> int:
+def save(id_: str, agency: str, folder: Path, sender: str | None, recipient: str | None, voice: Voice) -> int:
     """Save the attachments that came with a handover into a folder.
 
     One that the disk has damaged is named, and the others are saved all the same; the exit code is then 8.
     """
-    whose = None if sender is None else parse_desk(sender)
-    found = asyncio.run(_save(home.find(agency), MessageId(raw(Kind.MESSAGE, id_)), folder, whose))
+    message_id, whose, ours = MessageId(raw(Kind.MESSAGE, id_)), named_desk(sender), named_desk(recipient)
+    found = asyncio.run(_save(home.find(agency), message_id, folder, whose, ours))
     voice.data({"items": found}, (f"{item['path'] or printable(item['name'])}: {item['state']}" for item in found))
     if not found:
         voice.say("No attachments came with this handover.")
@@ -139,10 +140,14 @@ def save(id_: str, agency: str, folder: Path, sender: str | None, voice: Voice) 
 
 
 async def _save(
-    profile: home.Profile, message_id: MessageId, folder: Path, from_desk: DeskAddress | None = None
+    profile: home.Profile,
+    message_id: MessageId,
+    folder: Path,
+    from_desk: DeskAddress | None = None,
+    at_desk: DeskAddress | None = None,
 ) -> list[dict[str, Any]]:
     async with connected(profile) as client:
-        view: HandoverView = await client.handover(message_id, sender=from_desk)
+        view: HandoverView = await client.handover(message_id, sender=from_desk, recipient=at_desk)
         sender = None if view.origin is None else view.origin.desk
         several = len({desk for section in view.sections for desk in section.desks}) > 1
         found: list[dict[str, Any]] = []

@@ -76,6 +76,7 @@ KEY = click.option(
     help="A name of your own for this command, of 16 to 255 letters and digits: typed again with it, nothing is done "
     "twice. It is no secret.",
 )
+SENDER = click.option("--sender", metavar="DESK", help="Whose, where several have sent under its id.")
 RECIPIENT = click.option(
     "--recipient", metavar="DESK", help="At which desk of ours, where its sender sent another to each under its id."
 )

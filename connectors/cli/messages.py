@@ -14,7 +14,7 @@ from connectors.cli.acting import AS, BY_SERVICE, officer_named
 from connectors.cli.failures import advising
 from connectors.cli.handover import at_desk, corrected, going_to, ground, withheld
 from connectors.cli.journey import come
-from connectors.cli.local import AGENCY, CURSOR, KEY, LIMIT, RECIPIENT, connected, named_desk
+from connectors.cli.local import AGENCY, CURSOR, KEY, LIMIT, RECIPIENT, SENDER, connected, named_desk
 from connectors.cli.moments import local_time
 from connectors.cli.shapes import example
 from connectors.cli.threads import read_json, sections_of, tell_past, thread_named
@@ -103,7 +103,7 @@ def send(
 @click.argument("answer", type=click.Choice([one.value for one in Answer]))
 @AGENCY
 @click.option("--officer", "named", metavar="OFFICER", help="Who answers, by title or id; else who acts (--as).")
-@click.option("--sender", metavar="DESK", help="Whose message, where several have sent under its id.")
+@SENDER
 @click.option("--desk", metavar="DESK", help="Which of our desks answers, where the message came to several.")
 @_INPUT
 @AS
@@ -192,7 +192,7 @@ def list_(agency: str, kind: str | None, limit: int, cursor: str | None, voice: 
 @click.command()
 @click.argument("message")
 @AGENCY
-@click.option("--sender", metavar="DESK", help="Whose, where several have sent under its id.")
+@SENDER
 @RECIPIENT
 @speaks
 def show(message: str, agency: str, sender: str | None, recipient: str | None, voice: Voice) -> None:

@@ -9,7 +9,7 @@ import click
 
 from connectors import home
 from connectors.api_client import ApiClient
-from connectors.cli.local import AGENCY, RECIPIENT, connected, named_desk
+from connectors.cli.local import AGENCY, RECIPIENT, SENDER, connected, named_desk
 from connectors.cli.outfile import REPLACE, must_be_writable, write_out
 from connectors.cli.voice import Voice, speaks
 from connectors.languages import LANGUAGES
@@ -20,7 +20,6 @@ _LANGUAGE = click.option(
     metavar="NAME",
     help=f"In which language and script, the connector's own without it: {', '.join(LANGUAGES)}.",
 )
-_SENDER = click.option("--sender", metavar="DESK", help="Whose, where several have sent under its id.")
 _OUT = click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -68,7 +67,7 @@ def case(case_: str, agency: str, language: str | None, out: Path, replace: bool
 @click.command("print")
 @click.argument("message")
 @AGENCY
-@_SENDER
+@SENDER
 @RECIPIENT
 @_LANGUAGE
 @_OUT
@@ -98,7 +97,7 @@ def message(
 @click.command("print")
 @click.argument("id_", metavar="ID")
 @AGENCY
-@_SENDER
+@SENDER
 @RECIPIENT
 @_LANGUAGE
 @_OUT

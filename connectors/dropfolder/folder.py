@@ -296,7 +296,7 @@ class DropFolder:
         try:
             which = HandoverChoice(sender=one.sender_desk, direction=MessageDirection.RECEIVED, recipient=recipient)
         except ValidationError:
-            # The disk has damaged a desk, and then it is known for nobody; the doctor names the row (CON-8).
+            # The disk has damaged a desk's address: it is shown to nobody, and the doctor names its row (CON-8).
             return None
         if one.payload_type == PAYLOAD_TYPE:
             return await self._shown(GET_HANDOVER, HandoverPath(id=message_id), query_model=which)

@@ -47,8 +47,8 @@ def check_free(ports: Iterable[int]) -> None:
                 sock.bind((LOOPBACK, port))
             except OSError:
                 raise Unavailable(
-                    f"Port {port} of this sandbox is taken: it runs already, or another program uses it. "
-                    "Stop that, or name an empty folder with --data."
+                    f"Port {port} of this sandbox is taken: the sandbox runs already, or another program uses the "
+                    "port. Stop that one, or name an empty folder with --data."
                 ) from None
 
 

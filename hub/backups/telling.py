@@ -1,37 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an operator is told before and after a restore, in sentences."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-
-import click
 
 from hub.backups.standing import Found, Standing
 from hub.service.backupkey import known_backup_keys
 from hub.store.trees import Log
 from keys.backuptrust import backup_words
-from protocol.errors import ConfigurationError, KeystoreError
+from protocol.errors import KeystoreError
 from protocol.http.fields import format_time
 
 _NAMES = {Log.DIRECTORY: "directory", Log.AUDIT: "audit log"}
-
-
-def have_typed(domain: str, given: str | None) -> None:
-    """Have `domain` typed, unless it was `given` with --agree; `ConfigurationError` if it is another, or not said."""
-    try:
-        typed = given or click.prompt("Type the hub's domain to go on", err=True)
-    except click.Abort:
-        if sys.stdin.isatty():
-            raise  # the operator has thought better of it
-        error = ConfigurationError("Nobody is there to type the hub's domain. Nothing was changed.")
-        error.add_note(f"next: the same command with --agree {domain}, once you are sure")
-        raise error from None
-    if typed != domain:
-        error = ConfigurationError("That is not this hub's domain. Nothing was changed.")
-        error.add_note(f"next: the same command, and type {domain}")
-        raise error
 
 
 def leaves(count: int) -> str:

@@ -8,10 +8,15 @@ a thread of its own, and the main thread asks.
 
 import asyncio
 import signal
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
+
+import click
+
+from protocol.errors import ConfigurationError
 
 T = TypeVar("T")
 
@@ -101,3 +106,19 @@ def _answer(question: Callable[[], Any], answer: Future[Any], stopped: BaseExcep
         answer.set_result(question())
     except BaseException as error:  # noqa: BLE001 - Ctrl-C as well: it is the answer
         answer.set_exception(error)
+
+
+def have_typed(domain: str, given: str | None) -> None:
+    """Have `domain` typed, unless it was `given` with --agree; `ConfigurationError` if it is another, or not said."""
+    try:
+        typed = given or click.prompt("Type the hub's domain to go on", err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise  # the operator has thought better of it
+        error = ConfigurationError("Nobody is there to type the hub's domain. Nothing was changed.")
+        error.add_note(f"next: the same command with --agree {domain}, once you are sure")
+        raise error from None
+    if typed != domain:
+        error = ConfigurationError("That is not this hub's domain. Nothing was changed.")
+        error.add_note(f"next: the same command, and type {domain}")
+        raise error

@@ -45,7 +45,7 @@ def restore(
         from hub.app import system_clock
         from hub.backups import restoring, telling
         from hub.backups.standing import Standing, check_statements
-        from hub.cli.asking import Questions
+        from hub.cli.asking import Questions, have_typed
         from hub.service.restorerequest import REQUEST_NAME
 
         settings, questions = load(path), Questions()
@@ -54,7 +54,7 @@ def restore(
             click.echo("\n".join(telling.transcript(standing)), err=True)
             if not without_statements:
                 check_statements(standing)
-            questions.ask(lambda: telling.have_typed(settings.hub.domain, agree))
+            questions.ask(lambda: have_typed(settings.hub.domain, agree))
 
         evidence, now = restoring.Evidence(guards, witnesses, stated), system_clock()
         if source is None or key_file is None:

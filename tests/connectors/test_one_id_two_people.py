@@ -121,9 +121,13 @@ async def test_con_9_two_handovers_of_one_sender_are_never_shown_as_one(
         out = tmp_path / "page.html"
         print_it: list[str | Path] = ["handover", "print", text(Kind.MESSAGE, one.message), "--out", out]
         assert await type_at(one.station, base, *print_it) != 0
+        assert "--recipient DESK" in capsys.readouterr().err
         assert await type_at(one.station, base, *print_it, "--recipient", one.desks[1]) == 0
         assert b"Bruno" in out.read_bytes()
         assert b"Anna" not in out.read_bytes()
+        save: list[str | Path] = ["handover", "save", text(Kind.MESSAGE, one.message), "--out", tmp_path / "files"]
+        assert await type_at(one.station, base, *save) != 0
+        assert await type_at(one.station, base, *save, "--recipient", one.desks[1]) == 0
         capsys.readouterr()
 
 

@@ -85,6 +85,16 @@ async def test_ref_9_a_blocked_referral_keeps_nobody_from_hearing_of_a_transfer_
     assert (await events(csw, blocked)).count("custody-moved") == 1
 
 
+async def test_lif_8_who_leads_once_the_person_has_changed_prison_may_be_another_agencys_officer(
+    prison: Served, csw: Served
+) -> None:
+    thread, there = await refer(prison, csw, **NUMBER), ids.text(Kind.OFFICER, b"x" * 16)
+    await step(prison, thread, "custody-moved", csw, officer=there, moved_on="2027-01-14")
+    await tell(prison, csw, officer=there)
+    for told in (await csw.client.thread(thread)).steps[-2:]:
+        assert (told.event, told.refused, told.payload["officer"]) == ("custody-moved", None, there)
+
+
 async def test_ref_9_a_referral_that_began_after_a_transfer_is_not_told_of_it(
     prison: Served, csw: Served, world: World
 ) -> None:
