@@ -34,15 +34,15 @@ PLACEHOLDERS: Final = frozenset(
 _MARKS: Final = re.compile(r"[^\W_]")
 _YEAR: Final = re.compile(r"/\s*(?:19|20)?\d\d\s*$|^\s*(?:19|20)\d\d\s*/")
 """The year of a number such as 17/2026 or 2026/17; 0/2026 has one too, and is none."""
-
-
 _MINUS: Final = "\N{MINUS SIGN}"
 """A dash to whoever reads it, though it is none by its kind."""
+_WITHOUT_WIDTH: Final = re.compile("[\u034f\u17b4\u17b5\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+"""Signs that choose or join forms, and have none of their own, beside those that Unicode counts as formats (Cf)."""
 
 
 def telling(number: str) -> bool:
     """Tell whether a register's number can be compared with others."""
-    text = fold(number)
+    text = fold(spelled(number))
     marks = _MARKS.findall(text)
     letters = "".join(one for one in marks if not one.isdecimal())
     counted = any(int(one) for one in _YEAR.sub("", text, count=1) if one.isdecimal())
@@ -55,6 +55,8 @@ def spelled(number: str) -> str:
     How it is spaced, in which case its letters are, which dash divides it and what signs without width came with it
     from where it was copied make no difference. Digits that only look alike do.
     """
-    seen = (one for one in unicodedata.normalize("NFC", number) if unicodedata.category(one) != "Cf")
-    one_dash = ("-" if unicodedata.category(one) == "Pd" or one == _MINUS else one for one in seen)
+    seen = "".join(one for one in _WITHOUT_WIDTH.sub("", number) if unicodedata.category(one) != "Cf")
+    # Only now, for a sign without width may have kept a letter from its mark.
+    composed = unicodedata.normalize("NFC", seen)
+    one_dash = ("-" if unicodedata.category(one) == "Pd" or one == _MINUS else one for one in composed)
     return "".join("".join(one_dash).split()).casefold()

@@ -38,7 +38,7 @@ AT_ONCE: Final = 200
 _MOST_LINKS: Final = 50
 """Threads that go on from one another; a longer chain, or a circle, ends there."""
 _MADE: Final = "cases made"
-_FORM: Final = b"9"
+_FORM: Final = b"10"
 """Another one has every stored message taken note of once more."""
 
 

@@ -17,6 +17,7 @@ from connectors.numbering import PLACEHOLDERS, spelled, telling
         *("БЕЗ БРОЈА", "није познато", "pa numër", "i panjohur", "numarasız", "٠٠٠"),
         *("unknown 2027", "непознато/2027", "pa numër 1"),
         *("0/2027", "000/27", "G-0/2027", "/2027", "--- / 2027", "xx/2027", "K/27", "2027/0", "2027 / 000"),
+        *("0/\N{ZERO WIDTH SPACE}2027", "0\N{COMBINING GRAPHEME JOINER}/2027", "непо\N{SOFT HYPHEN}знато/2027"),
     ],
 )
 def test_cas_7_what_stands_for_a_number_is_none(number: str) -> None:
@@ -44,6 +45,8 @@ def test_cas_7_every_word_for_none_stands_as_numbers_are_compared() -> None:
         ("035-1/27", "035\N{MINUS SIGN}1\N{SOFT HYPHEN}/27"),
         ("17 2027", "17\N{NO-BREAK SPACE}2027"),
         ("Đ-3", "\N{LEFT-TO-RIGHT MARK}đ-3"),
+        ("č-17", "c\N{ZERO WIDTH JOINER}\N{COMBINING CARON}-17"),
+        ("17/27", "1\N{VARIATION SELECTOR-16}7\N{COMBINING GRAPHEME JOINER}/27"),
     ],
 )
 def test_cas_7_a_number_is_compared_by_what_is_to_be_seen_of_it(one: str, other: str) -> None:
