@@ -271,13 +271,13 @@ class DropFolder:
             came = await incoming.under(tx, message_id)
         came = [one for one in came if sees(self._desks, one.recipient_desk)]
         there = [one for one in came if one.thread == thread and one.payload_type in _SHOWN_KINDS]
-        senders = list(dict.fromkeys(one.sender_desk for one in there))
-        if not senders:
+        if not there:
             # A move, which the thread shows; what others send elsewhere under its id must not stand in its place.
             return {}
         if len(there) == 1:
             return {"message": await self._message(message_id, there[0], there[0].recipient_desk)}
-        if len(senders) == 1 and (whole := await self._message(message_id, there[0])) is not None:
+        alike = len({(one.sender_desk, one.payload_type) for one in there}) == 1
+        if alike and (whole := await self._message(message_id, there[0])) is not None:
             return {"message": whole}
         # Also what one sender sent under it to several desks of ours, where that is not one and the same.
         several: list[Json] = [

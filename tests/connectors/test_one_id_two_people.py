@@ -167,6 +167,19 @@ async def test_con_9_drp_3_a_message_beside_a_handover_under_one_id_is_not_given
             assert names(given["message"]["sections"]) == [whose]
 
 
+@pytest.mark.parametrize("turned", [False, True])
+async def test_drp_3_a_handover_and_a_message_under_one_id_in_one_thread_are_both_given_out(
+    world: World, tmp_path: Path, turned: bool
+) -> None:
+    said: list[dict[str, Any]] = [{}, {"payload_type": NOTICE, "payload": notice()}]
+    async with came(world, tmp_path, *({**SAME_THREAD, **one} for one in (said[::-1] if turned else said))) as one:
+        told = [given for given in await one.given() if given["event"]["data"]["message"]]
+        assert told
+        for given in told:
+            assert given["message"] is None
+            assert [names(each["message"]["sections"]) for each in given["several"]] == [[name] for name in NAMES]
+
+
 async def test_con_9_two_messages_of_one_sender_can_be_told_apart_by_our_desk(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
