@@ -6,7 +6,7 @@ It has the hub's signing keys, as a malicious operator would, and nobody's priva
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import aiohttp
 from aiohttp import web
@@ -15,6 +15,9 @@ from yarl import URL
 from protocol.frames import Item, encode_page, parse_page
 from protocol.http.calling import new_session
 from protocol.http.hub import DirectoryHead, HubInfo, StatementPage
+
+HEAD: Final = "/v1/directory/head"
+STATEMENTS: Final = "/v1/directory/statements"
 
 Bend = Callable[[bytes], bytes]
 

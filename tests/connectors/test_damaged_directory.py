@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A disk damages what is stored of the directory: it is fetched anew, and what was seen binds the hub all the same."""
 
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,11 @@ from keys.directory import Directory
 from protocol.errors import DirectoryInconsistent, DirectoryStale
 from protocol.http.hub import StatementAccepted, StatementSubmission
 from protocol.receipts import Head
-from tests.connectors.lyinghub import LyingHub, bend_statements
+from tests.connectors.exchanges import exchange, ghost, restoration
+from tests.connectors.lyinghub import HEAD, STATEMENTS, bend_statements
+from tests.connectors.restoredhub import Story, shown
 from tests.connectors.stations import Station
-from tests.connectors.test_directory_sync import HEAD, STATEMENTS, Scene, resigned, scene
-from tests.connectors.test_hub_restored import Story, shown
-from tests.connectors.test_hub_signers import exchange, ghost, restoration
+from tests.connectors.test_directory_sync import Scene, resigned, scene
 from tests.programme import make_programme
 
 __all__ = ["scene"]
@@ -96,11 +95,7 @@ async def test_gen_9_con_8_a_damaged_row_makes_no_connector_forget_an_exchange_o
     kept = programme.directory.size
     exchanged = exchange(programme, 1)
     prekey = programme.add_prekey(programme.members["polje-csw"], epoch=2)
-    async with story.hub("old") as hub, LyingHub() as liar, AsyncExitStack() as stack:
-        await hub.catch_up()
-        liar.target = hub.url
-        prison, *_ = await story.stations(stack, liar.url)
-        await prison.look()
+    async with story.lied_to() as (prison, liar):
         await spoil(prison, "statement", f"idx = {row}")
         sync = prison.parts.directory
         await sync.load()

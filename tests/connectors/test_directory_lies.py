@@ -14,11 +14,9 @@ from protocol.errors import ClockSkewed, DirectoryInconsistent, HubUnreachable
 from protocol.http.handovers import MessageState
 from protocol.limits import DAY
 from protocol.receipts import Head, parse_head
-from tests.connectors.lyinghub import LyingHub, bend_head
+from tests.connectors.lyinghub import HEAD, LyingHub, bend_head
 from tests.connectors.stations import Station, install, open_station
 from tests.hub.running import KEYS, RunningHub
-
-HEAD = "/v1/directory/head"
 
 
 @dataclass

@@ -26,15 +26,13 @@ from protocol.receipts import Head, parse_head, parse_receipt
 from protocol.slices import parse_slice
 from tests.connectors.conftest import World
 from tests.connectors.hand import BODY, count, sealed_as
-from tests.connectors.lyinghub import Bend, bend_head, bend_items
+from tests.connectors.lyinghub import HEAD, Bend, bend_head, bend_items
 from tests.connectors.stations import open_station
 from tests.connectors.tampering import rebuilt, receipt_for
 from tests.connectors.test_malicious_hub import MAILBOX, Scene, scene
 from tests.hub.running import KEYS
 
 __all__ = ["scene"]
-
-HEAD = "/v1/directory/head"
 
 
 def under(**changes: object) -> Bend:

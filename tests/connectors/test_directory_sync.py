@@ -27,13 +27,11 @@ from protocol.http.handovers import MessageState
 from protocol.http.hub import HubInfo, LogIdentity
 from protocol.limits import DAY, HOUR, MINUTE
 from protocol.receipts import Head, parse_head
-from tests.connectors.lyinghub import Bend, LyingHub, bend_head, bend_info, bend_statements
+from tests.connectors.lyinghub import HEAD, STATEMENTS, Bend, LyingHub, bend_head, bend_info, bend_statements
 from tests.connectors.stations import Station, install, open_station
 from tests.hub.running import KEYS, RunningHub
 from tests.programme import Programme, make_programme
 
-HEAD = "/v1/directory/head"
-STATEMENTS = "/v1/directory/statements"
 INFO = "/v1/hub"
 
 

@@ -2,7 +2,6 @@
 """Until an exchange stands again in a restored hub's directory, nothing new counts there that who left has signed."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import AsyncExitStack
 from itertools import combinations
 from pathlib import Path
 from typing import Final
@@ -18,9 +17,8 @@ from keys.signing import HybridSigner, sign_statement
 from protocol.errors import DirectoryInconsistent
 from protocol.limits import DAY, HOUR
 from protocol.statements import Body, Revocation, Root, Subject, parse_statement
-from tests.connectors.lyinghub import LyingHub
-from tests.connectors.test_hub_restored import Story, shown
-from tests.connectors.test_hub_signers import authority, exchange, ghost, restoration
+from tests.connectors.exchanges import authority, exchange, ghost, restoration
+from tests.connectors.restoredhub import Story, shown
 from tests.keys.world import identity
 from tests.programme import NOW, Programme, make_programme
 
@@ -229,11 +227,7 @@ async def test_gen_9_an_agency_by_who_left_keeps_a_connector_with_the_hub_of_bef
     kept = programme.directory.size
     exchanged = exchange(programme, 1)
     forged = [restoration(programme, kept, [A, C]), ghost(programme, [A, B]), exchanged]
-    async with story.hub("old") as hub, LyingHub() as liar, AsyncExitStack() as stack:
-        await hub.catch_up()
-        liar.target = hub.url
-        prison, *_ = await story.stations(stack, liar.url)
-        await prison.look()
+    async with story.lied_to() as (prison, liar):
         sync, before = prison.parts.directory, prison.parts.directory.directory.root
         shown(story, kept, forged, [kept])(liar)
         with pytest.raises(DirectoryInconsistent, match=REFUSED):

@@ -4,7 +4,6 @@
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -20,72 +19,23 @@ from protocol.enrolment import LogAnchor
 from protocol.errors import DirectoryInconsistent
 from protocol.http.handovers import MessageState
 from protocol.ids import MessageId, OfficerId
-from protocol.limits import DAY, HOUR, MINUTE
+from protocol.limits import DAY, HOUR
 from protocol.receipts import Head, parse_head
 from protocol.restoration import Kept, Restoration
 from protocol.sections import ActorKind
 from protocol.statements import Body, Delegation, Prekey, Revocation, parse_statement
 from protocol.tree import EMPTY_ROOT, CompactRange, leaf_hash
-from tests.connectors.lyinghub import LyingHub, bend_head, bend_info, bend_statements
-from tests.connectors.stations import Station, install, open_station, package, person_section
-from tests.hub.backups import back_up, restore_at, resume_at, seal_keys, signed_by_authority
-from tests.hub.running import KEYS, RunningHub, TestClock
+from tests.connectors.lyinghub import HEAD, LyingHub, bend_head
+from tests.connectors.restoredhub import LATER, Story, settle, shown, story
+from tests.connectors.stations import Station, package, person_section
+from tests.hub.backups import back_up
+from tests.hub.running import KEYS
 from tests.keys.world import seed
-from tests.programme import NOW, Programme, make_programme
+from tests.programme import NOW
+
+__all__ = ["story"]
 
 pytestmark = pytest.mark.usefixtures("quick_keys", "databases_in_the_loop")
-
-LATER = NOW + 10 * MINUTE
-NAMES = ("gora-prison", "reka-probation", "polje-csw")
-
-
-class Story:
-    """A hub and its three connectors, which outlive it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.programme: Programme = make_programme()
-        self.clock = TestClock()
-        self.file = folder / "hub.backup"
-        (folder / "old").mkdir()
-        seal_keys(folder / "old")
-        self.installations = {
-            name: install(folder / name, member, self.programme, "http://localhost:1")
-            for name, member in self.programme.members.items()
-        }
-
-    def hub(self, name: str) -> RunningHub:
-        return RunningHub(self.folder / name, self.programme, self.clock)
-
-    async def stations(self, stack: AsyncExitStack, url: str) -> list[Station]:
-        opened = []
-        for name in NAMES:
-            member = self.programme.members[name]
-            context = open_station(self.folder / name, member, self.installations[name], self.clock, hub_url=url)
-            opened.append(await stack.enter_async_context(context))
-        return opened
-
-    async def restore(self, *witnesses: Path) -> int:
-        """Restore the hub in the folder `new`; return how many statements it has lost for now."""
-        self.clock.now = LATER
-        new = self.folder / "new"
-        standing = await restore_at(new, self.programme, self.file, now=LATER, witnesses=witnesses)
-        raw = signed_by_authority(new, self.programme)
-        await resume_at(new, self.programme, now=LATER, statement=raw)
-        return len(self.programme.lose(standing.found.directory.size, raw))
-
-
-@pytest.fixture
-def story(tmp_path: Path) -> Story:
-    return Story(tmp_path)
-
-
-async def settle(*stations: Station) -> None:
-    """Let everybody look and work until nothing moves any more."""
-    for _ in range(4):
-        for one in stations:
-            await one.look()
-            await one.turn()
 
 
 async def opened_at(station: Station, message: MessageId) -> set[MessageState]:
@@ -207,21 +157,6 @@ async def test_gen_4_a_newcomer_replays_a_directory_of_two_generations(story: St
             await replay(client, pins)
 
 
-def shown(story: Story, kept: int, statements: list[bytes], said: list[int]) -> Callable[[LyingHub], None]:
-    """Make a hub show generation 1: `kept` statements of the real directory, then others, its heads in order."""
-    tree = CompactRange()
-    for raw in [*story.programme.statements[:kept], *statements]:
-        tree.append(leaf_hash(raw))
-    head = Head("hub.example/directory/1", tree.size, tree.root, NOW)
-
-    def lie(liar: LyingHub) -> None:
-        liar.bends["/v1/directory/head"] = bend_head(lambda raw: sign_head(head, KEYS.directory))
-        liar.bends["/v1/directory/statements"] = bend_statements(lambda page: statements)
-        liar.bends["/v1/hub"] = bend_info(lambda info: info.model_copy(update={"kept_statements": said}))
-
-    return lie
-
-
 def restoration(story: Story, *, size: int, approvers: int = 2, before: list[bytes] | None = None) -> bytes:
     """Return a restoration that keeps `size` statements, the last of them being `before` instead of the real ones."""
     tree = CompactRange()
@@ -234,10 +169,7 @@ def restoration(story: Story, *, size: int, approvers: int = 2, before: list[byt
 
 async def refuse(story: Story, lie: Callable[[LyingHub], None], told: str) -> None:
     """Show that a connector that knows the real directory refuses what the hub shows, and seals nothing."""
-    async with story.hub("old") as hub, LyingHub() as liar, AsyncExitStack() as stack:
-        liar.target = hub.url
-        prison, *_ = await story.stations(stack, liar.url)
-        await prison.look()
+    async with story.lied_to() as (prison, liar):
         before = prison.parts.directory.directory.root
         lie(liar)
         with pytest.raises(DirectoryInconsistent, match=told):
@@ -281,11 +213,11 @@ async def test_gen_4_a_hub_that_is_shown_as_before_its_restore_is_refused(story:
         prison, *_ = await story.stations(stack, liar.url)
         await prison.look()
         assert prison.parts.directory.directory.generation == 1
-        liar.bends["/v1/directory/head"] = bend_head(lambda raw: old_head)
+        liar.bends[HEAD] = bend_head(lambda raw: old_head)
         with pytest.raises(DirectoryInconsistent, match="before it was restored"):
             await prison.parts.directory.sync()
         # Two heads of generation 1 that differ are evidence as ever.
         forked = Head("hub.example/directory/1", parse_head(await hub.hub.directory.head()).head.size, bytes(32), LATER)
-        liar.bends["/v1/directory/head"] = bend_head(lambda raw: sign_head(forked, KEYS.directory))
+        liar.bends[HEAD] = bend_head(lambda raw: sign_head(forked, KEYS.directory))
         with pytest.raises(DirectoryInconsistent, match="two different directories"):
             await prison.parts.directory.sync()

@@ -3,7 +3,6 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,62 +15,26 @@ from connectors.hub_restored import agreed
 from connectors.hub_signers import Signing
 from connectors.installation import PREKEY_PURPOSE, prekey_name
 from hub.service.restorerequest import read_request
-from keys.signing import HybridSigner, sign_statement
-from protocol.address import AgencyAddress
+from keys.signing import sign_statement
 from protocol.enrolment import LogAnchor
 from protocol.errors import DirectoryInconsistent, UntrustedKey
 from protocol.http.handovers import MessageState
 from protocol.http.hub import StatementAccepted, StatementSubmission
 from protocol.limits import DAY, HOUR
 from protocol.receipts import parse_head
-from protocol.restoration import Kept, Restoration
-from protocol.statements import Agency, Authority, Body, Root
-from tests.connectors.lyinghub import LyingHub
+from protocol.statements import Body, Root
+from tests.connectors.exchanges import authority, exchange, ghost, restoration
+from tests.connectors.lyinghub import STATEMENTS
+from tests.connectors.restoredhub import LATER, Story, settle, shown, story
 from tests.connectors.stations import package, person_section
-from tests.connectors.test_hub_restored import LATER, Story, settle, shown
 from tests.hub.backups import back_up, restore_at, resume_at
 from tests.hub.running import KEYS
 from tests.keys.world import identity
-from tests.programme import NOW, Programme, make_programme
+from tests.programme import NOW, make_programme
+
+__all__ = ["story"]
 
 pytestmark = pytest.mark.usefixtures("quick_keys", "databases_in_the_loop")
-
-STATEMENTS = "/v1/directory/statements"
-NEW = identity("newcomer")
-
-
-@pytest.fixture
-def story(tmp_path: Path) -> Story:
-    return Story(tmp_path)
-
-
-def exchange(programme: Programme, *places: int) -> bytes:
-    """Put newcomers into the places of approvers; return the statement."""
-    people = [
-        identity(f"newcomer {place}") if place in places else one for place, one in enumerate(programme.approvers)
-    ]
-    return programme.state(authority(programme, people), programme.root_persons[:2], age=0)
-
-
-def authority(programme: Programme, people: list[HybridSigner]) -> Authority:
-    return Authority("Demo jurisdiction", 2, tuple(one.public for one in people), programme.domain)
-
-
-def restoration(programme: Programme, kept: int, signers: list[HybridSigner]) -> bytes:
-    """Return the restoration to the first `kept` statements."""
-    root = programme.directory.root_at(kept)
-    assert root is not None
-    said = Restoration(programme.domain, 1, Kept(kept, root, kept, root), Kept(0, bytes(32), 0, bytes(32)))
-    return sign_statement(Body(NOW, NOW - HOUR, NOW + DAY, said), signers)
-
-
-def ghost(programme: Programme, signers: list[HybridSigner]) -> bytes:
-    """Return an agency under a stranger's keys."""
-    said = Agency(
-        AgencyAddress(f"ghost@{programme.domain}"), "probation", NEW.public, (("intake", "probation-intake"),),
-        ("handover.offer",), "Ghost",
-    )  # fmt: skip
-    return sign_statement(Body(NOW, NOW - HOUR, NOW + 80 * DAY, said), signers)
 
 
 async def test_gen_9_with_a_former_approver_no_hub_goes_back_behind_the_exchange(story: Story) -> None:
@@ -81,11 +44,7 @@ async def test_gen_9_with_a_former_approver_no_hub_goes_back_behind_the_exchange
     kept = programme.directory.size
     exchange(programme, 1)
     forged = [restoration(programme, kept, [first, leaver]), ghost(programme, [first, leaver])]
-    async with story.hub("old") as hub, LyingHub() as liar, AsyncExitStack() as stack:
-        await hub.catch_up()
-        liar.target = hub.url
-        prison, *_ = await story.stations(stack, liar.url)
-        await prison.look()
+    async with story.lied_to() as (prison, liar):
         sync, before = prison.parts.directory, prison.parts.directory.directory.root
         shown(story, kept, forged, [kept])(liar)
         for _ in range(2):
@@ -108,11 +67,7 @@ async def test_gen_9_who_signs_before_and_after_restores_it_once_the_exchange_is
     kept = programme.directory.size
     exchanged = exchange(programme, 1)
     restored = restoration(programme, kept, stays)
-    async with story.hub("old") as hub, LyingHub() as liar, AsyncExitStack() as stack:
-        await hub.catch_up()
-        liar.target = hub.url
-        prison, *_ = await story.stations(stack, liar.url)
-        await prison.look()
+    async with story.lied_to() as (prison, liar):
         sync = prison.parts.directory
         shown(story, kept, [restored], [kept])(liar)
         # The hub says that it has taken the exchange back, and does not show it.

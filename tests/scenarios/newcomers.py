@@ -59,6 +59,14 @@ def exchanges(town: Town, type_: Typist, person: int, comes: Newcomer) -> Spoken
     )  # fmt: skip
 
 
+def half_exchanged(town: Town, type_: Typist, folder: Path) -> Newcomer:
+    """Make a key in `folder` for an approver's place, and have one of the two persons of the root sign."""
+    comes = newcomer(town, type_, folder)
+    first = exchanges(town, type_, 1, comes)
+    assert first.code == 0, first.err
+    return comes
+
+
 def signer_of(town: Town, who: str) -> HybridSigner:
     office, (role, _, number) = open_office(town.authority), who.partition("-")
     open_as = office.approver if role == "approver" else office.root_person

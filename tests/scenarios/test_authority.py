@@ -5,7 +5,6 @@ import io
 import json
 import time
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,24 +17,11 @@ from connectors.enrolment import visit
 from keys.privatefile import write_private
 from protocol.enrolment import parse_code
 from protocol.limits import DAY
+from tests.connectors.lyinghub import HEAD, STATEMENTS
 from tests.scenarios.running import Spoken, Typist
-from tests.scenarios.town import Town, approve, badly_connected, enrol, invited, opened_town, words_in
+from tests.scenarios.town import Town, approve, badly_connected, enrol, invited, words_in
 
 pytestmark = pytest.mark.usefixtures("quick_keys")
-
-STATEMENTS = "/v1/directory/statements"
-HEAD = "/v1/directory/head"
-
-
-@pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    with opened_town(tmp_path_factory.mktemp("town")) as place:
-        yield place
-
-
-@pytest.fixture
-def type_(capsys: pytest.CaptureFixture[str]) -> Typist:
-    return Typist(capsys)
 
 
 @pytest.mark.parametrize("case", ["unavailable", "refused", "answer-lost"])

@@ -43,11 +43,6 @@ def clock(town: Town, monkeypatch: pytest.MonkeyPatch) -> SkippingClock:
     return skipping
 
 
-@pytest.fixture
-def type_(capsys: pytest.CaptureFixture[str]) -> Typist:
-    return Typist(capsys)
-
-
 def enrolled(town: Town, type_: Typist, name: str) -> Path:
     """Enrol an agency and return its connector's folder."""
     folder = town.folder / name

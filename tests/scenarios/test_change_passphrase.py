@@ -30,11 +30,6 @@ NEW = b"what the officer who left never saw"
 
 
 @pytest.fixture
-def type_(capsys: pytest.CaptureFixture[str]) -> Typist:
-    return Typist(capsys)
-
-
-@pytest.fixture
 def untouched_logging() -> Iterator[None]:
     """Give the test run its own logging back, which a connector takes over."""
     root = logging.getLogger()

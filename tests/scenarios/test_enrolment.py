@@ -3,7 +3,6 @@
 
 import json
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,20 +17,9 @@ from protocol.enrolment import parse_code
 from protocol.errors import KeystoreError
 from protocol.ids import Kind, text
 from tests.scenarios.running import Typist
-from tests.scenarios.town import Town, approve, enrol, invited, opened_town, words_in
+from tests.scenarios.town import Town, approve, enrol, invited, words_in
 
 pytestmark = pytest.mark.usefixtures("quick_keys")
-
-
-@pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    with opened_town(tmp_path_factory.mktemp("town")) as place:
-        yield place
-
-
-@pytest.fixture
-def type_(capsys: pytest.CaptureFixture[str]) -> Typist:
-    return Typist(capsys)
 
 
 def test_enr_1_to_enr_5_an_agency_is_enrolled_command_by_command(town: Town, type_: Typist, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,10 +17,12 @@ from protocol.errors import UntrustedKey
 from protocol.http.hub import StatementAccepted
 from protocol.limits import DAY, HOUR
 from protocol.statements import Agency, Authority, Revocation, parse_statement
+from tests.connectors.lyinghub import HEAD, STATEMENTS
 from tests.scenarios.newcomers import (
     enrolled,
     exchanged,
     exchanges,
+    half_exchanged,
     moves_in,
     newcomer,
     signer_of,
@@ -29,22 +31,12 @@ from tests.scenarios.newcomers import (
 )
 from tests.scenarios.running import Spoken, Typist
 from tests.scenarios.test_telling import plain
-from tests.scenarios.town import Town, approve, badly_connected, enrol, invited, opened_town, words_in
+from tests.scenarios.town import Town, approve, badly_connected, enrol, invited, words_in
 
 pytestmark = pytest.mark.usefixtures("quick_keys")
 
-STATEMENTS = "/v1/directory/statements"
-
-
-@pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    with opened_town(tmp_path_factory.mktemp("town"), root_persons=3) as place:
-        yield place
-
-
-@pytest.fixture
-def type_(capsys: pytest.CaptureFixture[str]) -> Typist:
-    return Typist(capsys)
+ROOT_PERSONS = 3
+"""Of the town's root."""
 
 
 def signs(town: Town, type_: Typist, verb: str, number: int, *more: str) -> Spoken:
@@ -196,8 +188,7 @@ def test_enr_14_an_exchange_whose_answer_is_lost_is_done_when_it_is_typed_again(
     town: Town, type_: Typist, tmp_path: Path
 ) -> None:
     """Published, and not filed; and a copy of the folder that knows nothing of it follows at its next look."""
-    comes = newcomer(town, type_, tmp_path / "comes")
-    assert exchanges(town, type_, 1, comes).code == 0
+    comes = half_exchanged(town, type_, tmp_path / "comes")
     copy, before = tmp_path / "copy", open_office(town.authority).facts
     shutil.copytree(town.authority, copy)
     with badly_connected(town) as between:
@@ -220,8 +211,7 @@ def test_enr_14_an_exchange_whose_answer_is_lost_is_done_when_it_is_typed_again(
 def test_enr_14_a_hub_that_swallows_an_exchange_makes_nobody_believe_that_the_leaver_signs_no_more(
     town: Town, type_: Typist, tmp_path: Path
 ) -> None:
-    comes = newcomer(town, type_, tmp_path / "comes")
-    assert exchanges(town, type_, 1, comes).code == 0
+    comes = half_exchanged(town, type_, tmp_path / "comes")
     before = open_office(town.authority).facts.approvers
     with badly_connected(town) as between:
         between.swallow[STATEMENTS] = StatementAccepted(index=9).model_dump_json().encode()
@@ -240,14 +230,13 @@ def test_enr_14_an_exchange_that_is_published_and_not_seen_is_filed_when_it_is_t
     town: Town, type_: Typist, tmp_path: Path
 ) -> None:
     """The line breaks between the hub's answer and the look that would show who the approvers are."""
-    comes = newcomer(town, type_, tmp_path / "comes")
-    assert exchanges(town, type_, 1, comes).code == 0
+    comes = half_exchanged(town, type_, tmp_path / "comes")
     before = open_office(town.authority).facts.approvers
     with badly_connected(town) as between:
 
         def breaks(body: bytes) -> bytes:
             if b'"items"' not in body:
-                between.refuse["/v1/directory/head"] = 503
+                between.refuse[HEAD] = 503
             return body
 
         between.bends[STATEMENTS] = breaks

@@ -9,14 +9,12 @@ import pytest
 
 from connectors.authority.office import open_office
 from protocol.http.hub import StatementAccepted
-from tests.connectors.lyinghub import LyingHub
+from tests.connectors.lyinghub import STATEMENTS, LyingHub
 from tests.programme import DOMAIN
 from tests.scenarios.ruins import Ruin, ruined
 from tests.scenarios.running import Spoken
 
 pytestmark = pytest.mark.usefixtures("quick_keys")
-
-STATEMENTS = "/v1/directory/statements"
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 """A person of the root leaves and another comes, typed command by command at a hub that runs (ENR-13, ENR-14)."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,20 +15,12 @@ from protocol.statements import Authority, parse_statement
 from tests.scenarios.newcomers import enrolled, exchanges, moves_in, newcomer, signer_of, states_past
 from tests.scenarios.running import Spoken, Typist
 from tests.scenarios.test_telling import plain
-from tests.scenarios.town import Town, opened_town
+from tests.scenarios.town import Town
 
 pytestmark = pytest.mark.usefixtures("quick_keys")
 
-
-@pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    with opened_town(tmp_path_factory.mktemp("town"), root_persons=3) as place:
-        yield place
-
-
-@pytest.fixture
-def type_(capsys: pytest.CaptureFixture[str]) -> Typist:
-    return Typist(capsys)
+ROOT_PERSONS = 3
+"""Of the town's root."""
 
 
 def test_enr_13_a_newcomer_to_the_root_signs_beside_the_persons_before_and_then_in_the_leavers_place(

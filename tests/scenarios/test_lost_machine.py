@@ -3,7 +3,6 @@
 
 import asyncio
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from protocol.ids import MessageId
 from tests.connectors.stations import open_station, package, person_section
 from tests.programme import make_programme
 from tests.scenarios.running import Typist
-from tests.scenarios.town import Town, approve, enrol, invited, opened_town, words_in
+from tests.scenarios.town import Town, approve, enrol, invited, words_in
 
 pytestmark = pytest.mark.usefixtures("quick_keys")
 
@@ -24,12 +23,6 @@ PASSPHRASE = b"an agency's passphrase"
 """What `enrol` of the town writes into the passphrase file."""
 MEMBER = make_programme().members["gora-prison"]
 """Unused by what is enrolled for real; a station only carries it."""
-
-
-@pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    with opened_town(tmp_path_factory.mktemp("town")) as place:
-        yield place
 
 
 def enrolled(town: Town, type_: Typist, folder: Path, agency: str) -> None:

@@ -7,7 +7,6 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +17,9 @@ from keys.privatefile import write_private
 from protocol.statements import parse_statement
 from protocol.tree import root_of
 from tests.scenarios.running import Spoken, Typist
-from tests.scenarios.town import Town, approve, enrol, invited, opened_town, words_in
+from tests.scenarios.town import Town, approve, enrol, invited, words_in
 
 pytestmark = pytest.mark.usefixtures("quick_keys")
-
-
-@pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    with opened_town(tmp_path_factory.mktemp("town")) as place:
-        yield place
-
-
-@pytest.fixture
-def type_(capsys: pytest.CaptureFixture[str]) -> Typist:
-    return Typist(capsys)
 
 
 def plain(talk: str) -> str:
