@@ -28,7 +28,9 @@ def read_restore_request(path: Path) -> RestoreRequest:
     try:
         return RestoreRequest.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise ConfigurationError("The file is no restore-request.json of `throughcare-hub restore`.") from error
+        raise ConfigurationError(
+            "The file is no restore-request.json as `throughcare-hub restore` of this version writes it."
+        ) from error
 
 
 def _check_domain(office: Office, request: RestoreRequest) -> None:

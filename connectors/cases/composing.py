@@ -99,7 +99,7 @@ class Composing:
         if own is None:
             raise InvalidInput("The sending desk is not one of this connector's.")
         if own in to or len(set(to)) != len(to):
-            raise InvalidInput("A desk does not write to itself, and stands only once among those it writes to.")
+            raise InvalidInput("A desk cannot write to itself, nor twice to the same desk at once.")
         return own
 
     def message(

@@ -25,11 +25,10 @@ from connectors.store import sealings
 from connectors.store.engine import Transaction
 from connectors.store.recipients import OPEN_STATES, RecipientState
 from connectors.store.sealings import Record
-from connectors.store.tables import attempt, attempt_row, outgoing, recipient
+from connectors.store.tables import BARE, attempt, attempt_row, outgoing, recipient
 from protocol.address import DeskAddress
 from protocol.errors import HubUnreachable, KeystoreError
 from protocol.ids import EnvelopeId, KeyId, MessageId
-from protocol.rows import EnvelopeClass
 
 BYTES: Final = "attempt"
 _OLDER_FIRST: Final[ColumnElement[int]] = literal_column("rowid")
@@ -93,13 +92,12 @@ _DUE: Final = (
     .limit(bindparam("most"))
 )
 _EARLIER: Final = outgoing.alias("earlier")
-_BARE: Final = tuple(int(klass) for klass in EnvelopeClass if klass.bare)
 _IN_TURN: Final = ~exists().where(
     outgoing.c.message_id == attempt.c.message_id,
-    outgoing.c.klass.not_in(_BARE),
+    outgoing.c.klass.not_in(BARE),
     _EARLIER.c.thread == outgoing.c.thread,
     _EARLIER.c.position < outgoing.c.position,
-    _EARLIER.c.klass.not_in(_BARE),
+    _EARLIER.c.klass.not_in(BARE),
     attempt_row.c.envelope_id == attempt.c.envelope_id,
     recipient.c.message_id == _EARLIER.c.message_id,
     recipient.c.desk == attempt_row.c.desk,

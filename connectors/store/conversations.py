@@ -11,12 +11,9 @@ from connectors.store.incoming import IncomingState
 from connectors.store.recipients import RecipientState
 from connectors.store.replaying import Stored
 from connectors.store.sequences import MAIN, Direction
-from connectors.store.tables import incoming, outgoing, recipient, sequence
+from connectors.store.tables import BARE, incoming, outgoing, recipient, sequence
 from protocol.address import DeskAddress
 from protocol.ids import MessageId, ThreadId
-from protocol.rows import EnvelopeClass
-
-_BARE = tuple(int(klass) for klass in EnvelopeClass if klass.bare)
 
 
 async def of(tx: Transaction, threads: Collection[ThreadId], kinds: Collection[str]) -> Sequence[Stored]:
@@ -91,7 +88,7 @@ async def unopened(tx: Transaction, threads: Collection[ThreadId]) -> Sequence[U
         .join(recipient, recipient.c.message_id == outgoing.c.message_id)
         .where(
             outgoing.c.thread.in_(threads),
-            outgoing.c.klass.not_in(_BARE),
+            outgoing.c.klass.not_in(BARE),
             recipient.c.state != RecipientState.OPENED,
         )
         .order_by(outgoing.c.position, recipient.c.desk)

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from connectors.faults import is_desk, named
 from connectors.store.engine import Transaction
 from connectors.store.sequences import MAIN, Direction, Line
-from connectors.store.tables import incoming, replay, sequence
+from connectors.store.tables import BARE, incoming, replay, sequence
 from connectors.store.threadtables import awaited
 from protocol import cbor, limits
 from protocol.address import AgencyAddress, DeskAddress
@@ -311,9 +311,7 @@ async def at(tx: Transaction, position: int) -> ReceivedMessage:
 async def counts(tx: Transaction) -> dict[IncomingState, int]:
     """Return how many messages with content (no receipts) stand in each state."""
     rows = await tx.connection.execute(
-        select(incoming.c.state, func.count())
-        .where(incoming.c.klass.not_in([int(klass) for klass in EnvelopeClass if klass.bare]))
-        .group_by(incoming.c.state)
+        select(incoming.c.state, func.count()).where(incoming.c.klass.not_in(BARE)).group_by(incoming.c.state)
     )
     found = {row[0]: row[1] for row in rows}
     return {state: found.get(state, 0) for state in IncomingState}

@@ -11,12 +11,9 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from connectors.store.engine import Transaction
 from connectors.store.owed import GIVEN_UP
 from connectors.store.sequences import MAIN, Direction, Line
-from connectors.store.tables import incoming, lost, outgoing, recipient, sequence
+from connectors.store.tables import BARE, incoming, lost, outgoing, recipient, sequence
 from protocol.address import AgencyAddress, DeskAddress
 from protocol.ids import MessageId, ThreadId
-from protocol.rows import EnvelopeClass
-
-_BARE: Final = tuple(int(klass) for klass in EnvelopeClass if klass.bare)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +98,7 @@ _OURS: Final = (
     .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
     .where(
         outgoing.c.thread.in_(bindparam("threads", expanding=True)),
-        outgoing.c.klass.not_in(_BARE),
+        outgoing.c.klass.not_in(BARE),
         recipient.c.told_at.is_not(None),
         recipient.c.state.in_(GIVEN_UP),
     )

@@ -8,13 +8,10 @@ from sqlalchemy import bindparam, exists, null, select, update
 
 from connectors.store.engine import Transaction
 from connectors.store.sequences import Direction, Line
-from connectors.store.tables import outgoing, recipient
+from connectors.store.tables import BARE, outgoing, recipient
 from connectors.store.threadtables import move, thread
 from protocol.ids import MessageId
-from protocol.rows import EnvelopeClass
 from protocol.sequence import Position
-
-_BARE: Final = tuple(int(klass) for klass in EnvelopeClass if klass.bare)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,7 @@ _SINCE: Final = (
     .where(
         outgoing.c.thread == bindparam("of"),
         outgoing.c.sender_desk == bindparam("sender"),
-        outgoing.c.klass.not_in(_BARE),
+        outgoing.c.klass.not_in(BARE),
         outgoing.c.position > bindparam("since"),
         recipient.c.desk == bindparam("desk"),
     )

@@ -8,15 +8,13 @@ from sqlalchemy import bindparam, exists, select, update
 
 from connectors.store.engine import Transaction
 from connectors.store.recipients import RecipientRow, RecipientState
-from connectors.store.tables import outgoing, recipient
+from connectors.store.tables import BARE, outgoing, recipient
 from connectors.timing import FREE_SEALS, reseal_pause
 from protocol.address import DeskAddress
 from protocol.ids import MessageId, ThreadId
-from protocol.rows import EnvelopeClass
 from protocol.sequence import Position
 
 GIVEN_UP: Final = (RecipientState.FAILED, RecipientState.EXPIRED)
-_BARE: Final = tuple(int(klass) for klass in EnvelopeClass if klass.bare)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ _MESSAGES: Final = (
         recipient.c.new_device,
     )
     .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
-    .where(outgoing.c.klass.not_in(_BARE))
+    .where(outgoing.c.klass.not_in(BARE))
 )
 _SENT: Final = _MESSAGES.where(recipient.c.message_id == bindparam("of"), recipient.c.desk == bindparam("which"))
 _GIVEN_UP_THERE: Final = _SENT.where(recipient.c.state.in_(GIVEN_UP), outgoing.c.created_at > bindparam("since"))

@@ -7,12 +7,10 @@ from sqlalchemy import bindparam, func, select, union_all
 
 from connectors.store.engine import Transaction
 from connectors.store.recipients import OPEN_STATES, RecipientState
-from connectors.store.tables import outgoing, recipient
+from connectors.store.tables import BARE, outgoing, recipient
 from protocol.address import DeskAddress
 from protocol.ids import MessageId
-from protocol.rows import EnvelopeClass
 
-_BARE: Final = tuple(int(klass) for klass in EnvelopeClass if klass.bare)
 _LATE: Final = (
     select(recipient.c.message_id, recipient.c.desk)
     .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
@@ -23,14 +21,14 @@ _OVERDUE: Final = union_all(
     _LATE.where(
         # Not `== ACCEPTED`, for which SQLite would walk through nearly all that were ever sent.
         recipient.c.state.not_in([state for state in RecipientState if state is not RecipientState.ACCEPTED]),
-        outgoing.c.klass.not_in(_BARE),
+        outgoing.c.klass.not_in(BARE),
         outgoing.c.deadline > bindparam("since"),
     ),
 )
 _OLDEST_OPEN: Final = (
     select(func.min(outgoing.c.created_at))
     .join(recipient, outgoing.c.message_id == recipient.c.message_id)
-    .where(recipient.c.state.in_(OPEN_STATES), outgoing.c.klass.not_in(_BARE))
+    .where(recipient.c.state.in_(OPEN_STATES), outgoing.c.klass.not_in(BARE))
 )
 
 
@@ -55,7 +53,7 @@ async def counts(tx: Transaction) -> dict[RecipientState, int]:
     rows = await tx.connection.execute(
         select(recipient.c.state, func.count())
         .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
-        .where(outgoing.c.klass.not_in(_BARE))
+        .where(outgoing.c.klass.not_in(BARE))
         .group_by(recipient.c.state)
     )
     found = {row[0]: row[1] for row in rows}

@@ -17,6 +17,11 @@ from sqlalchemy import (
     text,
 )
 
+from protocol.rows import EnvelopeClass
+
+BARE: Final = tuple(int(klass) for klass in EnvelopeClass if klass.bare)
+"""What `klass` is of receipts and notices: connectors write these by themselves, and they wait for nothing (SEQ-3)."""
+
 metadata: Final = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",

@@ -11,14 +11,12 @@ from sqlalchemy import Select, or_, select
 from connectors.store.attempts import AttemptState
 from connectors.store.engine import Transaction
 from connectors.store.recipients import RecipientState
-from connectors.store.tables import attempt, attempt_row, outgoing, recipient
+from connectors.store.tables import BARE, attempt, attempt_row, outgoing, recipient
 from connectors.timing import MOST_SEALS
 from protocol.address import DeskAddress
 from protocol.errors import CannotOpen
 from protocol.ids import EnvelopeId, KeyId, MessageId
-from protocol.rows import EnvelopeClass
 
-_BARE: Final = tuple(int(klass) for klass in EnvelopeClass if klass.bare)
 _MEANT: Final[Select[Any]] = select(recipient.c.message_id, recipient.c.desk, attempt_row.c.device_id).join(
     attempt_row,
     (attempt_row.c.envelope_id == recipient.c.envelope_id) & (attempt_row.c.desk == recipient.c.desk),
@@ -77,10 +75,10 @@ async def silent(tx: Transaction, ended_by: int) -> list[tuple[MessageId, DeskAd
         .join(attempt, attempt.c.envelope_id == recipient.c.envelope_id)
         .join(outgoing, outgoing.c.message_id == recipient.c.message_id)
         .where(
-            recipient.c.state == "accepted",
+            recipient.c.state == RecipientState.ACCEPTED,
             attempt.c.state == AttemptState.ACCEPTED,
             attempt.c.expires <= ended_by,
-            outgoing.c.klass.not_in(_BARE),
+            outgoing.c.klass.not_in(BARE),
         )
     )
     return [(row.message_id, row.desk) for row in rows]

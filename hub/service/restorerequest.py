@@ -13,11 +13,17 @@ REQUEST_NAME: Final = "restore-request.json"
 
 
 def read_request(folder: Path) -> RestoreRequest:
-    """Return the request in a data folder; ConfigurationError if nothing waits there."""
+    """Return the request in a data folder; ConfigurationError if nothing waits there, or it cannot be read."""
     try:
         return RestoreRequest.model_validate_json((folder / REQUEST_NAME).read_bytes())
-    except (OSError, ValidationError):
+    except FileNotFoundError:
         raise ConfigurationError(f"There is no {REQUEST_NAME} in the data folder: no restore waits here.") from None
+    except (OSError, ValidationError):
+        error = ConfigurationError(
+            f"The {REQUEST_NAME} in the data folder cannot be read: it is damaged, or another version wrote it."
+        )
+        error.add_note("next: the same restore from the backup file again, which writes another")
+        raise error from None
 
 
 def check_not_waiting(folder: Path) -> None:

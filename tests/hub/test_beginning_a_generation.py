@@ -9,7 +9,7 @@ import pytest
 from hub.backups.standing import check_statements
 from hub.doctor import examine
 from hub.service.logcheck import check_everything
-from hub.service.restorerequest import REQUEST_NAME
+from hub.service.restorerequest import REQUEST_NAME, read_request
 from hub.store import restorations, trees
 from hub.store.opening import look
 from hub.store.trees import Log
@@ -59,6 +59,16 @@ async def test_gen_7_a_resume_that_is_finished_later_leaves_the_logs_own_time_in
     (loss.new / "hub.guard").unlink()
     await resume_at(loss.new, loss.programme, now=LATER + MINUTE, statement=raw)
     await check_everything(make_settings(loss.new, loss.programme))
+
+
+def test_gen_2_a_request_that_cannot_be_read_is_not_told_as_none(tmp_path: Path) -> None:
+    """An operator who has updated meanwhile would be told that no restore waits, by a hub that waits for one."""
+    with pytest.raises(ConfigurationError, match="no restore waits here"):
+        read_request(tmp_path)
+    (tmp_path / REQUEST_NAME).write_text('{"domain": "hub.example"}')
+    with pytest.raises(ConfigurationError, match="another version wrote it") as told:
+        read_request(tmp_path)
+    assert told.value.__notes__ == ["next: the same restore from the backup file again, which writes another"]
 
 
 async def test_gen_7_a_restoration_from_the_future_waits_until_its_time_has_come(loss: Loss) -> None:
