@@ -36,8 +36,13 @@ _YEAR: Final = re.compile(r"/\s*(?:19|20)?\d\d\s*$|^\s*(?:19|20)\d\d\s*/")
 """The year of a number such as 17/2026 or 2026/17; 0/2026 has one too, and is none."""
 _MINUS: Final = "\N{MINUS SIGN}"
 """A dash to whoever reads it, though it is none by its kind."""
-_WITHOUT_WIDTH: Final = re.compile("[\u034f\u17b4\u17b5\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
-"""Signs that choose or join forms, and have none of their own, beside those that Unicode counts as formats (Cf)."""
+_UNSEEN: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""Signs that choose or join forms, and have none of their own, and fillers that are as blank as a space.
+
+Beside those that Unicode counts as formats (Cf), and as spaces.
+"""
 
 
 def telling(number: str) -> bool:
@@ -55,7 +60,7 @@ def spelled(number: str) -> str:
     How it is spaced, in which case its letters are, which dash divides it and what signs without width came with it
     from where it was copied make no difference. Digits that only look alike do.
     """
-    seen = "".join(one for one in _WITHOUT_WIDTH.sub("", number) if unicodedata.category(one) != "Cf")
+    seen = "".join(one for one in _UNSEEN.sub("", number) if unicodedata.category(one) != "Cf")
     # Only now, for a sign without width may have kept a letter from its mark.
     composed = unicodedata.normalize("NFC", seen)
     one_dash = ("-" if unicodedata.category(one) == "Pd" or one == _MINUS else one for one in composed)

@@ -49,7 +49,10 @@ def facts_of_ours(message: OutgoingMessage, own: AgencyAddress, recipients: Iter
 
 
 def facts_of_theirs(message: ReceivedMessage, own: AgencyAddress, *, of_us: bool = True) -> Said:
-    """Return what a verified message of another agency says; of our own numbers only where `of_us` (CAS-1)."""
+    """Return what a verified message of another agency says.
+
+    Of our own numbers, and of what the thread goes on from, only where it counts `of_us` (CAS-1).
+    """
     if message.payload_type not in KINDS:
         return Said()
     payload = decode_payload(KINDS[message.payload_type], message.payload)
@@ -79,7 +82,7 @@ def _said(
 ) -> Said:
     """`other` is the one agency on the other side; without one only what is ours can be told apart.
 
-    Without `of_us` what another agency says of our own numbers is left out (CAS-1).
+    Without `of_us` what another agency says of our numbers, and of what the thread goes on from, is left out (CAS-1).
     """
     ours, person = sender == own, next((body for body in bodies if isinstance(body, Person)), None)
 
@@ -97,7 +100,7 @@ def _said(
         other_number=said(other, other_number) if other and other_number else None,
         own_person=said(own_person, by_us=ours),
         other_person=said(other, other_person) if other and other_person else None,
-        link=said(_link(payload)),
+        link=said(_link(payload)) if of_us else None,
         name=_name(person, at, message_id, by_us=ours),
     )
     return Said(facts, tuple(one for one in (senders, recipients, *_names(bodies, of_us=of_us)) if one))

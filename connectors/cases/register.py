@@ -5,7 +5,8 @@ A case is never composed and never sent: it follows from what messages say, and 
 What decides, the strongest first: the person's number in our register; the person's number in the register of another
 agency; our register's number of the correspondence; the thread that this one says it goes on from. A weaker number
 leads to a stronger one only through a thread where our own agency said both, so nobody else can join two cases. Nor
-does what others say of our numbers count in a thread that we began: they could put it into another person's case.
+does what others say of our numbers, or of what it goes on from, count in a thread that we began: they could put it
+into another person's case.
 
 Whoever knows a thread's id can write in it, so of others only the sides of a thread say whom it is about (CAS-6). Who
 they are follows from the stored messages, in the order of the hub's log: where that changes, the thread is weighed
@@ -38,7 +39,7 @@ AT_ONCE: Final = 200
 _MOST_LINKS: Final = 50
 """Threads that go on from one another; a longer chain, or a circle, ends there."""
 _MADE: Final = "cases made"
-_FORM: Final = b"10"
+_FORM: Final = b"11"
 """Another one has every stored message taken note of once more."""
 
 
@@ -207,7 +208,7 @@ class Register:
         if len(voices) > 1 or message.agency not in await self._sides(tx, message.thread, row, voices):
             return {message.thread}
         if await self._began(tx, message.thread, row):
-            # An earlier version may have let it say what our numbers are.
+            # An earlier version may have let it say what our numbers are, or what the thread goes on from.
             return {message.thread}
         await self.received(tx, message, row)
         return set()

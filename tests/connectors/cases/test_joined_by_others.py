@@ -6,15 +6,18 @@ from typing import Any
 
 import pytest
 
-from connectors.store import facts
+from connectors.cases.composing import Said
+from connectors.store import facts, outgoing
+from connectors.store.recipients import Plan
 from protocol.bodies.person import Person
 from protocol.http.cases import CaseSearch
 from protocol.http.messages import MessageRequest
 from protocol.http.threads import StepRequest
-from protocol.ids import CaseId, Kind, ThreadId, text
+from protocol.ids import CaseId, Kind, MessageId, ThreadId, new_id, text
+from protocol.kinds.catalogue import KINDS
 from protocol.limits import DAY
 from tests.connectors.cases.test_cases import GORA, about, probation, refer
-from tests.connectors.cases.test_referral import FIELDS, OFFICER, settle
+from tests.connectors.cases.test_referral import FIELDS, OFFICER, REQUEST, settle
 from tests.connectors.cases.test_thread_api import Served, csw, prison
 from tests.connectors.conftest import World
 
@@ -93,6 +96,20 @@ async def test_cas_1_nor_does_who_answers_a_conversation_of_ours(prison: Served,
     await settle(csw.station, prison.station)
     assert [one.id for one in (await prison.client.search(CaseSearch(text="Quentin"))).items] == [other]
     assert await case_of(prison, petra) != other
+
+
+async def test_cas_1_nor_does_it_say_what_a_thread_of_ours_goes_on_from(prison: Served, probation: Served) -> None:
+    """It was told of the transfer of a person with whom it had nothing to do any more."""
+    petra = await refer(prison, probation, about("Petra", "51"), register_numbers={"sender": "G-17"})
+    quentin = await refer(prison, probation, about("Quentin"))
+    before = [await case_of(prison, one) for one in (petra, quentin)]
+    subject, station = (await prison.client.thread(quentin)).subject, probation.station
+    said = Said(fields={**REQUEST, "reopens": text(Kind.THREAD, petra)}, message_id=MessageId(new_id()))
+    message = station.parts.moving._composing.message(KINDS["referral.request"], quentin, station.desk, subject, said)
+    async with station.parts.store.write() as tx:
+        await outgoing.add(tx, message, {prison.station.desk: Plan()})
+    await settle(station, prison.station)
+    assert [await case_of(prison, one) for one in (petra, quentin)] == before
 
 
 async def test_cas_1_what_others_begin_still_finds_its_case_by_our_number(prison: Served, csw: Served) -> None:
