@@ -8,6 +8,7 @@ that a crash leaves either all of it or nothing (CON-3).
 from dataclasses import replace
 from typing import Final
 
+from connectors.cases.belonging import check_move
 from connectors.cases.threads import Threads
 from connectors.logs import Log
 from connectors.owing import Owing
@@ -35,7 +36,14 @@ from connectors.store.recipients import Plan
 from connectors.store.sequences import MAIN, Direction, Line
 from connectors.timing import Clock
 from keys.opening import VerifiedMessage
-from protocol.errors import CannotOpen, KeystoreError, MalformedEnvelope, PlacesDiffer, SequenceError, TooManyHeld
+from protocol.errors import (
+    CannotOpen,
+    KeystoreError,
+    MalformedEnvelope,
+    PlacesDiffer,
+    SequenceError,
+    TooManyHeld,
+)
 from protocol.ids import MessageId
 from protocol.kinds.alerting import alert_in
 from protocol.rows import Box, EnvelopeClass
@@ -132,7 +140,7 @@ class Delivery:
                 await self._refusing.put_aside(tx, message, raw, code=PlacesDiffer.code)
             await incoming.add(tx, message, raw)
             return True
-        await self._threads.check_move(tx, message)
+        await check_move(tx, self._threads.mending, message)
         line = _line(message)
         position = await sequences.position(tx, line)
         if message.seq <= position.seq and await self._came_late(tx, line, message):
@@ -275,6 +283,8 @@ class Delivery:
                 continue
             if place(position, _box(waiting)) is not Placement.DELIVER:
                 await self._refusing.expel(tx, waiting, position)
+                break
+            if await self._refusing.denied(tx, waiting):
                 break
             await incoming.release(tx, waiting)
             # It may have been said to be lost before it came; what says so would hide the next gap of this line.

@@ -6,9 +6,10 @@ desks have. Told how far the line has come it gives its message another (SEQ-12)
 messages under one number, or somebody has in its name.
 """
 
+from connectors.cases.belonging import check_move
 from connectors.cases.threads import Threads
 from connectors.logs import Log
-from connectors.receipts import refuse
+from connectors.receipts import CANNOT_OPEN, refuse, report
 from connectors.store import attachments, forgotten, incoming, outgoing, quarantine
 from connectors.store.engine import Transaction
 from connectors.store.incoming import ReceivedMessage
@@ -16,7 +17,9 @@ from connectors.store.quarantine import Quarantined, SignedBy
 from connectors.store.recipients import Plan
 from connectors.store.sequences import Direction, Line
 from connectors.timing import Clock
-from protocol.errors import SequenceError
+from protocol import ids
+from protocol.errors import PolicyDenied, SequenceError
+from protocol.ids import ThreadId
 from protocol.sections import Actor
 from protocol.sequence import Position
 
@@ -61,6 +64,33 @@ class Refusing:
         line = Line.of(Direction.IN, message.thread, message.sender_desk, message.recipient_desk, message.klass)
         await forgotten.note(tx, line, taken.seq - message.seq + 1, now)
         await self._threads.forgotten(tx, message.thread)
+
+    async def denied(self, tx: Transaction, message: ReceivedMessage) -> bool:
+        """Take out a held message that would move a thread and can not, and report it as not opened (LIF-6, CON-4).
+
+        Returns whether it was one: when it came its thread may not have been there.
+        """
+        try:
+            await check_move(tx, self._threads.mending, message)
+        except PolicyDenied:
+            pass
+        else:
+            return False
+        raw, now = await incoming.remove(tx, message), self._clock()
+        await attachments.drop(tx, message.message_id, message.sender_desk, message.recipient_desk)
+        await self.put_aside(tx, message, raw, code=PolicyDenied.code)
+        word = report(
+            CANNOT_OPEN,
+            digest=message.digest,
+            message_id=None,
+            thread=ThreadId(ids.new_id()),
+            sender=message.recipient_desk,
+            actor=self._service,
+            now=now,
+            deadline=now + self._receipt_life,
+        )
+        await outgoing.add(tx, word, {message.sender_desk: Plan()})
+        return True
 
     async def put_aside(
         self, tx: Transaction, message: ReceivedMessage, raw: bytes, *, code: str = SequenceError.code

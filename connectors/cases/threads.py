@@ -30,7 +30,6 @@ from connectors.store import (
     moves,
     outgoing,
     recipients,
-    speaking,
     threads,
 )
 from connectors.store.engine import Transaction
@@ -48,7 +47,6 @@ from protocol import ids
 from protocol.address import AgencyAddress, DeskAddress
 from protocol.clocks import Calendar
 from protocol.content import encode_payload
-from protocol.errors import PolicyDenied
 from protocol.ids import CaseId, EnvelopeId, Kind, MessageId, ThreadId
 from protocol.kinds.base import RegisterNumbers
 from protocol.kinds.catalogue import KINDS, decode_payload
@@ -94,23 +92,6 @@ class Threads:
         self._log = log
         self._notice_life = notice_life
 
-    async def check_move(self, tx: Transaction, message: ReceivedMessage) -> None:
-        """Raise `PolicyDenied` for a new message that begins what another desk has begun, or has a move's id (LIF-6).
-
-        Answered with A1 it would be taken for delivered, and nobody here would ever see it.
-        """
-        kind = KINDS.get(message.payload_type)
-        if kind is None or kind.machine is None:
-            return
-        row = await self.mending.find(tx, message.thread)
-        if row is None:
-            return
-        if kind.event == ROLES[kind.machine.name].begin and message.sender_desk != row.peer_desk:
-            raise PolicyDenied("Another desk has begun the thread that this message would begin.")
-        between = row.is_between(message.sender_desk, message.recipient_desk)
-        if between and await moves.stands(tx, message.thread, message.message_id):
-            raise PolicyDenied("Another step of the thread has the id of this message.")
-
     async def received(self, tx: Transaction, message: ReceivedMessage, *, late: bool = False) -> None:
         """Take note of a verified message that has its effect now; what moves no thread has its place in a case.
 
@@ -124,11 +105,7 @@ class Threads:
         payload, roles = decode_payload(kind, message.payload), ROLES[kind.machine.name]
         begun = None
         if row is None and kind.event == roles.begin:
-            if await speaking.addressed(tx, message.thread):
-                # A thread that we began with other messages: nobody else makes it a life cycle of his.
-                self._log.event("move-ignored")
-            else:
-                row = begun = entries.begun_by_other(message, payload, roles)
+            row = begun = entries.begun_by_other(message, payload, roles)
         cases = await self.register.received(tx, message, row, begun=begun is not None)
         moves_it = row is not None and row.is_between(message.sender_desk, message.recipient_desk)
         await self.placed(tx, cases, without=message.thread if moves_it else None)

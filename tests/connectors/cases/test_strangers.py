@@ -59,7 +59,7 @@ async def test_lif_6_a_move_of_a_third_agency_is_none_and_is_not_shown_as_the_ot
         assert set(await served.station.quarantined()) == {"policy-denied"}
     assert [await served.client.thread(thread) for served in (prison, csw)] == before
     assert [(entry.what, entry.agency) for entry in (await only(csw)).history] == [("receive", POLJE), ("send", GORA)]
-    assert csw.station.logged.getvalue().count("move-ignored") == 1
+    assert "move-ignored" not in csw.station.logged.getvalue(), "nothing of it is answered as opened"
     await step(csw, thread, "acknowledge", prison)
     assert (await prison.client.thread(thread)).item.state == "acknowledged"
 
@@ -129,6 +129,6 @@ async def test_cas_6_a_third_agency_says_nothing_of_a_person_in_a_thread_without
     for text, found in (("Planted", 0), ("667", 0), ("R-1", 0), ("Invented", 1)):
         assert len((await csw.client.search(CaseSearch(text=text))).items) == found
     # Nor does a stranger make a life cycle of a thread that the prison began with something else.
-    assert prison.station.logged.getvalue().count("move-ignored") == 1
+    assert set(await prison.station.quarantined()) == {"policy-denied"}
     with pytest.raises(NotFound):
         await prison.client.thread(thread)
