@@ -227,7 +227,10 @@ class Handovers:
                 raise Conflict("Several handovers are under this id. Say whose: --sender DESK (?sender=, ?direction=).")
             view = await received_view(tx, received) if sent is None else await sent_view(tx, sent)
             whose = received[0].sender_desk if sent is None else sent.sender_desk
-            corrections = await views(tx, message_id, whose, desks)
+            # `received_view` has seen that those are one that have their effect.
+            known = [one for one in received if one.state is IncomingState.DELIVERED] or received
+            came = (known[0].thread, known[0].payload) if sent is None else None
+            corrections = await views(tx, message_id, whose, desks, came=came)
             reasons = [await withheld_here(tx, one) for one in received] if sent is None else []
         withheld = next((one for one in reasons if one is not None), None)
         if withheld is not None:

@@ -5,7 +5,9 @@ Nothing of the corrected message is changed or taken away: it is what was sent, 
 Whether the correction or what it corrects came first makes no difference, since it is asked for when it is shown.
 """
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from connectors.bound import Desks, sees
 from connectors.cases.forms import stored_sections
@@ -21,9 +23,29 @@ from protocol.address import AgencyAddress, DeskAddress, agency_of
 from protocol.errors import InvalidInput, NotFound, SectionCorrected
 from protocol.http.cases import CaseEntry
 from protocol.http.handovers import Corrected, CorrectionView, SectionView
-from protocol.ids import Kind, MessageId
+from protocol.ids import Kind, MessageId, ThreadId
 from protocol.kinds.catalogue import KINDS, decode_payload
 from protocol.kinds.records import RecordCorrection
+
+
+@dataclass(frozen=True, slots=True)
+class Under:
+    """The desks of ours at which a message stands, and those at which its agency sent another under its id (CON-9).
+
+    An agency that does so corrects either at the desk that has it. Of a correction that came elsewhere, or where both
+    stand, nobody can say which is meant: that there is one is told with both, and what it says with neither.
+    """
+
+    this: list[DeskAddress]
+    others: list[DeskAddress]
+
+    def is_of_another(self, one: Corrects) -> bool:
+        """Tell whether a correction is about another message than this."""
+        return one.own_desk in self.others and one.own_desk not in self.this
+
+    def may_be_of_another(self, one: Corrects) -> bool:
+        """Tell whether it is not certain that a correction is about this message."""
+        return bool(self.others) and (one.own_desk in self.others or one.own_desk not in self.this)
 
 
 async def check_ours(tx: Transaction, fields: Mapping[str, object]) -> None:
@@ -71,17 +93,29 @@ def _has(one: RecipientRow) -> bool:
 
 
 async def views(
-    tx: Transaction, message_id: MessageId, sender: DeskAddress, desks: Desks = None, *, in_error: bool = False
+    tx: Transaction,
+    message_id: MessageId,
+    sender: DeskAddress,
+    desks: Desks = None,
+    *,
+    came: tuple[ThreadId, bytes] | None = None,
+    in_error: bool = False,
 ) -> list[CorrectionView]:
     """Return the corrections of a message of the desk `sender`, and those of these, the oldest first.
 
     Only its own agency corrects a message. Of those at other desks of ours nothing is said (CON-19). Those of an alert
-    that is shown although it came `in_error` are shown with it (KIND-8).
+    that is shown although it came `in_error` are shown with it (KIND-8). `came` is the thread and the payload of one
+    that came: what is about another under its id does not stand with it (CON-9).
     """
     found = await _all(tx, message_id, agency_of(sender), desks)
+    under = Under([], []) if came is None or not found else await _under(tx, message_id, sender, *came)
     shown = dict[tuple[MessageId, DeskAddress], CorrectionView]()
     for one in found:
+        if under.is_of_another(one):
+            continue
         view = await _view(tx, one, in_error=in_error)
+        if under.may_be_of_another(one):
+            view = view.model_copy(update={"sections": []})
         before = shown.setdefault((one.message_id, one.sender_desk), view)
         if before is not view:
             # It came for several desks of ours, each with its own sections.
@@ -121,10 +155,39 @@ async def mark_entries(tx: Transaction, entries: Sequence[CaseEntry]) -> list[Ca
             newest[one.corrects, agency] = one
     return [
         entry
-        if (found := newest.get((entry.message, entry.agency))) is None
+        if (found := await _of_entry(tx, entry, newest.get((entry.message, entry.agency)))) is None
         else entry.model_copy(update={"corrected": Corrected(message=found.message_id, at=found.at)})
         for entry in entries
     ]
+
+
+async def _of_entry(tx: Transaction, entry: CaseEntry, newest: Corrects | None) -> Corrects | None:
+    """Return the newest correction of what an entry is of, where its agency sent something else under its id too."""
+    if newest is None or newest.ours:
+        return newest
+    came = [one for one in await incoming.under(tx, entry.message) if agency_of(one.sender_desk) == entry.agency]
+    under = Under(
+        [one.recipient_desk for one in came if one.thread == entry.thread],
+        [one.recipient_desk for one in came if one.thread != entry.thread],
+    )
+    every = await corrections.of(tx, [entry.message], entry.agency) if under.others else [newest]
+    return next((one for one in every if not under.is_of_another(one)), None)
+
+
+async def _under(
+    tx: Transaction, message_id: MessageId, sender: DeskAddress, thread: ThreadId, payload: bytes
+) -> Under:
+    """Return where the message of that thread and payload stands, and where others of its agency under its id."""
+    under = Under([], [])
+    every = [one for one in await incoming.under(tx, message_id) if agency_of(one.sender_desk) == agency_of(sender)]
+    for one in every:
+        same = (one.sender_desk, one.thread) == (sender, thread)
+        if same and len(every) > 1:
+            with contextlib.suppress(*DAMAGED):
+                message = await incoming.known(tx, message_id, sender, one.recipient_desk)
+                same = message is None or message.payload == payload
+        (under.this if same else under.others).append(one.recipient_desk)
+    return under
 
 
 async def _all(tx: Transaction, message_id: MessageId, agency: AgencyAddress, desks: Desks) -> list[Corrects]:

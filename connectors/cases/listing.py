@@ -220,7 +220,8 @@ async def _step(tx: Transaction, row: ThreadRow, stored: MoveRow, step: Step, de
     try:
         sent = await outgoing.load(tx, stored.message_id) if stored.direction is Direction.OUT else None
         sender = row.peer_desk if sent is None else sent.sender_desk
-        corrections = await views(tx, stored.message_id, sender, desks)
+        came = (row.thread, stored.payload) if sent is None else None
+        corrections = await views(tx, stored.message_id, sender, desks, came=came)
         sections, withheld = await _sections(tx, row, stored, sent, desks)
         if sent is not None:
             at = await at_desks(tx, await recipients.of(tx, sent.message_id), stored_sections(sent))

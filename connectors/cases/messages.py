@@ -264,7 +264,8 @@ class Messages:
         self, tx: Transaction, message: ReceivedMessage, answers: list[MessageAnswered], desks: Desks
     ) -> MessageView:
         readable, in_error = answering.is_readable(message), await shown_in_error(tx, message)
-        corrections = await views(tx, message.message_id, message.sender_desk, desks, in_error=in_error)
+        came = message.thread, message.payload
+        corrections = await views(tx, message.message_id, message.sender_desk, desks, came=came, in_error=in_error)
         withheld = await withheld_here(tx, message)
         return MessageView(
             item=await self._received_item(tx, message),

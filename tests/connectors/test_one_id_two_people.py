@@ -11,18 +11,23 @@ from typing import Any
 import pytest
 
 from connectors.api_client import ApiClient
+from connectors.cases.correcting import Under
 from connectors.cli.handover import _all_under
 from connectors.dropfolder.files import Folders
 from connectors.dropfolder.folder import DropFolder
 from connectors.logs import Log
 from connectors.store import incoming
-from protocol.address import DeskAddress
+from connectors.store.corrections import Corrects
+from protocol.address import DeskAddress, agency_of
 from protocol.content import encode_payload
 from protocol.errors import Conflict, NotFound
-from protocol.http.handovers import Direction
+from protocol.http.handovers import Direction, HandoverView
+from protocol.http.messages import MessageView
+from protocol.http.threads import StepView
 from protocol.ids import Kind, MessageId, ThreadId, new_id, text
 from protocol.kinds.base import RegisterNumbers
 from protocol.kinds.catalogue import KINDS
+from protocol.rows import EnvelopeClass
 from tests.connectors.cases.test_referral import OFFICER, REQUEST
 from tests.connectors.conftest import World
 from tests.connectors.hand import OFFER, offer, sealed_as
@@ -199,3 +204,91 @@ async def test_con_9_two_messages_of_one_sender_can_be_told_apart_by_our_desk(
         answered = "message", "answer", text(Kind.MESSAGE, one.message), "noted", "--officer", OFFICER
         assert await type_at(one.station, base, *answered) != 0
         assert await type_at(one.station, base, *answered, "--desk", one.desks[1]) == 0
+
+
+REFERRAL = {"payload_type": "referral.request", "payload": payload_of("referral.request", REQUEST)}
+A_NOTICE = {"payload_type": NOTICE, "payload": notice()}
+
+
+async def corrected(world: World, one: Came, desk: DeskAddress, **where: Any) -> None:
+    """Have the prison say at one of our desks what is right instead."""
+    right = payload_of("record.correction", {"corrects": text(Kind.MESSAGE, one.message)})
+    more = {"payload_type": "record.correction", "payload": right, "klass": EnvelopeClass.RECORD, **where}
+    body = encode_payload(person_section("Anja").body)
+    sealed = sealed_as(world, world.prison.member, desk, MessageId(new_id()), body, **more)
+    await world.hub.device(world.prison.member).submit(sealed)
+    await one.station.turn()
+    assert await one.station.quarantined() == []
+
+
+async def shown(one: Came, kind: str, place: int) -> HandoverView | MessageView | StepView:
+    """Return how the message at one of our desks is shown, whatever it is."""
+    if kind == "handover":
+        return await one.client.handover(one.message, recipient=one.desks[place])
+    if kind == "message":
+        return await one.client.message(one.message, recipient=one.desks[place])
+    return (await one.client.thread(one.threads[place])).steps[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("handover", [{}, {}]),
+        ("handover", [SAME_THREAD, {**SAME_THREAD, "payload": offer()}]),
+        ("message", [A_NOTICE, {**A_NOTICE, "payload": notice()}]),
+        ("step", [REFERRAL, REFERRAL]),
+    ],
+    ids=["handover", "handover-in-one-thread", "message", "step"],
+)
+async def test_con_9_kind_9_what_is_right_of_one_person_takes_no_place_in_the_record_of_the_other(
+    world: World, tmp_path: Path, kind: str, said: list[dict[str, Any]]
+) -> None:
+    async with came(world, tmp_path, *said) as one:
+        where = {"seq": 2, "previous": one.message, "thread": said[0].get("thread", one.threads[0])}
+        await corrected(world, one, one.desks[0], **where)
+        anna, bruno = [await shown(one, kind, place) for place in range(2)]
+        assert (names(anna.sections), names(bruno.sections)) == (["Anna"], ["Bruno"])
+        assert ([names(each.sections) for each in anna.corrections], bruno.corrections) == ([["Anja"]], [])
+        assert [view.sections[0].corrected is None for view in (anna, bruno)] == [False, True]
+        if kind == "step":
+            for thread, marked in zip(one.threads, (True, False), strict=True):
+                case = (await one.client.thread(thread)).case
+                assert case is not None
+                (sent,) = [each for each in (await one.client.case(case)).history if each.what == "send"]
+                assert (sent.corrected is not None) is marked
+
+
+async def test_kind_9_what_is_right_of_one_message_at_two_desks_stands_there_whichever_desk_it_came_for(
+    world: World, tmp_path: Path
+) -> None:
+    same = {**SAME_THREAD, **A_NOTICE}
+    async with came(world, tmp_path, same, same) as one:
+        await corrected(world, one, one.desks[1], seq=2, previous=one.message, **SAME_THREAD)
+        view = await one.client.message(one.message)
+        assert [names(each.sections) for each in view.corrections] == [["Anja"]]
+        assert names((await one.client.message(one.message, recipient=one.desks[0])).corrections[0].sections) == [
+            "Anja"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("this", "others", "told"),
+    [
+        ("a", "", "whole"),
+        ("b", "", "whole"),
+        ("a", "b", "whole"),
+        ("b", "a", "no"),
+        ("b", "c", "that"),
+        ("a", "a", "that"),
+    ],
+)
+def test_con_9_kind_9_where_nobody_can_say_whose_a_correction_is_that_there_is_one_is_told(
+    this: str, others: str, told: str
+) -> None:
+    """It came for the desk `a`; the message stands at one, and another under its id at others."""
+    at = {one: DeskAddress(f"{one}.velika-probation@hub.example") for one in "abc"}
+    ids = MessageId(bytes(16)), ThreadId(bytes(16))
+    one = Corrects(ids[0], agency_of(at["a"]), ids[0], at["b"], at["a"], ours=False, thread=ids[1], at=1)
+    under = Under([at[each] for each in this], [at[each] for each in others])
+    assert under.is_of_another(one) is (told == "no")
+    assert told == "no" or under.may_be_of_another(one) is (told == "that")
