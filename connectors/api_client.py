@@ -11,6 +11,7 @@ answer is `ConnectorUnreachable`. Calling `send` again with the same key and req
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -85,11 +86,12 @@ class ApiClient(ThreadCalls):
         """Give a client of the connector at `base` with the token in `token_file`, while the block lasts.
 
         Raises `ConfigurationError` for a token file that cannot be used, and where another user's program listens at
-        `base` in the connector's place: nothing is sent to it then (CON-6).
+        `base` in the connector's place: nothing is sent to it then (CON-6). So does each call that has to connect
+        anew: while the connector was stopped somebody else may have taken its place.
         """
         token = read_token(token_file)
         check_listener(base, token_file)
-        async with new_session() as session:
+        async with new_session(before_connecting=partial(check_listener, base, token_file)) as session:
             yield cls(session, base, token)
 
     async def send(

@@ -107,14 +107,25 @@ def new_session(
     use_proxy_settings: bool = False,
     tls: ssl.SSLContext | bool = True,
     connector: aiohttp.BaseConnector | None = None,
+    before_connecting: Callable[[], None] | None = None,
 ) -> aiohttp.ClientSession:
     """Return a session for `Client`: no cookies, no redirects, nothing inflated.
 
     `proxy` is the URL of a proxy, `proxy_credentials` the name and password for it; `use_proxy_settings` takes one
     from the environment instead. `tls` is a context with an authority of one's own. `connector` opens connections
-    where that is not to be done by TCP.
+    where that is not to be done by TCP. `before_connecting` is called before each connection is opened, the first and
+    every later one; what it raises is raised to whoever calls, and nothing is opened.
     """
+    tracing = aiohttp.TraceConfig()
+    if before_connecting is not None:
+        look = before_connecting
+
+        async def begin(*_: object) -> None:
+            look()
+
+        tracing.on_connection_create_start.append(begin)
     return aiohttp.ClientSession(
+        trace_configs=[tracing],
         connector=connector or aiohttp.TCPConnector(keepalive_timeout=IDLE_S, ssl=tls),
         cookie_jar=aiohttp.DummyCookieJar(),
         proxy=_with_credentials(proxy, proxy_credentials),

@@ -7,14 +7,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from connectors.access import TOKEN_FILE, ensure_token
-from connectors.api_client import ApiClient
+from connectors.api_client import ApiClient, ConnectorUnreachable
 from connectors.listening import check_listener, url_of
 from connectors.timing import system_clock
 from protocol.errors import ConfigurationError
@@ -101,29 +101,55 @@ async def ask(base: str, token_file: Path) -> None:
         await client.status()
 
 
-@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root can be two users")
-def test_con_6_who_took_the_port_of_a_connector_that_is_stopped_gets_no_token(tmp_path: Path) -> None:
-    ensure_token(tmp_path)
+only_root_is_two = pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root can be two users")
+
+
+@contextmanager
+def squatter(port: int = 0) -> Iterator[tuple[int, list[bytes]]]:
+    """Have another user's program listen, and yield its port, and what it heard once the block is over."""
     program = (
         # Another user may not be allowed to read the folder that this Python lies in.
         "import os, socket\n"
         f"os.setuid({THEIRS})\n"
-        "one = socket.create_server(('127.0.0.1', 0))\n"
+        f"one = socket.create_server(('127.0.0.1', {port}))\n"
         "print(one.getsockname()[1], flush=True)\n"
         "one.settimeout(20)\n"
         "print(one.accept()[0].recv(9999))\n"
     )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as squatter:
+    heard = list[bytes]()
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as running_:
+        assert running_.stdout is not None
         try:
-            assert squatter.stdout is not None
-            port = int(squatter.stdout.readline())
-            for name in ("localhost", "127.0.0.1"):
-                with pytest.raises(ConfigurationError, match="another user") as told:
-                    asyncio.run(ask(f"http://{name}:{port}", tmp_path / TOKEN_FILE))
-                assert told.value.__notes__
+            yield int(running_.stdout.readline()), heard
         finally:
-            squatter.kill()
-        assert squatter.stdout.read() == b""
+            running_.kill()
+        heard.append(running_.stdout.read())
+
+
+@only_root_is_two
+def test_con_6_who_took_the_port_of_a_connector_that_is_stopped_gets_no_token(tmp_path: Path) -> None:
+    ensure_token(tmp_path)
+    with squatter() as (port, heard):
+        for name in ("localhost", "127.0.0.1"):
+            with pytest.raises(ConfigurationError, match="another user") as told:
+                asyncio.run(ask(f"http://{name}:{port}", tmp_path / TOKEN_FILE))
+            assert told.value.__notes__
+    assert heard == [b""]
+
+
+@only_root_is_two
+async def test_con_6_who_took_it_while_a_program_keeps_its_client_gets_no_token_either(tmp_path: Path) -> None:
+    """An agency's own program has one client for weeks, and a connector is stopped and started meanwhile."""
+    ensure_token(tmp_path)
+    async with AsyncExitStack() as stopped:
+        port, _ = await stopped.enter_async_context(stranger("127.0.0.1"))
+        async with ApiClient.of(f"http://127.0.0.1:{port}", tmp_path / TOKEN_FILE) as client:
+            with pytest.raises(ConnectorUnreachable):
+                await client.status()
+            await stopped.aclose()
+            with squatter(port) as (_, heard), pytest.raises(ConfigurationError, match="another user"):
+                await client.status()
+    assert heard == [b""]
 
 
 async def test_con_6_what_the_same_user_or_nobody_serves_is_asked(tmp_path: Path) -> None:
