@@ -11,6 +11,7 @@ from hub.config import GUARD_NAME, RESTORING_PREFIX, HubSettings
 from hub.logs import Event, Log
 from hub.migrations import migrate
 from hub.service.behind import check_not_behind
+from hub.service.damage import naming
 from hub.service.following import Followed
 from hub.service.guard import Guard, GuardedHead
 from hub.service.logcheck import check_logs, origins_of
@@ -124,7 +125,8 @@ def _prepare(store: Store, connection: Connection) -> bool:
     """Make or update the tables, and begin the logs; tell whether the tables have changed."""
     store.alone(connection)
     changed = migrate(connection)
-    trees.load_trees(connection)
+    with naming("The state of a log"):
+        trees.load_trees(connection)
     return changed
 
 

@@ -12,6 +12,10 @@ GO_BACK = "Stop the hub; `throughcare-hub restore` goes on from the newest backu
 """What to do instead where the database is sound and has only lost the newest that was signed."""
 
 
+UNREADABLE = (ThroughcareError, ValueError, TypeError, AttributeError, LookupError, OverflowError)
+"""What reading damaged values leads to. In SQLite's file one bit makes bytes a text, or a number."""
+
+
 class EntryDamaged(InternalError):
     """What is stored of an audit entry is not what its leaf commits to: no receipt can be made of it (AUD-5)."""
 
@@ -28,7 +32,7 @@ def naming(what: str) -> Iterator[None]:
         yield
     except StoreBehind:
         raise
-    except (ThroughcareError, ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
+    except UNREADABLE as error:
         raise damaged(what) from error
 
 

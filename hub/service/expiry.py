@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What time demands of the store: expired envelopes, and evidence past its time."""
 
+from hub.service.damage import UNREADABLE
 from hub.service.transaction import Change, Delivered, Finish, Transaction
 from hub.service.writer import Writer
 from hub.store import envelopes
 from hub.store.engine import Store
 from hub.store.envelopes import Due
+from hub.store.mailboxes import hashes_in
 from hub.store.trees import Log
-from protocol.address import DeskAddress
 from protocol.clockwatch import Clock
-from protocol.errors import ThroughcareError
 from protocol.frames import ItemKind
-from protocol.ids import KeyId
 from protocol.limits import DAY
 from protocol.receipts import Detail, ReceiptKind
-from protocol.rows import Common
+from protocol.rows import Common, envelope_digest, header_hash
 
 AT_ONCE = 100
 NOTICE_SIZE = 1_024
@@ -32,40 +31,49 @@ class ExpireDue(Change[int]):
         # What was collected in this very group must not count as uncollected.
         transaction.settle()
         found = envelopes.due(transaction.connection, transaction.now, AT_ONCE)
+        put_off = dict[int, int]()
         for one in found:
-            sender_desk = _sender_of(one)
-            if sender_desk is None:
+            common = _common_of(one)
+            if common is None:
+                continue
+            if common.expires > transaction.now:
+                # It is the disk that has put its end forward.
+                put_off[one.index] = common.expires
                 continue
             entry = transaction.record(
                 Detail(
                     kind=ReceiptKind.EXPIRED,
-                    envelope_id=one.envelope_id,
+                    envelope_id=common.envelope_id,
                     digest=one.digest,
-                    sender_desk=sender_desk,
+                    sender_desk=common.sender_desk,
                     directory_size=transaction.size(Log.DIRECTORY),
                     directory_root=transaction.root(Log.DIRECTORY),
                 )
             )
             transaction.deliver(
-                KeyId(one.sender_device),
+                common.device_id,
                 {"kind": ItemKind.NOTICE, "position": 0, "row": None, "wrap": None, "sections": 0},
                 Delivered(entry, NOTICE_SIZE),
             )
         if found:
             transaction.purged = True
-            envelopes.purge(transaction.connection, [one.index for one in found])
+            envelopes.put_off(transaction.connection, put_off)
+            envelopes.purge(transaction.connection, [one.index for one in found if one.index not in put_off])
         return lambda: len(found)
 
 
-def _sender_of(one: Due) -> DeskAddress | None:
-    """Return who sent it; None if the disk has damaged that.
+def _common_of(one: Due) -> Common | None:
+    """Return the head of an envelope; None unless its digest shows that the disk has damaged nothing of it.
 
     It goes without a notice then, and holds nothing else up: its sender seals it anew for want of one (CON-13).
     """
     try:
-        return Common.parse(one.common).sender_desk
-    except ThroughcareError:
+        common = Common.parse(one.common)
+        header = header_hash(one.common, hashes_in(one.row_hashes))
+        digest = envelope_digest(header, one.wraps_hash, hashes_in(one.section_hashes))
+    except UNREADABLE:
         return None
+    return common if digest == one.digest else None
 
 
 class ForgetOld(Change[int]):

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from hub.service.damage import EntryDamaged
 from hub.service.outgoing import charge_of
 from hub.service.reads import Reads
 from hub.service.receipts import Receipts
@@ -23,6 +22,7 @@ from protocol.frames import Item, ItemKind
 from protocol.generations import first_index, generation_at, last_index, place_of
 from protocol.ids import KeyId
 from protocol.limits import MAX_DELIVERY
+from protocol.receipts import ReceiptKind
 from protocol.slices import encode_slice
 
 MAX_WATCHERS = 8
@@ -139,25 +139,29 @@ class Mailboxes:
         first, most_bytes = first_index(cursor, self._starts()), most_bytes or self._reads.page(device_id)
         most_bytes = min(most_bytes, MAX_DELIVERY)
         while True:
-            ready = await self._ready(device_id, first, most, most_bytes)
-            items = list(self._sound(ready))
-            if items or not ready:
+            found = await self._page(device_id, first, most, most_bytes)
+            sound = [stored for stored in found if self._is_sound(stored)]
+            if sound or not found:
                 break
             # A page of nothing but damaged entries is not the end.
-            first = ready[-1].entry.index + 1
+            first = found[-1].entry.index + 1
+        items = [self._item(stored) for stored in self._ready(sound)]
         self._tally.add(OUT, "delivered", len(items))
         if items:
             self._reads.charge(device_id, charge_of(items))
         return items
 
-    async def _ready(self, device_id: KeyId, first: int, most: int, most_bytes: int) -> list[StoredItem]:
-        """Return what of a page may be shown, from leaf index `first` on."""
+    async def _page(self, device_id: KeyId, first: int, most: int, most_bytes: int) -> list[StoredItem]:
         found = self._tails.read(device_id, first, most, most_bytes) if self._tails is not None else None
         if found is None:
             async with self._reads.turn(device_id):
                 found = await self._store.read(
                     lambda connection: mailboxes.page(connection, device_id, first, most, most_bytes)
                 )
+        return found
+
+    def _ready(self, found: Iterable[StoredItem]) -> list[StoredItem]:
+        """Return what of a page may be shown."""
         # What is committed and not guarded yet comes a moment later: whoever waits is woken for it then (AUD-3).
         ready = [stored for stored in found if self._writer.is_guarded(stored.entry.size)]
         if self._store.shared and ready:
@@ -165,11 +169,14 @@ class Mailboxes:
             self._writer.expect(Log.AUDIT, max(stored.entry.size for stored in ready))
         return ready
 
-    def _sound(self, ready: Iterable[StoredItem]) -> Iterator[Item]:
-        """Yield what can be shown: an entry that the disk has damaged keeps nobody from what stands behind it."""
-        for stored in ready:
-            with suppress(EntryDamaged):
-                yield self._item(stored)
+    def _is_sound(self, stored: StoredItem) -> bool:
+        """Tell whether it can be shown: an entry that the disk has damaged keeps nobody from what stands behind it."""
+        if not self._receipts.is_sound(stored.entry):
+            return False
+        if stored.parts is None and stored.entry.kind is not ReceiptKind.EXPIRED:
+            self._receipts.tell(stored.entry)
+            return False
+        return True
 
     def recheck(self, in_force: Callable[[KeyId], object]) -> None:
         """Wake whoever waits for a device for which `in_force` raises: it is refused at once (HTTP-12)."""

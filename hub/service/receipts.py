@@ -5,12 +5,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from hub.logs import Event, Log
-from hub.service.damage import EntryDamaged
+from hub.service.damage import UNREADABLE, EntryDamaged
 from hub.store.envelopes import Entry
 from keys.signing import Ed25519Signer, sign_receipt
-from protocol.errors import ThroughcareError
 from protocol.generations import generation_at, origin_of
+from protocol.limits import HASH
 from protocol.receipts import Leaf, ReceiptBody, ReceiptKind, commitment
+from protocol.tree import leaf_hash
 
 REMEMBERED = 4_096
 """Receipts kept in memory: whoever collects soon after acceptance costs no second signature."""
@@ -35,8 +36,7 @@ class Receipts:
         """
         made = self._made.get(entry.index)
         if made is None:
-            if entry.known_kind is None and not _is_sound(entry):
-                self._tell(entry.index)
+            if not self.is_sound(entry):
                 raise EntryDamaged
             made = sign_receipt(self._body(entry), self._key)
             self._made[entry.index] = made
@@ -44,10 +44,21 @@ class Receipts:
                 self._made.popitem(last=False)
         return made
 
-    def _tell(self, index: int) -> None:
+    def is_sound(self, entry: Entry) -> bool:
+        """Tell whether an entry is what its leaf commits to, and log one that is not; what was made here is (AUD-5).
+
+        Before that nothing of what was read back may be used, not even the size of its tree.
+        """
+        if entry.known_kind is None:
+            entry.known_kind = _kind_of(entry)
+        if entry.known_kind is None:
+            self.tell(entry)
+        return entry.known_kind is not None
+
+    def tell(self, entry: Entry) -> None:
         """Log a damaged entry, each once: whoever needs it comes again and again."""
-        if index not in self._damaged and len(self._damaged) < REMEMBERED:
-            self._damaged.add(index)
+        if entry.index not in self._damaged and len(self._damaged) < REMEMBERED:
+            self._damaged.add(entry.index)
             self._log.error(Event.ENTRY_DAMAGED)
 
     def _body(self, entry: Entry) -> bytes:
@@ -63,10 +74,15 @@ class Receipts:
         ).encode()
 
 
-def _is_sound(entry: Entry) -> bool:
-    """Tell whether the leaf of a stored entry opens to its detail (AUD-5): a disk may have changed either."""
+def _kind_of(entry: Entry) -> ReceiptKind | None:
+    """Return what happened by a stored entry, or None if the disk has changed it.
+
+    The leaf must be the one that was hashed into the tree, and must open to the detail (AUD-5).
+    """
     try:
+        hashed = leaf_hash(entry.leaf) == entry.leaf_hash
         opened = commitment(entry.salt, entry.detail) == Leaf.parse(entry.leaf).commitment
-        return opened and entry.kind in ReceiptKind and entry.index < entry.size
-    except ThroughcareError:
-        return False
+        grown = entry.index < entry.size and isinstance(entry.root, bytes) and len(entry.root) == HASH
+        return entry.kind if hashed and opened and grown else None
+    except UNREADABLE:
+        return None

@@ -15,21 +15,18 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from sqlalchemy import Connection
 
-from hub.service.damage import NEXT
+from hub.service.damage import damaged, naming
 from hub.service.following import Followed
 from hub.store import envelopes, mailboxes, nonces, trees
 from hub.store.engine import NAMED, News
 from hub.store.envelopes import Accepted, Entry
 from hub.store.mailboxes import Removal, SliceParts, StoredItem
-from hub.store.statements import Inserts
+from hub.store.statements import TAKEN, Inserts
 from hub.store.trees import Log
-from protocol.errors import DirectoryInconsistent, StoreBehind
 from protocol.ids import ID_SIZE, EnvelopeId, KeyId
 from protocol.limits import CLOCK_SKEW
 from protocol.receipts import SALT_SIZE, Detail, Leaf, commitment
 from protocol.tree import CompactRange
-
-UNREADABLE = f"The state of a log is damaged, so that nothing can be appended to it. {NEXT}"
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -78,7 +75,6 @@ class Transaction:
 
     # Parents first, for the sake of foreign keys.
     _ORDER: ClassVar[tuple[Inserts, ...]] = (
-        envelopes.NEW_DETAILS,
         envelopes.NEW_ENVELOPES,
         envelopes.NEW_SECTIONS,
         envelopes.NEW_DELIVERIES,
@@ -90,10 +86,8 @@ class Transaction:
         """Lock and read the state of the logs, compare it with `followed`, and look up what `changes` ask for."""
         self.connection = connection
         self._followed = followed
-        try:
+        with naming("The state of a log"):
             self._trees = trees.load_trees(connection)
-        except DirectoryInconsistent as error:
-            raise StoreBehind(UNREADABLE) from error
         followed.check(connection, self._trees)
         self._roots: dict[Log, tuple[int, bytes]] = {}
         self._sizes = {log: tree.state.size for log, tree in self._trees.items()}
@@ -184,10 +178,15 @@ class Transaction:
             for entry in self._entries:
                 entry.size, entry.root = audit.size, root
                 self.insert(envelopes.NEW_DETAILS, entry.row())
-        if self._leaves:
-            trees.append_leaves(self.connection, self._leaves)
+        try:
+            if self._leaves:
+                trees.append_leaves(self.connection, self._leaves)
+            envelopes.NEW_DETAILS.run(self.connection, self._rows.pop(envelopes.NEW_DETAILS, ()))
+        except TAKEN as error:
+            # Something is stored of a leaf that is not there yet, and would stand in its way for good.
+            raise damaged("What is stored behind the end of a log") from error
         for statement in (*self._ORDER, *(self._rows.keys() - set(self._ORDER))):
-            statement.run(self.connection, self._rows[statement])
+            statement.run(self.connection, self._rows.get(statement, ()))
         if grown := [tree for tree in self._trees.values() if tree.state.size != self._sizes[tree.log]]:
             trees.save_trees(self.connection, grown)
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Accepted envelopes: what stays for evidence and replays, and what a receipt is made of."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, bindparam, delete, func, null, select, update
 
-from hub.store.statements import Among, Inserts, Query
+from hub.store.statements import Among, Inserts, Many, Query
 from hub.store.tables import delivery, detail, envelope, leaf, section
 from hub.store.trees import Log
 from protocol.frames import ItemKind
@@ -27,8 +27,10 @@ class Entry:
     detail: bytes = field(repr=False)
     size: int = 0
     root: bytes = b""
+    leaf_hash: bytes = b""
+    """The leaf's hash as stored; of an entry that is being made nobody asks for it."""
     known_kind: ReceiptKind | None = None
-    """What happened, where it is known without reading `detail`."""
+    """What happened, where it is known: the entry is new, or was found sound."""
 
     @property
     def kind(self) -> ReceiptKind:
@@ -62,6 +64,7 @@ ENTRY_COLUMNS = (
     detail.c.detail,
     detail.c.tree_size,
     detail.c.tree_root,
+    leaf.c.hash.label("leaf_hash"),
 )
 NEW_ENVELOPES = Inserts(envelope)
 NEW_SECTIONS = Inserts(section)
@@ -87,6 +90,9 @@ _DUE = (
         envelope.c.sender_device,
         envelope.c.purge_at,
         envelope.c.common,
+        envelope.c.row_hashes,
+        envelope.c.wraps_hash,
+        envelope.c.section_hashes,
     )
     .where(envelope.c.purge_at <= bindparam("now"))
     .order_by(envelope.c.purge_at)
@@ -95,6 +101,7 @@ _DUE = (
 _EMPTY = Among(
     envelope.c.idx, lambda wanted: update(envelope).where(envelope.c.idx.in_(wanted)).values(purge_at=null())
 )
+_DUE_AT = Many(update(envelope).where(envelope.c.idx == bindparam("which")).values(purge_at=bindparam("due")))
 _BOUNDARY = select(func.max(envelope.c.idx)).where(envelope.c.accepted_at < bindparam("before"))
 _OLD = (
     select(detail.c.idx)
@@ -123,12 +130,32 @@ class Due:
     digest: bytes
     sender_device: bytes
     common: bytes = field(repr=False)
+    row_hashes: bytes = field(repr=False)
+    wraps_hash: bytes = field(repr=False)
+    section_hashes: bytes = field(repr=False)
 
 
 def due(connection: Connection, now: int, most: int) -> list[Due]:
     """Return at most `most` envelopes that expired at `now` or before, uncollected."""
     rows = connection.execute(_DUE, {"now": now, "most": most})
-    return [Due(row.idx, EnvelopeId(row.envelope_id), row.digest, row.sender_device, row.common) for row in rows]
+    return [
+        Due(
+            row.idx,
+            EnvelopeId(row.envelope_id),
+            row.digest,
+            row.sender_device,
+            row.common,
+            row.row_hashes,
+            row.wraps_hash,
+            row.section_hashes,
+        )
+        for row in rows
+    ]
+
+
+def put_off(connection: Connection, until: Mapping[int, int]) -> None:
+    """Store when each of these envelopes is due, by its leaf's index, in ms UTC."""
+    _DUE_AT.run(connection, [{"which": index, "due": at} for index, at in until.items()])
 
 
 def next_due(connection: Connection) -> int | None:
@@ -163,6 +190,8 @@ def forget(connection: Connection, before: int, most: int) -> int:
     indexes = list(connection.scalars(_OLD, {"boundary": boundary, "most": most}))
     if indexes:
         connection.execute(delete(delivery).where(delivery.c.idx.in_(indexes)))
+        # There is none, unless the disk has damaged when the envelope was due.
+        connection.execute(delete(section).where(section.c.idx.in_(indexes)))
         connection.execute(delete(envelope).where(envelope.c.idx.in_(indexes)))
         connection.execute(delete(detail).where(detail.c.idx.in_(indexes)))
     return len(indexes)

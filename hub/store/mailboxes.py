@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, select
+from sqlalchemy import Connection, Row, bindparam, case, delete, func, select
 
 from hub.store.envelopes import ENTRY_COLUMNS, Entry, nothing_left
 from hub.store.statements import Among, Many, Query
@@ -17,8 +17,9 @@ from hub.store.tables import delivery, detail, envelope, leaf, section
 from hub.store.trees import Log
 from protocol.frames import ItemKind
 from protocol.ids import KeyId
-from protocol.limits import HASH
+from protocol.limits import HASH, MAX_SECTIONS, MAX_SLICE
 
+_EVERY_SECTION = (1 << MAX_SECTIONS) - 1
 _AT_ONCE = 2_000
 """Values in one list of a statement; databases allow about 32,000."""
 
@@ -40,7 +41,7 @@ class SliceParts:
 
 @dataclass(frozen=True, slots=True)
 class StoredItem:
-    """One item of a mailbox: its audit entry, and its slice's parts unless it is a notice."""
+    """One item of a mailbox: its audit entry, and its slice's parts; a notice has none, nor has what is damaged."""
 
     entry: Entry
     parts: SliceParts | None
@@ -79,7 +80,12 @@ _PAGE = (
     .limit(bindparam("most"))
 )
 _WAITING = Query(
-    select(envelope.c.sender_device, func.count().label("messages"), func.sum(delivery.c.size).label("size"))
+    select(
+        envelope.c.sender_device,
+        func.count().label("messages"),
+        # One that the disk has damaged must not use up a sender's share.
+        func.sum(case((delivery.c.size.between(0, MAX_SLICE), delivery.c.size), else_=MAX_SLICE)).label("size"),
+    )
     .join(delivery, delivery.c.idx == envelope.c.idx)
     .where(delivery.c.device_id == bindparam("device"), delivery.c.kind == int(ItemKind.SLICE))
     .group_by(envelope.c.sender_device)
@@ -131,7 +137,7 @@ def page(connection: Connection, device: KeyId, cursor: int, most: int, most_byt
     """
     parameters = {"device": device, "cursor": cursor, "most": most}
     rows = connection.execute(_PAGE, parameters).all()
-    rows = rows[: _fitting([row.size for row in rows], most_bytes)]
+    rows = rows[: _fitting([_size(row.size) for row in rows], most_bytes)]
     found: dict[int, dict[int, bytes]] = defaultdict(dict)
     if rows:
         for index, number, data in _SECTIONS.run(connection, device=device, first=rows[0].idx, last=rows[-1].idx):
@@ -149,25 +155,33 @@ def _fitting(sizes: Sequence[int], most_bytes: int) -> int:
     return len(sizes)
 
 
+def _size(stored: Any) -> int:
+    """Return the stored size of an item; one that the disk has damaged counts for the largest."""
+    return stored if isinstance(stored, int) and 0 <= stored <= MAX_SLICE else MAX_SLICE
+
+
 def _item(row: Row[*tuple[Any, ...]], sections: Mapping[int, bytes]) -> StoredItem:
-    entry = Entry(row.idx, row.leaf_bytes, row.salt, row.detail, row.tree_size, row.tree_root)
-    if row.kind == ItemKind.NOTICE:
+    entry = Entry(row.idx, row.leaf_bytes, row.salt, row.detail, row.tree_size, row.tree_root, row.leaf_hash)
+    # Whether it is a notice its entry says. What the disk has made of something else cannot even be put together.
+    whole = (row.common, row.row_hashes, row.row, row.wraps_hash, row.wrap, row.section_hashes, row.sender_sig)
+    if not all(isinstance(part, bytes) for part in (*whole, *sections.values())) or not isinstance(row.position, int):
         return StoredItem(entry, None)
     parts = SliceParts(
         common=row.common,
         position=row.position,
-        row_hashes=_split(row.row_hashes),
+        row_hashes=hashes_in(row.row_hashes),
         row=row.row,
         wraps_hash=row.wraps_hash,
         wrap=row.wrap,
-        section_hashes=_split(row.section_hashes),
+        section_hashes=hashes_in(row.section_hashes),
         sections=sections,
         sender_sig=row.sender_sig,
     )
     return StoredItem(entry, parts)
 
 
-def _split(joined: bytes) -> tuple[bytes, ...]:
+def hashes_in(joined: bytes) -> tuple[bytes, ...]:
+    """Return the hashes of a stored row of them."""
     return tuple(joined[at : at + HASH] for at in range(0, len(joined), HASH))
 
 
@@ -179,7 +193,12 @@ def waiting(connection: Connection, device: KeyId) -> list[tuple[KeyId, int, int
 def acknowledged(connection: Connection, device: KeyId, up_to: int, most: int) -> list[Removal]:
     """Return at most `most` deliveries of `device` up to leaf index `up_to`, oldest first."""
     rows = _UP_TO.run(connection, device=device, up_to=up_to, most=most)
-    return [Removal(device, index, sections) for index, sections in rows]
+    return [Removal(device, index, _mask(sections)) for index, sections in rows]
+
+
+def _mask(stored: Any) -> int:
+    """Return a stored set of sections; one that the disk has damaged is of all."""
+    return stored if isinstance(stored, int) and 0 <= stored <= _EVERY_SECTION else _EVERY_SECTION
 
 
 def remove(connection: Connection, removals: Sequence[Removal]) -> None:
@@ -199,7 +218,7 @@ def _remove(connection: Connection, removals: Sequence[Removal]) -> None:
     wanted: dict[int, int] = defaultdict(int)
     waiting = set[int]()
     for index, sections in _STILL_WANTED.run(connection, list(opened)):
-        wanted[index] |= sections
+        wanted[index] |= _mask(sections)
         waiting.add(index)
     orphans = [
         {"which": index, "one": number} for index in waiting for number in numbers_in(opened[index] & ~wanted[index])

@@ -287,6 +287,10 @@ def _is_damaged(error: BaseException) -> bool:
     return getattr(_of_driver(error), "sqlite_errorcode", sqlite3.SQLITE_OK) & _PRIMARY in _DAMAGED_CODES
 
 
+def _text(data: bytes) -> str:
+    return data.decode(errors="surrogateescape")
+
+
 def _engine(path: Path, *, size: int, begin: str, pragmas: tuple[str, ...]) -> Engine:
     engine = create_engine(
         f"sqlite:///{path}",
@@ -300,6 +304,9 @@ def _engine(path: Path, *, size: int, begin: str, pragmas: tuple[str, ...]) -> E
     def configure(connection: Any, _record: object) -> None:
         # Without this the sqlite3 module begins transactions on its own, and too late.
         connection.isolation_level = None
+        # Where the disk has turned bytes into a text it is read, and found to be none (HTTP-7): the driver would refuse
+        # every row that is asked for together with it.
+        connection.text_factory = _text
         cursor = connection.cursor()
         for pragma in pragmas:
             cursor.execute(pragma)

@@ -25,10 +25,13 @@ from sqlalchemy import (
     bindparam,
     insert,
 )
+from sqlalchemy.exc import IntegrityError
 
 TEXTS = 256
 """How many texts a connection should keep prepared: more than there are here."""
 
+TAKEN = (sqlite3.IntegrityError, IntegrityError)
+"""What a row is refused with whose key another one has."""
 Row = Mapping[str, object]
 Found = Sequence[tuple[Any, ...]]
 """Rows as they are found: values in the order of the columns."""

@@ -68,7 +68,8 @@ def load_trees(connection: Connection) -> dict[Log, Tree]:
         rows = [{"log": log, "size": 0, "compact": empty, "root": EMPTY_ROOT, "at": 0} for log in Log]
         connection.execute(_NEW_TREES, rows)
         return {log: Tree(log, CompactRange(), 0) for log in Log}
-    return {Log(log): Tree(Log(log), CompactRange.decode(compact), at) for log, compact, at in found}
+    trees = {Log(log): Tree(Log(log), CompactRange.decode(compact), int(at)) for log, compact, at in found}
+    return {log: trees[log] for log in Log}
 
 
 def stored_heads(connection: Connection) -> dict[Log, tuple[int, bytes]]:
