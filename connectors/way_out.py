@@ -36,7 +36,8 @@ class WayOut:
         """Return a session that goes this way; `ConfigurationError` for files that cannot be used.
 
         With `use_environment` it takes what is not named here from HTTPS_PROXY and SSL_CERT_FILE, as visitors do. Who
-        asks nobody but `url` may say so: without TLS nobody's authorities are read, which takes longer than asking.
+        asks nobody but `url` may say so: if that is without TLS, the certificates of authorities are not read, which
+        takes longer than asking.
         """
         plain = url is not None and url.startswith("http://")
         # Made now, since aiohttp's own context was made when it was imported, whatever SSL_CERT_FILE says.

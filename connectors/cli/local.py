@@ -76,9 +76,11 @@ KEY = click.option(
     help="A name of your own for this command, of 16 to 255 letters and digits: typed again with it, nothing is done "
     "twice. It is no secret.",
 )
-SENDER = click.option("--sender", metavar="DESK", help="Whose, where several have sent under its id.")
+SENDER = click.option("--sender", metavar="DESK", help="Whose is meant, where several have sent under this id.")
 RECIPIENT = click.option(
-    "--recipient", metavar="DESK", help="At which desk of ours, where its sender sent another to each under its id."
+    "--recipient",
+    metavar="DESK",
+    help="For which desk of ours it came, where its sender sent another to each desk under this id.",
 )
 CURSOR = click.option("--cursor", help="Where the page before ended.")
 

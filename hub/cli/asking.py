@@ -104,7 +104,9 @@ def _answer(question: Callable[[], Any], answer: Future[Any], stopped: BaseExcep
         if stopped is not None:
             raise stopped
         answer.set_result(question())
-    except BaseException as error:  # noqa: BLE001 - Ctrl-C as well: it is the answer
+    except BaseException as error:
+        if answer.done():
+            raise  # Ctrl-C, which came too late to be the answer
         answer.set_exception(error)
 
 

@@ -11,14 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import click
 import pytest
 
-from hub.cli.asking import Questions
+from hub.cli.asking import Questions, _answer
 from hub.config import DATABASE_NAME
 from hub.store.opening import look
 from hub.store.restorations import newest
@@ -94,6 +94,18 @@ def test_ctrl_c_cancels_work_and_nothing_is_asked_any_more() -> None:
         questions.run(goes_on())
     assert told == ["cancelled"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_that_comes_behind_an_answer_is_no_second_answer() -> None:
+    class Interrupted(Future[str]):
+        def set_result(self, result: str) -> None:
+            super().set_result(result)
+            raise KeyboardInterrupt
+
+    answer = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        _answer(lambda: "typed", answer, None)
+    assert answer.result() == "typed"
 
 
 STUBBORN = """
