@@ -232,7 +232,6 @@ async def test_http_19_answers_that_take_five_seconds_each_are_not_waited_for(be
 
 async def say_nothing(behind: Behind, submissions: int) -> None:
     """Let connections stay open while nothing comes through, and submit meanwhile."""
-    await behind.deliver(behind.seal())
     behind.proxy.flowing.clear()
     assert await asyncio.gather(*(behind.submit(behind.seal()) for _ in range(submissions))) == [False] * submissions
     # Who comes now is told so at once.
@@ -242,6 +241,7 @@ async def say_nothing(behind: Behind, submissions: int) -> None:
 async def test_http_19_a_database_that_says_nothing_counts_as_away(
     behind: Behind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    await behind.deliver(behind.seal())
     monkeypatch.setattr(writer, "ANSWER_S", 0.3)
     await say_nothing(behind, 5)
     monkeypatch.undo()
@@ -255,6 +255,7 @@ async def test_http_19_a_database_that_says_nothing_counts_as_away(
 async def test_http_19_a_network_that_is_half_open_for_good_is_given_up(behind: Behind) -> None:
     """With the time limits of a real hub, whose caller waits for thirty seconds and gets a word before that."""
     for _ in range(3):
+        await behind.deliver(behind.seal())
         await say_nothing(behind, 5)
         # The dead connections are never heard of again; the server takes new ones.
         behind.proxy.cut()
