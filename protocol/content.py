@@ -26,6 +26,7 @@ from pydantic_core import CoreSchema
 
 from protocol.characters import is_allowed
 from protocol.errors import MalformedEnvelope, TooLarge
+from protocol.fieldcodes import broken
 from protocol.holding import POLICY, Policy
 
 MAX_LINE: Final = 200
@@ -87,19 +88,19 @@ def is_clean(text: str) -> bool:
 
 def _clean(text: str) -> str:
     if not is_clean(text):
-        raise ValueError("text is not in normal form C or holds characters that are not allowed")
+        raise broken("not-clean")
     return text
 
 
 def _one_line(text: str) -> str:
     if "\n" in text or "\t" in text:
-        raise ValueError("the text must be one line")
+        raise broken("not-one-line")
     return _clean(text)
 
 
 def _trimmed(text: str) -> str:
     if text != text.strip():
-        raise ValueError("the text must not begin or end with spaces")
+        raise broken("spaces-around")
     return text
 
 

@@ -34,6 +34,7 @@ from protocol.clearance import (
 )
 from protocol.content import Content, Held, Line, decode_content, encode_payload
 from protocol.errors import InvalidInput, TooLarge
+from protocol.fieldcodes import broken, of_wrong_form
 from protocol.holding import STATE
 from protocol.ids import Kind, raw
 from protocol.padding import ciphertext_size, padded_size
@@ -56,15 +57,15 @@ _STATE = Held(STATE)
 def _is_agency(text: str) -> str:
     try:
         return parse_agency(text)
-    except InvalidInput as error:
-        raise ValueError(error.detail) from None
+    except InvalidInput:
+        raise of_wrong_form() from None
 
 
 def _is_pseudonym(text: str) -> str:
     try:
         raw(Kind.SUBJECT, text)
-    except InvalidInput as error:
-        raise ValueError(error.detail) from None
+    except InvalidInput:
+        raise of_wrong_form() from None
     return text
 
 
@@ -113,7 +114,7 @@ class Trigger(Content):
     @model_validator(mode="after")
     def _something(self) -> Self:
         if self.event is None and self.expected_on is None:
-            raise ValueError("a handover becomes effective by an event or on a date")
+            raise broken("event-or-date")
         return self
 
 
@@ -152,7 +153,7 @@ class Parties(Content):
     @model_validator(mode="after")
     def _supervised_or_not(self) -> Self:
         if (self.legal_supervisor is None) == (self.no_supervisor is None):
-            raise ValueError("name the legal supervisor, or the reason why there is none")
+            raise broken("supervisor-or-reason")
         return self
 
 
@@ -181,9 +182,9 @@ class PackageSection(Content):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.category not in CATEGORIES[type(self.body)]:
-            raise ValueError("this form of body does not stand under this category")
+            raise broken("body-of-another-category")
         if self.category in RESTRICTED and self.label is not Label.RESTRICTED:
-            raise ValueError("a section of this category carries the label restricted")
+            raise broken("label-missing")
         return self
 
 

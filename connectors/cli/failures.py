@@ -263,7 +263,7 @@ def report(error: Exception) -> int:
     for field in getattr(error, "fields", ()):  # only InvalidFields has some
         if _POINTER.fullmatch(field.pointer) and field.code in FIELD_CODES:
             # Whoever types a command says fields, not a body that has some.
-            named = field.pointer.removeprefix("/fields/").removeprefix("/")
+            named = field.pointer.removeprefix("/fields").removeprefix("/")
             click.echo(f"field: {named or 'what was sent'} {FIELD_CODES[field.code]}", err=True)
     if isinstance(error, errors.HubUnreachable) and error.reason in WHY_NOT_REACHED:
         click.echo(f"note:  {WHY_NOT_REACHED[error.reason]}", err=True)

@@ -27,6 +27,7 @@ from protocol.errors import (
     Unavailable,
     UnexpectedAnswer,
 )
+from protocol.fieldcodes import FIELD_CODES
 from protocol.http.fields import Time, format_time
 from protocol.http.strictjson import Json, parse
 
@@ -88,6 +89,8 @@ _CODES = {
 
 
 def _code(kind: str) -> str:
+    if kind in FIELD_CODES:
+        return kind
     return _CODES.get(kind) or ("wrong-type" if kind.endswith("_type") else "invalid")
 
 

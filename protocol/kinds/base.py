@@ -18,6 +18,7 @@ from protocol.address import parse_agency
 from protocol.clocks import Ack, Span
 from protocol.content import Content, Held, Line
 from protocol.errors import InvalidInput
+from protocol.fieldcodes import of_wrong_form
 from protocol.handover import Priority
 from protocol.holding import STATE
 from protocol.ids import Kind
@@ -37,8 +38,8 @@ def _id_of(kind: Kind) -> AfterValidator:
     def check(value: str) -> str:
         try:
             ids.raw(kind, value)
-        except InvalidInput as error:
-            raise ValueError(error.detail) from None
+        except InvalidInput:
+            raise of_wrong_form() from None
         return value
 
     return AfterValidator(check)
@@ -47,8 +48,8 @@ def _id_of(kind: Kind) -> AfterValidator:
 def _is_agency(value: str) -> str:
     try:
         return parse_agency(value)
-    except InvalidInput as error:
-        raise ValueError(error.detail) from None
+    except InvalidInput:
+        raise of_wrong_form() from None
 
 
 Subject = Annotated[str, _id_of(Kind.SUBJECT), HELD]

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from protocol.clocks import Ack, Span
 from protocol.content import Content
+from protocol.fieldcodes import broken
 from protocol.handover import HandoverOffer, NoSupervisor, Trigger
 from protocol.kinds.base import (
     HELD,
@@ -54,7 +55,7 @@ class Supervision(Content):
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if (self.agency is None) == (self.nobody is None):
-            raise ValueError("name the legal supervisor, or the reason why there is none")
+            raise broken("supervisor-or-reason")
         return self
 
 
@@ -170,7 +171,7 @@ class Escalate(Payload):
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if (self.ack is None) == (self.awaited is None):
-            raise ValueError("name the acknowledgement that is late, or what else is")
+            raise broken("late-or-else")
         return self
 
 

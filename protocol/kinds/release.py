@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from protocol.clocks import Ack, Span
+from protocol.fieldcodes import broken
 from protocol.kinds.base import (
     HELD,
     AgencyRef,
@@ -88,7 +89,7 @@ class ReleaseDateChanged(Payload):
     @model_validator(mode="after")
     def _date_or_reason(self) -> Self:
         if (self.becomes is None) == (self.unknown is None):
-            raise ValueError("name the new date, or the reason why there is none")
+            raise broken("date-or-reason")
         return self
 
 

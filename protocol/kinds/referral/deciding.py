@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from protocol.clocks import Ack
 from protocol.content import Content
+from protocol.fieldcodes import broken
 from protocol.kinds.base import (
     HELD,
     AgencyRef,
@@ -85,7 +86,7 @@ class ServiceAnswer(Content):
     @model_validator(mode="after")
     def _reason_for_no(self) -> Self:
         if self.accepted != (self.reason is None):
-            raise ValueError("a service that is declined has a reason, and one that is accepted has none")
+            raise broken("reason-for-no")
         return self
 
 
@@ -100,7 +101,7 @@ class AcceptPart(Payload):
     @model_validator(mode="after")
     def _some_of_each(self) -> Self:
         if {service.accepted for service in self.services} != {True, False}:
-            raise ValueError("in part means that one service is accepted and one is declined")
+            raise broken("some-of-each")
         return self
 
     def left_of(self, asked: Iterable[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from protocol.bodies.needs import Pathway
 from protocol.content import Content
+from protocol.fieldcodes import broken
 from protocol.kinds.base import (
     HELD,
     Code,
@@ -99,8 +100,8 @@ class Request(Payload):
     @model_validator(mode="after")
     def _release_or_reason(self) -> Self:
         if (self.release_on is None) == (self.release_unknown is None):
-            raise ValueError("name the expected release date, or the reason why there is none")
+            raise broken("date-or-reason")
         codes = [service.code for service in self.services]
         if len(set(codes)) != len(codes):
-            raise ValueError("a service stands twice")
+            raise broken("service-twice")
         return self

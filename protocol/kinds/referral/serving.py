@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from protocol.content import Content
+from protocol.fieldcodes import broken
 from protocol.kinds.base import (
     HELD,
     Code,
@@ -72,7 +73,7 @@ class Period(Content):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.last < self.first:
-            raise ValueError("a period ends before it begins")
+            raise broken("ends-before-it-begins")
         return self
 
 

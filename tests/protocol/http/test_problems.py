@@ -23,7 +23,7 @@ from protocol.errors import (
     Unavailable,
     UnexpectedAnswer,
 )
-from protocol.fieldcodes import FIELD_CODES
+from protocol.fieldcodes import FIELD_CODES, RULES
 from protocol.http import problems
 from protocol.http.fields import RequestModel, format_time
 from protocol.http.problems import (
@@ -99,7 +99,7 @@ def test_http_3_field_errors_point_at_fields() -> None:
 
 
 def test_http_3_every_code_of_a_field_is_explained() -> None:
-    assert {*problems._CODES.values(), "wrong-type", "invalid"} == set(FIELD_CODES)
+    assert {*problems._CODES.values(), "wrong-type", "invalid", *RULES} == set(FIELD_CODES)
 
 
 def test_http_3_a_list_is_too_short_only_where_nothing_in_it_is_wrong() -> None:
