@@ -85,10 +85,7 @@ _ACCEPTED = Query(
 _DUE = (
     select(
         envelope.c.idx,
-        envelope.c.envelope_id,
         envelope.c.digest,
-        envelope.c.sender_device,
-        envelope.c.purge_at,
         envelope.c.common,
         envelope.c.row_hashes,
         envelope.c.wraps_hash,
@@ -126,9 +123,7 @@ class Due:
     """An envelope whose time is over while something of it is still stored (HTTP-11)."""
 
     index: int
-    envelope_id: EnvelopeId
     digest: bytes
-    sender_device: bytes
     common: bytes = field(repr=False)
     row_hashes: bytes = field(repr=False)
     wraps_hash: bytes = field(repr=False)
@@ -138,19 +133,7 @@ class Due:
 def due(connection: Connection, now: int, most: int) -> list[Due]:
     """Return at most `most` envelopes that expired at `now` or before, uncollected."""
     rows = connection.execute(_DUE, {"now": now, "most": most})
-    return [
-        Due(
-            row.idx,
-            EnvelopeId(row.envelope_id),
-            row.digest,
-            row.sender_device,
-            row.common,
-            row.row_hashes,
-            row.wraps_hash,
-            row.section_hashes,
-        )
-        for row in rows
-    ]
+    return [Due(*row) for row in rows]
 
 
 def put_off(connection: Connection, until: Mapping[int, int]) -> None:

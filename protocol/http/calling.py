@@ -116,16 +116,8 @@ def new_session(
     where that is not to be done by TCP. `before_connecting` is called before each connection is opened, the first and
     every later one; what it raises is raised to whoever calls, and nothing is opened.
     """
-    tracing = aiohttp.TraceConfig()
-    if before_connecting is not None:
-        look = before_connecting
-
-        async def begin(*_: object) -> None:
-            look()
-
-        tracing.on_connection_create_start.append(begin)
     return aiohttp.ClientSession(
-        trace_configs=[tracing],
+        trace_configs=None if before_connecting is None else [_looking(before_connecting)],
         connector=connector or aiohttp.TCPConnector(keepalive_timeout=IDLE_S, ssl=tls),
         cookie_jar=aiohttp.DummyCookieJar(),
         proxy=_with_credentials(proxy, proxy_credentials),
@@ -133,6 +125,17 @@ def new_session(
         auto_decompress=False,
         headers={"Accept-Encoding": "identity", "User-Agent": "throughcare"},
     )
+
+
+def _looking(look: Callable[[], None]) -> aiohttp.TraceConfig:
+    """Return what has a session call `look` before each connection that it opens."""
+
+    async def begin(*_: object) -> None:
+        look()
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_connection_create_start.append(begin)
+    return tracing
 
 
 def _with_credentials(proxy: str | None, credentials: tuple[str, str] | None) -> URL | None:
