@@ -19,7 +19,7 @@ import aiohttp
 
 from connectors.access import read_token
 from connectors.listening import check_listener
-from connectors.thread_calls import ThreadCalls, given
+from connectors.thread_calls import ThreadCalls, chosen, given
 from protocol import ids
 from protocol.address import DeskAddress
 from protocol.errors import HubUnreachable
@@ -138,7 +138,7 @@ class ApiClient(ThreadCalls):
         Raises `NotFound` alike for what does not exist and what is not this agency's (HTTP-4), and `Conflict` where
         several stand under the id until `sender`, `direction` or `recipient`, a desk of ours, leaves one.
         """
-        query = given(sender=sender, direction=direction and direction.value, recipient=recipient)
+        query = chosen(sender, direction, recipient)
         shown = message_id if isinstance(message_id, str) else ids.text(Kind.MESSAGE, message_id)
         return await self._client.call(
             GET_HANDOVER,
@@ -194,7 +194,7 @@ class ApiClient(ThreadCalls):
     ) -> MessageView:
         """Return one message with the sections that this agency holds; `Conflict` as in `handover`."""
         path = {"id": ids.text(Kind.MESSAGE, message_id)}
-        query = given(sender=sender, direction=direction and direction.value, recipient=recipient)
+        query = chosen(sender, direction, recipient)
         return await self._client.call(GET_MESSAGE, MessageView, path=path, query=query)
 
     async def events(self, *, after: EventId | None = None, limit: int = 100) -> EventPage:

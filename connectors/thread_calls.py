@@ -146,8 +146,7 @@ class ThreadCalls:
     ) -> bytes:
         """Return a message that is no step as a page to print, as `print_thread` does; `Conflict` as in `handover`."""
         path = {"id": ids.text(Kind.MESSAGE, message_id)}
-        which = given(sender=sender, direction=direction and direction.value, recipient=recipient)
-        query = given(language=language) | which
+        query = given(language=language) | chosen(sender, direction, recipient)
         return await self._client.call_bytes(PRINT_MESSAGE, path=path, query=query)
 
     async def print_handover(
@@ -160,8 +159,7 @@ class ThreadCalls:
         recipient: DeskAddress | None = None,
     ) -> bytes:
         """Return the package of a handover as a page to print, as `print_thread` does; `Conflict` as in `handover`."""
-        which = given(sender=sender, direction=direction and direction.value, recipient=recipient)
-        query = given(language=language) | which
+        query = given(language=language) | chosen(sender, direction, recipient)
         path = {"id": ids.text(Kind.MESSAGE, message_id)}
         return await self._client.call_bytes(PRINT_HANDOVER, path=path, query=query)
 
@@ -233,3 +231,10 @@ class ThreadCalls:
 def given(**values: str | int | None) -> dict[str, str | int]:
     """Return the query of those values that are given."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def chosen(
+    sender: DeskAddress | None, direction: Direction | None, recipient: DeskAddress | None
+) -> dict[str, str | int]:
+    """Return the query that says which of several under one id is meant (CON-9)."""
+    return given(sender=sender, direction=direction and direction.value, recipient=recipient)
