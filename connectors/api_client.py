@@ -85,12 +85,11 @@ class ApiClient(ThreadCalls):
     async def of(cls, base: str, token_file: Path) -> AsyncIterator[Self]:
         """Give a client of the connector at `base` with the token in `token_file`, while the block lasts.
 
-        Raises `ConfigurationError` for a token file that cannot be used, and where another user's program listens at
-        `base` in the connector's place: nothing is sent to it then (CON-6). So does each call that has to connect
-        anew: while the connector was stopped somebody else may have taken its place.
+        Raises `ConfigurationError` for a token file that cannot be used. So does each call that has to connect, the
+        first and any later one, where another user's program listens at `base` in the connector's place: while the
+        connector was stopped its port was free for all. Nothing is sent to it then (CON-6).
         """
         token = read_token(token_file)
-        check_listener(base, token_file)
         async with new_session(before_connecting=partial(check_listener, base, token_file)) as session:
             yield cls(session, base, token)
 

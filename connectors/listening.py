@@ -40,7 +40,11 @@ def check_listener(base: str, token_file: Path, tables: Iterable[Path] = _TABLES
         return
     where = urlsplit(base)
     wanted = _addresses(where.hostname or "")
-    found = [one for table in tables for one in _listeners(table) if one[1] == where.port]
+    found = list[tuple[Address, int, int]]()
+    for table in tables:
+        found += [one for one in _listeners(table) if one[1] == where.port]
+        if {at for at, _, _ in found}.issuperset(wanted):
+            break
     ours = {os.geteuid(), _ROOT, token_file.stat().st_uid}
     for address in wanted:
         # What is bound to the very address gets the call, also where something is bound to all addresses.
