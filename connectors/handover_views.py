@@ -73,7 +73,8 @@ _WHY: Final = {
     CannotOpen.code: "That desk's connector could not open it.",
     KeystoreError.code: "What was sealed of it cannot be read here any more; it is sealed anew.",
     AttachmentMissing.code: "An attachment of it is not whole at the hub, or was damaged or lost here: look at the "
-    "disk (throughcare doctor), and send the handover again with the file anew.",
+    "disk (throughcare doctor), and send the handover again with each of its files anew, for an attachment belongs to "
+    "one handover.",
     NothingToSend.code: "By the rules as they stand now no section of it may go to that desk.",
     "device-replaced": "Another device serves that desk, or sends from here, than when it was sealed.",
     "no-notice": "The hub took it long ago, and nothing was heard of it since.",

@@ -150,7 +150,7 @@ def make_parts(
 
     Without `calendars` weekends are free; `chance` spreads its pauses (CON-2); `elapsed` counts ms whatever the clock
     does (CON-23); without `webhooks` nobody is told of events; `services` say which code of a FHIR bundle is which
-    service of ours.
+    service of ours, and which there are.
     """
     enrolment, device = installation.enrolment, installation.device
     told = webhooks or WebhooksSection()
@@ -266,6 +266,7 @@ def make_parts(
             Feed(store, enrolment.agency),
             Webhooks(store, told.urls, clock),
             FhirDrafts(services or {}, drafts.keep_import),
+            services or {},
         ),
         clockwork=Clockwork(store, threads, moving, directory, clock, log),
         hearing=hearing,

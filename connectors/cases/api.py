@@ -12,6 +12,7 @@ from connectors.cases.onward import Onward
 from connectors.feed import Feed
 from connectors.fhir.drafting import FhirDrafts
 from connectors.fhir.exporting import export_thread
+from connectors.fhir.services import Services, unknown
 from connectors.tokens import desks_of
 from connectors.webhooks.service import Webhooks
 from protocol.http.call import Answer, Call, Handler
@@ -39,8 +40,9 @@ class ThreadApi:
         feed: Feed,
         webhooks: Webhooks,
         fhir: FhirDrafts,
+        services: Services,
     ) -> None:
-        """Take the services to call."""
+        """Take the services to call, and the table of those that can be asked for."""
         self._moving = moving
         self._listing = listing
         self._casebook = casebook
@@ -50,6 +52,7 @@ class ThreadApi:
         self._feed = feed
         self._webhooks = webhooks
         self._fhir = fhir
+        self._services = services
 
     def by_operation(self) -> Mapping[str, Handler[str]]:
         """Return the handler of each operation, by its id."""
@@ -81,7 +84,8 @@ class ThreadApi:
             sender=asked.sender,
             desks=desks_of(call.caller),
         )
-        return _queued(moved)
+        missing, known = unknown(self._services, asked.fields)
+        return _queued(moved, unknown_services=missing, known_services=known)
 
     async def list_threads(self, call: Call[str]) -> Answer:
         """List referrals or handovers as they stand."""
@@ -113,8 +117,8 @@ class ThreadApi:
         return _queued(moved)
 
 
-def _queued(moved: Moved) -> Answer:
+def _queued(moved: Moved, **more: list[str]) -> Answer:
     headers = {"ETag": f'"{moved.version}"'}
     if moved.replayed:
         headers["Idempotent-Replayed"] = "true"
-    return Answer(moved.view(), headers=headers)
+    return Answer(moved.view().model_copy(update=more), headers=headers)

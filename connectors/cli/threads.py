@@ -249,6 +249,9 @@ def tell(queued: StepQueued, agency: str, voice: Voice, once: Once | None = None
     if once is not None:
         once.tell(voice)
     tell_past(queued.in_the_past, voice)
+    for code in queued.unknown_services:
+        known = ", ".join(queued.known_services)
+        voice.warn(f"{code} is no service of the connector's table, which has {known}; it was sent all the same")
     for one in queued.open_sub_referrals:
         voice.warn(f"{text(Kind.THREAD, one)} is a sub-referral of it and is not over")
     for alert in queued.unnoted_alerts:

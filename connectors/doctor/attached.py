@@ -113,7 +113,12 @@ def _that_came(one: Expected) -> _File:
 
 def _of_ours(one: OwnAttachment) -> _File:
     of = "that no handover names yet" if one.message_id is None else f"of {text(Kind.MESSAGE, one.message_id)}"
-    return _File(out_file(one.entry.blob_id), one.entry, one.place, f"one of ours {of}")
+    return _File(
+        out_file(one.entry.blob_id),
+        one.entry,
+        one.place,
+        f"one of ours {of}, attachment {one.place + 1} of its section",
+    )
 
 
 def _look_at(files: AttachmentFiles, every: Sequence[_File], most: int) -> tuple[list[_File], int]:

@@ -12,11 +12,12 @@ A code that stands in no table is not understood: which service somebody means i
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from protocol.errors import MappingInvalid
+from protocol.http.threads import MAX_KNOWN
 from protocol.kinds.referral.request import ServiceWanted
 
 MAX_TABLE: Final = 1 << 20
@@ -31,6 +32,17 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     services: dict[str, dict[str, str]]
+
+
+def unknown(services: Services, fields: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return which services a referral of these fields asks for that the table does not have, and which it has.
+
+    Both are empty where there is no table, or nothing is asked for that it does not have (REF-13).
+    """
+    known, asked = {one.code for one in services.values()}, fields.get("services")
+    codes = [one.get("code") for one in asked if isinstance(one, Mapping)] if isinstance(asked, list) else []
+    missing = [one for one in codes if isinstance(one, str) and one not in known]
+    return (missing, sorted(known)[:MAX_KNOWN]) if known and missing else ([], [])
 
 
 def read_services(file: Path) -> Services:

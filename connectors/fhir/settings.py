@@ -12,6 +12,7 @@ class FhirSection(Section):
     services: ConfigPath | None = Field(
         None,
         description="A TOML table: which code of another's list is which service of ours. Without it only our own "
-        "codes are understood.",
+        "codes are understood. With it, whoever refers is told of a service that it does not have, as where a code is "
+        "mistyped; the referral is sent all the same.",
         examples=["/etc/throughcare/fhir-services.toml"],
     )

@@ -25,6 +25,8 @@ from protocol.limits import MAX_SECTIONS
 MAX_FIELDS = 40
 """Fields of one step."""
 MAX_EVENT = 64
+MAX_KNOWN = 200
+"""Codes of services that one answer names."""
 
 Fields = Annotated[dict[Annotated[str, Field(max_length=MAX_EVENT)], JsonValue], Field(max_length=MAX_FIELDS)]
 Sections = Annotated[list[PackageSection], Field(max_length=MAX_SECTIONS - 1)]
@@ -65,6 +67,10 @@ class StepQueued(ResponseModel):
     """Alerts, sent or received, that nobody has noted in a thread which this step enters in error (KIND-8): call."""
     in_the_past: list[Code] = Field(default_factory=list)
     """Fields whose date or time was over when this was written, such as `release_on`: it was sent all the same."""
+    unknown_services: list[Code] = Field(default_factory=list)
+    """Codes of services that the connector's table of services does not have: it was sent all the same (REF-13)."""
+    known_services: Annotated[list[Code], Field(max_length=MAX_KNOWN)] = Field(default_factory=list)
+    """The codes that it has, where one was not known; the first of very many."""
     recipients: list[RecipientPlan] = Field(default_factory=list)
     """What each desk will get, and what is withheld from it (CON-7)."""
 

@@ -133,7 +133,9 @@ async def test_con_28_the_doctor_names_the_file_and_the_message_of_a_damaged_att
     for one in files(world.prison):
         one.write_bytes(one.read_bytes()[:-1])
     (ours,) = await examine_files(world.prison.parts.store, world.prison.folder)
-    assert ours.found.startswith(f"3 are not as they were stored: one of ours of {text(Kind.MESSAGE, sent)} (out-")
+    named = f"one of ours of {text(Kind.MESSAGE, sent)}, attachment"
+    assert ours.found.startswith(f"3 are not as they were stored: {named} ")
+    assert {f"{named} {number} of its section (out-" in ours.found for number in (1, 2)} == {True}
 
 
 def flip(file: Path) -> None:
@@ -160,6 +162,7 @@ async def test_con_28_one_of_ours_that_is_damaged_before_it_went_fails_as_that_a
     for one in (await world.prison.view(spoilt)).recipients:
         assert (one.state, one.error) == (MessageState.FAILED, "attachment-missing")
         assert "throughcare doctor" in str(one.detail)
+        assert "each of its files anew" in str(one.detail)
     assert set((await world.prison.states(whole)).values()) == {MessageState.ACCEPTED}
 
 
