@@ -14,7 +14,7 @@ from connectors.enrolment.visit import DIRECT
 from connectors.hub_client import HubClient
 from keys.signing import HybridSigner
 from tests.scenarios.running import Spoken, Typist
-from tests.scenarios.town import Town, approve, enrol, invited, words_in
+from tests.scenarios.town import Town
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,3 @@ def submits(town: Town, call: Callable[[HubClient], Awaitable[object]]) -> None:
 def states_past(town: Town, raw: bytes) -> None:
     """Bring a statement to the hub past all commands."""
     submits(town, lambda hub: hub.submit_statement(raw))
-
-
-def enrolled(town: Town, type_: Typist, folder: Path) -> None:
-    words = words_in(enrol(type_, folder, invited(town, type_, folder.name))[2])
-    for number in (1, 2):
-        status, talk = approve(town, type_, folder.name, number, words)
-        assert status == 0, talk
-    assert enrol(type_, folder)[0] == 0

@@ -19,7 +19,7 @@ from protocol.enrolment import parse_code
 from protocol.limits import DAY
 from tests.connectors.lyinghub import HEAD, STATEMENTS
 from tests.scenarios.running import Spoken, Typist
-from tests.scenarios.town import Town, approve, badly_connected, enrol, invited, words_in
+from tests.scenarios.town import Town, approve, badly_connected, enrol, enrolled, invited, words_in
 
 pytestmark = pytest.mark.usefixtures("quick_keys")
 
@@ -43,18 +43,6 @@ def test_enr_5_the_last_approval_is_published_when_it_is_typed_again(
     assert office.agency_file(case).read_bytes() == signed
     assert not office.approval_file(case).exists()
     assert enrol(type_, tmp_path / case)[0] == 0
-
-
-def enrolled(town: Town, type_: Typist, folder: Path) -> str:
-    """Enrol an agency of the folder's name, perhaps anew, and return the key id of its device."""
-    name = folder.name
-    folder.parent.mkdir(exist_ok=True)
-    words = words_in(enrol(type_, folder, invited(town, type_, name, "--replace"))[2])
-    for number in (1, 2):
-        assert approve(town, type_, name, number, words)[0] == 0
-    status, out, talk = enrol(type_, folder)
-    assert status == 0, talk
-    return str(json.loads(out)["device"])
 
 
 def signs(town: Town, type_: Typist, verb: str, number: int, *more: str) -> Spoken:

@@ -22,7 +22,7 @@ from tests.connectors.hand import only_recipient
 from tests.connectors.stations import Station, open_station, package, person_section
 from tests.programme import Member
 from tests.scenarios.running import Spoken, Typist
-from tests.scenarios.town import Town, approve, enrol, invited, opened_town, quiet, words_in
+from tests.scenarios.town import Town, enrolled, opened_town, quiet
 
 pytestmark = pytest.mark.usefixtures("quick_keys")
 
@@ -43,14 +43,10 @@ def clock(town: Town, monkeypatch: pytest.MonkeyPatch) -> SkippingClock:
     return skipping
 
 
-def enrolled(town: Town, type_: Typist, name: str) -> Path:
+def new_agency(town: Town, type_: Typist, name: str) -> Path:
     """Enrol an agency and return its connector's folder."""
     folder = town.folder / name
-    words = words_in(enrol(type_, folder, invited(town, type_, name))[2])
-    for number in (1, 2):
-        assert approve(town, type_, name, number, words)[0] == 0
-    status, _, talk = enrol(type_, folder)
-    assert status == 0, talk
+    enrolled(town, type_, folder)
     return folder
 
 
@@ -82,7 +78,7 @@ async def test_http_12_an_agency_that_is_revoked_by_command_is_cut_off_at_once(
     town: Town, type_: Typist, clock: SkippingClock
 ) -> None:
     """Its open connection is closed, its next request refused, and nobody seals anything for it any more."""
-    folders = [await asyncio.to_thread(enrolled, town, type_, name) for name in ("stays", "leaves")]
+    folders = [await asyncio.to_thread(new_agency, town, type_, name) for name in ("stays", "leaves")]
     async with connector(folders[0], clock) as stays, connector(folders[1], clock) as leaves:
         await stays.look()
         sent = await stays.send(leaves.desk, content=package(person_section()))
@@ -113,7 +109,7 @@ async def test_dir_6_an_agency_that_was_renewed_goes_on_past_731_days_and_its_co
 ) -> None:
     """Its device, mailbox and cases live on; an agency that nobody renewed is refused from that day on."""
     names = ("goes-on", "also", "forgotten")
-    folders = [await asyncio.to_thread(enrolled, town, type_, name) for name in names]
+    folders = [await asyncio.to_thread(new_agency, town, type_, name) for name in names]
     async with (
         connector(folders[0], clock) as goes_on,
         connector(folders[1], clock) as also,
@@ -167,13 +163,13 @@ def test_dir_2_the_authority_and_the_root_are_renewed_by_the_persons_of_the_root
     renewed = signs(town, type_, "root-1", "renew", "--authority")
     assert renewed.json["renewed"] == "authority", renewed.err
     assert standing()["authority"] > began["authority"]
-    enrolled(town, type_, "late")
+    new_agency(town, type_, "late")
     skip_to(town.clock_file, 3_640 * DAY)
     assert signs(town, type_, "root-1", "renew", "--authority").code == 0
     assert signs(town, type_, "root-1", "renew", "--root").code == 0
     assert standing()["root"] > began["root"]
     skip_to(town.clock_file, 3_658 * DAY)
-    folder = enrolled(town, type_, "later-still")
+    folder = new_agency(town, type_, "later-still")
     installation = open_installation(folder, b"an agency's passphrase")
     assert installation.enrolment.root_fingerprint == open_office(town.authority).facts.root_fingerprint, "it stays"
     quiet("authority", "publish", town.authority, "--hub", town.folder / "hub" / "hub-public.json")

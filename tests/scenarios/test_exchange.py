@@ -19,7 +19,6 @@ from protocol.limits import DAY, HOUR
 from protocol.statements import Agency, Authority, Revocation, parse_statement
 from tests.connectors.lyinghub import HEAD, STATEMENTS
 from tests.scenarios.newcomers import (
-    enrolled,
     exchanged,
     exchanges,
     half_exchanged,
@@ -31,7 +30,7 @@ from tests.scenarios.newcomers import (
 )
 from tests.scenarios.running import Spoken, Typist
 from tests.scenarios.test_telling import plain
-from tests.scenarios.town import Town, approve, badly_connected, enrol, invited, words_in
+from tests.scenarios.town import Town, approve, badly_connected, enrol, enrolled, invited, words_in
 
 pytestmark = pytest.mark.usefixtures("quick_keys")
 

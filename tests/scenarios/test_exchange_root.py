@@ -12,10 +12,10 @@ from connectors.enrolment.visit import now_ms
 from keys.signing import sign_statement
 from protocol.errors import UntrustedKey
 from protocol.statements import Authority, parse_statement
-from tests.scenarios.newcomers import enrolled, exchanges, moves_in, newcomer, signer_of, states_past
+from tests.scenarios.newcomers import exchanges, moves_in, newcomer, signer_of, states_past
 from tests.scenarios.running import Spoken, Typist
 from tests.scenarios.test_telling import plain
-from tests.scenarios.town import Town
+from tests.scenarios.town import Town, enrolled
 
 pytestmark = pytest.mark.usefixtures("quick_keys")
 

@@ -15,7 +15,7 @@ from protocol.ids import MessageId
 from tests.connectors.stations import open_station, package, person_section
 from tests.programme import make_programme
 from tests.scenarios.running import Typist
-from tests.scenarios.town import Town, approve, enrol, invited, words_in
+from tests.scenarios.town import Town, enrolled
 
 pytestmark = pytest.mark.usefixtures("quick_keys")
 
@@ -25,18 +25,9 @@ MEMBER = make_programme().members["gora-prison"]
 """Unused by what is enrolled for real; a station only carries it."""
 
 
-def enrolled(town: Town, type_: Typist, folder: Path, agency: str) -> None:
-    """Enrol an agency in `folder`, with words compared and two approvers."""
-    words = words_in(enrol(type_, folder, invited(town, type_, agency, "--replace"))[2])
-    for number in (1, 2):
-        assert approve(town, type_, agency, number, words)[0] == 0
-    assert enrol(type_, folder)[0] == 0
-
-
 def test_seq_4_dir_7_an_agency_without_a_backup_enrols_anew_and_gets_what_was_under_way(
-    town: Town, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    town: Town, type_: Typist, tmp_path: Path
 ) -> None:
-    type_ = Typist(capsys)
     sender, lost, again = tmp_path / "sender", tmp_path / "lost", tmp_path / "again"
     enrolled(town, type_, sender, "sender")
     enrolled(town, type_, lost, "finder")

@@ -17,7 +17,7 @@ from keys.privatefile import write_private
 from protocol.statements import parse_statement
 from protocol.tree import root_of
 from tests.scenarios.running import Spoken, Typist
-from tests.scenarios.town import Town, approve, enrol, invited, words_in
+from tests.scenarios.town import Town, enrol, enrolled, invited, words_in
 
 pytestmark = pytest.mark.usefixtures("quick_keys")
 
@@ -43,13 +43,6 @@ def signs(town: Town, type_: Typist, verb: str, who: str, *more: str | Path) -> 
 def asked(town: Town, type_: Typist, folder: Path, *more: str) -> str:
     """Have an agency ask for a certificate; return its words."""
     return words_in(enrol(type_, folder, invited(town, type_, folder.name, *more))[2])
-
-
-def made(town: Town, type_: Typist, folder: Path) -> None:
-    words = asked(town, type_, folder)
-    for number in (1, 2):
-        assert approve(town, type_, folder.name, number, words)[0] == 0
-    assert enrol(type_, folder)[0] == 0
 
 
 MAY_SEND = re.compile(r"    may send  \d+ types of messages, all that this version knows\n")
@@ -103,7 +96,7 @@ def test_enr_11_a_stranger_with_new_keys_and_another_desk_for_an_agency_that_is_
     town: Town, type_: Typist, tmp_path: Path
 ) -> None:
     """The first approver was deceived, or deceives: the name is the known one, and all else is not."""
-    made(town, type_, tmp_path / "taken")
+    enrolled(town, type_, tmp_path / "taken")
     target = town.folder / "taken-again.code"
     invite = signs(
         town, type_, "invite", "approver-1", "--agency", "taken", "--name", "Taken Office", "--kind", "health",
@@ -130,7 +123,7 @@ def test_enr_11_a_stranger_with_new_keys_and_another_desk_for_an_agency_that_is_
 
 
 def test_enr_11_a_renewal_says_that_nothing_but_its_days_changes(town: Town, type_: Typist, tmp_path: Path) -> None:
-    made(town, type_, tmp_path / "renewed")
+    enrolled(town, type_, tmp_path / "renewed")
     told = MAY_SEND.sub("", plain(signs(town, type_, "renew", "approver-1", "renewed").err))
     assert told.startswith(
         block(
@@ -179,7 +172,7 @@ def test_enr_11_what_another_puts_into_the_folder_after_it_was_read_gets_no_sign
     if verb == "approve":
         more = (name, "--words", asked(town, type_, tmp_path / name))
     else:
-        made(town, type_, tmp_path / name)
+        enrolled(town, type_, tmp_path / name)
         more = (name, "--reason", "ended", "--yes") if verb == "revoke" else (name,)
     assert signs(town, type_, verb, "approver-1", *more).code == 0
     (file,) = [path for path in town.authority.glob("*s/*") if path.stat().st_mtime_ns == _newest(town)]
@@ -210,7 +203,7 @@ def _newest(town: Town) -> int:
 def test_enr_11_a_revocation_with_another_reason_is_told_as_signed_by_nobody(
     town: Town, type_: Typist, tmp_path: Path
 ) -> None:
-    made(town, type_, tmp_path / "ended")
+    enrolled(town, type_, tmp_path / "ended")
     assert signs(town, type_, "revoke", "approver-1", "ended", "--reason", "ended", "--yes").code == 0
     other = plain(signs(town, type_, "revoke", "approver-2", "ended", "--reason", "key-compromise", "--yes").err)
     assert (

@@ -137,3 +137,19 @@ def approve(town: Town, type_: Typist, agency: str, number: int, words: str) -> 
         "--passphrase-file", town.passphrase(f"approver-{number}"), "--json",
     )  # fmt: skip
     return spoken.code, spoken.err
+
+
+def enrolled(town: Town, type_: Typist, folder: Path, agency: str | None = None) -> str:
+    """Enrol an agency of the folder's name, or `agency`, perhaps anew, by words and two approvers.
+
+    Returns the key id of its device.
+    """
+    name = agency or folder.name
+    folder.parent.mkdir(exist_ok=True)
+    words = words_in(enrol(type_, folder, invited(town, type_, name, "--replace"))[2])
+    for number in (1, 2):
+        status, talk = approve(town, type_, name, number, words)
+        assert status == 0, talk
+    status, out, talk = enrol(type_, folder)
+    assert status == 0, talk
+    return str(json.loads(out)["device"])
