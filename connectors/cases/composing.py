@@ -51,9 +51,13 @@ class Said:
     message_id: MessageId | None = None
 
 
-def named_in(fields: Mapping[str, Any]) -> OfficerId | None:
-    """Return whom the field `officer` names; None for nobody, and for what is no id: that the kind's form finds."""
-    named = fields.get("officer")
+DEPUTY: Final = "deputy"
+"""The field of a referral that names who answers questions while the acting officer is away."""
+
+
+def named_in(fields: Mapping[str, Any], field: str = "officer") -> OfficerId | None:
+    """Return whom a field names; None for nobody, and for what is no id: that the kind's form finds."""
+    named = fields.get(field)
     if isinstance(named, str):
         with contextlib.suppress(InvalidInput):
             return OfficerId(ids.raw(Kind.OFFICER, named))
@@ -81,14 +85,14 @@ class Composing:
         self._clock = clock
         self._message_life = message_life
 
-    def check_named(self, officer: OfficerId | None) -> None:
-        """Raise `InvalidFields` unless whom the field `officer` names may act here now (LIF-8); None is nobody."""
+    def check_named(self, officer: OfficerId | None, field: str = "officer") -> None:
+        """Raise `InvalidFields` unless the `officer` whom a field names may act here now (LIF-8); None is nobody."""
         if officer is None:
             return
         try:
             self._officers.actor(officer)
         except InvalidInput as error:
-            raise InvalidFields([FieldError(f"{FIELDS}/officer", "not-allowed")], error.detail) from None
+            raise InvalidFields([FieldError(f"{FIELDS}/{field}", "not-allowed")], error.detail) from None
 
     def own_desk(self, wanted: DeskAddress | None, to: Collection[DeskAddress], desks: Desks = None) -> DeskAddress:
         """Return which desk of ours writes to `to`; `InvalidInput` for one that is not ours or writes to itself.

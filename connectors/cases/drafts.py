@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from connectors.cases.composing import FIELDS, Composing
+from connectors.cases.composing import DEPUTY, FIELDS, Composing, named_in
 from connectors.cases.moving import Moved, Moving, Step
 from connectors.store import cursors, drafts, requests
 from connectors.store.drafts import DraftRow
@@ -123,6 +123,7 @@ class Drafts:
             lacking = self._lacking(content)
             if content.to is None or lacking:
                 raise InvalidFields(lacking)
+            self._composing.check_named(named_in(content.fields, DEPUTY), DEPUTY)
             step = Step(event=Event.SEND, fields=content.fields, sections=content.sections, officer=content.officer)
             moved = await self._moving.begun(
                 tx, Machine.REFERRAL, content.to, step, sender=content.sender, after=row.thread
@@ -137,7 +138,8 @@ class Drafts:
         with contextlib.suppress(NotFound):
             async with self._store.read() as tx:
                 content = _decode(await drafts.load(tx, draft, self._clock()))
-            await self._composing.learn_of([] if content.to is None else [content.to], content.officer)
+            deputy = named_in(content.fields, DEPUTY)
+            await self._composing.learn_of([] if content.to is None else [content.to], content.officer, deputy)
 
     async def delete_draft(self, call: Call[str]) -> Answer:
         """Delete a draft for good."""

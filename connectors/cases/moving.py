@@ -11,7 +11,7 @@ from connectors.bound import Desks
 from connectors.cases.alike import check_new
 from connectors.cases.answering import unnoted_alerts
 from connectors.cases.bygone import bygone
-from connectors.cases.composing import Composing, Said, named_in
+from connectors.cases.composing import DEPUTY, Composing, Said, named_in
 from connectors.cases.forms import stored_sections
 from connectors.cases.lineage import ENDING, MOST, open_sub_referrals, request_of
 from connectors.cases.residual import check_answers
@@ -155,14 +155,15 @@ class Moving:
     ) -> Moved:
         """Begin a thread with the desk `to`, once for each idempotency `key` with the same `body`.
 
-        `step.event` is the machine's own beginning. Raises `InvalidInput`, `RecipientUnavailable`, `NothingToSend`,
-        `PolicyDenied` and `IdempotencyKeyReused`.
+        `step.event` is the machine's own beginning. Raises `InvalidInput`, also for a deputy who may not act here
+        (LIF-8), `RecipientUnavailable`, `NothingToSend`, `PolicyDenied` and `IdempotencyKeyReused`.
         """
-        stored_key = requests.request_key(f"begin {machine}", key, desks)
-        await self._composing.learn_of([to], step.officer)
+        stored_key, deputy = requests.request_key(f"begin {machine}", key, desks), named_in(step.fields, DEPUTY)
+        await self._composing.learn_of([to], step.officer, deputy)
         async with self._store.write() as tx:
             if (before := await self._before(tx, stored_key, body)) is not None:
                 return before
+            self._composing.check_named(deputy, DEPUTY)
             moved = await self.begun(tx, machine, to, step, sender=sender, subject=subject, desks=desks)
             await self._keep(tx, stored_key, body, moved)
         self._wake()
