@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from connectors.listening import is_loopback
 from protocol.errors import ConfigurationError, NotFound
 
 VARIABLE = "THROUGHCARE_HOME"
@@ -168,10 +169,18 @@ def _read(path: Path) -> Profile:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         known = {"config_file": "", **value}
-        return Profile(**{field.name: str(known[field.name]) for field in fields(Profile)})
+        found = Profile(**{field.name: str(known[field.name]) for field in fields(Profile)})
+        here = is_loopback(found.api_url)
     except FileNotFoundError:
         raise
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigurationError(
             f"The profile {path} cannot be read. Delete it, then restart its connector."
         ) from error
+    if not here:
+        # Root reads the profile that the connector's user can write, and a token file that this names.
+        raise ConfigurationError(
+            f"The profile {path} names a connector on another machine, and there is none: nothing was sent. Delete it, "
+            "then restart its connector."
+        )
+    return found

@@ -31,6 +31,12 @@ def url_of(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def is_loopback(base: str) -> bool:
+    """Tell whether the URL of a local interface leads to this machine: no connector's leads anywhere else (CON-6)."""
+    where = _addresses(urlsplit(base).hostname or "")
+    return bool(where) and all(one.is_loopback for one in where)
+
+
 def check_listener(base: str, token_file: Path, tables: Iterable[Path] = _TABLES) -> None:
     """Raise `ConfigurationError` if another user's program listens at `base`, as far as the system tells (Linux).
 

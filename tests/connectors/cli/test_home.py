@@ -189,3 +189,25 @@ def test_the_only_connector_of_a_machine_need_not_be_named_and_of_two_one_must()
     asked = CliRunner().invoke(ask)
     assert asked.exit_code == 2, "nobody guesses which of two was meant"
     assert "gora-prison, reka-probation" in asked.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://elsewhere.example:8450", "http://192.0.2.7:8450", "http://[2001:db8::7]:8450", "http://0.0.0.0:8450"),
+        *("http://127.0.0.1.elsewhere.example:8450", "http://127.0.0.1@192.0.2.7:8450", "", "http://[", "8450"),
+    ],
+)
+def test_con_6_no_profile_leads_a_command_and_the_token_to_another_machine(tmp_path: Path, url: str) -> None:
+    """Root types commands with a profile that the connector's user can write, and may read any file as the token."""
+    home.register(replace(REKA, api_url=url), tmp_path)
+    for ask in (lambda: home.find(REKA.name, tmp_path), lambda: home.profiles(tmp_path)):
+        with pytest.raises(ConfigurationError, match="reka-probation") as told:
+            ask()
+        assert url == "" or url not in str(told.value)
+
+
+@pytest.mark.parametrize("url", ["http://localhost:1", "http://127.0.0.1:1", "http://127.0.0.2:1", "http://[::1]:1"])
+def test_con_6_a_connector_here_is_found_at_each_loopback_address(tmp_path: Path, url: str) -> None:
+    home.register(replace(REKA, api_url=url), tmp_path)
+    assert home.find(REKA.name, tmp_path).api_url == url
