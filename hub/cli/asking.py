@@ -31,6 +31,7 @@ class Questions:
         self._asked: tuple[Callable[[], Any], Future[Any]] | None = None
         self._wake = threading.Event()
         self._stop: Callable[[], object] = lambda: None
+        self._stopped: KeyboardInterrupt | None = None
 
     def ask(self, question: Callable[[], T]) -> T:
         """Have `question` asked by whoever is in `run`, from another thread; return or raise what comes of it.
@@ -56,7 +57,6 @@ class Questions:
             _at_ctrl_c(before)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        stopped: KeyboardInterrupt | None = None
         begin, done = threading.Event(), Future[T]()
 
         def work_on() -> None:
@@ -73,20 +73,24 @@ class Questions:
                 self._wake.wait(LOOK_S)
                 self._wake.clear()
                 if self._asked is not None:
-                    _answer(*self._asked, stopped)
+                    _answer(*self._asked, self._stopped)
             except KeyboardInterrupt as error:
-                stopped = error
+                self._stopped = error
                 _at_ctrl_c(signal.SIG_DFL)
                 self._stop()
         thread.join()
-        if stopped is not None:
-            raise stopped
+        if self._stopped is not None:
+            raise self._stopped
         return done.result()
 
     async def _cancellable(self, work: Coroutine[Any, Any, T]) -> T:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         if task is not None:
             self._stop = lambda: loop.is_closed() or loop.call_soon_threadsafe(task.cancel)
+        if self._stopped is not None:
+            # Ctrl-C came before there was anything to cancel.
+            work.close()
+            raise self._stopped
         return await work
 
 

@@ -10,10 +10,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -94,6 +95,25 @@ def test_ctrl_c_cancels_work_and_nothing_is_asked_any_more() -> None:
         questions.run(goes_on())
     assert told == ["cancelled"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_that_comes_before_the_work_has_begun_lets_none_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    questions, told, run = Questions(), list[str](), asyncio.run
+
+    async def work() -> None:
+        told.append("begun")
+
+    def late(coroutine: Coroutine[Any, Any, None]) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        while questions._stopped is None:
+            time.sleep(0.01)
+        run(coroutine)
+
+    monkeypatch.setattr(asyncio, "run", late)
+    with pytest.raises(KeyboardInterrupt):
+        questions.run(work())
+    assert told == []
 
 
 def test_ctrl_c_that_comes_behind_an_answer_is_no_second_answer() -> None:
