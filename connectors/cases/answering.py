@@ -141,11 +141,14 @@ async def received(tx: Transaction, message: OutgoingMessage) -> list[MessageAns
 
 
 async def given(tx: Transaction, message: ReceivedMessage) -> list[MessageAnswered]:
-    """Return what we said to a message that came, oldest first."""
+    """Return what the desk of ours at which a message came said to it, oldest first.
+
+    At another desk another message can stand under its id, and be answered there (CON-9).
+    """
     return [
         _view(found, one.message_id, one.sender_desk, one.actor.name, one.created_at)
         for one in await outgoing.in_thread(tx, message.thread, ANSWER)
-        if (found := _answer(one.payload, message.message_id)) is not None
+        if one.sender_desk == message.recipient_desk and (found := _answer(one.payload, message.message_id)) is not None
     ]
 
 

@@ -307,11 +307,13 @@ def _at_all_desks(views: list[MessageView]) -> MessageView:
             same.desks.extend(section.desks)
     desks = [desk for one in views for desk in one.item.recipients]
     still_shown = next((one for one in [first, *rest] if one.withheld is None), first)
+    answers = sorted((one for view in views for one in view.answers), key=lambda one: one.at)
     late = sorted((one for view in views for one in view.item.overdue), key=lambda one: (one.since, one.desk, one.ack))
     return first.model_copy(
         update={
             "item": first.item.model_copy(update={"recipients": desks, "overdue": late}),
             "sections": sorted(sections, key=lambda section: section.number),
+            "answers": answers,
             # What one desk has noted another may have to see still.
             "corrections": still_shown.corrections,
             "withheld": still_shown.withheld,

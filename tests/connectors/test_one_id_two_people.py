@@ -22,7 +22,7 @@ from protocol.address import DeskAddress, agency_of
 from protocol.content import encode_payload
 from protocol.errors import Conflict, NotFound
 from protocol.http.handovers import Direction, HandoverView
-from protocol.http.messages import MessageView
+from protocol.http.messages import MessageRequest, MessageView
 from protocol.http.threads import StepView
 from protocol.ids import Kind, MessageId, ThreadId, new_id, text
 from protocol.kinds.base import RegisterNumbers
@@ -292,3 +292,27 @@ def test_con_9_kind_9_where_nobody_can_say_whose_a_correction_is_that_there_is_o
     under = Under([at[each] for each in this], [at[each] for each in others])
     assert under.is_of_another(one) is (told == "no")
     assert told == "no" or under.may_be_of_another(one) is (told == "that")
+
+
+async def test_con_9_what_one_desk_answered_is_no_answer_to_the_other_message_under_that_id(
+    world: World, tmp_path: Path
+) -> None:
+    said = {**SAME_THREAD, **A_NOTICE}
+    async with came(world, tmp_path, said, {**said, "payload": notice()}) as one:
+        fields: dict[str, Any] = {"answers": text(Kind.MESSAGE, one.message), "answer": "noted"}
+        fields["officer"] = text(Kind.OFFICER, one.station.member.officer)
+        answer = MessageRequest(kind="message.answer", to=[world.prison.desk], fields=fields, sender=one.desks[0])
+        await one.client.send_message(answer, idempotency_key="a" * 24)
+        views = [await one.client.message(one.message, recipient=desk) for desk in one.desks]
+        assert [[each.desk for each in view.answers] for view in views] == [[one.desks[0]], []]
+
+
+async def test_con_9_what_came_for_two_desks_shows_what_each_of_them_answered(world: World, tmp_path: Path) -> None:
+    same = {**SAME_THREAD, **A_NOTICE}
+    async with came(world, tmp_path, same, same) as one:
+        fields: dict[str, Any] = {"answers": text(Kind.MESSAGE, one.message), "answer": "noted"}
+        fields["officer"] = text(Kind.OFFICER, one.station.member.officer)
+        for desk in one.desks:
+            answer = MessageRequest(kind="message.answer", to=[world.prison.desk], fields=fields, sender=desk)
+            await one.client.send_message(answer, idempotency_key=desk.ljust(24, "-"))
+        assert {each.desk for each in (await one.client.message(one.message)).answers} == set(one.desks)
