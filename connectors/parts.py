@@ -218,7 +218,7 @@ def make_parts(
     handovers = Handovers(
         store, directory, enrolment, officers, newcomers, threads, directory.time, work.set, message_life=message_life
     )
-    drafts = Drafts(store, composing, moving, clock, work.set)
+    drafts = Drafts(store, composing, moving, clock, work.set, services or {})
     hearing = Hearing(store, calendar, clock, log)
     casebook = Casebook(store, enrolment.agency, calendar, hearing, clock)
     listing = Listing(store, threads, clock)

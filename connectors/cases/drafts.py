@@ -3,13 +3,15 @@
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
 from connectors.cases.composing import DEPUTY, FIELDS, Composing, named_in
 from connectors.cases.moving import Moved, Moving, Step
-from connectors.store import cursors, drafts, requests
+from connectors.fhir.services import Services, unknown
+from connectors.store import cursors, drafts, outgoing, requests
 from connectors.store.drafts import DraftRow
 from connectors.store.engine import Store, Transaction
 from connectors.timing import Clock
@@ -44,14 +46,21 @@ class Drafts:
     """The service and the handlers of the operations on drafts."""
 
     def __init__(
-        self, store: Store, composing: Composing, moving: Moving, clock: Clock, wake: Callable[[], None]
+        self,
+        store: Store,
+        composing: Composing,
+        moving: Moving,
+        clock: Clock,
+        wake: Callable[[], None],
+        services: Services,
     ) -> None:
-        """`wake` is called when there is something to send."""
+        """`wake` is called when there is something to send; `services` is the table of what can be asked for."""
         self._store = store
         self._composing = composing
         self._moving = moving
         self._clock = clock
         self._wake = wake
+        self._services = services
 
     def by_operation(self) -> Mapping[str, Handler[str]]:
         """Return the handler of each operation, by its id."""
@@ -116,7 +125,7 @@ class Drafts:
         async with self._store.write() as tx:
             before = await requests.answer(tx, key, call.raw)
             if before is not None:
-                return _queued(Moved.parse(before))
+                return await self._queued(tx, Moved.parse(before))
             now = self._clock()
             row = await drafts.load(tx, draft, now, version=call.version)
             content = _decode(row)
@@ -130,8 +139,18 @@ class Drafts:
             )
             await drafts.remove(tx, row, now)
             await requests.keep(tx, key, call.raw, moved.encode(), now)
+            answer = await self._queued(tx, moved)
         self._wake()
-        return _queued(moved)
+        return answer
+
+    async def _queued(self, tx: Transaction, moved: Moved) -> Answer:
+        """Answer with what was sent, and with the services in it that the table does not have (REF-13)."""
+        headers = {"Idempotent-Replayed": "true"} if moved.replayed else {}
+        # The draft is gone; what was sent says the same.
+        fields = json.loads((await outgoing.load(tx, moved.message_id)).payload)
+        missing, known = unknown(self._services, fields)
+        view = moved.view().model_copy(update={"unknown_services": missing, "known_services": known})
+        return Answer(view, headers={"ETag": f'"{moved.version}"', **headers})
 
     async def _learn_of(self, draft: DraftId) -> None:
         """Look whether the directory has whom a draft names; one that was sent before is not there any more."""
@@ -205,11 +224,6 @@ def _place_of(error: FieldError) -> str:
 
 def _shown(view: DraftView, headers: Mapping[str, str] | None = None) -> Answer:
     return Answer(view, headers={"ETag": f'"{view.item.version}"', **(headers or {})})
-
-
-def _queued(moved: Moved) -> Answer:
-    headers = {"Idempotent-Replayed": "true"} if moved.replayed else {}
-    return Answer(moved.view(), headers={"ETag": f'"{moved.version}"', **headers})
 
 
 def _place(tx: Transaction, cursor: str | None) -> tuple[int, DraftId] | None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.fhir.services import read_services, unknown
+from protocol.http.drafts import DraftRequest
 from protocol.http.threads import MAX_KNOWN, ReferralRequest, StepQueued
 from protocol.kinds.referral.request import ServiceWanted
 from tests.connectors.cases.test_referral import REQUEST, WORDS, settle
@@ -20,7 +21,7 @@ from tests.connectors.typing import type_at
 __all__ = ["csw", "prison"]
 
 SERVICE = {"code": "housing-advice", "pathway": "accommodation", "outcome": "place-found"}
-MISTYPED = {**SERVICE, "code": "housing-advise"}
+MISTYPED: dict[str, Any] = {**SERVICE, "code": "housing-advise"}
 
 
 @pytest.fixture
@@ -31,7 +32,8 @@ def table(tmp_path: Path, prison: Served) -> None:
         for n, (code, pathway) in enumerate(rows)
     )
     (tmp_path / "services.toml").write_text(text, encoding="utf-8")
-    prison.station.parts.thread_api._services = read_services(tmp_path / "services.toml")
+    api = prison.station.parts.thread_api
+    api._services = api._drafts._services = read_services(tmp_path / "services.toml")
 
 
 async def refer(prison: Served, csw: Served, service: dict[str, Any], key: str | None = None) -> StepQueued:
@@ -55,6 +57,18 @@ async def test_ref_13_a_mistyped_service_is_named_beside_those_that_there_are(pr
 async def test_ref_13_without_a_table_nothing_is_known_and_nobody_is_warned(prison: Served, csw: Served) -> None:
     queued = await refer(prison, csw, MISTYPED)
     assert (queued.unknown_services, queued.known_services) == ([], [])
+
+
+@pytest.mark.usefixtures("table")
+async def test_ref_13_whoever_sends_a_draft_is_told_too_also_when_it_is_typed_again(
+    prison: Served, csw: Served
+) -> None:
+    asked = DraftRequest(to=csw.station.desk, fields={**REQUEST, "services": [MISTYPED]}, sections=[WORDS])
+    draft = (await prison.client.make_draft(asked, idempotency_key=secrets.token_hex(12))).item.id
+    key = secrets.token_hex(12)
+    sent, again = [await prison.client.send_draft(draft, version=1, idempotency_key=key) for _ in range(2)]
+    assert (sent.unknown_services, sent.known_services) == (["housing-advise"], ["food-help", "housing-advice"])
+    assert again == sent
 
 
 @pytest.mark.usefixtures("table")
