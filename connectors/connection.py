@@ -90,6 +90,7 @@ class Connection:
                     self._postponed = 0
                     self.reached()
                     self._link = link
+                    self._log.event("hub-connected", part="socket")
                 except SocketPostponed as error:
                     self._postponed += 1
                     if self._postponed < MOST_BROKEN:
@@ -97,7 +98,6 @@ class Connection:
                 except SocketRefused:
                     self._block()
             begun = self._clock()
-            self._log.event("hub-connected", part="socket" if link is not self._polling else "polling")
             try:
                 yield link
             except HubUnreachable:
@@ -131,6 +131,8 @@ class Connection:
         """Note that the hub has answered, over `link` if one is given."""
         self.last_contact, self.error, self.reason = self._clock(), None, None
         if link is not None:
+            if link is self._polling and self._link is None:
+                self._log.event("hub-connected", part="polling")
             self._link = link
         if link is self._polling and self._postponed:
             # The hub is there and answers, so it is the websocket that does not come through.

@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from connectors.listening import is_loopback
+from keys.folderowner import make_folder, open_made
 from protocol.errors import ConfigurationError, NotFound
 
 VARIABLE = "THROUGHCARE_HOME"
@@ -62,7 +63,7 @@ def register(profile: Profile, folder: Path | None = None) -> Profile | None:
     `forget` puts it back.
     """
     path = _path(profile.name, folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, parents=True, exist_ok=True)
     aside = _aside(path)
     taken_from = _living(path, other_than=profile)
     if taken_from is not None:
@@ -73,7 +74,9 @@ def register(profile: Profile, folder: Path | None = None) -> Profile | None:
 
 def _write(path: Path, profile: Profile) -> None:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    draft.write_text(json.dumps(asdict(profile), indent=2) + "\n", encoding="utf-8")
+    # Root may start by hand what systemd runs as a user of its own: it is that user's all the same.
+    with os.fdopen(open_made(draft, os.O_WRONLY | os.O_EXCL, 0o644), "w", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(profile), indent=2) + "\n")
     draft.replace(path)
 
 

@@ -38,7 +38,7 @@ from hub.service.leases import last_shown
 from hub.service.logcheck import check_logs, origins_in
 from hub.service.replaying import replay
 from hub.service.restorerequest import REQUEST_NAME
-from hub.service.signingkeys import SEALED_NAME, open_keys
+from hub.service.signingkeys import SEALED_NAME, given_by_systemd, open_keys
 from hub.service.uncollected import gone
 from hub.store import envelopes, restorations, trees
 from hub.store.opening import look
@@ -138,6 +138,11 @@ def _secrets(settings: HubSettings) -> Iterator[Finding]:
     try:
         open_keys(settings)
     except ThroughcareError as error:
+        if hub.credentials_directory is not None:
+            # A hub that runs has its own from systemd, and this doctor has none: what to type, and no word of new keys.
+            step = given_by_systemd(settings)
+            yield fault("keys", error.detail, f"{step[0].upper()}{step[1:]}.")
+            return
         fix = "Check hub.passphrase_file, or make the keys with throughcare-hub init if there never were any."
         if (folder / GUARD_NAME).exists():
             fix = (

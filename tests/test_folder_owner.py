@@ -4,6 +4,7 @@
 import os
 import stat
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from connectors.backup import make_backup as back_up_connector
 from connectors.cli.attachments import _take
 from connectors.enrolment.configuration import CONFIG_FILE
+from connectors.home import Profile, find, register
 from connectors.installation import AGENCY_ED25519, AGENCY_MLDSA65, open_installation
 from connectors.store.lock import InstallationLock
 from hub.backups.making import make_backup
@@ -118,7 +120,31 @@ async def test_what_root_saves_of_a_message_belongs_to_whoever_owns_the_folder(t
 
     hand_over(tmp_path)
     await _take(pieces(), tmp_path / "letter.txt")
+    await _take(pieces(), tmp_path / "new" / "case" / "letter.txt")
     assert of_others(tmp_path) == []
+
+
+def test_where_root_has_started_a_connector_its_profile_belongs_to_the_connectors_user(tmp_path: Path) -> None:
+    """The unit could not write its profile there any more, and commands found no connector."""
+    hand_over(tmp_path)
+    one = Profile("reka-probation", "intake.reka-probation@hub.example", "http://127.0.0.1:1", "token", "data")
+    home = tmp_path / "home"
+    for again in (one, replace(one, api_url="http://127.0.0.1:2")):
+        register(again, home)
+        assert of_others(tmp_path) == []
+        assert find(one.name, home) == again
+
+
+def test_root_writes_no_profile_through_a_link_that_the_folders_owner_has_put(tmp_path: Path) -> None:
+    one = Profile("reka-probation", "intake.reka-probation@hub.example", "http://127.0.0.1:1", "token", "data")
+    folder, of_root = tmp_path / "home" / "profiles", tmp_path / "of-root"
+    folder.mkdir(parents=True)
+    of_root.write_text("of root")
+    (folder / "reka-probation.json").symlink_to(of_root)
+    hand_over(folder)
+    register(one, folder.parent)
+    assert (of_root.read_text(), of_root.stat().st_uid) == ("of root", 0)
+    assert find(one.name, folder.parent) == one
 
 
 def test_only_what_is_new_is_given_away(tmp_path: Path) -> None:

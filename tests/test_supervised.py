@@ -22,9 +22,9 @@ from connectors.enrolment.configuration import CONFIG_FILE
 from connectors.logs import Log
 from connectors.timing import system_clock
 from hub.config import load_settings as load_hub_settings
-from hub.service.signingkeys import CREDENTIAL_NAME, create_keys, open_keys
+from hub.service.signingkeys import CREDENTIAL_NAME, create_keys, given_by_systemd, open_keys
 from keys.passphrasefile import read_passphrase_file
-from protocol.errors import ConfigurationError
+from protocol.errors import ConfigurationError, KeystoreError
 from protocol.http.supervised import NOBODY, Supervisor
 from protocol.settings import Loaded, Origin
 from tests.connectors.running import installed, settings_of
@@ -40,7 +40,6 @@ MUST = {
     "NoNewPrivileges": "yes",
     "MemoryDenyWriteExecute": "yes",
     "CapabilityBoundingSet": "",
-    "SystemCallFilter": "@system-service",
     "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6",
     "UMask": "0077",
     "StateDirectoryMode": "0700",
@@ -193,6 +192,7 @@ def test_the_units_shut_the_programs_in_and_are_accepted_by_systemd(tmp_path: Pa
     unit = (UNITS / f"{name}.service").read_text(encoding="utf-8")
     found = directives(unit)
     assert {key: found[key] for key in MUST} == {key: [value] for key, value in MUST.items()}
+    assert found["SystemCallFilter"] == ["@system-service", "~@privileged @resources", "@chown"]
     assert found["LoadCredential"][0].startswith("passphrase:/etc/throughcare/")
     assert any(line.endswith("__PASSPHRASE_FILE=%d/passphrase") for line in found["Environment"])
     assert float(found["WatchdogSec"][0]) >= 10
@@ -272,6 +272,14 @@ def test_signing_keys_are_handed_over_as_the_documents_say(tmp_path: Path) -> No
     variables = dict(value.replace("%d", str(tmp_path)).split("=", 1) for value in directives(instead)["Environment"])
     under_systemd = load_hub_settings(config, {**variables, "THROUGHCARE_HUB__DATA_DIR": str(tmp_path / "data")})
     assert open_keys(under_systemd.settings).audit.public == made.audit.public
+    # The command that puts them there for a while is the one that a hub's own error names.
+    with pytest.raises(KeystoreError) as missing:
+        open_keys(by_hand)
+    (note,) = missing.value.__notes__
+    typed = re.search(r"(?m)^    (\(umask 077; systemd-creds decrypt .*\))$", text)
+    assert typed is not None
+    assert typed[1].replace("/dev/shm/hub-keys/", f"{keys}/") in note
+    assert note == f"next: {given_by_systemd(by_hand)}"
 
 
 def test_key_3_a_credential_of_systemd_may_show_its_acls_mask_and_nothing_more(

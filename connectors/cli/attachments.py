@@ -22,6 +22,7 @@ from connectors.cli.failures import exit_code, then
 from connectors.cli.local import AGENCY, RECIPIENT, SENDER, connected, named_desk
 from connectors.cli.renamed import RenamedOption
 from connectors.cli.voice import Voice, speaks
+from keys.folderowner import make_folder
 from keys.privatefile import new_private_file
 from protocol.address import DeskAddress, desk_name
 from protocol.characters import is_line
@@ -191,7 +192,7 @@ def _begin(path: Path) -> None:
     if path.exists():
         error = Conflict("A file of that name is there already; choose another folder.")
         raise then(error, "the same command with another folder")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, parents=True, exist_ok=True)
 
 
 def _called(name: str) -> str:

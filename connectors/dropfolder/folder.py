@@ -119,7 +119,10 @@ class DropFolder:
         try:
             await asyncio.to_thread(self._folders.make)
         except OSError as error:
-            raise ConfigurationError("drop.folder cannot be made there. Check its path and who owns it.") from error
+            raise ConfigurationError(
+                "drop.folder cannot be made there. Check its path and who owns it; under systemd ReadWritePaths= and "
+                "SupplementaryGroups= of the unit have to name the folder and its group."
+            ) from error
         async with self._store.write() as tx:
             if self._out and await self.given(tx) is None:
                 await facts.put(tx, _PLACE, cbor.encode(await events.newest(tx)))
@@ -136,6 +139,8 @@ class DropFolder:
             except Exception as error:  # noqa: BLE001 - whatever it is, no file holds up another (DRP-2)
                 # It stays where it is, and is taken again at a later look, after all that did not fail.
                 failed.add(path.name)
+                if path.name in self._failed:
+                    continue  # it was told at the look before, which was seconds ago
                 code = error.code if isinstance(error, ThroughcareError) else type(error).__name__
                 self._log.event("part-failed", part="drop", code=code)
         self._failed = failed

@@ -72,7 +72,11 @@ def open_keys(settings: HubSettings) -> SigningKeys:
     The profile is part of what the file is sealed for, so a demo's keys never open in production.
     """
     if settings.hub.credentials_directory is not None:
-        return SigningKeys.of(read_private(_path(settings), 2 * SEED_SIZE))
+        try:
+            return SigningKeys.of(read_private(_path(settings), 2 * SEED_SIZE))
+        except KeystoreError as missing:
+            missing.add_note(f"next: {given_by_systemd(settings)}")
+            raise
     if settings.hub.profile is Profile.PRODUCTION and _made_for(settings) is Profile.DEMO:
         raise ConfigurationError(
             "These signing keys were made for a demo. To go on with the trial set hub.profile = demo. For real work "
@@ -84,6 +88,15 @@ def open_keys(settings: HubSettings) -> SigningKeys:
         raise error
     seeds = open_file(_path(settings), _purpose(settings.hub.profile), _passphrase(settings))
     return SigningKeys.of(seeds)
+
+
+def given_by_systemd(settings: HubSettings) -> str:
+    """Return what to do where the keys are a credential, and it is not there: a hub's own is not a command's."""
+    return (
+        f"see that the unit has LoadCredentialEncrypted={CREDENTIAL_NAME}:…; for a command typed by hand (umask 077; "
+        f"systemd-creds decrypt --name={CREDENTIAL_NAME} /etc/throughcare/{CREDENTIAL_NAME}.cred {_path(settings)}), "
+        "for as long as it is needed"
+    )
 
 
 def change_passphrase(settings: HubSettings, new: bytes) -> bool:

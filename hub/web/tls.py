@@ -2,6 +2,7 @@
 """TLS ended by the hub itself, where no proxy does it."""
 
 import ssl
+from pathlib import Path
 
 from hub.config import HubSettings
 from protocol.errors import ConfigurationError
@@ -12,6 +13,8 @@ def tls_context(settings: HubSettings) -> ssl.SSLContext | None:
     certificate, key = settings.tls.certificate_file, settings.tls.key_file
     if certificate is None or key is None:
         return None
+    for name, path in (("tls.certificate_file", certificate), ("tls.key_file", key)):
+        _check_readable(name, path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     try:
@@ -19,6 +22,22 @@ def tls_context(settings: HubSettings) -> ssl.SSLContext | None:
     except (OSError, ssl.SSLError):
         raise ConfigurationError("tls.certificate_file or tls.key_file cannot be read as PEM.") from None
     return context
+
+
+def _check_readable(name: str, path: Path) -> None:
+    """Raise `ConfigurationError` that says which file cannot be read, which OpenSSL does not tell.
+
+    A key that root's `check` has read is, under systemd, not the key that the unit's own user reads.
+    """
+    try:
+        path.open("rb").close()
+    except PermissionError:
+        raise ConfigurationError(
+            f"This user may not read {name}. Under systemd the unit hands a key over (LoadCredential=tls-key:…), and "
+            "the certificate is readable by all."
+        ) from None
+    except OSError:
+        raise ConfigurationError(f"{name} cannot be read. Check its path.") from None
 
 
 def certificate_end(settings: HubSettings) -> int | None:

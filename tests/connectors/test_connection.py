@@ -132,6 +132,23 @@ async def test_a_hub_that_stops_ends_the_link_and_what_waits_on_it(world: World,
             await link.acknowledge(0)
 
 
+async def test_a_link_is_called_connected_once_the_hub_has_answered_over_it(world: World) -> None:
+    """A hub that was away was called connected each second, between two lines that said it was not to be reached."""
+    away = connection(world.prison, world, "http://127.0.0.1:9", websocket=False)
+    async with away.open() as link:
+        with pytest.raises(HubUnreachable):
+            await link.receive(0)
+    assert '"hub-connected"' not in world.prison.logged.getvalue()
+    for websocket, part in ((False, "polling"), (True, "socket")):
+        way = connection(world.prison, world, world.hub.url, websocket=websocket)
+        for _ in range(2):
+            async with way.open() as link:
+                for _ in range(2):
+                    way.reached(link)
+        lines = [line for line in world.prison.logged.getvalue().splitlines() if f'"part": "{part}"' in line]
+        assert len([line for line in lines if '"hub-connected"' in line]) == 2, "once for each link"
+
+
 @pytest.mark.parametrize("status", [403, 404, 426, 500])
 async def test_where_websockets_are_blocked_the_mailbox_is_polled(world: World, status: int) -> None:
     async with LyingHub() as lying:

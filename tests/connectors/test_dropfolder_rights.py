@@ -9,10 +9,12 @@ import pytest
 
 from connectors.doctor import dropped as doctor
 from connectors.doctor.dropped import examine_drop
+from connectors.dropfolder import files
 from connectors.dropfolder.files import Folders
 from connectors.dropfolder.settings import DropSection
 from connectors.logs import Log
 from protocol.diagnosis import Condition, Finding
+from protocol.errors import ConfigurationError
 from tests.connectors.conftest import World
 from tests.connectors.test_dropfolder import Dropped, referral
 
@@ -121,3 +123,44 @@ def test_drp_2_a_full_disk_of_the_folder_is_named(looked: Looked, monkeypatch: p
     """It is often another disk than that of the data folder."""
     monkeypatch.setattr(doctor, "LEAST_FREE", 1 << 62)
     assert "disk is full" in looked.found().found
+
+
+async def test_drp_2_a_folder_that_cannot_be_made_names_what_a_unit_has_to_say(world: World, tmp_path: Path) -> None:
+    """Without its two lines a unit may neither look into the folder nor write there, and root's doctor may."""
+    (tmp_path / "file").touch()
+    dropped = Dropped(world.prison, tmp_path / "file", Log(world.prison.logged, json=True))
+    with pytest.raises(ConfigurationError, match="ReadWritePaths= and SupplementaryGroups= of the unit"):
+        await dropped.folder.prepare()
+
+
+async def test_drp_2_a_file_that_stays_is_told_once_and_again_when_it_fails_anew(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is looked into every two seconds: one file that the connector may not read filled the journal."""
+    dropped = Dropped(world.prison, tmp_path / "drop", Log(world.prison.logged, json=True))
+    await dropped.folder.prepare()
+
+    def may_not(_: Path) -> files.Dropped:
+        raise PermissionError
+
+    def told() -> int:
+        return world.prison.logged.getvalue().count('"part-failed"')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "read", may_not)
+        dropped.drop("first.json", {"operation": "nothing"})
+        for _ in range(3):
+            await dropped.folder.step()
+        assert told() == 1
+        dropped.drop("second.json", {"operation": "nothing"})
+        await dropped.folder.step()
+        assert told() == 2, "another file is told"
+    await dropped.folder.step()
+    assert dropped.names(dropped.folders.refused) == [
+        f"{name}{end}" for name in ("first", "second") for end in (".json", ".reason.json")
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "read", may_not)
+        dropped.drop("first.json", {"operation": "nothing"})
+        await dropped.folder.step()
+    assert told() == 3

@@ -8,6 +8,7 @@ import sqlite3
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 from click.testing import CliRunner
@@ -20,6 +21,7 @@ from hub.migrations import move
 from hub.service.signingkeys import create_keys
 from hub.store.opening import open_store
 from hub.web.admin import Health, admin_application
+from hub.web.tls import tls_context
 from protocol.diagnosis import Condition, Finding
 from protocol.errors import ConfigurationError
 from protocol.http.running import Runner, listen
@@ -93,6 +95,38 @@ async def test_before_an_update_the_doctor_asks_for_a_backup_and_no_copy(folder:
     with pytest.raises(ConfigurationError, match="That version makes a backup of it"):
         await make_backup(make_settings(folder, programme), folder / "backup", OFFLINE.public, programme.now)
     assert not (folder / "backup").exists()
+
+
+async def test_keys_that_systemd_has_are_no_reason_to_look_for_others(folder: Path, programme: Programme) -> None:
+    """Typed beside a hub that runs: its own credential is not the command's, and nothing is lost."""
+    given = await looked_at(folder, programme, f'credentials_directory = "{folder / "none"}"')
+    assert given["keys"].condition is Condition.FAULT
+    assert "systemd-creds decrypt --name=throughcare-hub-keys" in (given["keys"].fix or "")
+    assert "passphrase" not in (given["keys"].fix or "")
+
+
+@pytest.mark.parametrize("name", ["certificate_file", "key_file"])
+def test_which_of_the_tls_files_this_user_cannot_read_is_named(
+    folder: Path, programme: Programme, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root's `check` reads a key that the unit's own user may not."""
+    paths = dict(zip(("certificate_file", "key_file"), certificate(folder, "hub.example", 90), strict=True))
+    settings = make_settings(folder, programme, "[tls]", *(f'{key} = "{path}"' for key, path in paths.items()))
+    assert tls_context(settings) is not None
+    opened = Path.open
+
+    def denied(path: Path, mode: str) -> IO[Any]:
+        if path == paths[name]:
+            raise PermissionError
+        return opened(path, mode)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", denied)
+        with pytest.raises(ConfigurationError, match=rf"This user may not read tls\.{name}\. Under systemd .*tls-key"):
+            tls_context(settings)
+    paths[name].unlink()
+    with pytest.raises(ConfigurationError, match=rf"^tls\.{name} cannot be read\. Check its path\.$"):
+        tls_context(settings)
 
 
 async def test_what_is_most_likely_not_meant_is_a_warning_of_doctor_and_check(

@@ -187,5 +187,7 @@ async def test_a_port_that_is_taken_and_a_certificate_that_cannot_be_read_are_to
     stop.set()
     await running
     unreadable = settings.tls.model_copy(update={"certificate_file": tmp_path / "x", "key_file": tmp_path / "y"})
+    for name in ("x", "y"):
+        (tmp_path / name).write_text("no certificate, and no key")
     with pytest.raises(ConfigurationError, match="PEM"):
         await run(settings.model_copy(update={"tls": unreadable}), log=log, ready=told.append, stop=stop)
