@@ -23,6 +23,7 @@ from keys.backupfile import backup_identity, read_backup_public
 from keys.backupopening import make_backup_key, open_backup_key
 from keys.backuptrust import backup_words, told_key
 from keys.sealedfile import CONNECTOR, SMALL
+from protocol.diagnosis import starts_connector
 from protocol.errors import Conflict, EnrolmentRefused, KeystoreError, OurError, StoreFailed, UntrustedKey
 from protocol.http.fields import format_time
 from protocol.settings import Profile
@@ -213,4 +214,4 @@ def restore(
         "before the first start, or what a webhook has not confirmed is forgotten."
     )
     tell_if_missing(configured(passphrase_file, data_dir), config, voice)
-    voice.say(f"next:  throughcare connector run --config {config}")
+    voice.say(f"next:  {starts_connector(config)}")

@@ -7,6 +7,7 @@ import click
 
 from hub.cli.options import CONFIG, FILE, load, told
 from hub.cli.passphrase import passphrase
+from protocol.diagnosis import starts_hub
 
 _ASKED = "Passphrase of the backup key"
 
@@ -69,7 +70,7 @@ def restore(
         click.echo("\n".join(telling.sealed_to(settings.hub.data_dir)), err=True)
         if standing.certain:
             click.echo("The hub is restored.")
-            click.echo(f"next:  throughcare-hub run --config {path}", err=True)
+            click.echo(f"next:  {starts_hub(path)}", err=True)
         else:
             click.echo(str(settings.hub.data_dir / REQUEST_NAME))
             click.echo(
@@ -94,6 +95,7 @@ def resume(path: Path, statement: Path) -> None:
         click.echo(f"Generation {done.generation} of both logs has begun.")
         click.echo(
             f"Enrolment codes that ended unused: {done.voided_codes}; have the authority make them anew.\n"
-            f"next:  throughcare-hub run --config {path}   (and make a backup: older ones cannot be used again)",
+            "Make a backup once it runs: older ones cannot be used again.\n"
+            f"next:  {starts_hub(path)}",
             err=True,
         )
