@@ -165,8 +165,9 @@ class Mailboxes:
         # What is committed and not guarded yet comes a moment later: whoever waits is woken for it then (AUD-3).
         ready = [stored for stored in found if self._writer.is_guarded(stored.entry.size)]
         if self._store.shared and ready:
-            # Its receipt is shown now, whether this process has heard of the commit or not (AUD-8).
-            self._writer.expect(Log.AUDIT, max(stored.entry.size for stored in ready))
+            # Its receipt is shown now, whether this process has heard of the commit or not (AUD-8). A log that has one
+            # leaf of a group has them all; the size that is stored of the tree may be what a disk has made of it.
+            self._writer.expect(Log.AUDIT, max(stored.entry.index for stored in ready) + 1)
         return ready
 
     def _is_sound(self, stored: StoredItem) -> bool:

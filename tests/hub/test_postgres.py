@@ -15,6 +15,7 @@ from hub.service.logcheck import check_everything
 from hub.store import postgres as engine
 from hub.store.blobs import BlobKey
 from hub.store.engine import News
+from hub.store.tables import detail
 from keys.verifying import verify_receipt
 from protocol.errors import (
     ConfigurationError,
@@ -33,6 +34,7 @@ from protocol.receipts import parse_head
 from tests.hub.blobs import announce, collect, make_blob, read_chunk, seal_with, send_chunk
 from tests.hub.pairs import KEEP, PUT_BACK, Pair, copy_guard, pair
 from tests.hub.running import KEYS, RunningHub, make_settings, on_postgres
+from tests.hub.test_damaged_entries import damage
 from tests.postgres import execute
 from tests.programme import Programme
 
@@ -52,6 +54,18 @@ async def test_aud_8_what_two_processes_accept_is_one_log(pair: Pair) -> None:
     for hub in hubs:
         assert await hub.leaves() == 40
         assert len(await hub.device(probation).items()) == 40
+
+
+async def test_aud_8_a_damaged_tree_size_ends_no_process_that_has_shown_its_entry(pair: Pair) -> None:
+    """It expected as many leaves, found fewer when it wrote next, and took the database for another one."""
+    prison, probation, _ = pair.programme.members.values()
+    sender = pair.programme.sender("gora-prison")
+    await pair.first.device(prison).submit(sender.seal(probation.desk).data)
+    await damage(pair.first, detail, 0, tree_size=1 << 40)
+    for number, hub in enumerate([pair.second, pair.first], start=1):
+        assert len(await hub.device(probation).items()) == number
+        await hub.device(prison).submit(sender.seal(probation.desk).data)
+        assert hub.hub.writer.healthy
 
 
 async def test_http_5_the_same_envelope_at_two_processes_gets_one_receipt(pair: Pair) -> None:
