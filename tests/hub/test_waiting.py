@@ -82,11 +82,13 @@ async def test_http_15_http_18_who_cuts_its_line_takes_nothing_of_what_the_write
             return await write(*arguments)
 
         monkeypatch.setattr(hub.hub.store, "write", stuck)
-        allowances = hub.hub.submissions._parts.allowances
+        allowances, waiting = hub.hub.submissions._parts.allowances, hub.hub.submissions._parts.waiting
         async with connected(hub, prison.device) as socket:
             for number, data in enumerate(sealed[:16]):
                 await socket.send(Submit(number, data))
             await eventually(lambda: allowances._changes[prison.address] == 16)
+            # Until the database has been asked what waits: what is stored meanwhile counts twice for 30 s.
+            await eventually(lambda: waiting._totals[prison.address].messages == 16)
             await socket.ws.close()
         await eventually(lambda: len(hub.hub.connections) == 0)
         assert allowances._changes[prison.address] == 16, "its places in the queue are taken until the writer is done"
