@@ -83,10 +83,10 @@ class Connection:
             link: HubLink = self._polling
             if self._websocket and not self._is_blocked():
                 try:
-                    socket = await stack.enter_async_context(
-                        open_socket(self._session, self._base, self._domain, self._device, greeting_s=self._greeting_s)
+                    opening = open_socket(
+                        self._session, self._base, self._domain, self._device, self._clock, greeting_s=self._greeting_s
                     )
-                    link = self._shape(socket)
+                    link = self._shape(await stack.enter_async_context(opening))
                     self._postponed = 0
                     self.reached()
                     self._link = link

@@ -13,7 +13,8 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from connectors.hub_client import Outcome, outcome
+from connectors.hub_client import HubClient, Outcome, outcome
+from connectors.timing import Clock
 from keys.signing import DeviceSigner
 from protocol import labels
 from protocol.errors import (
@@ -42,6 +43,7 @@ from protocol.frames import (
 from protocol.http.calling import why_not_reached
 from protocol.http.hub import CONNECT
 from protocol.http.problems import from_problem
+from protocol.limits import MAX_SOCKET_ENVELOPE
 
 HEARTBEAT_S: Final = 25.0
 GREETING_S: Final = 15.0
@@ -70,9 +72,13 @@ class SocketPostponed(HubUnreachable):
 class SocketLink:
     """One open websocket. Make it with `open_socket`."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        """Take over an authenticated socket; `read` must run as long as the link is used."""
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, plain: HubClient) -> None:
+        """Take over an authenticated socket; `read` must run as long as the link is used.
+
+        What is too large for it goes by the requests of `plain`.
+        """
         self._socket = socket
+        self._plain = plain
         self._mail: asyncio.Queue[tuple[Item, ...]] = asyncio.Queue(_DELIVERIES)
         self._waiting: dict[int, asyncio.Future[Outcome]] = {}
         self._next_ref = 0
@@ -115,8 +121,18 @@ class SocketLink:
         self._check()
 
     async def submit(self, envelopes: Sequence[bytes]) -> list[Outcome]:
-        """Submit envelopes; each stands alone (HTTP-6). Raises `HubUnreachable` if the socket ends meanwhile."""
+        """Submit 1 to 64 envelopes; each stands alone (HTTP-6). Raises `HubUnreachable` if the socket ends meanwhile.
+
+        The large ones go first, by one plain request: where that fails, nothing was sent.
+        """
         self._check()
+        large = [envelope for envelope in envelopes if len(envelope) > MAX_SOCKET_ENVELOPE]
+        small = [envelope for envelope in envelopes if len(envelope) <= MAX_SOCKET_ENVELOPE]
+        plainly = iter(await self._plain.submit_batch(large) if large else [])
+        by_frames = iter(await self._submit(small))
+        return [next(plainly if len(envelope) > MAX_SOCKET_ENVELOPE else by_frames) for envelope in envelopes]
+
+    async def _submit(self, envelopes: Sequence[bytes]) -> list[Outcome]:
         loop = asyncio.get_running_loop()
         refs = []
         try:
@@ -170,7 +186,13 @@ class SocketLink:
 
 @asynccontextmanager
 async def open_socket(
-    session: aiohttp.ClientSession, base: str, domain: str, device: DeviceSigner, *, greeting_s: float = GREETING_S
+    session: aiohttp.ClientSession,
+    base: str,
+    domain: str,
+    device: DeviceSigner,
+    clock: Clock,
+    *,
+    greeting_s: float = GREETING_S,
 ) -> AsyncIterator[SocketLink]:
     """Open and authenticate a websocket to the hub `domain` at `base` for `device`.
 
@@ -200,7 +222,7 @@ async def open_socket(
         raise SocketRefused from error
     async with socket:
         await _greet(socket, domain, device, greeting_s)
-        link = SocketLink(socket)
+        link = SocketLink(socket, HubClient(session, base, clock, device))
         reader = asyncio.create_task(link.read())
         try:
             yield link

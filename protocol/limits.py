@@ -72,8 +72,10 @@ DIRECTORY_REFUSED = 72 * HOUR
 SIGNATURE_WINDOW = 60 * SECOND
 """HTTP-2."""
 MAX_BATCH = 64
-MAX_FRAME = MAX_ENVELOPE + 4_096
-"""Bytes of one websocket frame that a hub takes."""
+MAX_FRAME = 64 << 10
+"""HTTP-9: bytes of one websocket frame that a hub takes: it holds half a frame for each of an agency's websockets."""
+MAX_SOCKET_ENVELOPE = MAX_FRAME - 4_096
+"""HTTP-9: bytes of an envelope that goes over the websocket; a larger one is submitted by a plain request."""
 MAX_DELIVERY = 4 << 20
 """Bytes of slices in one delivery, besides the first slice, which always goes."""
 MAX_KEY_REQUEST = 32 * 1024

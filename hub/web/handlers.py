@@ -19,7 +19,7 @@ from protocol.http import hub as api
 from protocol.http.call import Answer, Call, Handler
 from protocol.http.documents import HUB_TITLE, document_handlers
 from protocol.ids import KeyId
-from protocol.limits import MAX_BATCH, MAX_ENVELOPE, PROTOCOL
+from protocol.limits import MAX_BATCH, MAX_ENVELOPE, MAX_SOCKET_ENVELOPE, PROTOCOL
 
 DeviceCall = Call[KeyId]
 
@@ -68,6 +68,7 @@ class Handlers:
         """Say which hub this is."""
         limits = api.HubLimits(
             envelope_bytes=MAX_ENVELOPE,
+            socket_envelope_bytes=MAX_SOCKET_ENVELOPE,
             batch_envelopes=MAX_BATCH,
             batch_bytes=MAX_BATCH_BODY,
             mailbox_wait_s=api.MAX_WAIT_S,

@@ -42,7 +42,7 @@ from protocol.http.fields import (
     base64url,
 )
 from protocol.http.operation import Auth, Example, Media, Method, Operation, registry
-from protocol.limits import MAX_BATCH, MAX_ENVELOPE, MAX_KEY_REQUEST, MAX_STATEMENT
+from protocol.limits import MAX_BATCH, MAX_ENVELOPE, MAX_KEY_REQUEST, MAX_SOCKET_ENVELOPE, MAX_STATEMENT
 
 MAX_STATEMENTS = 500
 """Statements in one page of the directory."""
@@ -66,6 +66,8 @@ class HubLimits(ResponseModel):
     """Sizes that a connector has to keep to."""
 
     envelope_bytes: int
+    socket_envelope_bytes: int = MAX_SOCKET_ENVELOPE
+    """Of one that goes over the websocket (HTTP-9)."""
     batch_envelopes: int
     batch_bytes: int
     mailbox_wait_s: int
@@ -194,6 +196,7 @@ _HUB = {
     "audit": {"origin": "hub.example/audit", "key": _B32},
     "limits": {
         "envelope_bytes": MAX_ENVELOPE,
+        "socket_envelope_bytes": MAX_SOCKET_ENVELOPE,
         "batch_envelopes": MAX_BATCH,
         "batch_bytes": MAX_BATCH_BODY,
         "mailbox_wait_s": MAX_WAIT_S,

@@ -2,12 +2,13 @@
 """The way to the hub: a websocket where one can be had, polling where not; both have the same effect (HTTP-9)."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from aiohttp import WSMsgType, web
 
 from connectors.connection import BLOCKED_FOR, MOST_BROKEN, Connection
-from connectors.hub_client import PollingLink
+from connectors.hub_client import HubClient, Outcome, PollingLink
 from connectors.logs import Log
 from connectors.socket_link import SocketLink, SocketRefused, open_socket
 from protocol import labels
@@ -59,8 +60,12 @@ async def drain(station: Station, link: SocketLink | PollingLink) -> None:
 async def test_http_9_submissions_deliveries_and_acknowledgements_over_the_websocket(world: World) -> None:
     queued = await world.prison.compose(world.probation.desk)
     async with (
-        open_socket(world.prison.session, world.hub.url, DOMAIN, world.prison.member.device) as sending,
-        open_socket(world.probation.session, world.hub.url, DOMAIN, world.probation.member.device) as receiving,
+        open_socket(
+            world.prison.session, world.hub.url, DOMAIN, world.prison.member.device, world.hub.clock
+        ) as sending,
+        open_socket(
+            world.probation.session, world.hub.url, DOMAIN, world.probation.member.device, world.hub.clock
+        ) as receiving,
     ):
         await world.prison.parts.sealer.step()
         await world.prison.parts.outbox.step(sending)
@@ -76,9 +81,52 @@ async def test_http_9_submissions_deliveries_and_acknowledgements_over_the_webso
 async def test_http_9_what_was_not_acknowledged_comes_again_over_the_other_way(world: World) -> None:
     await world.prison.send(world.probation.desk)
     device = world.probation.member.device
-    async with open_socket(world.probation.session, world.hub.url, DOMAIN, device) as link:
+    async with open_socket(world.probation.session, world.hub.url, DOMAIN, device, world.hub.clock) as link:
         first = await link.receive(0)
     assert await world.probation.link.receive(0) == first
+
+
+async def test_http_9_what_is_too_large_for_the_websocket_goes_by_a_plain_request(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender, prison, desk = world.hub.programme.sender("gora-prison"), world.prison, world.probation.desk
+    sizes = (100, 100_000, 200, 300_000)
+    sent = [sender.seal(desk, sections=[(bytes(size), [desk])]).data for size in sizes]
+    plainly = list[Sequence[bytes]]()
+    submit = HubClient.submit_batch
+
+    async def noted(self: HubClient, envelopes: Sequence[bytes]) -> list[Outcome]:
+        plainly.append(envelopes)
+        return await submit(self, envelopes)
+
+    monkeypatch.setattr(HubClient, "submit_batch", noted)
+    async with open_socket(prison.session, world.hub.url, DOMAIN, prison.member.device, world.hub.clock) as link:
+        receipts = await link.submit(sent)
+        assert plainly == [[sent[1], sent[3]]]
+        # The receipts stand in the order of the envelopes: the hub gives the same again for each.
+        assert [[receipt] for receipt in receipts] == [await prison.link.submit([envelope]) for envelope in sent]
+        assert await link.submit(sent[::2]) == receipts[::2]
+    assert len(plainly) == 1 + len(sent), "what is small needs no request"
+
+
+async def test_http_9_nothing_goes_over_the_websocket_if_the_plain_request_fails(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it is sent again then, and a hub that wants less gets less."""
+    sender, prison, desk = world.hub.programme.sender("gora-prison"), world.prison, world.probation.desk
+    sent = [sender.seal(desk, sections=[(bytes(size), [desk])]).data for size in (100, 100_000)]
+
+    async def busy(self: HubClient, envelopes: Sequence[bytes]) -> list[Outcome]:
+        raise TooManyRequests
+
+    async with open_socket(prison.session, world.hub.url, DOMAIN, prison.member.device, world.hub.clock) as link:
+        with monkeypatch.context() as patched:
+            patched.setattr(HubClient, "submit_batch", busy)
+            with pytest.raises(TooManyRequests):
+                await link.submit(sent)
+        assert await world.hub.device(world.probation.member).items() == ()
+        await link.submit(sent)
+    assert len(await world.hub.device(world.probation.member).items()) == 2
 
 
 async def test_http_6_a_refused_envelope_does_not_fail_its_neighbours_over_the_websocket(world: World) -> None:
@@ -88,7 +136,9 @@ async def test_http_6_a_refused_envelope_does_not_fail_its_neighbours_over_the_w
         from connectors.store import attempts
 
         (ready,) = await attempts.ready(tx, world.hub.clock(), limit=1, most_bytes=1 << 20)
-    async with open_socket(world.prison.session, world.hub.url, DOMAIN, world.prison.member.device) as link:
+    async with open_socket(
+        world.prison.session, world.hub.url, DOMAIN, world.prison.member.device, world.hub.clock
+    ) as link:
         broken, good = await link.submit([ready.raw[:-1], ready.raw])
     assert isinstance(broken, EnvelopeError)
     assert isinstance(good, bytes)
@@ -96,19 +146,21 @@ async def test_http_6_a_refused_envelope_does_not_fail_its_neighbours_over_the_w
 
 async def test_http_9_a_stranger_is_told_that_it_is_none_of_ours(world: World) -> None:
     with pytest.raises(NotAuthenticated):
-        async with open_socket(world.prison.session, world.hub.url, DOMAIN, device_of("stranger")):
+        async with open_socket(world.prison.session, world.hub.url, DOMAIN, device_of("stranger"), world.hub.clock):
             pass
 
 
 async def test_http_9_the_challenge_of_another_hub_is_worth_nothing_here(world: World) -> None:
     with pytest.raises(NotAuthenticated):
-        async with open_socket(world.prison.session, world.hub.url, "other.example", world.prison.member.device):
+        async with open_socket(
+            world.prison.session, world.hub.url, "other.example", world.prison.member.device, world.hub.clock
+        ):
             pass
 
 
 async def test_http_12_a_revoked_device_loses_its_open_connection(world: World, hub: RunningHub) -> None:
     device = world.prison.member.device
-    async with open_socket(world.prison.session, hub.url, DOMAIN, device) as link:
+    async with open_socket(world.prison.session, hub.url, DOMAIN, device, world.hub.clock) as link:
         receiving = asyncio.ensure_future(link.receive(0))
         hub.programme.now = hub.clock()
         hub.programme.revoke_device(world.prison.member)
@@ -118,12 +170,12 @@ async def test_http_12_a_revoked_device_loses_its_open_connection(world: World, 
         with pytest.raises(Revoked):
             await link.submit([b"anything"])
     with pytest.raises(Revoked):
-        async with open_socket(world.prison.session, hub.url, DOMAIN, device):
+        async with open_socket(world.prison.session, hub.url, DOMAIN, device, world.hub.clock):
             pass
 
 
 async def test_a_hub_that_stops_ends_the_link_and_what_waits_on_it(world: World, hub: RunningHub) -> None:
-    async with open_socket(world.prison.session, hub.url, DOMAIN, world.prison.member.device) as link:
+    async with open_socket(world.prison.session, hub.url, DOMAIN, world.prison.member.device, world.hub.clock) as link:
         receiving = asyncio.ensure_future(link.receive(0))
         hub.hub.release()
         with pytest.raises(Unavailable):
@@ -288,7 +340,7 @@ GREETING = (encode_frame(Challenge(bytes(32))), encode_frame(Welcome(0)))
 async def test_a_server_that_does_not_greet_as_a_hub_is_no_hub(world: World, frames: tuple[bytes, ...]) -> None:
     async with RudeHub(*frames) as url:
         with pytest.raises(SocketRefused):
-            async with open_socket(world.prison.session, url, DOMAIN, world.prison.member.device):
+            async with open_socket(world.prison.session, url, DOMAIN, world.prison.member.device, world.hub.clock):
                 pass
 
 
@@ -299,7 +351,10 @@ async def test_a_server_that_does_not_greet_as_a_hub_is_no_hub(world: World, fra
 )
 async def test_a_frame_that_no_hub_sends_ends_the_link(world: World, frame: bytes) -> None:
     device = world.prison.member.device
-    async with RudeHub(*GREETING, frame) as url, open_socket(world.prison.session, url, DOMAIN, device) as link:
+    async with (
+        RudeHub(*GREETING, frame) as url,
+        open_socket(world.prison.session, url, DOMAIN, device, world.hub.clock) as link,
+    ):
         with pytest.raises(UnexpectedAnswer):
             await link.receive(0)
 
@@ -307,7 +362,10 @@ async def test_a_frame_that_no_hub_sends_ends_the_link(world: World, frame: byte
 async def test_an_answer_to_nothing_that_was_asked_is_ignored(world: World) -> None:
     frames = (encode_frame(Accepted(99, b"receipt")), encode_frame(Deliver(())))
     device = world.prison.member.device
-    async with RudeHub(*GREETING, *frames) as url, open_socket(world.prison.session, url, DOMAIN, device) as link:
+    async with (
+        RudeHub(*GREETING, *frames) as url,
+        open_socket(world.prison.session, url, DOMAIN, device, world.hub.clock) as link,
+    ):
         assert await link.receive(0) == ()
 
 

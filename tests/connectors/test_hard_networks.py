@@ -120,7 +120,9 @@ async def test_websockets_that_open_and_break_again_and_again_count_as_blocked(w
 
 async def test_a_half_open_websocket_is_noticed(world: World, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket_link, "HEARTBEAT_S", 0.2)
-    async with open_socket(world.prison.session, relay.url, DOMAIN, world.prison.member.device) as link:
+    async with open_socket(
+        world.prison.session, relay.url, DOMAIN, world.prison.member.device, world.hub.clock
+    ) as link:
         relay.weather.silent = True
         with pytest.raises(HubUnreachable):
             async with asyncio.timeout(10):
@@ -305,7 +307,9 @@ async def test_what_a_proxy_says_is_told_in_one_word(tmp_path: Path, world: Worl
                     await HubClient(session, "https://hub.example", world.hub.clock).hub()
                 assert refusal.value.reason == "proxy"
                 with pytest.raises(HubUnreachable) as refusal:
-                    async with open_socket(session, "https://hub.example", DOMAIN, world.prison.member.device):
+                    async with open_socket(
+                        session, "https://hub.example", DOMAIN, world.prison.member.device, world.hub.clock
+                    ):
                         pass
                 assert refusal.value.reason == "proxy"
 

@@ -21,7 +21,7 @@ from protocol.frames import (
     Welcome,
     encode_frame,
 )
-from protocol.limits import DAY, HOUR
+from protocol.limits import DAY, HOUR, MAX_FRAME, MAX_SOCKET_ENVELOPE
 from tests.hub.running import RunningHub, eventually
 from tests.hub.sockets import connected, hello, stranger
 from tests.keys.world import device_of
@@ -204,7 +204,9 @@ async def test_http_9_text_and_frames_over_the_limit_end_the_connection(hub: Run
         await socket.ws.send_str("hello")
         assert await socket.receive() is None
     async with connected(hub, prison.device) as socket:
-        await socket.ws.send_bytes(bytes(2 << 20))
+        await socket.send(Submit(1, bytes(MAX_SOCKET_ENVELOPE)))
+        assert isinstance(await socket.until(Refused), Refused)
+        await socket.ws.send_bytes(bytes(MAX_FRAME))
         assert await socket.receive() is None
         assert socket.closed is not None
         assert socket.closed[0] == aiohttp.WSCloseCode.MESSAGE_TOO_BIG

@@ -32,7 +32,7 @@ from protocol.http.calling import Outgoing
 from protocol.http.signatures import sign_request
 from protocol.ids import Kind
 from protocol.ids import text as id_text
-from protocol.limits import DAY, MAX_ENVELOPE, MINUTE, SECOND
+from protocol.limits import DAY, MAX_ENVELOPE, MAX_SOCKET_ENVELOPE, MINUTE, SECOND
 from tests.hub.running import DeviceClient, RunningHub, TestClock, eventually
 from tests.keys.world import device_of
 from tests.programme import Programme, make_programme
@@ -302,7 +302,7 @@ async def test_the_hub_says_which_it_is(hub: RunningHub) -> None:
     assert info.root_fingerprint == hub.programme.fingerprint
     assert (info.directory.origin, info.audit.origin) == ("hub.example/directory", "hub.example/audit")
     assert info.audit.key == hub.audit_key != info.directory.key
-    assert info.limits.envelope_bytes == MAX_ENVELOPE
+    assert (info.limits.envelope_bytes, info.limits.socket_envelope_bytes) == (MAX_ENVELOPE, MAX_SOCKET_ENVELOPE)
 
 
 async def test_the_hub_documents_itself(hub: RunningHub) -> None:

@@ -6,8 +6,10 @@ import base64
 import struct
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import pytest
+from aiohttp import WSCloseCode
 from yarl import URL
 
 from hub.service import allowances as allowances_module
@@ -16,12 +18,14 @@ from hub.web import connections as connections_module
 from hub.web.threshold import STRANGER_BYTES
 from protocol.errors import Unavailable
 from protocol.frames import Accepted, Submit
-from protocol.limits import MAX_ENVELOPE
+from protocol.limits import MAX_ENVELOPE, MAX_FRAME, MAX_SOCKET_ENVELOPE
 from tests.hub.running import RunningHub, eventually
 from tests.hub.sockets import connected, hello, stranger
 
-FRAME_HEAD = b"\x82\xff" + struct.pack(">Q", MAX_ENVELOPE) + bytes(4)
-"""The head of a binary frame of 1 MiB, masked by zeros."""
+FRAME_HEAD = b"\x82\xfe" + struct.pack(">H", MAX_FRAME - 1) + bytes(4)
+"""The head of the largest binary frame, masked by zeros."""
+TOO_LARGE = b"\x82\xff" + struct.pack(">Q", MAX_ENVELOPE) + bytes(4)
+"""That of one of 1 MiB."""
 
 
 def upgrade(hub: RunningHub) -> bytes:
@@ -64,7 +68,7 @@ async def ended(reader: asyncio.StreamReader, *, within: float = 10) -> bytes:
 async def test_http_20_of_a_stranger_the_hub_takes_no_more_than_an_answer_has(
     hub: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else a message of 1 MiB that never ends would be held for each of 64 strangers at each address."""
+    """Else a message of 64 KiB that never ends would be held for each of 64 strangers at each address."""
     # None of them is sent away for its time.
     monkeypatch.setattr(connections_module, "HELLO_S", 60.0)
     async with raw(hub) as (reader, writer):
@@ -77,7 +81,7 @@ async def test_http_20_of_a_stranger_the_hub_takes_no_more_than_an_answer_has(
         await ended(reader)
     async with raw(hub) as (reader, writer):
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(FRAME_HEAD + bytes(MAX_ENVELOPE // 2))
+        writer.write(FRAME_HEAD + bytes(MAX_FRAME // 2))
         await ended(reader)
     await eventually(lambda: not hub.hub.connections._strangers)
 
@@ -87,13 +91,32 @@ async def test_http_20_nothing_is_taken_before_the_challenge(hub: RunningHub) ->
         assert (await ended(reader)).startswith(b"HTTP/1.1 400 ")
 
 
-async def test_http_20_who_has_answered_sends_as_much_as_ever(hub: RunningHub) -> None:
+async def test_http_20_who_has_answered_sends_more(hub: RunningHub) -> None:
     prison, probation, _ = hub.programme.members.values()
-    large = hub.programme.sender("gora-prison").seal(probation.desk, sections=[(bytes(900_000), [probation.desk])])
-    assert len(large.data) > 900_000
+    large = hub.programme.sender("gora-prison").seal(probation.desk, sections=[(bytes(30_000), [probation.desk])])
+    assert 30_000 < len(large.data) <= MAX_SOCKET_ENVELOPE
     async with connected(hub, prison.device) as socket:
         await socket.send(Submit(1, large.data))
         assert isinstance(await socket.until(Accepted), Accepted)
+
+
+@pytest.mark.parametrize("pieces", ["a frame", "fragments"])
+async def test_http_9_http_21_no_more_of_a_message_is_held_than_may_go_over_a_websocket(
+    hub: RunningHub, pieces: str
+) -> None:
+    """With half a message of 1 MiB on each of 128 websockets an agency had a hub hold 132 MiB."""
+    prison = hub.programme.members["gora-prison"]
+    async with connected(hub, prison.device) as socket:
+        write: Any = socket.ws._writer.transport
+        if pieces == "a frame":
+            write.write(TOO_LARGE)
+        else:
+            # A first part of a message and those that go on with it, of which none is the last.
+            for opcode in [2, *[0] * (MAX_FRAME // 8_192 - 1)]:
+                write.write(bytes([opcode, 0xFE]) + struct.pack(">H", 8_192) + bytes(4 + 8_192))
+        assert await socket.receive() is None
+        assert socket.closed is not None
+        assert socket.closed[0] == WSCloseCode.MESSAGE_TOO_BIG
 
 
 async def test_http_20_the_websockets_of_one_agency_are_bounded_whatever_its_devices(

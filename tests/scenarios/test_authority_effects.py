@@ -82,7 +82,7 @@ async def test_http_12_an_agency_that_is_revoked_by_command_is_cut_off_at_once(
     async with connector(folders[0], clock) as stays, connector(folders[1], clock) as leaves:
         await stays.look()
         sent = await stays.send(leaves.desk, content=package(person_section()))
-        async with open_socket(leaves.session, town.hub_url, DOMAIN, leaves.member.device) as link:
+        async with open_socket(leaves.session, town.hub_url, DOMAIN, leaves.member.device, clock) as link:
             (item,) = await link.receive(0)
             waiting = asyncio.ensure_future(link.receive(item.index + 1))
             first = await asyncio.to_thread(
