@@ -177,8 +177,7 @@ def test_an_operator_leaves_a_restore_at_its_question_with_ctrl_c(tmp_path: Path
     try:
         said = read_until(ours, QUESTION)
         assert QUESTION in said
-        os.write(ours, b"\x03")
-        assert process.wait(20) == 1
+        assert press_until_it_ends(ours, process) == 1
         assert b"Aborted!" in read_until(ours, b"Aborted!")
     finally:
         process.kill()
@@ -187,6 +186,15 @@ def test_an_operator_leaves_a_restore_at_its_question_with_ctrl_c(tmp_path: Path
         os.close(theirs)
     assert (data / DATABASE_NAME).read_bytes() == before
     assert asyncio.run(look(data, make_settings(data, programme).store, newest)) == 0
+
+
+def press_until_it_ends(terminal: int, process: subprocess.Popen[bytes]) -> int | None:
+    """Press Ctrl-C as an operator does: Python misses one that comes right before it reads what is typed."""
+    for _ in range(4):
+        os.write(terminal, b"\x03")
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(5)
+    return None
 
 
 async def run_once(data: Path, programme: Programme) -> None:
