@@ -14,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from connectors.hub_client import HubClient, Outcome, outcome
+from connectors.portion import BROKEN
 from connectors.timing import Clock
 from keys.signing import DeviceSigner
 from protocol import labels
@@ -21,6 +22,7 @@ from protocol.errors import (
     CODES,
     HubUnreachable,
     MalformedEnvelope,
+    Revoked,
     ThroughcareError,
     TooManyRequests,
     UnexpectedAnswer,
@@ -123,14 +125,24 @@ class SocketLink:
     async def submit(self, envelopes: Sequence[bytes]) -> list[Outcome]:
         """Submit 1 to 64 envelopes; each stands alone (HTTP-6). Raises `HubUnreachable` if the socket ends meanwhile.
 
-        The large ones go first, by one plain request: where that fails, nothing was sent.
+        The large ones go first, by one plain request. Where the way breaks, or the hub wants less, nothing was sent;
+        whatever else is in the way of that request is so only of the large ones, and the others go.
         """
         self._check()
         large = [envelope for envelope in envelopes if len(envelope) > MAX_SOCKET_ENVELOPE]
         small = [envelope for envelope in envelopes if len(envelope) <= MAX_SOCKET_ENVELOPE]
-        plainly = iter(await self._plain.submit_batch(large) if large else [])
+        plainly = iter(await self._submit_plainly(large) if large else [])
         by_frames = iter(await self._submit(small))
         return [next(plainly if len(envelope) > MAX_SOCKET_ENVELOPE else by_frames) for envelope in envelopes]
+
+    async def _submit_plainly(self, envelopes: Sequence[bytes]) -> list[Outcome]:
+        try:
+            return await self._plain.submit_batch(envelopes)
+        except (*BROKEN, Revoked, TooManyRequests):
+            raise
+        except ThroughcareError as error:
+            # Nothing is wrong with the envelopes, so that each is to be sent again.
+            return [error if error.retryable else UnexpectedAnswer()] * len(envelopes)
 
     async def _submit(self, envelopes: Sequence[bytes]) -> list[Outcome]:
         loop = asyncio.get_running_loop()

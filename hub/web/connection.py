@@ -143,8 +143,10 @@ class Connection:
                 self._mailboxes.acknowledge_soon(self.device_id, self._up_to)
 
     async def _read(self) -> None:
+        self._threshold.watch(self._is_within)
         async for message in self._socket:
             if message.type in (WSMsgType.PING, WSMsgType.PONG):
+                self._threshold.was_read(len(message.data))
                 await self._charge_frame()
                 if message.type is WSMsgType.PING:
                     await self._socket.pong(message.data)
@@ -152,6 +154,7 @@ class Connection:
             if message.type is not WSMsgType.BINARY:
                 self.end(WSCloseCode.UNSUPPORTED_DATA, MalformedEnvelope.code)
                 return
+            self._threshold.was_read(len(message.data))
             try:
                 frame = parse_frame(message.data)
             except MalformedEnvelope as error:
@@ -176,12 +179,18 @@ class Connection:
     async def _charge_frame(self) -> None:
         """Let others have their turn, and cut off who says far more than it is told or sends (HTTP-22)."""
         await asyncio.sleep(0)
+        if not self._is_within():
+            self._threshold.cut()
+            raise _Ended
+
+    def _is_within(self) -> bool:
+        """Charge a frame, and tell whether the agency had one left."""
         try:
             self._allowances.frame(self._agency)
         except TooManyRequests:
             self._log.info(Event.CONNECTION_FLOODED, code=TooManyRequests.code)
-            self._threshold.cut()
-            raise _Ended from None
+            return False
+        return True
 
     async def _slow_down(self) -> None:
         """Wait for a place among what is over the agency's share, and hold it for a while."""

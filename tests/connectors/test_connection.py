@@ -13,6 +13,7 @@ from connectors.logs import Log
 from connectors.socket_link import SocketLink, SocketRefused, open_socket
 from protocol import labels
 from protocol.errors import (
+    ClockSkewed,
     EnvelopeError,
     HubUnreachable,
     NotAuthenticated,
@@ -23,6 +24,7 @@ from protocol.errors import (
 )
 from protocol.frames import Accepted, Challenge, Deliver, Hello, Welcome, encode_frame, parse_frame
 from protocol.http.handovers import MessageState
+from protocol.limits import MINUTE
 from tests.connectors.conftest import World
 from tests.connectors.lyinghub import LyingHub
 from tests.connectors.stations import Station
@@ -127,6 +129,24 @@ async def test_http_9_nothing_goes_over_the_websocket_if_the_plain_request_fails
         assert await world.hub.device(world.probation.member).items() == ()
         await link.submit(sent)
     assert len(await world.hub.device(world.probation.member).items()) == 2
+
+
+@pytest.mark.parametrize("ahead", [2 * MINUTE, -2 * MINUTE])
+async def test_http_9_what_stands_only_in_the_way_of_the_plain_request_holds_up_only_what_is_large(
+    world: World, ahead: int
+) -> None:
+    """Else a clock two minutes off, or a proxy that lets only small requests pass, had the websocket stand idle."""
+    sender, prison, desk = world.hub.programme.sender("gora-prison"), world.prison, world.probation.desk
+    sent = [sender.seal(desk, sections=[(bytes(size), [desk])]).data for size in (100, 100_000, 200)]
+
+    def clock() -> int:
+        return world.hub.clock() + ahead
+
+    async with open_socket(prison.session, world.hub.url, DOMAIN, prison.member.device, clock) as link:
+        first, large, last = await link.submit(sent)
+    assert isinstance(large, ClockSkewed)
+    assert large.retryable
+    assert [first, last] == await prison.link.submit(sent[::2])
 
 
 async def test_http_6_a_refused_envelope_does_not_fail_its_neighbours_over_the_websocket(world: World) -> None:

@@ -2,8 +2,10 @@
 """A device in force that floods its websocket burns next to none of the hub's time, which is everybody's (HTTP-22)."""
 
 import asyncio
+import struct
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -11,8 +13,9 @@ import pytest
 from hub.service import allowances as allowances_module
 from hub.web import connection as connection_module
 from hub.web import connections as connections_module
+from hub.web.threshold import AHEAD, STEP
 from protocol.errors import TooManyRequests
-from protocol.frames import Accepted, Acknowledge, Deliver, Refused, Submit, parse_frame
+from protocol.frames import Accepted, Acknowledge, Deliver, Refused, Submit, encode_frame, parse_frame
 from protocol.limits import MINUTE
 from tests.hub.running import RunningHub, eventually
 from tests.hub.sockets import Socket, connected, hello
@@ -54,6 +57,40 @@ async def test_http_22_who_says_more_than_it_is_told_is_cut_off_and_nobody_else(
             await again.send(Acknowledge(0))
             await again.send(Submit(1, hub.programme.sender("reka-probation").seal(prison.desk).data))
             assert isinstance(await again.until(Accepted), Accepted)
+
+
+@pytest.mark.parametrize("part", [b"\x00\x80" + bytes(4), b"\x00\x00"], ids=["masked", "not-masked"])
+async def test_http_22_a_message_in_millions_of_empty_parts_is_cut_off(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch, part: bytes
+) -> None:
+    """Nobody is told of them before the last; 100 MB of them in a second kept the hub busy, and counted as nothing."""
+    monkeypatch.setattr(hub.hub.submissions._parts.allowances._frames, "_quota", FEW)
+    prison, _, csw = hub.programme.members.values()
+    async with connected(hub, prison.device) as honest:
+        async with connected(hub, csw.device) as hostile:
+            transport: Any = hostile.ws._writer.transport
+            transport.write(b"\x02\x80" + bytes(4))
+            for _ in range(AHEAD // 65_536 + FEW * STEP // 65_536 + 4):
+                transport.write(part * (65_536 // len(part)))
+            await eventually(lambda: len(hub.hub.connections) == 1)
+            assert "connection-flooded" in hub.logged.getvalue()
+        await honest.send(Submit(1, b"poison"))
+        assert isinstance(await honest.until(Refused), Refused)
+
+
+async def test_http_22_whoever_sends_much_more_than_may_wait_is_not_cut_off(hub: RunningHub) -> None:
+    """Also not where something in between sends each message in two parts."""
+    prison = hub.programme.members["gora-prison"]
+    frame = encode_frame(Submit(1, bytes(32_000)))
+    half = struct.pack(">H", len(frame) // 2) + bytes(4)
+    first, rest = frame[: len(frame) // 2], frame[len(frame) // 2 :]
+    parts = b"\x02\xfe" + half + first + b"\x80\xfe" + struct.pack(">H", len(rest)) + bytes(4) + rest
+    async with connected(hub, prison.device) as socket:
+        transport: Any = socket.ws._writer.transport
+        transport.write(parts * (2 * AHEAD // len(parts)))
+        for _ in range(2 * AHEAD // len(parts)):
+            assert isinstance(await socket.until(Refused), Refused)
+        assert hub.hub.submissions._parts.allowances._frames.has(next(iter(hub.hub.connections._open))._agency, 6_000)
 
 
 async def test_http_22_each_delivery_may_be_acknowledged(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
