@@ -8,7 +8,7 @@ from sqlalchemy.sql import column
 
 from protocol.errors import StoreBehind
 
-NEWEST = "0007"
+NEWEST = "0008"
 """The newest revision; a test holds it equal to the newest file in `versions`."""
 
 _VERSION = table("alembic_version", column("version_num"))

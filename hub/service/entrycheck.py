@@ -18,6 +18,7 @@ from hub.service.enrolment import verify_key_request
 from hub.service.expiry import NOTICE_SIZE
 from hub.store import contents, trees
 from hub.store.contents import Contents
+from hub.store.envelopes import tree_check
 from hub.store.logkeys import stored_keys
 from hub.store.mailboxes import bits, numbers_in
 from hub.store.trees import Log
@@ -59,6 +60,8 @@ def check_entries(connection: Connection, size: int, directory: Directory) -> No
                 newest = _check_entry(found, index, newest, directory)
                 if (detail := found.details.get(index)) is not None:
                     require(index < detail.tree_size <= size, f"The tree that the receipt of entry {index} names")
+                    expected = tree_check(index, detail.tree_size, detail.tree_root)
+                    require(detail.tree_check in (None, expected), f"The tree that the receipt of entry {index} names")
                     roots.setdefault(detail.tree_size, []).append((index, detail.tree_root))
             tree.append(found.leaves[index].hash)
             for named, root in roots.pop(tree.size, ()):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from hub.logs import Event, Log
 from hub.service.damage import UNREADABLE, EntryDamaged
-from hub.store.envelopes import Entry
+from hub.store.envelopes import Entry, tree_check
 from keys.signing import Ed25519Signer, sign_receipt
 from protocol.generations import generation_at, origin_of
 from protocol.limits import HASH
@@ -77,12 +77,14 @@ class Receipts:
 def _kind_of(entry: Entry) -> ReceiptKind | None:
     """Return what happened by a stored entry, or None if the disk has changed it.
 
-    The leaf must be the one that was hashed into the tree, and must open to the detail (AUD-5).
+    The leaf must be the one that was hashed into the tree, and must open to the detail (AUD-5). Its tree must be
+    the one that its checksum is of; entries of before revision 0008 have none.
     """
     try:
         hashed = leaf_hash(entry.leaf) == entry.leaf_hash
         opened = commitment(entry.salt, entry.detail) == Leaf.parse(entry.leaf).commitment
         grown = entry.index < entry.size and isinstance(entry.root, bytes) and len(entry.root) == HASH
-        return entry.kind if hashed and opened and grown else None
+        named = entry.tree_check in (None, tree_check(entry.index, entry.size, entry.root))
+        return entry.kind if hashed and opened and grown and named else None
     except UNREADABLE:
         return None

@@ -12,6 +12,10 @@ from hub.store.trees import Log
 from protocol.frames import ItemKind
 from protocol.ids import EnvelopeId, KeyId
 from protocol.receipts import Detail, ReceiptKind
+from protocol.rows import sha256
+
+TREE_CHECK = 8
+"""Bytes of a tree's checksum: enough for what a disk does."""
 
 
 @dataclass(slots=True)
@@ -29,6 +33,8 @@ class Entry:
     root: bytes = b""
     leaf_hash: bytes = b""
     """The leaf's hash as stored; of an entry that is being made nobody asks for it."""
+    tree_check: bytes | None = None
+    """The checksum of its tree as stored; None also of an entry that is being made."""
     known_kind: ReceiptKind | None = None
     """What happened, where it is known: the entry is new, or was found sound."""
 
@@ -45,7 +51,16 @@ class Entry:
             "detail": self.detail,
             "tree_size": self.size,
             "tree_root": self.root,
+            "tree_check": tree_check(self.index, self.size, self.root),
         }
+
+
+def tree_check(index: int, size: int, root: bytes) -> bytes:
+    """Return the checksum of the tree that the receipt of entry `index` names (AUD-5).
+
+    The leaf was made before its tree was, and commits to neither size nor root.
+    """
+    return sha256(index.to_bytes(8) + size.to_bytes(8) + root)[:TREE_CHECK]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,7 @@ ENTRY_COLUMNS = (
     detail.c.tree_size,
     detail.c.tree_root,
     leaf.c.hash.label("leaf_hash"),
+    detail.c.tree_check,
 )
 NEW_ENVELOPES = Inserts(envelope)
 NEW_SECTIONS = Inserts(section)

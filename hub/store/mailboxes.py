@@ -161,7 +161,9 @@ def _size(stored: Any) -> int:
 
 
 def _item(row: Row[*tuple[Any, ...]], sections: Mapping[int, bytes]) -> StoredItem:
-    entry = Entry(row.idx, row.leaf_bytes, row.salt, row.detail, row.tree_size, row.tree_root, row.leaf_hash)
+    entry = Entry(
+        row.idx, row.leaf_bytes, row.salt, row.detail, row.tree_size, row.tree_root, row.leaf_hash, row.tree_check
+    )
     # Whether it is a notice its entry says. What the disk has made of something else cannot even be put together.
     whole = (row.common, row.row_hashes, row.row, row.wraps_hash, row.wrap, row.section_hashes, row.sender_sig)
     if not all(isinstance(part, bytes) for part in (*whole, *sections.values())) or not isinstance(row.position, int):

@@ -82,6 +82,8 @@ detail = Table(
     Column("detail", Bytes, nullable=False),
     Column("tree_size", Number, nullable=False),
     Column("tree_root", Bytes, nullable=False),
+    # Of index, size and root, to which the leaf does not commit (`envelopes.tree_check`). Older rows have none.
+    Column("tree_check", Bytes),
 )
 
 # An accepted envelope without rows, wraps and sections: what stays for replays and evidence (HTTP-5, HTTP-7).

@@ -173,6 +173,7 @@ CELLS = [
     ("UPDATE detail SET salt = zeroblob(32) WHERE idx = 3", "receipt of entry 3"),
     ("UPDATE detail SET tree_root = zeroblob(32) WHERE idx = 2", "receipt of entry 2"),
     ("UPDATE detail SET tree_size = 99 WHERE idx = 2", "receipt of entry 2"),
+    ("UPDATE detail SET tree_check = zeroblob(8) WHERE idx = 2", "receipt of entry 2"),
     ("DELETE FROM detail WHERE idx = 4", "entry 4"),
     ("UPDATE envelope SET sender_sig = zeroblob(64) WHERE idx = 3", "Entry 3"),
     ("UPDATE envelope SET row_hashes = zeroblob(64) WHERE idx = 3", "envelope of entry 3"),
@@ -193,7 +194,7 @@ CELLS = [
     ("UPDATE leaf SET bytes = zeroblob(70) WHERE log = 2 AND idx = 1", "Leaf 1"),
     ("UPDATE alembic_version SET version_num = '0004'", "not of this program's version"),
     ("INSERT INTO section VALUES (0, 9, x'00')", "entry 0"),
-    ("INSERT INTO detail VALUES (99, x'', x'', 1, x'')", "table detail"),
+    ("INSERT INTO detail VALUES (99, x'', x'', 1, x'', NULL)", "table detail"),
 ]
 
 

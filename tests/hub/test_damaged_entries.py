@@ -5,8 +5,9 @@ import asyncio
 import secrets
 
 import pytest
-from sqlalchemy import Table, update
+from sqlalchemy import Connection, Table, inspect, select, update
 
+from hub.migrations import migrate, move
 from hub.service.transaction import Finish, Transaction
 from hub.store.tables import detail, envelope, tree
 from hub.store.trees import Log
@@ -74,6 +75,42 @@ async def test_aud_5_a_damaged_entry_that_is_asked_for_again_gets_no_receipt_and
     hub.clock.advance(2 * HOUR)
     with pytest.raises(InternalError):
         await hub.device(prison).submit(first)
+
+
+async def test_aud_5_no_receipt_is_signed_of_whose_tree_the_disk_has_changed_a_bit(hub: RunningHub) -> None:
+    """Its leaf commits to neither size nor root: the hub put its name to whatever stood there."""
+    prison, probation, _ = hub.programme.members.values()
+    sealed = await sent(hub, 6)
+    stored = await hub.hub.store.read(lambda at: at.execute(detail.select().order_by(detail.c.idx)).all())
+    root = stored[2].tree_root
+    await damage(hub, detail, 0, tree_size=stored[0].tree_size ^ 1 << 2)
+    await damage(hub, detail, 1, tree_size=stored[1].tree_size ^ 1 << 40)
+    await damage(hub, detail, 2, tree_root=bytes([root[0] ^ 1]) + root[1:])
+    await damage(hub, detail, 3, tree_size=stored[4].tree_size, tree_root=stored[4].tree_root)
+    await damage(hub, detail, 4, tree_check=stored[3].tree_check)
+    for data in sealed[:5]:
+        with pytest.raises(InternalError):
+            await hub.device(prison).submit(data)
+    assert [item.index for item in await hub.device(probation).items()] == [5]
+    assert hub.logged.getvalue().count(TOLD) == 5
+
+
+async def test_aud_5_what_was_accepted_before_there_were_checksums_keeps_its_receipt(hub: RunningHub) -> None:
+    prison, probation, _ = hub.programme.members.values()
+    sealed = await sent(hub, 2)
+    receipts = [await hub.device(prison).submit(data) for data in sealed]
+
+    def as_before(connection: Connection) -> None:
+        move(connection, "0007")
+        assert "tree_check" not in {one["name"] for one in inspect(connection).get_columns(detail.name)}
+        migrate(connection)
+
+    await hub.hub.store.write(as_before)
+    hub.hub.submissions._parts.receipts._made.clear()
+    assert [await hub.device(prison).submit(data) for data in sealed] == receipts
+    assert len(await hub.device(probation).items()) == 2
+    checks = await hub.hub.store.read(lambda at: at.execute(select(detail.c.tree_check)).scalars().all())
+    assert checks == [None, None]
 
 
 async def test_http_7_a_damaged_entry_keeps_nobody_from_the_mail_behind_it(hub: RunningHub) -> None:
