@@ -21,7 +21,7 @@ from connectors.metrics import Metrics
 from connectors.overview import Overview
 from connectors.printing.prints import Prints
 from connectors.timing import Clock
-from connectors.tokens import HOW, Tokens, check_scope, desks_of
+from connectors.tokens import Tokens, check_scope, desks_of
 from protocol.errors import KeystoreError, NotAuthenticated, StoreDamaged
 from protocol.http.call import Answer, Call, Handler
 from protocol.http.connector import CONNECTOR_OPERATIONS
@@ -36,7 +36,7 @@ from protocol.http.handovers import (
     HandoverRequest,
     Page,
 )
-from protocol.http.operation import Method, Operation
+from protocol.http.operation import HOW_TO_CALL, Method, Operation
 from protocol.http.schema_operations import get_schema, list_schemas
 from protocol.http.serving import LOCAL_HOSTS, Exchange, ReadBody, Serving, bind_all
 from protocol.http.standing import QuarantinePath
@@ -176,7 +176,7 @@ def application(api: Api, token: str, clock: Clock, log: Log, *, host: str = "12
     async def authenticate(request: web.Request, operation: Operation, _: ReadBody) -> str:
         values = request.headers.getall("Authorization", [])
         if len(values) != 1 or not values[0].startswith(_BEARER):
-            raise NotAuthenticated(HOW)
+            raise NotAuthenticated(HOW_TO_CALL)
         with telling_damage(*DAMAGED):
             holder = await api.tokens.holder(values[0].removeprefix(_BEARER), token)
         check_scope(holder, operation.scope)

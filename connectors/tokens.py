@@ -21,18 +21,13 @@ from protocol import ids
 from protocol.address import DeskAddress
 from protocol.errors import Conflict, Forbidden, InvalidInput, NotAuthenticated, NotFound
 from protocol.http.call import Answer, Call, Handler
-from protocol.http.operation import Scope
+from protocol.http.operation import HOW_TO_CALL, Scope
 from protocol.http.tokens import MAX_TOKENS, TokenItem, TokenList, TokenMade, TokenPath, TokenRequest
 from protocol.ids import Kind, TokenId
 from protocol.limits import DAY
 
 PREFIX: Final = "TC-TOKEN-"
 """What a made token begins with, so that one that lies about is known for what it is."""
-HOW: Final = (
-    "Send `Authorization: Bearer TOKEN`, with a token of this connector that counts: that in data_dir/api-token, "
-    "or one that `throughcare token make` made."
-)
-"""What a caller without one is told."""
 OWNER: Final = "owner"
 """How the holder of the installation's own token is called."""
 
@@ -72,11 +67,11 @@ class Tokens:
         if hmac.compare_digest(secret.encode("utf-8", "replace"), own.encode()):
             return Holder(OWNER, frozenset(Scope))
         if not secret.startswith(PREFIX):
-            raise NotAuthenticated(HOW)
+            raise NotAuthenticated(HOW_TO_CALL)
         async with self._store.read() as tx:
             found = await tokens.by_digest(tx, _digest(secret))
         if found is None or not found.counts(self._clock()):
-            raise NotAuthenticated(HOW)
+            raise NotAuthenticated(HOW_TO_CALL)
         desks = frozenset(found.desks) if found.desks else None
         return Holder(ids.text(Kind.TOKEN, found.token_id), frozenset(_known(found)), desks)
 

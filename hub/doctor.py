@@ -55,6 +55,7 @@ from protocol.diagnosis import Finding, fault, fine, skipped, starts_hub, warnin
 from protocol.errors import ConfigurationError, StoreFailed, ThroughcareError, Unavailable
 from protocol.http.calling import new_session
 from protocol.http.reaching import Way, examine_health, examine_way, examine_websocket
+from protocol.http.skipping import SkippingClock
 from protocol.limits import CLOCK_SKEW, DAY
 from protocol.settings import Profile
 
@@ -88,7 +89,9 @@ _NOT_READY = {
 
 
 async def examine(settings: HubSettings, clock: Callable[[], int]) -> list[Finding]:
-    """Look at one hub; `clock` gives ms UTC."""
+    """Look at one hub; `clock` gives ms UTC, and a `clock_file` puts it ahead as it does the hub's own."""
+    if settings.hub.clock_file is not None:
+        clock = SkippingClock(settings.hub.clock_file, clock)
     folder = settings.hub.data_dir
     found = [_root(settings), *_doubts(settings), *_secrets(settings), _tls(settings)]
     if folder.is_dir():

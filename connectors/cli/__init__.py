@@ -8,12 +8,13 @@ and what to type next, and sets the exit code that `connectors.cli.failures` lis
 traceback.
 """
 
+import os
 import sys
 
 import click
 
 from connectors.cli.tree import ROOT
-from connectors.cli.voice import speak_utf8
+from connectors.cli.voice import PROGRAM, speak_utf8
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     if sys.platform == "win32":
         speak_utf8(sys.stdin, sys.stdout, sys.stderr)
     try:
-        result = ROOT.main(args=arguments, prog_name="throughcare", standalone_mode=False)
+        result = ROOT.main(args=arguments, prog_name=os.environ.get(PROGRAM) or "throughcare", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code

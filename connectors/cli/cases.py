@@ -120,7 +120,8 @@ def _lines(view: CaseView) -> Iterator[str]:
     yield "involved"
     for part in view.participants:
         sides = [*part.sides, *(["has the lead"] if part.leads else [])] or ["wrote or was written to"]
-        yield f"  {part.agency} ({', '.join(sides)}): {', '.join(part.signers)}"
+        signers = f": {', '.join(part.signers)}" if part.signers else ""
+        yield f"  {part.agency} ({', '.join(sides)}){signers}"
     yield "due"
     for one in view.due:
         yield f"  {_when(one)}  {one.what} by {one.by}{'  OVERDUE' if one.late else ''}"

@@ -32,6 +32,7 @@ from protocol.fieldcodes import FIELD_CODES
 ErrorT = TypeVar("ErrorT", bound=Exception)
 _NEXT = "next: "
 _EXAMPLE = "example: "
+_GIVEN = "given: "
 """How a note begins that says what stands for an example's name: never shown itself."""
 # What another program says of fields is shown only where it can be nothing else than names and places of fields.
 _POINTER = re.compile(r"(/[a-z0-9_]+)*")
@@ -186,6 +187,13 @@ def then(error: ErrorT, next_step: str) -> ErrorT:
     return error
 
 
+def given_by(error: ErrorT, ways: Mapping[str, str]) -> ErrorT:
+    """Note on `error` how each field is said by whoever types the command: the option, or the file; return it."""
+    for name, way in ways.items():
+        error.add_note(f"{_GIVEN}{name}={way}")
+    return error
+
+
 @contextlib.contextmanager
 def advising(steps: Mapping[type[Exception], str]) -> Iterator[None]:
     """Name what to type next for errors that leave the block and do not say it: what is right in this place.
@@ -260,15 +268,18 @@ def report(error: Exception) -> int:
     else:
         click.echo("error: Internal error (internal-error)", err=True)
         click.echo(f"why:   {_place(error)}; please {REPORT}", err=True)
+    ways = dict(note.removeprefix(_GIVEN).split("=", 1) for note in notes(error) if note.startswith(_GIVEN))
     for field in getattr(error, "fields", ()):  # only InvalidFields has some
         if _POINTER.fullmatch(field.pointer) and field.code in FIELD_CODES:
             # Whoever types a command says fields, not a body that has some.
             named = field.pointer.removeprefix("/fields").removeprefix("/")
-            click.echo(f"field: {named or 'what was sent'} {FIELD_CODES[field.code]}", err=True)
+            way = ways.get(named.partition("/")[0], "")
+            said = f"{named or 'what was sent'} {FIELD_CODES[field.code]}{f' ({way})' if way else ''}"
+            click.echo(f"field: {said}", err=True)
     if isinstance(error, errors.HubUnreachable) and error.reason in WHY_NOT_REACHED:
         click.echo(f"note:  {WHY_NOT_REACHED[error.reason]}", err=True)
     for note in notes(error):
-        if not note.startswith((_NEXT, _EXAMPLE)):
+        if not note.startswith((_NEXT, _EXAMPLE, _GIVEN)):
             click.echo(f"note:  {note}", err=True)
     click.echo(f"next:  {pasteable(next_step(error))}", err=True)
     return exit_code(error)

@@ -16,7 +16,7 @@ import click
 
 from connectors import home
 from connectors.cli.acting import AS, BY_SERVICE, officer_named
-from connectors.cli.failures import then
+from connectors.cli.failures import given_by, then
 from connectors.cli.local import AGENCY, connected
 from connectors.cli.moments import day, moment
 from connectors.cli.renamed import RenamedOption
@@ -24,6 +24,7 @@ from connectors.cli.shapes import FILLED_IN, example
 from connectors.cli.threads import read_json, sections_of, tell, thread_named
 from connectors.cli.voice import Voice, speaks
 from protocol.errors import InvalidInput
+from protocol.http.problems import InvalidFields
 from protocol.http.threads import StepQueued, StepRequest
 from protocol.ids import Kind, text
 from protocol.kinds.base import MessageKind
@@ -106,7 +107,10 @@ def _command(kind: MessageKind, event: str) -> click.Command:
                     thread_id, request, version=seen.version, idempotency_key=secrets.token_urlsafe(24)
                 )
 
-        queued = asyncio.run(ask())
+        try:
+            queued = asyncio.run(ask())
+        except InvalidFields as error:
+            raise given_by(error, _ways(kind))  # noqa: B904 - the same error, with how its fields are said
         if "officer" in said and acting is None:
             voice.warn(BY_SERVICE)
         if silent:
@@ -151,12 +155,22 @@ def _input_line(kind: MessageKind) -> str:
     return f'A JSON file: {{"fields": {{…}}, "sections": […]}}, with {", ".join(parts)} in its fields.{words}'
 
 
+def _ways(kind: MessageKind) -> dict[str, str]:
+    """Return how each field of a kind is said: by which option, or in the file."""
+    names = [name for name in kind.payload.model_fields if name not in FILLED_IN]
+    return {name: "in the file for --input" if _option(kind, name) is None else _flag(name) for name in names}
+
+
+def _flag(name: str) -> str:
+    return _FLAGS.get(name, f"--{name.replace('_', '-')}")
+
+
 def _option(kind: MessageKind, name: str) -> Any:
     """Return the option of a field that one word can say, or None for any other."""
     if name in FILLED_IN:
         return None
     field = kind.payload.model_fields[name]
-    flag, annotation = _FLAGS.get(name, f"--{name.replace('_', '-')}"), field.annotation
+    flag, annotation = _flag(name), field.annotation
     told = _HELP.get(name, f"{name.replace('_', ' ').capitalize()}.") + ("  [needed]" if field.is_required() else "")
     older: dict[str, Any] = {"cls": RenamedOption, "older": _BEFORE[name]} if name in _BEFORE else {}
     name = f"{_FIELD}{name}"

@@ -60,4 +60,7 @@ def replay(event: str, agency: str, voice: Voice) -> None:
             return await client.replay(event_id)
 
     done = asyncio.run(ask())
-    voice.data(done.model_dump(mode="json"), [f"{event} will be told to {done.webhooks} webhooks again"])
+    voice.data(
+        done.model_dump(mode="json"),
+        [f"{event} will be told again to {done.webhooks} webhook{'' if done.webhooks == 1 else 's'}"],
+    )

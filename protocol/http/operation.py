@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel
 
@@ -41,6 +41,13 @@ class Auth(StrEnum):
     """A device's request signature (HTTP-1)."""
     TOKEN = "token"  # noqa: S105 - the name of a kind of proof, not a secret
     """The bearer token of a connector's local interface (CON-6)."""
+
+
+HOW_TO_CALL: Final = (
+    "Send `Authorization: Bearer TOKEN`, with a token of this connector that counts: that in data_dir/api-token, "
+    "or one that `throughcare token make` made."
+)
+"""What a caller of a local interface is told who sends no token, or none that counts (CON-6)."""
 
 
 class Scope(StrEnum):

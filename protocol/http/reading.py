@@ -22,7 +22,7 @@ from protocol.errors import (
     UnsupportedMediaType,
 )
 from protocol.http import strictjson
-from protocol.http.operation import Auth, Media, Operation
+from protocol.http.operation import HOW_TO_CALL, Auth, Media, Operation
 from protocol.http.problems import FieldError, InvalidFields, invalid_fields
 from protocol.http.strictjson import Json
 
@@ -32,7 +32,10 @@ MOST_DIGITS: Final = 18
 BYTES_PER_SECOND: Final = 16 * 1024
 """A body may take `first_s` and one second more for each of these; slower senders are cut off."""
 
-_PROOF = {Auth.DEVICE: "Signature-Input", Auth.TOKEN: "Authorization"}
+_PROOF = {
+    Auth.DEVICE: ("Signature-Input", "The request carries no signature."),
+    Auth.TOKEN: ("Authorization", HOW_TO_CALL),
+}
 _HOST = re.compile(r"(\[[0-9a-f:]{2,45}\]|[a-z0-9.-]{1,253})(?::\d{1,5})?")
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -90,9 +93,9 @@ def traceparent(request: web.Request) -> str:
 
 def check_credentials(request: web.Request, operation: Operation) -> None:
     """Refuse a request that carries no proof at all before its body is read."""
-    proof = _PROOF.get(operation.auth)
-    if proof is not None and proof not in request.headers:
-        raise NotAuthenticated
+    header, lacking = _PROOF.get(operation.auth, ("", ""))
+    if header and header not in request.headers:
+        raise NotAuthenticated(lacking)
 
 
 def check_media(request: web.Request, operation: Operation) -> None:

@@ -151,6 +151,15 @@ async def test_what_is_most_likely_not_meant_is_a_warning_of_doctor_and_check(
     assert "warning: The hub has a certificate of its own, and only this machine reaches it." in checked.stderr
 
 
+async def test_a_demo_whose_clock_is_put_ahead_is_looked_at_by_that_clock(folder: Path, programme: Programme) -> None:
+    async with RunningHub(folder, programme):
+        pass
+    (folder / "ahead").write_text("60d", encoding="ascii")
+    behind = TestClock(programme.now - 60 * DAY)
+    assert "log times" in faults(await looked_at(folder, programme, clock=behind))
+    assert faults(await looked_at(folder, programme, f'clock_file = "{folder / "ahead"}"', clock=behind)) == set()
+
+
 async def test_aud_4_a_database_behind_its_guard_is_a_fault(folder: Path, programme: Programme) -> None:
     async with RunningHub(folder, programme):
         pass

@@ -89,6 +89,21 @@ async def test_what_is_not_there_leads_to_the_list_of_its_kind_and_a_late_step_t
     assert (status, f"next:  throughcare referral show {thread} --agency gora-prison" in told) == (6, True)
 
 
+async def test_a_field_that_a_step_lacks_is_named_with_how_it_is_said(
+    typed: Typed, prison: Served, csw: Served
+) -> None:
+    thread = ids.text(Kind.THREAD, (await prison.refer(csw.station)).thread)
+    status, _, told = await typed("referral", "accept-part", thread)
+    assert status == 2
+    fields = {line for line in told.splitlines() if line.startswith("field: ")}
+    assert fields >= {
+        "field: officer is missing (--assign-to)",
+        "field: start_by is missing (--start-by)",
+        "field: services is missing (in the file for --input)",
+    }
+    assert "given:" not in told
+
+
 async def test_a_draft_tells_a_misspelt_field_from_a_missing_and_from_a_wrong_one_and_null_takes_one_out(
     typed: Typed, tmp_path: Path
 ) -> None:

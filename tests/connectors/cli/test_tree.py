@@ -11,6 +11,7 @@ import pytest
 from connectors.cli import main
 from connectors.cli.journey import come
 from connectors.cli.tree import COMMANDS, Entry, Noun
+from connectors.cli.voice import PROGRAM
 from protocol.http.handovers import MessageState
 
 HEAVY = [
@@ -49,6 +50,15 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def test_what_a_usage_line_says_can_be_pasted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for program in ("throughcare", "./run throughcare"):
+        monkeypatch.setenv(PROGRAM, program)
+        assert main(["referral", "list", "--list", "none-such"]) == 2
+        assert f"Try '{program} referral list --help'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "entry"), list(entries()))

@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from protocol.http.fields import format_time
+from protocol.http.operation import HOW_TO_CALL
 from protocol.http.serving import LOCAL_HOSTS, Serving
 from tests.protocol.http.shop import (
     CANARY,
@@ -26,6 +27,8 @@ async def test_a_caller_without_proof_is_refused_before_its_body_is_read(
             document = await problem_of(response, "not-authenticated")
             assert document["server_time"] == format_time(NOW)
             assert response.headers["WWW-Authenticate"] == "Bearer"
+            if not headers:
+                assert document["detail"] == HOW_TO_CALL, "the first thing that a newcomer meets says what to send"
     assert "oil" not in shop.names
 
 
