@@ -12,9 +12,9 @@ from typing import Final
 
 import aiohttp
 
-from connectors.hub_client import HubClient, HubLink, Outcome, PollingLink
-from connectors.logs import Log
-from connectors.socket_link import GREETING_S, SocketPostponed, SocketRefused, open_socket
+from connectors.hub_client import HubAway, HubClient, HubLink, Outcome, PollingLink
+from connectors.logs import Event, Log
+from connectors.socket_link import GREETING_S, HubLeft, SocketPostponed, SocketRefused, open_socket
 from connectors.timing import Clock
 from keys.signing import DeviceSigner
 from protocol.errors import HubUnreachable, ThroughcareError
@@ -26,6 +26,9 @@ SHORT_LIFE: Final = MINUTE
 """A websocket that breaks sooner than this, in ms, may have been broken by what stands in between."""
 MOST_BROKEN: Final = 3
 """So many of them in a row, or of answers that it is not the time for one, and polling takes over."""
+
+COMES_BACK: Final = MINUTE
+"""How long a hub that said that it goes away may be away, in ms, before that is worth a warning."""
 
 
 class Connection:
@@ -63,6 +66,8 @@ class Connection:
         self._blocked_until = 0
         self._broken = 0
         self._postponed = 0
+        self._opened_at = 0
+        self._left_at: int | None = None
         self._link: HubLink | None = None
         self.last_contact: int | None = None
         self.error: str | None = None
@@ -97,19 +102,19 @@ class Connection:
                         raise error.told from None
                 except SocketRefused:
                     self._block()
-            begun = self._clock()
+            self._opened_at = self._clock()
             try:
                 yield link
             except HubUnreachable:
                 if link is not self._polling:
-                    self._note_end(begun)
+                    self._note_end()
                 raise
             finally:
                 self._link = None
 
-    def _note_end(self, begun: int) -> None:
-        """Note that a websocket that was open since `begun` broke."""
-        self._broken = self._broken + 1 if self._clock() - begun < SHORT_LIFE else 0
+    def _note_end(self) -> None:
+        """Note that a websocket broke."""
+        self._broken = self._broken + 1 if self._clock() - self._opened_at < SHORT_LIFE else 0
         if self._broken >= MOST_BROKEN:
             self._block()
 
@@ -141,6 +146,19 @@ class Connection:
     def failed(self, error: ThroughcareError) -> None:
         """Note why the hub could not be talked to."""
         self.error, self.reason = error.code, error.reason
+
+    def event(self, error: ThroughcareError) -> Event:
+        """Return what the log is to say of an error: a hub that was stopped and comes back is no fault (CON-16).
+
+        One that says goodbye again and again, soon after each greeting, is.
+        """
+        now = self._clock()
+        if isinstance(error, HubLeft) and now - self._opened_at >= SHORT_LIFE:
+            self._left_at = now
+        if not isinstance(error, HubUnreachable | HubAway):
+            return "part-failed"
+        comes_back = self._left_at is not None and 0 <= now - self._left_at < COMES_BACK
+        return "hub-away" if comes_back else "hub-unreachable"
 
     async def reach(self) -> None:
         """Return if a link is up, else once the hub has answered a plain request (CON-22)."""

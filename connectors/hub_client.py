@@ -10,7 +10,7 @@ import aiohttp
 from connectors.portion import BROKEN, Portion
 from connectors.timing import Clock
 from keys.signing import DeviceSigner
-from protocol.errors import CODES, MalformedEnvelope, ThroughcareError, TooManyRequests, UnexpectedAnswer
+from protocol.errors import CODES, MalformedEnvelope, ThroughcareError, TooManyRequests, Unavailable, UnexpectedAnswer
 from protocol.frames import Accepted, Item, Refused, encode_batch, parse_page, parse_results
 from protocol.http import blobs
 from protocol.http import hub as operations
@@ -28,6 +28,10 @@ _PAGE_WAIT_S: Final = 60
 
 Outcome: TypeAlias = bytes | ThroughcareError
 """What became of one submitted envelope: the hub's receipt, or why it was refused."""
+
+
+class HubAway(Unavailable):
+    """The hub, or what stands before it, says that it cannot serve this connector now."""
 
 
 class Submitter(Protocol):
@@ -234,9 +238,17 @@ class PollingLink:
         return await self._client.submit_batch(envelopes)
 
     async def receive(self, cursor: int) -> tuple[Item, ...]:
-        """Return items of the mailbox from leaf `cursor` on; after the wait without any, none (CON-15)."""
-        with self._portion.tried():
-            return await self._client.read_mailbox(cursor, wait_s=self._wait_s, limit=self._portion.size)
+        """Return items of the mailbox from leaf `cursor` on; after the wait without any, none (CON-15).
+
+        Raises `HubAway` where the hub says that it cannot answer now.
+        """
+        try:
+            with self._portion.tried():
+                return await self._client.read_mailbox(cursor, wait_s=self._wait_s, limit=self._portion.size)
+        except Unavailable as error:
+            away = HubAway(error.detail)
+            away.retry_after = error.retry_after
+            raise away from error
 
     async def acknowledge(self, up_to: int) -> None:
         """Say that everything up to leaf `up_to` is stored here (HTTP-7)."""

@@ -31,6 +31,7 @@ Event = Literal[
     "envelope-refused",
     "faults-unreadable",
     "fork-dismissed",
+    "hub-away",
     "hub-connected",
     "hub-restored",
     "hub-unreachable",

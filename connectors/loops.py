@@ -15,13 +15,13 @@ import stamina
 from connectors.config import ConnectorSection
 from connectors.dropfolder.folder import DropFolder
 from connectors.incoming_mail import QUIET_S, IncomingMail
-from connectors.logs import Event, Log
+from connectors.logs import Log
 from connectors.parts import Parts
 from connectors.tidying import Tidying
 from connectors.timing import Clock, system_chance
 from connectors.upkeep import upkeep
 from protocol.disk import is_full
-from protocol.errors import HubUnreachable, StoreFull, ThroughcareError, TooManyRequests
+from protocol.errors import StoreFull, ThroughcareError, TooManyRequests
 from protocol.http.skipping import LOOK_EVERY_S, SkippingClock
 from protocol.limits import SECOND
 
@@ -121,8 +121,7 @@ class Loops:
         if isinstance(error, ThroughcareError):
             if part != "send":
                 self._parts.connection.failed(error)
-            event: Event = "hub-unreachable" if isinstance(error, HubUnreachable) else "part-failed"
-            self._log.event(event, part=part, code=error.code, outcome=error.reason)
+            self._log.event(self._parts.connection.event(error), part=part, code=error.code, outcome=error.reason)
         elif isinstance(error, OSError) and is_full(error):
             # An attachment or a key that found no room: what the store says of itself.
             self._failed(part, StoreFull())

@@ -13,7 +13,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from connectors.hub_client import HubClient, Outcome, outcome
+from connectors.hub_client import HubAway, HubClient, Outcome, outcome
 from connectors.portion import BROKEN
 from connectors.timing import Clock
 from keys.signing import DeviceSigner
@@ -25,6 +25,7 @@ from protocol.errors import (
     Revoked,
     ThroughcareError,
     TooManyRequests,
+    Unavailable,
     UnexpectedAnswer,
 )
 from protocol.frames import (
@@ -57,10 +58,16 @@ _NOT_NOW: Final = frozenset({429, 502, 503, 504})
 """What a busy hub answers to the wish for a websocket, or a proxy while the hub starts."""
 _DELIVERIES: Final = 4
 """Frames of mail that wait here; then the socket is not read on, and the hub stops sending."""
+_GOODBYE: Final = frozenset({aiohttp.WSCloseCode.GOING_AWAY, aiohttp.WSCloseCode.SERVICE_RESTART})
+"""How a hub closes a websocket that is stopped in order, or a proxy before it."""
 
 
 class SocketRefused(HubUnreachable):
     """The hub answers, but no websocket can be had: something in between blocks it."""
+
+
+class HubLeft(HubAway):
+    """The hub said that it goes away, as each does that is stopped in order; it is tried again."""
 
 
 class SocketPostponed(HubUnreachable):
@@ -245,10 +252,9 @@ async def open_socket(
 
 def _told(error: aiohttp.WSServerHandshakeError) -> ThroughcareError:
     """Return what an answer says of which only status and headers are known."""
-    found = from_problem(error.status, b"", error.headers or {}).error
-    if error.status == TooManyRequests.status:
-        wait, found = found.retry_after, TooManyRequests()
-        found.retry_after = wait
+    wait = from_problem(error.status, b"", error.headers or {}).error.retry_after
+    found = TooManyRequests() if error.status == TooManyRequests.status else HubAway()
+    found.retry_after = wait
     return found
 
 
@@ -291,4 +297,6 @@ def _reason(message: aiohttp.WSMessage) -> ThroughcareError:
     if message.type is aiohttp.WSMsgType.TEXT:
         return UnexpectedAnswer()
     known = CODES.get(str(message.extra or ""))
+    if message.data in _GOODBYE and known in (None, Unavailable):
+        return HubLeft()
     return known() if known is not None else HubUnreachable()
