@@ -15,8 +15,8 @@ from connectors.cli.failures import advising
 from connectors.cli.handover import at_desk, corrected, going_to, ground, withheld
 from connectors.cli.journey import come
 from connectors.cli.local import AGENCY, CURSOR, KEY, LIMIT, RECIPIENT, SENDER, connected, named_desk
-from connectors.cli.moments import local_time
-from connectors.cli.shapes import example
+from connectors.cli.moments import local_time, with_moments
+from connectors.cli.shapes import example, moments
 from connectors.cli.threads import read_json, sections_of, tell_past, thread_named
 from connectors.cli.voice import Voice, speaks, table
 from protocol.address import parse_desk
@@ -74,6 +74,7 @@ def send(
     """
     asked = read_json(file) if file else {}
     desks, sections = [parse_desk(one) for one in to], sections_of(asked)
+    fields = with_moments(asked.get("fields", {}), moments(KINDS[kind]))
     thread_id = None if thread is None else thread_named(thread, agency)
 
     async def ask() -> MessageQueued:
@@ -81,7 +82,7 @@ def send(
             request = MessageRequest(
                 kind=kind,
                 to=desks,
-                fields=asked.get("fields", {}),
+                fields=fields,
                 sections=sections,
                 thread=thread_id,
                 officer=await officer_named(client, acting, agency=agency),

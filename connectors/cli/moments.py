@@ -6,15 +6,16 @@ type it back as it stands. Programs read UTC (`--json`).
 """
 
 import re
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
 from connectors.api_client import ApiClient
-from protocol.errors import ThroughcareError
+from protocol.errors import InvalidInput, ThroughcareError
 from protocol.kinds.base import MOST_INSTANT
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -47,6 +48,19 @@ def day(_: click.Context, __: click.Parameter, said: str | None) -> str | None:
         if len(said) != len("2027-01-05"):
             raise click.BadParameter(_DAY)
     return said
+
+
+def with_moments(fields: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Return a file's `fields`, those of these `names` in ms UTC that are written as people do; `InvalidInput` else."""
+    found = dict(fields)
+    for name in names:
+        said = found.get(name)
+        if isinstance(said, str):
+            try:
+                found[name] = _parsed(said)
+            except click.BadParameter:
+                raise InvalidInput(f"In the file, at {name}: {_FORM}") from None
+    return found
 
 
 async def keep_zone(client: ApiClient) -> None:

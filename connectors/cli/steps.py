@@ -18,9 +18,9 @@ from connectors import home
 from connectors.cli.acting import AS, BY_SERVICE, officer_named
 from connectors.cli.failures import given_by, then
 from connectors.cli.local import AGENCY, connected
-from connectors.cli.moments import day, moment
+from connectors.cli.moments import day, moment, with_moments
 from connectors.cli.renamed import RenamedOption
-from connectors.cli.shapes import FILLED_IN, example
+from connectors.cli.shapes import FILLED_IN, example, moments
 from connectors.cli.threads import read_json, sections_of, tell, thread_named
 from connectors.cli.voice import Voice, speaks
 from protocol.errors import InvalidInput
@@ -82,8 +82,9 @@ def _command(kind: MessageKind, event: str) -> click.Command:
         asked = read_json(file) if file else {}
         said = {name.removeprefix(_FIELD): value for name, value in given.items() if value is not None}
         thread_id, sections = thread_named(thread, agency), sections_of(asked)
+        in_file = with_moments(asked.get("fields", {}), moments(kind))
         silent = wordy and not sections
-        if silent and event == ReferralEvent.ANSWER and not asked.get("fields", {}).get("register_numbers"):
+        if silent and event == ReferralEvent.ANSWER and not in_file.get("register_numbers"):
             error = InvalidInput(
                 "An answer without words answers nothing, and the clock would run again. Put them into `sections` of a "
                 "file: --input FILE. Nothing was sent."
@@ -99,7 +100,7 @@ def _command(kind: MessageKind, event: str) -> click.Command:
                     said["officer"] = text(Kind.OFFICER, named)
                 request = StepRequest(
                     event=event,
-                    fields={**asked.get("fields", {}), **said},
+                    fields={**in_file, **said},
                     sections=sections,
                     officer=await officer_named(client, acting, agency=agency),
                 )

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A moment is told as people write it, and only with its zone."""
 
+import json
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
@@ -8,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.cli import moments
-from connectors.cli.moments import local_time, moment
+from connectors.cli import moments, shapes
+from connectors.cli.moments import local_time, moment, with_moments
+from connectors.cli.shapes import example
 from protocol import ids
 from protocol.http.fields import format_time
 from protocol.ids import Kind
 from protocol.kinds.base import MOST_INSTANT
+from protocol.kinds.catalogue import KINDS
 from tests.connectors.cases.test_cases import refer, step
 from tests.connectors.cases.test_thread_api import Served, csw, prison
 from tests.connectors.cli.test_mistakes import Typed, typed_
@@ -61,6 +65,32 @@ def test_a_moment_is_shown_by_the_agencys_clock_in_summer_and_winter_and_in_utc_
     with context:
         assert local_time(1_799_139_600_000) == "2027-01-05 10:00 (+01:00)"
         assert local_time(1_814_400_000_000).endswith("(+02:00)")
+
+
+def test_every_moment_of_every_kind_is_shown_as_people_write_it_and_read_from_a_file_so() -> None:
+    shown = {name: example(kind).removeprefix("\b\n").partition("\n")[2] for name, kind in KINDS.items()}
+    for name, text in shown.items():
+        times = shapes.moments(KINDS[name])
+        fields = json.loads(text)["fields"] if text else {}
+        assert times & fields.keys() == {one for one, value in fields.items() if value == "2027-01-05T10:00+01:00"}
+        assert {with_moments(fields, times)[one] for one in times & fields.keys()} <= {1_799_139_600_000}
+    assert shapes.moments(KINDS["alert.risk"]) == {"occurred_at", "answer_by"}
+    assert "grant_version" not in shapes.moments(KINDS["consent.changed"]), "a number is no moment"
+    assert with_moments({"area": "2027-01-05T10:00Z", "at": 5}, {"at"}) == {"area": "2027-01-05T10:00Z", "at": 5}
+
+
+async def test_an_alert_of_risk_says_by_when_in_a_file_as_people_write_it(
+    typed: Typed, csw: Served, tmp_path: Path
+) -> None:
+    file, words = tmp_path / "alert.json", ["message", "send", "alert.risk", "--to", csw.station.desk, "--input"]
+    file.write_text('{"fields": {"imminence": "now", "answer_by": "2027-01-22T10:00"}}', encoding="utf-8")
+    status, _, told = await typed(*words, file)
+    assert (status, "at answer_by: write a time with its zone" in told, "2027-01-22" in told) == (2, True, False)
+    file.write_text('{"fields": {"imminence": "now", "answer_by": "2027-01-22T10:00+01:00"}}', encoding="utf-8")
+    status, said, _ = await typed(*words, file)
+    assert status == 0
+    status, said, _ = await typed("message", "show", said.split()[0], "--json")
+    assert (status, json.loads(said)["payload"]["answer_by"]) == (0, 1_800_608_400_000)
 
 
 async def test_the_appointment_that_was_typed_is_shown_as_it_was_typed_and_to_programs_in_utc(
