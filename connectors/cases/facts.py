@@ -99,7 +99,7 @@ def _said(
         number=said(number, by_us=ours),
         other_number=said(other, other_number) if other and other_number else None,
         own_person=said(own_person, by_us=ours),
-        other_person=said(other, other_person) if other and other_person else None,
+        other_person=said(other, other_person, by_us=ours) if other and other_person else None,
         link=said(_link(payload)) if of_us else None,
         name=_name(person, at, message_id, by_us=ours),
     )

@@ -5,8 +5,8 @@ A case is never composed and never sent: it follows from what messages say, and 
 What decides, the strongest first: the person's number in our register; the person's number in the register of another
 agency; our register's number of the correspondence; the thread that this one says it goes on from. A weaker number
 leads to a stronger one only through a thread where our own agency said both, so nobody else can join two cases. Nor
-does what others say of our numbers, or of what it goes on from, count in a thread that we began: they could put it
-into another person's case.
+does what others say of our numbers, or of what it goes on from, count in a thread that we began, nor does their own
+number of the person lead it anywhere unless we named it too: they could put it into another person's case.
 
 Whoever knows a thread's id can write in it, so of others only the sides of a thread say whom it is about (CAS-6). Who
 they are follows from the stored messages, in the order of the hub's log: where that changes, the thread is weighed
@@ -24,7 +24,17 @@ from connectors.faults import DAMAGED
 from connectors.folding import findable
 from connectors.numbering import spelled, telling
 from connectors.store import cases, corrections, facts, replaying, speaking, threads
-from connectors.store.casefacts import NUMBER_OURS, PERSON_OURS, WITHHELD, CaseThread, Facts, Stated, merge
+from connectors.store.casefacts import (
+    BEGAN,
+    NUMBER_OURS,
+    OTHER_OURS,
+    PERSON_OURS,
+    WITHHELD,
+    CaseThread,
+    Facts,
+    Stated,
+    merge,
+)
 from connectors.store.engine import Store, Transaction
 from connectors.store.incoming import ReceivedMessage
 from connectors.store.outgoing import OutgoingMessage
@@ -39,7 +49,7 @@ AT_ONCE: Final = 200
 _MOST_LINKS: Final = 50
 """Threads that go on from one another; a longer chain, or a circle, ends there."""
 _MADE: Final = "cases made"
-_FORM: Final = b"11"
+_FORM: Final = b"12"
 """Another one has every stored message taken note of once more."""
 
 
@@ -57,8 +67,9 @@ class Register:
         await corrections.note(tx, message, self._agency)
         if is_withheld(await threads.standing(tx, message.thread)):
             return await self.weigh(tx, message.thread, await threads.find(tx, message.thread))
-        said = facts_of_ours(message, self._agency, map(agency_of, to))
-        return await self._note(tx, message.thread, message.created_at, said)
+        said, row = facts_of_ours(message, self._agency, map(agency_of, to)), await threads.find(tx, message.thread)
+        began = await self._began(tx, message.thread, row)
+        return await self._note(tx, message.thread, message.created_at, said, row, began=began)
 
     async def received(
         self, tx: Transaction, message: ReceivedMessage, row: ThreadRow | None, *, begun: bool = False
@@ -77,9 +88,9 @@ class Register:
         if len(voices) > 1 and (begun or await _begins(tx, message, voices)):
             return await self.weigh(tx, message.thread, row)
         counts = message.agency in await self._sides(tx, message.thread, row, voices)
-        of_us = counts and not await self._began(tx, message.thread, row)
-        said = facts_of_theirs(message, self._agency, of_us=of_us) if counts else Said()
-        return await self._note(tx, message.thread, message.accepted_at, said, row)
+        began = await self._began(tx, message.thread, row)
+        said = facts_of_theirs(message, self._agency, of_us=not began) if counts else Said()
+        return await self._note(tx, message.thread, message.accepted_at, said, row, began=began)
 
     async def weigh(self, tx: Transaction, thread: ThreadId, row: ThreadRow | None) -> Set[CaseId]:
         """Take note anew of all that is stored of a thread, and of nothing else; `row` is its life cycle.
@@ -87,11 +98,11 @@ class Register:
         Returns the cases in which there are other threads now.
         """
         sides = await self._sides(tx, thread, row, await speaking.voices(tx, thread))
-        of_us = not await self._began(tx, thread, row)
+        began = await self._began(tx, thread, row)
         known, words, times = Facts(), set[bytes](), set[int]()
         for place in await replaying.in_thread(tx, thread):
             try:
-                at, said = await self._said(tx, place, sides, of_us=of_us)
+                at, said = await self._said(tx, place, sides, of_us=not began)
             except DAMAGED:
                 continue
             known = merge(known, said.facts)
@@ -106,7 +117,7 @@ class Register:
             own = known.number.values if known.number is not None and known.number.ours else ()
             words = {word_key(tx, one) for one in findable(own)}
         await cases.find_only_by(tx, thread, words)
-        placed = self._row(tx, thread, known, before, min(times))
+        placed = self._row(tx, thread, known, before, min(times), began=began)
         if withheld:
             # It stays where it was, so that its line is found there, and leads nothing else anywhere (CON-26).
             placed = replace(placed, ours=WITHHELD)
@@ -225,14 +236,21 @@ class Register:
         return await self._put(tx, now, before)
 
     async def _note(
-        self, tx: Transaction, thread: ThreadId, at: int, said: Said, row: ThreadRow | None = None
+        self,
+        tx: Transaction,
+        thread: ThreadId,
+        at: int,
+        said: Said,
+        row: ThreadRow | None = None,
+        *,
+        began: bool = False,
     ) -> Set[CaseId]:
         before = await cases.find(tx, thread)
         if before is not None and before.damaged:
             return await self.weigh(tx, thread, row or await threads.find(tx, thread))
         await cases.find_by(tx, thread, {word_key(tx, one) for one in findable(said.findable)})
         known = merge(before.facts, said.facts) if before else said.facts
-        return await self._put(tx, self._row(tx, thread, known, before, at), before)
+        return await self._put(tx, self._row(tx, thread, known, before, at, began=began), before)
 
     async def _put(self, tx: Transaction, row: CaseThread, before: CaseThread | None) -> Set[CaseId]:
         if row == before:
@@ -244,19 +262,29 @@ class Register:
         await cases.put(tx, row)
         return set()
 
-    def _row(self, tx: Transaction, thread: ThreadId, known: Facts, before: CaseThread | None, at: int) -> CaseThread:
+    def _row(
+        self, tx: Transaction, thread: ThreadId, known: Facts, before: CaseThread | None, at: int, *, began: bool
+    ) -> CaseThread:
         number, own, other = known.number, known.own_person, known.other_person
+        own_person, other_ours = _key(tx, "own person", own), other is not None and other.ours
+        own_ours = own is not None and own.ours
+        # What only the other side says of its person puts no thread of ours anywhere; where we said who it is, it
+        # leads there what that side begins.
+        counts = other_ours or not began or (own_ours and own_person is not None)
         return CaseThread(
             thread=thread,
             case_id=before.case_id if before else CaseId(b""),
             begun_at=min(before.begun_at, at) if before else at,
             changed_at=max(before.changed_at, at) if before else at,
             facts=known,
-            own_person=_key(tx, "own person", own),
-            other_person=_key(tx, "other person", other),
+            own_person=own_person,
+            other_person=_key(tx, "other person", other) if counts else None,
             number=_key(tx, "number", number),
             link=_thread(known.link.values[0]) if known.link else None,
-            ours=(NUMBER_OURS if number and number.ours else 0) | (PERSON_OURS if own and own.ours else 0),
+            ours=(NUMBER_OURS if number and number.ours else 0)
+            | (PERSON_OURS if own_ours else 0)
+            | (OTHER_OURS if other_ours else 0)
+            | (BEGAN if began else 0),
         )
 
     async def _place(self, tx: Transaction, row: CaseThread, before: CaseThread | None) -> Set[CaseId]:
@@ -312,7 +340,7 @@ class Register:
             return _id(tx, "own person", row.own_person)
         if row.other_person is None:
             return None
-        own = await cases.own_person(tx, row.other_person)
+        own = await cases.own_person(tx, row.other_person, by_us=bool(row.ours & BEGAN))
         return _id(tx, "other person", row.other_person) if own is None else _id(tx, "own person", own)
 
     async def _by_number(self, tx: Transaction, number: bytes) -> CaseId:

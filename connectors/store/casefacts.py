@@ -17,11 +17,14 @@ NUMBER_OURS: Final = 1
 PERSON_OURS: Final = 2
 WITHHELD: Final = 4
 """Of a thread that came and was entered in error: what it says leads no other thread anywhere (CON-26)."""
+OTHER_OURS: Final = 8
+BEGAN: Final = 16
+"""Of a thread that our own agency began."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Stated:
-    """Something that a message says. What our own agency says of itself counts before what another says of it."""
+    """Something that a message says. What our own agency says counts before what another says."""
 
     ours: bool
     at: int
@@ -97,7 +100,8 @@ def _rank(name: str, stated: Stated) -> tuple[bool, Stated]:
 class CaseThread:
     """One thread in its case; times in ms UTC. The keys are keyed hashes of what the facts name.
 
-    `ours` says which of them our own agency said, or that the thread is withheld and none of them leads.
+    `ours` says which of them our own agency said, whether it began the thread, or that the thread is withheld and none
+    of them leads.
     """
 
     thread: ThreadId

@@ -8,7 +8,7 @@ from sqlalchemy import Row, and_, bindparam, func, or_, select, tuple_
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.faults import DAMAGED
-from connectors.store.casefacts import NUMBER_OURS, PERSON_OURS, CaseThread, Facts
+from connectors.store.casefacts import NUMBER_OURS, OTHER_OURS, PERSON_OURS, CaseThread, Facts
 from connectors.store.engine import Transaction
 from connectors.store.threadtables import case_name, case_thread, found_by, thread
 from protocol import cbor
@@ -39,6 +39,7 @@ _OWN_PERSON: Final = (
     .order_by(*_BEGUN)
     .limit(1)
 )
+_OWN_PERSON_BY_US: Final = _OWN_PERSON.where(case_thread.c.ours.bitwise_and(OTHER_OURS) != 0)
 _LEADING: Final = _THREADS.where(
     case_thread.c.number == bindparam("key"),
     case_thread.c.ours.bitwise_and(NUMBER_OURS) != 0,
@@ -114,9 +115,12 @@ async def begun_from(
     return [(row.link, row.thread) for row in rows]
 
 
-async def own_person(tx: Transaction, other: bytes) -> bytes | None:
-    """Return the person of our register who is another agency's `other`, as we said first; None if we never did."""
-    found: bytes | None = await tx.connection.scalar(_OWN_PERSON, {"other": other})
+async def own_person(tx: Transaction, other: bytes, *, by_us: bool = False) -> bytes | None:
+    """Return the person of our register who is another agency's `other`, as we said first; None if we never did.
+
+    With `by_us` only where we said both: that the person is `other` may else be what the other agency said there.
+    """
+    found: bytes | None = await tx.connection.scalar(_OWN_PERSON_BY_US if by_us else _OWN_PERSON, {"other": other})
     return found
 
 

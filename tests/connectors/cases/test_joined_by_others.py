@@ -10,6 +10,7 @@ from connectors.cases.composing import Said
 from connectors.store import facts, outgoing
 from connectors.store.recipients import Plan
 from protocol.bodies.person import Person
+from protocol.handover import PackageSection
 from protocol.http.cases import CaseSearch
 from protocol.http.messages import MessageRequest
 from protocol.http.threads import StepRequest
@@ -116,6 +117,52 @@ async def test_cas_1_what_others_begin_still_finds_its_case_by_our_number(prison
     petra = await refer(prison, csw, about("Petra", "51"), register_numbers={"sender": "G-17"})
     back = await refer(csw, prison, about("Petra"), register_numbers={"recipient": "G-17"})
     assert await case_of(prison, back) == await case_of(prison, petra)
+
+
+async def call(liar: Served, thread: ThreadId, number: str, to: Served) -> None:
+    """Acknowledge a referral, with that number of its own register for the person."""
+    said = about("Petra").model_copy(update={"body": Person(family_name="Petra", sender_number=number)})
+    version = (await liar.client.thread(thread)).item.version
+    request = StepRequest(event="acknowledge", fields=FIELDS["acknowledge"], sections=[said])
+    await liar.client.step(thread, request, version=version, idempotency_key=secrets.token_hex(12))
+    await settle(liar.station, to.station)
+
+
+def named(own: str | None, theirs: str) -> PackageSection:
+    """Say who the person is in the other side's register, and perhaps in our own."""
+    body = Person(family_name="Petra", sender_number=own, recipient_number=theirs)
+    return about("Petra").model_copy(update={"body": body})
+
+
+@pytest.mark.parametrize("by_us", [True, False], ids=["named by us", "named by it"])
+async def test_cas_1_nor_does_it_by_its_own_number_of_another_person(
+    prison: Served, probation: Served, *, by_us: bool
+) -> None:
+    petra = await refer(prison, probation, named("51", "R-7") if by_us else about("Petra", "51"))
+    await call(probation, petra, "R-7", prison)
+    # Of nobody's number in our own register.
+    others = [await refer(prison, probation, about(name)) for name in ("Quentin", "Rosa")]
+    before = [await case_of(prison, one) for one in (petra, *others)]
+    assert len(set(before)) == 3
+    for one in others:
+        await call(probation, one, "R-7", prison)
+    assert [await case_of(prison, one) for one in (petra, *others)] == before
+    # What it begins itself finds the case of whom it means.
+    back = await refer(probation, prison, about("Petra", "R-7"))
+    assert await case_of(prison, back) == before[0]
+
+
+async def test_cas_1_nor_does_it_say_that_a_number_that_we_named_is_another_person_of_ours(
+    prison: Served, probation: Served
+) -> None:
+    petra = await refer(prison, probation, about("Petra", "51"))
+    quentin = await refer(prison, probation, named(None, "R-8"))
+    before = [await case_of(prison, one) for one in (petra, quentin)]
+    await call(probation, petra, "R-8", prison)
+    assert [await case_of(prison, one) for one in (petra, quentin)] == before
+    # Where we say both ourselves, it is the same person.
+    again = await refer(prison, probation, named("51", "R-8"), duplicates="sent-anyway")
+    assert await case_of(prison, again) == await case_of(prison, quentin) == before[0]
 
 
 async def test_cas_2_an_update_takes_back_what_was_said_before_this_rule(
