@@ -120,6 +120,9 @@ async def restore(
 
     def decide(connection: Connection, found: Found) -> None:
         done.append(_decide(connection, found, keys, settings, evidence, now, agree))
+        if settings.store.url is not None and not done[0].certain:
+            # Before the commit: who is killed behind it has a database that nothing else says to be an old one.
+            _leave_request(done[0], settings)
 
     try:
         with work_folder(folder, RESTORING_PREFIX) as draft:
@@ -134,7 +137,9 @@ async def restore(
             else:
                 _conclude(done[0], settings)
     except BaseException:
-        if placed and not (folder / DATABASE_NAME).exists():
+        # A server may have committed what nobody heard of, and that database is of these keys.
+        committed = bool(done) if settings.store.url is not None else (folder / DATABASE_NAME).exists()
+        if placed and not committed:
             remove_private(folder / SEALED_NAME)
         raise
     write_public(settings, keys)
@@ -294,7 +299,12 @@ async def _fill(
     def work(connection: Connection) -> Found:
         store.alone(connection)
         if revision_of(connection) is not None:
-            raise ConfigurationError("The database in store.url is not empty. A backup is restored into an empty one.")
+            taken = ConfigurationError(
+                "The database in store.url is not empty. A backup is restored into an empty one."
+            )
+            if (settings.hub.data_dir / REQUEST_NAME).exists():
+                taken.add_note(f"next: have {REQUEST_NAME} signed; a restore that was cut off has filled the database")
+            raise taken
         with source.open("rb") as file:
             reader = Reader(read_backup(file, secret, PURPOSE))
             facts = reader.facts()

@@ -13,6 +13,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from hub.config import GUARD_NAME, HubSettings
+from hub.migrations import revision_of
 from hub.service.behind import forget_behind
 from hub.service.guard import Guard, GuardedHead
 from hub.service.logcheck import origins_in
@@ -61,6 +62,9 @@ async def resume(settings: HubSettings, raw: bytes, now: int) -> Resumed:
 
     def work(connection: Connection) -> tuple[int, list[GuardedHead]]:
         store.alone(connection)
+        if revision_of(connection) is None:
+            # A restore that was cut off before its commit has left no more than its request.
+            raise StoreBehind("The database is empty. Restore the backup again.")
         directory = replay(connection, settings, verified=False)
         voided = 0
         if directory.index_of(raw) is None:

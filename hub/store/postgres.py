@@ -120,7 +120,9 @@ class PostgresStore(Store):
         """Run it on the writing connection; READ COMMITTED, so that each statement sees what the lock waited for."""
         try:
             async with self._writer.begin() as connection:
-                result = await connection.run_sync(work)
+                result = await connection.run_sync(_told_apart(work))
+        except _OfTheWork as raised:
+            raise raised.error from raised.error.__cause__
         except (*_DRIVER, DBAPIError, ConfigurationError) as error:
             state = _state(error)
             if state == _DISK_FULL:
@@ -140,7 +142,9 @@ class PostgresStore(Store):
         """Run it on one of the connections that only read; all its statements see one state."""
         try:
             async with self._readers.begin() as connection:
-                return await connection.run_sync(work)
+                return await connection.run_sync(_told_apart(work))
+        except _OfTheWork as raised:
+            raise raised.error from raised.error.__cause__
         except (*_DRIVER, DBAPIError, ConfigurationError) as error:
             raise Unavailable from error
 
@@ -246,6 +250,24 @@ def _engine(section: StoreSection, *, size: int, isolation: Any, read_only: bool
         _judge(standby == "true", version, found)
 
     return engine
+
+
+class _OfTheWork(Exception):
+    """What was to be done was refused by itself, and not the server that it was to be done at."""
+
+    def __init__(self, error: ConfigurationError) -> None:
+        super().__init__()
+        self.error = error
+
+
+def _told_apart(work: Callable[[Connection], T]) -> Callable[[Connection], T]:
+    def run(connection: Connection) -> T:
+        try:
+            return work(connection)
+        except ConfigurationError as error:
+            raise _OfTheWork(error) from error
+
+    return run
 
 
 def _judge(standby: bool, version: int, found: Sequence[str]) -> None:
