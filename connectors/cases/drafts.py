@@ -3,7 +3,6 @@
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
@@ -11,7 +10,7 @@ from typing import Final
 from connectors.cases.composing import DEPUTY, FIELDS, Composing, named_in
 from connectors.cases.moving import Moved, Moving, Step
 from connectors.fhir.services import Services, unknown
-from connectors.store import cursors, drafts, outgoing, requests
+from connectors.store import cursors, drafts, requests
 from connectors.store.drafts import DraftRow
 from connectors.store.engine import Store, Transaction
 from connectors.timing import Clock
@@ -125,7 +124,7 @@ class Drafts:
         async with self._store.write() as tx:
             before = await requests.answer(tx, key, call.raw)
             if before is not None:
-                return await self._queued(tx, Moved.parse(before))
+                return _queued(Moved.parse(before))
             now = self._clock()
             row = await drafts.load(tx, draft, now, version=call.version)
             content = _decode(row)
@@ -138,19 +137,12 @@ class Drafts:
                 tx, Machine.REFERRAL, content.to, step, sender=content.sender, after=row.thread
             )
             await drafts.remove(tx, row, now)
+            # Kept with the answer: the draft is gone, and what was sent may be damaged when it is asked again (CON-8).
+            missing, known = unknown(self._services, content.fields)
+            moved = replace(moved, unknown_services=tuple(missing), known_services=tuple(known))
             await requests.keep(tx, key, call.raw, moved.encode(), now)
-            answer = await self._queued(tx, moved)
         self._wake()
-        return answer
-
-    async def _queued(self, tx: Transaction, moved: Moved) -> Answer:
-        """Answer with what was sent, and with the services in it that the table does not have (REF-13)."""
-        headers = {"Idempotent-Replayed": "true"} if moved.replayed else {}
-        # The draft is gone; what was sent says the same.
-        fields = json.loads((await outgoing.load(tx, moved.message_id)).payload)
-        missing, known = unknown(self._services, fields)
-        view = moved.view().model_copy(update={"unknown_services": missing, "known_services": known})
-        return Answer(view, headers={"ETag": f'"{moved.version}"', **headers})
+        return _queued(moved)
 
     async def _learn_of(self, draft: DraftId) -> None:
         """Look whether the directory has whom a draft names; one that was sent before is not there any more."""
@@ -224,6 +216,11 @@ def _place_of(error: FieldError) -> str:
 
 def _shown(view: DraftView, headers: Mapping[str, str] | None = None) -> Answer:
     return Answer(view, headers={"ETag": f'"{view.item.version}"', **(headers or {})})
+
+
+def _queued(moved: Moved) -> Answer:
+    headers = {"Idempotent-Replayed": "true"} if moved.replayed else {}
+    return Answer(moved.view(), headers={"ETag": f'"{moved.version}"', **headers})
 
 
 def _place(tx: Transaction, cursor: str | None) -> tuple[int, DraftId] | None:

@@ -83,6 +83,9 @@ class Moved:
     """What each desk gets, and what not."""
     unnoted: tuple[MessageId, ...] = ()
     """Alerts in a thread that this move enters in error, which nobody has noted (KIND-8)."""
+    unknown_services: tuple[str, ...] = ()
+    """Of a draft that was sent: services that the table does not have, and below those that it has (REF-13)."""
+    known_services: tuple[str, ...] = ()
 
     def view(self) -> StepQueued:
         """Return it as the local interface answers it."""
@@ -95,20 +98,25 @@ class Moved:
             unnoted_alerts=list(self.unnoted),
             in_the_past=list(self.in_the_past),
             recipients=list(self.recipients),
+            unknown_services=list(self.unknown_services),
+            known_services=list(self.known_services),
         )
 
     def encode(self) -> bytes:
         """Return the form that is stored under an Idempotency-Key."""
         known: list[cbor.Value] = [self.thread, self.message_id, self.state, self.version]
         plans = _PLANS.dump_json(self.recipients)
-        return cbor.encode([*known, list(self.still_open), list(self.in_the_past), plans, list(self.unnoted)])
+        services: list[cbor.Value] = [list(self.unknown_services), list(self.known_services)]
+        return cbor.encode(
+            [*known, list(self.still_open), list(self.in_the_past), plans, list(self.unnoted), *services]
+        )
 
     @classmethod
     def parse(cls, data: bytes) -> "Moved":
         """Read it again."""
-        thread, message_id, state, version, *more = as_list(cbor.decode(data, limit=_MAX_ANSWER), most=8)
+        thread, message_id, state, version, *more = as_list(cbor.decode(data, limit=_MAX_ANSWER), most=10)
         # What was stored before there were sub-referrals has four parts, before what is in the past was told five,
-        # before what each desk gets six, and before alerts that nobody noted seven.
+        # before what each desk gets six, before alerts that nobody noted seven, and before services eight.
         still_open = as_list(more[0], most=MOST) if more else []
         return cls(
             ThreadId(as_bytes(thread)),
@@ -120,7 +128,13 @@ class Moved:
             in_the_past=tuple(as_text(one, most=64) for one in as_list(more[1], most=16)) if more[1:] else (),
             recipients=_PLANS.validate_json(as_bytes(more[2])) if more[2:] else (),
             unnoted=tuple(MessageId(as_bytes(one)) for one in as_list(more[3], most=_MAX_ALERTS)) if more[3:] else (),
+            unknown_services=_codes(more[4]) if more[4:] else (),
+            known_services=_codes(more[5]) if more[5:] else (),
         )
+
+
+def _codes(stored: cbor.Value) -> tuple[str, ...]:
+    return tuple(as_text(one, most=64) for one in as_list(stored, most=_MAX_ALERTS))
 
 
 class Moving:

@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.fhir.services import read_services, unknown
+from connectors.store import tables
 from protocol.http.drafts import DraftRequest
 from protocol.http.threads import MAX_KNOWN, ReferralRequest, StepQueued
 from protocol.kinds.referral.request import ServiceWanted
 from tests.connectors.cases.test_referral import REQUEST, WORDS, settle
 from tests.connectors.cases.test_thread_api import Served, csw, prison
+from tests.connectors.test_damage import spoil
 from tests.connectors.typing import type_at
 
 __all__ = ["csw", "prison"]
@@ -60,13 +62,16 @@ async def test_ref_13_without_a_table_nothing_is_known_and_nobody_is_warned(pris
 
 
 @pytest.mark.usefixtures("table")
-async def test_ref_13_whoever_sends_a_draft_is_told_too_also_when_it_is_typed_again(
+async def test_ref_13_con_8_whoever_sends_a_draft_is_told_too_also_when_it_is_typed_again(
     prison: Served, csw: Served
 ) -> None:
     asked = DraftRequest(to=csw.station.desk, fields={**REQUEST, "services": [MISTYPED]}, sections=[WORDS])
     draft = (await prison.client.make_draft(asked, idempotency_key=secrets.token_hex(12))).item.id
     key = secrets.token_hex(12)
-    sent, again = [await prison.client.send_draft(draft, version=1, idempotency_key=key) for _ in range(2)]
+    sent = await prison.client.send_draft(draft, version=1, idempotency_key=key)
+    # Also where the disk has damaged what was sent since (CON-8).
+    await spoil(prison.station, tables.outgoing, sent.message)
+    again = await prison.client.send_draft(draft, version=1, idempotency_key=key)
     assert (sent.unknown_services, sent.known_services) == (["housing-advise"], ["food-help", "housing-advice"])
     assert again == sent
 
