@@ -15,7 +15,7 @@ from hub.service.damage import naming
 from hub.service.following import Followed
 from hub.service.guard import Guard, GuardedHead
 from hub.service.logcheck import check_logs, origins_of
-from hub.service.restorerequest import check_not_waiting
+from hub.service.restorerequest import check_database_waits_not, check_not_waiting
 from hub.service.signingkeys import SigningKeys
 from hub.store import restorations, trees
 from hub.store.engine import Store
@@ -100,7 +100,9 @@ async def open_checked(
 
         def checked(connection: Connection) -> dict[trees.Log, GuardedHead]:
             followed.start(connection)
-            return check_logs(connection, origins, guard.heads)
+            found = check_logs(connection, origins, guard.heads)
+            check_database_waits_not(connection)
+            return found
 
         heads = await store.read(checked)
         guard.start(heads.values())

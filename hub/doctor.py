@@ -227,6 +227,8 @@ def _logs(connection: Connection, settings: HubSettings, guard: Guard, now: int)
         return [_migration(revision)]
     check_not_behind(settings.hub.data_dir, len(restorations.generations(connection)))
     heads = check_logs(connection, origins_in(connection, settings.hub.domain), guard.heads)
+    if restorations.waits(connection):
+        return [fault("store", "The database was restored and waits for the authority's word.", _RESUME)]
     newest = trees.newest_time(connection)
     audit, directory = heads[Log.AUDIT].size, heads[Log.DIRECTORY].size
     found = [fine("guard", f"The database holds all that was signed: {audit} leaves, roots computed anew.")]

@@ -196,6 +196,7 @@ def _decide(
     standing = bring_back(connection, standing, stated)
     standing = replace(standing, leaves=tuple(trees.hashes_from(connection, Log.DIRECTORY, 0)))
     agree(standing)
+    restorations.wait_for(connection, None if standing.certain else standing.found.directory.generation + 1)
     if standing.certain:
         at = max(now, standing.signed_until + SIGNATURE_WINDOW)
         sizes = found.heads[Log.DIRECTORY].size, found.heads[Log.AUDIT].size  # nothing was brought back

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
+from sqlalchemy import Connection
 
+from hub.store import restorations
 from protocol.errors import ConfigurationError, StoreBehind
 from protocol.http.restoring import RestoreRequest
 
@@ -24,6 +26,15 @@ def read_request(folder: Path) -> RestoreRequest:
         )
         error.add_note("next: the same restore from the backup file again, which writes another")
         raise error from None
+
+
+def check_database_waits_not(connection: Connection) -> None:
+    """Raise StoreBehind while a restore of this database waits, of whichever process: it was asked for beside one."""
+    if restorations.waits(connection):
+        raise StoreBehind(
+            f"The database was restored and waits for its authority. Have the {REQUEST_NAME} signed that it left, "
+            "and type `throughcare-hub resume` where it lies; where it is lost, `throughcare-hub restore --in-place`."
+        )
 
 
 def check_not_waiting(folder: Path) -> None:

@@ -3,9 +3,13 @@
 
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, func, insert, inspect, select
+from sqlalchemy import Connection, delete, func, insert, inspect, select
 
-from hub.store.tables import restoration
+from hub.store import leases
+from hub.store.tables import lease, restoration
+
+_WAITS = "restore-waits"
+"""The name of a lease that nobody holds: the generation that must begin before any process serves the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,22 @@ def generations(connection: Connection) -> list[Restored]:
         return []  # a database of an older version, which is only looked at
     found = select(restoration).where(restoration.c.generation > 0).order_by(restoration.c.generation)
     return [Restored(**row) for row in connection.execute(found).mappings()]
+
+
+def wait_for(connection: Connection, generation: int | None) -> None:
+    """Note that no process may serve the database before `generation` has begun; None if one may (GEN-2).
+
+    The request to the authority lies beside one process, and others share the database.
+    """
+    connection.execute(delete(lease).where(lease.c.name == _WAITS))
+    if generation is not None:
+        leases.take(connection, _WAITS, generation.to_bytes(4), 0)
+
+
+def waits(connection: Connection) -> bool:
+    """Tell whether a generation must begin first."""
+    found: bytes | None = connection.scalar(select(lease.c.holder).where(lease.c.name == _WAITS))
+    return found is not None and int.from_bytes(found) > len(generations(connection))
 
 
 def newest(connection: Connection) -> int:

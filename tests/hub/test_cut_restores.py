@@ -3,6 +3,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,14 +14,17 @@ import pytest
 
 from hub.app import Hub
 from hub.backups import restoring
+from hub.backups.restoring import Evidence, restore_in_place
 from hub.backups.standing import Standing
+from hub.doctor import examine
 from hub.logs import make_log
 from hub.migrations import revision_of
 from hub.service.restorerequest import REQUEST_NAME
 from hub.service.signingkeys import SEALED_NAME
 from hub.store.opening import look
+from protocol.diagnosis import Condition
 from protocol.errors import ConfigurationError, StoreBehind
-from tests.hub.backups import restore_at
+from tests.hub.backups import agreed, back_up, restore_at
 from tests.hub.loss import LATER, Loss
 from tests.hub.running import KEYS, RunningHub, TestClock, make_settings, on_postgres
 from tests.programme import Programme
@@ -95,6 +99,34 @@ async def test_gen_2_a_restore_that_is_killed_behind_its_commit_has_left_its_req
         f"next: have {REQUEST_NAME} signed; a restore that was cut off has filled the database"
     ]
     await goes_on(loss, more)
+
+
+async def test_gen_2_no_other_process_serves_a_database_that_waits_for_its_authority(
+    loss: Loss, postgres_url: str
+) -> None:
+    """One that had stood for long has a guard no newer than the backup, and no request in its folder."""
+    async with RunningHub(loss.old, loss.programme) as hub:
+        newest = loss.folder / "newest.backup"
+        await back_up(hub, newest)
+    more = on_postgres(postgres_url)
+    await restore_at(loss.new, loss.programme, newest, now=LATER, more=more)
+    settings = make_settings(loss.old, loss.programme, *more)
+    with pytest.raises(StoreBehind, match="The database was restored and waits"):
+        await Hub.open(settings, KEYS, log=make_log("error", "json"), rounds=False)
+    found = {one.check: one for one in await examine(settings, TestClock(LATER))}
+    assert found["store"].condition is Condition.FAULT
+    shutil.copy(loss.old / "hub.guard", loss.new)
+    (loss.new / REQUEST_NAME).unlink()
+    settings = make_settings(loss.new, loss.programme, *more)
+    with pytest.raises(StoreBehind, match="The database was restored and waits"):
+        await Hub.open(
+            make_settings(loss.new, loss.programme, *more), KEYS, log=make_log("error", "json"), rounds=False
+        )
+    # The request is made anew of the database as it is.
+    await restore_in_place(settings, Evidence(), LATER, agreed)
+    await loss.resume(more=more)
+    async with RunningHub(loss.new, loss.programme, TestClock(LATER), more=more) as hub:
+        assert hub.hub.directory.directory.generation == 1
 
 
 async def test_gen_2_what_a_restore_refuses_is_said_on_postgres_too(loss: Loss, postgres_url: str) -> None:
