@@ -7,6 +7,7 @@ read, and nobody here would ever see it.
 
 from connectors.cases.mending import Mending
 from connectors.cases.sides import OBSERVER, ROLES
+from connectors.faults import DAMAGED
 from connectors.store import moves, speaking
 from connectors.store.engine import Transaction
 from connectors.store.incoming import ReceivedMessage
@@ -31,17 +32,29 @@ async def check_move(tx: Transaction, mending: Mending, message: ReceivedMessage
         return
     if begins and message.sender_desk != row.peer_desk:
         raise PolicyDenied("Another desk has begun the thread that this message would begin.")
-    if not row.is_between(message.sender_desk, message.recipient_desk):
-        if not _may_be_a_copy(row, message, begins=begins):
-            raise PolicyDenied("The thread stands between two other desks than this message.")
-    elif await moves.stands(tx, message.thread, message.message_id):
+    between = row.is_between(message.sender_desk, message.recipient_desk)
+    if not between and not _may_be_a_copy(row, message, begins=begins):
+        raise PolicyDenied("The thread stands between two other desks than this message.")
+    if not await moves.stands(tx, message.thread, message.message_id):
+        return
+    if between if begins or row.side != OBSERVER else await _is_another(tx, message, kind.event):
         raise PolicyDenied("Another step of the thread has the id of this message.")
+
+
+async def _is_another(tx: Transaction, message: ReceivedMessage, event: str | None) -> bool:
+    """Tell whether what stands in a thread under a message's id says something else than it."""
+    try:
+        stored = await moves.of(tx, message.thread)
+    except DAMAGED:
+        return False  # nobody can say any more
+    same = (event, message.payload)
+    return any(one.message_id == message.message_id and (one.event, one.payload) != same for one in stored)
 
 
 def _may_be_a_copy(row: ThreadRow, message: ReceivedMessage, *, begins: bool) -> bool:
     """Tell whether a message is, or may be, what one desk sends to several of an agency that observes (HAN-10).
 
-    Of what it says later either desk can have its own first.
+    Of what it says later either desk can have its own first, and that counts.
     """
     if row.side != OBSERVER or message.sender_desk != row.peer_desk:
         return False

@@ -107,7 +107,8 @@ class Threads:
         if row is None and kind.event == roles.begin:
             row = begun = entries.begun_by_other(message, payload, roles)
         cases = await self.register.received(tx, message, row, begun=begun is not None)
-        moves_it = row is not None and row.is_between(message.sender_desk, message.recipient_desk)
+        between = row is not None and row.is_between(message.sender_desk, message.recipient_desk)
+        moves_it = between or (row is not None and row.side == OBSERVER and row.peer_desk == message.sender_desk)
         await self.placed(tx, cases, without=message.thread if moves_it else None)
         if row is None:
             return
@@ -121,7 +122,10 @@ class Threads:
         # Nothing can have gone on without what begins the thread: what its sender said after it stands behind it. At a
         # copy nothing goes on at all but what its sender says, and that in his own order: his last word counts (HAN-5).
         passed = late and begun is None and row.side != OBSERVER
-        await self._add(tx, row, entries.received(message, kind.event, actor, late=passed))
+        one = entries.received(message, kind.event, actor, late=passed)
+        if row.side == OBSERVER and between and await moves.number(tx, one):
+            await self.refold(tx, row)
+        await self._add(tx, row, one if between else replace(one, seq=moves.ELSEWHERE))
 
     async def _catch_up(self, tx: Transaction, row: ThreadRow, roles: Roles) -> None:
         """Take note of what the desk that began a thread said in it while its beginning had not come."""
@@ -367,7 +371,7 @@ def _move(roles: Roles, stored: MoveRow, order: int, *, void: bool) -> Move:
         carried=frozenset().union(*needs),
         order=order,
         # A thread has two desks, so what one side says in it is one line.
-        line=None if stored.seq is None else stored.direction,
+        line=None if stored.seq in (None, moves.ELSEWHERE) else stored.direction,
         seq=stored.seq or 0,
         void=GIVEN_UP if void else None,
         opened_by=stored.opened_by,

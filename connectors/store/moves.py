@@ -22,6 +22,9 @@ LOOK: Final = "look"
 _PLACE: Final = "move"
 _MAX_STORED: Final = 16_384
 
+ELSEWHERE: Final = 0
+"""`seq` of what came at another desk of ours than the thread's, as a copy can: it has no number on that line."""
+
 
 @dataclass(frozen=True, slots=True)
 class MoveRow:
@@ -66,6 +69,7 @@ _SETTLE: Final = _CHANGE.where(
         ),
     )
 )
+_NUMBER: Final = _CHANGE.where(move.c.direction == Direction.IN, move.c.seq == ELSEWHERE).returning(move.c.seq)
 _GIVE_UP: Final = _CHANGE.where(move.c.direction == Direction.OUT)
 _STANDS: Final = select(exists().where(move.c.thread == bindparam("of"), move.c.message_id == bindparam("which")))
 _LATE: Final = select(
@@ -115,6 +119,16 @@ async def add(tx: Transaction, row: MoveRow) -> bool:
         "sealed": tx.vault.seal(_PLACE, row.message_id, cbor.encode(_content(row))),
     }
     return await tx.connection.scalar(_ADD, values) is not None
+
+
+async def number(tx: Transaction, row: MoveRow) -> bool:
+    """Give a move that came at another desk of ours first the place at which it came at the thread's.
+
+    Returns whether it had none.
+    """
+    place = {"seq": row.seq, "leaf_index": row.leaf_index, "at": row.at}
+    statement = _NUMBER.values(place)
+    return await tx.connection.scalar(statement, {"of": row.thread, "which": row.message_id}) is not None
 
 
 async def stands(tx: Transaction, thread: ThreadId, message_id: MessageId) -> bool:

@@ -31,11 +31,9 @@ DENIED = ["policy-denied"]
 
 
 async def send(world: World, to: Station, desk: int, thread: ThreadId, message_id: MessageId, **more: Any) -> None:
-    """Have the prison send whatever it likes to a desk of another agency, by its number."""
-    where = to.installation.enrolment.desks[desk]
-    await world.hub.device(world.prison.member).submit(
-        sealed_as(world, world.prison.member, where, message_id, thread=thread, **more)
-    )
+    """Have the prison, or who is named as `by`, send what it likes to a desk of another agency, by its number."""
+    where, by = to.installation.enrolment.desks[desk], more.pop("by", world.prison.member)
+    await world.hub.device(by).submit(sealed_as(world, by, where, message_id, thread=thread, **more))
     await to.turn()
 
 
