@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from connectors import home
 from connectors.cli.acting import AS_SENDER, officer_named
@@ -23,6 +23,7 @@ from protocol.address import parse_desk
 from protocol.errors import InvalidInput
 from protocol.handover import PackageSection
 from protocol.http.handovers import MessageState
+from protocol.http.problems import InvalidFields, invalid_fields
 from protocol.http.threads import (
     AlertView,
     ReferralRequest,
@@ -36,7 +37,6 @@ from protocol.kinds.catalogue import KINDS
 from protocol.lifecycle.alerts import AlertKind
 from protocol.lifecycle.owed import HEARD
 
-_SECTIONS: TypeAdapter[list[PackageSection]] = TypeAdapter(list[PackageSection])
 _MOST = 2 << 20
 _TOP = frozenset({"to", "fields", "sections", "sender", "officer"})
 """What may stand at the top of a file for `--input`: the bodies of the interface have no more."""
@@ -290,13 +290,18 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def sections_of(asked: dict[str, Any]) -> list[PackageSection]:
-    """Return the sections that a file names; `InvalidInput` for any that cannot be."""
+    """Return the sections that a file names; `InvalidFields` for the first that cannot be, with each rule it breaks."""
+    return [_section(one, f"/sections/{place}") for place, one in enumerate(asked.get("sections", []))]
+
+
+def _section(given: Any, at: str) -> PackageSection:
     try:
-        return _SECTIONS.validate_json(json.dumps(asked.get("sections", [])))
-    except ValidationError:
-        raise InvalidInput(
+        return PackageSection.model_validate_json(json.dumps(given))
+    except ValidationError as error:
+        raise InvalidFields(
+            invalid_fields(error, PackageSection, given, at=at).fields,
             f"A section in the file has not the form of one. One looks so: {' '.join(map(str.strip, section()))}. "
-            "GET /v1/schemas shows the other bodies."
+            "GET /v1/schemas shows the other bodies.",
         ) from None
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -13,8 +14,9 @@ import pytest
 from connectors import home
 from connectors.access import TOKEN_FILE
 from connectors.cli import main, outfile, threads, tokens
+from connectors.cli.failures import report
 from connectors.cli.moments import day
-from connectors.cli.threads import _words, read_json
+from connectors.cli.threads import _words, read_json, sections_of
 from protocol import ids
 from protocol.errors import Conflict, InvalidInput
 from protocol.http.threads import Relation
@@ -87,6 +89,27 @@ async def test_what_is_not_there_leads_to_the_list_of_its_kind_and_a_late_step_t
     thread = ids.text(Kind.THREAD, (await prison.refer(csw.station)).thread)
     status, _, told = await typed("referral", "close", thread, "--changed", "better")
     assert (status, f"next:  throughcare referral show {thread} --agency gora-prison" in told) == (6, True)
+
+
+def test_a_section_in_a_file_is_refused_with_each_rule_that_it_breaks_and_nothing_of_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    good = WORDS.model_dump(mode="json", exclude_none=True)
+    assert sections_of({"sections": [good]}) == [WORDS]
+    for wrong, told in (
+        ({"category": "zolotoi"}, "field: sections/1/category is none of the values that can be"),
+        ({"category": "risk-summary"}, "field: sections/1 is of a category that is restricted"),
+        ({"zolotoi": 1}, "field: sections/1 holds a name that is not known here"),
+    ):
+        with pytest.raises(InvalidInput) as refused:
+            sections_of({"sections": [good, {**good, **wrong}]})
+        assert report(refused.value) == 2
+        said = capsys.readouterr().err
+        assert (told in said, "One looks so: {" in said, "zolotoi" in said) == (True, True, False), said
+    strange: list[Any] = [None, 5, "x", [], [[]], {"body": []}]
+    for hostile in strange:
+        with pytest.raises(InvalidInput):
+            sections_of({"sections": [hostile]})
 
 
 async def test_a_field_that_a_step_lacks_is_named_with_how_it_is_said(
