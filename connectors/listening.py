@@ -22,6 +22,8 @@ from protocol.errors import ConfigurationError
 _TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _LISTENS: Final = re.compile(r"^ *\d+: ([0-9A-F]+):([0-9A-F]{4}) \S+ 0A \S+ \S+ \S+ +(\d+) ", re.MULTILINE)
 _ROOT: Final = 0
+_PORTS: Final = {"http": 80, "https": 443}
+"""Where a URL leads that names no port."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -45,10 +47,10 @@ def check_listener(base: str, token_file: Path, tables: Iterable[Path] = _TABLES
     if sys.platform == "win32":
         return
     where = urlsplit(base)
-    wanted = _addresses(where.hostname or "")
+    wanted, port = _addresses(where.hostname or ""), where.port or _PORTS.get(where.scheme)
     found = list[tuple[Address, int, int]]()
     for table in tables:
-        found += [one for one in _listeners(table) if one[1] == where.port]
+        found += [one for one in _listeners(table) if one[1] == port]
         if {at for at, _, _ in found}.issuperset(wanted):
             break
     ours = {os.geteuid(), _ROOT, token_file.stat().st_uid}
@@ -65,13 +67,19 @@ def check_listener(base: str, token_file: Path, tables: Iterable[Path] = _TABLES
 
 
 def _addresses(host: str) -> list[Address]:
-    """Return the loopback addresses that a host name means; none for a name of elsewhere."""
+    """Return the addresses that a host name means, written as the system's tables write them; none for other names.
+
+    What names a zone is none either: `::1%1` leads to `::1`, and is not equal to it.
+    """
     if host == "localhost":
         return [ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1")]
     try:
-        return [ipaddress.ip_address(host)]
+        address = ipaddress.ip_address(host)
     except ValueError:
         return []
+    if isinstance(address, ipaddress.IPv4Address):
+        return [address]
+    return [] if address.scope_id is not None else [address.ipv4_mapped or address]
 
 
 def _listeners(table: Path) -> Iterator[tuple[Address, int, int]]:

@@ -15,7 +15,7 @@ import pytest
 
 from connectors.access import TOKEN_FILE, ensure_token
 from connectors.api_client import ApiClient, ConnectorUnreachable
-from connectors.listening import check_listener, url_of
+from connectors.listening import check_listener, is_loopback, url_of
 from connectors.timing import system_clock
 from protocol.errors import ConfigurationError
 from tests.connectors.running import installed, running
@@ -177,6 +177,9 @@ async def test_con_6_what_the_same_user_or_nobody_serves_is_asked(tmp_path: Path
         ("http://[::1]:8450", [(V6, 8450, THEIRS)], True),
         ("http://[::1]:8450", [(V4, 8450, THEIRS)], False),
         ("http://[::1]:8450", [(V6, 8450, 0)], False),
+        # Another way to write the address, and no port: nothing was looked for.
+        ("http://[::ffff:127.0.0.1]:8450", [(V4, 8450, THEIRS)], True),
+        ("http://127.0.0.1", [(V4, 80, THEIRS)], True),
         ("http://elsewhere.example:8450", [(V4, 8450, THEIRS)], False),
         ("http://127.0.0.1:8450", [], False),
     ],
@@ -201,3 +204,11 @@ def test_con_6_it_counts_who_would_get_the_call(
             check_listener(*asked)
     else:
         check_listener(*asked)
+
+
+@pytest.mark.parametrize("host", ["[::1%1]", "[::1%25lo]", "[::ffff:8.8.8.8]", "127.1", "127.0.0.1.example"])
+def test_con_6_what_only_looks_like_an_address_of_the_loopback_interface_is_none(host: str) -> None:
+    """Whose program listens there could not be told, and a profile may name only what can be."""
+    assert not is_loopback(f"http://{host}:8450")
+    assert is_loopback("http://[::ffff:127.0.0.1]:8450")
+    assert is_loopback("http://127.0.0.2")
