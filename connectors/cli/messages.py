@@ -244,7 +244,7 @@ _EFFECTS: Final = {
 
 def _tell(queued: MessageQueued, agency: str, voice: Voice) -> None:
     message = text(Kind.MESSAGE, queued.id)
-    voice.data(queued.model_dump(mode="json"), [f"{message} is queued", *going_to(queued.recipients)])
+    voice.data(queued.model_dump(mode="json"), [f"{message} is {come('queued')}", *going_to(queued.recipients)])
     tell_past(queued.in_the_past, voice)
     if queued.handover is not None:
         voice.say(_EFFECTS[queued.handover])
