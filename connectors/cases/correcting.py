@@ -47,6 +47,13 @@ class Under:
         """Tell whether it is not certain that a correction is about this message."""
         return bool(self.others) and (one.own_desk in self.others or one.own_desk not in self.this)
 
+    def certain(self, message_id: MessageId, found: Sequence[Corrects]) -> set[MessageId]:
+        """Return the message `message_id`, and those that certainly correct it, or one of these."""
+        known, clear = {message_id}, [one for one in found if not self.may_be_of_another(one)]
+        while more := {one.message_id for one in clear if one.corrects in known} - known:
+            known |= more
+        return known
+
 
 async def check_ours(tx: Transaction, fields: Mapping[str, object]) -> None:
     """Raise `InvalidInput` for the correction of a message that only another agency has sent.
@@ -109,12 +116,14 @@ async def views(
     """
     found = await _all(tx, message_id, agency_of(sender), desks)
     under = Under([], []) if came is None or not found else await _under(tx, message_id, sender, *came)
+    certain = under.certain(message_id, found)
     shown = dict[tuple[MessageId, DeskAddress], CorrectionView]()
     for one in found:
         if under.is_of_another(one):
             continue
         view = await _view(tx, one, in_error=in_error)
-        if under.may_be_of_another(one):
+        # What corrects a correction of another message came here all the same.
+        if under.may_be_of_another(one) or (under.others and one.corrects not in certain):
             view = view.model_copy(update={"sections": []})
         before = shown.setdefault((one.message_id, one.sender_desk), view)
         if before is not view:

@@ -210,15 +210,17 @@ REFERRAL = {"payload_type": "referral.request", "payload": payload_of("referral.
 A_NOTICE = {"payload_type": NOTICE, "payload": notice()}
 
 
-async def corrected(world: World, one: Came, desk: DeskAddress, **where: Any) -> None:
-    """Have the prison say at one of our desks what is right instead."""
-    right = payload_of("record.correction", {"corrects": text(Kind.MESSAGE, one.message)})
+async def corrected(world: World, one: Came, desk: DeskAddress, **where: Any) -> MessageId:
+    """Have the prison say at one of our desks what is right instead, also of what it `corrects` a second time."""
+    message, corrects = MessageId(new_id()), where.pop("corrects", one.message)
+    right = payload_of("record.correction", {"corrects": text(Kind.MESSAGE, corrects)})
     more = {"payload_type": "record.correction", "payload": right, "klass": EnvelopeClass.RECORD, **where}
     body = encode_payload(person_section("Anja").body)
-    sealed = sealed_as(world, world.prison.member, desk, MessageId(new_id()), body, **more)
+    sealed = sealed_as(world, world.prison.member, desk, message, body, **more)
     await world.hub.device(world.prison.member).submit(sealed)
     await one.station.turn()
     assert await one.station.quarantined() == []
+    return message
 
 
 async def shown(one: Came, kind: str, place: int) -> HandoverView | MessageView | StepView:
@@ -256,6 +258,19 @@ async def test_con_9_kind_9_what_is_right_of_one_person_takes_no_place_in_the_re
                 assert case is not None
                 (sent,) = [each for each in (await one.client.case(case)).history if each.what == "send"]
                 assert (sent.corrected is not None) is marked
+
+
+async def test_con_9_kind_9_nor_does_what_corrects_that_again_at_the_desk_of_the_other(
+    world: World, tmp_path: Path
+) -> None:
+    async with came(world, tmp_path, A_NOTICE, {**A_NOTICE, "payload": notice()}) as one:
+        where: dict[str, Any] = {"seq": 2, "previous": one.message}
+        first = await corrected(world, one, one.desks[0], thread=one.threads[0], **where)
+        await corrected(world, one, one.desks[1], corrects=first, thread=one.threads[1], **where)
+        anna, bruno = [await shown(one, "message", place) for place in range(2)]
+        assert [names(each.sections) for each in anna.corrections] == [["Anja"]]
+        assert [names(each.sections) for each in bruno.corrections] == [[]], "that there is one is told"
+        assert names(bruno.sections) == ["Bruno"]
 
 
 async def test_kind_9_what_is_right_of_one_message_at_two_desks_stands_there_whichever_desk_it_came_for(
