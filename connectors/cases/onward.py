@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from connectors.cases.composing import Composing
+from connectors.cases.composing import DEPUTY, Composing, named_in
 from connectors.cases.consents import CONSENT, is_over
 from connectors.cases.correcting import check_carried
 from connectors.cases.forms import stored_sections
@@ -70,11 +70,13 @@ class Onward:
         asked, thread = call.body(ForwardRequest), call.path(ThreadPath).thread
         check_scope(call.caller, Scope.SEND)
         key = requests.request_key(f"forward {thread.hex()}", call.idempotency_key)
-        await self._composing.learn_of([asked.to], asked.officer)
+        deputy = named_in(asked.fields, DEPUTY)
+        await self._composing.learn_of([asked.to], asked.officer, deputy)
         async with self._store.write() as tx:
             before = await requests.answer(tx, key, call.raw)
             if before is not None:
                 return _forwarded(ForwardQueued.model_validate_json(before), replayed=True)
+            self._composing.check_named(deputy, DEPUTY)
             answer = await self._forward(tx, thread, asked, call.version)
             await requests.keep(tx, key, call.raw, answer.model_dump_json().encode(), self._clock())
         self._wake()
@@ -84,11 +86,13 @@ class Onward:
         """Refer on a part of a referral that was accepted here, once for each Idempotency-Key with the same body."""
         asked, thread = call.body(SubReferralRequest), call.path(ThreadPath).thread
         key = requests.request_key(f"sub-refer {thread.hex()}", call.idempotency_key)
-        await self._composing.learn_of([asked.to], asked.officer)
+        deputy = named_in(asked.fields, DEPUTY)
+        await self._composing.learn_of([asked.to], asked.officer, deputy)
         async with self._store.write() as tx:
             before = await requests.answer(tx, key, call.raw)
             if before is not None:
                 return _sent(StepQueued.model_validate_json(before), replayed=True)
+            self._composing.check_named(deputy, DEPUTY)
             moved = await self._sub_refer(tx, thread, asked)
             answer = moved.view()
             await requests.keep(tx, key, call.raw, answer.model_dump_json().encode(), self._clock())
