@@ -141,14 +141,16 @@ async def received(tx: Transaction, message: OutgoingMessage) -> list[MessageAns
 
 
 async def given(tx: Transaction, message: ReceivedMessage) -> list[MessageAnswered]:
-    """Return what the desk of ours at which a message came said to it, oldest first.
+    """Return what the desk of ours at which a message came said to the desk that sent it, oldest first.
 
-    At another desk another message can stand under its id, and be answered there (CON-9).
+    Another message can stand under its id, at another desk or of another sender, and be answered there (CON-9).
     """
     return [
         _view(found, one.message_id, one.sender_desk, one.actor.name, one.created_at)
         for one in await outgoing.in_thread(tx, message.thread, ANSWER)
-        if one.sender_desk == message.recipient_desk and (found := _answer(one.payload, message.message_id)) is not None
+        if one.sender_desk == message.recipient_desk
+        and (found := _answer(one.payload, message.message_id)) is not None
+        and message.sender_desk in {row.desk for row in await recipients.of(tx, one.message_id)}
     ]
 
 

@@ -322,6 +322,24 @@ async def test_con_9_what_one_desk_answered_is_no_answer_to_the_other_message_un
         assert [[each.desk for each in view.answers] for view in views] == [[one.desks[0]], []]
 
 
+async def test_con_9_nor_is_it_to_what_a_stranger_put_under_that_id_in_that_thread(
+    world: World, tmp_path: Path
+) -> None:
+    """What another agency said to us would seem to have been noted."""
+    stranger, same = world.social_work.member, dict[str, Any]({**SAME_THREAD, **A_NOTICE})
+    async with came(world, tmp_path, same, same) as one:
+        sealed = sealed_as(world, stranger, one.desks[0], one.message, **{**same, "payload": notice()})
+        await world.hub.device(stranger).submit(sealed)
+        await one.station.turn()
+        fields: dict[str, Any] = {"answers": text(Kind.MESSAGE, one.message), "answer": "noted"}
+        fields["officer"] = text(Kind.OFFICER, one.station.member.officer)
+        answer = MessageRequest(kind="message.answer", to=[world.prison.desk], fields=fields, sender=one.desks[0])
+        await one.client.send_message(answer, idempotency_key="a" * 24)
+        for sender, number in ((world.prison.desk, 1), (world.social_work.desk, 0)):
+            view = await one.client.message(one.message, sender=sender, recipient=one.desks[0])
+            assert len(view.answers) == number
+
+
 async def test_con_9_what_came_for_two_desks_shows_what_each_of_them_answered(world: World, tmp_path: Path) -> None:
     same = {**SAME_THREAD, **A_NOTICE}
     async with came(world, tmp_path, same, same) as one:
