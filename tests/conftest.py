@@ -26,6 +26,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
     print_blob=True,
 )
+settings.register_profile("throughcare-every-day", settings.get_profile("throughcare"), derandomize=True)
 settings.load_profile("throughcare")
 
 
@@ -50,9 +51,12 @@ _FOLDER = pytest.StashKey[Path]()
 def pytest_configure(config: pytest.Config) -> None:
     """Give all workers of a run the same seed, and the same folder for the one PostgreSQL server."""
     worker = getattr(config, "workerinput", None)
-    config.stash[SEED] = worker["seed"] if worker else chosen(GIVEN)
+    full = config.option.markexpr.startswith("full")
+    if not full:
+        settings.load_profile("throughcare-every-day")
+    config.stash[SEED] = worker["seed"] if worker else chosen(GIVEN, full=full)
     config.stash[_FOLDER] = Path(worker["postgres"]) if worker else postgres.new_folder()
-    if config.option.markexpr.startswith("full"):
+    if full:
         config.pluginmanager.register(Turns(config.stash[_FOLDER], worker["workercount"] if worker else 1))
         if worker is None:
             config.pluginmanager.register(_SaidAtOnce(config))

@@ -8,14 +8,13 @@ import pytest
 
 from tests.postgres import database
 from tests.programme import Programme, make_programme
-from tests.seeds import GIVEN, SEED, SEED_VARIABLE
+from tests.seeds import SEED, SEED_VARIABLE
 
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
-    """Return the seed: the given one, or for full tests that of the run, which is a new one each time."""
-    full = request.node.get_closest_marker("full") is not None
-    return request.config.stash[SEED] if full or GIVEN is not None else 1
+    """Return the seed of the run."""
+    return request.config.stash[SEED]
 
 
 @pytest.fixture

@@ -2,17 +2,20 @@
 """What a run leaves to chance can be had again: it follows from one seed, which the run prints or is given."""
 
 import pytest
+from hypothesis import settings
 
-from tests.seeds import GIVEN, SEED, chosen
-
-
-def test_a_seed_that_is_given_is_taken_and_without_one_each_run_has_its_own() -> None:
-    assert chosen("17") == 17
-    assert len({chosen(None) for _ in range(8)}) > 1
+from tests.seeds import EVERY_DAY, GIVEN, SEED, chosen
 
 
-def test_what_runs_every_day_has_the_same_chance_unless_a_seed_is_given(seed: int) -> None:
-    assert seed == (1 if GIVEN is None else int(GIVEN))
+def test_a_seed_that_is_given_is_taken_and_without_one_each_full_run_has_its_own() -> None:
+    assert chosen("17", full=True) == chosen("17", full=False) == 17
+    assert len({chosen(None, full=True) for _ in range(8)}) > 1
+
+
+def test_what_runs_every_day_has_the_same_chance_unless_a_seed_is_given(seed: int, pytestconfig: pytest.Config) -> None:
+    full = pytestconfig.option.markexpr.startswith("full")
+    assert full or seed == (EVERY_DAY if GIVEN is None else int(GIVEN))
+    assert settings().derandomize is not full
 
 
 @pytest.mark.full
