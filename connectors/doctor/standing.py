@@ -23,7 +23,7 @@ from keys.directory import Directory
 from keys.entries import DeviceEntry
 from keys.keystore import Keystore
 from protocol.diagnosis import REPORT, Finding, fault, fine, starts_connector, warning
-from protocol.errors import DirectorySplit, Revoked, ThroughcareError
+from protocol.errors import ClockSkewed, DirectorySplit, Revoked, ThroughcareError
 from protocol.ids import KeyId, Kind, MessageId, ThreadId, text
 from protocol.limits import DAY, HOUR, PREKEY_MARKED, PREKEY_REFUSED
 
@@ -92,6 +92,9 @@ def _directory(standing: Standing, now: int) -> Finding:
     if standing.freshness is Freshness.INCONSISTENT:
         fix = "Stop, and call your authority first, then the hub's operator: the evidence is in the store."
         return fault("directory", "The hub showed a directory that contradicts an earlier one.", fix)
+    if standing.error == ClockSkewed.code:
+        found = f"{standing.size} statements; this machine's clock is not that of the directory: nothing is sealed."
+        return fault("directory", found, "Set this machine's clock, and keep it set (NTP).")
     if standing.freshness is Freshness.STALE:
         return fault("directory", f"{age}: nothing is sealed by a directory over 72 hours old.", _RUN)
     if standing.freshness is Freshness.MARKED:

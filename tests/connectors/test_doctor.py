@@ -370,6 +370,15 @@ async def test_minutes_do_not_matter_to_a_fresh_directory(world: World) -> None:
     assert found["directory"].found.endswith("confirmed under an hour ago.")
 
 
+@pytest.mark.parametrize("back", [HOUR, 3 * DAY])
+async def test_dir_11_a_clock_behind_the_directory_is_told_as_that(world: World, back: int) -> None:
+    """It said that the directory was confirmed under an hour ago, and over 72 hours old."""
+    found = (await looked_at(world.prison, lambda: world.hub.clock() - back))["directory"]
+    assert found.condition is Condition.FAULT
+    assert "clock is not that of the directory" in found.found
+    assert found.fix == "Set this machine's clock, and keep it set (NTP)."
+
+
 async def test_con_23_what_waits_for_a_clock_that_is_right_is_told(world: World) -> None:
     prison, clock = world.prison, world.hub.clock
     assert "held time" not in await looked_at(prison, clock)
