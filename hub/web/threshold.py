@@ -2,7 +2,7 @@
 """What a websocket takes from a stranger, who has answered no challenge yet: next to nothing (HTTP-20).
 
 aiohttp has one bound for messages, that of the largest submission, and holds as much of a message that never ends:
-64 strangers at each address could make the hub hold a MiB each. So what comes is counted before aiohttp sees it, and
+64 strangers at each address could make the hub hold 64 KiB each. So what comes is counted before aiohttp sees it, and
 goes on being counted: of a message in millions of parts, each of them empty, aiohttp says nothing before its end, and
 100 MB of them in a second keep the hub busy (HTTP-22).
 """
